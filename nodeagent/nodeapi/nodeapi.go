@@ -1,0 +1,84 @@
+// Package nodeapi is the protocol between the host and a node's PID 1: HTTP/1.1
+// over mutual TLS 1.3. It is plain data and a codec; the server is in package
+// boot, the client in package daemon.
+package nodeapi
+
+import "time"
+
+// Routes.
+const (
+	// PathStatus: GET answers Status.
+	PathStatus = "/v1/status"
+	// PathLogs: GET with ?source=NAME&follow=true&tail=N streams plain text.
+	// Sources are the names of Status.Programs, "kernel" and "init".
+	PathLogs = "/v1/logs"
+	// PathExec: POST of an ExecRequest with "Connection: Upgrade" and
+	// "Upgrade: skiff-exec"; after 101 both sides speak frames (Reader, Writer).
+	PathExec = "/v1/exec"
+	// PathPower: POST of a PowerRequest; answers 202 and then acts.
+	PathPower = "/v1/power"
+	// PathClock: POST of a ClockRequest sets the node's clock.
+	PathClock = "/v1/clock"
+	// UpgradeExec is the value of the Upgrade header.
+	UpgradeExec = "skiff-exec"
+)
+
+// Status is what a node says of itself.
+type Status struct {
+	Node string `json:"node"`
+	// BootID is the kernel's, new at every boot.
+	BootID string `json:"bootID"`
+	// UptimeSeconds since the kernel started.
+	UptimeSeconds float64   `json:"uptimeSeconds"`
+	Time          time.Time `json:"time"`
+	Programs      []Program `json:"programs"`
+	// Boot lists what PID 1 did, with the kernel uptime at which each ended.
+	Boot []BootStep `json:"boot"`
+	// MemoryTotalKiB and MemoryAvailableKiB as in /proc/meminfo.
+	MemoryTotalKiB     int64 `json:"memoryTotalKiB"`
+	MemoryAvailableKiB int64 `json:"memoryAvailableKiB"`
+	// DiskTotalBytes and DiskFreeBytes of the node's own disk.
+	DiskTotalBytes int64 `json:"diskTotalBytes"`
+	DiskFreeBytes  int64 `json:"diskFreeBytes"`
+}
+
+// Program is one supervised program.
+type Program struct {
+	Name string `json:"name"`
+	// PID is 0 while the program is not running.
+	PID      int       `json:"pid"`
+	Restarts int       `json:"restarts"`
+	Started  time.Time `json:"started"`
+	// LastExit says how it ended the last time, empty if it never did.
+	LastExit string `json:"lastExit,omitempty"`
+}
+
+// BootStep is one thing that PID 1 did.
+type BootStep struct {
+	Name string `json:"name"`
+	// EndSeconds is the kernel's uptime when the step was done.
+	EndSeconds float64 `json:"endSeconds"`
+}
+
+// ExecRequest starts a program in the node.
+type ExecRequest struct {
+	// Args[0] is looked up in the node's PATH.
+	Args []string `json:"args"`
+	// Env is added to the node's own.
+	Env []string `json:"env,omitempty"`
+	TTY bool     `json:"tty,omitempty"`
+	// Rows and Columns of the terminal, with TTY.
+	Rows    uint16 `json:"rows,omitempty"`
+	Columns uint16 `json:"columns,omitempty"`
+}
+
+// PowerRequest turns the node off or restarts it.
+type PowerRequest struct {
+	// Action is "off" or "restart".
+	Action string `json:"action"`
+}
+
+// ClockRequest sets the node's clock.
+type ClockRequest struct {
+	Time time.Time `json:"time"`
+}

@@ -1,0 +1,51 @@
+// Package cluster holds what a cluster should be (Spec), what is seen of it
+// (Status), the plan that leads from one to the other, and its execution.
+package cluster
+
+import "net/netip"
+
+// Spec is the desired cluster: the content of skiff.yaml.
+type Spec struct {
+	// Name is a DNS label; at most 40 characters, so that sockets fit.
+	Name          string `json:"name" mapstructure:"name"`
+	ControlPlanes int    `json:"controlPlanes" mapstructure:"controlPlanes"`
+	Workers       int    `json:"workers" mapstructure:"workers"`
+	// CPUs of each machine.
+	CPUs int `json:"cpus" mapstructure:"cpus"`
+	// Memory and Disk of each machine, as Kubernetes quantities ("2Gi").
+	Memory string `json:"memory" mapstructure:"memory"`
+	Disk   string `json:"disk" mapstructure:"disk"`
+	// APIPort is the host's port for the Kubernetes API on 127.0.0.1; 0 picks a
+	// free one once and keeps it.
+	APIPort int `json:"apiPort,omitempty" mapstructure:"apiPort"`
+	// Driver is "lima"; empty means the default.
+	Driver  string  `json:"driver,omitempty" mapstructure:"driver"`
+	Network Network `json:"network" mapstructure:"network"`
+}
+
+// Network are the cluster's address ranges. They cannot change once the
+// cluster exists.
+type Network struct {
+	// Nodes is the machines' subnet, a /24.
+	Nodes netip.Prefix `json:"nodes" mapstructure:"nodes"`
+	// Pods is split into a /24 for each node.
+	Pods netip.Prefix `json:"pods" mapstructure:"pods"`
+	// Services: the API server takes the first address, cluster DNS the tenth.
+	Services netip.Prefix `json:"services" mapstructure:"services"`
+	// Domain is cluster.local.
+	Domain string `json:"domain" mapstructure:"domain"`
+}
+
+// Default is the Spec before a file, the environment or flags say anything.
+func Default() Spec {
+	return Spec{
+		Name: "skiff", ControlPlanes: 1, Workers: 2,
+		CPUs: 2, Memory: "2Gi", Disk: "20Gi",
+		Network: Network{
+			Nodes:    netip.MustParsePrefix("192.168.104.0/24"),
+			Pods:     netip.MustParsePrefix("10.244.0.0/16"),
+			Services: netip.MustParsePrefix("10.96.0.0/16"),
+			Domain:   "cluster.local",
+		},
+	}
+}

@@ -1,0 +1,122 @@
+// Package daemonapi is what the command line and a cluster's daemon say to
+// each other over the daemon's unix socket: HTTP/1.1 with JSON. Plain data.
+package daemonapi
+
+import "time"
+
+// Routes. NODE is a node's name.
+const (
+	// PathStatus: GET answers ClusterStatus.
+	PathStatus = "/v1/status"
+	// PathApply: POST of a cluster.Spec brings the cluster there. The answer is
+	// a stream of Event, one JSON object a line, ending with one whose Done is
+	// set. A second Apply while one runs joins it if the Spec is the same, and
+	// is refused with 409 otherwise. The work goes on when the client leaves.
+	PathApply = "/v1/apply"
+	// PathDown: POST stops the machines, deletes the cluster's directory and
+	// ends the daemon; streams Event as Apply does. It cancels a running Apply.
+	PathDown = "/v1/down"
+	// PathKubeconfig: GET answers the admin kubeconfig in YAML.
+	PathKubeconfig = "/v1/kubeconfig"
+	// PathNode: everything below /v1/nodes/NODE is passed to the node API (package
+	// nodeapi) of that node, /v1/nodes/NODE/v1/exec for one, upgrades included.
+	PathNode = "/v1/nodes/"
+)
+
+// Event is one line of progress.
+type Event struct {
+	Time time.Time `json:"time"`
+	// Node is empty for what concerns the whole cluster.
+	Node  string `json:"node,omitempty"`
+	Phase Phase  `json:"phase"`
+	State State  `json:"state"`
+	// Message is for people, one line.
+	Message string `json:"message,omitempty"`
+	// Seconds the phase took, with StateDone and StateFailed.
+	Seconds float64  `json:"seconds,omitempty"`
+	Failure *Failure `json:"failure,omitempty"`
+	// Done is set on the last event of a stream.
+	Done bool `json:"done,omitempty"`
+}
+
+// Phase is a part of bringing a cluster up or down.
+type Phase string
+
+// The phases, in the order in which people see them.
+const (
+	PhasePrepare      Phase = "prepare"       // certificates, disks
+	PhaseBoot         Phase = "boot"          // until the node API answers
+	PhaseControlPlane Phase = "control-plane" // until the API server is ready
+	PhaseJoin         Phase = "join"          // until the node is registered
+	PhaseReady        Phase = "ready"         // until the node is Ready
+	PhaseCluster      Phase = "cluster"       // the whole of it
+	PhaseDrain        Phase = "drain"
+	PhaseStop         Phase = "stop"
+	PhaseDelete       Phase = "delete"
+)
+
+// State of a phase.
+type State string
+
+// The states.
+const (
+	StateRunning State = "running"
+	StateDone    State = "done"
+	StateFailed  State = "failed"
+)
+
+// Failure is an error for people.
+type Failure struct {
+	// Cause is what went wrong, one line.
+	Cause string `json:"cause"`
+	// Log is the file on the host or the command that shows more.
+	Log string `json:"log,omitempty"`
+	// Hint says what to do.
+	Hint string `json:"hint,omitempty"`
+}
+
+// ClusterStatus is what the daemon sees.
+type ClusterStatus struct {
+	Name string `json:"name"`
+	// Phase is "absent", "starting", "running", "degraded" or "stopped".
+	Phase  string `json:"phase"`
+	Driver string `json:"driver"`
+	// Accelerator says in one line what runs the machines.
+	Accelerator string `json:"accelerator"`
+	// Server is the API's URL on the host.
+	Server string `json:"server"`
+	// APIReady is the answer of /readyz just now.
+	APIReady   bool         `json:"apiReady"`
+	Kubernetes string       `json:"kubernetes"`
+	Nodes      []NodeStatus `json:"nodes"`
+	// Timings of the last Apply, in seconds by phase, the slowest node's.
+	Timings map[string]float64 `json:"timings,omitempty"`
+	// DaemonPID is the process on the host that holds the machines.
+	DaemonPID int `json:"daemonPID"`
+}
+
+// NodeStatus is one node of ClusterStatus.
+type NodeStatus struct {
+	Name    string `json:"name"`
+	Role    string `json:"role"`
+	Address string `json:"address"`
+	// Machine is "absent", "stopped" or "running".
+	Machine string `json:"machine"`
+	// MachineMessage says how the machine ended, if it ended by itself.
+	MachineMessage string `json:"machineMessage,omitempty"`
+	// Agent says whether the node API answers.
+	Agent bool `json:"agent"`
+	// Ready is the Kubernetes node's condition: "True", "False", "Unknown" or
+	// empty if it is not registered.
+	Ready string `json:"ready"`
+	// Reason for a Ready other than True.
+	Reason string `json:"reason,omitempty"`
+	CPUs   int    `json:"cpus"`
+	// MemoryMiB is what the guest was given; HostMemoryMiB the proportional set
+	// size of the machine's process on the host, 0 where it cannot be read.
+	MemoryMiB     int `json:"memoryMiB"`
+	HostMemoryMiB int `json:"hostMemoryMiB"`
+	// DiskUsedBytes is what the machine's files take on the host.
+	DiskUsedBytes int64     `json:"diskUsedBytes"`
+	Started       time.Time `json:"started,omitzero"`
+}

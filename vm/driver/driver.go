@@ -1,0 +1,47 @@
+// Package driver is the contract between a cluster and what runs its machines.
+// Every driver passes the suite in package drivertest.
+package driver
+
+import (
+	"context"
+	"errors"
+
+	"github.com/skiff-dev/skiff/vm/machine"
+)
+
+// Sentinels that every driver uses.
+var (
+	// ErrNotFound: the machine is absent.
+	ErrNotFound = errors.New("machine not found")
+	// ErrUnavailable: this host cannot run the driver; the text says what to do.
+	ErrUnavailable = errors.New("driver not available")
+)
+
+// Driver runs machines. Its methods may be called at once for different
+// machines, not for the same one. A context bounds the call, never the machine.
+type Driver interface {
+	// Name is the driver's, for people: "lima", "sandbox".
+	Name() string
+	// Describe says in one line what runs the machines, acceleration included.
+	Describe() string
+	// Create makes what the machine keeps on disk. It is idempotent: a disk
+	// that exists is kept. A failed Create leaves nothing.
+	Create(ctx context.Context, m machine.Machine) error
+	// Start boots the machine with m's seed, CPUs and memory, and returns once
+	// its process runs. Starting a running machine does nothing. ErrNotFound
+	// if it was not created.
+	Start(ctx context.Context, m machine.Machine) error
+	// Stop ends the machine's process at once; the caller asks the guest to
+	// shut down first. Stopping a stopped or absent machine does nothing.
+	Stop(ctx context.Context, name string) error
+	// Delete stops the machine and removes all that it keeps. Deleting an
+	// absent machine does nothing.
+	Delete(ctx context.Context, name string) error
+	// State is absent, stopped or running.
+	State(ctx context.Context, name string) (machine.State, error)
+	// Wait blocks until the machine's process has ended, then says how.
+	// ErrNotFound if it does not run.
+	Wait(ctx context.Context, name string) error
+	// Close stops all machines and returns when their processes have ended.
+	Close() error
+}
