@@ -1,0 +1,211 @@
+// Package pki makes a cluster's certificates and keys, so that every part has
+// an identity of its own and no part holds a key that it does not need. It
+// touches no disk and uses the standard library alone: the host makes the
+// files, the nodes are handed theirs.
+//
+// Files are named as kubeadm names them
+// (https://kubernetes.io/docs/setup/best-practices/certificates/), with what
+// only Skiff has beside them.
+package pki
+
+import (
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"time"
+)
+
+// Files are PEM blocks and other small secrets by path below a PKI directory.
+type Files map[string][]byte
+
+// How long what is made here is valid. Authorities outlive a laptop; leaves are
+// made again at every start of a machine and long before they end.
+const (
+	AuthorityLifetime = 20 * 365 * 24 * time.Hour
+	LeafLifetime      = 365 * 24 * time.Hour
+	// Backdate allows for guests and hosts whose clocks differ.
+	Backdate = time.Hour
+)
+
+// Groups and users that only Skiff has.
+const (
+	GroupClusterAdmins  = "skiff:cluster-admins"
+	GroupKubeletClients = "skiff:kubelet-clients"
+	UserAdmin           = "skiff-admin"
+	UserNetwork         = "system:skiff:network"
+	UserDNS             = "system:skiff:dns"
+	UserVolumes         = "system:skiff:volumes"
+)
+
+// Node is whom leaf certificates are made for.
+type Node struct {
+	// Cluster and Name are DNS labels.
+	Cluster, Name string
+	Address       netip.Addr
+	// ServiceAddress is the ClusterIP of the kubernetes service, Domain the
+	// cluster's DNS domain; for control planes only.
+	ServiceAddress netip.Addr
+	Domain         string
+}
+
+// Authorities makes the certificate authorities and shared keys of a new
+// cluster: ca, front-proxy-ca, etcd/ca and host-ca (.crt and .key), sa.key and
+// sa.pub, and encryption.key (base64 of 32 random bytes).
+func Authorities(now time.Time) (Files, error) {
+	files := Files{}
+	for path, name := range map[string]string{
+		"ca": "skiff", "front-proxy-ca": "skiff-front-proxy", "etcd/ca": "skiff-etcd", "host-ca": "skiff-host",
+	} {
+		if err := files.makeAuthority(path, name, now); err != nil {
+			return nil, fmt.Errorf("make authority %s: %w", path, err)
+		}
+	}
+	if err := files.makeServiceAccountKey(); err != nil {
+		return nil, fmt.Errorf("make service account key: %w", err)
+	}
+	secret := make([]byte, 32)
+	if _, err := rand.Read(secret); err != nil {
+		return nil, fmt.Errorf("read randomness: %w", err)
+	}
+	files["encryption.key"] = []byte(base64.StdEncoding.EncodeToString(secret))
+	return files, nil
+}
+
+// Worker makes what a node of any role is handed: ca.crt, host-ca.crt, and
+// node-api, proxy, network, dns and volumes (.crt and .key).
+func Worker(authorities Files, node Node, now time.Time) (Files, error) {
+	files := Files{}
+	if err := files.take(authorities, "ca.crt", "host-ca.crt"); err != nil {
+		return nil, err
+	}
+	return files, files.makeLeaves(authorities, now, []leaf{
+		{path: "node-api", authority: "host-ca", name: node.Name, server: true, dns: []string{node.Name}, ips: addresses(node.Address)},
+		{path: "proxy", authority: "ca", name: "system:kube-proxy"},
+		{path: "network", authority: "ca", name: UserNetwork},
+		{path: "dns", authority: "ca", name: UserDNS},
+		{path: "volumes", authority: "ca", name: UserVolumes},
+	})
+}
+
+// ControlPlane makes what a control plane is handed: all that Worker makes,
+// ca.key, the service account keys, encryption.key, and the leaves of the API
+// server and of etcd.
+func ControlPlane(authorities Files, node Node, now time.Time) (Files, error) {
+	files, err := Worker(authorities, node, now)
+	if err != nil {
+		return nil, err
+	}
+	if err := files.take(authorities, "ca.key", "front-proxy-ca.crt", "sa.key", "sa.pub", "etcd/ca.crt", "encryption.key"); err != nil {
+		return nil, err
+	}
+	loopback := netip.MustParseAddr("127.0.0.1")
+	etcdNames := []string{"localhost", node.Name}
+	etcdAddresses := addresses(loopback, node.Address)
+	return files, files.makeLeaves(authorities, now, []leaf{
+		{
+			path: "apiserver", authority: "ca", name: "kube-apiserver", server: true,
+			dns: []string{
+				"localhost", node.Name, "kubernetes", "kubernetes.default", "kubernetes.default.svc",
+				"kubernetes.default.svc." + node.Domain,
+			},
+			ips: addresses(loopback, node.Address, node.ServiceAddress),
+		},
+		{path: "apiserver-kubelet-client", authority: "ca", name: "kube-apiserver-kubelet-client", groups: []string{GroupKubeletClients}},
+		{path: "front-proxy-client", authority: "front-proxy-ca", name: "front-proxy-client"},
+		{path: "apiserver-etcd-client", authority: "etcd/ca", name: "kube-apiserver-etcd-client"},
+		{path: "etcd/server", authority: "etcd/ca", name: node.Name, server: true, client: true, dns: etcdNames, ips: etcdAddresses},
+		{path: "etcd/peer", authority: "etcd/ca", name: node.Name, server: true, client: true, dns: etcdNames, ips: etcdAddresses},
+	})
+}
+
+// Host makes what only the host holds: admin (a client of the Kubernetes API
+// in GroupClusterAdmins) and host (a client of the node API), with ca.crt and
+// host-ca.crt to verify the other sides.
+func Host(authorities Files, now time.Time) (Files, error) {
+	files := Files{}
+	if err := files.take(authorities, "ca.crt", "host-ca.crt"); err != nil {
+		return nil, err
+	}
+	return files, files.makeLeaves(authorities, now, []leaf{
+		{path: "admin", authority: "ca", name: UserAdmin, groups: []string{GroupClusterAdmins}},
+		{path: "host", authority: "host-ca", name: "skiff-host"},
+	})
+}
+
+// Client makes a client certificate of the Kubernetes API and its key, both in
+// PEM, valid for lifetime from now.
+func Client(authorities Files, user string, groups []string, lifetime time.Duration, now time.Time) (certificate, key []byte, err error) {
+	if user == "" || lifetime <= 0 {
+		return nil, nil, fmt.Errorf("client certificate needs a user and a lifetime, got %q and %s", user, lifetime)
+	}
+	files := Files{}
+	if err := files.makeLeaf(authorities, leaf{path: "client", authority: "ca", name: user, groups: groups}, lifetime, now); err != nil {
+		return nil, nil, err
+	}
+	return files["client.crt"], files["client.key"], nil
+}
+
+// Stale says whether a certificate in PEM has used up half of its life, ends
+// before now, or is no certificate: then it is time to make it again.
+func Stale(certificate []byte, now time.Time) bool {
+	parsed, err := parseCertificate(certificate)
+	if err != nil {
+		return true
+	}
+	half := parsed.NotBefore.Add(parsed.NotAfter.Sub(parsed.NotBefore) / 2)
+	return now.After(half) || now.Before(parsed.NotBefore)
+}
+
+// Merge returns the files of all sets; later sets win.
+func Merge(sets ...Files) Files {
+	merged := Files{}
+	for _, set := range sets {
+		maps.Copy(merged, set)
+	}
+	return merged
+}
+
+func (f Files) take(from Files, paths ...string) error {
+	for _, path := range paths {
+		content, ok := from[path]
+		if !ok {
+			return fmt.Errorf("the cluster's authorities lack %s", path)
+		}
+		f[path] = content
+	}
+	return nil
+}
+
+func (f Files) makeLeaves(authorities Files, now time.Time, leaves []leaf) error {
+	for _, l := range leaves {
+		if err := f.makeLeaf(authorities, l, LeafLifetime, now); err != nil {
+			return fmt.Errorf("make certificate %s: %w", l.path, err)
+		}
+	}
+	return nil
+}
+
+func addresses(all ...netip.Addr) []net.IP {
+	var ips []net.IP
+	for _, a := range all {
+		if a.IsValid() {
+			ips = append(ips, a.AsSlice())
+		}
+	}
+	return ips
+}
+
+func (l leaf) usages() []x509.ExtKeyUsage {
+	var usages []x509.ExtKeyUsage
+	if l.server {
+		usages = append(usages, x509.ExtKeyUsageServerAuth)
+	}
+	if l.client || !l.server {
+		usages = append(usages, x509.ExtKeyUsageClientAuth)
+	}
+	return usages
+}
