@@ -73,7 +73,12 @@ type Failure struct {
 	Log string `json:"log,omitempty"`
 	// Hint says what to do.
 	Hint string `json:"hint,omitempty"`
+	// Invalid is set when the input was at fault and nothing was changed.
+	Invalid bool `json:"invalid,omitempty"`
 }
+
+// Error is the cause, so that a Failure travels as an error.
+func (f *Failure) Error() string { return f.Cause }
 
 // ClusterStatus is what the daemon sees.
 type ClusterStatus struct {

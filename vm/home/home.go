@@ -1,0 +1,99 @@
+// Package home knows where everything of a cluster lies on the host, so that
+// nothing is kept anywhere else and removing one directory removes a cluster.
+package home
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Home is the directory that holds all clusters: SKIFF_HOME, ~/.skiff by
+// default. It must be absolute.
+type Home string
+
+// Default is $SKIFF_HOME, else ~/.skiff, as an absolute path.
+func Default() (Home, error) {
+	if dir := os.Getenv("SKIFF_HOME"); dir != "" {
+		abs, err := filepath.Abs(dir)
+		return Home(abs), err
+	}
+	dir, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("find the home directory: %w", err)
+	}
+	return Home(filepath.Join(dir, ".skiff")), nil
+}
+
+// Cache holds what can be thrown away: results of probes.
+func (h Home) Cache() string { return filepath.Join(string(h), "cache") }
+
+// Clusters holds one directory for each cluster.
+func (h Home) Clusters() string { return filepath.Join(string(h), "clusters") }
+
+// Cluster is the directory of one cluster, which may not exist.
+func (h Home) Cluster(name string) Cluster {
+	return Cluster(filepath.Join(h.Clusters(), name))
+}
+
+// Names lists the clusters that have a directory, sorted.
+func (h Home) Names() ([]string, error) {
+	entries, err := os.ReadDir(h.Clusters())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list clusters: %w", err)
+	}
+	var names []string
+	for _, entry := range entries {
+		if entry.IsDir() {
+			names = append(names, entry.Name())
+		}
+	}
+	return names, nil
+}
+
+// Cluster is the directory of one cluster, mode 0700.
+type Cluster string
+
+// Name of the cluster.
+func (c Cluster) Name() string { return filepath.Base(string(c)) }
+
+// State is the cluster's state file.
+func (c Cluster) State() string { return c.join("cluster.json") }
+
+// Timings is what the last apply took, by phase and node, as JSON.
+func (c Cluster) Timings() string { return c.join("timings.json") }
+
+// Socket is where the daemon serves its API.
+func (c Cluster) Socket() string { return c.join("daemon.sock") }
+
+// Lock is held by the daemon while it lives.
+func (c Cluster) Lock() string { return c.join("daemon.lock") }
+
+// Log is the daemon's own log.
+func (c Cluster) Log() string { return c.join("daemon.log") }
+
+// PKI holds authorities and the host's certificates, files 0600.
+func (c Cluster) PKI() string { return c.join("pki") }
+
+// Machines holds one directory for each machine.
+func (c Cluster) Machines() string { return c.join("vm") }
+
+// Network is the socket at which machines join the cluster's network.
+func (c Cluster) Network() string { return c.join("net.sock") }
+
+// Console is the log of a machine's serial console.
+func (c Cluster) Console(node string) string {
+	return filepath.Join(c.Machines(), node, "serial.log")
+}
+
+// Exists says whether the cluster has a state file.
+func (c Cluster) Exists() bool {
+	_, err := os.Stat(c.State())
+	return err == nil
+}
+
+func (c Cluster) join(name string) string { return filepath.Join(string(c), name) }
