@@ -1,0 +1,110 @@
+# Skiff. Everything is built from this checkout; Go's caches make a second run
+# fast. `make help` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+MAKEFLAGS += --no-print-directory
+
+GO ?= go
+GOOS := $(shell $(GO) env GOOS)
+ARCH := $(shell $(GO) env GOARCH)
+
+# go.mod is the one place where versions are pinned.
+pinned = $(shell awk '$$1 == "$(1)" { print $$2; exit }' go.mod)
+KUBERNETES := $(call pinned,k8s.io/kubernetes)
+LIMA := $(patsubst v%,%,$(call pinned,github.com/lima-vm/lima/v2))
+MINOR := $(word 2,$(subst ., ,$(KUBERNETES)))
+COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
+VERSION ?= $(shell git describe --tags --match 'v*' --dirty 2>/dev/null || echo v0.1.0-dev)
+
+# One setting of cgo and paths for programs and tests alike, so that they share
+# Go's build cache: a cold build of Kubernetes takes minutes.
+export CGO_ENABLED := 0
+export GOFLAGS := -trimpath
+
+KUBE_X := -X k8s.io/component-base/version
+GUEST_LDFLAGS := -s -w $(KUBE_X).gitVersion=$(KUBERNETES) $(KUBE_X).gitMajor=1 \
+	$(KUBE_X).gitMinor=$(MINOR) $(KUBE_X).gitCommit=$(KUBERNETES) $(KUBE_X).gitTreeState=clean
+HOST_LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) \
+	-X main.kubernetes=$(KUBERNETES) -X github.com/lima-vm/lima/v2/pkg/version.Version=$(LIMA)
+
+GUEST := build/guest/linux-$(ARCH)
+GUEST_PROGRAMS := $(patsubst cmd/%,./cmd/%,$(filter-out cmd/skiff,$(wildcard cmd/*)))
+SKIFF := bin/skiff
+
+ifeq ($(GOOS),darwin)
+HOST_ENV := CGO_ENABLED=1
+HOST_TAGS := -tags vz
+SIGN = codesign --sign - --force --entitlements scripts/vz.entitlements $(SKIFF)
+else
+SIGN = true
+endif
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: image skiff ## bin/skiff and, beside it, bin/image: all that `skiff up` needs
+
+.PHONY: host-packages
+host-packages:
+	@scripts/host-packages.sh
+
+.PHONY: skiff
+skiff: ## bin/skiff alone
+	@$(HOST_ENV) $(GO) build $(HOST_TAGS) -ldflags '$(HOST_LDFLAGS)' -o $(SKIFF) ./cmd/skiff
+	@$(SIGN)
+
+.PHONY: guest
+guest: ## the guest programs
+	@mkdir -p $(GUEST)
+	@GOOS=linux GOARCH=$(ARCH) $(GO) build -ldflags '$(GUEST_LDFLAGS)' -o $(GUEST)/ $(GUEST_PROGRAMS)
+
+.PHONY: image
+image: host-packages guest ## the node image, made anew only when an input has changed
+	@$(GO) run ./images -out bin/image -guest $(GUEST)
+
+.PHONY: up
+up: build ## build what is missing and bring up the cluster "skiff"
+	@$(SKIFF) up
+
+.PHONY: down
+down: skiff ## take the cluster "skiff" down again
+	@$(SKIFF) down
+
+.PHONY: check
+check: ## formatting, vet, lint, import directions, hermetic tests with the race detector
+	@scripts/check.sh
+
+.PHONY: test
+test: build ## hermetic tests, then the end-to-end tests on real VMs
+	@scripts/test.sh unit
+	@$(MAKE) e2e
+
+.PHONY: unit
+unit: host-packages ## hermetic tests only
+	@scripts/test.sh unit
+
+.PHONY: e2e
+e2e: build ## the end-to-end tests on real VMs
+	@scripts/test.sh e2e
+
+FUZZTIME ?= 20s
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME
+	@FUZZTIME=$(FUZZTIME) scripts/fuzz.sh
+
+BENCHMARKS := $(notdir $(patsubst %/,%,$(dir $(wildcard test/bench/*/main.go))))
+.PHONY: bench
+bench: $(addprefix bench-,$(BENCHMARKS)) ## every benchmark: a table each and build/bench/NAME.json
+
+.PHONY: bench-%
+bench-%: build
+	@mkdir -p build/bench
+	@$(GO) run ./test/bench/$* -out build/bench/$*.json
+
+.PHONY: clean
+clean: ## remove what was built
+	@rm -rf bin build

@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that building and running Skiff needs on a Linux
+# host, and only those that are missing. Says nothing when none is.
+set -euo pipefail
+
+if [ "$(uname -s)" != Linux ]; then
+  exit 0
+fi
+
+case "$(uname -m)" in
+  x86_64) qemu_package=qemu-system-x86 qemu=qemu-system-x86_64 ;;
+  aarch64) qemu_package=qemu-system-arm qemu=qemu-system-aarch64 ;;
+  *)
+    echo "host-packages: no node image for $(uname -m): amd64 and arm64 are supported" >&2
+    exit 2
+    ;;
+esac
+
+missing=()
+need() { # need PROGRAM PACKAGE
+  command -v "$1" >/dev/null 2>&1 || missing+=("$2")
+}
+export PATH="$PATH:/usr/sbin:/sbin"
+need "$qemu" "$qemu_package"
+need qemu-img qemu-utils
+need mkfs.erofs erofs-utils
+need ssh-keygen openssh-client # Lima asks for it, though no ssh is in the path
+need gcc gcc                   # runc (libseccomp) and the race detector
+need pkg-config pkg-config
+if command -v gcc >/dev/null 2>&1; then
+  echo '#include <stdlib.h>' | gcc -E - >/dev/null 2>&1 || missing+=(libc6-dev)
+  echo '#include <seccomp.h>' | gcc -E - >/dev/null 2>&1 || missing+=(libseccomp-dev)
+else
+  missing+=(libc6-dev libseccomp-dev)
+fi
+if [ ${#missing[@]} -eq 0 ]; then
+  exit 0
+fi
+
+if ! command -v apt-get >/dev/null 2>&1; then
+  echo "host-packages: install by hand (Debian's names): ${missing[*]}" >&2
+  exit 1
+fi
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+  as_root=(sudo)
+fi
+echo "host-packages: installing ${missing[*]}"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+apt() {
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq "$@" </dev/null >>"$log" 2>&1
+}
+if ! { apt update && apt install -y --no-install-recommends "${missing[@]}"; }; then
+  cat "$log" >&2
+  echo "host-packages: apt-get could not install: ${missing[*]}" >&2
+  exit 1
+fi

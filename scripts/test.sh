@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Runs tests and leaves the closing lines to go test itself.
+#   test.sh unit   hermetic tests: with the race detector where the package does
+#                  not link k8s.io/kubernetes (it would cost a second, slower build
+#                  of it), without it elsewhere
+#   test.sh e2e    real clusters under VMs; needs `make build`
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export GOFLAGS=${GOFLAGS:--trimpath}
+
+unit() {
+  local light heavy failed=0
+  light=$(scripts/packages.sh light)
+  heavy=$(scripts/packages.sh heavy)
+  # shellcheck disable=SC2086 # one word per package
+  if [ -n "$light" ]; then CGO_ENABLED=1 go test -race $light || failed=1; fi
+  # shellcheck disable=SC2086
+  if [ -n "$heavy" ]; then CGO_ENABLED=0 go test $heavy || failed=1; fi
+  return "$failed"
+}
+
+e2e() {
+  CGO_ENABLED=0 go test -count=1 -timeout 45m -v ./test/e2e
+}
+
+case "${1:-}" in
+  unit) unit ;;
+  e2e) e2e ;;
+  *)
+    echo "usage: test.sh unit|e2e" >&2
+    exit 2
+    ;;
+esac
