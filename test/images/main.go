@@ -1,0 +1,231 @@
+// Command images makes the images that the end-to-end tests run, as OCI
+// archives: a static workload program over Debian's static busybox, and
+// archives that are broken on purpose. It needs Go, apt-get and dpkg-deb, and
+// no registry. An archive whose content has not changed keeps its file.
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/skiff-dev/skiff/test/images/archive"
+)
+
+func main() {
+	out := flag.String("o", "build/test/images", "directory for the archives")
+	cache := flag.String("cache", "build/test/cache", "directory for what is downloaded and built on the way")
+	flag.Parse()
+	if err := run(*out, *cache); err != nil {
+		fmt.Fprintln(os.Stderr, "images:", err)
+		os.Exit(1)
+	}
+}
+
+func run(out, cache string) error {
+	for _, dir := range []string{filepath.Join(out, "bad"), cache} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	busybox, err := busybox(cache)
+	if err != nil {
+		return fmt.Errorf("busybox: %w", err)
+	}
+	base, err := baseLayer(cache, busybox)
+	if err != nil {
+		return fmt.Errorf("base layer: %w", err)
+	}
+	program, err := workload(cache)
+	if err != nil {
+		return fmt.Errorf("workload: %w", err)
+	}
+	top, err := archive.Layer([]archive.File{{Path: "bin/workload", Mode: 0o755, Data: program}})
+	if err != nil {
+		return err
+	}
+	return writeAll(out, base, top)
+}
+
+// workloadImage is one version of the test workload.
+func workloadImage(version, arch string, layers ...[]byte) archive.Image {
+	return archive.Image{
+		Name: "skiff.test/workload:" + version, Arch: arch, Layers: layers,
+		Config: archive.Config{
+			Env:        []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "WORKLOAD_VERSION=" + version},
+			Entrypoint: []string{"/bin/workload"}, Cmd: []string{"serve"}, WorkingDir: "/",
+		},
+	}
+}
+
+func writeAll(out string, base, top []byte) error {
+	// Both versions share every layer, so that the second costs a machine nothing.
+	var good bytes.Buffer
+	err := archive.Write(&good, workloadImage("1", runtime.GOARCH, base, top), workloadImage("2", runtime.GOARCH, base, top))
+	if err != nil {
+		return err
+	}
+	box := archive.Image{
+		Name: "skiff.test/busybox:1", Arch: runtime.GOARCH, Layers: [][]byte{base},
+		Config: archive.Config{Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, Cmd: []string{"sh"}},
+	}
+	var small bytes.Buffer
+	if err := archive.Write(&small, box); err != nil {
+		return err
+	}
+	foreign := "arm64"
+	if runtime.GOARCH == foreign {
+		foreign = "amd64"
+	}
+	box.Name, box.Arch = "skiff.test/foreign:1", foreign
+	var other bytes.Buffer
+	if err := archive.Write(&other, box); err != nil {
+		return err
+	}
+	changed := bytes.Replace(small.Bytes(), []byte("root:x:0:0"), []byte("evil:x:0:0"), 1)
+	for name, data := range map[string][]byte{
+		"workload.tar":               good.Bytes(),
+		"busybox.tar":                small.Bytes(),
+		"bad/truncated.tar":          small.Bytes()[:small.Len()/2],
+		"bad/other-arch.tar":         other.Bytes(),
+		"bad/changed-content.tar":    changed,
+		"bad/not-an-archive.tar":     []byte("This is not a tar archive.\n"),
+		"bad/empty.tar":              {},
+		"bad/tar-without-images.tar": base,
+	} {
+		if err := writeIfChanged(filepath.Join(out, name), data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// busybox returns Debian's static busybox.
+func busybox(cache string) ([]byte, error) {
+	path := filepath.Join(cache, "busybox-"+runtime.GOARCH)
+	if data, err := os.ReadFile(path); err == nil {
+		return data, nil
+	}
+	dir, err := os.MkdirTemp(cache, "deb-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	if _, err := output(dir, nil, "apt-get", "-q", "download", "busybox-static"); err != nil {
+		return nil, err
+	}
+	debs, err := filepath.Glob(filepath.Join(dir, "busybox-static_*.deb"))
+	if err != nil || len(debs) != 1 {
+		return nil, fmt.Errorf("apt-get left %q, %w", debs, err)
+	}
+	files, err := output(dir, nil, "dpkg-deb", "--fsys-tarfile", filepath.Base(debs[0]))
+	if err != nil {
+		return nil, err
+	}
+	data, err := find(files, "./bin/busybox", "./usr/bin/busybox")
+	if err != nil {
+		return nil, err
+	}
+	return data, writeIfChanged(path, data)
+}
+
+// find returns the content of the first entry of a tar that has one of the names.
+func find(files []byte, names ...string) ([]byte, error) {
+	for r := tar.NewReader(bytes.NewReader(files)); ; {
+		header, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return nil, fmt.Errorf("no entry %s", strings.Join(names, " or "))
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			if header.Name == name && header.Typeflag == tar.TypeReg {
+				return io.ReadAll(r)
+			}
+		}
+	}
+}
+
+// baseLayer is a root that a shell feels at home in.
+func baseLayer(cache string, busybox []byte) ([]byte, error) {
+	program, err := filepath.Abs(filepath.Join(cache, "busybox-"+runtime.GOARCH))
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(program, 0o755); err != nil {
+		return nil, err
+	}
+	applets, err := output("", nil, program, "--list")
+	if err != nil {
+		return nil, err
+	}
+	files := []archive.File{
+		{Path: "bin/busybox", Mode: 0o755, Data: busybox},
+		{Path: "etc/passwd", Mode: 0o644, Data: []byte("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")},
+		{Path: "etc/group", Mode: 0o644, Data: []byte("root:x:0:\nnogroup:x:65534:\n")},
+		{Path: "etc/nsswitch.conf", Mode: 0o644, Data: []byte("hosts: files dns\n")},
+		{Path: "sbin", Link: "bin"},
+		{Path: "usr/bin", Link: "../bin"},
+		{Path: "usr/sbin", Link: "../bin"},
+		{Path: "tmp", Mode: 0o1777, Dir: true},
+		{Path: "root", Mode: 0o700, Dir: true},
+	}
+	for _, dir := range []string{"bin", "dev", "etc", "home", "proc", "run", "sys", "usr", "var"} {
+		files = append(files, archive.File{Path: dir, Mode: 0o755, Dir: true})
+	}
+	for _, applet := range strings.Fields(string(applets)) {
+		if applet != "busybox" {
+			files = append(files, archive.File{Path: "bin/" + applet, Link: "busybox"})
+		}
+	}
+	return archive.Layer(files)
+}
+
+// workload builds the test workload and returns it.
+func workload(cache string) ([]byte, error) {
+	path, err := filepath.Abs(filepath.Join(cache, "workload-"+runtime.GOARCH))
+	if err != nil {
+		return nil, err
+	}
+	env := append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
+	_, err = output("", env, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=",
+		"-o", path, "github.com/skiff-dev/skiff/test/images/workload")
+	if err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+}
+
+func output(dir string, env []string, name string, args ...string) ([]byte, error) {
+	command := exec.Command(name, args...)
+	command.Dir, command.Env = dir, env
+	var stderr bytes.Buffer
+	command.Stderr = &stderr
+	out, err := command.Output()
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, stderr.Bytes())
+	}
+	return out, nil
+}
+
+// writeIfChanged replaces a file as a whole, and leaves it alone if it says
+// the same already, so that its time tells when the content changed.
+func writeIfChanged(path string, data []byte) error {
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
+		return nil
+	}
+	temporary := path + ".new"
+	if err := os.WriteFile(temporary, data, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(temporary, path)
+}
