@@ -1,19 +1,56 @@
+// Command skiff-nodeagent makes a booted machine a Kubernetes node: kubelet,
+// service proxy, pod network, network policies, cluster DNS and local volumes.
 package main
 
 import (
-	_ "github.com/coredns/coredns/core/dnsserver"
-	_ "github.com/coredns/coredns/plugin/cache"
-	_ "github.com/coredns/coredns/plugin/errors"
-	_ "github.com/coredns/coredns/plugin/forward"
-	_ "github.com/coredns/coredns/plugin/kubernetes"
-	_ "github.com/coredns/coredns/plugin/loadbalance"
-	_ "github.com/coredns/coredns/plugin/log"
-	_ "github.com/coredns/coredns/plugin/loop"
-	_ "github.com/coredns/coredns/plugin/ready"
-	_ "github.com/vishvananda/netlink"
-	_ "k8s.io/kubernetes/cmd/kube-proxy/app"
-	_ "k8s.io/kubernetes/cmd/kubelet/app"
-	_ "sigs.k8s.io/knftables"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/go-logr/logr"
+	"k8s.io/klog/v2"
+
+	"github.com/skiff-dev/skiff/nodeagent/agent"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
-func main() {}
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "skiff-nodeagent:", err)
+		klog.Flush()
+		os.Exit(1)
+	}
+	klog.Flush()
+}
+
+func run() error {
+	flags := flag.NewFlagSet("skiff-nodeagent", flag.ExitOnError)
+	klog.InitFlags(flags)
+	nodeConfig := flags.String("node-config", nodeconfig.Path, "the node document")
+	var config agent.Config
+	flags.StringVar(&config.PKIDir, "pki-dir", nodeconfig.PKIDir, "certificates and keys of the node document")
+	flags.StringVar(&config.RunDir, "run-dir", nodeconfig.Dir+"/agent", "files that the agent writes anew at each start")
+	flags.StringVar(&config.StateDir, "state-dir", nodeconfig.StateDir, "what the node keeps over a restart")
+	flags.StringVar(&config.KubeletDir, "kubelet-dir", "/var/lib/kubelet", "the kubelet's own folder")
+	flags.StringVar(&config.ContainerdSocket, "containerd-socket", nodeconfig.ContainerdSocket, "where containerd serves CRI")
+	if err := flags.Parse(os.Args[1:]); err != nil {
+		return err
+	}
+	slog.SetDefault(slog.New(logr.ToSlogHandler(klog.Background())))
+
+	content, err := os.ReadFile(*nodeConfig)
+	if err != nil {
+		return fmt.Errorf("read the node document: %w", err)
+	}
+	if err := json.Unmarshal(content, &config.Node); err != nil {
+		return fmt.Errorf("read the node document: %w", err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	return agent.Run(ctx, config)
+}

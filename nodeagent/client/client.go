@@ -1,0 +1,106 @@
+// Package client gives each of the agent's components its own way to the API
+// server: all go through the node's front, none shares another's certificate.
+package client
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/clientcmd/api"
+)
+
+// Server is the API server's URL on a node: nodeconfig.PortAPIFront on the loopback
+// interface.
+const Server = "https://127.0.0.1:7443"
+
+// Identity is who speaks to the API server. Exactly one of Certificate and
+// Token is set.
+type Identity struct {
+	// CA is the file with the cluster's CA.
+	CA string
+	// Certificate and Key are files.
+	Certificate, Key string
+	// Token is a bearer token.
+	Token string
+}
+
+// Component is the identity whose certificate and key stand in pkiDir as
+// NAME.crt and NAME.key.
+func Component(pkiDir, name string) Identity {
+	return Identity{
+		CA:          filepath.Join(pkiDir, "ca.crt"),
+		Certificate: filepath.Join(pkiDir, name+".crt"),
+		Key:         filepath.Join(pkiDir, name+".key"),
+	}
+}
+
+// Config returns what client-go connects with. Protobuf is preferred, since
+// it costs both sides less than JSON.
+func (i Identity) Config() *rest.Config {
+	return &rest.Config{
+		Host:            Server,
+		BearerToken:     i.Token,
+		TLSClientConfig: rest.TLSClientConfig{CAFile: i.CA, CertFile: i.Certificate, KeyFile: i.Key},
+		ContentConfig: rest.ContentConfig{
+			AcceptContentTypes: "application/vnd.kubernetes.protobuf,application/json",
+			ContentType:        "application/vnd.kubernetes.protobuf",
+		},
+		QPS:   20,
+		Burst: 40,
+	}
+}
+
+// Kubeconfig returns the identity in the form that upstream programs read.
+func (i Identity) Kubeconfig() ([]byte, error) {
+	config := api.Config{
+		Clusters:       map[string]*api.Cluster{"skiff": {Server: Server, CertificateAuthority: i.CA}},
+		AuthInfos:      map[string]*api.AuthInfo{"node": {ClientCertificate: i.Certificate, ClientKey: i.Key, Token: i.Token}},
+		Contexts:       map[string]*api.Context{"node": {Cluster: "skiff", AuthInfo: "node"}},
+		CurrentContext: "node",
+	}
+	return clientcmd.Write(config)
+}
+
+// WriteKubeconfig writes Kubeconfig to path, for the owner alone.
+func (i Identity) WriteKubeconfig(path string) error {
+	content, err := i.Kubeconfig()
+	if err != nil {
+		return fmt.Errorf("encode kubeconfig %s: %w", path, err)
+	}
+	return WriteFile(path, content, 0o600)
+}
+
+// WriteFile writes a file so that readers see the old or the new content,
+// never a part of it. The folder is made if it is missing.
+func WriteFile(path string, content []byte, mode os.FileMode) (err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	defer func() {
+		if err != nil {
+			_ = file.Close()
+			_ = os.Remove(file.Name())
+			err = fmt.Errorf("write %s: %w", path, err)
+		}
+	}()
+	if _, err := file.Write(content); err != nil {
+		return err
+	}
+	if err := file.Chmod(mode); err != nil {
+		return err
+	}
+	if err := file.Sync(); err != nil {
+		return err
+	}
+	if err := file.Close(); err != nil {
+		return err
+	}
+	return os.Rename(file.Name(), path)
+}

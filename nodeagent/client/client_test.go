@@ -1,0 +1,71 @@
+package client
+
+import (
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+)
+
+func TestServerIsTheNodesFront(t *testing.T) {
+	server, err := url.Parse(Server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if server.Port() != strconv.Itoa(nodeconfig.PortAPIFront) {
+		t.Errorf("port %s, want %d", server.Port(), nodeconfig.PortAPIFront)
+	}
+}
+
+func TestKubeconfigLeadsToTheIdentity(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		identity Identity
+	}{
+		{"certificate", Identity{CA: "/pki/ca.crt", Certificate: "/pki/proxy.crt", Key: "/pki/proxy.key"}},
+		{"token", Identity{CA: "/pki/ca.crt", Token: "abcdef.0123456789abcdef"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			content, err := test.identity.Kubeconfig()
+			if err != nil {
+				t.Fatal(err)
+			}
+			config, err := clientcmd.Load(content)
+			if err != nil {
+				t.Fatal(err)
+			}
+			context := config.Contexts[config.CurrentContext]
+			cluster, user := config.Clusters[context.Cluster], config.AuthInfos[context.AuthInfo]
+			got := Identity{cluster.CertificateAuthority, user.ClientCertificate, user.ClientKey, user.Token}
+			if got != test.identity || cluster.Server != Server {
+				t.Errorf("got %+v at %s, want %+v at %s", got, cluster.Server, test.identity, Server)
+			}
+		})
+	}
+}
+
+func TestWriteFileReplacesTheWholeAndLeavesNothingElse(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "deep", "file")
+	for _, content := range []string{"a long first content", "second"} {
+		if err := WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(path)
+		if err != nil || string(got) != content {
+			t.Fatalf("got %q, %v", got, err)
+		}
+	}
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil || len(entries) != 1 {
+		t.Errorf("folder holds %v, %v", entries, err)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+}

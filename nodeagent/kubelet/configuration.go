@@ -1,0 +1,155 @@
+package kubelet
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/kubernetes/cmd/kubelet/app/options"
+	kubeletconfig "k8s.io/kubernetes/pkg/kubelet/apis/config"
+	"k8s.io/kubernetes/pkg/util/taints"
+	"k8s.io/utils/ptr"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+)
+
+// LabelRole says what runs on a node; its value is a nodeconfig.Role.
+const LabelRole = "skiff.dev/role"
+
+// Machine is what the configuration depends on beside the node document.
+type Machine struct {
+	// MemoryBytes is all of the machine's memory.
+	MemoryBytes uint64
+	// CgroupV2 is false on a host that still has the first version.
+	CgroupV2 bool
+	// KernelDefaults is true if the kernel's settings are already those that
+	// the kubelet wants, so that it need not change them.
+	KernelDefaults bool
+}
+
+// Paths are the files and folders that the kubelet uses.
+type Paths struct {
+	// Root is the kubelet's own folder, on the node's disk.
+	Root string
+	// ClientCA verifies those who speak to the kubelet.
+	ClientCA string
+	// ResolvConf names the resolvers for pods that do not use cluster DNS.
+	ResolvConf string
+	// Bootstrap is the kubeconfig to join with, empty when there is no token.
+	Bootstrap string
+	// ContainerdSocket is where containerd serves CRI.
+	ContainerdSocket string
+}
+
+func (p Paths) kubeconfig() string   { return filepath.Join(p.Root, "kubeconfig") }
+func (p Paths) certificates() string { return filepath.Join(p.Root, "pki") }
+
+// Server returns the whole configuration of the node's kubelet.
+func Server(node nodeconfig.Node, machine Machine, paths Paths) (*options.KubeletServer, error) {
+	server, err := options.NewKubeletServer()
+	if err != nil {
+		return nil, fmt.Errorf("make the kubelet's default configuration: %w", err)
+	}
+	flags, config := &server.KubeletFlags, &server.KubeletConfiguration
+	flags.KubeConfig = paths.kubeconfig()
+	flags.BootstrapKubeconfig = paths.Bootstrap
+	flags.CertDirectory = paths.certificates()
+	flags.RootDirectory = paths.Root
+	flags.HostnameOverride = node.Name
+	flags.NodeIP = node.Network.Address.Addr().String()
+	flags.NodeLabels = map[string]string{LabelRole: string(node.Role)}
+	maps.Copy(flags.NodeLabels, node.Kubernetes.Labels)
+
+	config.RegisterWithTaints, _, err = taints.ParseTaints(node.Kubernetes.Taints)
+	if err != nil {
+		return nil, fmt.Errorf("taints of node %s: %w", node.Name, err)
+	}
+	trust(config, node, paths)
+	network(config, node, paths)
+	runtime(config, machine, paths)
+	pace(config)
+	resources(config, node.Role, machine)
+	return server, nil
+}
+
+// trust lets in nobody but clients that the cluster's CA or the API server
+// vouches for, and nothing that RBAC does not allow.
+func trust(config *kubeletconfig.KubeletConfiguration, node nodeconfig.Node, paths Paths) {
+	config.Authentication.Anonymous.Enabled = false
+	config.Authentication.Webhook.Enabled = true
+	config.Authentication.X509.ClientCAFile = paths.ClientCA
+	config.Authorization.Mode = kubeletconfig.KubeletAuthorizationModeWebhook
+	config.RotateCertificates = true
+	config.ServerTLSBootstrap = true
+	config.TLSMinVersion = "VersionTLS13"
+	config.ReadOnlyPort = 0
+	config.Address = node.Network.Address.Addr().String()
+	config.HealthzBindAddress = "127.0.0.1"
+	config.EnableProfilingHandler = false
+	config.EnableDebugFlagsHandler = false
+}
+
+func network(config *kubeletconfig.KubeletConfiguration, node nodeconfig.Node, paths Paths) {
+	config.ClusterDomain = node.Kubernetes.DNSDomain
+	config.ClusterDNS = []string{node.Kubernetes.DNSAddress.String()}
+	config.ResolverConfig = paths.ResolvConf
+	// The service proxy uses nftables, nothing looks for the kubelet's
+	// iptables chains, and the node has no iptables to make them with.
+	config.MakeIPTablesUtilChains = false
+}
+
+func runtime(config *kubeletconfig.KubeletConfiguration, machine Machine, paths Paths) {
+	config.ContainerRuntimeEndpoint = "unix://" + paths.ContainerdSocket
+	config.CgroupDriver = "cgroupfs"
+	config.FailCgroupV1 = false
+	config.FailSwapOn = false
+	config.ProtectKernelDefaults = machine.KernelDefaults
+	// Where out-of-tree programs would stand: the default is below /usr,
+	// which is read-only.
+	config.VolumePluginDir = filepath.Join(paths.Root, "volumeplugins")
+	config.SerializeImagePulls = false
+	config.MaxParallelImagePulls = ptr.To[int32](3)
+}
+
+// pace is how soon the cluster learns of a change. The control plane takes a
+// node for lost after 20 s, and the kubelet renews its lease after a quarter
+// of its duration: here every 5 s. A change of status is seen within
+// NodeStatusUpdateFrequency; an unchanged one is only sent every five minutes.
+func pace(config *kubeletconfig.KubeletConfiguration) {
+	config.NodeLeaseDurationSeconds = 20
+	config.NodeStatusUpdateFrequency = metav1.Duration{Duration: 5 * time.Second}
+	config.NodeStatusReportFrequency = metav1.Duration{Duration: 5 * time.Minute}
+	config.VolumeStatsAggPeriod = metav1.Duration{Duration: 2 * time.Minute}
+	config.CPUManagerReconcilePeriod = metav1.Duration{Duration: time.Minute}
+	config.ContainerLogMonitorInterval = metav1.Duration{Duration: 30 * time.Second}
+}
+
+// resources keeps a small machine usable: what the node's own programs need is
+// not promised to pods, and pods are evicted before the kernel has to kill.
+func resources(config *kubeletconfig.KubeletConfiguration, role nodeconfig.Role, machine Machine) {
+	config.MaxPods = 110
+	config.KubeReserved = map[string]string{"memory": mebibytes(reserved(role, machine.MemoryBytes))}
+	config.EvictionHard = map[string]string{
+		"memory.available":  mebibytes(min(100<<20, max(32<<20, machine.MemoryBytes/20))),
+		"nodefs.available":  "5%",
+		"nodefs.inodesFree": "3%",
+		"imagefs.available": "5%",
+	}
+	config.EvictionPressureTransitionPeriod = metav1.Duration{Duration: time.Minute}
+	config.ImageGCHighThresholdPercent = 90
+	config.ImageGCLowThresholdPercent = 85
+}
+
+// reserved is the memory in bytes that the node's own programs take, and never
+// more than a third of the machine's.
+func reserved(role nodeconfig.Role, memory uint64) uint64 {
+	need := uint64(192 << 20)
+	if role == nodeconfig.RoleControlPlane {
+		need = 512 << 20
+	}
+	return min(need, memory/3)
+}
+
+func mebibytes(bytes uint64) string { return fmt.Sprintf("%dMi", bytes>>20) }

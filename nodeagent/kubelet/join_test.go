@@ -1,0 +1,158 @@
+package kubelet
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+)
+
+func TestResolvConfNamesEveryServer(t *testing.T) {
+	got := resolvConf([]netip.Addr{netip.MustParseAddr("192.168.104.2"), netip.MustParseAddr("9.9.9.9")})
+	if want := "nameserver 192.168.104.2\nnameserver 9.9.9.9\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestReasonIsTheSameForTheSameCause(t *testing.T) {
+	cause := errors.New("connection refused")
+	a := fmt.Errorf("read 127.0.0.1:40001: %w", cause)
+	b := fmt.Errorf("read 127.0.0.1:40002: %w", cause)
+	if reason(a) != reason(b) {
+		t.Errorf("%q and %q", reason(a), reason(b))
+	}
+}
+
+func TestProbeTakesARefusalForAnAnswerOnlyWithoutToken(t *testing.T) {
+	for _, test := range []struct {
+		token  string
+		status int
+		ok     bool
+	}{
+		{"", 200, true}, {"", 401, true}, {"", 403, true}, {"", 500, false},
+		{"a.b", 200, true}, {"a.b", 401, false}, {"a.b", 403, false}, {"a.b", 500, false},
+	} {
+		web := &http.Client{Transport: answer(func(w http.ResponseWriter, r *http.Request) {
+			if test.token != "" && r.Header.Get("Authorization") != "Bearer "+test.token {
+				t.Errorf("no token in the request")
+			}
+			w.WriteHeader(test.status)
+		})}
+		if err := probe(t.Context(), web, test.token); (err == nil) != test.ok {
+			t.Errorf("token %q, status %d: %v", test.token, test.status, err)
+		}
+	}
+}
+
+// answer is a round tripper that calls a handler.
+type answer http.HandlerFunc
+
+func (a answer) RoundTrip(r *http.Request) (*http.Response, error) {
+	recorder := httptest.NewRecorder()
+	a(recorder, r)
+	return recorder.Result(), nil
+}
+
+func TestForgetsOnlyTheIdentityOfAnotherClusterOrNode(t *testing.T) {
+	ours, theirs := newAuthority(t), newAuthority(t)
+	for _, test := range []struct {
+		name   string
+		signer authority
+		node   string
+		kept   bool
+	}{
+		{"ours", ours, "worker-1", true},
+		{"another cluster's", theirs, "worker-1", false},
+		{"another node's", ours, "worker-2", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dir := t.TempDir()
+			k := Kubelet{Node: nodeconfig.Node{Name: "worker-1"}, Paths: Paths{Root: dir, ClientCA: filepath.Join(dir, "ca.crt")}}
+			write(t, k.Paths.ClientCA, ours.pem)
+			write(t, k.Paths.kubeconfig(), []byte("{}"))
+			write(t, k.currentCertificate(), test.signer.sign(t, "system:node:"+test.node))
+			if err := k.forgetForeignIdentity(); err != nil {
+				t.Fatal(err)
+			}
+			if got := k.joined(time.Now()); got != test.kept {
+				t.Errorf("joined afterwards: %v, want %v", got, test.kept)
+			}
+		})
+	}
+}
+
+func TestAnExpiredCertificateIsNoMembership(t *testing.T) {
+	dir, ours := t.TempDir(), newAuthority(t)
+	k := Kubelet{Node: nodeconfig.Node{Name: "worker-1"}, Paths: Paths{Root: dir}}
+	write(t, k.Paths.kubeconfig(), []byte("{}"))
+	write(t, k.currentCertificate(), ours.sign(t, "system:node:worker-1"))
+	if !k.joined(time.Now()) {
+		t.Error("not joined with a valid certificate")
+	}
+	if k.joined(time.Now().Add(48 * time.Hour)) {
+		t.Error("joined with an expired certificate")
+	}
+}
+
+type authority struct {
+	certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+	pem         []byte
+}
+
+func newAuthority(t *testing.T) authority {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "ca"}, IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign, NotAfter: time.Now().Add(24 * time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return authority{certificate, key, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}
+}
+
+func (a authority) sign(t *testing.T, name string) []byte {
+	t.Helper()
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(24 * time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, a.key.Public(), a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}
+
+func write(t *testing.T, path string, content []byte) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,72 @@
+// Package kubelet runs the upstream kubelet so that the node joins its cluster
+// by itself, with nothing on disk but what the kubelet itself keeps.
+package kubelet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	"k8s.io/klog/v2"
+	"k8s.io/kubernetes/cmd/kubelet/app"
+
+	"github.com/skiff-dev/skiff/nodeagent/client"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+)
+
+// Kubelet is one node's kubelet. A process can run it once: it registers
+// metrics and handlers that are global.
+type Kubelet struct {
+	Node    nodeconfig.Node
+	Machine Machine
+	Paths   Paths
+}
+
+// Run joins the cluster if the node has not joined yet, then runs the kubelet
+// until ctx ends or it fails. Upstream ends the process where it meets an
+// error that it cannot live with.
+func (k Kubelet) Run(ctx context.Context) error {
+	ctx = klog.NewContext(ctx, klog.Background().WithName("kubelet"))
+	if err := k.prepare(); err != nil {
+		return err
+	}
+	server, err := Server(k.Node, k.Machine, k.Paths)
+	if err != nil {
+		return err
+	}
+	if err := k.join(ctx); err != nil {
+		return err
+	}
+	dependencies, err := app.UnsecuredDependencies(ctx, server, utilfeature.DefaultFeatureGate)
+	if err != nil {
+		return fmt.Errorf("prepare the kubelet: %w", err)
+	}
+	if err := app.Run(ctx, server, dependencies, utilfeature.DefaultFeatureGate); err != nil {
+		return fmt.Errorf("run the kubelet: %w", err)
+	}
+	if ctx.Err() == nil {
+		return errors.New("the kubelet ended by itself")
+	}
+	return nil
+}
+
+// prepare writes the files that the kubelet reads, and forgets an identity
+// that another cluster gave.
+func (k Kubelet) prepare() error {
+	if err := os.MkdirAll(k.Paths.Root, 0o750); err != nil {
+		return fmt.Errorf("make the kubelet's folder: %w", err)
+	}
+	resolv := resolvConf(k.Node.Network.Nameservers)
+	if err := client.WriteFile(k.Paths.ResolvConf, []byte(resolv), 0o644); err != nil {
+		return err
+	}
+	if k.Paths.Bootstrap != "" {
+		identity := client.Identity{CA: k.Paths.ClientCA, Token: k.Node.BootstrapToken}
+		if err := identity.WriteKubeconfig(k.Paths.Bootstrap); err != nil {
+			return err
+		}
+	}
+	return k.forgetForeignIdentity()
+}
