@@ -1,0 +1,204 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/nearest"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+)
+
+// MaxFile is the largest skiff.yaml in bytes.
+const MaxFile = 64 << 10
+
+// File is a skiff.yaml whose keys are known and whose values have the right
+// shape. The zero File sets nothing.
+type File struct {
+	name   string
+	values map[string]entry
+}
+
+type entry struct {
+	text string
+	line int
+}
+
+// ReadFile reads a skiff.yaml; "-" is stdin. The error is a *daemonapi.Failure.
+func ReadFile(name string, stdin io.Reader) (File, error) {
+	in := stdin
+	if name == "-" {
+		name = "standard input"
+	} else {
+		f, err := os.Open(name)
+		if err != nil {
+			return File{}, &daemonapi.Failure{
+				Cause: fmt.Sprintf("read %s: %s", name, reason(err)), Invalid: true,
+			}
+		}
+		defer f.Close()
+		in = f
+	}
+	content, err := io.ReadAll(io.LimitReader(in, MaxFile+1))
+	if err != nil {
+		return File{}, &daemonapi.Failure{Cause: fmt.Sprintf("read %s: %s", name, reason(err)), Invalid: true}
+	}
+	return Parse(name, content)
+}
+
+// Parse reads the content of a skiff.yaml; name is for messages. The error is
+// a *daemonapi.Failure that names the line.
+func Parse(name string, content []byte) (File, error) {
+	if len(content) > MaxFile {
+		return File{}, &daemonapi.Failure{
+			Cause: fmt.Sprintf("%s: larger than %d KiB", name, MaxFile>>10), Invalid: true,
+		}
+	}
+	decoder := yaml.NewDecoder(strings.NewReader(string(content)))
+	var doc, more yaml.Node
+	err := decoder.Decode(&doc)
+	if errors.Is(err, io.EOF) {
+		return File{name: name}, nil
+	}
+	if err != nil {
+		return File{}, syntaxError(name, err)
+	}
+	if err := decoder.Decode(&more); !errors.Is(err, io.EOF) {
+		return File{}, fault(name, more.Line, "", "more than one document")
+	}
+	file := File{name: name, values: map[string]entry{}}
+	return file, file.read(doc.Content[0], "")
+}
+
+// read takes the keys of one mapping; within is "" or the key it belongs to.
+func (f File) read(node *yaml.Node, within string) error {
+	if node.Kind == yaml.ScalarNode && node.Tag == "!!null" && within == "" {
+		return nil
+	}
+	if node.Kind != yaml.MappingNode {
+		what := "skiff.yaml"
+		if within != "" {
+			what = within
+		}
+		return fault(f.name, node.Line, `such as "workers: 2"`, "%s takes keys and values", what)
+	}
+	seen := map[string]bool{}
+	for i := 0; i < len(node.Content); i += 2 {
+		key, value := node.Content[i], node.Content[i+1]
+		if seen[key.Value] {
+			return fault(f.name, key.Line, "", "key %q stands twice", key.Value)
+		}
+		seen[key.Value] = true
+		if err := f.readKey(key, value, within); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f File) readKey(key, value *yaml.Node, within string) error {
+	known := keys(within)
+	if key.Kind != yaml.ScalarNode || !contains(known, key.Value) {
+		hint := "the keys are " + strings.Join(known, ", ")
+		if meant := nearest.Of(key.Value, known); meant != "" {
+			hint = fmt.Sprintf("did you mean %q?", meant)
+		}
+		return fault(f.name, key.Line, hint, "unknown key %q", key.Value)
+	}
+	path := join(within, key.Value)
+	if len(keys(path)) > 0 {
+		return f.read(value, path)
+	}
+	if value.Kind != yaml.ScalarNode {
+		return fault(f.name, value.Line, "", "%s takes one value", path)
+	}
+	for _, field := range fields() {
+		if field.key != path {
+			continue
+		}
+		switch {
+		case field.whole && value.Tag != "!!int":
+			return fault(f.name, value.Line, "", "%s: %q is not a whole number", path, value.Value)
+		case value.Tag != "!!str" && value.Tag != "!!int" && value.Tag != "!!float":
+			return fault(f.name, value.Line, "", "%s: %q is not text", path, value.Value)
+		}
+	}
+	f.values[path] = entry{text: value.Value, line: value.Line}
+	return nil
+}
+
+// keys lists what may stand below within, in the order of fields.
+func keys(within string) []string {
+	var names []string
+	for _, field := range fields() {
+		rest := field.key
+		if within != "" {
+			var below bool
+			if rest, below = strings.CutPrefix(field.key, within+"."); !below {
+				continue
+			}
+		}
+		name, _, _ := strings.Cut(rest, ".")
+		if !contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func contains(names []string, name string) bool {
+	for _, n := range names {
+		if n == name {
+			return true
+		}
+	}
+	return false
+}
+
+func join(within, key string) string {
+	if within == "" {
+		return key
+	}
+	return within + "." + key
+}
+
+// nest is {"a": {"b": value}} for the key "a.b".
+func nest(key, value string) map[string]any {
+	first, rest, deeper := strings.Cut(key, ".")
+	if !deeper {
+		return map[string]any{first: value}
+	}
+	return map[string]any{first: nest(rest, value)}
+}
+
+func fault(name string, line int, hint, format string, args ...any) error {
+	return &daemonapi.Failure{
+		Cause:   fmt.Sprintf("%s:%d: %s", name, line, fmt.Sprintf(format, args...)),
+		Hint:    hint,
+		Invalid: true,
+	}
+}
+
+// syntaxError turns "yaml: line 3: did not find …" into one line with the place.
+func syntaxError(name string, err error) error {
+	message := strings.Join(strings.Fields(strings.TrimPrefix(err.Error(), "yaml: ")), " ")
+	place := name
+	if m := regexp.MustCompile(`^line (\d+): (.*)$`).FindStringSubmatch(message); m != nil {
+		place, message = name+":"+m[1], m[2]
+	}
+	return &daemonapi.Failure{Cause: fmt.Sprintf("%s: not YAML: %s", place, message), Invalid: true}
+}
+
+// reason is the error of a file operation without its path.
+func reason(err error) string {
+	var pathError *os.PathError
+	if errors.As(err, &pathError) {
+		return pathError.Err.Error()
+	}
+	return err.Error()
+}

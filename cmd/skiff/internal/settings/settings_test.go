@@ -1,0 +1,130 @@
+package settings
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/spf13/pflag"
+
+	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+)
+
+func flagSet(t *testing.T, args ...string) *pflag.FlagSet {
+	t.Helper()
+	flags := pflag.NewFlagSet("up", pflag.ContinueOnError)
+	Flags(flags, cluster.Default())
+	if err := flags.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	return flags
+}
+
+func TestFlagBeatsEnvironmentBeatsFileBeatsDefault(t *testing.T) {
+	file, err := Parse("skiff.yaml", []byte("workers: 3\ncpus: 3\nmemory: 3Gi\nnetwork:\n  pods: 10.200.0.0/16\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("SKIFF_CPUS", "4")
+	t.Setenv("SKIFF_MEMORY", "4Gi")
+	t.Setenv("SKIFF_DISK", "")
+	spec, err := Resolve(flagSet(t, "--memory", "5Gi"), file, cluster.Default())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := cluster.Default()
+	want.Workers, want.CPUs, want.Memory = 3, 4, "5Gi"
+	want.Network.Pods = netip.MustParsePrefix("10.200.0.0/16")
+	if spec != want {
+		t.Errorf("got %+v\nwant %+v", spec, want)
+	}
+}
+
+func TestAFlagEqualToItsDefaultStillBeatsTheFile(t *testing.T) {
+	file, err := Parse("skiff.yaml", []byte("workers: 3"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec, err := Resolve(flagSet(t, "--workers", "2"), file, cluster.Default())
+	if err != nil || spec.Workers != 2 {
+		t.Errorf("workers %d, %v", spec.Workers, err)
+	}
+}
+
+func TestBadEnvironmentIsNamed(t *testing.T) {
+	t.Setenv("SKIFF_WORKERS", "two")
+	_, err := Resolve(flagSet(t), File{}, cluster.Default())
+	if err == nil || err.Error() != `SKIFF_WORKERS: "two" is not a whole number` {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestFileFaultsNameTheLineAndTheNearestKey(t *testing.T) {
+	for _, c := range []struct{ name, content, cause, hint string }{
+		{"typo", "name: a\n\nwokers: 2\n", `skiff.yaml:3: unknown key "wokers"`, `did you mean "workers"?`},
+		{"case", "controlplanes: 1\n", `skiff.yaml:1: unknown key "controlplanes"`, `did you mean "controlPlanes"?`},
+		{"nested", "network:\n  pod: 10.0.0.0/8\n", `skiff.yaml:2: unknown key "pod"`, `did you mean "pods"?`},
+		{"far", "kubernetesVersion: 1\n", `skiff.yaml:1: unknown key "kubernetesVersion"`, "the keys are name, controlPlanes, workers, cpus, memory, disk, apiPort, driver, network"},
+		{"type", "workers: two\n", `skiff.yaml:1: workers: "two" is not a whole number`, ""},
+		{"float", "workers: 1.5\n", `skiff.yaml:1: workers: "1.5" is not a whole number`, ""},
+		{"huge", "workers: 99999999999\n", `skiff.yaml:1: workers: "99999999999" is not a whole number`, ""},
+		{"null", "memory:\n", `skiff.yaml:1: memory: "" is not text`, ""},
+		{"list", "workers: [1, 2]\n", `skiff.yaml:1: workers takes one value`, ""},
+		{"scalar network", "network: host\n", `skiff.yaml:1: network takes keys and values`, `such as "workers: 2"`},
+		{"prefix", "network:\n  pods: here\n", `skiff.yaml:2: network.pods: "here" is not an address range such as 10.244.0.0/16`, ""},
+		{"twice", "cpus: 1\ncpus: 2\n", `skiff.yaml:2: key "cpus" stands twice`, ""},
+		{"not a mapping", "- a\n", `skiff.yaml:1: skiff.yaml takes keys and values`, `such as "workers: 2"`},
+		{"two documents", "cpus: 1\n---\ncpus: 2\n", `skiff.yaml:2: more than one document`, ""},
+		{"tabs", "cpus:\n\t- 1\n", `skiff.yaml:2: not YAML: found character that cannot start any token`, ""},
+		{"alias", "cpus: &a 1\nworkers: *a\n", `skiff.yaml:2: workers takes one value`, ""},
+		{"large", strings.Repeat("# padding\n", MaxFile/10+1), "skiff.yaml: larger than 64 KiB", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			file, err := Parse("skiff.yaml", []byte(c.content))
+			if err == nil {
+				_, err = Resolve(flagSet(t), file, cluster.Default())
+			}
+			var failure *daemonapi.Failure
+			if !errors.As(err, &failure) {
+				t.Fatalf("got %v", err)
+			}
+			if failure.Cause != c.cause || failure.Hint != c.hint || !failure.Invalid {
+				t.Errorf("got  %q, hint %q, invalid %v\nwant %q, hint %q", failure.Cause, failure.Hint, failure.Invalid, c.cause, c.hint)
+			}
+		})
+	}
+}
+
+func TestEmptyFileSetsNothing(t *testing.T) {
+	for _, content := range []string{"", "# nothing\n", "{}\n", "---\n"} {
+		file, err := Parse("skiff.yaml", []byte(content))
+		if err != nil {
+			t.Fatalf("%q: %v", content, err)
+		}
+		spec, err := Resolve(flagSet(t), file, cluster.Default())
+		if err != nil || spec != cluster.Default() {
+			t.Errorf("%q: %+v, %v", content, spec, err)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte("name: a\nworkers: 2\nnetwork: {pods: 10.0.0.0/8}\n"))
+	f.Add([]byte("a: &a [*a]\n"))
+	f.Add([]byte("? {a: b}\n: c\n"))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		file, err := Parse("skiff.yaml", content)
+		if err == nil {
+			_, err = Resolve(pflag.NewFlagSet("up", pflag.ContinueOnError), file, cluster.Default())
+		}
+		if err == nil {
+			return
+		}
+		var failure *daemonapi.Failure
+		if !errors.As(err, &failure) || !failure.Invalid {
+			t.Fatalf("not a failure of the input: %v", err)
+		}
+	})
+}
