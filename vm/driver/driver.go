@@ -39,9 +39,21 @@ type Driver interface {
 	Delete(ctx context.Context, name string) error
 	// State is absent, stopped or running.
 	State(ctx context.Context, name string) (machine.State, error)
-	// Wait blocks until the machine's process has ended, then says how.
-	// ErrNotFound if it does not run.
+	// Wait blocks until the machine's process has ended, then says how: nil if
+	// the guest turned itself off, an *ExitError otherwise. If the process has
+	// ended since its last Start, Wait returns at once. ErrNotFound if it was
+	// not started, or was stopped by Stop.
 	Wait(ctx context.Context, name string) error
+	// Usage is what the machine takes on the host. ErrNotFound if it is absent.
+	Usage(ctx context.Context, name string) (machine.Usage, error)
 	// Close stops all machines and returns when their processes have ended.
 	Close() error
 }
+
+// ExitError says how a machine's process ended by itself.
+type ExitError struct {
+	// Reason is one line for people: "signal: killed".
+	Reason string
+}
+
+func (e *ExitError) Error() string { return e.Reason }

@@ -2,7 +2,10 @@
 // needs to run it, and nothing about Kubernetes.
 package machine
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // Machine is one node machine.
 type Machine struct {
@@ -17,6 +20,8 @@ type Machine struct {
 	Image Image
 	// Address is the machine's for life.
 	Address netip.Prefix
+	// MAC is the link's hardware address, by which the guest finds it.
+	MAC string
 	// Seed is what the guest reads at boot to learn who it is; secret.
 	Seed []byte
 }
@@ -48,3 +53,14 @@ const (
 	// StateRunning: its process runs; says nothing of the guest.
 	StateRunning State = "running"
 )
+
+// Usage is what a machine takes on the host.
+type Usage struct {
+	// MemoryMiB is the proportional set size of its process, 0 where it cannot
+	// be read or nothing runs.
+	MemoryMiB int
+	// DiskBytes are the blocks that its files take.
+	DiskBytes int64
+	// Started is when the process began, zero when nothing runs.
+	Started time.Time
+}

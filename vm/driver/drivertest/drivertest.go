@@ -1,0 +1,269 @@
+// Package drivertest defines what a driver is: every driver passes Run.
+package drivertest
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/skiff-dev/skiff/vm/driver"
+	"github.com/skiff-dev/skiff/vm/machine"
+)
+
+// Subject is one driver under test with what the suite cannot do through the
+// contract alone.
+type Subject struct {
+	Driver driver.Driver
+	// Machine returns a machine with a name, ready to be created.
+	Machine func(name string) machine.Machine
+	// Crash ends a running machine's process from outside.
+	Crash func(t *testing.T, name string)
+	// Write puts a mark on a running machine's own disk, Read returns it.
+	Write func(t *testing.T, name, mark string)
+	Read  func(t *testing.T, name string) string
+	// PowerOff lets the guest turn itself off.
+	PowerOff func(t *testing.T, name string)
+}
+
+// Run runs the suite. fresh returns a driver without machines and ends it with
+// the test.
+func Run(t *testing.T, fresh func(t *testing.T) Subject) {
+	for name, test := range map[string]func(*testing.T, Subject){
+		"an absent machine is not found":                  testAbsent,
+		"create may be done twice and keeps the disk":     testCreate,
+		"start, stop and delete may be done twice":        testTwice,
+		"the disk survives stop and start":                testDisk,
+		"wait says how a machine ended by itself":         testWait,
+		"wait of a guest that turned itself off is nil":   testPowerOff,
+		"wait ends with its context":                      testWaitContext,
+		"a machine that ended can be started again":       testRestart,
+		"two machines run at once and end apart":          testTwo,
+		"the machine outlives the context of its start":   testContext,
+		"a start whose context has ended starts nothing":  testCanceled,
+		"close stops all machines and keeps their disks":  testClose,
+		"usage counts the disk, and memory while running": testUsage,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, fresh(t)) })
+	}
+}
+
+func testAbsent(t *testing.T, s Subject) {
+	ctx := t.Context()
+	m := s.Machine("one")
+	wantState(t, s, "one", machine.StateAbsent)
+	wantError(t, "Start", s.Driver.Start(ctx, m), driver.ErrNotFound)
+	wantError(t, "Wait", s.Driver.Wait(ctx, "one"), driver.ErrNotFound)
+	_, err := s.Driver.Usage(ctx, "one")
+	wantError(t, "Usage", err, driver.ErrNotFound)
+	must(t, "Stop", s.Driver.Stop(ctx, "one"))
+	must(t, "Delete", s.Driver.Delete(ctx, "one"))
+}
+
+func testCreate(t *testing.T, s Subject) {
+	ctx := t.Context()
+	m := s.Machine("one")
+	must(t, "Create", s.Driver.Create(ctx, m))
+	wantState(t, s, "one", machine.StateStopped)
+	must(t, "Start", s.Driver.Start(ctx, m))
+	s.Write(t, "one", "kept")
+	must(t, "Stop", s.Driver.Stop(ctx, "one"))
+	must(t, "second Create", s.Driver.Create(ctx, m))
+	must(t, "Start", s.Driver.Start(ctx, m))
+	wantMark(t, s, "one", "kept")
+}
+
+func testTwice(t *testing.T, s Subject) {
+	ctx := t.Context()
+	m := s.Machine("one")
+	must(t, "Create", s.Driver.Create(ctx, m))
+	for range 2 {
+		must(t, "Start", s.Driver.Start(ctx, m))
+		wantState(t, s, "one", machine.StateRunning)
+	}
+	for range 2 {
+		must(t, "Stop", s.Driver.Stop(ctx, "one"))
+		wantState(t, s, "one", machine.StateStopped)
+	}
+	wantError(t, "Wait after Stop", s.Driver.Wait(ctx, "one"), driver.ErrNotFound)
+	for range 2 {
+		must(t, "Delete", s.Driver.Delete(ctx, "one"))
+		wantState(t, s, "one", machine.StateAbsent)
+	}
+	must(t, "Create", s.Driver.Create(ctx, m))
+	must(t, "Start", s.Driver.Start(ctx, m))
+	must(t, "Delete of a running machine", s.Driver.Delete(ctx, "one"))
+	wantState(t, s, "one", machine.StateAbsent)
+}
+
+func testDisk(t *testing.T, s Subject) {
+	ctx := t.Context()
+	m := s.Machine("one")
+	must(t, "Create", s.Driver.Create(ctx, m))
+	must(t, "Start", s.Driver.Start(ctx, m))
+	wantMark(t, s, "one", "")
+	s.Write(t, "one", "written")
+	must(t, "Stop", s.Driver.Stop(ctx, "one"))
+	must(t, "Start", s.Driver.Start(ctx, m))
+	wantMark(t, s, "one", "written")
+	must(t, "Delete", s.Driver.Delete(ctx, "one"))
+	must(t, "Create", s.Driver.Create(ctx, m))
+	must(t, "Start", s.Driver.Start(ctx, m))
+	wantMark(t, s, "one", "")
+}
+
+func testWait(t *testing.T, s Subject) {
+	ctx := t.Context()
+	m := s.Machine("one")
+	must(t, "Create", s.Driver.Create(ctx, m))
+	must(t, "Start", s.Driver.Start(ctx, m))
+	ended := make(chan error, 1)
+	go func() { ended <- s.Driver.Wait(ctx, "one") }()
+	s.Crash(t, "one")
+	var exit *driver.ExitError
+	if err := <-ended; !errors.As(err, &exit) || exit.Reason == "" {
+		t.Fatalf("Wait = %v, want an ExitError with a reason", err)
+	}
+	wantState(t, s, "one", machine.StateStopped)
+	if err := s.Driver.Wait(ctx, "one"); !errors.As(err, &exit) {
+		t.Fatalf("second Wait = %v, want the same ExitError", err)
+	}
+	must(t, "Stop", s.Driver.Stop(ctx, "one"))
+	wantError(t, "Wait after Stop", s.Driver.Wait(ctx, "one"), driver.ErrNotFound)
+}
+
+func testPowerOff(t *testing.T, s Subject) {
+	m := s.Machine("one")
+	must(t, "Create", s.Driver.Create(t.Context(), m))
+	must(t, "Start", s.Driver.Start(t.Context(), m))
+	s.PowerOff(t, "one")
+	must(t, "Wait", s.Driver.Wait(t.Context(), "one"))
+	wantState(t, s, "one", machine.StateStopped)
+}
+
+func testWaitContext(t *testing.T, s Subject) {
+	m := s.Machine("one")
+	must(t, "Create", s.Driver.Create(t.Context(), m))
+	must(t, "Start", s.Driver.Start(t.Context(), m))
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	wantError(t, "Wait", s.Driver.Wait(ctx, "one"), context.DeadlineExceeded)
+	wantState(t, s, "one", machine.StateRunning)
+}
+
+func testRestart(t *testing.T, s Subject) {
+	ctx := t.Context()
+	m := s.Machine("one")
+	must(t, "Create", s.Driver.Create(ctx, m))
+	must(t, "Start", s.Driver.Start(ctx, m))
+	s.Write(t, "one", "before")
+	s.Crash(t, "one")
+	_ = s.Driver.Wait(ctx, "one")
+	must(t, "Start after a crash", s.Driver.Start(ctx, m))
+	wantState(t, s, "one", machine.StateRunning)
+	wantMark(t, s, "one", "before")
+}
+
+func testTwo(t *testing.T, s Subject) {
+	ctx := t.Context()
+	started := make(chan error, 2)
+	for _, name := range []string{"one", "two"} {
+		go func() {
+			m := s.Machine(name)
+			err := s.Driver.Create(ctx, m)
+			if err == nil {
+				err = s.Driver.Start(ctx, m)
+			}
+			started <- err
+		}()
+	}
+	must(t, "Start", <-started)
+	must(t, "Start", <-started)
+	s.Write(t, "one", "first")
+	s.Write(t, "two", "second")
+	wantMark(t, s, "one", "first")
+	wantMark(t, s, "two", "second")
+	s.Crash(t, "one")
+	_ = s.Driver.Wait(ctx, "one")
+	wantState(t, s, "one", machine.StateStopped)
+	wantState(t, s, "two", machine.StateRunning)
+}
+
+func testContext(t *testing.T, s Subject) {
+	m := s.Machine("one")
+	must(t, "Create", s.Driver.Create(t.Context(), m))
+	ctx, cancel := context.WithCancel(t.Context())
+	must(t, "Start", s.Driver.Start(ctx, m))
+	cancel()
+	s.Write(t, "one", "alive")
+	wantState(t, s, "one", machine.StateRunning)
+}
+
+func testCanceled(t *testing.T, s Subject) {
+	m := s.Machine("one")
+	must(t, "Create", s.Driver.Create(t.Context(), m))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Driver.Start(ctx, m); err == nil {
+		t.Fatal("Start with an ended context succeeded")
+	}
+	wantState(t, s, "one", machine.StateStopped)
+}
+
+func testClose(t *testing.T, s Subject) {
+	for _, name := range []string{"one", "two"} {
+		must(t, "Create", s.Driver.Create(t.Context(), s.Machine(name)))
+		must(t, "Start", s.Driver.Start(t.Context(), s.Machine(name)))
+	}
+	must(t, "Close", s.Driver.Close())
+	wantState(t, s, "one", machine.StateStopped)
+	wantState(t, s, "two", machine.StateStopped)
+	must(t, "second Close", s.Driver.Close())
+}
+
+func testUsage(t *testing.T, s Subject) {
+	m := s.Machine("one")
+	must(t, "Create", s.Driver.Create(t.Context(), m))
+	usage, err := s.Driver.Usage(t.Context(), "one")
+	must(t, "Usage", err)
+	if !usage.Started.IsZero() || usage.MemoryMiB != 0 {
+		t.Fatalf("usage of a stopped machine = %+v, want neither start nor memory", usage)
+	}
+	must(t, "Start", s.Driver.Start(t.Context(), m))
+	s.Write(t, "one", "something")
+	usage, err = s.Driver.Usage(t.Context(), "one")
+	must(t, "Usage", err)
+	if usage.Started.IsZero() || usage.DiskBytes == 0 {
+		t.Fatalf("usage of a running machine = %+v, want start and disk", usage)
+	}
+}
+
+func wantState(t *testing.T, s Subject, name string, want machine.State) {
+	t.Helper()
+	state, err := s.Driver.State(context.WithoutCancel(t.Context()), name)
+	must(t, "State", err)
+	if state != want {
+		t.Fatalf("state of %s = %s, want %s", name, state, want)
+	}
+}
+
+func wantMark(t *testing.T, s Subject, name, want string) {
+	t.Helper()
+	if mark := s.Read(t, name); mark != want {
+		t.Fatalf("disk of %s holds %q, want %q", name, mark, want)
+	}
+}
+
+func wantError(t *testing.T, what string, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Fatalf("%s = %v, want %v", what, err, want)
+	}
+}
+
+func must(t *testing.T, what string, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+}

@@ -1,0 +1,223 @@
+// Package fake is a driver for tests whose machines are entries in a map: it
+// keeps the contract of package driver and runs nothing.
+package fake
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/skiff-dev/skiff/vm/driver"
+	"github.com/skiff-dev/skiff/vm/machine"
+)
+
+// Driver is the fake. Its zero value is ready.
+type Driver struct {
+	// Fail, if set, is asked before every Create and Start; its error is theirs.
+	Fail func(call, name string) error
+	// Started, if set, is called with every machine that starts.
+	Started func(m machine.Machine)
+
+	mu       sync.Mutex // guards machines
+	machines map[string]*state
+}
+
+type state struct {
+	disk    string
+	started time.Time
+	ended   chan struct{} // nil before the first start; closed when ended
+	exit    error
+	stopped bool // by Stop: nobody waits any more
+}
+
+var _ driver.Driver = (*Driver)(nil)
+
+// Name is "fake".
+func (d *Driver) Name() string { return "fake" }
+
+// Describe says that nothing runs.
+func (d *Driver) Describe() string { return "nothing runs here" }
+
+// Create adds a machine with an empty disk.
+func (d *Driver) Create(ctx context.Context, m machine.Machine) error {
+	if err := d.ask(ctx, "create", m.Name); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.machines == nil {
+		d.machines = map[string]*state{}
+	}
+	if d.machines[m.Name] == nil {
+		d.machines[m.Name] = &state{}
+	}
+	return nil
+}
+
+// Start marks the machine as running.
+func (d *Driver) Start(ctx context.Context, m machine.Machine) error {
+	if err := d.ask(ctx, "start", m.Name); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	s := d.machines[m.Name]
+	if s == nil {
+		d.mu.Unlock()
+		return fmt.Errorf("start machine %s: %w", m.Name, driver.ErrNotFound)
+	}
+	if s.running() {
+		d.mu.Unlock()
+		return nil
+	}
+	s.ended, s.exit, s.stopped, s.started = make(chan struct{}), nil, false, time.Now()
+	d.mu.Unlock()
+	if d.Started != nil {
+		d.Started(m)
+	}
+	return nil
+}
+
+// Stop marks the machine as stopped.
+func (d *Driver) Stop(_ context.Context, name string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if s := d.machines[name]; s != nil {
+		s.end(nil)
+		s.stopped = true
+	}
+	return nil
+}
+
+// Delete forgets the machine.
+func (d *Driver) Delete(ctx context.Context, name string) error {
+	if err := d.Stop(ctx, name); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.machines, name)
+	return nil
+}
+
+// State of a machine.
+func (d *Driver) State(_ context.Context, name string) (machine.State, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch s := d.machines[name]; {
+	case s == nil:
+		return machine.StateAbsent, nil
+	case s.running():
+		return machine.StateRunning, nil
+	default:
+		return machine.StateStopped, nil
+	}
+}
+
+// Wait blocks until End, Stop or Delete.
+func (d *Driver) Wait(ctx context.Context, name string) error {
+	d.mu.Lock()
+	s := d.machines[name]
+	if s == nil || s.ended == nil || s.stopped {
+		d.mu.Unlock()
+		return fmt.Errorf("wait for machine %s: %w", name, driver.ErrNotFound)
+	}
+	ended := s.ended
+	d.mu.Unlock()
+	select {
+	case <-ended:
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return s.exit
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Usage is made up.
+func (d *Driver) Usage(_ context.Context, name string) (machine.Usage, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := d.machines[name]
+	if s == nil {
+		return machine.Usage{}, fmt.Errorf("usage of machine %s: %w", name, driver.ErrNotFound)
+	}
+	usage := machine.Usage{DiskBytes: 4096 + int64(len(s.disk))}
+	if s.running() {
+		usage.Started, usage.MemoryMiB = s.started, 1
+	}
+	return usage, nil
+}
+
+// Close stops all machines.
+func (d *Driver) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, s := range d.machines {
+		s.end(nil)
+		s.stopped = true
+	}
+	return nil
+}
+
+// End ends a machine by itself: with reason, or turned off by its guest if
+// reason is empty.
+func (d *Driver) End(name, reason string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if s := d.machines[name]; s != nil {
+		var exit error
+		if reason != "" {
+			exit = &driver.ExitError{Reason: reason}
+		}
+		s.end(exit)
+	}
+}
+
+// Disk is what SetDisk put there.
+func (d *Driver) Disk(name string) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if s := d.machines[name]; s != nil {
+		return s.disk
+	}
+	return ""
+}
+
+// SetDisk writes to a machine's disk.
+func (d *Driver) SetDisk(name, content string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if s := d.machines[name]; s != nil {
+		s.disk = content
+	}
+}
+
+func (d *Driver) ask(ctx context.Context, call, name string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if d.Fail != nil {
+		return d.Fail(call, name)
+	}
+	return nil
+}
+
+func (s *state) running() bool {
+	if s.ended == nil {
+		return false
+	}
+	select {
+	case <-s.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+func (s *state) end(exit error) {
+	if s.running() {
+		s.exit = exit
+		close(s.ended)
+	}
+}

@@ -1,0 +1,180 @@
+package lima
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/lima-vm/lima/v2/pkg/limatype"
+	"github.com/lima-vm/lima/v2/pkg/limatype/filenames"
+	"github.com/lima-vm/lima/v2/pkg/limayaml"
+
+	"github.com/skiff-dev/skiff/vm/machine"
+)
+
+// seedBlock is the sector of a CD, the unit in which the guest reads its seed.
+const seedBlock = 2048
+
+// maxSocket is the longest path of a unix socket on every host
+// (unix(4) of macOS; Linux allows four more).
+const maxSocket = 103
+
+// emptyFirmware stands where Lima looks for firmware before it looks on the
+// host; the wrapper then leaves it out.
+const emptyFirmware = filenames.QemuEfiCodeFD
+
+// writeInstance makes the machine's directory what Lima expects, from m alone:
+// an interrupted earlier attempt does not matter.
+func (d *Driver) writeInstance(ctx context.Context, m machine.Machine) error {
+	dir := d.dir(m.Name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if err := keepConsole(dir); err != nil {
+		return err
+	}
+	for name, source := range map[string]string{
+		filenames.Kernel: m.Image.Kernel,
+		filenames.Initrd: m.Image.Initramfs,
+	} {
+		if err := link(source, filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	for name, content := range map[string][]byte{
+		filenames.KernelCmdline: []byte(m.Image.Cmdline),
+		filenames.CIDataISO:     pad(m.Seed),
+		emptyFirmware:           nil,
+	} {
+		if err := write(filepath.Join(dir, name), content); err != nil {
+			return err
+		}
+	}
+	for _, leftover := range []string{filenames.PIDFile(d.platform.vmType()), qemuLog} {
+		if err := remove(filepath.Join(dir, leftover)); err != nil {
+			return err
+		}
+	}
+	return d.platform.createRoot(ctx, m.Image.Root, filepath.Join(dir, filenames.Disk))
+}
+
+// instance is the machine in Lima's terms. It is never written to disk.
+func (d *Driver) instance(ctx context.Context, m machine.Machine) (*limatype.Instance, error) {
+	dir := d.dir(m.Name)
+	config := &limatype.LimaYAML{
+		VMType:          ptr(d.platform.vmType()),
+		OS:              ptr(limatype.LINUX),
+		Arch:            ptr(limatype.NewArch(m.Image.Arch)),
+		CPUs:            ptr(m.CPUs),
+		Memory:          ptr(fmt.Sprintf("%dMiB", m.MemoryMiB)),
+		Disk:            ptr("1GiB"),
+		AdditionalDisks: []limatype.Disk{{Name: m.Name, Format: ptr(false)}},
+		Plain:           ptr(true),
+		Firmware:        limatype.Firmware{LegacyBIOS: ptr(m.Image.Arch == "amd64")},
+		Video:           limatype.Video{Display: ptr("none")},
+		Networks:        d.platform.networks(d.config.Network, m.MAC),
+		SSH:             limatype.SSH{LocalPort: ptr(0), LoadDotSSHPubKeys: ptr(false), OverVsock: ptr(false)},
+		Containerd:      limatype.Containerd{System: ptr(false), User: ptr(false)},
+	}
+	limayaml.FillDefault(ctx, config, &limatype.LimaYAML{}, &limatype.LimaYAML{}, filepath.Join(dir, filenames.LimaYAML), false)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return &limatype.Instance{
+		Name: m.Name, Hostname: m.Name, Dir: dir, Config: config,
+		VMType: *config.VMType, Arch: *config.Arch, CPUs: m.CPUs,
+		AdditionalDisks: config.AdditionalDisks, Networks: config.Networks,
+		SSHAddress: "127.0.0.1",
+	}, nil
+}
+
+// pad fills a seed with newlines to whole blocks.
+func pad(seed []byte) []byte {
+	rest := (seedBlock - len(seed)%seedBlock) % seedBlock
+	return append(bytes.Clone(seed), bytes.Repeat([]byte("\n"), rest)...)
+}
+
+// keepConsole moves the last run's console log aside, which says why a machine
+// ended.
+func keepConsole(dir string) error {
+	log := filepath.Join(dir, filenames.SerialLog)
+	if err := os.Rename(log, log+".1"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// link puts source at target without copying it. A hard link keeps the content
+// that the machine was started with when the image is replaced.
+func link(source, target string) error {
+	if err := remove(target); err != nil {
+		return err
+	}
+	if err := os.Link(source, target); err == nil {
+		return nil
+	}
+	return os.Symlink(source, target)
+}
+
+// write replaces a file in one step, mode 0600.
+func write(path string, content []byte) error {
+	temporary := path + ".new"
+	if err := remove(temporary); err != nil {
+		return err
+	}
+	if err := os.WriteFile(temporary, content, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(temporary, path)
+}
+
+func remove(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// checkPath refuses a directory that QEMU's options cannot carry.
+func checkPath(dir string) error {
+	if !filepath.IsAbs(dir) {
+		return fmt.Errorf("the machines' directory %s is not absolute", dir)
+	}
+	if strings.ContainsAny(dir, ",\n") {
+		return fmt.Errorf("the machines' directory %s contains a comma or a line break, which QEMU cannot take; set SKIFF_HOME to another", dir)
+	}
+	return nil
+}
+
+// checkSocket refuses a directory below which Lima's sockets would have too
+// long a path.
+func checkSocket(dir string) error {
+	socket := filepath.Join(dir, filenames.SerialVirtioSock)
+	if len(socket) > maxSocket {
+		return fmt.Errorf("the path %s has %d characters, and a socket may have %d; set SKIFF_HOME to a shorter directory or give the cluster a shorter name", socket, len(socket), maxSocket)
+	}
+	return nil
+}
+
+// lastLine of a small text file, empty if there is none.
+func lastLine(path string) string {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	lines := strings.Split(strings.TrimSpace(string(content)), "\n")
+	line := lines[len(lines)-1]
+	return line[:min(len(line), 300)]
+}
+
+func ptr[T any](value T) *T { return &value }

@@ -1,0 +1,188 @@
+package lima
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	limadriver "github.com/lima-vm/lima/v2/pkg/driver"
+	"github.com/lima-vm/lima/v2/pkg/driver/qemu"
+	"github.com/lima-vm/lima/v2/pkg/limatype"
+	"github.com/lima-vm/lima/v2/pkg/limatype/filenames"
+
+	"github.com/skiff-dev/skiff/vm/driver"
+)
+
+// platform is what differs between Lima's drivers.
+type platform interface {
+	vmType() limatype.VMType
+	// createDisk makes the machine's own sparse disk, if there is none.
+	createDisk(ctx context.Context, path string, sizeMiB int) error
+	// createRoot makes a disk that reads as root, which is shared and read-only.
+	createRoot(ctx context.Context, root, path string) error
+	networks(socket, mac string) []limatype.Network
+	configure(ctx context.Context, inst *limatype.Instance) (limadriver.Driver, error)
+	// wait returns when the machine has ended.
+	wait(lima limadriver.Driver, ended <-chan error) error
+	// memory is the proportional set size of the machine in MiB, 0 if unknown.
+	memory(dir string) int
+}
+
+// qemuPlatform runs machines as QEMU processes.
+type qemuPlatform struct{}
+
+// environment makes Lima start our wrapper as QEMU, below dir, with the
+// acceleration that the probe found.
+func environment(config Config, accel Acceleration) error {
+	link := filepath.Join(config.Dir, "_bin", qemuName(config.Image.Arch))
+	if err := os.MkdirAll(filepath.Dir(link), 0o700); err != nil {
+		return err
+	}
+	if err := remove(link); err != nil {
+		return err
+	}
+	if err := os.Symlink(config.Executable, link); err != nil {
+		return err
+	}
+	command := "'" + strings.ReplaceAll(link, "'", `'\''`) + "'"
+	if accel.Emulated() {
+		command += " " + strings.Join(emulation(config.Image.Arch), " ")
+	}
+	for name, value := range map[string]string{
+		"LIMA_HOME": config.Dir,
+		"QEMU_SYSTEM_" + strings.ToUpper(limatype.NewArch(config.Image.Arch)): command,
+		envDaemon: fmt.Sprint(os.Getpid()),
+	} {
+		if err := os.Setenv(name, value); err != nil {
+			return fmt.Errorf("set %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func qemuName(arch string) string { return "qemu-system-" + limatype.NewArch(arch) }
+
+// emulation are QEMU's arguments where no hypervisor works. 256 MiB hold the
+// translated code of a node; Lima's default of 512 is memory for nothing.
+func emulation(arch string) []string {
+	board := "q35,vmport=off"
+	if arch == "arm64" {
+		board = "virt"
+	}
+	return []string{"-machine", board, "-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max"}
+}
+
+// Available says whether this host has the programs that run machines of arch;
+// driver.ErrUnavailable with what to install if not.
+func Available(arch string) error {
+	if !needsQEMU() {
+		return nil
+	}
+	for _, program := range []string{qemuName(arch), "qemu-img"} {
+		if _, err := exec.LookPath(program); err != nil {
+			return fmt.Errorf("%w: %s is not installed; %s", driver.ErrUnavailable, program, installHint(arch))
+		}
+	}
+	return nil
+}
+
+func (qemuPlatform) vmType() limatype.VMType { return limatype.QEMU }
+
+func (qemuPlatform) networks(socket, mac string) []limatype.Network {
+	return []limatype.Network{{Socket: socket, MACAddress: mac}}
+}
+
+func (qemuPlatform) configure(ctx context.Context, inst *limatype.Instance) (limadriver.Driver, error) {
+	configured, err := qemu.New().Configure(ctx, inst)
+	if err != nil {
+		return nil, err
+	}
+	return configured.Driver, nil
+}
+
+func (qemuPlatform) wait(_ limadriver.Driver, ended <-chan error) error { return <-ended }
+
+func (qemuPlatform) createDisk(ctx context.Context, path string, sizeMiB int) error {
+	return atomically(path, func(temporary string) error {
+		return qemuImage(ctx, "create", "-q", "-f", "qcow2", temporary, fmt.Sprintf("%dM", sizeMiB))
+	})
+}
+
+// createRoot makes an overlay: many machines may then read the same root, and
+// QEMU, which opens disks for writing, locks the overlay alone.
+func (qemuPlatform) createRoot(ctx context.Context, root, path string) error {
+	base := path + ".root"
+	if err := link(root, base); err != nil {
+		return err
+	}
+	if err := remove(path); err != nil {
+		return err
+	}
+	return atomically(path, func(temporary string) error {
+		return qemuImage(ctx, "create", "-q", "-f", "qcow2", "-F", "raw", "-b", base, temporary)
+	})
+}
+
+func (qemuPlatform) memory(dir string) int {
+	pid, err := readPID(filepath.Join(dir, filenames.PIDFile(limatype.QEMU)))
+	if err != nil {
+		return 0
+	}
+	return proportional(pid)
+}
+
+func qemuImage(ctx context.Context, args ...string) error {
+	out, err := exec.CommandContext(ctx, "qemu-img", args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("qemu-img %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// atomically lets fill make a file, which appears at path when it is whole. A
+// file that exists is kept.
+func atomically(path string, fill func(temporary string) error) error {
+	if exists(path) {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	temporary := path + ".new"
+	if err := remove(temporary); err != nil {
+		return err
+	}
+	if err := fill(temporary); err != nil {
+		_ = os.Remove(temporary)
+		return err
+	}
+	if err := os.Chmod(temporary, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(temporary, path)
+}
+
+// blocks are the bytes that a directory's own files take on disk. Hard links
+// to the image are not its own.
+func blocks(dir string) int64 {
+	var sum int64
+	_ = filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return nil
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return nil
+		}
+		if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Nlink == 1 {
+			sum += stat.Blocks * 512
+		}
+		return nil
+	})
+	return sum
+}

@@ -1,0 +1,201 @@
+package lima
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// probeLimit is how long a kernel may take to boot to its end under the
+// hypervisor. A working one needs about a second.
+const probeLimit = 8 * time.Second
+
+// Acceleration says what runs guest code on this host.
+type Acceleration struct {
+	// Hypervisor is "KVM", "HVF" or "vz", empty for emulation.
+	Hypervisor string `json:"hypervisor"`
+	// Reason is why it is emulation: one clause.
+	Reason string `json:"reason,omitempty"`
+	// Program is the first line of QEMU's version, or "vz".
+	Program string `json:"program"`
+}
+
+// Emulated says that no hypervisor is used.
+func (a Acceleration) Emulated() bool { return a.Hypervisor == "" }
+
+// Describe is one line for people.
+func (a Acceleration) Describe() string {
+	if a.Emulated() {
+		return fmt.Sprintf("%s; using emulation, 10 to 20 times slower", a.Reason)
+	}
+	return fmt.Sprintf("%s with %s", a.Program, a.Hypervisor)
+}
+
+// probeKey is what a probe's result depends on.
+type probeKey struct {
+	Image   string `json:"image"`
+	Program string `json:"program"`
+	// Boot is the host kernel's boot id: a reboot may repair its hypervisor.
+	Boot string `json:"boot"`
+}
+
+type probeResult struct {
+	Key          probeKey     `json:"key"`
+	Acceleration Acceleration `json:"acceleration"`
+}
+
+// Probe finds what runs guest code on this host. On Linux it boots the image's
+// kernel under KVM with a time limit, since a KVM that exists need not work; a
+// clear result is kept in config.Cache until the host, QEMU or image changes.
+func probe(ctx context.Context, config Config) (Acceleration, error) {
+	program, err := version(ctx, config.Image.Arch)
+	if err != nil {
+		return Acceleration{}, err
+	}
+	if config.Image.Arch != runtime.GOARCH {
+		return Acceleration{Program: program, Reason: fmt.Sprintf("the node image is for %s and this host is %s", config.Image.Arch, runtime.GOARCH)}, nil
+	}
+	if known, ok := native(program); ok {
+		return known, nil
+	}
+	if reason := kvmAbsent(); reason != "" {
+		return Acceleration{Program: program, Reason: reason}, nil
+	}
+	key := probeKey{Image: config.Image.Digest, Program: program, Boot: bootID()}
+	path := filepath.Join(config.Cache, "acceleration.json")
+	if cached, ok := readProbe(path, key); ok {
+		return cached, nil
+	}
+	outcome := bootUnderKVM(ctx, config)
+	if err := ctx.Err(); err != nil {
+		return Acceleration{}, err
+	}
+	result := Acceleration{Program: program, Hypervisor: "KVM"}
+	if outcome != bootedUnderKVM {
+		result = Acceleration{Program: program, Reason: "KVM on this host does not boot a kernel"}
+	}
+	// A kernel that began and was too slow may only have met a busy host.
+	if outcome == slowUnderKVM {
+		return result, nil
+	}
+	return result, writeProbe(path, probeResult{Key: key, Acceleration: result})
+}
+
+func readProbe(path string, key probeKey) (Acceleration, bool) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return Acceleration{}, false
+	}
+	var result probeResult
+	if err := json.Unmarshal(content, &result); err != nil || result.Key != key {
+		return Acceleration{}, false
+	}
+	return result.Acceleration, true
+}
+
+func writeProbe(path string, result probeResult) error {
+	content, err := json.MarshalIndent(result, "", "  ")
+	if err != nil {
+		return fmt.Errorf("keep what the host can do: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("keep what the host can do: %w", err)
+	}
+	temporary, err := os.CreateTemp(filepath.Dir(path), "acceleration-*")
+	if err != nil {
+		return fmt.Errorf("keep what the host can do: %w", err)
+	}
+	_, err = temporary.Write(content)
+	err = errors.Join(err, temporary.Close())
+	if err == nil {
+		err = os.Rename(temporary.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(temporary.Name())
+		return fmt.Errorf("keep what the host can do: %w", err)
+	}
+	return nil
+}
+
+type kvmOutcome int
+
+const (
+	deadUnderKVM kvmOutcome = iota
+	slowUnderKVM
+	bootedUnderKVM
+)
+
+// bootUnderKVM boots the kernel alone. Without a root it panics, which turns
+// the machine off: by then it has gone through all that hangs where KVM is
+// broken.
+func bootUnderKVM(ctx context.Context, config Config) kvmOutcome {
+	ctx, cancel := context.WithTimeout(ctx, probeLimit)
+	defer cancel()
+	board, console := "q35", "ttyS0"
+	if config.Image.Arch == "arm64" {
+		board, console = "virt", "ttyAMA0"
+	}
+	cmd := exec.CommandContext(ctx, qemuName(config.Image.Arch),
+		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+		"-machine", board+",accel=kvm", "-cpu", "host", "-m", "256", "-smp", "1",
+		"-serial", "stdio", "-kernel", config.Image.Kernel,
+		"-append", "console="+console+" panic=-1")
+	endWithUs(cmd)
+	var output bytes.Buffer
+	cmd.Stdout = &output
+	err := cmd.Run()
+	switch {
+	case err == nil && bytes.Contains(output.Bytes(), []byte("Kernel panic")):
+		return bootedUnderKVM
+	case output.Len() > 0:
+		return slowUnderKVM
+	default:
+		return deadUnderKVM
+	}
+}
+
+// version is QEMU's own first line.
+func version(ctx context.Context, arch string) (string, error) {
+	if !needsQEMU() {
+		return "vz", nil
+	}
+	out, err := exec.CommandContext(ctx, qemuName(arch), "--version").Output()
+	if err != nil {
+		return "", fmt.Errorf("ask %s for its version: %w", qemuName(arch), err)
+	}
+	line, _, _ := strings.Cut(string(out), "\n")
+	return strings.Replace(strings.TrimSpace(line), "emulator version ", "", 1), nil
+}
+
+func bootID() string {
+	content, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(content))
+}
+
+// kvmAbsent says why KVM cannot be tried, empty if it can.
+func kvmAbsent() string {
+	file, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
+	switch {
+	case err == nil:
+		_ = file.Close()
+		return ""
+	case errors.Is(err, fs.ErrNotExist):
+		return "this host has no KVM"
+	case errors.Is(err, fs.ErrPermission):
+		return "this user may not open /dev/kvm (sudo usermod -aG kvm $USER, then log in again)"
+	default:
+		return "KVM on this host cannot be opened"
+	}
+}

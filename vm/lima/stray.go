@@ -1,0 +1,70 @@
+package lima
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/lima-vm/lima/v2/pkg/limatype"
+	"github.com/lima-vm/lima/v2/pkg/limatype/filenames"
+)
+
+// EndStray ends QEMU processes that run machines below dir though the daemon
+// that started them is dead. The caller holds the cluster's lock.
+func EndStray(dir string) error {
+	files, err := filepath.Glob(filepath.Join(dir, "*", filenames.PIDFile(limatype.QEMU)))
+	if err != nil {
+		return fmt.Errorf("find machines of a dead daemon: %w", err)
+	}
+	for _, file := range files {
+		pid, err := readPID(file)
+		if err != nil {
+			continue
+		}
+		if err := endStray(pid, filepath.Dir(file)); err != nil {
+			return err
+		}
+		if err := remove(file); err != nil {
+			return fmt.Errorf("remove %s: %w", file, err)
+		}
+	}
+	return nil
+}
+
+// endStray kills the process if its command line names the machine's directory:
+// the number may belong to another program by now.
+func endStray(pid int, dir string) error {
+	ours := func() bool {
+		return bytes.Contains(commandLine(pid), []byte(filepath.Join(dir, filenames.PIDFile(limatype.QEMU))))
+	}
+	if !ours() {
+		return nil
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		return fmt.Errorf("end the machine that process %d runs: %w", pid, err)
+	}
+	for range 500 {
+		if !ours() {
+			return nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return fmt.Errorf("process %d, a machine of a dead daemon, does not end", pid)
+}
+
+func readPID(file string) (int, error) {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return 0, err
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(content)))
+	if err != nil || pid <= 1 {
+		return 0, fmt.Errorf("%s holds no process id", file)
+	}
+	return pid, nil
+}
