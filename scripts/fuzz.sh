@@ -11,5 +11,5 @@ git ls-files -co --exclude-standard '*_test.go' |
   }' |
   while read -r package target; do
     echo "== $package $target"
-    go test -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-20s}" "$package" </dev/null
+    go test -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-20s}" -fuzzminimizetime 10x "$package" </dev/null
   done
