@@ -1,0 +1,117 @@
+package e2e
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// process is one process of the host.
+type process struct {
+	pid     int
+	command string
+}
+
+// processes lists those that have to do with a directory: that name it among
+// their arguments or in their environment, this test's own commands left out.
+func processes(t *testing.T, dir string) []process {
+	t.Helper()
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []process
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		arguments, err := os.ReadFile(filepath.Join("/proc", entry.Name(), "cmdline"))
+		if err != nil || len(arguments) == 0 {
+			continue // it ended meanwhile, or it is the kernel's
+		}
+		environment, err := os.ReadFile(filepath.Join("/proc", entry.Name(), "environ"))
+		if err != nil {
+			continue // another user's
+		}
+		if bytes.Contains(arguments, []byte(dir)) || bytes.Contains(environment, []byte("="+dir)) {
+			command := string(bytes.TrimSpace(bytes.ReplaceAll(arguments, []byte{0}, []byte{' '})))
+			found = append(found, process{pid: pid, command: command})
+		}
+	}
+	return found
+}
+
+// machine finds the process of one node's machine.
+func (r *rig) machine(t *testing.T, cluster, node string) process {
+	t.Helper()
+	dir := filepath.Join(r.home, "clusters", cluster)
+	var found []process
+	for _, p := range processes(t, dir) {
+		program, _, _ := strings.Cut(p.command, " ")
+		if strings.HasPrefix(filepath.Base(program), "qemu-system-") && strings.Contains(p.command, "/"+node+"/") {
+			found = append(found, p)
+		}
+	}
+	if len(found) != 1 {
+		t.Fatalf("%d processes of machine %s, want 1: %+v", len(found), node, found)
+	}
+	return found[0]
+}
+
+func kill(t *testing.T, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatalf("kill %d: %v", pid, err)
+	}
+}
+
+// traces lists everything on the host that reminds of a cluster.
+func (r *rig) traces(t *testing.T, cluster string) []string {
+	t.Helper()
+	dir := filepath.Join(r.home, "clusters", cluster)
+	var found []string
+	for _, p := range processes(t, dir) {
+		found = append(found, fmt.Sprintf("process %d: %s", p.pid, p.command))
+	}
+	for _, table := range []string{"/proc/net/unix", "/proc/self/mountinfo"} {
+		data, err := os.ReadFile(table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(data)) {
+			if strings.Contains(line, dir) {
+				found = append(found, table+": "+strings.TrimSpace(line))
+			}
+		}
+	}
+	// Elsewhere in the home nothing may be named after the cluster either.
+	err := filepath.WalkDir(r.home, func(path string, entry fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err == nil && strings.Contains(entry.Name(), cluster) {
+			found = append(found, "file "+path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// noTrace fails the test if `down` left anything of the cluster behind.
+func (r *rig) noTrace(t *testing.T, cluster string) {
+	t.Helper()
+	for _, trace := range r.traces(t, cluster) {
+		t.Errorf("left behind by %s: %s", cluster, trace)
+	}
+}

@@ -1,0 +1,233 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"sort"
+	"strings"
+	"testing"
+	"time"
+)
+
+// kube drives one cluster through kubectl, in one namespace.
+type kube struct {
+	*rig
+	context   string // of the kubeconfig; empty means the current one
+	namespace string
+	workers   []node // nodes that take pods
+	nodes     []node
+}
+
+type node struct {
+	name, address string
+	schedulable   bool
+}
+
+type pod struct {
+	name, node, ip string
+	uid            string
+	ready          bool
+	restarts       int
+}
+
+// patience is how long anything may take that is quick on a real machine.
+const patience = 4 * time.Minute
+
+// try runs kubectl in the namespace; the exit code is the caller's to judge.
+func (k *kube) try(t *testing.T, args ...string) answer {
+	t.Helper()
+	return k.run(t, k.tool("kubectl"), k.arguments(args)...)
+}
+
+// anyway runs kubectl where a failure changes nothing: in clean-up.
+func (k *kube) anyway(args ...string) string {
+	a, err := k.attempt(time.Minute, k.tool("kubectl"), k.arguments(args)...)
+	if err != nil {
+		return err.Error()
+	}
+	return a.stdout + a.stderr
+}
+
+// kubectl runs kubectl in the namespace, must succeed and returns what it printed.
+func (k *kube) kubectl(t *testing.T, args ...string) string {
+	t.Helper()
+	a := k.try(t, args...)
+	if a.code != 0 {
+		t.Fatalf("kubectl %s: exit code %d\n%s%s", strings.Join(args, " "), a.code, a.stdout, a.stderr)
+	}
+	return a.stdout
+}
+
+func (k *kube) arguments(args []string) []string {
+	var all []string
+	if k.context != "" {
+		all = append(all, "--context", k.context)
+	}
+	if k.namespace != "" {
+		all = append(all, "--namespace", k.namespace)
+	}
+	return append(all, args...)
+}
+
+// apply applies a manifest of testdata.
+func (k *kube) apply(t *testing.T, file string) {
+	t.Helper()
+	k.kubectl(t, "apply", "-f", filepath.Join("testdata", file))
+}
+
+// wait waits until something is so, in the words of `kubectl wait`.
+func (k *kube) wait(t *testing.T, condition string, objects ...string) {
+	t.Helper()
+	args := append([]string{"wait", "--for=" + condition, "--timeout=" + patience.String()}, objects...)
+	k.kubectl(t, args...)
+}
+
+// rollout waits until a workload has become what it should be.
+func (k *kube) rollout(t *testing.T, object string) {
+	t.Helper()
+	k.kubectl(t, "rollout", "status", object, "--timeout="+patience.String())
+}
+
+// sh runs a shell line in a pod.
+func (k *kube) sh(t *testing.T, pod, line string) string {
+	t.Helper()
+	return k.kubectl(t, "exec", pod, "--", "sh", "-c", line)
+}
+
+// get asks an object for one field, by JSONPath without the braces.
+func (k *kube) get(t *testing.T, object, path string) string {
+	t.Helper()
+	return k.kubectl(t, "get", object, "-o", "jsonpath={"+path+"}")
+}
+
+// pods lists the pods with a label, by node and name; those going away are left out.
+func (k *kube) pods(t *testing.T, selector string) []pod {
+	t.Helper()
+	var list struct {
+		Items []struct {
+			Metadata struct {
+				Name, UID         string
+				DeletionTimestamp *time.Time
+			}
+			Spec   struct{ NodeName string }
+			Status struct {
+				PodIP             string
+				Conditions        []struct{ Type, Status string }
+				ContainerStatuses []struct{ RestartCount int }
+			}
+		}
+	}
+	out := k.kubectl(t, "get", "pods", "-l", selector, "-o", "json")
+	if err := json.Unmarshal([]byte(out), &list); err != nil {
+		t.Fatal(err)
+	}
+	var pods []pod
+	for _, item := range list.Items {
+		if item.Metadata.DeletionTimestamp != nil {
+			continue
+		}
+		p := pod{name: item.Metadata.Name, uid: item.Metadata.UID, node: item.Spec.NodeName, ip: item.Status.PodIP}
+		for _, condition := range item.Status.Conditions {
+			p.ready = p.ready || condition.Type == "Ready" && condition.Status == "True"
+		}
+		for _, container := range item.Status.ContainerStatuses {
+			p.restarts += container.RestartCount
+		}
+		pods = append(pods, p)
+	}
+	sort.Slice(pods, func(i, j int) bool { return pods[i].node+pods[i].name < pods[j].node+pods[j].name })
+	return pods
+}
+
+// discover learns the nodes.
+func (k *kube) discover(t *testing.T) {
+	t.Helper()
+	var list struct {
+		Items []struct {
+			Metadata struct{ Name string }
+			Spec     struct {
+				Unschedulable bool
+				Taints        []struct{ Effect string }
+			}
+			Status struct {
+				Addresses []struct{ Type, Address string }
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(k.kubectl(t, "get", "nodes", "-o", "json")), &list); err != nil {
+		t.Fatal(err)
+	}
+	k.nodes, k.workers = nil, nil
+	for _, item := range list.Items {
+		n := node{name: item.Metadata.Name, schedulable: !item.Spec.Unschedulable && len(item.Spec.Taints) == 0}
+		for _, address := range item.Status.Addresses {
+			if address.Type == "InternalIP" {
+				n.address = address.Address
+			}
+		}
+		k.nodes = append(k.nodes, n)
+		if n.schedulable {
+			k.workers = append(k.workers, n)
+		}
+	}
+}
+
+// in makes a namespace for one test, named after it. It is deleted without
+// waiting when the test has ended, and described in build/e2e if it failed.
+func (k *kube) in(t *testing.T) *kube {
+	t.Helper()
+	short := t.Name()[strings.LastIndex(t.Name(), "/")+1:]
+	name := strings.ToLower(regexp.MustCompile(`[^A-Za-z0-9]+`).ReplaceAllString(short, "-"))
+	if len(name) > 50 {
+		name = strings.Trim(name[:50], "-")
+	}
+	own := *k
+	own.namespace = name
+	own.kubectl(t, "create", "namespace", name)
+	// Pods are refused until the namespace has its service account.
+	own.wait(t, "create", "serviceaccount/default")
+	t.Cleanup(func() {
+		if t.Failed() {
+			own.describe(t)
+		}
+		if !own.keep || !t.Failed() {
+			own.anyway("delete", "namespace", name, "--wait=false")
+		}
+	})
+	return &own
+}
+
+// describe keeps all that the namespace can say about a failure.
+func (k *kube) describe(t *testing.T) {
+	dir := "failed-" + k.namespace
+	k.save(t, k.anyway("get", "all,pvc,endpointslices,networkpolicies", "-o", "wide"), dir, "objects.txt")
+	k.save(t, k.anyway("get", "events", "--sort-by", ".lastTimestamp"), dir, "events.txt")
+	k.save(t, k.anyway("describe", "pods"), dir, "pods.txt")
+	names := k.anyway("get", "pods", "-o", "name")
+	for _, name := range strings.Fields(names) {
+		if strings.HasPrefix(name, "pod/") {
+			log := k.anyway("logs", name, "--all-containers", "--tail", "200")
+			k.save(t, log, dir, strings.TrimPrefix(name, "pod/")+".log")
+		}
+	}
+	t.Logf("the state of namespace %s is in build/e2e/%s", k.namespace, dir)
+}
+
+// distinct asks from a pod until every wanted answer came, each line one answer.
+func (k *kube) distinct(t *testing.T, from, url string, want ...string) {
+	t.Helper()
+	eventually(t, patience, fmt.Sprintf("answers of %s to %s", url, from), func() error {
+		a := k.try(t, "exec", from, "--", "workload", "get", "-n", "10", url)
+		if a.code != 0 {
+			return fmt.Errorf("exit code %d: %s", a.code, a.stderr)
+		}
+		for _, name := range want {
+			if !strings.Contains(a.stdout, name+"\n") {
+				return fmt.Errorf("no answer %q in %q", name, strings.Fields(a.stdout))
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,128 @@
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+)
+
+// onEveryNode returns the pods with a label, which must run one on each worker.
+func (k *kube) onEveryNode(t *testing.T, selector string) []pod {
+	t.Helper()
+	pods := k.pods(t, selector)
+	seen := map[string]bool{}
+	for _, p := range pods {
+		seen[p.node] = true
+	}
+	if len(seen) != len(k.workers) {
+		t.Fatalf("pods %s run on %d of %d workers: %+v", selector, len(seen), len(k.workers), pods)
+	}
+	return pods
+}
+
+func testService(t *testing.T, k *kube) {
+	k.apply(t, "service.yaml")
+	k.rollout(t, "deployment/web")
+	k.rollout(t, "daemonset/client")
+	servers, clients := k.pods(t, "app=web"), k.onEveryNode(t, "app=client")
+	if len(servers) != 2 {
+		t.Fatalf("%d servers, want 2", len(servers))
+	}
+	if len(k.workers) > 1 && servers[0].node == servers[1].node {
+		t.Errorf("both servers run on %s", servers[0].node)
+	}
+	port := k.get(t, "service/web-outside", ".spec.ports[0].nodePort")
+	full := "web." + k.namespace + ".svc.cluster.local"
+	for _, client := range clients {
+		// Both servers answer, the one on the other node too; by short and by full name.
+		k.distinct(t, client.name, "http://web/hostname", servers[0].name, servers[1].name)
+		k.distinct(t, client.name, "http://"+full+"/hostname", servers[0].name, servers[1].name)
+		for _, network := range []string{"tcp", "udp"} {
+			out := k.kubectl(t, "exec", client.name, "--", "workload", "dial", network, "web:81")
+			equal(t, "echo over "+network, out, "ping over "+network+"\n")
+		}
+		for _, n := range k.nodes {
+			k.distinct(t, client.name, "http://"+net.JoinHostPort(n.address, port)+"/hostname",
+				servers[0].name, servers[1].name)
+		}
+		// Between pods no address is translated, on one node or across nodes.
+		for _, server := range servers {
+			out := k.kubectl(t, "exec", client.name, "--", "workload", "get", "http://"+server.ip+":8080/client")
+			equal(t, "address that "+server.name+" on "+server.node+" sees", strings.TrimSpace(out), client.ip)
+		}
+	}
+	a := k.try(t, "exec", clients[0].name, "--", "workload", "get", "http://no-such-service/")
+	if a.code == 0 || !strings.Contains(a.stderr, "no such host") {
+		t.Errorf("a name that nobody has: exit code %d, %s", a.code, a.stderr)
+	}
+}
+
+// A pod reaches the API server by its service name, with its own token, and
+// may do there what RBAC says and no more.
+func testAPIFromPod(t *testing.T, k *kube) {
+	k.kubectl(t, "run", "inside", "--image=skiff.test/workload:1", "--restart=Never", "--overrides",
+		`{"spec":{"terminationGracePeriodSeconds":1}}`)
+	k.wait(t, "condition=Ready", "pod/inside")
+	const account = "/var/run/secrets/kubernetes.io/serviceaccount/"
+	ask := func(path string) answer {
+		return k.try(t, "exec", "inside", "--", "workload", "get",
+			"-ca", account+"ca.crt", "-token", account+"token", "https://kubernetes.default.svc"+path)
+	}
+	a := ask("/version")
+	contains(t, "version", a.stdout+a.stderr, `"gitVersion": "v1.36`)
+	secrets := "/api/v1/namespaces/" + k.namespace + "/secrets"
+	a = ask(secrets)
+	contains(t, "secrets without a role", a.stderr, "403 Forbidden", "system:serviceaccount:"+k.namespace+":default")
+	k.kubectl(t, "create", "role", "reader", "--verb=list", "--resource=secrets")
+	k.kubectl(t, "create", "rolebinding", "reader", "--role=reader", "--serviceaccount="+k.namespace+":default")
+	eventually(t, patience, "secrets with a role", func() error {
+		if a := ask(secrets); a.code != 0 {
+			return fmt.Errorf("%s", a.stderr)
+		}
+		return nil
+	})
+}
+
+func testNetworkPolicy(t *testing.T, k *kube) {
+	k.apply(t, "policy-pods.yaml")
+	k.wait(t, "condition=Ready", "pod/server")
+	k.rollout(t, "daemonset/friend")
+	k.rollout(t, "daemonset/stranger")
+	friends, strangers := k.onEveryNode(t, "app=friend"), k.onEveryNode(t, "app=stranger")
+	reach := func(from pod, url string) error {
+		a := k.try(t, "exec", from.name, "--", "workload", "get", "-timeout", "3s", url)
+		if a.code != 0 {
+			return fmt.Errorf("%s on %s cannot reach %s: %s", from.name, from.node, url, a.stderr)
+		}
+		return nil
+	}
+	blocked := func(from pod, url string) error {
+		if reach(from, url) == nil {
+			return fmt.Errorf("%s on %s reaches %s", from.name, from.node, url)
+		}
+		return nil
+	}
+	expect := func(check func(pod, string) error, from []pod, url string) {
+		t.Helper()
+		for _, p := range from {
+			eventually(t, patience, "network policy", func() error { return check(p, url) })
+		}
+	}
+	expect(reach, append(friends, strangers...), "http://server:8080/hostname")
+
+	k.apply(t, "policy.yaml")
+	expect(blocked, strangers, "http://server:8080/hostname")
+	expect(reach, friends, "http://server:8080/hostname")
+	// The policy names one port: friends may not use the other.
+	if a := k.try(t, "exec", friends[0].name, "--", "workload", "dial", "tcp", "server:8081"); a.code == 0 {
+		t.Error("a port that the policy does not name is open")
+	}
+
+	k.apply(t, "policy-egress.yaml")
+	server := k.get(t, "pod/server", ".status.podIP")
+	expect(blocked, friends, "http://"+server+":8080/hostname")
+
+	k.kubectl(t, "delete", "networkpolicy", "--all")
+	expect(reach, append(friends, strangers...), "http://server:8080/hostname")
+}

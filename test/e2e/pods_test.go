@@ -1,0 +1,104 @@
+package e2e
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func testConfiguration(t *testing.T, k *kube) {
+	k.apply(t, "configuration.yaml")
+	k.wait(t, "condition=Ready", "pod/configured")
+	read := func(what, line, want string) {
+		t.Helper()
+		equal(t, what, strings.TrimSpace(k.sh(t, "configured", line)), want)
+	}
+	read("config map in the environment", `echo $COLOUR`, "blue")
+	read("config map as a file", `cat /etc/settings/app.properties`, "size=large")
+	read("secret in the environment", `echo $PASSWORD`, "correct horse")
+	read("secret as a file", `cat /etc/credentials/key.pem`, "not really a key")
+	read("mode of a secret's file", `stat -L -c %a /etc/credentials/key.pem`, "400")
+	read("what the init container left", `cat /work/greeting`, "prepared for blue")
+	read("downward API: name", `echo $POD_NAME`, "configured")
+	read("downward API: address", `echo $POD_IP`, k.get(t, "pod/configured", ".status.podIP"))
+	read("downward API: node", `echo $NODE_NAME`, k.get(t, "pod/configured", ".spec.nodeName"))
+	read("downward API: memory", `echo $MEMORY_LIMIT`, fmt.Sprint(64<<20))
+	read("downward API: labels", `cat /etc/about/labels`, "app=\"configured\"\ntier=\"backend\"")
+	contains(t, "downward API: annotations", k.sh(t, "configured", "cat /etc/about/annotations"), `owner="e2e"`)
+	equal(t, "init container", k.get(t, "pod/configured", ".status.initContainerStatuses[0].state.terminated.reason"), "Completed")
+}
+
+func testProbes(t *testing.T, k *kube) {
+	k.apply(t, "probes.yaml")
+	k.wait(t, "condition=Ready", "pod/live", "pod/prepared")
+
+	endpoints := func() string {
+		return k.kubectl(t, "get", "endpointslices", "-l", "kubernetes.io/service-name=prepared",
+			"-o", "jsonpath={.items[*].endpoints[*].conditions.ready}")
+	}
+	k.kubectl(t, "exec", "prepared", "--", "workload", "get", "-method", "POST", "http://127.0.0.1:8080/readyz/off")
+	k.kubectl(t, "exec", "live", "--", "workload", "get", "-method", "POST", "http://127.0.0.1:8080/healthz/off")
+	k.wait(t, "condition=Ready=false", "pod/prepared")
+	eventually(t, patience, "the service lets go of a pod that is not ready", func() error {
+		if got := endpoints(); got != "false" {
+			return fmt.Errorf("ready: %q", got)
+		}
+		return nil
+	})
+	k.kubectl(t, "exec", "prepared", "--", "workload", "get", "-method", "POST", "http://127.0.0.1:8080/readyz/on")
+	k.wait(t, "condition=Ready", "pod/prepared")
+	equal(t, "restarts of a pod that was not ready", k.get(t, "pod/prepared", ".status.containerStatuses[0].restartCount"), "0")
+
+	// The new container is healthy, since the switch was in the old one.
+	eventually(t, patience, "a container that is not alive is restarted", func() error {
+		pods := k.pods(t, "app=live")
+		if len(pods) != 1 || pods[0].restarts != 1 || !pods[0].ready {
+			return fmt.Errorf("%+v", pods)
+		}
+		return nil
+	})
+	contains(t, "events", k.kubectl(t, "get", "events"), "Unhealthy", "Liveness probe failed", "Readiness probe failed", "Killing")
+	contains(t, "log of the container before", k.kubectl(t, "logs", "live", "--previous"), "/healthz/off")
+}
+
+func testRollingUpdate(t *testing.T, k *kube) {
+	k.apply(t, "rolling.yaml")
+	k.rollout(t, "deployment/roll")
+	k.wait(t, "condition=Ready", "pod/watcher")
+	k.kubectl(t, "set", "image", "deployment/roll", "roll=skiff.test/workload:2")
+	k.rollout(t, "deployment/roll")
+	k.distinct(t, "watcher", "http://roll/version", "2")
+	history := k.kubectl(t, "rollout", "history", "deployment/roll")
+	contains(t, "history", history, "REVISION", "1", "2")
+	k.kubectl(t, "rollout", "undo", "deployment/roll")
+	k.rollout(t, "deployment/roll")
+	k.distinct(t, "watcher", "http://roll/version", "1")
+	log := k.kubectl(t, "logs", "watcher", "--tail", "1")
+	counted := regexp.MustCompile(`requests=\d+ failures=(\d+)`).FindStringSubmatch(log)
+	if counted == nil || counted[1] != "0" {
+		t.Errorf("requests failed during the update: %s\n%s", log, k.kubectl(t, "logs", "watcher"))
+	}
+	t.Logf("during the update and back: %s", strings.TrimSpace(log))
+}
+
+func testClaim(t *testing.T, k *kube) {
+	classes := k.kubectl(t, "get", "storageclass")
+	contains(t, "storage classes", classes, "(default)")
+	k.apply(t, "claim.yaml")
+	k.apply(t, "claim-pod.yaml")
+	k.wait(t, "condition=Ready", "pod/keeper")
+	k.sh(t, "keeper", "echo kept >/data/file && sync")
+	first := k.get(t, "pod/keeper", ".metadata.uid")
+	volume := k.get(t, "pvc/data", ".spec.volumeName")
+	k.kubectl(t, "delete", "pod", "keeper")
+	k.apply(t, "claim-pod.yaml")
+	k.wait(t, "condition=Ready", "pod/keeper")
+	if k.get(t, "pod/keeper", ".metadata.uid") == first {
+		t.Error("it is still the first pod")
+	}
+	equal(t, "data after its pod", k.sh(t, "keeper", "cat /data/file"), "kept\n")
+	k.kubectl(t, "delete", "pod", "keeper")
+	k.kubectl(t, "delete", "pvc", "data")
+	k.wait(t, "delete", "pv/"+volume)
+}

@@ -1,0 +1,228 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+)
+
+// commandTimeout bounds one command: emulated machines are slow, a command that
+// hangs must not eat the whole run.
+const commandTimeout = 8 * time.Minute
+
+// rig is what all tests share: the programs, the directories and a home of
+// their own, away from the user's clusters.
+type rig struct {
+	recorder
+	root       string // of the repository
+	out        string // build/e2e
+	home       string // SKIFF_HOME
+	kubeconfig string
+	env        []string
+	keep       bool
+}
+
+// newRig skips the test unless it was asked for.
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	if os.Getenv("SKIFF_E2E") == "" {
+		t.Skip("end-to-end tests need SKIFF_E2E=1 and built programs: run `make e2e`")
+	}
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Not t.TempDir: the sockets of a cluster lie below it, and a socket's path
+	// has at most 104 characters.
+	home, err := os.MkdirTemp("", "skiff-e2e-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{
+		root: root, out: filepath.Join(root, "build/e2e"), home: filepath.Join(home, "h"),
+		kubeconfig: filepath.Join(home, "kubeconfig"), keep: os.Getenv("SKIFF_E2E_KEEP") != "",
+	}
+	if existing := os.Getenv("SKIFF_E2E_KUBECONFIG"); existing != "" {
+		r.kubeconfig = existing
+	}
+	if err := os.RemoveAll(r.out); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(r.out, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r.env = append(os.Environ(),
+		"SKIFF_HOME="+r.home, "KUBECONFIG="+r.kubeconfig, "KUBECACHEDIR="+filepath.Join(home, "kubecache"),
+		"HELM_CACHE_HOME="+filepath.Join(home, "helm"), "HELM_CONFIG_HOME="+filepath.Join(home, "helm"),
+		"HELM_DATA_HOME="+filepath.Join(home, "helm"),
+		"PATH="+filepath.Join(root, "build/test/bin")+":"+os.Getenv("PATH"))
+	t.Cleanup(func() {
+		r.write(t, r.out)
+		if r.keep {
+			t.Logf("kept: SKIFF_HOME=%s KUBECONFIG=%s", r.home, r.kubeconfig)
+			return
+		}
+		if err := os.RemoveAll(home); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+func (r *rig) tool(name string) string { return filepath.Join(r.root, "build/test/bin", name) }
+
+func (r *rig) image(name string) string { return filepath.Join(r.root, "build/test/images", name) }
+
+// answer is what a finished command said.
+type answer struct {
+	stdout, stderr string
+	code           int
+	took           time.Duration
+}
+
+// attempt runs a command to its end. An exit code is part of the answer; the
+// error is for a program that cannot be started or does not end in time.
+func (r *rig) attempt(limit time.Duration, name string, args ...string) (answer, error) {
+	// Not the test's context: clean-up runs commands after that has ended.
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	command := exec.CommandContext(ctx, name, args...)
+	command.Env, command.WaitDelay = r.env, 5*time.Second
+	var stdout, stderr bytes.Buffer
+	command.Stdout, command.Stderr = &stdout, &stderr
+	start := time.Now()
+	err := command.Run()
+	a := answer{stdout: stdout.String(), stderr: stderr.String(), took: time.Since(start)}
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		return a, fmt.Errorf("%s %s: %w\n%s%s", filepath.Base(name), strings.Join(args, " "), ctx.Err(), a.stdout, a.stderr)
+	case errors.As(err, &exit):
+		a.code = exit.ExitCode()
+	case err != nil:
+		return a, fmt.Errorf("%s %s: %w", filepath.Base(name), strings.Join(args, " "), err)
+	}
+	return a, nil
+}
+
+// run is attempt for a test that cannot go on without an answer.
+func (r *rig) run(t *testing.T, name string, args ...string) answer {
+	t.Helper()
+	a, err := r.attempt(commandTimeout, name, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// skiff runs bin/skiff, which must succeed, and returns its standard output.
+func (r *rig) skiff(t *testing.T, args ...string) string {
+	t.Helper()
+	a := r.trySkiff(t, args...)
+	if a.code != 0 {
+		t.Fatalf("skiff %s: exit code %d\n%s%s", strings.Join(args, " "), a.code, a.stdout, a.stderr)
+	}
+	return a.stdout
+}
+
+func (r *rig) trySkiff(t *testing.T, args ...string) answer {
+	t.Helper()
+	return r.run(t, filepath.Join(r.root, "bin/skiff"), args...)
+}
+
+// status is what `skiff status -o json` says; it fails the test if that is not JSON.
+func (r *rig) status(t *testing.T, name string) daemonapi.ClusterStatus {
+	t.Helper()
+	a := r.trySkiff(t, "status", name, "-o", "json")
+	var status daemonapi.ClusterStatus
+	if err := json.Unmarshal([]byte(a.stdout), &status); err != nil {
+		t.Fatalf("skiff status %s -o json (exit code %d): %v\n%s%s", name, a.code, err, a.stdout, a.stderr)
+	}
+	return status
+}
+
+// eventually calls check until it returns nil.
+func eventually(t *testing.T, limit time.Duration, what string, check func() error) {
+	t.Helper()
+	start := time.Now()
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Since(start) > limit {
+			t.Fatalf("%s: not within %s: %v", what, limit, err)
+		}
+		time.Sleep(500 * time.Millisecond)
+	}
+}
+
+// contains fails the test unless text holds every one of the parts.
+func contains(t *testing.T, what, text string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			t.Errorf("%s: %q is missing in\n%s", what, part, text)
+		}
+	}
+}
+
+// equal fails the test unless both are the same.
+func equal[T comparable](t *testing.T, what string, got, want T) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s: got %v, want %v", what, got, want)
+	}
+}
+
+// save keeps a text in build/e2e for whoever looks into a failure.
+func (r *rig) save(t *testing.T, text string, path ...string) {
+	file := filepath.Join(append([]string{r.out}, path...)...)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Log(err)
+		return
+	}
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Log(err)
+	}
+}
+
+// dump keeps what the machines of a cluster said.
+func (r *rig) dump(t *testing.T, cluster string) {
+	dir := "failed-" + cluster
+	say := func(file string, args ...string) {
+		a, err := r.attempt(time.Minute, args[0], args[1:]...)
+		if err != nil {
+			a.stderr = err.Error()
+		}
+		r.save(t, a.stdout+a.stderr, dir, file)
+	}
+	skiff := filepath.Join(r.root, "bin/skiff")
+	say("status.txt", skiff, "status", cluster, "-o", "json")
+	kubectl := []string{r.tool("kubectl"), "--context", "skiff-" + cluster, "--request-timeout", "20s"}
+	say("nodes.txt", append(kubectl, "describe", "nodes")...)
+	say("pods.txt", append(kubectl, "get", "pods", "-A", "-o", "wide")...)
+	say("events.txt", append(kubectl, "get", "events", "-A", "--sort-by", ".lastTimestamp")...)
+	for _, node := range []string{"control-plane-1", "worker-1", "worker-2"} {
+		say("logs-"+node+".txt", skiff, "logs", node, "--name", cluster)
+	}
+	// Consoles and the daemon's log lie in files, readable when nothing answers.
+	_ = filepath.WalkDir(filepath.Join(r.home, "clusters", cluster), func(path string, entry os.DirEntry, err error) error {
+		if err == nil && entry.Type().IsRegular() && strings.HasSuffix(path, ".log") {
+			if data, err := os.ReadFile(path); err == nil {
+				r.save(t, string(data), dir, strings.ReplaceAll(strings.TrimPrefix(path, r.home+"/clusters/"+cluster+"/"), "/", "-"))
+			}
+		}
+		return nil
+	})
+}
