@@ -1,0 +1,87 @@
+// Package figure holds what benchmarks measure: every benchmark prints the
+// same table and leaves the same list of objects behind, whatever it measures.
+package figure
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"text/tabwriter"
+)
+
+// Figure is one measured value. A pointer is nil where there is no such value.
+type Figure struct {
+	Figure string  `json:"figure"`
+	Unit   string  `json:"unit"`
+	Skiff  float64 `json:"skiff"`
+	// Peer is the same figure of the program that it is compared with, measured
+	// on the same machine in the same run; nil where no peer can run.
+	Peer *float64 `json:"peer"`
+	// Ratio is Skiff divided by Peer.
+	Ratio *float64 `json:"ratio"`
+	// Goal is the most that Skiff's value should be; nil for a figure that is
+	// only watched.
+	Goal *float64 `json:"goal"`
+	Met  *bool    `json:"met"`
+}
+
+// New is a figure without a peer. A goal of zero or less means that there is none.
+func New(name, unit string, skiff, goal float64) Figure {
+	f := Figure{Figure: name, Unit: unit, Skiff: skiff}
+	if goal > 0 {
+		met := skiff <= goal
+		f.Goal, f.Met = &goal, &met
+	}
+	return f
+}
+
+// Against adds a peer's value.
+func (f Figure) Against(peer float64) Figure {
+	f.Peer = &peer
+	if peer != 0 {
+		ratio := f.Skiff / peer
+		f.Ratio = &ratio
+	}
+	return f
+}
+
+// Print writes figures as a table.
+func Print(out io.Writer, figures []Figure) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "FIGURE\tUNIT\tSKIFF\tPEER\tRATIO\tGOAL\tMET")
+	for _, f := range figures {
+		met := "-"
+		if f.Met != nil {
+			met = map[bool]string{true: "yes", false: "no"}[*f.Met]
+		}
+		fmt.Fprintf(w, "%s\t%s\t%.4g\t%s\t%s\t%s\t%s\n", f.Figure, f.Unit, f.Skiff, number(f.Peer), number(f.Ratio), number(f.Goal), met)
+	}
+	return w.Flush()
+}
+
+func number(value *float64) string {
+	if value == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.4g", *value)
+}
+
+// Write replaces the file at path by the figures as a JSON list.
+func Write(path string, figures []Figure) error {
+	data, err := json.MarshalIndent(figures, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write figures: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("write figures: %w", err)
+	}
+	if err := os.WriteFile(path+".new", append(data, '\n'), 0o644); err != nil {
+		return fmt.Errorf("write figures: %w", err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return fmt.Errorf("write figures: %w", err)
+	}
+	return nil
+}

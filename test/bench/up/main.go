@@ -1,0 +1,140 @@
+// Command up measures what a cluster costs its host: the time from `skiff up`
+// to three Ready nodes, phase by phase, the memory and the idle processor time
+// of each machine, and the sizes of the image and the programs. It uses a
+// SKIFF_HOME and a kubeconfig of its own and takes its cluster down at the end.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"sort"
+	"time"
+
+	"github.com/skiff-dev/skiff/test/bench/figure"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+)
+
+// Goals, as the project set them for two cores under emulation.
+const (
+	goalUpSeconds      = 60
+	goalUpAgainSeconds = 2
+)
+
+// name of the cluster that is measured.
+const name = "bench"
+
+func main() {
+	out := flag.String("out", "build/bench/up.json", "file for the figures")
+	program := flag.String("skiff", "bin/skiff", "the host program; its image lies beside it")
+	guest := flag.String("guest", "build/guest", "directory of the guest programs")
+	idle := flag.Duration("idle", time.Minute, "how long to watch idle machines")
+	settle := flag.Duration("settle", 30*time.Second, "how long to leave the cluster alone before that")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	b := &bench{program: *program, guest: *guest, idle: *idle, settle: *settle}
+	figures, err := b.run(ctx)
+	stop()
+	if err == nil {
+		err = errors.Join(figure.Print(os.Stdout, figures), figure.Write(*out, figures))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench up:", err)
+		os.Exit(1)
+	}
+}
+
+type bench struct {
+	program, guest string
+	idle, settle   time.Duration
+	home           string
+	env            []string
+}
+
+func (b *bench) run(ctx context.Context) (figures []figure.Figure, err error) {
+	program, err := filepath.Abs(b.program)
+	if err != nil {
+		return nil, err
+	}
+	b.program = program
+	// A short path: sockets lie below it.
+	if b.home, err = os.MkdirTemp("", "skiff-bench-"); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(b.home)) }()
+	b.env = append(os.Environ(), "SKIFF_HOME="+filepath.Join(b.home, "h"), "KUBECONFIG="+filepath.Join(b.home, "kubeconfig"))
+
+	defer func() {
+		// Not with ctx: an interrupted run takes its machines down too.
+		_, downErr := b.skiff(context.WithoutCancel(ctx), "down", name)
+		err = errors.Join(err, downErr)
+	}()
+	if figures, err = b.start(ctx); err != nil {
+		return nil, err
+	}
+	sizes, err := b.sizes()
+	if err != nil {
+		return nil, err
+	}
+	machines, err := b.machines(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return append(append(figures, machines...), sizes...), nil
+}
+
+// start measures the two ups.
+func (b *bench) start(ctx context.Context) ([]figure.Figure, error) {
+	took, err := b.skiff(ctx, "up", name)
+	if err != nil {
+		return nil, err
+	}
+	status, err := b.status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	figures := []figure.Figure{figure.New("three nodes Ready", "s", took.Seconds(), goalUpSeconds)}
+	phases := make([]string, 0, len(status.Timings))
+	for phase := range status.Timings {
+		phases = append(phases, phase)
+	}
+	sort.Slice(phases, func(i, j int) bool { return status.Timings[phases[i]] < status.Timings[phases[j]] })
+	for _, phase := range phases {
+		figures = append(figures, figure.New("phase "+phase, "s", status.Timings[phase], 0))
+	}
+	again, err := b.skiff(ctx, "up", name)
+	if err != nil {
+		return nil, err
+	}
+	return append(figures, figure.New("up again", "s", again.Seconds(), goalUpAgainSeconds)), nil
+}
+
+func (b *bench) skiff(ctx context.Context, args ...string) (time.Duration, error) {
+	command := exec.CommandContext(ctx, b.program, args...)
+	command.Env, command.Stdout, command.Stderr = b.env, os.Stderr, os.Stderr
+	start := time.Now()
+	if err := command.Run(); err != nil {
+		return 0, fmt.Errorf("skiff %v: %w", args, err)
+	}
+	return time.Since(start), nil
+}
+
+func (b *bench) status(ctx context.Context) (daemonapi.ClusterStatus, error) {
+	command := exec.CommandContext(ctx, b.program, "status", name, "-o", "json")
+	command.Env, command.Stderr = b.env, os.Stderr
+	var status daemonapi.ClusterStatus
+	data, err := command.Output()
+	if err == nil {
+		err = json.Unmarshal(data, &status)
+	}
+	if err != nil {
+		return status, fmt.Errorf("skiff status: %w", err)
+	}
+	return status, nil
+}
