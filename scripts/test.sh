@@ -20,7 +20,9 @@ unit() {
 }
 
 e2e() {
-  CGO_ENABLED=0 go test -count=1 -timeout 45m -v ./test/e2e
+  test/prepare.sh
+  # Four tests at once: most of them wait, and the machines share two cores.
+  SKIFF_E2E=1 CGO_ENABLED=0 go test -count=1 -timeout 45m -parallel 4 -v ./test/e2e
 }
 
 case "${1:-}" in
