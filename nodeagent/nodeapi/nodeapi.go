@@ -34,6 +34,9 @@ type Status struct {
 	Programs      []Program `json:"programs"`
 	// Boot lists what PID 1 did, with the kernel uptime at which each ended.
 	Boot []BootStep `json:"boot"`
+	// Problems are what went wrong in PID 1 since the boot, empty on a sound
+	// node.
+	Problems []string `json:"problems,omitempty"`
 	// MemoryTotalKiB and MemoryAvailableKiB as in /proc/meminfo.
 	MemoryTotalKiB     int64 `json:"memoryTotalKiB"`
 	MemoryAvailableKiB int64 `json:"memoryAvailableKiB"`
@@ -72,9 +75,15 @@ type ExecRequest struct {
 	Columns uint16 `json:"columns,omitempty"`
 }
 
+// Actions of a PowerRequest.
+const (
+	PowerActionOff     = "off"
+	PowerActionRestart = "restart"
+)
+
 // PowerRequest turns the node off or restarts it.
 type PowerRequest struct {
-	// Action is "off" or "restart".
+	// Action is PowerActionOff or PowerActionRestart.
 	Action string `json:"action"`
 }
 

@@ -1,0 +1,36 @@
+// Command skiff-init is a node's first program, in the initramfs and then on
+// the root, and the node API beside it.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/skiff-dev/skiff/nodeagent/boot"
+	"github.com/skiff-dev/skiff/nodeagent/boot/initramfs"
+)
+
+func main() {
+	if err := run(os.Args); err != nil {
+		fmt.Fprintln(os.Stderr, "skiff-init:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	switch {
+	case len(args) == 2 && args[1] == boot.ModeAPI:
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+		defer stop()
+		return boot.ServeAPI(ctx)
+	case os.Getpid() != 1:
+		return fmt.Errorf("usage: skiff-init %s (anything else is for the kernel, as process 1)", boot.ModeAPI)
+	case args[0] == "/init":
+		return initramfs.Run()
+	default:
+		return boot.Main()
+	}
+}

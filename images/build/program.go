@@ -1,0 +1,130 @@
+package build
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/skiff-dev/skiff/images/recipe"
+)
+
+// compilers of C by Go's architecture, where the host is of another.
+var compilers = map[string]string{"amd64": "x86_64-linux-gnu-gcc", "arm64": "aarch64-linux-gnu-gcc"}
+
+// programs builds third-party programs from their pinned modules into the
+// cache, once for each content of a module.
+type programs struct {
+	arch string
+	// source is images/programs, cache the build cache.
+	source, cache string
+}
+
+// build returns the directory of a module's programs and their digest.
+func (p programs) build(ctx context.Context, program recipe.Program) (string, error) {
+	source := filepath.Join(p.source, program.Module)
+	flags := []string{"build", "-trimpath", "-buildvcs=false", "-tags", strings.Join(program.Tags, ","), "-ldflags", "-s -w"}
+	env := []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=" + p.arch, "GOWORK=off", "GOFLAGS=-mod=readonly"}
+	if program.CGo {
+		flags[len(flags)-1] = "-s -w -extldflags -static"
+		env = append(env, "CGO_ENABLED=1", "CC="+p.compiler())
+	}
+	key, err := directoryDigest(source, strings.Join(append(flags, env...), " ")+runtime.Version())
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(p.cache, "programs-"+p.arch, program.Module+"-"+key[:16])
+	return dir, once(dir, func(temporary string) error {
+		_, err := run(ctx, source, env, "go", append(flags, "-o", temporary+"/", "tool")...)
+		if err != nil && program.CGo {
+			return &Hint{fmt.Errorf("build %s: %w", program.Module, err), "apt-get install gcc libc6-dev libseccomp-dev"}
+		}
+		if err != nil {
+			return fmt.Errorf("build %s: %w", program.Module, err)
+		}
+		for _, name := range program.Names {
+			if _, err := os.Stat(filepath.Join(temporary, name)); err != nil {
+				return fmt.Errorf("build %s: %w", program.Module, err)
+			}
+		}
+		return nil
+	})
+}
+
+// pause builds the sandbox's program.
+func (p programs) pause(ctx context.Context) (string, error) {
+	source := filepath.Join(p.source, "pause")
+	key, err := directoryDigest(source, p.compiler())
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(p.cache, "programs-"+p.arch, "pause-"+key[:16])
+	return filepath.Join(dir, "pause"), once(dir, func(temporary string) error {
+		_, err := run(ctx, source, nil, p.compiler(), "-Os", "-Wall", "-Werror", "-static", "-s", "-Wl,--build-id=none",
+			"-o", filepath.Join(temporary, "pause"), "pause.c")
+		if err != nil {
+			return &Hint{fmt.Errorf("build pause: %w", err), "apt-get install gcc libc6-dev"}
+		}
+		return nil
+	})
+}
+
+func (p programs) compiler() string {
+	if p.arch == runtime.GOARCH {
+		return "gcc"
+	}
+	return compilers[p.arch]
+}
+
+// once makes a directory by make, or keeps the one that a finished make left.
+func once(dir string, make func(temporary string) error) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return err
+	}
+	temporary, err := os.MkdirTemp(filepath.Dir(dir), ".making-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(temporary)
+	if err := make(temporary); err != nil {
+		return err
+	}
+	if err := os.Chmod(temporary, 0o755); err != nil {
+		return err
+	}
+	return os.Rename(temporary, dir)
+}
+
+// directoryDigest is the SHA-256 of all files below dir and of extra.
+func directoryDigest(dir, extra string) (string, error) {
+	h := sha256.New()
+	fmt.Fprintln(h, extra)
+	var files []string
+	err := filepath.WalkDir(dir, func(file string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Type().IsRegular() {
+			files = append(files, file)
+		}
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	slices.Sort(files)
+	for _, file := range files {
+		digest, err := fileDigest(file)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintln(h, file[len(dir):], digest)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}

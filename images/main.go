@@ -1,0 +1,75 @@
+// Command images makes the node image of one architecture.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"syscall"
+
+	"github.com/skiff-dev/skiff/images/build"
+	"github.com/skiff-dev/skiff/images/recipe"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "images:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("images", flag.ContinueOnError)
+	out := flags.String("out", "bin/image", "directory that gets kernel, initramfs, root.erofs and image.json")
+	arch := flags.String("arch", runtime.GOARCH, "architecture of the nodes: amd64 or arm64")
+	guest := flags.String("guest", "", "directory of skiff-init, skiff-nodeagent and skiff-controlplane (default build/guest/linux-ARCH)")
+	cache := flags.String("cache", "build/image", "directory that keeps packages and built programs between runs")
+	source := flags.String("programs", "images/programs", "directory of the modules that pin third-party programs")
+	update := flags.Bool("update", false, "take the Debian packages that apt offers now, not those of the last build")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	image, err := recipe.For(*arch)
+	if err != nil {
+		return err
+	}
+	if *guest == "" {
+		*guest = filepath.Join("build/guest", "linux-"+*arch)
+	}
+	config := build.Config{
+		Recipe: image, Update: *update,
+		Log: func(format string, arguments ...any) { fmt.Printf("image: "+format+"\n", arguments...) },
+	}
+	// Tools run in directories of their own, so every path is absolute.
+	for path, to := range map[string]*string{*source: &config.Programs, *guest: &config.Guest, *out: &config.Out, *cache: &config.Cache} {
+		absolute, err := filepath.Abs(path)
+		if err != nil {
+			return err
+		}
+		*to = absolute
+	}
+	manifest, made, err := build.Run(ctx, config)
+	if err != nil {
+		return err
+	}
+	if !made {
+		fmt.Printf("image: %s is up to date (%s)\n", *out, manifest.Digest)
+		return nil
+	}
+	var size int64
+	for _, file := range manifest.Files {
+		size += file.Bytes
+	}
+	fmt.Printf("image: made %s, %d MB (%s)\n", *out, size/1e6, manifest.Digest)
+	return errors.Join(ctx.Err())
+}

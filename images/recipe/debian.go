@@ -1,0 +1,67 @@
+package recipe
+
+// packages: what kubelet, kube-proxy, containerd and a person in a shell call.
+// busybox is static: the kernel runs its modprobe, and a dynamic linker would
+// double the time of that.
+func packages() []Package {
+	return []Package{
+		{"busybox-static", []string{"bin/busybox"}},
+		{"libc6", []string{"usr/lib/*/libnss_dns.so.2", "usr/lib/*/libnss_files.so.2"}},
+		{"mount", []string{"bin/mount", "bin/umount", "sbin/losetup"}},
+		{"util-linux", []string{"sbin/blkid", "bin/findmnt", "usr/bin/nsenter", "usr/bin/unshare"}},
+		{"e2fsprogs", []string{
+			"sbin/mke2fs", "sbin/mkfs.ext4", "sbin/e2fsck", "sbin/fsck.ext4", "sbin/resize2fs", "sbin/tune2fs",
+			"sbin/dumpe2fs", "etc/mke2fs.conf",
+		}},
+		{"nftables", []string{"usr/sbin/nft"}},
+		{"iproute2", []string{"bin/ip", "bin/ss", "sbin/bridge", "sbin/tc"}},
+		{"ca-certificates", []string{"usr/share/ca-certificates/mozilla/"}},
+	}
+}
+
+// modules: virtio machines, containers, and the network of Kubernetes with
+// NetworkPolicy (nfqueue) and of the usual network plugins.
+func modules() Modules {
+	return Modules{
+		Initramfs: []string{"virtio_pci", "virtio_mmio", "virtio_blk", "erofs", "overlay"},
+		Early:     []string{"virtio_scsi", "sr_mod", "virtio_net", "virtio_rng"},
+		Late: []string{
+			"br_netfilter", "veth", "nf_tables", "nft_ct", "nft_nat", "nft_masq", "nft_chain_nat", "nft_fib_inet",
+			"nft_reject_inet", "nft_numgen", "nft_limit", "nft_log", "nft_queue", "nft_redir", "nfnetlink_queue",
+			"nf_conntrack_netlink", "button", "gpio_keys", "evdev",
+		},
+		Ship: []string{
+			"net/netfilter/*", "net/netfilter/*/*", "net/ipv4/netfilter/*", "net/ipv6/netfilter/*", "net/bridge/*",
+			"net/bridge/netfilter/*", "net/sched/*", "net/ipv4/*", "net/ipv6/*", "net/8021q/*", "net/packet/*",
+			"net/unix/*", "net/netlink/*", "net/sctp/*", "net/vmw_vsock/*", "net/key/*", "net/xfrm/*", "net/dns_resolver/*",
+			"drivers/net/veth.ko", "drivers/net/dummy.ko", "drivers/net/tun.ko", "drivers/net/tap.ko",
+			"drivers/net/macvlan.ko", "drivers/net/macvtap.ko", "drivers/net/vxlan*", "drivers/net/vxlan/*",
+			"drivers/net/geneve.ko", "drivers/net/ifb.ko", "drivers/net/vrf.ko", "drivers/net/netkit.ko",
+			"drivers/net/ipvlan/*", "drivers/net/wireguard/*", "drivers/net/virtio_net.ko",
+			"drivers/virtio/*", "drivers/char/virtio_console.ko", "drivers/block/loop.ko", "drivers/block/nbd.ko",
+			"drivers/block/zram/*", "drivers/md/dm-mod.ko", "drivers/md/dm-crypt.ko", "drivers/md/dm-thin-pool.ko",
+			"drivers/md/dm-snapshot.ko", "fs/erofs/*", "fs/overlayfs/*", "fs/fuse/*", "fs/isofs/*", "fs/fat/*",
+			"fs/squashfs/*", "fs/xfs/*", "fs/btrfs/*", "fs/nls/nls_*1.ko", "fs/nls/nls_utf8.ko", "fs/nls/nls_ascii.ko",
+			"fs/binfmt_misc.ko", "fs/autofs/*", "fs/configfs/*", "crypto/*", "arch/*/crypto/*", "lib/*", "lib/*/*",
+		},
+	}
+}
+
+func dirs() []string {
+	return []string{
+		"dev", "proc", "sys", "run", "tmp", "var", "etc", "opt/cni/bin", "usr/bin", "usr/sbin", "usr/lib", "usr/lib64",
+		"etc/cni/net.d", "etc/containerd/certs.d", "etc/containerd/conf.d", "etc/nri/conf.d", "usr/libexec", "usr/share", "boot",
+		"usr/lib/skiff",
+	}
+}
+
+// links: /usr is merged, and directories in which people and pods keep things
+// lie on the node's own disk.
+func links() map[string]string {
+	return map[string]string{
+		"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64",
+		"root": "var/root", "home": "var/home", "mnt": "var/mnt", "srv": "var/srv", "data": "var/data",
+		"usr/local": "../var/local", "etc/mtab": "../proc/self/mounts", "etc/os-release": "../usr/lib/os-release",
+		"usr/sbin/init": "skiff-init", "etc/localtime": "../usr/share/zoneinfo/UTC",
+	}
+}

@@ -1,0 +1,159 @@
+// Package api answers the host, and nobody else: every connection shows a
+// certificate that the host's own authority signed.
+package api
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
+)
+
+const (
+	// maxRequest bounds the JSON of a request; arguments of a program may be
+	// long, as a shell script is.
+	maxRequest    = 1 << 20
+	headerTimeout = 20 * time.Second
+	// idleTimeout lets the host keep a connection between two looks.
+	idleTimeout = 5 * time.Minute
+)
+
+// Server is the node API.
+type Server struct {
+	// PKIDir has host-ca.crt, node-api.crt and node-api.key.
+	PKIDir string
+	// Status is all but what the server reads from the kernel itself.
+	Status func() (nodeapi.Status, error)
+	// Power asks PID 1 to end the machine.
+	Power func(action string) error
+	// LogDirs have a NAME.log for each program, in one of them.
+	LogDirs []string
+	// DataDir is where the node's own disk is mounted.
+	DataDir string
+	// Env is what programs of exec get.
+	Env []string
+	Log *slog.Logger
+}
+
+// TLSConfig reads the certificates: TLS 1.3, and clients by the host's
+// authority only.
+func (s *Server) TLSConfig() (*tls.Config, error) {
+	certificate, err := tls.LoadX509KeyPair(filepath.Join(s.PKIDir, "node-api.crt"), filepath.Join(s.PKIDir, "node-api.key"))
+	if err != nil {
+		return nil, err
+	}
+	authority, err := os.ReadFile(filepath.Join(s.PKIDir, "host-ca.crt"))
+	if err != nil {
+		return nil, err
+	}
+	clients := x509.NewCertPool()
+	if !clients.AppendCertsFromPEM(authority) {
+		return nil, errors.New("host-ca.crt holds no certificate")
+	}
+	return &tls.Config{
+		MinVersion:   tls.VersionTLS13,
+		Certificates: []tls.Certificate{certificate},
+		ClientAuth:   tls.RequireAndVerifyClientCert,
+		ClientCAs:    clients,
+		// An upgrade to exec needs HTTP/1.1.
+		NextProtos: []string{"http/1.1"},
+	}, nil
+}
+
+// Run serves on the listener until ctx is done, and closes it.
+func (s *Server) Run(ctx context.Context, listener net.Listener) error {
+	config, err := s.TLSConfig()
+	if err != nil {
+		return errors.Join(fmt.Errorf("node API certificates: %w", err), listener.Close())
+	}
+	server := &http.Server{
+		Handler:           s.Handler(),
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelWarn),
+	}
+	stop := context.AfterFunc(ctx, func() {
+		if err := server.Close(); err != nil {
+			s.Log.Warn("close the node API", "error", err)
+		}
+	})
+	defer stop()
+	err = server.Serve(tls.NewListener(listener, config))
+	if ctx.Err() != nil && errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve the node API: %w", err)
+}
+
+// Handler returns the routes, without their transport.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+nodeapi.PathStatus, s.status)
+	mux.HandleFunc("GET "+nodeapi.PathLogs, s.logs)
+	mux.HandleFunc("POST "+nodeapi.PathExec, s.exec)
+	mux.HandleFunc("POST "+nodeapi.PathPower, s.power)
+	mux.HandleFunc("POST "+nodeapi.PathClock, s.clock)
+	return mux
+}
+
+func (s *Server) power(w http.ResponseWriter, r *http.Request) {
+	var request nodeapi.PowerRequest
+	if !decode(w, r, &request) {
+		return
+	}
+	if request.Action != nodeapi.PowerActionOff && request.Action != nodeapi.PowerActionRestart {
+		http.Error(w, fmt.Sprintf("power action %q is neither off nor restart", request.Action), http.StatusBadRequest)
+		return
+	}
+	if err := s.Power(request.Action); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.WriteHeader(http.StatusAccepted)
+}
+
+func (s *Server) clock(w http.ResponseWriter, r *http.Request) {
+	var request nodeapi.ClockRequest
+	if !decode(w, r, &request) {
+		return
+	}
+	if request.Time.Unix() <= 0 {
+		http.Error(w, "the time is missing", http.StatusBadRequest)
+		return
+	}
+	now := unix.NsecToTimespec(request.Time.UnixNano())
+	if err := unix.ClockSettime(unix.CLOCK_REALTIME, &now); err != nil {
+		http.Error(w, fmt.Sprintf("set the clock: %v", err), http.StatusInternalServerError)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// decode reads a JSON request strictly, or answers what is wrong with it.
+func decode(w http.ResponseWriter, r *http.Request, request any) bool {
+	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(request); err != nil {
+		http.Error(w, fmt.Sprintf("request: %v", err), http.StatusBadRequest)
+		return false
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		http.Error(w, "request: text after the document", http.StatusBadRequest)
+		return false
+	}
+	return true
+}

@@ -1,0 +1,74 @@
+package api
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
+)
+
+func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
+	status, err := s.Status()
+	if err == nil {
+		err = s.measure(&status)
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if err := json.NewEncoder(w).Encode(status); err != nil {
+		s.Log.Debug("send status", "error", err)
+	}
+}
+
+// measure fills in what the kernel says.
+func (s *Server) measure(status *nodeapi.Status) error {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return err
+	}
+	status.BootID = strings.TrimSpace(string(boot))
+	var up unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &up); err != nil {
+		return fmt.Errorf("uptime: %w", err)
+	}
+	status.UptimeSeconds = time.Duration(up.Nano()).Seconds()
+	status.Time = time.Now()
+	memory, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return err
+	}
+	status.MemoryTotalKiB = memoryKiB(string(memory), "MemTotal")
+	status.MemoryAvailableKiB = memoryKiB(string(memory), "MemAvailable")
+	var disk unix.Statfs_t
+	if err := unix.Statfs(s.DataDir, &disk); err != nil {
+		return fmt.Errorf("size of %s: %w", s.DataDir, err)
+	}
+	status.DiskTotalBytes = int64(disk.Blocks) * int64(disk.Bsize)
+	status.DiskFreeBytes = int64(disk.Bavail) * int64(disk.Bsize)
+	return nil
+}
+
+// memoryKiB finds one figure of /proc/meminfo, 0 if it is not there.
+func memoryKiB(meminfo, name string) int64 {
+	lines := bufio.NewScanner(strings.NewReader(meminfo))
+	for lines.Scan() {
+		if rest, ok := strings.CutPrefix(lines.Text(), name+":"); ok {
+			kib, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(rest, "kB")), 10, 64)
+			if err != nil {
+				return 0
+			}
+			return kib
+		}
+	}
+	return 0
+}

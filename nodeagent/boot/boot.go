@@ -1,0 +1,192 @@
+// Package boot is PID 1 of a node: it makes the machine that a node document
+// describes out of a node image, keeps the node's programs running, and never
+// ends before the machine does.
+package boot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/skiff-dev/skiff/nodeagent/boot/disk"
+	"github.com/skiff-dev/skiff/nodeagent/boot/link"
+	"github.com/skiff-dev/skiff/nodeagent/boot/module"
+	"github.com/skiff-dev/skiff/nodeagent/boot/program"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+)
+
+// linkWait is how long the network interface may take to appear.
+const linkWait = 30 * time.Second
+
+// Power says how the machine ends.
+type Power int
+
+// The ways.
+const (
+	PowerOff Power = iota + 1
+	PowerRestart
+)
+
+// Init is PID 1.
+type Init struct {
+	journal *journal
+	reaper  *program.Reaper
+	power   chan Power
+	// disks is closed when the drivers of disks are there.
+	found *devices
+}
+
+// Main runs PID 1. It returns only if the kernel refuses to end the machine.
+func Main() error {
+	power := make(chan Power, 1)
+	watchSignals(power)
+	i := &Init{journal: newJournal(), reaper: program.NewReaper(), power: power, found: newDevices()}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		i.guard("boot", func() error { return i.boot(ctx) })
+	}()
+	how := <-power
+	i.journal.say(map[Power]string{PowerOff: "power off", PowerRestart: "restart"}[how])
+	stop()
+	<-done
+	return i.end(how)
+}
+
+// watchSignals takes the signals by which busybox's poweroff, halt and reboot,
+// and the kernel's Ctrl-Alt-Del, ask an init.
+func watchSignals(power chan<- Power) {
+	asked := make(chan os.Signal, 4)
+	signal.Notify(asked, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPWR, syscall.SIGTERM, syscall.SIGINT)
+	go func() {
+		for s := range asked {
+			how := PowerOff
+			if s == syscall.SIGTERM || s == syscall.SIGINT {
+				how = PowerRestart
+			}
+			select {
+			case power <- how:
+			default: // it is on its way already
+			}
+		}
+	}()
+}
+
+// guard runs a part of PID 1. Neither an error nor a panic in it ends PID 1;
+// the node stays reachable and says what is wrong.
+func (i *Init) guard(name string, part func() error) {
+	defer func() {
+		if r := recover(); r != nil {
+			i.journal.problem(fmt.Sprintf("%s: panic: %v\n%s", name, r, debug.Stack()))
+		}
+	}()
+	if err := part(); err != nil && !errors.Is(err, context.Canceled) {
+		i.journal.problem(fmt.Sprintf("%s: %v", name, err))
+	}
+}
+
+// boot goes from the mounted root to running programs and stays with them
+// until ctx is done.
+func (i *Init) boot(ctx context.Context) error {
+	if err := mountSystem(); err != nil {
+		return err
+	}
+	i.journal.step("mounts", "")
+	early, late := make(chan struct{}), make(chan struct{})
+	go i.guard("modules", func() error { return i.loadModules(early, late) })
+
+	// The disk and the document wait for different devices.
+	data := make(chan struct{})
+	go i.guard("disk", func() error {
+		defer close(data)
+		return i.mountData(ctx)
+	})
+	if err := applySysctls(sysctls); err != nil {
+		i.journal.problem(err.Error())
+	}
+	node, raw, err := i.waitSeed(ctx)
+	if err != nil {
+		return err
+	}
+	i.journal.step("document", node.Cluster+"/"+node.Name)
+	if err := i.identify(ctx, node, raw); err != nil {
+		return err
+	}
+	i.journal.step("network", node.Network.Address.String())
+	return i.supervise(ctx, node, data, late)
+}
+
+// loadModules closes early when devices can be found and late when all else is
+// loaded too, whatever failed.
+func (i *Init) loadModules(early, late chan<- struct{}) error {
+	closeEarly := sync.OnceFunc(func() { close(early) })
+	defer close(late)
+	defer closeEarly()
+	loader, err := newLoader()
+	if err != nil {
+		return err
+	}
+	first, second, err := moduleLists()
+	if err != nil {
+		return err
+	}
+	failed := loader.Load(first...)
+	closeEarly()
+	i.journal.step("drivers", "")
+	failed = errors.Join(failed, loader.Load(second...))
+	// These need br_netfilter and nf_conntrack.
+	failed = errors.Join(failed, applySysctls(moduleSysctls))
+	i.journal.step("modules", "")
+	go i.guard("power button", i.watchButton)
+	return failed
+}
+
+func newLoader() (*module.Loader, error) {
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		return nil, err
+	}
+	return module.NewLoader("/lib/modules/" + unix.ByteSliceToString(name.Release[:]))
+}
+
+// mountData mounts the node's own disk, or, if that cannot be, memory, so that
+// the node still answers and can be repaired.
+func (i *Init) mountData(ctx context.Context) error {
+	device, err := i.found.data(ctx)
+	if err == nil {
+		err = disk.Mount(ctx, i.reaper.RunToEnd, device, "/var")
+	}
+	if err != nil {
+		if mounted := unix.Mount("tmpfs", "/var", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755"); mounted != nil {
+			return errors.Join(err, mounted)
+		}
+	}
+	err = errors.Join(err, makeState(), i.journal.persist(program.LogFile(nodeconfig.LogDir, sourceInit)))
+	i.journal.step("disk", device)
+	return err
+}
+
+// identify makes the machine the node of the document.
+func (i *Init) identify(ctx context.Context, node *nodeconfig.Node, raw []byte) error {
+	if err := setClock(node.Written); err != nil {
+		i.journal.problem(err.Error())
+	}
+	if err := unix.Sethostname([]byte(node.Name)); err != nil {
+		return fmt.Errorf("host name: %w", err)
+	}
+	if err := writeIdentity(node, raw); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, linkWait)
+	defer cancel()
+	return link.Up(ctx, node.Network)
+}

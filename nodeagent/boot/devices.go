@@ -1,0 +1,114 @@
+package boot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/skiff-dev/skiff/nodeagent/boot/disk"
+	"github.com/skiff-dev/skiff/nodeagent/boot/seed"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+)
+
+const (
+	devicePoll = 5 * time.Millisecond
+	// dataWait is how long the node's own disk may take to appear.
+	dataWait = 20 * time.Second
+	// remindEvery is how often a node without a document says so.
+	remindEvery = 10 * time.Second
+)
+
+// devices are the machine's disks, told apart by what is on them.
+type devices struct {
+	glob []string
+}
+
+func newDevices() *devices {
+	return &devices{glob: []string{"/dev/sr[0-9]", "/dev/vd[a-z]"}}
+}
+
+func (d *devices) list() []string {
+	var all []string
+	for _, pattern := range d.glob {
+		found, err := filepath.Glob(pattern)
+		if err == nil { // only a bad pattern is an error
+			all = append(all, found...)
+		}
+	}
+	return all
+}
+
+// data is the one disk that holds neither the root nor the document.
+func (d *devices) data(ctx context.Context) (string, error) {
+	for deadline := time.Now().Add(dataWait); ; {
+		for _, device := range d.list() {
+			if strings.HasPrefix(device, "/dev/sr") {
+				continue
+			}
+			kind, err := disk.Probe(device)
+			if err == nil && kind != disk.Erofs && kind != disk.Document {
+				return device, nil
+			}
+		}
+		if time.Now().After(deadline) {
+			return "", errors.New("the machine has no disk of its own")
+		}
+		if err := sleep(ctx, devicePoll); err != nil {
+			return "", err
+		}
+	}
+}
+
+// document reads the node document from whichever disk holds it.
+func (d *devices) document() ([]byte, error) {
+	for _, device := range d.list() {
+		if kind, err := disk.Probe(device); err != nil || kind != disk.Document {
+			continue
+		}
+		f, err := os.Open(device)
+		if err != nil {
+			return nil, err
+		}
+		raw, err := io.ReadAll(io.LimitReader(f, seed.MaxBytes))
+		if err = errors.Join(err, f.Close()); err != nil {
+			return nil, fmt.Errorf("read %s: %w", device, err)
+		}
+		return raw, nil
+	}
+	return nil, os.ErrNotExist
+}
+
+// waitSeed waits for a good document: there is no node without one.
+func (i *Init) waitSeed(ctx context.Context) (*nodeconfig.Node, []byte, error) {
+	remind := time.Now().Add(remindEvery)
+	for {
+		raw, err := i.found.document()
+		if err == nil {
+			var node *nodeconfig.Node
+			if node, err = seed.Decode(raw); err == nil {
+				return node, raw, nil
+			}
+		}
+		if time.Now().After(remind) {
+			i.journal.problem(fmt.Sprintf("no node document on any disk: %v", err))
+			remind = time.Now().Add(remindEvery)
+		}
+		if err := sleep(ctx, devicePoll); err != nil {
+			return nil, nil, err
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}

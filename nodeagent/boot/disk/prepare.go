@@ -1,0 +1,145 @@
+package disk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// growBytes is by how much a disk must be larger than its filesystem to be
+// worth a resize; a filesystem seldom fills a disk to the last block.
+const growBytes = 64 << 20
+
+// Runner runs a program to its end and returns its exit code and what it
+// printed. The error says that it could not be run.
+type Runner func(ctx context.Context, args ...string) (code int, output string, err error)
+
+// Mount makes the node's own disk usable at dir: a blank disk gets a
+// filesystem, one left in disorder is checked, one that grew is grown. A disk
+// with anything else on it is left alone and is an error.
+func Mount(ctx context.Context, run Runner, device, dir string) error {
+	kind, err := Probe(device)
+	if err != nil {
+		return err
+	}
+	switch kind {
+	case Blank, Unfinished:
+		if err := format(ctx, run, device); err != nil {
+			return err
+		}
+	case Ext4:
+	default:
+		return fmt.Errorf("disk %s holds something that is not a node's filesystem (%s); it was not touched", device, kind)
+	}
+	info, err := inspect(device)
+	if err != nil {
+		return err
+	}
+	if info.check {
+		if err := check(ctx, run, device); err != nil {
+			return err
+		}
+	}
+	// discard: the disk's file on the host shrinks when files here go.
+	if err := unix.Mount(device, dir, "ext4", unix.MS_NOATIME, "discard,errors=remount-ro"); err != nil {
+		return fmt.Errorf("mount %s at %s: %w", device, dir, err)
+	}
+	return grow(ctx, run, device, info.bytes)
+}
+
+// format makes an ext4. The marker before it and its removal after it make a
+// format that was interrupted known: mke2fs does not write the boot sector.
+func format(ctx context.Context, run Runner, device string) error {
+	if err := writeSector(device, []byte(marker)); err != nil {
+		return err
+	}
+	// Inode tables and the journal are left as they are, zero on a new disk
+	// anyway, and nothing is discarded: making the filesystem takes as long on
+	// a large disk as on a small one.
+	code, output, err := run(ctx, "/usr/sbin/mkfs.ext4", "-q", "-F", "-L", "skiff-data", "-m", "1",
+		"-O", "^resize_inode,meta_bg", "-E", "lazy_itable_init=1,lazy_journal_init=1,assume_storage_prezeroed=1,nodiscard", device)
+	if err != nil {
+		return err
+	}
+	if code != 0 {
+		return fmt.Errorf("mkfs.ext4 %s: exit code %d: %s", device, code, output)
+	}
+	return writeSector(device, nil)
+}
+
+// check lets e2fsck repair what is safe to repair; its exit codes 0 to 3 mean
+// that the filesystem is in order now (e2fsck(8)).
+func check(ctx context.Context, run Runner, device string) error {
+	code, output, err := run(ctx, "/usr/sbin/e2fsck", "-p", device)
+	if err != nil {
+		return err
+	}
+	if code >= 4 {
+		return fmt.Errorf("e2fsck %s: exit code %d: %s", device, code, output)
+	}
+	return nil
+}
+
+func grow(ctx context.Context, run Runner, device string, have int64) error {
+	size, err := deviceBytes(device)
+	if err != nil {
+		return err
+	}
+	if size-have < growBytes {
+		return nil
+	}
+	code, output, err := run(ctx, "/usr/sbin/resize2fs", device)
+	if err != nil {
+		return err
+	}
+	if code != 0 {
+		return fmt.Errorf("resize2fs %s: exit code %d: %s", device, code, output)
+	}
+	return nil
+}
+
+// writeSector puts text into the first sector, zeros behind it, and waits
+// until it is on the disk.
+func writeSector(device string, text []byte) (err error) {
+	f, err := os.OpenFile(device, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	sector := make([]byte, 512)
+	copy(sector, text)
+	if _, err := f.WriteAt(sector, 0); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+func inspect(device string) (superblockInfo, error) {
+	f, err := os.Open(device)
+	if err != nil {
+		return superblockInfo{}, err
+	}
+	defer f.Close()
+	b := make([]byte, 1024)
+	if _, err := f.ReadAt(b, superblock); err != nil {
+		return superblockInfo{}, fmt.Errorf("read %s: %w", device, err)
+	}
+	info, err := readSuperblock(b)
+	if err != nil {
+		return superblockInfo{}, fmt.Errorf("disk %s: %w", device, err)
+	}
+	return info, nil
+}
+
+func deviceBytes(device string) (int64, error) {
+	f, err := os.Open(device)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	return f.Seek(0, io.SeekEnd)
+}

@@ -1,0 +1,76 @@
+package boot
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+)
+
+// writeIdentity writes the document, its files, and what of it programs look
+// for in /etc.
+func writeIdentity(node *nodeconfig.Node, raw []byte) error {
+	if err := writeFile(nodeconfig.Path, bytes.TrimRight(raw, "\x00\n"), 0o600); err != nil {
+		return err
+	}
+	for name, content := range node.Files {
+		path := filepath.Join(nodeconfig.PKIDir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return err
+		}
+		if err := writeFile(path, content, 0o600); err != nil {
+			return err
+		}
+	}
+	for name, content := range etcFiles(node) {
+		if err := writeFile(filepath.Join("/etc", name), []byte(content), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// etcFiles renders the files of /etc that differ from node to node.
+func etcFiles(node *nodeconfig.Node) map[string]string {
+	return map[string]string{
+		"hostname":    node.Name + "\n",
+		"machine-id":  machineID(node.Cluster, node.Name) + "\n",
+		"hosts":       hosts(node),
+		"resolv.conf": resolvConf(node.Network.Nameservers),
+	}
+}
+
+// machineID is the same at every boot of a node and no other node's
+// (machine-id(5)).
+func machineID(cluster, name string) string {
+	sum := sha256.Sum256([]byte("skiff machine-id\x00" + cluster + "\x00" + name))
+	return hex.EncodeToString(sum[:16])
+}
+
+func hosts(node *nodeconfig.Node) string {
+	var b strings.Builder
+	b.WriteString("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n")
+	own := false
+	for _, peer := range node.Network.Hosts {
+		own = own || peer.Name == node.Name
+		fmt.Fprintf(&b, "%s %s\n", peer.Address, peer.Name)
+	}
+	if !own {
+		fmt.Fprintf(&b, "%s %s\n", node.Network.Address.Addr(), node.Name)
+	}
+	return b.String()
+}
+
+func resolvConf(servers []netip.Addr) string {
+	var b strings.Builder
+	for _, server := range servers {
+		fmt.Fprintf(&b, "nameserver %s\n", server)
+	}
+	return b.String()
+}

@@ -1,0 +1,174 @@
+package boot
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+)
+
+const (
+	// sourceInit is the name of PID 1's own log.
+	sourceInit = "init"
+	// statePath holds what PID 1 knows, for the API beside it.
+	statePath = nodeconfig.Dir + "/init.json"
+	// maxProblems bounds what is kept of a machine that keeps failing.
+	maxProblems = 16
+)
+
+// journal is what PID 1 did: on the console, in its log, and for the API.
+type journal struct {
+	mu      sync.Mutex // guards all below
+	console io.Writer
+	log     *os.File      // nil while the node's disk is not there
+	pending *bytes.Buffer // the log until then
+	state   nodeapi.Status
+}
+
+func newJournal() *journal {
+	return &journal{console: os.Stderr, pending: &bytes.Buffer{}}
+}
+
+// uptime is the kernel's, sleep included.
+func uptime() time.Duration {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
+		return 0
+	}
+	return time.Duration(now.Nano())
+}
+
+// step records something that is done.
+func (j *journal) step(name, detail string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	at := uptime()
+	j.state.Boot = append(j.state.Boot, nodeapi.BootStep{Name: name, EndSeconds: at.Seconds()})
+	j.line(at, name+" "+detail)
+	j.save()
+}
+
+// problem records something that went wrong and goes on.
+func (j *journal) problem(text string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.line(uptime(), "problem: "+text)
+	if len(j.state.Problems) < maxProblems {
+		j.state.Problems = append(j.state.Problems, text)
+	}
+	j.save()
+}
+
+// say records a line.
+func (j *journal) say(text string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.line(uptime(), text)
+}
+
+// program records the state of a program.
+func (j *journal) program(p nodeapi.Program) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	at := slices.IndexFunc(j.state.Programs, func(have nodeapi.Program) bool { return have.Name == p.Name })
+	if at < 0 {
+		j.state.Programs = append(j.state.Programs, p)
+	} else {
+		j.state.Programs[at] = p
+	}
+	if p.PID != 0 {
+		j.line(uptime(), fmt.Sprintf("%s started, pid %d", p.Name, p.PID))
+	}
+	j.save()
+}
+
+// named sets the node's name.
+func (j *journal) named(name string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.state.Node = name
+	j.save()
+}
+
+// line goes to the console and the log. Nothing can be done about a console or
+// a log that takes no more, so their errors are dropped.
+func (j *journal) line(at time.Duration, text string) {
+	_, _ = fmt.Fprintf(j.console, "skiff-init: %.2fs %s\n", at.Seconds(), text)
+	var to io.Writer = j.pending
+	if j.log != nil {
+		to = j.log
+	}
+	_, _ = fmt.Fprintf(to, "%s %.2fs %s\n", time.Now().UTC().Format(time.RFC3339Nano), at.Seconds(), text)
+}
+
+// persist writes the log to path from now on, what was logged before first.
+func (j *journal) persist(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
+	if err != nil {
+		return err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.log = f
+	_, err = j.pending.WriteTo(f)
+	return err
+}
+
+// close lets go of the node's disk.
+func (j *journal) close() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.log != nil {
+		j.log.Close()
+		j.log = nil
+	}
+}
+
+// save writes the state for the API. Without it the API says less; PID 1 goes on.
+func (j *journal) save() {
+	text, err := json.Marshal(j.state)
+	if err != nil {
+		return
+	}
+	_ = writeFile(statePath, text, 0o600)
+}
+
+// readState is what save wrote.
+func readState() (nodeapi.Status, error) {
+	var state nodeapi.Status
+	text, err := os.ReadFile(statePath)
+	if err != nil {
+		return state, err
+	}
+	return state, json.Unmarshal(text, &state)
+}
+
+// writeFile writes a file at once or not at all.
+func writeFile(path string, content []byte, mode os.FileMode) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(content)
+	if err == nil {
+		err = f.Chmod(mode)
+	}
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return os.Rename(f.Name(), path)
+}

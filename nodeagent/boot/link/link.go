@@ -1,0 +1,81 @@
+// Package link gives a node its one address: the interface is found by its
+// hardware address, whatever the kernel called it.
+package link
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+)
+
+// poll is how often the interface is looked for until its driver has made it.
+const poll = 5 * time.Millisecond
+
+// Up brings the loopback interface and the node's own up and adds the default
+// route. What exists already is kept, so it may be called again.
+func Up(ctx context.Context, config nodeconfig.Network) error {
+	mac, err := net.ParseMAC(config.MAC)
+	if err != nil {
+		return err
+	}
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		return fmt.Errorf("interface lo: %w", err)
+	}
+	if err := netlink.LinkSetUp(lo); err != nil {
+		return fmt.Errorf("interface lo up: %w", err)
+	}
+	own, err := find(ctx, mac)
+	if err != nil {
+		return err
+	}
+	if config.MTU != 0 {
+		if err := netlink.LinkSetMTU(own, config.MTU); err != nil {
+			return fmt.Errorf("mtu %d: %w", config.MTU, err)
+		}
+	}
+	address := &netlink.Addr{IPNet: ipNet(config.Address)}
+	if err := netlink.AddrReplace(own, address); err != nil {
+		return fmt.Errorf("address %s: %w", config.Address, err)
+	}
+	if err := netlink.LinkSetUp(own); err != nil {
+		return fmt.Errorf("interface %s up: %w", own.Attrs().Name, err)
+	}
+	route := &netlink.Route{LinkIndex: own.Attrs().Index, Gw: config.Gateway.AsSlice()}
+	if err := netlink.RouteReplace(route); err != nil && !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("default route by %s: %w", config.Gateway, err)
+	}
+	return nil
+}
+
+func find(ctx context.Context, mac net.HardwareAddr) (netlink.Link, error) {
+	for {
+		links, err := netlink.LinkList()
+		if err != nil {
+			return nil, fmt.Errorf("list interfaces: %w", err)
+		}
+		for _, l := range links {
+			if bytes.Equal(l.Attrs().HardwareAddr, mac) {
+				return l, nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("no interface has the hardware address %s", mac)
+		case <-time.After(poll):
+		}
+	}
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}

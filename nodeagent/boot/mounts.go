@@ -1,0 +1,133 @@
+package boot
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+)
+
+type mount struct {
+	source, target, kind string
+	flags                uintptr
+	options              string
+	// optional mounts may fail: a kernel may lack them.
+	optional bool
+}
+
+const noExec = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+
+// systemMounts is what a Linux userland expects, in order. The root itself
+// stays read-only; what is written in /etc is gone after a restart, as a node
+// document says all of it anew.
+var systemMounts = []mount{
+	{"proc", "/proc", "proc", noExec, "", false},
+	{"sysfs", "/sys", "sysfs", noExec, "", false},
+	{"tmpfs", "/run", "tmpfs", unix.MS_NOSUID | unix.MS_NODEV, "mode=0755,size=20%", false},
+	{"tmpfs", "/tmp", "tmpfs", unix.MS_NOSUID | unix.MS_NODEV, "mode=1777", false},
+	{"devpts", "/dev/pts", "devpts", unix.MS_NOSUID | unix.MS_NOEXEC, "gid=5,mode=0620,ptmxmode=0666", false},
+	{"tmpfs", "/dev/shm", "tmpfs", unix.MS_NOSUID | unix.MS_NODEV, "mode=1777", false},
+	{"mqueue", "/dev/mqueue", "mqueue", noExec, "", false},
+	{"cgroup2", "/sys/fs/cgroup", "cgroup2", noExec, "nsdelegate,memory_recursiveprot", false},
+	{"bpf", "/sys/fs/bpf", "bpf", noExec, "mode=0700", true},
+	{"debugfs", "/sys/kernel/debug", "debugfs", noExec, "", true},
+	{"tracefs", "/sys/kernel/tracing", "tracefs", noExec, "", true},
+}
+
+// devLinks are what udev would make.
+var devLinks = map[string]string{
+	"/dev/fd":     "/proc/self/fd",
+	"/dev/stdin":  "/proc/self/fd/0",
+	"/dev/stdout": "/proc/self/fd/1",
+	"/dev/stderr": "/proc/self/fd/2",
+	"/dev/core":   "/proc/kcore",
+}
+
+// stateDirs exist on the node's own disk. The image has links to some of them
+// (/home, /mnt, …), so that what pods keep there survives.
+var stateDirs = []string{
+	"/var/lib", nodeconfig.StateDir, "/var/log", nodeconfig.LogDir, "/var/log/pods", "/var/log/containers",
+	"/var/cache", "/var/spool", "/var/tmp", "/var/root", "/var/home", "/var/mnt", "/var/srv", "/var/data", "/var/local",
+}
+
+func mountSystem() error {
+	var errs []error
+	for _, m := range systemMounts {
+		// Directories of virtual filesystems are made by the kernel or here.
+		if err := os.MkdirAll(m.target, 0o755); err != nil && !m.optional {
+			errs = append(errs, err)
+		}
+		if err := unix.Mount(m.source, m.target, m.kind, m.flags, m.options); err != nil && !m.optional {
+			errs = append(errs, fmt.Errorf("mount %s: %w", m.target, err))
+		}
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SHARED, ""); err != nil {
+		errs = append(errs, fmt.Errorf("share mounts: %w", err))
+	}
+	for link, target := range devLinks {
+		if err := os.Symlink(target, link); err != nil && !errors.Is(err, os.ErrExist) {
+			errs = append(errs, err)
+		}
+	}
+	for _, dir := range []string{nodeconfig.Dir, nodeconfig.PKIDir} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	errs = append(errs, overlay("/etc", "/run/overlay/etc"), delegateControllers("/sys/fs/cgroup"))
+	return errors.Join(errs...)
+}
+
+// overlay makes a directory of the image writable with its changes in upper.
+func overlay(dir, state string) error {
+	upper, work := filepath.Join(state, "upper"), filepath.Join(state, "work")
+	for _, d := range []string{upper, work} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return err
+		}
+	}
+	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", dir, upper, work)
+	if err := unix.Mount("overlay", dir, "overlay", 0, options); err != nil {
+		return fmt.Errorf("mount overlay at %s: %w", dir, err)
+	}
+	return nil
+}
+
+// delegateControllers lets the cgroups below the root use every controller.
+func delegateControllers(root string) error {
+	have, err := os.ReadFile(filepath.Join(root, "cgroup.controllers"))
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, controller := range strings.Fields(string(have)) {
+		// One at a time: one that cannot be enabled must not keep the others off.
+		err := os.WriteFile(filepath.Join(root, "cgroup.subtree_control"), []byte("+"+controller), 0)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("cgroup controller %s: %w", controller, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// makeState makes what the programs expect on the node's disk, and /opt
+// writable there: network plugins are installed into it.
+func makeState() error {
+	var errs []error
+	for _, dir := range stateDirs {
+		errs = append(errs, os.MkdirAll(dir, 0o755))
+	}
+	errs = append(errs, os.Chmod("/var/tmp", 0o1777|os.ModeSticky), os.Chmod("/var/root", 0o700))
+	for link, target := range map[string]string{"/var/run": "/run", "/var/lock": "/run/lock"} {
+		if err := os.Symlink(target, link); err != nil && !errors.Is(err, os.ErrExist) {
+			errs = append(errs, err)
+		}
+	}
+	errs = append(errs, overlay("/opt", nodeconfig.StateDir+"/overlay/opt"))
+	return errors.Join(errs...)
+}

@@ -1,0 +1,58 @@
+package program
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// maxLogBytes is when a log file is moved aside; one old file is kept.
+const maxLogBytes = 16 << 20
+
+// LogFile is where the program of that name logs below dir.
+func LogFile(dir, name string) string { return filepath.Join(dir, name+".log") }
+
+// openLog opens a log for appending. Programs write to it themselves, so a
+// slow or dead PID 1 never blocks them.
+func openLog(path string) (*os.File, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	return os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
+}
+
+// rotate copies a log that grew beyond limit to path.1 and empties it. The
+// program holds the file open, so it cannot be renamed; lines written between
+// the copy and the truncation are lost.
+func rotate(path string, limit int64) (err error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, os.ErrNotExist) || (err == nil && info.Size() <= limit) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	from, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	old := path + ".1"
+	to, err := os.OpenFile(old+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o640)
+	if err != nil {
+		return err
+	}
+	// At most as much as the limit allows, from the end.
+	if _, err = from.Seek(-min(limit, info.Size()), io.SeekEnd); err == nil {
+		_, err = io.Copy(to, from)
+	}
+	if err = errors.Join(err, to.Close()); err != nil {
+		return fmt.Errorf("copy %s: %w", path, err)
+	}
+	if err := os.Rename(old+".tmp", old); err != nil {
+		return err
+	}
+	return os.Truncate(path, 0)
+}

@@ -1,0 +1,198 @@
+package program
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
+)
+
+const (
+	backoffFirst = 100 * time.Millisecond
+	backoffMax   = 10 * time.Second
+	// steady is how long a program must have run for its next restart to be
+	// an immediate one again.
+	steady      = time.Minute
+	rotateEvery = 30 * time.Second
+)
+
+// Spec is one program to keep running.
+type Spec struct {
+	Name string
+	Args []string
+	Env  []string
+	// Ready, if set, blocks until the program may be started.
+	Ready func(ctx context.Context) error
+	// Once, if set, makes it a task: it is started again only while it fails,
+	// and Once is called when it has not.
+	Once func() error
+	// OOMScoreAdj as in proc(5).
+	OOMScoreAdj int
+	// Nice is the program's niceness; negative is favoured.
+	Nice int
+	// StopTime is how long it may take to end after SIGTERM.
+	StopTime time.Duration
+}
+
+// Supervisor keeps programs running.
+type Supervisor struct {
+	Reaper *Reaper
+	// LogDir gets NAME.log for each program.
+	LogDir string
+	// Log gets one line for each start and end.
+	Log func(line string)
+	// Changed is told the state of a program whenever that changes.
+	Changed func(nodeapi.Program)
+}
+
+// Run keeps the programs running until ctx is done, then stops them all at
+// once and returns when they have ended.
+func (s *Supervisor) Run(ctx context.Context, specs []Spec) {
+	var running sync.WaitGroup
+	for _, spec := range specs {
+		running.Go(func() { s.keep(ctx, spec) })
+	}
+	running.Go(func() { s.rotateLogs(ctx, specs) })
+	running.Wait()
+}
+
+func (s *Supervisor) keep(ctx context.Context, spec Spec) {
+	state := nodeapi.Program{Name: spec.Name}
+	s.Changed(state)
+	if spec.Ready != nil {
+		if err := spec.Ready(ctx); err != nil {
+			return
+		}
+	}
+	for backoff := backoffFirst; ctx.Err() == nil; {
+		started := time.Now()
+		ok := s.attempt(ctx, spec, &state)
+		if ok && spec.Once != nil {
+			if err := spec.Once(); err != nil {
+				s.Log(fmt.Sprintf("%s: %v", spec.Name, err))
+			}
+			return
+		}
+		if time.Since(started) > steady {
+			backoff = backoffFirst
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(backoff):
+		}
+		backoff = min(2*backoff, backoffMax)
+		state.Restarts++
+	}
+}
+
+// attempt runs the program once and says whether it ended well. A panic ends
+// the attempt, not PID 1.
+func (s *Supervisor) attempt(ctx context.Context, spec Spec, state *nodeapi.Program) (ok bool) {
+	defer func() {
+		if r := recover(); r != nil {
+			s.Log(fmt.Sprintf("%s: panic: %v", spec.Name, r))
+		}
+	}()
+	output, err := openLog(LogFile(s.LogDir, spec.Name))
+	if err != nil {
+		s.Log(fmt.Sprintf("%s: %v", spec.Name, err))
+		return false
+	}
+	defer output.Close()
+	pid, done, err := s.Reaper.Start(spec.Args, spec.Env, output)
+	if err != nil {
+		state.LastExit = err.Error()
+		s.Changed(*state)
+		s.Log(fmt.Sprintf("%s: %v", spec.Name, err))
+		return false
+	}
+	s.favour(pid, spec)
+	state.PID, state.Started = pid, time.Now()
+	s.Changed(*state)
+	var status syscall.WaitStatus
+	select {
+	case status = <-done:
+	case <-ctx.Done():
+		status = stop(pid, done, spec.StopTime)
+	}
+	state.PID, state.LastExit = 0, describe(status)
+	s.Changed(*state)
+	if ctx.Err() != nil || spec.Once == nil || status != 0 {
+		s.Log(fmt.Sprintf("%s ended: %s", spec.Name, state.LastExit))
+	}
+	return status == 0
+}
+
+// favour is best effort: where the machine does not allow it, the program runs
+// as any other.
+func (s *Supervisor) favour(pid int, spec Spec) {
+	path := filepath.Join("/proc", strconv.Itoa(pid), "oom_score_adj")
+	if err := os.WriteFile(path, []byte(strconv.Itoa(spec.OOMScoreAdj)), 0); err != nil {
+		s.Log(fmt.Sprintf("%s: %v", spec.Name, err))
+	}
+	if err := syscall.Setpriority(syscall.PRIO_PGRP, pid, spec.Nice); err != nil {
+		s.Log(fmt.Sprintf("%s: niceness: %v", spec.Name, err))
+	}
+}
+
+// stop asks, waits and then kills the program's session. The program may have
+// ended meanwhile: then the signals hit nothing.
+func stop(pid int, done <-chan syscall.WaitStatus, within time.Duration) syscall.WaitStatus {
+	_ = syscall.Kill(pid, syscall.SIGTERM)
+	select {
+	case status := <-done:
+		return status
+	case <-time.After(within):
+	}
+	_ = syscall.Kill(-pid, syscall.SIGKILL)
+	return <-done
+}
+
+func (s *Supervisor) rotateLogs(ctx context.Context, specs []Spec) {
+	tick := time.NewTicker(rotateEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for _, spec := range specs {
+			if err := rotate(LogFile(s.LogDir, spec.Name), maxLogBytes); err != nil {
+				s.Log(fmt.Sprintf("rotate the log of %s: %v", spec.Name, err))
+			}
+		}
+	}
+}
+
+// RunToEnd runs a program and returns its exit code and the end of its output.
+func (r *Reaper) RunToEnd(ctx context.Context, args ...string) (int, string, error) {
+	output, err := os.CreateTemp("/run", "output-")
+	if err != nil {
+		return 0, "", err
+	}
+	defer output.Close()
+	defer os.Remove(output.Name())
+	pid, done, err := r.Start(args, os.Environ(), output)
+	if err != nil {
+		return 0, "", err
+	}
+	var status syscall.WaitStatus
+	select {
+	case status = <-done:
+	case <-ctx.Done():
+		status = stop(pid, done, 0)
+	}
+	text := make([]byte, 4096)
+	n, _ := output.ReadAt(text, 0) // what it printed only explains the exit code
+	if status.Signaled() {
+		return -1, describe(status), nil
+	}
+	return status.ExitStatus(), string(text[:n]), nil
+}

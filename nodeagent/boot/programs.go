@@ -1,0 +1,145 @@
+package boot
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/skiff-dev/skiff/nodeagent/boot/program"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+)
+
+// The supervised programs, as Status names them.
+const (
+	programAPI          = "api"
+	programControlPlane = "controlplane"
+	programContainerd   = "containerd"
+	programAgent        = "nodeagent"
+	taskImages          = "images"
+)
+
+const (
+	initProgram = "/usr/sbin/skiff-init"
+	// ModeAPI is the argument that makes the program the node API.
+	ModeAPI = "api"
+	// runLogDir is for what logs before the node's disk is there.
+	runLogDir  = nodeconfig.Dir + "/log"
+	socketPoll = 20 * time.Millisecond
+	// imagesArchive has the images that every node needs and no registry may
+	// be asked for.
+	imagesArchive = "/usr/share/skiff/images/pause.tar"
+	// imagesDone says that they are in containerd's store; it names the image.
+	imagesDone = nodeconfig.StateDir + "/images-imported"
+	imageID    = "/usr/lib/skiff/image-id"
+)
+
+// environment is what every program of the node starts with.
+func environment() []string {
+	return []string{
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"HOME=/root", "LANG=C.UTF-8", "TERM=linux",
+	}
+}
+
+// supervise runs the node's programs until ctx is done: the API at once, the
+// others when the disk and the kernel's modules are there.
+func (i *Init) supervise(ctx context.Context, node *nodeconfig.Node, data, late <-chan struct{}) error {
+	i.journal.named(node.Name)
+	disk := func(ctx context.Context) error { return wait(ctx, data) }
+	disks := func(ctx context.Context) error { return errors.Join(wait(ctx, data), wait(ctx, late)) }
+	supervise := func(logDir string, list ...program.Spec) {
+		s := &program.Supervisor{Reaper: i.reaper, LogDir: logDir, Log: i.journal.say, Changed: i.journal.program}
+		s.Run(ctx, list)
+	}
+	var all sync.WaitGroup
+	all.Go(func() { supervise(runLogDir, apiSpec()) })
+	all.Go(func() { supervise(nodeconfig.LogDir, specs(node, disk, disks)...) })
+	all.Wait()
+	return nil
+}
+
+// specs are the programs of a node of that role.
+func specs(node *nodeconfig.Node, disk, all func(context.Context) error) []program.Spec {
+	env := environment()
+	var list []program.Spec
+	if node.Role == nodeconfig.RoleControlPlane {
+		list = append(list, program.Spec{
+			Name: programControlPlane, Args: []string{"/usr/bin/skiff-controlplane"}, Env: env,
+			// Everything else waits for the API server, so it goes first.
+			Ready: disk, Nice: -5, OOMScoreAdj: -997, StopTime: 20 * time.Second,
+		})
+	}
+	return append(list,
+		program.Spec{
+			Name: programContainerd, Args: []string{"/usr/bin/containerd", "--config", "/etc/containerd/config.toml"}, Env: env,
+			Ready: all, OOMScoreAdj: -999, StopTime: 10 * time.Second,
+		},
+		program.Spec{
+			Name: programAgent, Args: []string{"/usr/bin/skiff-nodeagent"}, Env: env,
+			Ready: all, OOMScoreAdj: -999, StopTime: 10 * time.Second,
+		},
+		program.Spec{
+			Name: taskImages, Args: []string{"/usr/bin/ctr", "--namespace", "k8s.io", "images", "import", imagesArchive}, Env: env,
+			Ready:    func(ctx context.Context) error { return errors.Join(all(ctx), needImages(ctx)) },
+			Once:     func() error { return copyFile(imagesDone, imageID) },
+			StopTime: time.Second,
+		},
+	)
+}
+
+// apiSpec is the node API, a program of its own: whatever the host sends,
+// PID 1 does not read it.
+func apiSpec() program.Spec {
+	return program.Spec{
+		Name: programAPI, Args: []string{initProgram, ModeAPI}, Env: environment(),
+		OOMScoreAdj: -999, StopTime: time.Second,
+	}
+}
+
+func wait(ctx context.Context, done <-chan struct{}) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-done:
+		return nil
+	}
+}
+
+var errImported = errors.New("the images are imported")
+
+// needImages waits for containerd; it fails when this image's archive was
+// imported at an earlier boot.
+func needImages(ctx context.Context) error {
+	have, err := os.ReadFile(imagesDone)
+	if err == nil {
+		want, err := os.ReadFile(imageID)
+		if err == nil && bytes.Equal(have, want) {
+			return errImported
+		}
+	}
+	return waitSocket(ctx, nodeconfig.ContainerdSocket)
+}
+
+func waitSocket(ctx context.Context, path string) error {
+	for {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
+		if err == nil {
+			return conn.Close()
+		}
+		if err := sleep(ctx, socketPoll); err != nil {
+			return err
+		}
+	}
+}
+
+func copyFile(to, from string) error {
+	content, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return writeFile(to, content, 0o644)
+}

@@ -1,0 +1,54 @@
+package boot
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/skiff-dev/skiff/nodeagent/boot/api"
+	"github.com/skiff-dev/skiff/nodeagent/boot/seed"
+	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+)
+
+// ServeAPI is the program that PID 1 runs beside itself: it serves the node API
+// on the node's own address until ctx is done.
+func ServeAPI(ctx context.Context) error {
+	raw, err := os.ReadFile(nodeconfig.Path)
+	if err != nil {
+		return err
+	}
+	node, err := seed.Decode(raw)
+	if err != nil {
+		return err
+	}
+	address := netip.AddrPortFrom(node.Network.Address.Addr(), nodeconfig.PortNodeAPI)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address.String())
+	if err != nil {
+		return fmt.Errorf("listen for the node API: %w", err)
+	}
+	server := &api.Server{
+		PKIDir:  nodeconfig.PKIDir,
+		Status:  readState,
+		Power:   signalPower,
+		LogDirs: []string{nodeconfig.LogDir, runLogDir},
+		DataDir: "/var",
+		Env:     environment(),
+		Log:     slog.New(slog.NewTextHandler(os.Stderr, nil)),
+	}
+	return server.Run(ctx, listener)
+}
+
+// signalPower asks PID 1 as busybox's poweroff and reboot do.
+func signalPower(action string) error {
+	with := unix.SIGUSR2
+	if action == nodeapi.PowerActionRestart {
+		with = unix.SIGTERM
+	}
+	return unix.Kill(1, with)
+}
