@@ -1,0 +1,230 @@
+package archive
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// builder makes archives.
+type builder struct {
+	t     testing.TB
+	files []string
+	data  map[string]string
+}
+
+func build(t testing.TB) *builder { return &builder{t: t, data: map[string]string{}} }
+
+func (b *builder) file(name, content string) {
+	if _, ok := b.data[name]; !ok {
+		b.files = append(b.files, name)
+	}
+	b.data[name] = content
+}
+
+func (b *builder) json(name string, value any) string {
+	content, err := json.Marshal(value)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.file(name, string(content))
+	return string(content)
+}
+
+func (b *builder) blob(content string) descriptor {
+	sum := fmt.Sprintf("%x", sha256.Sum256([]byte(content)))
+	b.file("blobs/sha256/"+sum, content)
+	return descriptor{Digest: "sha256:" + sum, Size: int64(len(content))}
+}
+
+func (b *builder) jsonBlob(value any) descriptor {
+	content, err := json.Marshal(value)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return b.blob(string(content))
+}
+
+// image adds a manifest with one layer.
+func (b *builder) image(os, arch, layer string) descriptor {
+	config := b.jsonBlob(platform{os, arch})
+	return b.jsonBlob(manifest{Config: &config, Layers: []descriptor{b.blob(layer)}})
+}
+
+func (b *builder) layout(manifests ...descriptor) *builder {
+	b.json("oci-layout", map[string]string{"imageLayoutVersion": "1.0.0"})
+	b.json("index.json", manifest{Manifests: manifests})
+	return b
+}
+
+func (b *builder) tar() []byte {
+	var out bytes.Buffer
+	w := tar.NewWriter(&out)
+	for _, name := range b.files {
+		content := b.data[name]
+		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(content))}); err != nil {
+			b.t.Fatal(err)
+		}
+		if _, err := io.WriteString(w, content); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		b.t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+func called(name string, d descriptor) descriptor {
+	d.Annotations = map[string]string{annotationName: name}
+	return d
+}
+
+func oci(t testing.TB, arch string) *builder {
+	b := build(t)
+	return b.layout(called("docker.io/library/app:1", b.image("linux", arch, strings.Repeat("layer", 1000))))
+}
+
+func saved(t testing.TB, arch string) *builder {
+	b := build(t)
+	b.json("config.json", platform{"linux", arch})
+	b.file("abc/layer.tar", strings.Repeat("layer", 1000))
+	b.json("manifest.json", []map[string]any{{"Config": "config.json", "RepoTags": []string{"app:1", "app:latest"}, "Layers": []string{"abc/layer.tar"}}})
+	return b
+}
+
+func compressed(t testing.TB, content []byte) []byte {
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	if _, err := w.Write(content); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+func TestReadFindsTheImages(t *testing.T) {
+	many := build(t)
+	index := many.jsonBlob(manifest{Manifests: []descriptor{
+		many.image("linux", "amd64", "one"), many.image("linux", "arm64", "two"), many.image("unknown", "unknown", "attestation"),
+	}})
+	many.layout(called("app:many", index))
+
+	partial := build(t)
+	other := partial.image("linux", "arm64", "never pulled")
+	index = partial.jsonBlob(manifest{Manifests: []descriptor{other, partial.image("linux", "amd64", "here")}})
+	partial.layout(called("app:partial", index))
+	delete(partial.data, "blobs/sha256/"+strings.TrimPrefix(other.Digest, "sha256:"))
+	partial.files = without(partial.files, "blobs/sha256/"+strings.TrimPrefix(other.Digest, "sha256:"))
+
+	aliases := build(t)
+	d := aliases.image("linux", "amd64", "x")
+	aliases.layout(called("a:1", d), called("a:2", d))
+
+	for name, c := range map[string]struct {
+		content []byte
+		want    []Image
+	}{
+		"OCI layout":             {oci(t, "amd64").tar(), []Image{{Names: []string{"docker.io/library/app:1"}}}},
+		"docker save":            {saved(t, "amd64").tar(), []Image{{Names: []string{"app:1", "app:latest"}}}},
+		"gzip":                   {compressed(t, oci(t, "amd64").tar()), []Image{{Names: []string{"docker.io/library/app:1"}}}},
+		"many platforms":         {many.tar(), []Image{{Names: []string{"app:many"}}}},
+		"others not pulled":      {partial.tar(), []Image{{Names: []string{"app:partial"}}}},
+		"two names of one image": {aliases.tar(), []Image{{Names: []string{"a:1", "a:2"}}}},
+	} {
+		got, err := Read(bytes.NewReader(c.content), "amd64")
+		if err != nil || !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+	}
+}
+
+func without(all []string, one string) []string {
+	var kept []string
+	for _, s := range all {
+		if s != one {
+			kept = append(kept, s)
+		}
+	}
+	return kept
+}
+
+func TestReadRefusesWhatCannotRun(t *testing.T) {
+	unnamed := build(t)
+	d := unnamed.image("linux", "amd64", "x")
+	d.Annotations = map[string]string{annotationRef: "latest"}
+	unnamed.layout(d)
+
+	damaged := oci(t, "amd64")
+	for _, name := range damaged.files {
+		if strings.HasPrefix(damaged.data[name], "layer") {
+			damaged.data[name] = strings.Repeat("LAYER", 1000)
+		}
+	}
+	wrong := build(t)
+	wrong.layout(called("x:1", wrong.image("windows", "amd64", "x")))
+
+	for name, c := range map[string]struct {
+		content []byte
+		err     error
+		says    string
+	}{
+		"another architecture":        {oci(t, "arm64").tar(), ErrPlatform, "docker.io/library/app:1 is for linux/arm64, the nodes are linux/amd64"},
+		"another architecture, saved": {saved(t, "arm64").tar(), ErrPlatform, "app:1 is for linux/arm64, the nodes are linux/amd64"},
+		"another system":              {wrong.tar(), ErrPlatform, "x:1 is for windows/amd64"},
+		"no name":                     {unnamed.tar(), ErrUnnamed, "save it under a full name"},
+		"damaged layer":               {damaged.tar(), ErrFormat, "its content is not its digest's"},
+		"empty file":                  {nil, ErrTruncated, "only 0 bytes"},
+		"text":                        {[]byte(strings.Repeat("no tar ", 200)), ErrFormat, ""},
+		"another tar":                 {func() []byte { b := build(t); b.file("a", "b"); return b.tar() }(), ErrFormat, "neither oci-layout nor manifest.json"},
+		"zstd":                        {[]byte{0x28, 0xb5, 0x2f, 0xfd, 0, 0}, ErrFormat, "zstd -d"},
+	} {
+		_, err := Read(bytes.NewReader(c.content), "amd64")
+		if !errors.Is(err, c.err) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestReadRefusesEveryTruncation(t *testing.T) {
+	for name, whole := range map[string][]byte{
+		"OCI layout": oci(t, "amd64").tar(), "docker save": saved(t, "amd64").tar(), "gzip": compressed(t, oci(t, "amd64").tar()),
+	} {
+		end := len(whole)
+		if name != "gzip" {
+			end -= 1024 + 511 // padding and the end mark say nothing
+		}
+		for n := 0; n < end; n += 97 {
+			if _, err := Read(bytes.NewReader(whole[:n]), "amd64"); err == nil {
+				t.Errorf("%s: %d of %d bytes are accepted", name, n, len(whole))
+			}
+		}
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	f.Add(oci(f, "amd64").tar())
+	f.Add(saved(f, "amd64").tar())
+	f.Add(compressed(f, saved(f, "arm64").tar()))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		images, err := Read(bytes.NewReader(content), "amd64")
+		if err != nil {
+			return
+		}
+		for _, image := range images {
+			if len(image.Names) == 0 {
+				t.Error("an image without a name is accepted")
+			}
+		}
+	})
+}
