@@ -5,12 +5,12 @@ type Action string
 
 // The actions, in the order in which a plan has them.
 const (
-	ActionDrain   Action = "drain"   // move pods away, then forget the node
-	ActionDelete  Action = "delete"  // remove a machine and its disk
 	ActionPrepare Action = "prepare" // make certificates
 	ActionCreate  Action = "create"  // make a machine's disk
 	ActionStart   Action = "start"   // boot a machine
-	ActionWait    Action = "wait"    // until the cluster or a node is Ready
+	ActionDrain   Action = "drain"   // move pods away, then forget the node
+	ActionDelete  Action = "delete"  // remove a machine and its disk
+	ActionWait    Action = "wait"    // until a node is Ready
 )
 
 // Step is one thing to do. Every step may be done twice.

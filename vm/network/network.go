@@ -25,22 +25,16 @@ const MTU = 1500
 // gatewayMAC is the gateway's hardware address; nothing depends on its value.
 const gatewayMAC = "5a:94:ef:e4:0c:dd"
 
-// HostZone is the DNS zone in which the gateway names the cluster's machines:
-// worker-1.skiff.internal.
-const HostZone = "skiff.internal"
-
 // Config of a Network.
 type Config struct {
 	// Socket is the unix socket at which machines join, in QEMU's protocol (a
 	// frame behind its length, 32 bits big-endian). Its directory belongs to the
 	// user alone.
 	Socket string
-	// Subnet of the machines; the gateway, which is also the name server, has
-	// its second address.
+	// Subnet of the machines; the gateway, which also answers names as the host
+	// resolves them, has its second address.
 	Subnet netip.Prefix
-	// Hosts are the machines' names and addresses.
-	Hosts map[string]netip.Addr
-	Log   *slog.Logger
+	Log    *slog.Logger
 }
 
 // Gateway of a machines' subnet.
@@ -61,14 +55,9 @@ type Network struct {
 // one Network for each cluster that it serves.
 func New(config Config) (*Network, error) {
 	gateway := Gateway(config.Subnet).String()
-	zone := types.Zone{Name: HostZone + "."}
-	for name, address := range config.Hosts {
-		zone.Records = append(zone.Records, types.Record{Name: name, IP: address.AsSlice()})
-	}
 	virtual, err := virtualnetwork.New(&types.Configuration{
 		MTU: MTU, Subnet: config.Subnet.Masked().String(),
 		GatewayIP: gateway, GatewayMacAddress: gatewayMAC, GatewayVirtualIPs: []string{gateway},
-		DNS: []types.Zone{zone},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the user-mode network: %w", err)

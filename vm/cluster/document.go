@@ -1,0 +1,59 @@
+package cluster
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+)
+
+// mtu of the machines' links, which the user-mode network has too.
+const mtu = 1500
+
+// ServiceAddress is the ClusterIP of the kubernetes service: the first of the
+// service range.
+func ServiceAddress(network Network) netip.Addr { return network.Services.Masked().Addr().Next() }
+
+// DNSAddress is the ClusterIP of the cluster's DNS: the tenth.
+func DNSAddress(network Network) netip.Addr {
+	address := network.Services.Masked().Addr()
+	for range 10 {
+		address = address.Next()
+	}
+	return address
+}
+
+// Document is what makes a booted image the given node of spec's cluster.
+// files are the node's own certificates and keys, token what its kubelet joins
+// with.
+func Document(spec Spec, n Node, files map[string][]byte, token string, now time.Time) nodeconfig.Node {
+	nodes := Nodes(spec)
+	gateway := numbered(spec.Network.Nodes, gatewayNumber)
+	document := nodeconfig.Node{
+		APIVersion: nodeconfig.APIVersion,
+		Cluster:    spec.Name,
+		Name:       n.Name,
+		Role:       n.Role,
+		Network: nodeconfig.Network{
+			MAC: n.MAC, Address: n.Address, Gateway: gateway,
+			Nameservers: []netip.Addr{gateway}, MTU: mtu,
+			Hosts: peers(nodes, ""),
+		},
+		Kubernetes: nodeconfig.Kubernetes{
+			PodCIDR: spec.Network.Pods, ServiceCIDR: spec.Network.Services,
+			DNSAddress: DNSAddress(spec.Network), DNSDomain: spec.Network.Domain,
+		},
+		ControlPlanes:  peers(nodes, nodeconfig.RoleControlPlane),
+		Files:          files,
+		BootstrapToken: token,
+		Written:        now.UTC(),
+	}
+	if n.Role == nodeconfig.RoleControlPlane {
+		document.Etcd = &nodeconfig.Etcd{Members: document.ControlPlanes}
+		// A cluster without workers runs everything on its control planes.
+		if spec.Workers > 0 {
+			document.Kubernetes.Taints = []string{"node-role.kubernetes.io/control-plane:NoSchedule"}
+		}
+	}
+	return document
+}

@@ -1,0 +1,68 @@
+package cluster
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+)
+
+// Host numbers of the machines in the node subnet. The gateway has 2.
+const (
+	gatewayNumber      = 2
+	controlPlaneNumber = 11
+	workerNumber       = 21
+	maxControlPlanes   = 9
+	maxWorkers         = 254 - workerNumber + 1
+)
+
+// Node is one machine's place in the cluster. It follows from the Spec alone
+// and never changes: growing a cluster only adds nodes.
+type Node struct {
+	Name    string
+	Role    nodeconfig.Role
+	Address netip.Prefix
+	// MAC follows from the address.
+	MAC string
+}
+
+// Nodes are the machines that spec wants: control planes, then workers.
+func Nodes(spec Spec) []Node {
+	var nodes []Node
+	for i := range spec.ControlPlanes {
+		nodes = append(nodes, node(spec, nodeconfig.RoleControlPlane, i+1, controlPlaneNumber+i))
+	}
+	for i := range spec.Workers {
+		nodes = append(nodes, node(spec, nodeconfig.RoleWorker, i+1, workerNumber+i))
+	}
+	return nodes
+}
+
+func node(spec Spec, role nodeconfig.Role, index, number int) Node {
+	address := numbered(spec.Network.Nodes, number)
+	b := address.As4()
+	return Node{
+		Name:    fmt.Sprintf("%s-%d", role, index),
+		Role:    role,
+		Address: netip.PrefixFrom(address, spec.Network.Nodes.Bits()),
+		// Locally administered, as Lima's own addresses are.
+		MAC: fmt.Sprintf("52:55:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3]),
+	}
+}
+
+// numbered is the address with a host number in a /24.
+func numbered(subnet netip.Prefix, number int) netip.Addr {
+	b := subnet.Masked().Addr().As4()
+	b[3] = byte(number)
+	return netip.AddrFrom4(b)
+}
+
+func peers(nodes []Node, role nodeconfig.Role) []nodeconfig.Peer {
+	var all []nodeconfig.Peer
+	for _, n := range nodes {
+		if role == "" || n.Role == role {
+			all = append(all, nodeconfig.Peer{Name: n.Name, Address: n.Address.Addr()})
+		}
+	}
+	return all
+}

@@ -1,0 +1,59 @@
+package cluster
+
+import (
+	"github.com/skiff-dev/skiff/vm/machine"
+)
+
+// Observed is what is seen of a cluster.
+type Observed struct {
+	// Prepared says that the cluster has its certificates.
+	Prepared bool
+	// Machines that exist, and those that may, by name.
+	Machines map[string]machine.State
+	// Ended says how a machine ended by itself, by name.
+	Ended map[string]string
+	// Ready are the nodes that Kubernetes calls Ready.
+	Ready map[string]bool
+	// APIReady says that the Kubernetes API answers.
+	APIReady bool
+}
+
+// Plan is what leads from observed to spec; empty if there is nothing to do.
+func Plan(spec Spec, observed Observed) []Step {
+	var prepare, create, start, drain, remove, wait []Step
+	if !observed.Prepared {
+		prepare = append(prepare, Step{Action: ActionPrepare, Reason: "new cluster"})
+	}
+	wanted := map[string]bool{}
+	for _, n := range Nodes(spec) {
+		wanted[n.Name] = true
+		state := observed.Machines[n.Name]
+		if state == "" {
+			state = machine.StateAbsent
+		}
+		if state == machine.StateAbsent {
+			create = append(create, Step{Action: ActionCreate, Node: n.Name, Reason: "new"})
+		}
+		if state != machine.StateRunning {
+			reason := string(state)
+			if ended := observed.Ended[n.Name]; ended != "" {
+				reason = "stopped by itself: " + ended
+			}
+			start = append(start, Step{Action: ActionStart, Node: n.Name, Reason: reason})
+		}
+		if state != machine.StateRunning || !observed.APIReady || !observed.Ready[n.Name] {
+			wait = append(wait, Step{Action: ActionWait, Node: n.Name, Reason: "not Ready"})
+		}
+	}
+	for _, name := range sorted(observed.Machines) {
+		if !wanted[name] {
+			drain = append(drain, Step{Action: ActionDrain, Node: name, Reason: "not wanted any more"})
+			remove = append(remove, Step{Action: ActionDelete, Node: name, Reason: "not wanted any more"})
+		}
+	}
+	var plan []Step
+	for _, steps := range [][]Step{prepare, create, start, drain, remove, wait} {
+		plan = append(plan, steps...)
+	}
+	return plan
+}

@@ -1,0 +1,121 @@
+package cluster
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// StateVersion is the shape of State that this program writes and reads.
+const StateVersion = 1
+
+// ErrCorrupt: a state file could not be read; it was kept aside.
+var ErrCorrupt = errors.New("the cluster's state file is damaged")
+
+// State is what the host remembers of a cluster.
+type State struct {
+	Version int `json:"version"`
+	// Spec as last applied; its APIPort is never 0.
+	Spec Spec `json:"spec"`
+	// Nodes are the names of all machines that exist or may exist.
+	Nodes []string `json:"nodes"`
+	// Image is the digest of the node image that machines were last started
+	// with, Kubernetes its version.
+	Image      string    `json:"image"`
+	Kubernetes string    `json:"kubernetes"`
+	Created    time.Time `json:"created"`
+}
+
+// ParseState reads the content of a state file.
+func ParseState(content []byte) (State, error) {
+	var state State
+	decoder := json.NewDecoder(bytes.NewReader(content))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&state); err != nil {
+		return State{}, fmt.Errorf("decode: %w", err)
+	}
+	if state.Version != StateVersion {
+		return State{}, fmt.Errorf("version %d is not %d", state.Version, StateVersion)
+	}
+	// The host may have changed since; that is no damage.
+	if faults := Validate(state.Spec, Host{CPUs: 1 << 20, MemoryMiB: 1 << 40, DiskFreeMiB: 1 << 40}, 0); len(faults) > 0 {
+		return State{}, errors.Join(faults...)
+	}
+	for _, name := range state.Nodes {
+		if !label.MatchString(name) {
+			return State{}, fmt.Errorf("node %q is no name", name)
+		}
+	}
+	return state, nil
+}
+
+// ReadState reads the state file at path; fs.ErrNotExist if there is none. A
+// file that cannot be understood is renamed, never overwritten, and the error
+// is ErrCorrupt with the new name.
+func ReadState(path string, now time.Time) (State, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return State{}, fmt.Errorf("read the cluster's state: %w", err)
+	}
+	state, err := ParseState(content)
+	if err == nil {
+		return state, nil
+	}
+	aside := fmt.Sprintf("%s.corrupt-%s", path, now.UTC().Format("20060102T150405Z"))
+	if rename := os.Rename(path, aside); rename != nil {
+		return State{}, fmt.Errorf("%w: %w (and it cannot be kept aside: %w)", ErrCorrupt, err, rename)
+	}
+	return State{}, fmt.Errorf("%w: %w; it was kept as %s", ErrCorrupt, err, aside)
+}
+
+// Damaged are the state files that ReadState kept aside for path.
+func Damaged(path string) []string {
+	files, _ := filepath.Glob(path + ".corrupt-*")
+	return files
+}
+
+// WriteState replaces the state file at path in one step.
+func WriteState(path string, state State) error {
+	state.Version = StateVersion
+	content, err := json.MarshalIndent(state, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write the cluster's state: %w", err)
+	}
+	if err := WriteFile(path, append(content, '\n')); err != nil {
+		return fmt.Errorf("write the cluster's state: %w", err)
+	}
+	return nil
+}
+
+// WriteFile replaces a file in one step that survives a crash of the host,
+// mode 0600.
+func WriteFile(path string, content []byte) (err error) {
+	temporary, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(temporary.Name())
+		}
+	}()
+	if _, err := temporary.Write(content); err != nil {
+		return errors.Join(err, temporary.Close())
+	}
+	if err := errors.Join(temporary.Sync(), temporary.Close()); err != nil {
+		return err
+	}
+	return os.Rename(temporary.Name(), path)
+}
+
+// IsAbsent says that there is no state file.
+func IsAbsent(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+
+func sorted[T any](m map[string]T) []string { return slices.Sorted(maps.Keys(m)) }

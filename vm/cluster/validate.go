@@ -1,0 +1,175 @@
+package cluster
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+)
+
+// Least that a machine can work with, in MiB.
+const (
+	minMemoryMiB = 512
+	minDiskMiB   = 2048
+	// roomMiB is what a new machine's sparse disk soon takes on the host.
+	roomMiB = 1024
+)
+
+var (
+	label  = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
+	domain = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
+)
+
+// Host is what the machines have to fit into.
+type Host struct {
+	CPUs      int
+	MemoryMiB int
+	// DiskFreeMiB is free where the machines' disks lie.
+	DiskFreeMiB int
+}
+
+// Validate says what is wrong with spec, one clear line for each fault. It
+// asks for room on the host's disk for newMachines machines.
+func Validate(spec Spec, host Host, newMachines int) []error {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+
+	if len(spec.Name) > 40 || !label.MatchString(spec.Name) {
+		fault("name %q is not a DNS label: use up to 40 lower-case letters, digits and hyphens, with a letter or digit at both ends", spec.Name)
+	}
+	switch n := spec.ControlPlanes; {
+	case n < 1:
+		fault("controlPlanes is %d: a cluster needs at least one control plane", n)
+	case n%2 == 0:
+		fault("controlPlanes is %d: an even number survives no more failures than one less; use %d or %d", n, n-1, n+1)
+	case n > maxControlPlanes:
+		fault("controlPlanes is %d: at most %d fit", n, maxControlPlanes)
+	}
+	if spec.Workers < 0 || spec.Workers > maxWorkers {
+		fault("workers is %d: between 0 and %d fit", spec.Workers, maxWorkers)
+	}
+	if spec.Driver != "" && spec.Driver != "lima" {
+		fault("driver %q is unknown: this version has lima", spec.Driver)
+	}
+	if spec.APIPort < 0 || spec.APIPort > 65535 {
+		fault("apiPort %d is no port: use 1 to 65535, or 0 for any free one", spec.APIPort)
+	}
+	faults = append(faults, validateSize(spec, host, newMachines)...)
+	return append(faults, validateNetwork(spec)...)
+}
+
+func validateSize(spec Spec, host Host, newMachines int) []error {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	if spec.CPUs < 1 || spec.CPUs > host.CPUs {
+		fault("cpus is %d: each machine can have 1 to %d, as many as this host has", spec.CPUs, host.CPUs)
+	}
+	machines := max(spec.ControlPlanes, 0) + max(spec.Workers, 0)
+	memory, err := MiB(spec.Memory)
+	switch {
+	case err != nil:
+		fault("memory %q is no quantity: write it as 2Gi or 1536Mi", spec.Memory)
+	case memory < minMemoryMiB:
+		fault("memory %s is too little: a machine needs at least %d MiB", spec.Memory, minMemoryMiB)
+	case memory > host.MemoryMiB/max(machines, 1):
+		fault("memory %s for each of %d machines is more than the host has (%d MiB)", spec.Memory, machines, host.MemoryMiB)
+	}
+	disk, err := MiB(spec.Disk)
+	switch {
+	case err != nil:
+		fault("disk %q is no quantity: write it as 20Gi", spec.Disk)
+	case disk < minDiskMiB:
+		fault("disk %s is too small: a machine needs at least %d MiB", spec.Disk, minDiskMiB)
+	case newMachines*roomMiB > host.DiskFreeMiB:
+		fault("no disk space: %d new machines need %d MiB to begin with, and %d MiB are free", newMachines, newMachines*roomMiB, host.DiskFreeMiB)
+	}
+	return faults
+}
+
+func validateNetwork(spec Spec) []error {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	ranges := []struct {
+		name           string
+		prefix         netip.Prefix
+		widest, narrow int
+	}{
+		{"network.nodes", spec.Network.Nodes, 24, 24},
+		{"network.pods", spec.Network.Pods, 8, 24},
+		// The API server takes no more than 20 bits of services.
+		{"network.services", spec.Network.Services, 12, 24},
+	}
+	for i, r := range ranges {
+		if !r.prefix.IsValid() || !r.prefix.Addr().Is4() {
+			fault("%s is no IPv4 range such as 10.244.0.0/16", r.name)
+			continue
+		}
+		if r.prefix != r.prefix.Masked() {
+			fault("%s %s has bits beyond its length: write %s", r.name, r.prefix, r.prefix.Masked())
+		}
+		if bits := r.prefix.Bits(); bits < r.widest || bits > r.narrow {
+			fault("%s %s has the wrong size: its length is between %d and %d", r.name, r.prefix, r.widest, r.narrow)
+		}
+		for _, other := range ranges[:i] {
+			if other.prefix.IsValid() && r.prefix.Overlaps(other.prefix) {
+				fault("%s %s and %s %s overlap", other.name, other.prefix, r.name, r.prefix)
+			}
+		}
+	}
+	nodes := max(spec.ControlPlanes, 0) + max(spec.Workers, 0)
+	if pods := spec.Network.Pods; pods.IsValid() && pods.Bits() <= 24 && nodes > 1<<(24-pods.Bits()) {
+		fault("network.pods %s is too small: it has %d ranges of 256 addresses for %d nodes", pods, 1<<(24-pods.Bits()), nodes)
+	}
+	if len(spec.Network.Domain) > 200 || !domain.MatchString(spec.Network.Domain) {
+		fault("network.domain %q is no DNS name", spec.Network.Domain)
+	}
+	return faults
+}
+
+// Changes says which changes from the cluster that exists to the wanted one
+// cannot be made.
+func Changes(old, wanted Spec) []error {
+	var faults []error
+	fixed := func(name string, was, is any) {
+		if was != is {
+			faults = append(faults, fmt.Errorf("%s cannot change from %v to %v while the cluster exists: run \"skiff down %s\" first", name, was, is, old.Name))
+		}
+	}
+	fixed("controlPlanes", old.ControlPlanes, wanted.ControlPlanes)
+	fixed("cpus", old.CPUs, wanted.CPUs)
+	fixed("memory", canonical(old.Memory), canonical(wanted.Memory))
+	fixed("disk", canonical(old.Disk), canonical(wanted.Disk))
+	if wanted.APIPort != 0 {
+		fixed("apiPort", old.APIPort, wanted.APIPort)
+	}
+	fixed("network.nodes", old.Network.Nodes, wanted.Network.Nodes)
+	fixed("network.pods", old.Network.Pods, wanted.Network.Pods)
+	fixed("network.services", old.Network.Services, wanted.Network.Services)
+	fixed("network.domain", old.Network.Domain, wanted.Network.Domain)
+	if old.Workers == 0 != (wanted.Workers == 0) {
+		faults = append(faults, fmt.Errorf("workers cannot change from %d to %d while the cluster exists, since control planes take pods only in a cluster without workers: run \"skiff down %s\" first", old.Workers, wanted.Workers, old.Name))
+	}
+	return faults
+}
+
+// MiB reads a Kubernetes quantity of bytes, rounded up to MiB.
+func MiB(quantity string) (int, error) {
+	q, err := resource.ParseQuantity(quantity)
+	if err != nil {
+		return 0, fmt.Errorf("read quantity %q: %w", quantity, err)
+	}
+	bytes, exact := q.AsInt64()
+	if !exact || bytes < 0 {
+		return 0, fmt.Errorf("read quantity %q: out of range", quantity)
+	}
+	return int((bytes + 1<<20 - 1) >> 20), nil
+}
+
+func canonical(quantity string) string {
+	q, err := resource.ParseQuantity(quantity)
+	if err != nil {
+		return quantity
+	}
+	return q.String()
+}
