@@ -9,38 +9,38 @@ import (
 // load brings the workload image to all nodes of the shared cluster.
 func (r *rig) load(t *testing.T, name string) {
 	t.Helper()
-	a := r.trySkiff(t, "image", "load", "--name", name, r.image("workload.tar"))
+	a := r.trySkiff(t, "image", "load", "--cluster", name, r.image("workload.tar"))
 	t.Logf("image load: exit code %d in %.1f s\n%s%s", a.code, a.took.Seconds(), a.stdout, a.stderr)
 	if a.code != 0 {
 		t.FailNow()
 	}
 	r.add(t, "image load", a.took, "passed")
-	contains(t, "image list", r.skiff(t, "image", "list", "--name", name), "skiff.test/workload")
+	contains(t, "image list", r.skiff(t, "image", "list", "--cluster", name), "skiff.test/workload")
 }
 
 // A broken archive gets one clear line and changes no node.
 func testBadArchives(t *testing.T, r *rig, name string) {
-	before := r.skiff(t, "image", "list", "--name", name, "-o", "json")
+	before := r.skiff(t, "image", "list", "--cluster", name, "-o", "json")
 	files, err := filepath.Glob(r.image("bad/*.tar"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("%q, %v", files, err)
 	}
 	for _, file := range append(files, r.image("bad/absent.tar")) {
-		a := r.trySkiff(t, "image", "load", "--name", name, file)
+		a := r.trySkiff(t, "image", "load", "--cluster", name, file)
 		said := strings.TrimSpace(a.stderr)
 		t.Logf("%s: exit code %d: %s", filepath.Base(file), a.code, said)
 		equal(t, filepath.Base(file)+": exit code", a.code, 2)
 		equal(t, filepath.Base(file)+": lines on standard error", strings.Count(said, "\n")+1, 1)
 		contains(t, "message", said, filepath.Base(file))
 	}
-	equal(t, "images afterwards", r.skiff(t, "image", "list", "--name", name, "-o", "json"), before)
+	equal(t, "images afterwards", r.skiff(t, "image", "list", "--cluster", name, "-o", "json"), before)
 }
 
 // nerdctl and a shell reach into a node.
 func testInsideNodes(t *testing.T, r *rig, name string) {
-	contains(t, "nerdctl images", r.skiff(t, "nerdctl", "--name", name, "worker-1", "--", "-n", "k8s.io", "images"), "skiff.test/workload")
-	equal(t, "hostname", strings.TrimSpace(r.skiff(t, "shell", "--name", name, "worker-2", "--", "hostname")), "worker-2")
-	a := r.trySkiff(t, "shell", "--name", name, "worker-2", "--", "sh", "-c", "exit 5")
+	contains(t, "nerdctl images", r.skiff(t, "nerdctl", "--cluster", name, "worker-1", "--", "images"), "skiff.test/workload")
+	equal(t, "hostname", strings.TrimSpace(r.skiff(t, "shell", "--cluster", name, "worker-2", "--", "hostname")), "worker-2")
+	a := r.trySkiff(t, "shell", "--cluster", name, "worker-2", "--", "sh", "-c", "exit 5")
 	equal(t, "exit code of a command in a node", a.code, 5)
-	contains(t, "log of the node's agent", r.skiff(t, "logs", "--name", name, "worker-1"), "kubelet")
+	contains(t, "logs of a node", r.skiff(t, "logs", "--cluster", name, "worker-1"), "worker-1 ")
 }

@@ -214,7 +214,7 @@ func (r *rig) dump(t *testing.T, cluster string) {
 	say("pods.txt", append(kubectl, "get", "pods", "-A", "-o", "wide")...)
 	say("events.txt", append(kubectl, "get", "events", "-A", "--sort-by", ".lastTimestamp")...)
 	for _, node := range []string{"control-plane-1", "worker-1", "worker-2"} {
-		say("logs-"+node+".txt", skiff, "logs", node, "--name", cluster)
+		say("logs-"+node+".txt", skiff, "logs", node, "--cluster", cluster)
 	}
 	// Consoles and the daemon's log lie in files, readable when nothing answers.
 	_ = filepath.WalkDir(filepath.Join(r.home, "clusters", cluster), func(path string, entry os.DirEntry, err error) error {
