@@ -1,11 +1,70 @@
+// Command skiff-controlplane is a Kubernetes control plane in one process:
+// etcd, API server, controllers and scheduler.
 package main
 
 import (
-	_ "go.etcd.io/etcd/server/v3/embed"
-	_ "k8s.io/kubernetes/cmd/kube-apiserver/app"
-	_ "k8s.io/kubernetes/cmd/kube-controller-manager/app"
-	_ "k8s.io/kubernetes/cmd/kube-scheduler/app"
-	_ "sigs.k8s.io/sig-storage-lib-external-provisioner/v13/controller"
+	"context"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"k8s.io/component-base/version"
+	"k8s.io/klog/v2"
+
+	"github.com/skiff-dev/skiff/controlplane/memory"
+	"github.com/skiff-dev/skiff/controlplane/server"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
-func main() {}
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "skiff-controlplane:", err)
+		os.Exit(1)
+	}
+}
+
+func run(arguments []string) error {
+	flags := flag.NewFlagSet("skiff-controlplane", flag.ContinueOnError)
+	var s server.Settings
+	document := flags.String("node-config", nodeconfig.Path, "the node document")
+	flags.StringVar(&s.PKIDir, "pki-dir", nodeconfig.PKIDir, "directory of certificates and keys")
+	flags.StringVar(&s.StateDir, "state-dir", nodeconfig.StateDir, "directory of what survives restarts")
+	flags.StringVar(&s.LogDir, "log-dir", nodeconfig.LogDir, "directory of the audit log")
+	flags.IntVar(&s.Port, "port", nodeconfig.PortKubernetes, "port of the Kubernetes API")
+	flags.IntVar(&s.EtcdClientPort, "etcd-client-port", nodeconfig.PortEtcdClient, "port on which etcd serves other members' control planes")
+	flags.IntVar(&s.EtcdPeerPort, "etcd-peer-port", nodeconfig.PortEtcdPeer, "port on which etcd serves other members")
+	verbosity := flags.String("v", "0", "verbosity of Kubernetes' own log")
+	showVersion := flags.Bool("version", false, "print the version of Kubernetes and exit")
+	if err := flags.Parse(arguments); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if *showVersion {
+		fmt.Println("Kubernetes", version.Get().GitVersion)
+		return nil
+	}
+	kubernetesLog := flag.NewFlagSet("klog", flag.ContinueOnError)
+	klog.InitFlags(kubernetesLog)
+	if err := kubernetesLog.Set("v", *verbosity); err != nil {
+		return fmt.Errorf("set verbosity: %w", err)
+	}
+	defer klog.Flush()
+
+	var err error
+	if s.Node, err = server.ReadNode(*document); err != nil {
+		return err
+	}
+	s.PrivateDir = filepath.Dir(*document)
+	if _, err := memory.Apply(); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return server.Run(ctx, s, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+}

@@ -1,0 +1,140 @@
+// Package apiserver keeps the Kubernetes API served: upstream's server chain,
+// composed in code for one node of a laptop's cluster, reached by its own
+// process in memory and by everyone else over TLS 1.3.
+package apiserver
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"k8s.io/apiserver/pkg/util/webhook"
+	aggregatorapiserver "k8s.io/kube-aggregator/pkg/apiserver"
+	"k8s.io/kubernetes/cmd/kube-apiserver/app"
+	"k8s.io/kubernetes/cmd/kube-apiserver/app/options"
+	"k8s.io/kubernetes/pkg/capabilities"
+	kubecontrolplane "k8s.io/kubernetes/pkg/controlplane"
+	controlplaneapiserver "k8s.io/kubernetes/pkg/controlplane/apiserver"
+	"k8s.io/kubernetes/pkg/controlplane/reconcilers"
+	kubeapiserveradmission "k8s.io/kubernetes/pkg/kubeapiserver/admission"
+
+	"github.com/skiff-dev/skiff/controlplane/transport"
+)
+
+// servicePort is that of the kubernetes service.
+const servicePort = 443
+
+// Server is the API server, built and not yet running.
+type Server struct {
+	aggregator *aggregatorapiserver.APIAggregator
+}
+
+// New builds the server and lets clients of memory through to it, which may
+// wait until Run has started it.
+func New(ctx context.Context, s Settings, memory *transport.Server) (*Server, error) {
+	if err := setTolerations(); err != nil {
+		return nil, fmt.Errorf("configure admission: %w", err)
+	}
+	o := Options(s)
+	if err := o.GenericServerRunOptions.ComponentGlobalsRegistry.Set(); err != nil {
+		return nil, fmt.Errorf("set feature gates: %w", err)
+	}
+	completed, err := o.Complete(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("complete the API server's options: %w", err)
+	}
+	if errs := completed.Validate(); len(errs) > 0 {
+		return nil, fmt.Errorf("validate the API server's options: %w", errs[0])
+	}
+	config, err := newConfig(completed, memory)
+	if err != nil {
+		return nil, err
+	}
+	chain, err := config.Complete()
+	if err != nil {
+		return nil, fmt.Errorf("complete the API server's configuration: %w", err)
+	}
+	aggregator, err := app.CreateServerChain(chain)
+	if err != nil {
+		return nil, fmt.Errorf("build the API server: %w", err)
+	}
+	memory.Serve(aggregator.GenericAPIServer.Handler)
+	return &Server{aggregator: aggregator}, nil
+}
+
+// Run serves until ctx ends, and then until requests that are under way have
+// ended.
+func (s *Server) Run(ctx context.Context) error {
+	prepared, err := s.aggregator.PrepareRun()
+	if err != nil {
+		return fmt.Errorf("prepare the API server: %w", err)
+	}
+	if err := prepared.Run(ctx); err != nil {
+		return fmt.Errorf("serve the Kubernetes API: %w", err)
+	}
+	return nil
+}
+
+// newConfig puts the three servers of the chain together.
+func newConfig(o options.CompletedOptions, memory *transport.Server) (*app.Config, error) {
+	b, err := newBase(o, memory)
+	if err != nil {
+		return nil, err
+	}
+	capabilities.Setup(o.AllowPrivileged, o.MaxConnectionBytesPerSec)
+	initializers, err := (&kubeapiserveradmission.Config{}).New()
+	if err != nil {
+		return nil, fmt.Errorf("configure admission: %w", err)
+	}
+	resolver, err := b.serviceResolver(o)
+	if err != nil {
+		return nil, err
+	}
+	kube, admission, err := controlplaneapiserver.CreateConfig(o.CompletedOptions, b.config, b.informers, b.storageFactory, resolver, initializers)
+	if err != nil {
+		return nil, fmt.Errorf("configure the Kubernetes API: %w", err)
+	}
+	webhooks := webhook.NewDefaultAuthenticationInfoResolverWrapper(kube.ProxyTransport, nil, b.config.LoopbackClientConfig, b.config.TracerProvider)
+	extensions, err := controlplaneapiserver.CreateAPIExtensionsConfig(*b.config, b.informers, admission, o.CompletedOptions, o.MasterCount, resolver, webhooks)
+	if err != nil {
+		return nil, fmt.Errorf("configure custom resources: %w", err)
+	}
+	aggregator, err := controlplaneapiserver.CreateAggregatorConfig(*b.config, o.CompletedOptions, b.informers, resolver, kube.ProxyTransport, kube.Extra.PeerProxy, admission)
+	if err != nil {
+		return nil, fmt.Errorf("configure the aggregator: %w", err)
+	}
+	return &app.Config{
+		Options:       o,
+		KubeAPIs:      &kubecontrolplane.Config{ControlPlane: *kube, Extra: extra(o)},
+		ApiExtensions: extensions,
+		Aggregator:    aggregator,
+	}, nil
+}
+
+func extra(o options.CompletedOptions) kubecontrolplane.Extra {
+	return kubecontrolplane.Extra{
+		KubeletClientConfig:       o.KubeletConfig,
+		ServiceIPRange:            o.PrimaryServiceClusterIPRange,
+		APIServerServiceIP:        o.APIServerServiceIP,
+		SecondaryServiceIPRange:   o.SecondaryServiceClusterIPRange,
+		APIServerServicePort:      servicePort,
+		ServiceNodePortRange:      o.ServiceNodePortRange,
+		KubernetesServiceNodePort: o.KubernetesServiceNodePort,
+		EndpointReconcilerType:    reconcilers.Type(o.EndpointReconcilerType),
+		MasterCount:               o.MasterCount,
+	}
+}
+
+// serviceResolver finds webhooks and aggregated API servers by their service.
+func (b *base) serviceResolver(o options.CompletedOptions) (aggregatorapiserver.ServiceResolver, error) {
+	host, err := url.Parse(fmt.Sprintf("https://%s:%d", o.SecureServing.BindAddress, o.SecureServing.BindPort))
+	if err != nil {
+		return nil, fmt.Errorf("resolve the API server's own service: %w", err)
+	}
+	return aggregatorapiserver.NewLoopbackServiceResolver(
+		aggregatorapiserver.NewClusterIPServiceResolver(b.informers.Core().V1().Services().Lister()), host), nil
+}
+
+// Handler is the server's whole chain of handlers.
+func (s *Server) Handler() http.Handler { return s.aggregator.GenericAPIServer.Handler }

@@ -1,0 +1,148 @@
+package apiserver
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apimachinery/pkg/util/wait"
+	apiserverconfig "k8s.io/apiserver/pkg/apis/apiserver"
+	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/apiserver/pkg/authentication/request/anonymous"
+	"k8s.io/apiserver/pkg/authentication/request/union"
+	"k8s.io/apiserver/pkg/endpoints/discovery/aggregated"
+	openapinamer "k8s.io/apiserver/pkg/endpoints/openapi"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/server/filters"
+	serverstorage "k8s.io/apiserver/pkg/server/storage"
+	"k8s.io/apiserver/pkg/util/openapi"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/kubernetes/cmd/kube-apiserver/app/options"
+	"k8s.io/kubernetes/pkg/api/legacyscheme"
+	kubecontrolplane "k8s.io/kubernetes/pkg/controlplane"
+	controlplaneapiserver "k8s.io/kubernetes/pkg/controlplane/apiserver"
+	generatedopenapi "k8s.io/kubernetes/pkg/generated/openapi"
+	"k8s.io/kubernetes/pkg/kubeapiserver"
+
+	apiextensionsapiserver "k8s.io/apiextensions-apiserver/pkg/apiserver"
+	aggregatorscheme "k8s.io/kube-aggregator/pkg/apiserver/scheme"
+
+	"github.com/skiff-dev/skiff/controlplane/transport"
+)
+
+// informerResync is upstream's for the API server's own informers.
+const informerResync = 10 * time.Minute
+
+// base is what the three servers of the chain share.
+type base struct {
+	config         *genericapiserver.Config
+	informers      informers.SharedInformerFactory
+	storageFactory *serverstorage.DefaultStorageFactory
+}
+
+// newBase builds the shared part. It differs from upstream's in that the
+// server's own clients come through memory rather than TLS on loopback (no
+// RSA key made at each start), and in who may be anonymous.
+func newBase(o options.CompletedOptions, memory *transport.Server) (*base, error) {
+	c := genericapiserver.NewConfig(legacyscheme.Codecs)
+	resources := kubecontrolplane.DefaultAPIResourceConfigSource()
+	c.MergedResourceConfig = resources
+	c.LoopbackClientConfig = memory.Client(transport.Privileged())
+
+	client, err := kubernetes.NewForConfig(c.LoopbackClientConfig)
+	if err != nil {
+		return nil, fmt.Errorf("make the API server's own client: %w", err)
+	}
+	b := &base{config: c, informers: informers.NewSharedInformerFactoryWithOptions(client, informerResync, informers.WithTransform(dropManagedFields))}
+	for _, apply := range []struct {
+		what string
+		do   func() error
+	}{
+		{"server", func() error { return o.GenericServerRunOptions.ApplyTo(c) }},
+		{"serving", func() error { return o.SecureServing.SecureServingOptions.ApplyTo(&c.SecureServing) }},
+		{"features", func() error { return o.Features.ApplyTo(c, client, b.informers) }},
+		{"API", func() error { return o.APIEnablement.ApplyTo(c, resources, legacyscheme.Scheme) }},
+		{"tracing", func() error { return o.Traces.ApplyTo(nil, c) }},
+		{"storage", func() error { return b.applyStorage(o) }},
+		{"OpenAPI", func() error { b.applyOpenAPI(); return nil }},
+		{"authentication", func() error { return b.applyAuthentication(o, client) }},
+		{"authorization", func() error { return b.applyAuthorization(o) }},
+		{"audit", func() error { return o.Audit.ApplyTo(c) }},
+	} {
+		if err := apply.do(); err != nil {
+			return nil, fmt.Errorf("configure the API server's %s: %w", apply.what, err)
+		}
+	}
+	c.LongRunningFunc = filters.BasicLongRunningRequestCheck(
+		sets.NewString("watch", "proxy"),
+		sets.NewString("attach", "exec", "proxy", "log", "portforward"),
+	)
+	c.AggregatedDiscoveryGroupManager = aggregated.NewResourceManager("apis")
+	return b, nil
+}
+
+func (b *base) applyOpenAPI() {
+	definitions := openapi.GetOpenAPIDefinitionsWithoutDisabledFeatures(generatedopenapi.GetOpenAPIDefinitions)
+	namer := openapinamer.NewDefinitionNamer(legacyscheme.Scheme, apiextensionsapiserver.Scheme, aggregatorscheme.Scheme)
+	b.config.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(definitions, namer)
+	b.config.OpenAPIConfig.Info.Title = "Kubernetes"
+	b.config.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(definitions, namer)
+	b.config.OpenAPIV3Config.Info.Title = "Kubernetes"
+}
+
+func (b *base) applyStorage(o options.CompletedOptions) error {
+	o.Etcd.StorageConfig.Transport.TracerProvider = b.config.TracerProvider
+	factory := kubeapiserver.NewStorageFactoryConfigEffectiveVersion(b.config.EffectiveVersion)
+	factory.APIResourceConfig = b.config.MergedResourceConfig
+	factory.DefaultResourceEncoding.SetEffectiveVersion(b.config.EffectiveVersion)
+	var err error
+	if b.storageFactory, err = factory.Complete(o.Etcd).New(); err != nil {
+		return err
+	}
+	b.storageFactory.StorageConfig.StorageObjectCountTracker = b.config.StorageObjectCountTracker
+	return o.Etcd.ApplyWithStorageFactoryTo(b.storageFactory, b.config)
+}
+
+// applyAuthentication knows clients of this process by their context, everyone
+// else by upstream's means, and lets strangers see health endpoints only.
+func (b *base) applyAuthentication(o options.CompletedOptions, client kubernetes.Interface) error {
+	c := b.config
+	ctx := wait.ContextForChannel(c.DrainedNotify())
+	if err := o.Authentication.ApplyTo(ctx, &c.Authentication, c.SecureServing, nil, c.OpenAPIConfig, c.OpenAPIV3Config, client, b.informers, c.APIServerID); err != nil {
+		return err
+	}
+	known := union.New(authenticator.RequestFunc(inProcess), c.Authentication.Authenticator)
+	c.Authentication.Authenticator = union.NewFailOnError(known, anonymous.NewAuthenticator(anonymousPaths()))
+	return nil
+}
+
+func (b *base) applyAuthorization(o options.CompletedOptions) error {
+	ctx := wait.ContextForChannel(b.config.DrainedNotify())
+	var err error
+	b.config.Authorization.Authorizer, b.config.RuleResolver, _, err = controlplaneapiserver.BuildAuthorizer(ctx, o.CompletedOptions, nil, b.config.APIServerID, b.informers)
+	return err
+}
+
+func inProcess(r *http.Request) (*authenticator.Response, bool, error) {
+	u, ok := transport.Identity(r.Context())
+	if !ok {
+		return nil, false, nil
+	}
+	return &authenticator.Response{User: u}, true, nil
+}
+
+// anonymousPaths are where anonymous requests may go: KEP-4633.
+func anonymousPaths() []apiserverconfig.AnonymousAuthCondition {
+	return []apiserverconfig.AnonymousAuthCondition{{Path: "/livez"}, {Path: "/readyz"}, {Path: "/healthz"}}
+}
+
+// dropManagedFields keeps what no controller reads out of informers' memory.
+func dropManagedFields(object any) (any, error) {
+	if accessor, err := meta.Accessor(object); err == nil && accessor.GetManagedFields() != nil {
+		accessor.SetManagedFields(nil)
+	}
+	return object, nil
+}

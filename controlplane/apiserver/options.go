@@ -1,0 +1,131 @@
+package apiserver
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"path/filepath"
+
+	"github.com/spf13/pflag"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
+	"k8s.io/apiserver/pkg/server/egressselector"
+	"k8s.io/kubernetes/cmd/kube-apiserver/app/options"
+	"k8s.io/kubernetes/pkg/controlplane/reconcilers"
+	"k8s.io/kubernetes/plugin/pkg/admission/defaulttolerationseconds"
+	"time"
+)
+
+// Settings are what the API server needs to know.
+type Settings struct {
+	// Address is the node's own; the server listens on it and advertises it.
+	Address netip.Addr
+	Port    int
+	// ServiceCIDR is the range of ClusterIPs, Domain the cluster's DNS domain.
+	ServiceCIDR netip.Prefix
+	Domain      string
+	// PKIDir holds the files of package pki for a control plane.
+	PKIDir string
+	// EncryptionConfig and AuditPolicy are files that are read once, at New.
+	EncryptionConfig, AuditPolicy string
+	// AuditLog is written and rotated; empty for no audit.
+	AuditLog string
+	// DialEtcd connects to etcd's gRPC services without TLS.
+	DialEtcd func(context.Context) (net.Conn, error)
+}
+
+// Limits of a laptop's API server.
+const (
+	auditMaxMiB, auditBackups, auditMaxDays = 20, 3, 30
+	// watchDrain is how long a stopping server waits for watches to end.
+	watchDrain = time.Second
+	// tolerationSeconds is how long pods stay bound to a node that is gone.
+	// Upstream's five minutes are for data centres.
+	tolerationSeconds = "30"
+)
+
+// Options are upstream's options for s.
+func Options(s Settings) *options.ServerRunOptions {
+	o := options.NewServerRunOptions()
+	pki := func(name string) string { return filepath.Join(s.PKIDir, filepath.FromSlash(name)) }
+	s.serving(o, pki)
+	s.storage(o)
+	s.identity(o, pki)
+	o.Admission.GenericAdmission.EnablePlugins = []string{"NodeRestriction"}
+	o.Features.EnableProfiling = false
+	o.AllowPrivileged = true
+
+	o.ServiceClusterIPRanges = s.ServiceCIDR.String()
+	o.KubeletConfig.PreferredAddressTypes = []string{"InternalIP", "Hostname"}
+	o.KubeletConfig.TLSClientConfig.CertFile = pki("apiserver-kubelet-client.crt")
+	o.KubeletConfig.TLSClientConfig.KeyFile = pki("apiserver-kubelet-client.key")
+	o.KubeletConfig.TLSClientConfig.CAFile = pki("ca.crt")
+	o.ProxyClientCertFile, o.ProxyClientKeyFile = pki("front-proxy-client.crt"), pki("front-proxy-client.key")
+
+	if s.AuditLog != "" {
+		o.Audit.PolicyFile = s.AuditPolicy
+		o.Audit.LogOptions.Path = s.AuditLog
+		o.Audit.LogOptions.MaxSize, o.Audit.LogOptions.MaxBackups, o.Audit.LogOptions.MaxAge = auditMaxMiB, auditBackups, auditMaxDays
+		o.Audit.LogOptions.BatchOptions.Mode = "batch"
+	}
+	return o
+}
+
+func (s Settings) serving(o *options.ServerRunOptions, pki func(string) string) {
+	address := net.IP(s.Address.AsSlice())
+	o.SecureServing.BindAddress, o.SecureServing.BindPort = address, s.Port
+	o.SecureServing.MinTLSVersion = "VersionTLS13"
+	o.SecureServing.ServerCert.CertKey.CertFile = pki("apiserver.crt")
+	o.SecureServing.ServerCert.CertKey.KeyFile = pki("apiserver.key")
+	o.GenericServerRunOptions.AdvertiseAddress = address
+	o.GenericServerRunOptions.ShutdownSendRetryAfter = true
+	o.GenericServerRunOptions.ShutdownWatchTerminationGracePeriod = watchDrain
+	if s.Address.IsLoopback() {
+		// An endpoint must not be a loopback address.
+		o.EndpointReconcilerType = string(reconcilers.NoneEndpointReconcilerType)
+	}
+}
+
+func (s Settings) storage(o *options.ServerRunOptions) {
+	transport := &o.Etcd.StorageConfig.Transport
+	transport.ServerList = []string{"http://" + etcdHost}
+	transport.EgressLookup = func(egressselector.NetworkContext) (utilnet.DialFunc, error) {
+		return func(ctx context.Context, _, _ string) (net.Conn, error) { return s.DialEtcd(ctx) }, nil
+	}
+	o.Etcd.EncryptionProviderConfigFilepath = s.EncryptionConfig
+	// The embedded etcd compacts on its own.
+	o.Etcd.StorageConfig.CompactionInterval = 0
+}
+
+// etcdHost is never resolved; every connection goes through Settings.DialEtcd.
+const etcdHost = "localhost:2379"
+
+func (s Settings) identity(o *options.ServerRunOptions, pki func(string) string) {
+	authn := o.Authentication
+	// Anonymous requests are let through by generic.go, to health endpoints only.
+	authn.Anonymous.Allow = false
+	authn.BootstrapToken.Enable = true
+	authn.ClientCert.ClientCA = pki("ca.crt")
+	authn.RequestHeader.ClientCAFile = pki("front-proxy-ca.crt")
+	authn.RequestHeader.AllowedNames = []string{"front-proxy-client"}
+	authn.RequestHeader.UsernameHeaders = []string{"X-Remote-User"}
+	authn.RequestHeader.UIDHeaders = []string{"X-Remote-Uid"}
+	authn.RequestHeader.GroupHeaders = []string{"X-Remote-Group"}
+	authn.RequestHeader.ExtraHeaderPrefixes = []string{"X-Remote-Extra-"}
+	authn.ServiceAccounts.Issuers = []string{"https://kubernetes.default.svc." + s.Domain}
+	authn.ServiceAccounts.KeyFiles = []string{pki("sa.pub")}
+	o.ServiceAccountSigningKeyFile = pki("sa.key")
+	o.Authorization.Modes = []string{"Node", "RBAC"}
+}
+
+// setTolerations shortens what admission adds to every pod. The plugin's only
+// face for it is a flag.
+func setTolerations() error {
+	flags := pflag.NewFlagSet("admission", pflag.ContinueOnError)
+	defaulttolerationseconds.RegisterFlags(flags)
+	for _, name := range []string{"default-not-ready-toleration-seconds", "default-unreachable-toleration-seconds"} {
+		if err := flags.Set(name, tolerationSeconds); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,154 @@
+// Package bootstrap keeps the objects in place that every Skiff cluster starts
+// with: the roles of its parts, the service of its DNS and its default storage
+// class. What upstream itself makes at start is not here.
+package bootstrap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
+)
+
+// Names of what is made here.
+const (
+	// StorageClass is the default storage class.
+	StorageClass = "local"
+	// Provisioner makes its volumes.
+	Provisioner = "skiff.dev/local"
+	// DNSService is the cluster's DNS, in kube-system.
+	DNSService = "kube-dns"
+)
+
+// Object is one object and where the API keeps it.
+type Object struct {
+	Resource schema.GroupVersionResource
+	Object   metav1.Object
+	// Yielding objects are made once and then left to the user.
+	Yielding bool
+}
+
+// Settings are what the objects depend on.
+type Settings struct {
+	// DNSAddress is the ClusterIP of DNSService.
+	DNSAddress netip.Addr
+}
+
+// Objects are all objects of a cluster.
+func Objects(s Settings) []Object {
+	objects := append(groupBindings(), userRoles()...)
+	return append(objects, dnsService(s.DNSAddress), storageClass())
+}
+
+func dnsService(address netip.Addr) Object {
+	m := meta(DNSService, metav1.NamespaceSystem)
+	m.Labels["k8s-app"] = "kube-dns"
+	m.Labels["kubernetes.io/cluster-service"] = "true"
+	m.Labels["kubernetes.io/name"] = "CoreDNS"
+	// No selector: each node's agent publishes an endpoint slice of its own DNS
+	// server, and pods are to ask that one.
+	return Object{Resource: schema.GroupVersionResource{Version: "v1", Resource: "services"}, Object: &corev1.Service{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Service"},
+		ObjectMeta: m,
+		Spec: corev1.ServiceSpec{
+			Type:                  corev1.ServiceTypeClusterIP,
+			ClusterIP:             address.String(),
+			InternalTrafficPolicy: ptr.To(corev1.ServiceInternalTrafficPolicyLocal),
+			Ports: []corev1.ServicePort{
+				{Name: "dns", Port: 53, Protocol: corev1.ProtocolUDP},
+				{Name: "dns-tcp", Port: 53, Protocol: corev1.ProtocolTCP},
+			},
+		},
+	}}
+}
+
+func storageClass() Object {
+	m := meta(StorageClass, "")
+	m.Annotations = map[string]string{"storageclass.kubernetes.io/is-default-class": "true"}
+	return Object{Yielding: true, Resource: storagev1.SchemeGroupVersion.WithResource("storageclasses"), Object: &storagev1.StorageClass{
+		TypeMeta:          metav1.TypeMeta{APIVersion: storagev1.SchemeGroupVersion.String(), Kind: "StorageClass"},
+		ObjectMeta:        m,
+		Provisioner:       Provisioner,
+		ReclaimPolicy:     ptr.To(corev1.PersistentVolumeReclaimDelete),
+		VolumeBindingMode: ptr.To(storagev1.VolumeBindingWaitForFirstConsumer),
+	}}
+}
+
+func meta(name, namespace string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{
+		Name: name, Namespace: namespace,
+		Labels: map[string]string{"app.kubernetes.io/managed-by": "skiff"},
+	}
+}
+
+func rbacResource(resource string) schema.GroupVersionResource {
+	return rbacv1.SchemeGroupVersion.WithResource(resource)
+}
+
+// retry is how long Run waits before it tries again what did not work.
+const retry = 100 * time.Millisecond
+
+// Run makes what is missing and mends what differs, and returns when all of it
+// is in place or ctx ends. Several control planes may do so at once.
+func Run(ctx context.Context, client *rest.Config, s Settings) error {
+	objects, err := dynamic.NewForConfig(client)
+	if err != nil {
+		return fmt.Errorf("make the bootstrap client: %w", err)
+	}
+	pending := Objects(s)
+	for {
+		var failed []Object
+		var errs []error
+		for _, o := range pending {
+			if err := ensure(ctx, objects, o); err != nil {
+				failed, errs = append(failed, o), append(errs, err)
+			}
+		}
+		if len(failed) == 0 {
+			return nil
+		}
+		pending = failed
+		select {
+		case <-ctx.Done():
+			return errors.Join(append(errs, context.Cause(ctx))...)
+		case <-time.After(retry):
+		}
+	}
+}
+
+func ensure(ctx context.Context, client dynamic.Interface, o Object) error {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o.Object)
+	if err != nil {
+		return fmt.Errorf("encode %s %s: %w", o.Resource.Resource, o.Object.GetName(), err)
+	}
+	prune(content)
+	resource := dynamic.ResourceInterface(client.Resource(o.Resource))
+	if namespace := o.Object.GetNamespace(); namespace != "" {
+		resource = client.Resource(o.Resource).Namespace(namespace)
+	}
+	existing, err := resource.Get(ctx, o.Object.GetName(), metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		_, err = resource.Create(ctx, &unstructured.Unstructured{Object: content}, metav1.CreateOptions{})
+	case err == nil && !o.Yielding && !contains(existing.Object, content):
+		merge(existing.Object, content)
+		_, err = resource.Update(ctx, existing, metav1.UpdateOptions{})
+	}
+	if err != nil {
+		return fmt.Errorf("put %s %s in place: %w", o.Resource.Resource, o.Object.GetName(), err)
+	}
+	return nil
+}

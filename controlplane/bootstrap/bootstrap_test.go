@@ -1,0 +1,131 @@
+package bootstrap
+
+import (
+	"context"
+	"net/netip"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/dynamic/fake"
+)
+
+var settings = Settings{DNSAddress: netip.MustParseAddr("10.96.0.10")}
+
+func empty() *fake.FakeDynamicClient { return fake.NewSimpleDynamicClient(runtime.NewScheme()) }
+
+func writes(c *fake.FakeDynamicClient) (n int) {
+	for _, a := range c.Actions() {
+		if a.GetVerb() != "get" {
+			n++
+		}
+	}
+	return n
+}
+
+func TestEveryObjectIsMadeOnceAndThenLeftAlone(t *testing.T) {
+	c := empty()
+	for range 2 {
+		for _, o := range Objects(settings) {
+			if err := ensure(context.Background(), c, o); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if got, want := writes(c), len(Objects(settings)); got != want {
+		t.Fatalf("%d writes for %d objects", got, want)
+	}
+}
+
+func TestAChangedRoleIsMendedAndAStorageClassIsNot(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		object Object
+		mended bool
+		field  string
+	}{
+		{"role", clusterRole(UserLabeller, rule("", read(), "nodes")), true, "rules"},
+		{"storage class", storageClass(), false, "provisioner"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := empty()
+			if err := ensure(t.Context(), c, tt.object); err != nil {
+				t.Fatal(err)
+			}
+			changed, err := c.Resource(tt.object.Resource).Get(t.Context(), tt.object.Object.GetName(), metav1.GetOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			changed.Object[tt.field] = "changed"
+			changed.SetAnnotations(map[string]string{"user": "added"})
+			if _, err := c.Resource(tt.object.Resource).Update(t.Context(), changed, metav1.UpdateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			if err := ensure(t.Context(), c, tt.object); err != nil {
+				t.Fatal(err)
+			}
+			got, _ := c.Resource(tt.object.Resource).Get(t.Context(), tt.object.Object.GetName(), metav1.GetOptions{})
+			if mended := got.Object[tt.field] != "changed"; mended != tt.mended {
+				t.Errorf("mended: %v", mended)
+			}
+			if got.GetAnnotations()["user"] != "added" {
+				t.Error("what a user added is gone")
+			}
+		})
+	}
+}
+
+func TestNobodyButAdministratorsMayDoEverything(t *testing.T) {
+	for _, o := range Objects(settings) {
+		u, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o.Object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rules, _, _ := unstructured.NestedSlice(u, "rules")
+		for _, r := range rules {
+			for _, field := range []string{"verbs", "resources", "apiGroups"} {
+				values, _, _ := unstructured.NestedStringSlice(r.(map[string]any), field)
+				for _, v := range values {
+					if v == "*" || v == "secrets" {
+						t.Errorf("%s may %s %s", o.Object.GetName(), field, v)
+					}
+				}
+			}
+		}
+		if role, _, _ := unstructured.NestedString(u, "roleRef", "name"); role == "cluster-admin" && o.Object.GetName() != "skiff:cluster-admins" {
+			t.Errorf("%s binds cluster-admin", o.Object.GetName())
+		}
+	}
+}
+
+func TestDNSServiceKeepsToItsNode(t *testing.T) {
+	service := dnsService(settings.DNSAddress).Object.(*corev1.Service)
+	if service.Spec.ClusterIP != "10.96.0.10" || service.Spec.Selector != nil || *service.Spec.InternalTrafficPolicy != corev1.ServiceInternalTrafficPolicyLocal {
+		t.Fatalf("%+v", service.Spec)
+	}
+}
+
+func TestContains(t *testing.T) {
+	type m = map[string]any
+	type l = []any
+	for _, tt := range []struct {
+		name             string
+		existing, wanted any
+		want             bool
+	}{
+		{"same", m{"a": int64(1)}, m{"a": int64(1)}, true},
+		{"more exists", m{"a": int64(1), "b": "x"}, m{"a": int64(1)}, true},
+		{"missing", m{}, m{"a": int64(1)}, false},
+		{"other value", m{"a": int64(2)}, m{"a": int64(1)}, false},
+		{"other kind", "a", m{}, false},
+		{"defaults inside a list", m{"p": l{m{"port": int64(53), "targetPort": int64(53)}}}, m{"p": l{m{"port": int64(53)}}}, true},
+		{"longer list", l{"a", "b"}, l{"a"}, false},
+		{"list of another kind", m{}, l{"a"}, false},
+	} {
+		if got := contains(tt.existing, tt.wanted); got != tt.want {
+			t.Errorf("%s: got %v", tt.name, got)
+		}
+	}
+}

@@ -1,0 +1,223 @@
+// Package etcd keeps a control plane's share of the cluster's state: one
+// embedded etcd member, reached by its own process in memory and by other
+// members over mutual TLS only.
+package etcd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	etcdtransport "go.etcd.io/etcd/client/pkg/v3/transport"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc"
+	"google.golang.org/grpc"
+
+	"github.com/skiff-dev/skiff/controlplane/transport"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+)
+
+// quotaBytes bounds the database; a laptop's cluster needs a hundredth of it.
+const quotaBytes = 2 << 30
+
+// A member that is alone has nobody to wait for at its election, so its ticks
+// are short: it leads a moment after it has read its log. Members of a cluster
+// must ride out a busy laptop's stalls.
+const (
+	soleTick, soleElection       = 50 * time.Millisecond, 250 * time.Millisecond
+	memberTick, memberElection   = 100 * time.Millisecond, time.Second
+	snapshotCount                = 5000
+	snapshotCatchUp              = 2000
+	compactionMode               = "periodic"
+	compactionRetention          = "5m"
+	stateDirMode                 = 0o700
+	tlsMinVersion                = "TLS1.3"
+	logLevel                     = "warn"
+	warningApplyDuration         = time.Second
+	backendBatchInterval         = 100 * time.Millisecond
+	bootstrapDefragThresholdMega = 64
+)
+
+// Settings are what a member needs to know.
+type Settings struct {
+	// Cluster names the cluster; members of different clusters refuse each other.
+	Cluster string
+	// Name and Address are this member's.
+	Name    string
+	Address netip.Addr
+	// Members form or join the cluster, this one included.
+	Members []nodeconfig.Peer
+	// Join is true for a member of a cluster that exists already.
+	Join bool
+	// Dir holds the data, mode 0700.
+	Dir string
+	// PKIDir holds etcd/ca.crt, etcd/server.crt|key and etcd/peer.crt|key.
+	PKIDir string
+	// ClientPort and PeerPort default to those of nodeconfig.
+	ClientPort, PeerPort int
+}
+
+// Config is how etcd is embedded for s.
+func Config(s Settings) (*embed.Config, error) {
+	if err := s.validate(); err != nil {
+		return nil, err
+	}
+	c := embed.NewConfig()
+	c.Name, c.Dir = s.Name, s.Dir
+	c.InitialClusterToken = "skiff-" + s.Cluster
+	c.InitialCluster = s.initialCluster()
+	if s.Join {
+		c.ClusterState = embed.ClusterStateFlagExisting
+	}
+	client, peer := s.url(s.Address, s.clientPort()), s.url(s.Address, s.peerPort())
+	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
+	c.ListenPeerUrls, c.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
+	c.ClientTLSInfo = s.tls("server")
+	c.PeerTLSInfo = s.tls("peer")
+	c.TlsMinVersion = tlsMinVersion
+
+	c.QuotaBackendBytes = quotaBytes
+	c.SnapshotCount, c.SnapshotCatchUpEntries = snapshotCount, snapshotCatchUp
+	c.AutoCompactionMode, c.AutoCompactionRetention = compactionMode, compactionRetention
+	c.BackendBatchInterval = backendBatchInterval
+	c.BootstrapDefragThresholdMegabytes = bootstrapDefragThresholdMega
+	tick, election := memberTick, memberElection
+	if len(s.Members) == 1 {
+		tick, election = soleTick, soleElection
+	}
+	c.TickMs, c.ElectionMs = uint(tick.Milliseconds()), uint(election.Milliseconds())
+
+	c.LogLevel, c.LogOutputs = logLevel, []string{"stderr"}
+	c.WarningApplyDuration = warningApplyDuration
+	c.EnableGRPCGateway = false
+	c.CORS, c.HostWhitelist = nil, nil
+	return c, nil
+}
+
+func (s Settings) validate() error {
+	if s.Name == "" || s.Cluster == "" || s.Dir == "" || s.PKIDir == "" {
+		return fmt.Errorf("etcd member needs a name, a cluster, a data and a PKI directory, got %q, %q, %q and %q", s.Name, s.Cluster, s.Dir, s.PKIDir)
+	}
+	if !s.Address.IsValid() {
+		return fmt.Errorf("etcd member %s has no address", s.Name)
+	}
+	for _, m := range s.Members {
+		if m.Name == s.Name {
+			if m.Address != s.Address {
+				return fmt.Errorf("etcd member %s is at %s, the list of members says %s", s.Name, s.Address, m.Address)
+			}
+			return nil
+		}
+	}
+	return fmt.Errorf("etcd member %s is not in the list of members", s.Name)
+}
+
+func (s Settings) initialCluster() string {
+	var members []string
+	for _, m := range s.Members {
+		u := s.url(m.Address, s.peerPort())
+		members = append(members, m.Name+"="+u.String())
+	}
+	return strings.Join(members, ",")
+}
+
+func (s Settings) url(address netip.Addr, port int) url.URL {
+	return url.URL{Scheme: "https", Host: net.JoinHostPort(address.String(), strconv.Itoa(port))}
+}
+
+func (s Settings) clientPort() int {
+	if s.ClientPort != 0 {
+		return s.ClientPort
+	}
+	return nodeconfig.PortEtcdClient
+}
+
+func (s Settings) peerPort() int {
+	if s.PeerPort != 0 {
+		return s.PeerPort
+	}
+	return nodeconfig.PortEtcdPeer
+}
+
+func (s Settings) tls(name string) etcdtransport.TLSInfo {
+	return etcdtransport.TLSInfo{
+		CertFile:       filepath.Join(s.PKIDir, "etcd", name+".crt"),
+		KeyFile:        filepath.Join(s.PKIDir, "etcd", name+".key"),
+		TrustedCAFile:  filepath.Join(s.PKIDir, "etcd", "ca.crt"),
+		ClientCertAuth: true,
+	}
+}
+
+// Member is a running etcd member.
+type Member struct {
+	etcd   *embed.Etcd
+	client *clientv3.Client
+	memory *transport.Listener
+	server *grpc.Server
+}
+
+// Start starts a member and returns before it serves; see Ready. Whoever starts
+// it stops it.
+func Start(s Settings) (*Member, error) {
+	config, err := Config(s)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(s.Dir, stateDirMode); err != nil {
+		return nil, fmt.Errorf("make etcd's data directory: %w", err)
+	}
+	if err := os.Chmod(s.Dir, stateDirMode); err != nil {
+		return nil, fmt.Errorf("make etcd's data directory private: %w", err)
+	}
+	running, err := embed.StartEtcd(config)
+	if err != nil {
+		return nil, fmt.Errorf("start etcd: %w", err)
+	}
+	m := &Member{
+		etcd: running, client: v3client.New(running.Server),
+		memory: transport.NewListener(), server: v3rpc.Server(running.Server, nil, nil),
+	}
+	go m.server.Serve(m.memory) //nolint:errcheck // ends with Stop, whose caller knows
+	return m, nil
+}
+
+// Client reaches this member by function calls. It lives as long as the member.
+func (m *Member) Client() *clientv3.Client { return m.client }
+
+// Dial connects to the member's gRPC services in memory, for libraries that
+// must make their own client.
+func (m *Member) Dial(ctx context.Context) (net.Conn, error) { return m.memory.Dial(ctx) }
+
+// Ready returns when the member serves, or with why it does not.
+func (m *Member) Ready(ctx context.Context) error {
+	select {
+	case <-m.etcd.Server.ReadyNotify():
+		return nil
+	case <-m.etcd.Server.StopNotify():
+		return errors.New("etcd stopped before it was ready")
+	case err := <-m.etcd.Err():
+		return fmt.Errorf("serve etcd: %w", err)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Failed delivers the error that ends the member on its own.
+func (m *Member) Failed() <-chan error { return m.etcd.Err() }
+
+// Stop closes the member; its data is complete on disk when it returns.
+func (m *Member) Stop() {
+	m.server.Stop()
+	m.client.Close()
+	m.etcd.Close()
+}

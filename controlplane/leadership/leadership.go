@@ -1,0 +1,152 @@
+// Package leadership keeps one control plane at a time in charge: everything
+// that must run once in a cluster runs while this node holds one lease.
+package leadership
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/leaderelection"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+)
+
+// The lease.
+const (
+	Namespace = metav1.NamespaceSystem
+	Lease     = "skiff-controlplane"
+)
+
+// accessPoll is how often a new cluster is asked whether the lease can be used
+// by now.
+const accessPoll = 50 * time.Millisecond
+
+// ErrLost ends Run when another node holds the lease.
+var ErrLost = errors.New("another control plane is in charge now")
+
+// Settings are who strives for the lease and what then runs.
+type Settings struct {
+	Client *rest.Config
+	// Name is the node's. A node that comes back takes its own lease up again
+	// at once, so no two processes may share a name.
+	Name string
+	// Sole is true where no other control plane exists that could take over;
+	// the lease is then renewed rarely, for a quiet laptop.
+	Sole bool
+	// Lead runs while the lease is held, and returns soon after its context ends.
+	Lead func(context.Context) error
+}
+
+type timing struct{ lease, renew, retry time.Duration }
+
+// timingOf makes a takeover last five seconds at most where there is somebody
+// to take over.
+func timingOf(sole bool) timing {
+	if sole {
+		return timing{lease: 60 * time.Second, renew: 40 * time.Second, retry: 10 * time.Second}
+	}
+	return timing{lease: 4 * time.Second, renew: 3 * time.Second, retry: time.Second}
+}
+
+// Run waits for the lease and leads until ctx ends, which gives the lease back
+// and returns nil. It returns ErrLost when the lease is lost, and Lead's error
+// when that returns on its own; the process should then end, since upstream's
+// controllers cannot be started twice.
+func Run(ctx context.Context, s Settings) error {
+	client, err := kubernetes.NewForConfig(s.Client)
+	if err != nil {
+		return fmt.Errorf("make the lease's client: %w", err)
+	}
+	if err := waitForAccess(ctx, client); err != nil {
+		return nil //nolint:nilerr // only the end of ctx ends the wait
+	}
+	electing, stop := context.WithCancel(ctx)
+	defer stop()
+	var started atomic.Bool
+	led := make(chan error, 1)
+	t := timingOf(s.Sole)
+	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
+		Name: Lease,
+		Lock: &resourcelock.LeaseLock{
+			LeaseMeta:  metav1.ObjectMeta{Namespace: Namespace, Name: Lease},
+			Client:     client.CoordinationV1(),
+			LockConfig: resourcelock.ResourceLockConfig{Identity: s.Name},
+		},
+		LeaseDuration: t.lease, RenewDeadline: t.renew, RetryPeriod: t.retry,
+		Callbacks: leaderelection.LeaderCallbacks{
+			OnStartedLeading: func(leading context.Context) {
+				started.Store(true)
+				led <- s.Lead(leading)
+				stop()
+			},
+			OnStoppedLeading: func() {},
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("set up the leader election: %w", err)
+	}
+	elector.Run(electing)
+	if !started.Load() && !elector.IsLeader() {
+		return nil // ctx ended before this node's turn
+	}
+	// The lease is given back only when Lead has ended, so that no other node
+	// starts while this one still works.
+	err = <-led
+	if elector.IsLeader() {
+		release(client, s.Name)
+	}
+	return outcome(ctx, err)
+}
+
+func outcome(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)):
+		return nil
+	case err != nil:
+		return fmt.Errorf("lead the cluster: %w", err)
+	default:
+		return ErrLost
+	}
+}
+
+// releaseTimeout bounds giving the lease back; a server that is too busy for it
+// just lets the lease run out.
+const releaseTimeout = 2 * time.Second
+
+func release(client kubernetes.Interface, name string) {
+	ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
+	defer cancel()
+	leases := client.CoordinationV1().Leases(Namespace)
+	lease, err := leases.Get(ctx, Lease, metav1.GetOptions{})
+	if err != nil || lease.Spec.HolderIdentity == nil || *lease.Spec.HolderIdentity != name {
+		return
+	}
+	second := int32(1)
+	lease.Spec.HolderIdentity, lease.Spec.LeaseDurationSeconds = new(string), &second
+	_, _ = leases.Update(ctx, lease, metav1.UpdateOptions{})
+}
+
+// waitForAccess waits until a new cluster has the lease's namespace and the role
+// that lets this node use the lease, since the election itself asks rarely.
+func waitForAccess(ctx context.Context, client kubernetes.Interface) error {
+	for {
+		_, err := client.CoreV1().Namespaces().Get(ctx, Namespace, metav1.GetOptions{})
+		if err == nil {
+			_, err = client.CoordinationV1().Leases(Namespace).Get(ctx, Lease, metav1.GetOptions{})
+			if err == nil || apierrors.IsNotFound(err) {
+				return nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(accessPoll):
+		}
+	}
+}

@@ -1,0 +1,241 @@
+// Package server keeps one control plane running as one process: etcd, the API
+// server, and, while this node is in charge, the controllers and the scheduler.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/rest"
+
+	"github.com/skiff-dev/skiff/controlplane/apiserver"
+	"github.com/skiff-dev/skiff/controlplane/bootstrap"
+	"github.com/skiff-dev/skiff/controlplane/controllers"
+	"github.com/skiff-dev/skiff/controlplane/etcd"
+	"github.com/skiff-dev/skiff/controlplane/leadership"
+	"github.com/skiff-dev/skiff/controlplane/scheduler"
+	"github.com/skiff-dev/skiff/controlplane/transport"
+)
+
+// Run runs the control plane until ctx ends or a part of it fails. It stops in
+// order: controllers and scheduler give back their lease, the API server ends
+// its requests, etcd closes its database.
+func Run(ctx context.Context, s Settings, log *slog.Logger) error {
+	r := &run{settings: s, log: log, memory: transport.NewServer(), started: time.Now(), etcdUp: make(chan struct{})}
+	if s.Node.Etcd == nil {
+		return fmt.Errorf("node %s has no place in an etcd cluster", s.Node.Name)
+	}
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+
+	defer r.stopEtcd()
+	go r.startEtcd(fail)
+	built, err := r.buildAPI(ctx)
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		return err
+	}
+	r.phase("API server built")
+
+	stopAPI := background(built.Run, fail)
+	defer stopAPI()
+	if err := r.ready(ctx); err != nil {
+		return outcome(ctx)
+	}
+	r.phase("ready")
+	stopBootstrap := background(r.bootstrap, fail)
+	defer stopBootstrap()
+	stopLeading := background(r.lead, fail)
+	defer stopLeading()
+
+	<-ctx.Done()
+	log.Info("stopping")
+	return outcome(ctx)
+}
+
+// outcome is nil when Run was asked to stop, else the part's error.
+func outcome(ctx context.Context) error {
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return nil
+}
+
+// background runs part apart from the caller's context, so that the caller
+// chooses the order in which parts stop: stop ends the part and waits for it.
+func background(part func(context.Context) error, fail context.CancelCauseFunc) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		err := part(ctx)
+		switch {
+		case ctx.Err() != nil:
+		case err != nil:
+			fail(err)
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+type run struct {
+	settings Settings
+	log      *slog.Logger
+	memory   *transport.Server
+	started  time.Time
+
+	etcdUp chan struct{} // closed when member and etcdErr are final
+	member *etcd.Member
+	err    error
+}
+
+func (r *run) phase(name string) {
+	r.log.Info("control plane", "phase", name, "after", time.Since(r.started).Round(time.Millisecond))
+}
+
+func (r *run) startEtcd(fail context.CancelCauseFunc) {
+	defer close(r.etcdUp)
+	if r.member, r.err = etcd.Start(r.settings.etcd()); r.err != nil {
+		fail(r.err)
+		return
+	}
+	r.phase("etcd started")
+	go func() {
+		if err, open := <-r.member.Failed(); open && err != nil {
+			fail(fmt.Errorf("serve etcd: %w", err))
+		}
+	}()
+}
+
+func (r *run) stopEtcd() {
+	<-r.etcdUp
+	if r.member != nil {
+		r.member.Stop()
+	}
+}
+
+// dialEtcd waits for etcd, which starts at the same time as its clients.
+func (r *run) dialEtcd(ctx context.Context) (net.Conn, error) {
+	select {
+	case <-r.etcdUp:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	if r.err != nil {
+		return nil, r.err
+	}
+	return r.member.Dial(ctx)
+}
+
+// buildAPI hands the API server the two files that it reads at its start only.
+func (r *run) buildAPI(ctx context.Context) (*apiserver.Server, error) {
+	private, err := os.MkdirTemp(r.settings.PrivateDir, "controlplane-")
+	if err != nil {
+		return nil, fmt.Errorf("make a private directory: %w", err)
+	}
+	defer os.RemoveAll(private)
+	key, err := os.ReadFile(filepath.Join(r.settings.PKIDir, "encryption.key"))
+	if err != nil {
+		return nil, fmt.Errorf("read the key of secrets at rest: %w", err)
+	}
+	encryption, err := apiserver.EncryptionConfig(string(key))
+	if err != nil {
+		return nil, err
+	}
+	s := r.settings.apiserver()
+	s.DialEtcd = r.dialEtcd
+	s.EncryptionConfig, s.AuditPolicy = filepath.Join(private, "encryption.yaml"), filepath.Join(private, "audit.yaml")
+	for path, content := range map[string]string{s.EncryptionConfig: encryption, s.AuditPolicy: apiserver.AuditPolicy} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			return nil, fmt.Errorf("write the API server's configuration: %w", err)
+		}
+	}
+	return apiserver.New(ctx, s, r.memory)
+}
+
+// readyPoll is how often a starting API server is asked whether it is ready.
+const readyPoll = 20 * time.Millisecond
+
+func (r *run) ready(ctx context.Context) error {
+	client := &http.Client{Transport: r.memory.As(transport.User("system:skiff:probe"))}
+	for {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://localhost/readyz", nil)
+		if err != nil {
+			return err
+		}
+		if response, err := client.Do(request); err == nil {
+			response.Body.Close()
+			if response.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(readyPoll):
+		}
+	}
+}
+
+func (r *run) bootstrap(ctx context.Context) error {
+	err := bootstrap.Run(ctx, r.memory.Client(transport.Privileged()), bootstrap.Settings{DNSAddress: r.settings.Node.Kubernetes.DNSAddress})
+	if err == nil {
+		r.phase("bootstrap objects in place")
+	}
+	return err
+}
+
+// lead strives for the lease and runs what only one control plane may run.
+func (r *run) lead(ctx context.Context) error {
+	return leadership.Run(ctx, leadership.Settings{
+		Client: r.client(bootstrap.UserLeader),
+		Name:   r.settings.Node.Name,
+		Sole:   len(r.settings.Node.ControlPlanes) < 2,
+		Lead: func(ctx context.Context) error {
+			r.phase("leading")
+			return together(ctx,
+				func(ctx context.Context) error {
+					return controllers.Run(ctx, r.settings.controllers(), r.memory)
+				},
+				func(ctx context.Context) error {
+					return scheduler.Run(ctx, scheduler.Settings{Client: r.client(scheduler.User)})
+				},
+			)
+		},
+	})
+}
+
+func (r *run) client(user string) *rest.Config { return r.memory.Client(transport.User(user)) }
+
+// together runs all parts until ctx ends or one of them fails, and returns when
+// all have ended, with the first error.
+func together(ctx context.Context, parts ...func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var running sync.WaitGroup
+	for _, part := range parts {
+		running.Go(func() {
+			if err := part(ctx); err != nil && ctx.Err() == nil {
+				cancel(err)
+			}
+		})
+	}
+	running.Wait()
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return nil
+}

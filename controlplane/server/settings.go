@@ -1,0 +1,104 @@
+package server
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/skiff-dev/skiff/controlplane/apiserver"
+	"github.com/skiff-dev/skiff/controlplane/controllers"
+	"github.com/skiff-dev/skiff/controlplane/etcd"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+)
+
+// Settings are what a control plane needs to know.
+type Settings struct {
+	Node nodeconfig.Node
+	// PKIDir holds the files of package pki for a control plane.
+	PKIDir string
+	// StateDir survives restarts; etcd's data lie below it.
+	StateDir string
+	// LogDir takes the audit log.
+	LogDir string
+	// PrivateDir takes short-lived files that hold secrets.
+	PrivateDir string
+	// Ports; zero for those of nodeconfig.
+	Port, EtcdClientPort, EtcdPeerPort int
+}
+
+// maxNodeBytes bounds the node document.
+const maxNodeBytes = 8 << 20
+
+// ReadNode reads the node document at path and checks what a control plane
+// relies on.
+func ReadNode(path string) (nodeconfig.Node, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nodeconfig.Node{}, fmt.Errorf("read the node document: %w", err)
+	}
+	defer f.Close()
+	node, err := decodeNode(io.LimitReader(f, maxNodeBytes))
+	if err != nil {
+		return nodeconfig.Node{}, fmt.Errorf("read the node document %s: %w", path, err)
+	}
+	return node, nil
+}
+
+func decodeNode(r io.Reader) (nodeconfig.Node, error) {
+	var n nodeconfig.Node
+	if err := json.NewDecoder(r).Decode(&n); err != nil {
+		return n, fmt.Errorf("not a node document: %w", err)
+	}
+	k := n.Kubernetes
+	switch {
+	case n.APIVersion != nodeconfig.APIVersion:
+		return n, fmt.Errorf("apiVersion is %q, not %q", n.APIVersion, nodeconfig.APIVersion)
+	case n.Role != nodeconfig.RoleControlPlane:
+		return n, fmt.Errorf("role is %q, not %q", n.Role, nodeconfig.RoleControlPlane)
+	case n.Name == "" || n.Cluster == "":
+		return n, fmt.Errorf("name is %q and cluster is %q; both are needed", n.Name, n.Cluster)
+	case !n.Network.Address.IsValid():
+		return n, fmt.Errorf("network.address is missing")
+	case !k.PodCIDR.IsValid() || !k.ServiceCIDR.IsValid():
+		return n, fmt.Errorf("kubernetes.podCIDR or kubernetes.serviceCIDR is missing")
+	case k.PodCIDR.Overlaps(k.ServiceCIDR):
+		return n, fmt.Errorf("kubernetes.podCIDR %s and kubernetes.serviceCIDR %s overlap", k.PodCIDR, k.ServiceCIDR)
+	case !k.ServiceCIDR.Contains(k.DNSAddress):
+		return n, fmt.Errorf("kubernetes.dnsAddress %s is not in kubernetes.serviceCIDR %s", k.DNSAddress, k.ServiceCIDR)
+	case k.DNSDomain == "":
+		return n, fmt.Errorf("kubernetes.dnsDomain is missing")
+	case n.Etcd == nil || len(n.Etcd.Members) == 0:
+		return n, fmt.Errorf("etcd.members is missing")
+	}
+	return n, nil
+}
+
+func (s Settings) etcd() etcd.Settings {
+	return etcd.Settings{
+		Cluster: s.Node.Cluster, Name: s.Node.Name, Address: s.Node.Network.Address.Addr(),
+		Members: s.Node.Etcd.Members, Join: s.Node.Etcd.Join,
+		Dir: filepath.Join(s.StateDir, "etcd"), PKIDir: s.PKIDir,
+		ClientPort: s.EtcdClientPort, PeerPort: s.EtcdPeerPort,
+	}
+}
+
+func (s Settings) apiserver() apiserver.Settings {
+	port := s.Port
+	if port == 0 {
+		port = nodeconfig.PortKubernetes
+	}
+	return apiserver.Settings{
+		Address: s.Node.Network.Address.Addr(), Port: port,
+		ServiceCIDR: s.Node.Kubernetes.ServiceCIDR, Domain: s.Node.Kubernetes.DNSDomain,
+		PKIDir: s.PKIDir, AuditLog: filepath.Join(s.LogDir, "audit.log"),
+	}
+}
+
+func (s Settings) controllers() controllers.Settings {
+	return controllers.Settings{
+		Cluster: s.Node.Cluster, PodCIDR: s.Node.Kubernetes.PodCIDR, ServiceCIDR: s.Node.Kubernetes.ServiceCIDR,
+		PKIDir: s.PKIDir, StateDir: s.StateDir,
+	}
+}
