@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/nearest"
+	"github.com/skiff-dev/skiff/vm/home"
+)
+
+func (a *app) completion() *cobra.Command {
+	shells := []string{"bash", "zsh", "fish", "powershell"}
+	return &cobra.Command{
+		Use:   "completion bash|zsh|fish|powershell",
+		Short: "Print the completion script of a shell",
+		Example: `  source <(skiff completion bash)
+  skiff completion zsh >"${fpath[1]}/_skiff"
+  skiff completion fish >~/.config/fish/completions/skiff.fish`,
+		ValidArgs: shells,
+		Args:      arguments(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch root := cmd.Root(); args[0] {
+			case "bash":
+				return root.GenBashCompletionV2(a.stdout, true)
+			case "zsh":
+				return root.GenZshCompletion(a.stdout)
+			case "fish":
+				return root.GenFishCompletion(a.stdout, true)
+			case "powershell":
+				return root.GenPowerShellCompletionWithDesc(a.stdout)
+			}
+			hint := "bash, zsh, fish and powershell are known"
+			if meant := nearest.Of(args[0], shells); meant != "" {
+				hint = `did you mean "` + meant + `"?`
+			}
+			return invalid(hint, "unknown shell %q", args[0])
+		},
+	}
+}
+
+// completeClusters offers the clusters of this user.
+func completeClusters(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	h, err := home.Default()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	names, err := h.Names()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+func completeClusterArgument(cmd *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return completeClusters(cmd, args, word)
+}
+
+// completionPatience bounds what a press of Tab may wait for.
+const completionPatience = 2 * time.Second
+
+// completeNode offers the nodes of the cluster that -c names or means.
+func (a *app) completeNode(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), completionPatience)
+	defer cancel()
+	_, nodes, err := a.nodes(ctx, cmd.Flag("cluster").Value.String())
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	return nodes, cobra.ShellCompDirectiveNoFileComp
+}

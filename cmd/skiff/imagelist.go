@@ -1,0 +1,80 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"sort"
+	"strings"
+)
+
+// nodeImage is a line of nerdctl's list, as far as it is used.
+type nodeImage struct {
+	Name, Digest, Size string
+	Repository, Tag    string
+}
+
+// listedImage is one image of a cluster.
+type listedImage struct {
+	Name   string `json:"name"`
+	Digest string `json:"digest"`
+	// Size of the unpacked layers, as nerdctl writes it.
+	Size  string   `json:"size"`
+	Nodes []string `json:"nodes"`
+}
+
+// parseImages reads nerdctl's list, one JSON object a line. Lines without a tag
+// are other names of images that have one, and left out.
+func parseImages(text string) ([]nodeImage, error) {
+	var images []nodeImage
+	lines := bufio.NewScanner(strings.NewReader(text))
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		if strings.TrimSpace(lines.Text()) == "" {
+			continue
+		}
+		var image nodeImage
+		if err := json.Unmarshal(lines.Bytes(), &image); err != nil {
+			return nil, fmt.Errorf("read nerdctl's list of images: %w", err)
+		}
+		if image.Name == "" && image.Repository != "" {
+			image.Name = image.Repository + ":" + image.Tag
+		}
+		if image.Name != "" && image.Tag != "" && image.Tag != "<none>" {
+			images = append(images, image)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("read nerdctl's list of images: %w", err)
+	}
+	return images, nil
+}
+
+// mergeImages joins what several nodes have, sorted by name. One name with two
+// digests is two images.
+func mergeImages(nodes []string, perNode [][]nodeImage) []listedImage {
+	type key struct{ name, digest string }
+	byKey := map[key]*listedImage{}
+	for i, images := range perNode {
+		for _, image := range images {
+			k := key{image.Name, image.Digest}
+			if byKey[k] == nil {
+				byKey[k] = &listedImage{Name: image.Name, Digest: image.Digest, Size: image.Size}
+			}
+			if on := byKey[k].Nodes; len(on) == 0 || on[len(on)-1] != nodes[i] {
+				byKey[k].Nodes = append(on, nodes[i])
+			}
+		}
+	}
+	merged := []listedImage{}
+	for _, image := range byKey {
+		merged = append(merged, *image)
+	}
+	sort.Slice(merged, func(i, j int) bool {
+		if merged[i].Name != merged[j].Name {
+			return merged[i].Name < merged[j].Name
+		}
+		return merged[i].Digest < merged[j].Digest
+	})
+	return merged
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
+
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/kubeconfig"
+	"github.com/skiff-dev/skiff/vm/daemon/client"
+	"github.com/skiff-dev/skiff/vm/home"
+)
+
+func (a *app) kubeconfig() *cobra.Command {
+	var merge bool
+	var into string
+	cmd := &cobra.Command{
+		Use:   "kubeconfig [NAME]",
+		Short: "Print a cluster's kubeconfig, or merge it into yours",
+		Example: `  skiff kubeconfig >config
+  skiff kubeconfig ci --merge`,
+		Args:              arguments(0, 1),
+		ValidArgsFunction: completeClusterArgument,
+	}
+	asJSON := output(cmd)
+	cmd.Flags().BoolVar(&merge, "merge", false, "merge it into your kubeconfig and make its context current")
+	cmd.Flags().StringVar(&into, "kubeconfig", "", "with --merge, the file to merge into")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		inJSON, err := asJSON()
+		if err != nil {
+			return err
+		}
+		name, err := existing(first(args))
+		if err != nil {
+			return err
+		}
+		c, h, err := a.client(name)
+		if err != nil {
+			return err
+		}
+		content, err := c.Kubeconfig(cmd.Context())
+		if err != nil {
+			return fmt.Errorf("cluster %q: %w", name, err)
+		}
+		switch {
+		case merge:
+			path, err := mergeInto(cmd.Context(), content, h.Cluster(name), into)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(a.stdout, "merged into %s; the context is now %q\n", path, kubeconfig.Context(name))
+			return nil
+		case inJSON:
+			if content, err = yaml.YAMLToJSON(content); err != nil {
+				return fmt.Errorf("convert the kubeconfig: %w", err)
+			}
+			content = append(content, '\n')
+		}
+		_, err = a.stdout.Write(content)
+		return err
+	}
+	return cmd
+}
+
+// merge is what mergeKubeconfig did; into is empty if it did nothing.
+type merge struct{ into, context string }
+
+// mergeKubeconfig merges the cluster's kubeconfig into path, the user's if it
+// is empty. A cluster that is up is up even if that fails: it only warns.
+func (a *app) mergeKubeconfig(ctx context.Context, c *client.Client, dir home.Cluster, path string) merge {
+	if path == "none" {
+		return merge{}
+	}
+	content, err := c.Kubeconfig(ctx)
+	if err == nil {
+		path, err = mergeInto(ctx, content, dir, path)
+	}
+	if err != nil {
+		report(a.stderr, fmt.Errorf("the cluster is up, but the kubeconfig was not merged: %w", err))
+		return merge{}
+	}
+	return merge{into: path, context: kubeconfig.Context(dir.Name())}
+}
+
+func mergeInto(ctx context.Context, content []byte, dir home.Cluster, path string) (string, error) {
+	var err error
+	if path == "" {
+		path, err = kubeconfig.UserPath()
+	} else {
+		path, err = filepath.Abs(path)
+	}
+	if err != nil {
+		return "", err
+	}
+	// Recorded first, so that down finds it whatever happens in between.
+	if err := recordKubeconfig(dir, path); err != nil {
+		return "", err
+	}
+	return path, kubeconfig.Merge(ctx, path, content)
+}
+
+// recordFile lists, in a cluster's directory, the kubeconfigs it was merged into.
+const recordFile = "kubeconfigs.json"
+
+func recordedKubeconfigs(dir home.Cluster) ([]string, error) {
+	content, err := os.ReadFile(filepath.Join(string(dir), recordFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read where the kubeconfig was merged: %w", err)
+	}
+	var paths []string
+	if err := json.Unmarshal(content, &paths); err != nil {
+		return nil, fmt.Errorf("read %s: %w", recordFile, err)
+	}
+	return paths, nil
+}
+
+func recordKubeconfig(dir home.Cluster, path string) error {
+	paths, err := recordedKubeconfigs(dir)
+	if err != nil || slices.Contains(paths, path) {
+		return err
+	}
+	content, err := json.Marshal(append(paths, path))
+	if err != nil {
+		return err
+	}
+	target := filepath.Join(string(dir), recordFile)
+	if err := os.WriteFile(target+".new", content, 0o600); err != nil {
+		return fmt.Errorf("record where the kubeconfig is merged: %w", err)
+	}
+	return os.Rename(target+".new", target)
+}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/skiff-dev/skiff/vm/daemon/client"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/home"
+)
+
+func (a *app) list() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "List the clusters of this user",
+		Args:    arguments(0, 0),
+	}
+	asJSON := output(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		inJSON, err := asJSON()
+		if err != nil {
+			return err
+		}
+		h, err := home.Default()
+		if err != nil {
+			return err
+		}
+		clusters, err := client.List(cmd.Context(), h)
+		if err != nil {
+			return err
+		}
+		if inJSON {
+			if clusters == nil {
+				clusters = []daemonapi.ClusterStatus{}
+			}
+			return a.printJSON(clusters)
+		}
+		if len(clusters) == 0 {
+			fmt.Fprintln(a.stderr, "no clusters: `skiff up` makes one")
+			return nil
+		}
+		return table(a.stdout, clusterRows(clusters))
+	}
+	return cmd
+}
+
+func clusterRows(clusters []daemonapi.ClusterStatus) [][]string {
+	rows := [][]string{{"NAME", "STATUS", "NODES", "KUBERNETES", "API"}}
+	for _, c := range clusters {
+		ready := 0
+		for _, n := range c.Nodes {
+			if n.Ready == "True" && n.Machine == "running" {
+				ready++
+			}
+		}
+		rows = append(rows, []string{c.Name, c.Phase, fmt.Sprintf("%d/%d ready", ready, len(c.Nodes)), c.Kubernetes, c.Server})
+	}
+	return rows
+}

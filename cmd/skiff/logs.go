@@ -1,0 +1,235 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/nearest"
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/tail"
+	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
+	"github.com/skiff-dev/skiff/vm/daemon/client"
+	"github.com/skiff-dev/skiff/vm/home"
+)
+
+// Sources of logs that lie on the host; all others are asked of the node.
+const (
+	sourceDaemon  = "daemon"
+	sourceConsole = "console"
+)
+
+func (a *app) logs() *cobra.Command {
+	var follow bool
+	var lines int
+	var source string
+	cmd := &cobra.Command{
+		Use:   "logs [NODE]",
+		Short: "Show the logs of a node, of all nodes, or of the daemon",
+		Long: `Show the last lines of logs: those of every program on NODE, or on all nodes.
+
+Sources are the programs of a node ("containerd", "skiff-nodeagent",
+"skiff-controlplane"), "init" and "kernel"; and, read on the host, "console" (the
+node's serial console) and "daemon" (the cluster's daemon).`,
+		Example: `  skiff logs worker-1
+  skiff logs worker-1 --source skiff-nodeagent -f
+  skiff logs --source daemon --tail 0
+  skiff logs control-plane-1 --source console`,
+		Args:              arguments(0, 1),
+		ValidArgsFunction: a.completeNode,
+	}
+	name := a.clusterFlag(cmd)
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what is written later")
+	cmd.Flags().IntVar(&lines, "tail", 50, "last lines of each log; 0: all")
+	cmd.Flags().StringVar(&source, "source", "", "only this log")
+	_ = cmd.RegisterFlagCompletionFunc("source", cobra.FixedCompletions([]string{
+		sourceDaemon, sourceConsole, "init", "kernel", "containerd", "skiff-nodeagent", "skiff-controlplane",
+	}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if lines < 0 {
+			return invalid("", "--tail: %d is less than nothing", lines)
+		}
+		if source == sourceDaemon && len(args) > 0 {
+			return invalid("", "--source daemon: the daemon belongs to the cluster, not to node %q", args[0])
+		}
+		logs, err := a.openLogs(cmd.Context(), *name, first(args), source, logRange{lines, follow})
+		if err != nil {
+			return err
+		}
+		return a.copyLogs(logs)
+	}
+	return cmd
+}
+
+// logRange is how much of a log is wanted.
+type logRange struct {
+	lines  int
+	follow bool
+}
+
+// openLog is one log that is being read; label stands before its lines if
+// there are several.
+type openLog struct {
+	label string
+	io.ReadCloser
+}
+
+func (a *app) openLogs(ctx context.Context, clusterName, node, source string, r logRange) ([]openLog, error) {
+	if source == sourceDaemon {
+		return a.daemonLog(ctx, clusterName, r)
+	}
+	c, nodes, err := a.nodes(ctx, clusterName)
+	if err != nil {
+		return nil, err
+	}
+	if node != "" {
+		if _, _, err := a.node(ctx, clusterName, node); err != nil {
+			return nil, err
+		}
+		nodes = []string{node}
+	}
+	var logs []openLog
+	var failed []error
+	for _, name := range nodes {
+		some, err := nodeLogs(ctx, c, name, source, r)
+		logs, failed = append(logs, some...), append(failed, err)
+	}
+	if len(logs) == 0 {
+		return nil, errors.Join(failed...)
+	}
+	for _, err := range failed {
+		report(a.stderr, err) // the other nodes' logs are worth showing
+	}
+	return logs, nil
+}
+
+// daemonLog needs neither a daemon nor a state file: it is what one reads when
+// these are broken.
+func (a *app) daemonLog(ctx context.Context, clusterName string, r logRange) ([]openLog, error) {
+	name, err := existing(clusterName)
+	if err != nil {
+		return nil, err
+	}
+	h, err := home.Default()
+	if err != nil {
+		return nil, err
+	}
+	reader, err := tail.Open(ctx, h.Cluster(name).Log(), r.lines, r.follow)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("cluster %q: %w", name, client.ErrNoCluster)
+	}
+	return []openLog{{sourceDaemon, reader}}, err
+}
+
+// nodeLogs opens one log of a node, or those of all its programs.
+func nodeLogs(ctx context.Context, c *client.Client, node, source string, r logRange) ([]openLog, error) {
+	if source == sourceConsole {
+		reader, err := tail.Open(ctx, c.ConsoleLog(node), r.lines, r.follow)
+		if err != nil {
+			return nil, fmt.Errorf("console log of %s: %w", node, err)
+		}
+		return []openLog{{node, reader}}, nil
+	}
+	n := c.Node(node)
+	status, err := n.Status(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("logs of %s (its serial console: --source console): %w", node, err)
+	}
+	sources := []string{source}
+	if source == "" {
+		sources = programs(status)
+	} else if err := checkSource(source, status); err != nil {
+		return nil, err
+	}
+	var logs []openLog
+	for _, s := range sources {
+		reader, err := n.Logs(ctx, s, r.lines, r.follow)
+		if err != nil {
+			for _, opened := range logs {
+				opened.Close()
+			}
+			return nil, fmt.Errorf("log %s of %s: %w", s, node, err)
+		}
+		logs = append(logs, openLog{node + " " + s, reader})
+	}
+	return logs, nil
+}
+
+func programs(status nodeapi.Status) []string {
+	var names []string
+	for _, p := range status.Programs {
+		names = append(names, p.Name)
+	}
+	return append(names, "init")
+}
+
+func checkSource(source string, status nodeapi.Status) error {
+	known := append(programs(status), "kernel", sourceConsole, sourceDaemon)
+	for _, k := range known {
+		if k == source {
+			return nil
+		}
+	}
+	hint := "the sources are " + strings.Join(known, ", ")
+	if meant := nearest.Of(source, known); meant != "" {
+		hint = fmt.Sprintf("did you mean %q?", meant)
+	}
+	return invalid(hint, "node %s has no log %q", status.Node, source)
+}
+
+// copyLogs prints logs as they come, whole lines at a time.
+func (a *app) copyLogs(logs []openLog) error {
+	out := &lineWriter{to: a.stdout}
+	failed := make([]error, len(logs))
+	var wg sync.WaitGroup
+	for i, log := range logs {
+		wg.Go(func() {
+			defer log.Close()
+			prefix := ""
+			if len(logs) > 1 {
+				prefix = log.label + " | "
+			}
+			failed[i] = out.copy(log, prefix)
+		})
+	}
+	wg.Wait()
+	return errors.Join(failed...)
+}
+
+type lineWriter struct {
+	mu sync.Mutex // guards to, so that lines do not mix
+	to io.Writer
+}
+
+// copy writes the lines of in, each behind prefix. A line beyond the buffer is
+// written in pieces.
+func (w *lineWriter) copy(in io.Reader, prefix string) error {
+	reader := bufio.NewReaderSize(in, 64<<10)
+	for {
+		line, err := reader.ReadSlice('\n')
+		if len(line) > 0 {
+			text := prefix + string(line)
+			if !strings.HasSuffix(text, "\n") {
+				text += "\n"
+			}
+			w.mu.Lock()
+			_, failed := io.WriteString(w.to, text)
+			w.mu.Unlock()
+			if failed != nil {
+				return failed
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			return err
+		}
+	}
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/nearest"
+	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
+	"github.com/skiff-dev/skiff/vm/daemon/client"
+)
+
+// nodes opens the cluster that name means and lists its nodes.
+func (a *app) nodes(ctx context.Context, name string) (*client.Client, []string, error) {
+	name, err := existing(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, _, err := a.client(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	status, err := c.Status(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cluster %q: %w", name, err)
+	}
+	var names []string
+	for _, n := range status.Nodes {
+		names = append(names, n.Name)
+	}
+	return c, names, nil
+}
+
+// node opens the node called name.
+func (a *app) node(ctx context.Context, clusterName, name string) (*client.Client, *client.Node, error) {
+	c, names, err := a.nodes(ctx, clusterName)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !slices.Contains(names, name) {
+		hint := "the nodes are " + strings.Join(names, ", ")
+		if meant := nearest.Of(name, names); meant != "" {
+			hint = fmt.Sprintf("did you mean %q?", meant)
+		}
+		return nil, nil, invalid(hint, "no node is called %q", name)
+	}
+	return c, c.Node(name), nil
+}
+
+// splitCommand takes "NODE [-- COMMAND…]" apart.
+func splitCommand(cmd *cobra.Command, args []string) (node string, command []string, err error) {
+	dash := cmd.ArgsLenAtDash()
+	switch {
+	case len(args) == 0 || dash == 0:
+		return "", nil, invalid("usage: "+cmd.UseLine(), "%s: which node?", cmd.Name())
+	case len(args) > 1 && dash != 1:
+		return "", nil, invalid("usage: "+cmd.UseLine(), "%s: put -- before the command", cmd.Name())
+	}
+	return args[0], args[1:], nil
+}
+
+// run runs a program on a node with our own streams; its exit code becomes ours.
+func (a *app) run(ctx context.Context, n *client.Node, args []string) error {
+	request := nodeapi.ExecRequest{Args: args}
+	streams := client.Streams{Stdin: a.stdin, Stdout: a.stdout, Stderr: a.stderr}
+	if isTerminal(a.stdin) && isTerminal(a.stdout) {
+		restore, err := a.rawTerminal(&request, &streams)
+		if err != nil {
+			return err
+		}
+		defer restore()
+	}
+	code, err := n.Exec(ctx, request, streams)
+	if err != nil {
+		return err
+	}
+	if code != 0 {
+		return exitCode(code)
+	}
+	return nil
+}
+
+// rawTerminal hands our terminal over to the program: every key reaches it, and
+// it learns of each new size.
+func (a *app) rawTerminal(request *nodeapi.ExecRequest, streams *client.Streams) (restore func(), err error) {
+	in, out := int(a.stdin.(*os.File).Fd()), int(a.stdout.(*os.File).Fd())
+	request.TTY = true
+	request.Env = []string{"TERM=" + os.Getenv("TERM")}
+	if columns, rows, err := term.GetSize(out); err == nil {
+		request.Rows, request.Columns = uint16(rows), uint16(columns)
+	}
+	old, err := term.MakeRaw(in)
+	if err != nil {
+		return nil, fmt.Errorf("hand over the terminal: %w", err)
+	}
+	resized := make(chan os.Signal, 1)
+	signal.Notify(resized, syscall.SIGWINCH)
+	sizes, done := make(chan client.Size), make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-done:
+				return
+			case <-resized:
+			}
+			columns, rows, err := term.GetSize(out)
+			if err != nil {
+				continue
+			}
+			select {
+			case <-done:
+				return
+			case sizes <- client.Size{Rows: uint16(rows), Columns: uint16(columns)}:
+			}
+		}
+	}()
+	streams.Resize = sizes
+	return func() {
+		signal.Stop(resized)
+		close(done)
+		_ = term.Restore(in, old)
+	}, nil
+}
+
+// capture runs a program on a node and returns what it printed. The error
+// carries what it said on standard error.
+func capture(ctx context.Context, n *client.Node, stdin io.Reader, args ...string) (string, error) {
+	var out, failure strings.Builder
+	code, err := n.Exec(ctx, nodeapi.ExecRequest{Args: args}, client.Streams{
+		Stdin: stdin, Stdout: &limited{&out}, Stderr: &limited{&failure},
+	})
+	if err == nil && code != 0 {
+		err = fmt.Errorf("%s ended with exit code %d: %s", args[0], code, lastLine(failure.String()))
+	}
+	return out.String(), err
+}
+
+// maxCapture bounds what a program on a node can make us keep, in bytes.
+const maxCapture = 16 << 20
+
+type limited struct{ to *strings.Builder }
+
+func (l *limited) Write(p []byte) (int, error) {
+	l.to.Write(p[:min(len(p), max(0, maxCapture-l.to.Len()))])
+	return len(p), nil
+}
+
+func lastLine(text string) string {
+	text = strings.TrimSpace(text)
+	return text[strings.LastIndexByte(text, '\n')+1:]
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+)
+
+func (a *app) status() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "status [NAME]",
+		Short: "Show a cluster and its nodes",
+		Example: `  skiff status
+  skiff status ci -o json`,
+		Args:              arguments(0, 1),
+		ValidArgsFunction: completeClusterArgument,
+	}
+	asJSON := output(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		inJSON, err := asJSON()
+		if err != nil {
+			return err
+		}
+		name, err := existing(first(args))
+		if err != nil {
+			return err
+		}
+		c, _, err := a.client(name)
+		if err != nil {
+			return err
+		}
+		status, err := c.Status(cmd.Context())
+		if err != nil {
+			return fmt.Errorf("cluster %q: %w", name, err)
+		}
+		if inJSON {
+			return a.printJSON(status)
+		}
+		fmt.Fprint(a.stdout, heading(status))
+		return table(a.stdout, nodeRows(status.Nodes, time.Now()))
+	}
+	return cmd
+}
+
+// heading says what concerns the whole cluster.
+func heading(s daemonapi.ClusterStatus) string {
+	var out strings.Builder
+	line := func(title, text string) {
+		if text != "" {
+			fmt.Fprintf(&out, "%-11s %s\n", title, text)
+		}
+	}
+	api := s.Server
+	switch {
+	case s.Server == "":
+	case s.APIReady:
+		api += " (ready)"
+	default:
+		api += " (not ready)"
+	}
+	line("Cluster", fmt.Sprintf("%s, %s", s.Name, s.Phase))
+	line("Kubernetes", s.Kubernetes)
+	line("API", api)
+	machines := s.Accelerator
+	if !strings.Contains(machines, s.Driver) {
+		machines = s.Driver + ": " + machines
+	}
+	line("Machines", strings.TrimSuffix(machines, ": "))
+	line("Last up", strings.Trim(timings(s.Timings), " ()"))
+	out.WriteByte('\n')
+	return out.String()
+}
+
+// nodeRows is the table of nodes at the time now.
+func nodeRows(nodes []daemonapi.NodeStatus, now time.Time) [][]string {
+	rows := [][]string{{"NODE", "ROLE", "STATUS", "ADDRESS", "CPUS", "MEMORY", "ON HOST", "DISK", "UP", "MESSAGE"}}
+	for _, n := range nodes {
+		host, up := "-", "-"
+		if n.HostMemoryMiB > 0 {
+			host = fmt.Sprintf("%dMi", n.HostMemoryMiB)
+		}
+		if !n.Started.IsZero() && n.Machine == "running" {
+			up = age(now.Sub(n.Started))
+		}
+		message := n.MachineMessage
+		if message == "" {
+			message = n.Reason
+		}
+		rows = append(rows, []string{
+			n.Name, n.Role, condition(n), n.Address, fmt.Sprint(n.CPUs), fmt.Sprintf("%dMi", n.MemoryMiB),
+			host, bytesText(n.DiskUsedBytes), up, message,
+		})
+	}
+	return rows
+}
+
+// condition is a node's state in one word, the first thing that is wrong.
+func condition(n daemonapi.NodeStatus) string {
+	switch {
+	case n.Machine != "running":
+		return n.Machine
+	case !n.Agent:
+		return "booting"
+	case n.Ready == "True":
+		return "Ready"
+	case n.Ready == "":
+		return "not registered"
+	case n.Ready == "Unknown":
+		return "unknown"
+	default:
+		return "NotReady"
+	}
+}

@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/settings"
+	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/daemon/client"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+)
+
+// upOptions are the flags of up that are no keys of the Spec.
+type upOptions struct {
+	file       string
+	dryRun     bool
+	wait       time.Duration
+	kubeconfig string
+	json       func() (bool, error)
+}
+
+func (a *app) up() *cobra.Command {
+	var o upOptions
+	cmd := &cobra.Command{
+		Use:   "up [NAME]",
+		Short: "Bring a cluster up, or to what is wanted of it now",
+		Long: `Bring the cluster NAME ("skiff" by default) to what is wanted: made if it does not
+exist, healed if a part of it is gone, changed if something else is wanted than before.
+Running it again is always safe.
+
+What is wanted comes from flags, then SKIFF_* variables, then the file given with -f,
+then what the cluster was last brought to (without -f), then defaults.`,
+		Example: `  skiff up
+  skiff up ci --workers 4 --memory 3Gi
+  skiff up --control-planes 3
+  skiff up -f skiff.yaml --dry-run`,
+		Args:              arguments(0, 1),
+		ValidArgsFunction: completeClusterArgument,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.runUp(cmd, args, o)
+		},
+	}
+	settings.Flags(cmd.Flags(), cluster.Default())
+	cmd.Flags().StringVarP(&o.file, "file", "f", os.Getenv("SKIFF_FILE"), "a skiff.yaml; - is standard input")
+	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "show what would be done, and do nothing")
+	cmd.Flags().DurationVar(&o.wait, "wait", 10*time.Minute, "how long to wait for all nodes to be Ready; 0: not at all")
+	cmd.Flags().StringVar(&o.kubeconfig, "kubeconfig", "", "merge into this file, not the user's; \"none\": into none")
+	o.json = output(cmd)
+	_ = cmd.MarkFlagFilename("file", "yaml", "yml")
+	return cmd
+}
+
+func (a *app) runUp(cmd *cobra.Command, args []string, o upOptions) error {
+	asJSON, err := o.json()
+	if err != nil {
+		return err
+	}
+	if o.wait < 0 {
+		return invalid("", "--wait: %s is less than nothing", o.wait)
+	}
+	spec, err := a.wanted(cmd, args, o.file)
+	if err != nil {
+		return err
+	}
+	c, h, err := a.client(spec.Name)
+	if err != nil {
+		return err
+	}
+	if err := c.Check(cmd.Context(), spec); err != nil {
+		return err
+	}
+	if o.dryRun {
+		return a.showPlan(cmd.Context(), c, spec, asJSON)
+	}
+	begun := time.Now()
+	err = a.apply(cmd.Context(), c, spec, o.wait, asJSON)
+	if err != nil && !errors.Is(err, errNotWaited) {
+		return err
+	}
+	waited := err == nil
+	merged := a.mergeKubeconfig(cmd.Context(), c, h.Cluster(spec.Name), o.kubeconfig)
+	if asJSON {
+		return nil
+	}
+	if !waited {
+		fmt.Fprintf(a.stdout, "cluster %q comes up in the background: `skiff status %s` shows how far it is\n", spec.Name, spec.Name)
+		return nil
+	}
+	return a.summary(cmd.Context(), c, time.Since(begun), merged)
+}
+
+// wanted is the cluster that flags, environment, file and what it was last
+// brought to ask for.
+func (a *app) wanted(cmd *cobra.Command, args []string, path string) (cluster.Spec, error) {
+	var file settings.File
+	if path != "" {
+		var err error
+		if file, err = settings.ReadFile(path, a.stdin); err != nil {
+			return cluster.Spec{}, err
+		}
+	}
+	spec, err := settings.Resolve(cmd.Flags(), file, cluster.Default())
+	if err != nil {
+		return spec, err
+	}
+	if len(args) > 0 {
+		spec.Name = args[0]
+	}
+	name := spec.Name
+	if err := checkName(name); err != nil {
+		return spec, err
+	}
+	if path != "" {
+		return spec, nil // the file is the whole of it
+	}
+	c, _, err := a.client(name)
+	if err != nil {
+		return spec, err
+	}
+	last, err := c.Spec()
+	if errors.Is(err, client.ErrNoCluster) {
+		return spec, nil
+	}
+	if err != nil {
+		return spec, err
+	}
+	spec, err = settings.Resolve(cmd.Flags(), file, last)
+	spec.Name = name
+	return spec, err
+}
+
+func (a *app) showPlan(ctx context.Context, c *client.Client, spec cluster.Spec, asJSON bool) error {
+	steps, err := c.Plan(ctx, spec)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		if steps == nil {
+			steps = []cluster.Step{}
+		}
+		return a.printJSON(steps)
+	}
+	if len(steps) == 0 {
+		fmt.Fprintf(a.stdout, "nothing to do: cluster %q is as wanted\n", spec.Name)
+	}
+	for _, step := range steps {
+		fmt.Fprintln(a.stdout, step)
+	}
+	return nil
+}
+
+// errNotWaited: --wait 0, and the work goes on without us.
+var errNotWaited = errors.New("not waited for")
+
+// apply brings the cluster to spec and shows how it goes.
+func (a *app) apply(ctx context.Context, c *client.Client, spec cluster.Spec, wait time.Duration, asJSON bool) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	work := func(ctx context.Context, event func(daemonapi.Event)) error {
+		if wait > 0 {
+			var stop context.CancelFunc
+			ctx, stop = context.WithTimeout(ctx, wait)
+			defer stop()
+		}
+		return c.Apply(ctx, spec, func(e daemonapi.Event) {
+			event(e)
+			// From the first boot on the certificates are there, and with them
+			// the kubeconfig.
+			if wait == 0 && e.Phase != "" && e.Phase != daemonapi.PhasePrepare {
+				cancel(errNotWaited)
+			}
+		})
+	}
+	err := a.show(ctx, asJSON, work)
+	switch {
+	case errors.Is(context.Cause(ctx), errNotWaited) && errors.Is(err, context.Canceled):
+		return errNotWaited
+	case errors.Is(err, context.Canceled):
+		return &interrupted{daemonapi.Failure{
+			Cause: fmt.Sprintf("interrupted; cluster %q goes on coming up", spec.Name),
+			Hint:  fmt.Sprintf("`skiff up %s` shows it again, `skiff down %s` stops it", spec.Name, spec.Name),
+		}}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &daemonapi.Failure{
+			Cause: fmt.Sprintf("cluster %q is not ready after %s; it goes on coming up", spec.Name, wait),
+			Log:   fmt.Sprintf("skiff logs -c %s --source daemon", spec.Name),
+			Hint:  fmt.Sprintf("`skiff status %s` shows how far it is, `skiff up %s --wait %s` waits longer", spec.Name, spec.Name, 2*wait),
+		}
+	}
+	return err
+}
+
+// interrupted is what Ctrl-C leaves: an explanation, and exit code 130.
+type interrupted struct{ failure daemonapi.Failure }
+
+func (i *interrupted) Error() string { return i.failure.Cause }
+
+func (i *interrupted) Unwrap() []error { return []error{&i.failure, context.Canceled} }
+
+// summary says what came of up and what to do next.
+func (a *app) summary(ctx context.Context, c *client.Client, took time.Duration, merged merge) error {
+	status, err := c.Status(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stdout, "cluster %q is ready: %d nodes, Kubernetes %s, in %.1f s", status.Name, len(status.Nodes), status.Kubernetes, took.Seconds())
+	fmt.Fprintf(a.stdout, "%s\n", timings(status.Timings))
+	fmt.Fprintf(a.stdout, "machines: %s\n", status.Accelerator)
+	switch {
+	case merged.into != "":
+		fmt.Fprintf(a.stdout, "kubectl's context is now %q; try\n\n  kubectl get nodes\n", merged.context)
+	default:
+		fmt.Fprintf(a.stdout, "no kubeconfig was changed; try\n\n  skiff kubeconfig %s >config && kubectl --kubeconfig config get nodes\n", status.Name)
+	}
+	fmt.Fprintf(a.stdout, "  skiff status %s\n  skiff down %s\n", status.Name, status.Name)
+	return nil
+}
+
+// timings is " (boot 3.1 s, join 2.0 s)", in the order of the phases.
+func timings(seconds map[string]float64) string {
+	text := ""
+	for _, phase := range []daemonapi.Phase{
+		daemonapi.PhasePrepare, daemonapi.PhaseBoot, daemonapi.PhaseControlPlane, daemonapi.PhaseJoin, daemonapi.PhaseReady,
+	} {
+		if s, ok := seconds[string(phase)]; ok {
+			text += fmt.Sprintf(", %s %.1f s", phase, s)
+		}
+	}
+	if text == "" {
+		return ""
+	}
+	return " (" + text[2:] + ")"
+}
