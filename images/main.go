@@ -3,7 +3,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -46,17 +45,15 @@ func run(ctx context.Context, args []string) error {
 	if *guest == "" {
 		*guest = filepath.Join("build/guest", "linux-"+*arch)
 	}
-	config := build.Config{
-		Recipe: image, Update: *update,
-		Log: func(format string, arguments ...any) { fmt.Printf("image: "+format+"\n", arguments...) },
-	}
 	// Tools run in directories of their own, so every path is absolute.
-	for path, to := range map[string]*string{*source: &config.Programs, *guest: &config.Guest, *out: &config.Out, *cache: &config.Cache} {
-		absolute, err := filepath.Abs(path)
-		if err != nil {
+	for _, path := range []*string{source, guest, out, cache} {
+		if *path, err = filepath.Abs(*path); err != nil {
 			return err
 		}
-		*to = absolute
+	}
+	config := build.Config{
+		Recipe: image, Update: *update, Programs: *source, Guest: *guest, Out: *out, Cache: *cache,
+		Log: func(format string, arguments ...any) { fmt.Printf("image: "+format+"\n", arguments...) },
 	}
 	manifest, made, err := build.Run(ctx, config)
 	if err != nil {
@@ -71,5 +68,5 @@ func run(ctx context.Context, args []string) error {
 		size += file.Bytes
 	}
 	fmt.Printf("image: made %s, %d MB (%s)\n", *out, size/1e6, manifest.Digest)
-	return errors.Join(ctx.Err())
+	return nil
 }

@@ -211,7 +211,7 @@ func (n *node) http() *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		DialTLSContext:    func(ctx context.Context, _, _ string) (net.Conn, error) { return n.dial(ctx) },
 		DisableKeepAlives: true,
-	}, Timeout: 20 * time.Second}
+	}, Timeout: 2 * time.Second}
 }
 
 func (n *node) get(path string) (string, error) {

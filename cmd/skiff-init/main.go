@@ -1,5 +1,5 @@
-// Command skiff-init is a node's first program, in the initramfs and then on
-// the root, and the node API beside it.
+// Command skiff-init is a node's first program, which the kernel starts from
+// the initramfs, and the node API beside it.
 package main
 
 import (
@@ -28,9 +28,9 @@ func run(args []string) error {
 		return boot.ServeAPI(ctx)
 	case os.Getpid() != 1:
 		return fmt.Errorf("usage: skiff-init %s (anything else is for the kernel, as process 1)", boot.ModeAPI)
-	case args[0] == "/init":
-		return initramfs.Run()
-	default:
-		return boot.Main()
 	}
+	if err := initramfs.Run(); err != nil {
+		return err
+	}
+	return boot.Main()
 }

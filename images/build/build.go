@@ -149,7 +149,7 @@ func (c Config) inputs(lock Lock) (string, error) {
 		return "", err
 	}
 	fmt.Fprintln(h, "programs", digest)
-	for _, guest := range c.Recipe.Guest {
+	for _, guest := range append([]recipe.Guest{{Name: c.Recipe.Init}}, c.Recipe.Guest...) {
 		digest, err := fileDigest(filepath.Join(c.Guest, guest.Name))
 		if err != nil {
 			return "", &Hint{fmt.Errorf("guest program: %w", err), "make build"}

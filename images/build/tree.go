@@ -53,7 +53,7 @@ func (t *tree) assemble(ctx context.Context, lock Lock, manifest *Manifest) erro
 	if err := t.applets(ctx); err != nil {
 		return err
 	}
-	if err := t.initramfs(); err != nil {
+	if err := t.initramfs(manifest); err != nil {
 		return err
 	}
 	t.log("making %s", FileRoot)
@@ -154,11 +154,11 @@ func (t *tree) kernel(manifest *Manifest) error {
 		return err
 	}
 	wanted := t.Recipe.Modules
-	names := slices.Concat(wanted.Initramfs, wanted.Early, wanted.Late, t.modules.match(wanted.Ship))
+	names := slices.Concat(wanted.Initramfs, wanted.Network, wanted.CDROM, wanted.Late, t.modules.match(wanted.Ship))
 	if err := t.modules.install(from, filepath.Join(t.root, "usr/lib/modules", t.release), t.modules.order(names...)); err != nil {
 		return err
 	}
-	for name, list := range map[string][]string{"early": wanted.Early, "late": wanted.Late} {
+	for name, list := range map[string][]string{"network": wanted.Network, "cdrom": wanted.CDROM, "late": wanted.Late} {
 		text := strings.Join(list, "\n") + "\n"
 		if err := writeFile(filepath.Join(t.root, "usr/lib/skiff/modules", name), []byte(text), 0o644); err != nil {
 			return err
@@ -203,21 +203,30 @@ func (t *tree) programs(ctx context.Context, manifest *Manifest) error {
 }
 
 func (t *tree) program(from, to string, manifest *Manifest) error {
-	target := filepath.Join(t.root, to)
-	if err := copyFile(target, from, 0o755); err != nil {
+	if err := copyFile(filepath.Join(t.root, to), from, 0o755); err != nil {
 		return err
 	}
-	digest, err := fileDigest(target)
+	program, err := describe(from, "/"+to)
 	if err != nil {
 		return err
 	}
-	info, err := os.Stat(target)
+	manifest.Programs = append(manifest.Programs, program)
+	return nil
+}
+
+// describe is what the manifest says of a program that lies at path in a node.
+func describe(file, path string) (Program, error) {
+	digest, err := fileDigest(file)
 	if err != nil {
-		return err
+		return Program{}, err
 	}
-	program := Program{Path: "/" + to, Bytes: info.Size(), SHA256: digest}
-	// Placeholders of tests and C programs have no build information.
-	if build, err := buildinfo.ReadFile(target); err == nil {
+	info, err := os.Stat(file)
+	if err != nil {
+		return Program{}, err
+	}
+	program := Program{Path: path, Bytes: info.Size(), SHA256: digest}
+	// C programs, and placeholders of tests, have no build information.
+	if build, err := buildinfo.ReadFile(file); err == nil {
 		program.Go, program.Module, program.Version = build.GoVersion, build.Path, build.Main.Version
 		for _, module := range build.Deps {
 			if module.Replace != nil {
@@ -226,8 +235,7 @@ func (t *tree) program(from, to string, manifest *Manifest) error {
 			program.Modules = append(program.Modules, strings.TrimSpace(module.Path+" "+module.Version+" "+module.Sum))
 		}
 	}
-	manifest.Programs = append(manifest.Programs, program)
-	return nil
+	return program, nil
 }
 
 // applets links busybox's commands where no other package brought one.
@@ -255,11 +263,17 @@ func (t *tree) applets(ctx context.Context) error {
 
 // initramfs has the first program, the modules that lead to the root, and a
 // console to complain on.
-func (t *tree) initramfs() error {
-	init, err := os.ReadFile(filepath.Join(t.root, "usr/sbin/skiff-init"))
+func (t *tree) initramfs(manifest *Manifest) error {
+	from := filepath.Join(t.Guest, t.Recipe.Init)
+	init, err := os.ReadFile(from)
 	if err != nil {
 		return err
 	}
+	program, err := describe(from, "/init")
+	if err != nil {
+		return err
+	}
+	manifest.Programs = append(manifest.Programs, program)
 	var out bytes.Buffer
 	w := &cpioWriter{w: &out}
 	for _, dir := range []string{"dev", "root", "modules"} {

@@ -24,11 +24,12 @@ func packages() []Package {
 func modules() Modules {
 	return Modules{
 		Initramfs: []string{"virtio_pci", "virtio_mmio", "virtio_blk", "erofs", "overlay"},
-		Early:     []string{"virtio_scsi", "sr_mod", "virtio_net", "virtio_rng"},
+		Network:   []string{"virtio_net"},
+		CDROM:     []string{"virtio_scsi", "sr_mod"},
 		Late: []string{
 			"br_netfilter", "veth", "nf_tables", "nft_ct", "nft_nat", "nft_masq", "nft_chain_nat", "nft_fib_inet",
 			"nft_reject_inet", "nft_numgen", "nft_limit", "nft_log", "nft_queue", "nft_redir", "nfnetlink_queue",
-			"nf_conntrack_netlink", "button", "gpio_keys", "evdev",
+			"nf_conntrack_netlink", "virtio_rng", "button", "gpio_keys", "evdev",
 		},
 		Ship: []string{
 			"net/netfilter/*", "net/netfilter/*/*", "net/ipv4/netfilter/*", "net/ipv6/netfilter/*", "net/bridge/*",
@@ -62,6 +63,6 @@ func links() map[string]string {
 		"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64",
 		"root": "var/root", "home": "var/home", "mnt": "var/mnt", "srv": "var/srv", "data": "var/data",
 		"usr/local": "../var/local", "etc/mtab": "../proc/self/mounts", "etc/os-release": "../usr/lib/os-release",
-		"usr/sbin/init": "skiff-init", "etc/localtime": "../usr/share/zoneinfo/UTC",
+		"etc/localtime": "../usr/share/zoneinfo/UTC",
 	}
 }

@@ -17,6 +17,8 @@ type Image struct {
 	// Programs are built from Go modules, Guest comes from our own build.
 	Programs []Program
 	Guest    []Guest
+	// Init is our program that the initramfs starts.
+	Init string
 	// Dirs, Links (target by path) and Files (content by path) are made as
 	// they stand here.
 	Dirs  []string
@@ -34,14 +36,15 @@ type Package struct {
 	Files []string
 }
 
-// Modules are module names (Initramfs, Early, Late), which bring what they
+// Modules are module names (all but Ship), which bring what they
 // depend on, and patterns of path.Match below the kernel's module directory (Ship).
 type Modules struct {
 	// Initramfs are loaded to mount the root.
 	Initramfs []string
-	// Early are loaded by PID 1 at once: devices.
-	Early []string
-	// Late are loaded by PID 1 while the node starts.
+	// Network is loaded by PID 1 at once, CDROM too if the node document is
+	// on no disk.
+	Network, CDROM []string
+	// Late are loaded by PID 1 when the node is on the network.
 	Late []string
 	// Ship are there for the kernel and people to load on demand.
 	Ship []string
@@ -75,7 +78,7 @@ func For(arch string) (Image, error) {
 	image := Image{
 		Arch: arch, DebianArch: arch,
 		KernelPackage: "linux-image-cloud-" + arch,
-		Packages:      packages(), Programs: programs(), Guest: guest(),
+		Packages:      packages(), Programs: programs(), Guest: guest(), Init: "skiff-init",
 		Modules: modules(), Dirs: dirs(), Links: links(), Files: files(),
 	}
 	switch arch {
@@ -108,7 +111,6 @@ func programs() []Program {
 
 func guest() []Guest {
 	return []Guest{
-		{"skiff-init", "usr/sbin/skiff-init"},
 		{"skiff-nodeagent", "usr/bin/skiff-nodeagent"},
 		{"skiff-controlplane", "usr/bin/skiff-controlplane"},
 	}

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"sync"
 	"syscall"
 	"time"
 
@@ -40,8 +39,7 @@ type Init struct {
 	journal *journal
 	reaper  *program.Reaper
 	power   chan Power
-	// disks is closed when the drivers of disks are there.
-	found *devices
+	found   *devices
 }
 
 // Main runs PID 1. It returns only if the kernel refuses to end the machine.
@@ -101,8 +99,8 @@ func (i *Init) boot(ctx context.Context) error {
 		return err
 	}
 	i.journal.step("mounts", "")
-	early, late := make(chan struct{}), make(chan struct{})
-	go i.guard("modules", func() error { return i.loadModules(early, late) })
+	drivers := make(chan struct{})
+	go i.guard("modules", func() error { return i.loadModules(ctx, drivers) })
 
 	// The disk and the document wait for different devices.
 	data := make(chan struct{})
@@ -122,29 +120,31 @@ func (i *Init) boot(ctx context.Context) error {
 		return err
 	}
 	i.journal.step("network", node.Network.Address.String())
-	return i.supervise(ctx, node, data, late)
+	close(drivers)
+	return i.supervise(ctx, node, data)
 }
 
-// loadModules closes early when devices can be found and late when all else is
-// loaded too, whatever failed.
-func (i *Init) loadModules(early, late chan<- struct{}) error {
-	closeEarly := sync.OnceFunc(func() { close(early) })
-	defer close(late)
-	defer closeEarly()
+// loadModules loads first what finds the network and, if no disk that is there
+// holds a document, the CD-ROM. The rest comes when the node is on the network:
+// the kernel loads by itself what a program asks for earlier.
+func (i *Init) loadModules(ctx context.Context, onNetwork <-chan struct{}) error {
 	loader, err := newLoader()
 	if err != nil {
 		return err
 	}
-	first, second, err := moduleLists()
+	lists, err := readLists(moduleListDir)
 	if err != nil {
 		return err
 	}
-	failed := loader.Load(first...)
-	closeEarly()
+	failed := loader.Load(lists.network...)
+	if _, err := i.found.document(); err != nil {
+		failed = errors.Join(failed, loader.Load(lists.cdrom...))
+	}
 	i.journal.step("drivers", "")
-	failed = errors.Join(failed, loader.Load(second...))
-	// These need br_netfilter and nf_conntrack.
-	failed = errors.Join(failed, applySysctls(moduleSysctls))
+	if err := wait(ctx, onNetwork); err != nil {
+		return err
+	}
+	failed = errors.Join(failed, loader.Load(lists.late...), applySysctls(moduleSysctls))
 	i.journal.step("modules", "")
 	go i.guard("power button", i.watchButton)
 	return failed

@@ -23,7 +23,8 @@ const (
 )
 
 const (
-	initProgram = "/usr/sbin/skiff-init"
+	// initProgram is this program, which came with the initramfs.
+	initProgram = "/proc/self/exe"
 	// ModeAPI is the argument that makes the program the node API.
 	ModeAPI = "api"
 	// runLogDir is for what logs before the node's disk is there.
@@ -46,24 +47,23 @@ func environment() []string {
 }
 
 // supervise runs the node's programs until ctx is done: the API at once, the
-// others when the disk and the kernel's modules are there.
-func (i *Init) supervise(ctx context.Context, node *nodeconfig.Node, data, late <-chan struct{}) error {
+// others when the disk is there.
+func (i *Init) supervise(ctx context.Context, node *nodeconfig.Node, data <-chan struct{}) error {
 	i.journal.named(node.Name)
 	disk := func(ctx context.Context) error { return wait(ctx, data) }
-	disks := func(ctx context.Context) error { return errors.Join(wait(ctx, data), wait(ctx, late)) }
 	supervise := func(logDir string, list ...program.Spec) {
 		s := &program.Supervisor{Reaper: i.reaper, LogDir: logDir, Log: i.journal.say, Changed: i.journal.program}
 		s.Run(ctx, list)
 	}
 	var all sync.WaitGroup
 	all.Go(func() { supervise(runLogDir, apiSpec()) })
-	all.Go(func() { supervise(nodeconfig.LogDir, specs(node, disk, disks)...) })
+	all.Go(func() { supervise(nodeconfig.LogDir, specs(node, disk)...) })
 	all.Wait()
 	return nil
 }
 
 // specs are the programs of a node of that role.
-func specs(node *nodeconfig.Node, disk, all func(context.Context) error) []program.Spec {
+func specs(node *nodeconfig.Node, disk func(context.Context) error) []program.Spec {
 	env := environment()
 	var list []program.Spec
 	if node.Role == nodeconfig.RoleControlPlane {
@@ -76,15 +76,15 @@ func specs(node *nodeconfig.Node, disk, all func(context.Context) error) []progr
 	return append(list,
 		program.Spec{
 			Name: programContainerd, Args: []string{"/usr/bin/containerd", "--config", "/etc/containerd/config.toml"}, Env: env,
-			Ready: all, OOMScoreAdj: -999, StopTime: 10 * time.Second,
+			Ready: disk, OOMScoreAdj: -999, StopTime: 10 * time.Second,
 		},
 		program.Spec{
 			Name: programAgent, Args: []string{"/usr/bin/skiff-nodeagent"}, Env: env,
-			Ready: all, OOMScoreAdj: -999, StopTime: 10 * time.Second,
+			Ready: disk, OOMScoreAdj: -999, StopTime: 10 * time.Second,
 		},
 		program.Spec{
 			Name: taskImages, Args: []string{"/usr/bin/ctr", "--namespace", "k8s.io", "images", "import", imagesArchive}, Env: env,
-			Ready:    func(ctx context.Context) error { return errors.Join(all(ctx), needImages(ctx)) },
+			Ready:    func(ctx context.Context) error { return errors.Join(disk(ctx), needImages(ctx)) },
 			Once:     func() error { return copyFile(imagesDone, imageID) },
 			StopTime: time.Second,
 		},

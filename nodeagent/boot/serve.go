@@ -32,6 +32,7 @@ func ServeAPI(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listen for the node API: %w", err)
 	}
+	announce(address)
 	server := &api.Server{
 		PKIDir:  nodeconfig.PKIDir,
 		Status:  readState,
@@ -42,6 +43,17 @@ func ServeAPI(ctx context.Context) error {
 		Log:     slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
 	return server.Run(ctx, listener)
+}
+
+// announce tells the console, whose log the host keeps, that it may connect: a
+// connection before that would hang until it times out.
+func announce(address netip.AddrPort) {
+	console, err := os.OpenFile("/dev/console", os.O_WRONLY|unix.O_NOCTTY, 0)
+	if err != nil {
+		return // nobody listens
+	}
+	defer console.Close()
+	_, _ = fmt.Fprintf(console, "skiff-init: %.2fs listening %s\n", uptime().Seconds(), address)
 }
 
 // signalPower asks PID 1 as busybox's poweroff and reboot do.

@@ -1,9 +1,9 @@
-// Package initramfs is the first program of a node: it mounts the read-only
-// root, whichever disk that is on, and becomes the init of that root.
+// Package initramfs mounts the read-only root of a node, whichever disk that is
+// on, and makes it the root of the process that called it: the program of the
+// initramfs goes on as PID 1, so it is loaded and started once.
 package initramfs
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -22,12 +22,11 @@ const (
 	// line as they must be loaded.
 	modules = "/modules"
 	root    = "/root"
-	init2   = "/usr/sbin/skiff-init"
 	// rootWait is how long the root disk may take to appear.
 	rootWait = 20 * time.Second
 )
 
-// Run does not return unless it failed.
+// Run returns with the root mounted at / and /dev in it.
 func Run() error {
 	for _, dir := range []string{"/dev", root} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -84,8 +83,8 @@ func findRoot(deadline time.Time) (string, error) {
 	}
 }
 
-// switchRoot gives the memory of the initramfs back, makes root the root and
-// executes its init (as switch_root(8) does).
+// switchRoot gives the memory of the initramfs back, all but that of this
+// program, and makes root the root (as switch_root(8) does).
 func switchRoot() error {
 	if err := unix.Mount("/dev", root+"/dev", "", unix.MS_MOVE, ""); err != nil {
 		return fmt.Errorf("move /dev: %w", err)
@@ -104,20 +103,5 @@ func switchRoot() error {
 	if err := unix.Chroot("."); err != nil {
 		return fmt.Errorf("chroot: %w", err)
 	}
-	if err := os.Chdir("/"); err != nil {
-		return err
-	}
-	env := []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "TERM=linux"}
-	return fmt.Errorf("execute %s: %w", init2, unix.Exec(init2, []string{init2}, env))
-}
-
-// Cmdline returns the kernel command line's parameters by name; a parameter
-// without "=" has an empty value, the last of a name wins.
-func Cmdline(line []byte) map[string]string {
-	params := map[string]string{}
-	for _, field := range bytes.Fields(line) {
-		name, value, _ := strings.Cut(string(field), "=")
-		params[name] = value
-	}
-	return params
+	return os.Chdir("/")
 }
