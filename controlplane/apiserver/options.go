@@ -46,6 +46,7 @@ const (
 // Options are upstream's options for s.
 func Options(s Settings) *options.ServerRunOptions {
 	o := options.NewServerRunOptions()
+	o.Flags() // some defaults of upstream's exist only as defaults of its flags
 	pki := func(name string) string { return filepath.Join(s.PKIDir, filepath.FromSlash(name)) }
 	s.serving(o, pki)
 	s.storage(o)

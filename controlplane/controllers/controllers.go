@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/util/keyutil"
 	"k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	"k8s.io/kubernetes/cmd/kube-controller-manager/app/config"
+	"k8s.io/kubernetes/cmd/kube-controller-manager/names"
 	serviceaccountcontroller "k8s.io/kubernetes/pkg/controller/serviceaccount"
 	"k8s.io/kubernetes/pkg/serviceaccount"
 	"os"
@@ -53,7 +54,9 @@ func Run(ctx context.Context, s Settings, memory *transport.Server) error {
 	if err != nil {
 		return err
 	}
-	built, err := app.BuildControllers(ctx, shared, app.NewControllerDescriptors(), nil, ignoreChecks{})
+	descriptors := app.NewControllerDescriptors()
+	delete(descriptors, names.ServiceAccountTokenController) // tokens, above
+	built, err := app.BuildControllers(ctx, shared, descriptors, nil, ignoreChecks{})
 	if err != nil {
 		return fmt.Errorf("build the controllers: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	"k8s.io/kubernetes/cmd/kube-controller-manager/app/options"
 )
 
@@ -38,6 +39,8 @@ func Options(s Settings) (*options.KubeControllerManagerOptions, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Some defaults of upstream's exist only as defaults of its flags.
+	o.Flags(app.KnownControllers(), app.ControllersDisabledByDefault(), app.ControllerAliases())
 	pki := func(name string) string { return filepath.Join(s.PKIDir, name) }
 	// No port: health and metrics are the API server's.
 	o.SecureServing.BindPort = 0
