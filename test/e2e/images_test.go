@@ -39,7 +39,7 @@ func testBadArchives(t *testing.T, r *rig, name string) {
 // nerdctl and a shell reach into a node.
 func testInsideNodes(t *testing.T, r *rig, name string) {
 	contains(t, "nerdctl images", r.skiff(t, "nerdctl", "--cluster", name, "worker-1", "--", "images"), "skiff.test/workload")
-	equal(t, "hostname", strings.TrimSpace(r.skiff(t, "shell", "--cluster", name, "worker-2", "--", "hostname")), "worker-2")
+	equal(t, "hostname", strings.TrimSpace(r.skiff(t, "shell", "--cluster", name, "worker-2", "--", "uname", "-n")), "worker-2")
 	a := r.trySkiff(t, "shell", "--cluster", name, "worker-2", "--", "sh", "-c", "exit 5")
 	equal(t, "exit code of a command in a node", a.code, 5)
 	contains(t, "logs of a node", r.skiff(t, "logs", "--cluster", name, "worker-1"), "worker-1 ")

@@ -52,7 +52,9 @@ func testService(t *testing.T, k *kube) {
 			equal(t, "address that "+server.name+" on "+server.node+" sees", strings.TrimSpace(out), client.ip)
 		}
 	}
-	a := k.try(t, "exec", clients[0].name, "--", "workload", "get", "http://no-such-service/")
+	// With a dot at its end, so that no search domain and no other server is asked.
+	absent := "http://no-such-service." + k.namespace + ".svc.cluster.local.:80/"
+	a := k.try(t, "exec", clients[0].name, "--", "workload", "get", absent)
 	if a.code == 0 || !strings.Contains(a.stderr, "no such host") {
 		t.Errorf("a name that nobody has: exit code %d, %s", a.code, a.stderr)
 	}

@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -66,20 +68,36 @@ func testRollingUpdate(t *testing.T, k *kube) {
 	k.apply(t, "rolling.yaml")
 	k.rollout(t, "deployment/roll")
 	k.wait(t, "condition=Ready", "pod/watcher")
+	// What the watcher lost while the service came up does not count.
+	lost := k.failuresOnce(t, "1")
 	k.kubectl(t, "set", "image", "deployment/roll", "roll=skiff.test/workload:2")
 	k.rollout(t, "deployment/roll")
-	k.distinct(t, "watcher", "http://roll/version", "2")
+	k.failuresOnce(t, "2")
 	history := k.kubectl(t, "rollout", "history", "deployment/roll")
 	contains(t, "history", history, "REVISION", "1", "2")
 	k.kubectl(t, "rollout", "undo", "deployment/roll")
 	k.rollout(t, "deployment/roll")
-	k.distinct(t, "watcher", "http://roll/version", "1")
-	log := k.kubectl(t, "logs", "watcher", "--tail", "1")
-	counted := regexp.MustCompile(`requests=\d+ failures=(\d+)`).FindStringSubmatch(log)
-	if counted == nil || counted[1] != "0" {
-		t.Errorf("requests failed during the update: %s\n%s", log, k.kubectl(t, "logs", "watcher"))
+	if now := k.failuresOnce(t, "1"); now != lost {
+		t.Errorf("%d requests failed during the update\n%s", now-lost, k.kubectl(t, "logs", "watcher"))
 	}
-	t.Logf("during the update and back: %s", strings.TrimSpace(log))
+}
+
+// failuresOnce waits until the watcher hears a version, and returns how many
+// of its requests have failed so far.
+func (k *kube) failuresOnce(t *testing.T, version string) (failures int) {
+	t.Helper()
+	heard := regexp.MustCompile(`failures=(\d+) last="` + version + `"`)
+	eventually(t, patience, "the service answers with version "+version, func() error {
+		log := k.kubectl(t, "logs", "watcher", "--tail", "1")
+		found := heard.FindStringSubmatch(log)
+		if found == nil {
+			return errors.New(log)
+		}
+		var err error
+		failures, err = strconv.Atoi(found[1])
+		return err
+	})
+	return failures
 }
 
 func testClaim(t *testing.T, k *kube) {
