@@ -52,6 +52,7 @@ func TestEndToEnd(t *testing.T) {
 	equal(t, "nodes that take pods", len(k.workers), 2)
 
 	runWorkloads(t, k)
+	r.subtest(t, "Outside", func(t *testing.T) { testOutside(t, k.in(t)) })
 	r.subtest(t, "BadArchives", func(t *testing.T) { testBadArchives(t, r, name) })
 	r.subtest(t, "InsideNodes", func(t *testing.T) { testInsideNodes(t, r, name) })
 	r.subtest(t, "UpTwice", func(t *testing.T) { testUpTwice(t, r, name) })

@@ -3,8 +3,10 @@ package e2e
 import (
 	"fmt"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 // onEveryNode returns the pods with a label, which must run one on each worker.
@@ -127,4 +129,63 @@ func testNetworkPolicy(t *testing.T, k *kube) {
 
 	k.kubectl(t, "delete", "networkpolicy", "--all")
 	expect(reach, append(friends, strangers...), "http://server:8080/hostname")
+}
+
+// testOutside shows that pods reach what the host reaches, but not what listens
+// on the host's loopback alone.
+func testOutside(t *testing.T, k *kube) {
+	k.kubectl(t, "run", "inside", "--image=skiff.test/workload:1", "--restart=Never", "--overrides",
+		`{"spec":{"terminationGracePeriodSeconds":1}}`)
+	k.wait(t, "condition=Ready", "pod/inside")
+	ask := func(url string) answer {
+		return k.try(t, "exec", "inside", "--", "workload", "get", "-timeout", "5s", url)
+	}
+	loopback := greeter(t, "127.0.0.1")
+	_, port, _ := net.SplitHostPort(loopback)
+	gateway := strings.TrimSpace(k.sh(t, "inside", "sed -n 's/^nameserver //p' /etc/resolv.conf"))
+	for _, address := range []string{"192.168.104.2", gateway} {
+		if a := ask("http://" + net.JoinHostPort(address, port)); a.code == 0 {
+			t.Errorf("a pod reaches the host's loopback through %s", address)
+		}
+	}
+	host := hostAddress(t)
+	if host == "" {
+		t.Log("this host has no address but loopback: nothing outside to reach")
+		return
+	}
+	a := ask("http://" + greeter(t, host))
+	equal(t, "answer from outside", a.stdout+a.stderr, "hello from outside\n")
+}
+
+// greeter answers HTTP on one address of the host for as long as the test runs.
+func greeter(t *testing.T, address string) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	web := &http.Server{
+		ReadHeaderTimeout: time.Minute,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprintln(w, "hello from outside")
+		}),
+	}
+	go func() { _ = web.Serve(listener) }() // it ends with Close
+	t.Cleanup(func() { _ = web.Close() })
+	return listener.Addr().String()
+}
+
+// hostAddress is an IPv4 address of the host other than loopback.
+func hostAddress(t *testing.T) string {
+	t.Helper()
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, address := range addresses {
+		if n, ok := address.(*net.IPNet); ok && n.IP.To4() != nil && n.IP.IsGlobalUnicast() {
+			return n.IP.String()
+		}
+	}
+	return ""
 }
