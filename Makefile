@@ -64,7 +64,7 @@ guest: ## the guest programs
 
 .PHONY: image
 image: host-packages guest ## the node image, made anew only when an input has changed
-	@$(GO) run ./images -out bin/image -guest $(GUEST)
+	@$(GO) run ./images -arch $(ARCH) -out bin/image -guest $(GUEST)
 
 .PHONY: up
 up: build ## build what is missing and bring up the cluster "skiff"

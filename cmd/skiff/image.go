@@ -44,16 +44,6 @@ another architecture is refused and nothing is loaded.`,
 		if err != nil {
 			return err
 		}
-		c, nodes, err := a.nodes(cmd.Context(), *name)
-		if err != nil {
-			return err
-		}
-		for _, n := range only {
-			if _, _, err := a.node(cmd.Context(), *name, n); err != nil {
-				return err
-			}
-			nodes = only
-		}
 		sources, err := a.openImages(cmd.Context(), args)
 		defer func() {
 			for _, s := range sources {
@@ -62,6 +52,18 @@ another architecture is refused and nothing is loaded.`,
 		}()
 		if err != nil {
 			return err
+		}
+		c, nodes, err := a.nodes(cmd.Context(), *name)
+		if err != nil {
+			return err
+		}
+		for _, n := range only {
+			if err := checkNode(n, nodes); err != nil {
+				return err
+			}
+		}
+		if len(only) > 0 {
+			nodes = only
 		}
 		return a.load(cmd.Context(), c, nodes, sources, inJSON)
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,11 +23,7 @@ import (
 
 // openImages finds and checks all that is to be loaded, before any of it is.
 func (a *app) openImages(ctx context.Context, args []string) ([]imageSource, error) {
-	dir, err := imageDir()
-	if err != nil {
-		return nil, err
-	}
-	node, err := image.Read(dir)
+	arch, err := nodeArch()
 	if err != nil {
 		return nil, err
 	}
@@ -37,11 +34,25 @@ func (a *app) openImages(ctx context.Context, args []string) ([]imageSource, err
 			return sources, err
 		}
 		sources = append(sources, source)
-		if err := check(&sources[len(sources)-1], node.Arch); err != nil {
+		if err := check(&sources[len(sources)-1], arch); err != nil {
 			return sources, err
 		}
 	}
 	return sources, nil
+}
+
+// nodeArch is the architecture that the nodes run: the node image's, or this
+// host's where there is none yet.
+func nodeArch() (string, error) {
+	dir, err := imageDir()
+	if err != nil {
+		return "", err
+	}
+	node, err := image.Read(dir)
+	if errors.Is(err, image.ErrNotFound) {
+		return runtime.GOARCH, nil
+	}
+	return node.Arch, err
 }
 
 // findImage turns an argument into an archive: standard input, a file, or an

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/kubeconfig"
+	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
 	"github.com/skiff-dev/skiff/vm/home"
 )
@@ -132,9 +133,8 @@ func recordKubeconfig(dir home.Cluster, path string) error {
 	if err != nil {
 		return err
 	}
-	target := filepath.Join(string(dir), recordFile)
-	if err := os.WriteFile(target+".new", content, 0o600); err != nil {
+	if err := cluster.WriteFile(filepath.Join(string(dir), recordFile), content); err != nil {
 		return fmt.Errorf("record where the kubeconfig is merged: %w", err)
 	}
-	return os.Rename(target+".new", target)
+	return nil
 }

@@ -89,7 +89,7 @@ func (a *app) openLogs(ctx context.Context, clusterName, node, source string, r 
 		return nil, err
 	}
 	if node != "" {
-		if _, _, err := a.node(ctx, clusterName, node); err != nil {
+		if err := checkNode(node, nodes); err != nil {
 			return nil, err
 		}
 		nodes = []string{node}

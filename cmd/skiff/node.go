@@ -45,14 +45,21 @@ func (a *app) node(ctx context.Context, clusterName, name string) (*client.Clien
 	if err != nil {
 		return nil, nil, err
 	}
-	if !slices.Contains(names, name) {
-		hint := "the nodes are " + strings.Join(names, ", ")
-		if meant := nearest.Of(name, names); meant != "" {
-			hint = fmt.Sprintf("did you mean %q?", meant)
-		}
-		return nil, nil, invalid(hint, "no node is called %q", name)
+	if err := checkNode(name, names); err != nil {
+		return nil, nil, err
 	}
 	return c, c.Node(name), nil
+}
+
+func checkNode(name string, names []string) error {
+	if slices.Contains(names, name) {
+		return nil
+	}
+	hint := "the nodes are " + strings.Join(names, ", ")
+	if meant := nearest.Of(name, names); meant != "" {
+		hint = fmt.Sprintf("did you mean %q?", meant)
+	}
+	return invalid(hint, "no node is called %q", name)
 }
 
 // splitCommand takes "NODE [-- COMMAND…]" apart.

@@ -14,6 +14,7 @@ import (
 
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
@@ -39,7 +40,7 @@ func UserPath() (string, error) {
 }
 
 // Context is the name of a cluster's context, cluster and user.
-func Context(cluster string) string { return "skiff-" + cluster }
+func Context(name string) string { return "skiff-" + name }
 
 // Merge puts the cluster, user and context of admin, a kubeconfig whose current
 // context is theirs, into the file at path and makes that context current. The
@@ -130,7 +131,7 @@ func read(path string) ([]byte, error) {
 func replace(path string, before, after []byte, d *document) error {
 	ours := d.ours()
 	if len(before) > 0 && ours {
-		if err := write(path+BackupSuffix, before); err != nil {
+		if err := cluster.WriteFile(path+BackupSuffix, before); err != nil {
 			return fmt.Errorf("keep a backup of %s: %w", path, err)
 		}
 	}
@@ -138,7 +139,7 @@ func replace(path string, before, after []byte, d *document) error {
 		if err := os.Remove(path); err != nil {
 			return fmt.Errorf("remove the empty kubeconfig: %w", err)
 		}
-	} else if err := write(path, after); err != nil {
+	} else if err := cluster.WriteFile(path, after); err != nil {
 		return fmt.Errorf("write the kubeconfig: %w", err)
 	}
 	if !ours {
@@ -147,24 +148,6 @@ func replace(path string, before, after []byte, d *document) error {
 		}
 	}
 	return nil
-}
-
-// write replaces the file at path in one step, mode 0600.
-func write(path string, content []byte) (err error) {
-	temp, err := os.CreateTemp(filepath.Dir(path), ".skiff-*") // 0600
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			os.Remove(temp.Name())
-		}
-	}()
-	_, err = temp.Write(content)
-	if err = errors.Join(err, temp.Sync(), temp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(temp.Name(), path)
 }
 
 func oneLine(err error) string {

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"skiff": main})
+}
+
+// TestScripts runs the real program: everything about it that needs no VM.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("SKIFF_HOME", env.WorkDir+"/skiff-home")
+			env.Setenv("SKIFF_IMAGE_DIR", env.WorkDir+"/image")
+			env.Setenv("KUBECONFIG", "")
+			env.Setenv("ARCH", runtime.GOARCH)
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"listen":   listen,
+			"exits":    exits,
+			"oneline":  oneline,
+			"archive":  archiveFile,
+			"truncate": truncate,
+		},
+	})
+}
+
+// listen VAR: takes a free port on 127.0.0.1 until the script ends.
+func listen(ts *testscript.TestScript, _ bool, args []string) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Defer(func() { listener.Close() })
+	ts.Setenv(args[0], fmt.Sprint(listener.Addr().(*net.TCPAddr).Port))
+}
+
+// exits CODE ARGS...: runs skiff, which must exit with CODE.
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	skiff, err := exec.LookPath("skiff") // whatever PATH the script has set
+	ts.Check(err)
+	err = ts.Exec(skiff, args[1:]...)
+	code := 0
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		code = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if fmt.Sprint(code) != args[0] {
+		ts.Fatalf("skiff %v: exit code %d, want %s", args[1:], code, args[0])
+	}
+}
+
+// oneline: the last skiff printed nothing on stdout, and on stderr one line that
+// begins with "skiff: ", apart from indented hints.
+func oneline(ts *testscript.TestScript, _ bool, _ []string) {
+	if out := ts.ReadFile("stdout"); out != "" {
+		ts.Fatalf("printed on stdout: %q", out)
+	}
+	lines := bytes.Split(bytes.TrimSuffix([]byte(ts.ReadFile("stderr")), []byte("\n")), []byte("\n"))
+	for i, line := range lines {
+		if i == 0 != bytes.HasPrefix(line, []byte("skiff: ")) || i > 0 && !bytes.HasPrefix(line, []byte("  ")) {
+			ts.Fatalf("not one line and its hints: %q", lines)
+		}
+	}
+}
+
+// archive FILE NAME ARCH: writes an OCI layout with one image.
+func archiveFile(ts *testscript.TestScript, _ bool, args []string) {
+	var out bytes.Buffer
+	w := tar.NewWriter(&out)
+	file := func(name string, content []byte) {
+		ts.Check(w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(content))}))
+		_, err := w.Write(content)
+		ts.Check(err)
+	}
+	blob := func(content []byte) map[string]any {
+		sum := fmt.Sprintf("%x", sha256.Sum256(content))
+		file("blobs/sha256/"+sum, content)
+		return map[string]any{"digest": "sha256:" + sum, "size": len(content)}
+	}
+	encode := func(v any) []byte {
+		content, err := json.Marshal(v)
+		ts.Check(err)
+		return content
+	}
+	layer := blob(bytes.Repeat([]byte("layer"), 2000))
+	config := blob(encode(map[string]string{"os": "linux", "architecture": args[2]}))
+	image := blob(encode(map[string]any{"config": config, "layers": []any{layer}}))
+	image["annotations"] = map[string]string{"io.containerd.image.name": args[1]}
+	file("oci-layout", []byte(`{"imageLayoutVersion":"1.0.0"}`))
+	file("index.json", encode(map[string]any{"manifests": []any{image}}))
+	ts.Check(w.Close())
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), out.Bytes(), 0o644))
+}
+
+// truncate FILE: leaves the first half of it.
+func truncate(ts *testscript.TestScript, _ bool, args []string) {
+	path := ts.MkAbs(args[0])
+	info, err := os.Stat(path)
+	ts.Check(err)
+	ts.Check(os.Truncate(path, info.Size()/2))
+}
