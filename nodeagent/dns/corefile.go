@@ -1,0 +1,62 @@
+package dns
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/skiff-dev/skiff/nodeagent/client"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+)
+
+// ttlSeconds is how long an answer about the cluster may be kept. It is
+// upstream's default, short because Services come and go.
+const ttlSeconds = 5
+
+// corefile is the server's configuration
+// (https://coredns.io/2017/07/23/corefile-explained/): the cluster's own names
+// and addresses from the API server, everything else from the node's
+// nameservers. There is no loop detection, because upstream's ends the process;
+// a nameserver that is the node itself is left out instead.
+func corefile(node nodeconfig.Node, identity client.Identity) string {
+	address := node.Network.Address.Addr()
+	var b strings.Builder
+	line := func(format string, arguments ...any) { fmt.Fprintf(&b, format+"\n", arguments...) }
+	line(".:%d {", port)
+	line("  bind %s", address)
+	line("  errors")
+	line("  %s %s in-addr.arpa ip6.arpa {", directive, node.Kubernetes.DNSDomain)
+	line("    endpoint %s", client.Server)
+	line("    tls %s %s %s", identity.Certificate, identity.Key, identity.CA)
+	line("    pods insecure")
+	line("    ttl %d", ttlSeconds)
+	line("    startup_timeout 30s")
+	line("    fallthrough in-addr.arpa ip6.arpa")
+	line("  }")
+	if servers := resolvers(node); len(servers) > 0 {
+		line("  forward . %s {", strings.Join(servers, " "))
+		line("    max_concurrent 1000")
+		line("  }")
+	}
+	line("  cache 30 {")
+	line("    disable success %s", node.Kubernetes.DNSDomain)
+	line("    disable denial %s", node.Kubernetes.DNSDomain)
+	line("  }")
+	line("  loadbalance")
+	line("}")
+	return b.String()
+}
+
+// resolvers are the node's nameservers without those that would ask this
+// server again.
+func resolvers(node nodeconfig.Node) []string {
+	var servers []string
+	itself := []netip.Addr{node.Network.Address.Addr(), node.Kubernetes.DNSAddress}
+	for _, server := range node.Network.Nameservers {
+		if !slices.Contains(itself, server) {
+			servers = append(servers, server.String())
+		}
+	}
+	return servers
+}

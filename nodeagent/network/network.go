@@ -1,0 +1,180 @@
+// Package network keeps the pod network as the cluster's nodes say it is: a
+// pod's address is reachable from every node and every pod without
+// translation, and what leaves the cluster leaves with the node's address.
+//
+// Each pod hangs on a link of its own (CNI ptp) with an address of its node's
+// range; nodes share a subnet and route each other's ranges directly, so that
+// there is no encapsulation and nothing to configure but routes.
+package network
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	coreinformers "k8s.io/client-go/informers/core/v1"
+	"k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/knftables"
+
+	"github.com/skiff-dev/skiff/nodeagent/client"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+)
+
+// resync is how often everything is put right again without being asked, in
+// case that somebody else changed a route or a rule.
+const resync = 2 * time.Minute
+
+// retry is how soon a failed pass is tried again.
+const retry = 2 * time.Second
+
+// Network is one node's part of the pod network.
+type Network struct {
+	Node nodeconfig.Node
+	// Nodes tells of every node of the cluster. Its owner starts it.
+	Nodes coreinformers.NodeInformer
+	// CNIDir is where the container runtime looks for its network, usually
+	// /etc/cni/net.d.
+	CNIDir string
+}
+
+// Run reconciles until ctx ends.
+func (n Network) Run(ctx context.Context) error {
+	changed := make(chan struct{}, 1)
+	notify := func() {
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
+	}
+	registration, err := n.Nodes.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: func(any) { notify() },
+		UpdateFunc: func(old, new any) {
+			if placed(old) != placed(new) {
+				notify()
+			}
+		},
+		DeleteFunc: func(any) { notify() },
+	})
+	if err != nil {
+		return fmt.Errorf("watch nodes: %w", err)
+	}
+	defer func() { _ = n.Nodes.Informer().RemoveEventHandler(registration) }()
+	if !cache.WaitForCacheSync(ctx.Done(), n.Nodes.Informer().HasSynced) {
+		return ctx.Err()
+	}
+	prepareKernel()
+	for {
+		wait := resync
+		if err := n.reconcile(ctx); err != nil && ctx.Err() == nil {
+			slog.Error("the pod network is not as it should be", "error", err)
+			wait = retry
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		case <-time.After(wait):
+		}
+	}
+}
+
+// reconcile does one pass. Everything it does may be done again.
+func (n Network) reconcile(ctx context.Context) error {
+	objects, err := n.Nodes.Lister().List(labels.Everything())
+	if err != nil {
+		return fmt.Errorf("list nodes: %w", err)
+	}
+	subnet := n.Node.Network.Address
+	ranges := clusterRanges(objects, subnet.Masked(), n.Node.Kubernetes.PodCIDR)
+	if err := n.masquerade(ctx, ranges); err != nil {
+		return err
+	}
+	want := desiredRoutes(ranges, n.Node.Name, n.Node.Kubernetes.PodCIDR)
+	if err := applyRoutes(subnet.Addr(), want); err != nil {
+		return err
+	}
+	own := ranges[n.Node.Name].pods
+	if !own.IsValid() {
+		slog.Info("the node has no pod range yet")
+		return nil
+	}
+	list, err := conflist(own, n.Node.Network.MTU)
+	if err != nil {
+		return err
+	}
+	return writeIfChanged(filepath.Join(n.CNIDir, conflistName), list)
+}
+
+func (n Network) masquerade(ctx context.Context, ranges map[string]place) error {
+	nft, err := knftables.New(knftables.IPv4Family, tableName)
+	if err != nil {
+		return fmt.Errorf("use nftables: %w", err)
+	}
+	tx := nft.NewTransaction()
+	masqueradeRules(tx, n.Node.Kubernetes.PodCIDR, nodeAddresses(n.Node, ranges))
+	if err := nft.Run(ctx, tx); err != nil {
+		return fmt.Errorf("write nftables table %s: %w", tableName, err)
+	}
+	return nil
+}
+
+// place is where a node is and which addresses its pods have.
+type place struct {
+	address netip.Addr
+	pods    netip.Prefix // invalid until the cluster has given one
+}
+
+// clusterRanges returns each node's place by its name. A node says of itself
+// which address it has, so what lies outside the nodes' subnet, or a range
+// outside the cluster's, is not believed.
+func clusterRanges(nodes []*corev1.Node, subnet, pods netip.Prefix) map[string]place {
+	ranges := make(map[string]place, len(nodes))
+	for _, node := range nodes {
+		p := placed(node)
+		if !subnet.Contains(p.address) {
+			continue
+		}
+		if p.pods.IsValid() && !(pods.Contains(p.pods.Addr()) && p.pods.Bits() > pods.Bits()) {
+			p.pods = netip.Prefix{}
+		}
+		ranges[node.Name] = p
+	}
+	return ranges
+}
+
+// placed reads a Node object; the zero place for anything else.
+func placed(object any) place {
+	node, ok := object.(*corev1.Node)
+	if !ok {
+		return place{}
+	}
+	var p place
+	for _, address := range node.Status.Addresses {
+		if address.Type != corev1.NodeInternalIP {
+			continue
+		}
+		if parsed, err := netip.ParseAddr(address.Address); err == nil && parsed.Is4() {
+			p.address = parsed
+			break
+		}
+	}
+	if parsed, err := netip.ParsePrefix(node.Spec.PodCIDR); err == nil && parsed.Addr().Is4() {
+		p.pods = parsed.Masked()
+	}
+	return p
+}
+
+// writeIfChanged leaves the file's time alone when its content is right, since
+// the container runtime reads it again each time that it is written.
+func writeIfChanged(path string, content []byte) error {
+	if same(path, content) {
+		return nil
+	}
+	slog.Info("writing the pod network's configuration", "path", path)
+	return client.WriteFile(path, content, 0o644)
+}

@@ -1,0 +1,141 @@
+package network
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// routeProtocol marks the routes that this package owns
+// (/etc/iproute2/rt_protos gives the number to nobody).
+const routeProtocol = netlink.RouteProtocol(83)
+
+// route is one entry of the main table.
+type route struct {
+	to netip.Prefix
+	// via is the next node; the zero address makes the destination
+	// unreachable.
+	via netip.Addr
+}
+
+// desiredRoutes lead to the other nodes' pods. Addresses that no node has are
+// refused at once: by default they would leave through the gateway, and who
+// waits for an answer from a pod that is gone would wait for long.
+func desiredRoutes(ranges map[string]place, self string, pods netip.Prefix) []route {
+	want := []route{{to: pods.Masked()}}
+	for name, p := range ranges {
+		if name != self && p.pods.IsValid() {
+			want = append(want, route{to: p.pods, via: p.address})
+		}
+	}
+	slices.SortFunc(want, func(a, b route) int {
+		if order := a.to.Addr().Compare(b.to.Addr()); order != 0 {
+			return order
+		}
+		return a.to.Bits() - b.to.Bits()
+	})
+	return slices.CompactFunc(want, func(a, b route) bool { return a.to == b.to })
+}
+
+// planRoutes returns what to replace (or add) and what to remove so that
+// actual becomes want.
+func planRoutes(want, actual []route) (replace, remove []route) {
+	for _, w := range want {
+		if !slices.Contains(actual, w) {
+			replace = append(replace, w)
+		}
+	}
+	for _, a := range actual {
+		if !slices.ContainsFunc(want, func(w route) bool { return w.to == a.to }) {
+			remove = append(remove, a)
+		}
+	}
+	return replace, remove
+}
+
+// applyRoutes makes the main table hold the wanted routes and no other of our
+// protocol. The link is the one with the node's own address.
+func applyRoutes(self netip.Addr, want []route) error {
+	link, err := linkWith(self)
+	if err != nil {
+		return err
+	}
+	actual, err := ownRoutes()
+	if err != nil {
+		return err
+	}
+	replace, remove := planRoutes(want, actual)
+	var failures []error
+	for _, r := range replace {
+		slog.Info("route", "to", r.to.String(), "via", r.via.String())
+		if err := netlink.RouteReplace(kernelRoute(r, link)); err != nil {
+			failures = append(failures, fmt.Errorf("route to %s: %w", r.to, err))
+		}
+	}
+	for _, r := range remove {
+		slog.Info("remove route", "to", r.to.String(), "via", r.via.String())
+		if err := netlink.RouteDel(kernelRoute(r, link)); err != nil && !errors.Is(err, unix.ESRCH) {
+			failures = append(failures, fmt.Errorf("remove route to %s: %w", r.to, err))
+		}
+	}
+	return errors.Join(failures...)
+}
+
+func ownRoutes() ([]route, error) {
+	filter := &netlink.Route{Protocol: routeProtocol, Table: unix.RT_TABLE_MAIN}
+	found, err := netlink.RouteListFiltered(netlink.FAMILY_V4, filter, netlink.RT_FILTER_PROTOCOL|netlink.RT_FILTER_TABLE)
+	if err != nil {
+		return nil, fmt.Errorf("list routes: %w", err)
+	}
+	var routes []route
+	for _, f := range found {
+		if f.Dst == nil {
+			continue
+		}
+		to, ok := netip.AddrFromSlice(f.Dst.IP.To4())
+		bits, _ := f.Dst.Mask.Size()
+		if !ok {
+			continue
+		}
+		r := route{to: netip.PrefixFrom(to, bits)}
+		if f.Type != unix.RTN_UNREACHABLE {
+			r.via, _ = netip.AddrFromSlice(f.Gw.To4())
+		}
+		routes = append(routes, r)
+	}
+	return routes, nil
+}
+
+func kernelRoute(r route, link int) *netlink.Route {
+	k := &netlink.Route{
+		Dst:      &net.IPNet{IP: r.to.Addr().AsSlice(), Mask: net.CIDRMask(r.to.Bits(), 32)},
+		Protocol: routeProtocol,
+		Table:    unix.RT_TABLE_MAIN,
+	}
+	if r.via.IsValid() {
+		k.Gw, k.LinkIndex = r.via.AsSlice(), link
+	} else {
+		k.Type = unix.RTN_UNREACHABLE
+	}
+	return k
+}
+
+// linkWith returns the index of the link that has the address.
+func linkWith(address netip.Addr) (int, error) {
+	found, err := netlink.AddrList(nil, netlink.FAMILY_V4)
+	if err != nil {
+		return 0, fmt.Errorf("list addresses: %w", err)
+	}
+	for _, f := range found {
+		if f.IP.Equal(address.AsSlice()) {
+			return f.LinkIndex, nil
+		}
+	}
+	return 0, fmt.Errorf("no link has the node's address %s", address)
+}

@@ -1,0 +1,107 @@
+// Package proxy runs the upstream service proxy in nftables mode, so that every
+// Service is reachable from the node and its pods.
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/pflag"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	componentconfig "k8s.io/component-base/config/v1alpha1"
+	"k8s.io/klog/v2"
+	config "k8s.io/kube-proxy/config/v1alpha1"
+	"k8s.io/kubernetes/cmd/kube-proxy/app"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/yaml"
+
+	"github.com/skiff-dev/skiff/nodeagent/client"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+)
+
+// Proxy is one node's service proxy. A process can run it once: it registers
+// metrics and handlers that are global.
+type Proxy struct {
+	Node     nodeconfig.Node
+	Identity client.Identity
+	// RunDir is where the proxy's own configuration is written.
+	RunDir string
+}
+
+// Run proxies until ctx ends or the proxy fails.
+func (p Proxy) Run(ctx context.Context) error {
+	ctx = klog.NewContext(ctx, klog.Background().WithName("proxy"))
+	options, err := p.options()
+	if err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- options.Run(ctx) }()
+	// Upstream's Run does not look at its context once the proxy runs.
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-ended:
+		if err == nil {
+			err = errors.New("ended by itself")
+		}
+		return fmt.Errorf("run the service proxy: %w", err)
+	}
+}
+
+// options writes the files that upstream reads and has it read them.
+func (p Proxy) options() (*app.Options, error) {
+	kubeconfig := filepath.Join(p.RunDir, "proxy.kubeconfig")
+	if err := p.Identity.WriteKubeconfig(kubeconfig); err != nil {
+		return nil, err
+	}
+	content, err := yaml.Marshal(configuration(p.Node, kubeconfig))
+	if err != nil {
+		return nil, fmt.Errorf("encode the service proxy's configuration: %w", err)
+	}
+	options := app.NewOptions()
+	options.ConfigFile = filepath.Join(p.RunDir, "proxy.yaml")
+	if err := client.WriteFile(options.ConfigFile, content, 0o600); err != nil {
+		return nil, err
+	}
+	if err := options.Complete(pflag.NewFlagSet("", pflag.ContinueOnError)); err != nil {
+		return nil, fmt.Errorf("read the service proxy's configuration: %w", err)
+	}
+	if err := options.Validate(); err != nil {
+		return nil, fmt.Errorf("the service proxy's configuration: %w", err)
+	}
+	return options, nil
+}
+
+// configuration is all that differs from upstream's defaults.
+func configuration(node nodeconfig.Node, kubeconfig string) *config.KubeProxyConfiguration {
+	return &config.KubeProxyConfiguration{
+		TypeMeta:         metav1.TypeMeta{APIVersion: config.SchemeGroupVersion.String(), Kind: "KubeProxyConfiguration"},
+		ClientConnection: componentconfig.ClientConnectionConfiguration{Kubeconfig: kubeconfig},
+		HostnameOverride: node.Name,
+		// No socket is bound to it: it says which address is the node's own.
+		BindAddress:        node.Network.Address.Addr().String(),
+		HealthzBindAddress: "127.0.0.1:10256",
+		MetricsBindAddress: "127.0.0.1:10249",
+		Mode:               "nftables",
+		NFTables: config.KubeProxyNFTablesConfiguration{
+			// A change is written at once; this is only how often the rules
+			// are looked at without one.
+			SyncPeriod: metav1.Duration{Duration: 2 * time.Minute},
+		},
+		DetectLocalMode:   "ClusterCIDR",
+		ClusterCIDR:       node.Kubernetes.PodCIDR.String(),
+		NodePortAddresses: []string{"primary"},
+		// The kernel's own limits stay: package network raises the one that
+		// matters, and a node in a namespace may not write them.
+		Conntrack: config.KubeProxyConntrackConfiguration{
+			MaxPerCore:            ptr.To[int32](0),
+			Min:                   ptr.To[int32](0),
+			TCPEstablishedTimeout: &metav1.Duration{},
+			TCPCloseWaitTimeout:   &metav1.Duration{},
+		},
+	}
+}
