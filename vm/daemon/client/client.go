@@ -3,12 +3,23 @@
 package client
 
 import (
+	"bufio"
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"sync"
+	"time"
 
-	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/daemon"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/home"
 )
@@ -20,6 +31,10 @@ var (
 	// ErrNoCluster: nothing of the cluster exists.
 	ErrNoCluster = errors.New("no such cluster")
 )
+
+// maxAnswer bounds an answer that is no stream, and one line of a stream, in
+// bytes.
+const maxAnswer = 4 << 20
 
 // Config of a Client.
 type Config struct {
@@ -41,86 +56,245 @@ type Client struct{ config Config }
 // New returns a Client; it touches nothing.
 func New(config Config) *Client { return &Client{config} }
 
-// List are all clusters on disk with their status; without a daemon the status
-// is read from the cluster's files.
+func (c *Client) dir() home.Cluster { return c.config.Home.Cluster(c.config.Name) }
+
+// List are all clusters on disk with their status, in the order of their names;
+// without a daemon the status is read from the cluster's files.
 func List(ctx context.Context, h home.Home) ([]daemonapi.ClusterStatus, error) {
-	return nil, errors.ErrUnsupported
-}
-
-// Check finds what is wrong with spec on this host before anything is changed.
-// Its error is a *daemonapi.Failure with Invalid set, or several joined
-// (errors.Join), one for each fault.
-func (c *Client) Check(ctx context.Context, spec cluster.Spec) error { return errors.ErrUnsupported }
-
-// Plan is what Apply would do; empty when the cluster is as spec wants it.
-func (c *Client) Plan(ctx context.Context, spec cluster.Spec) ([]cluster.Step, error) {
-	return nil, errors.ErrUnsupported
+	names, err := h.Names()
+	if err != nil {
+		return nil, err
+	}
+	all := make([]daemonapi.ClusterStatus, len(names))
+	var asked sync.WaitGroup
+	for i, name := range names {
+		asked.Go(func() {
+			status, err := New(Config{Home: h, Name: name}).Status(ctx)
+			if errors.Is(err, ErrNoCluster) {
+				return
+			}
+			if err != nil {
+				status = daemonapi.ClusterStatus{Name: name, Phase: "damaged"}
+			}
+			all[i] = status
+		})
+	}
+	asked.Wait()
+	all = slices.DeleteFunc(all, func(s daemonapi.ClusterStatus) bool { return s.Name == "" || s.Phase == "absent" })
+	return all, ctx.Err()
 }
 
 // Spec is the one that the cluster was last brought to; ErrNoCluster if none.
-func (c *Client) Spec() (cluster.Spec, error) { return cluster.Spec{}, errors.ErrUnsupported }
+func (c *Client) Spec() (cluster.Spec, error) {
+	state, err := cluster.ReadState(c.dir().State(), time.Now())
+	if cluster.IsAbsent(err) {
+		return cluster.Spec{}, fmt.Errorf("%s: %w", c.config.Name, ErrNoCluster)
+	}
+	return state.Spec, err
+}
+
+// Plan is what Apply would do; empty when the cluster is as spec wants it.
+func (c *Client) Plan(ctx context.Context, spec cluster.Spec) ([]cluster.Step, error) {
+	var steps []cluster.Step
+	err := c.call(ctx, http.MethodPost, daemonapi.PathPlan, spec, &steps)
+	if !errors.Is(err, ErrNoDaemon) {
+		return steps, err
+	}
+	state, err := cluster.ReadState(c.dir().State(), time.Now())
+	if err != nil && !cluster.IsAbsent(err) {
+		return nil, err
+	}
+	return cluster.Plan(spec, daemon.Stopped(c.dir(), state)), nil
+}
 
 // Apply starts the daemon if none lives and brings the cluster to spec. It
 // calls event for each line of progress, the last one included, from one
 // goroutine. When ctx ends, Apply returns and the work goes on.
 func (c *Client) Apply(ctx context.Context, spec cluster.Spec, event func(daemonapi.Event)) error {
-	return errors.ErrUnsupported
+	if err := c.ensure(ctx); err != nil {
+		return err
+	}
+	return c.stream(ctx, daemonapi.PathApply, spec, event)
 }
 
 // Down removes the cluster and all that it left, with or without a daemon.
 // Removing what does not exist does nothing.
 func (c *Client) Down(ctx context.Context, event func(daemonapi.Event)) error {
-	return errors.ErrUnsupported
+	if _, err := os.Stat(string(c.dir())); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	lock, err := c.dir().Acquire()
+	if errors.Is(err, home.ErrLocked) {
+		return c.downLive(ctx, event)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Release() }()
+	event(daemonapi.Event{Time: time.Now(), Phase: daemonapi.PhaseDelete, State: daemonapi.StateRunning})
+	if err := daemon.Sweep(c.dir()); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(string(c.dir())); err != nil {
+		return fmt.Errorf("remove the cluster's directory: %w", err)
+	}
+	event(daemonapi.Event{Time: time.Now(), Phase: daemonapi.PhaseCluster, State: daemonapi.StateDone, Message: "removed", Done: true})
+	return nil
+}
+
+// downLive asks the daemon and waits until it has gone.
+func (c *Client) downLive(ctx context.Context, event func(daemonapi.Event)) error {
+	if err := c.stream(ctx, daemonapi.PathDown, nil, event); err != nil {
+		return err
+	}
+	for {
+		if _, err := os.Stat(string(c.dir())); errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err := pause(ctx, 10*time.Millisecond); err != nil {
+			return fmt.Errorf("wait for the daemon to end: %w", err)
+		}
+	}
 }
 
 // Status is the daemon's view, or what the files say when no daemon lives;
 // ErrNoCluster if there is nothing at all.
 func (c *Client) Status(ctx context.Context) (daemonapi.ClusterStatus, error) {
-	return daemonapi.ClusterStatus{}, errors.ErrUnsupported
+	var status daemonapi.ClusterStatus
+	err := c.call(ctx, http.MethodGet, daemonapi.PathStatus, nil, &status)
+	if errors.Is(err, ErrNoDaemon) {
+		status, err = daemon.StoppedStatus(c.dir())
+	}
+	if cluster.IsAbsent(err) || err == nil && status.Phase == "absent" {
+		return status, fmt.Errorf("%s: %w", c.config.Name, ErrNoCluster)
+	}
+	return status, err
 }
 
 // Kubeconfig is the admin's, in YAML, with context skiff-NAME. It needs no
 // daemon.
-func (c *Client) Kubeconfig(ctx context.Context) ([]byte, error) { return nil, errors.ErrUnsupported }
+func (c *Client) Kubeconfig(context.Context) ([]byte, error) {
+	content, err := daemon.Kubeconfig(c.dir())
+	if cluster.IsAbsent(err) {
+		return nil, fmt.Errorf("%s: %w", c.config.Name, ErrNoCluster)
+	}
+	return content, err
+}
 
 // ConsoleLog is the path of a node's serial console log on the host.
-func (c *Client) ConsoleLog(node string) string {
-	return c.config.Home.Cluster(c.config.Name).Console(node)
+func (c *Client) ConsoleLog(node string) string { return c.dir().Console(node) }
+
+// dial connects to the daemon; ErrNoDaemon if none listens.
+func (c *Client) dial(ctx context.Context) (net.Conn, error) {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "unix", c.dir().Socket())
+	if err == nil {
+		return conn, nil
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return nil, fmt.Errorf("%w (%w)", ErrNoDaemon, err)
 }
 
-// Node speaks to the node API of one node through the daemon.
-func (c *Client) Node(name string) *Node { return &Node{client: c, name: name} }
-
-// Node is one node of a cluster.
-type Node struct {
-	client *Client
-	name   string
+// do sends one request. The caller closes the body, which ends the connection.
+func (c *Client) do(ctx context.Context, method, path string, body any) (*http.Response, error) {
+	var content io.Reader
+	if body != nil {
+		encoded, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		content = bytes.NewReader(encoded)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, "http://daemon"+path, content)
+	if err != nil {
+		return nil, err
+	}
+	transport := &http.Transport{
+		DisableKeepAlives: true,
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return c.dial(ctx) },
+	}
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode < 300 {
+		return response, nil
+	}
+	defer func() { _ = response.Body.Close() }()
+	return nil, readFailure(response)
 }
 
-// Status is what the node says of itself.
-func (n *Node) Status(ctx context.Context) (nodeapi.Status, error) {
-	return nodeapi.Status{}, errors.ErrUnsupported
+// call sends one request and decodes the answer.
+func (c *Client) call(ctx context.Context, method, path string, body, answer any) error {
+	response, err := c.do(ctx, method, path, body)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if err := json.NewDecoder(io.LimitReader(response.Body, maxAnswer)).Decode(answer); err != nil {
+		return fmt.Errorf("read the daemon's answer: %w", err)
+	}
+	return nil
 }
 
-// Logs streams one log of the node: a program of its Status, "kernel" or
-// "init". tail is the number of last lines, 0 for all. The caller closes it.
-func (n *Node) Logs(ctx context.Context, source string, tail int, follow bool) (io.ReadCloser, error) {
-	return nil, errors.ErrUnsupported
+// stream sends one request and follows the events of the answer.
+func (c *Client) stream(ctx context.Context, path string, body any, event func(daemonapi.Event)) error {
+	response, err := c.do(ctx, http.MethodPost, path, body)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	return follow(response.Body, func(e daemonapi.Event) { event(e) })
 }
 
-// Size of a terminal.
-type Size struct{ Rows, Columns uint16 }
-
-// Streams of a program in a node. Nil streams are empty or discarded; Resize
-// may be nil.
-type Streams struct {
-	Stdin          io.Reader
-	Stdout, Stderr io.Writer
-	Resize         <-chan Size
+// errCut: the stream of events ended before the last.
+var errCut = &daemonapi.Failure{
+	Cause: "the daemon ended before it was done",
+	Hint:  "run the command again to go on from here",
 }
 
-// Exec runs a program in the node and returns its exit code. An error means
-// that it could not be run or that the connection broke.
-func (n *Node) Exec(ctx context.Context, request nodeapi.ExecRequest, streams Streams) (int, error) {
-	return 0, errors.ErrUnsupported
+// follow reads events, one a line, until the last. The error is the failure
+// that the last one carries.
+func follow(stream io.Reader, event func(daemonapi.Event)) error {
+	lines := bufio.NewScanner(stream)
+	lines.Buffer(nil, maxAnswer)
+	for lines.Scan() {
+		var e daemonapi.Event
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+			return fmt.Errorf("read the daemon's events: %w", err)
+		}
+		event(e)
+		if !e.Done {
+			continue
+		}
+		if e.Failure != nil {
+			return e.Failure
+		}
+		return nil
+	}
+	if err := lines.Err(); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("read the daemon's events: %w", err)
+	}
+	return errCut
+}
+
+// readFailure makes an error of an answer that is none.
+func readFailure(response *http.Response) error {
+	content, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	var failure daemonapi.Failure
+	if err := json.Unmarshal(content, &failure); err == nil && failure.Cause != "" {
+		return &failure
+	}
+	return fmt.Errorf("%s: %s", response.Status, bytes.TrimSpace(content[:min(len(content), 300)]))
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
 }

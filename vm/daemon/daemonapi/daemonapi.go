@@ -8,6 +8,9 @@ import "time"
 const (
 	// PathStatus: GET answers ClusterStatus.
 	PathStatus = "/v1/status"
+	// PathPlan: POST of a cluster.Spec answers the cluster.Steps that PathApply
+	// would take.
+	PathPlan = "/v1/plan"
 	// PathApply: POST of a cluster.Spec brings the cluster there. The answer is
 	// a stream of Event, one JSON object a line, ending with one whose Done is
 	// set. A second Apply while one runs joins it if the Spec is the same, and

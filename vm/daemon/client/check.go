@@ -1,0 +1,61 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/daemon"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/image"
+	"github.com/skiff-dev/skiff/vm/lima"
+)
+
+// Check finds what is wrong with spec on this host before anything is changed.
+// Its error is a *daemonapi.Failure with Invalid set, or several joined
+// (errors.Join), one for each fault.
+func (c *Client) Check(ctx context.Context, spec cluster.Spec) error {
+	state, err := cluster.ReadState(c.dir().State(), time.Now())
+	known := err == nil
+	if err != nil && !cluster.IsAbsent(err) {
+		return &daemonapi.Failure{
+			Cause: err.Error(), Invalid: true,
+			Hint: fmt.Sprintf("put a good copy back as %s, or remove the cluster with \"skiff down %s\"", c.dir().State(), c.config.Name),
+		}
+	}
+	faults := []error{daemon.Check(c.dir(), spec, daemon.HostFacts(c.config.Home), state, known)}
+	node, err := image.Read(c.config.ImageDir)
+	if err != nil {
+		faults = append(faults, &daemonapi.Failure{Cause: err.Error(), Hint: "build it with \"make image\"", Invalid: true})
+	} else if err := lima.Available(node.Arch); err != nil {
+		faults = append(faults, &daemonapi.Failure{Cause: err.Error(), Invalid: true})
+	}
+	faults = append(faults, c.checkPort(ctx, spec, state))
+	return errors.Join(faults...)
+}
+
+// checkPort says whether the wanted port is free, unless the cluster's own
+// daemon has it.
+func (c *Client) checkPort(ctx context.Context, spec cluster.Spec, state cluster.State) error {
+	port := spec.APIPort
+	if port == 0 {
+		port = state.Spec.APIPort
+	}
+	if port <= 0 || port > 65535 {
+		return nil
+	}
+	if conn, err := c.dial(ctx); err == nil {
+		return conn.Close()
+	}
+	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return &daemonapi.Failure{
+			Cause: fmt.Sprintf("port %d on 127.0.0.1 is in use", port), Invalid: true,
+			Hint: "choose another with --api-port, or 0 for any free one",
+		}
+	}
+	return listener.Close()
+}

@@ -1,0 +1,122 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+)
+
+// startLimit is how long a daemon may take until it answers.
+const startLimit = 20 * time.Second
+
+// maxLog is how large the daemon's log may be when a new daemon begins.
+const maxLog = 4 << 20
+
+// ensure makes a daemon answer, starting one if none lives.
+func (c *Client) ensure(ctx context.Context) error {
+	if len(c.config.Command) == 0 {
+		return errors.New("start the daemon: no command")
+	}
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	var started *process
+	for {
+		conn, err := c.dial(ctx)
+		if err == nil {
+			return conn.Close()
+		}
+		if ctx.Err() != nil {
+			return c.notStarted(ctx.Err())
+		}
+		// A daemon that ended at once lost the race for the lock to another, or
+		// cannot run; the latter shows when none answers.
+		if started == nil {
+			if started, err = c.start(); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-started.ended:
+			if errors.Is(started.err, errCannotServe) {
+				return c.notStarted(started.err)
+			}
+			started = nil
+		default:
+		}
+		if err := pause(ctx, 10*time.Millisecond); err != nil {
+			return c.notStarted(err)
+		}
+	}
+}
+
+func (c *Client) notStarted(err error) error {
+	return &daemonapi.Failure{
+		Cause: fmt.Sprintf("the daemon of %s does not start: %v", c.config.Name, err),
+		Log:   c.dir().Log(),
+	}
+}
+
+// errCannotServe: the daemon ended and no other has the lock.
+var errCannotServe = errors.New("it ended at once")
+
+type process struct {
+	ended chan struct{}
+	err   error // read after ended
+}
+
+// start runs the daemon apart from this process, its session and its terminal.
+func (c *Client) start() (*process, error) {
+	if err := os.MkdirAll(string(c.dir()), 0o700); err != nil {
+		return nil, fmt.Errorf("make the cluster's directory: %w", err)
+	}
+	log, err := c.openLog()
+	if err != nil {
+		return nil, fmt.Errorf("open the daemon's log: %w", err)
+	}
+	defer func() { _ = log.Close() }()
+	cmd := exec.Command(c.config.Command[0], c.config.Command[1:]...)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start the daemon: %w", err)
+	}
+	p := &process{ended: make(chan struct{})}
+	go func() {
+		defer close(p.ended)
+		_ = cmd.Wait()
+		// The log says why, unless another daemon has the lock.
+		lock, err := c.dir().Acquire()
+		if err == nil {
+			_ = lock.Release()
+			p.err = fmt.Errorf("%w: %s", errCannotServe, c.lastLine())
+		}
+	}()
+	return p, nil
+}
+
+func (c *Client) openLog() (*os.File, error) {
+	path := c.dir().Log()
+	if info, err := os.Stat(path); err == nil && info.Size() > maxLog {
+		if err := os.Rename(path, path+".1"); err != nil {
+			return nil, err
+		}
+	}
+	return os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+}
+
+func (c *Client) lastLine() string {
+	content, err := os.ReadFile(c.dir().Log())
+	if err != nil {
+		return ""
+	}
+	lines := strings.Split(strings.TrimSpace(string(content)), "\n")
+	return lines[len(lines)-1]
+}

@@ -1,0 +1,14 @@
+package daemon
+
+import (
+	"golang.org/x/sys/unix"
+)
+
+// memoryMiB is the host's memory.
+func memoryMiB() int {
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
+		return 0
+	}
+	return int(uint64(info.Totalram) * uint64(info.Unit) >> 20)
+}

@@ -1,0 +1,178 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/home"
+	"github.com/skiff-dev/skiff/vm/kube"
+	"github.com/skiff-dev/skiff/vm/machine"
+)
+
+// statusLimit bounds each question that a status asks.
+const statusLimit = 3 * time.Second
+
+// status is what the daemon sees just now.
+func (d *daemon) status(ctx context.Context) daemonapi.ClusterStatus {
+	d.mu.Lock()
+	c := d.cluster
+	busy := d.applying != nil && !over(d.applying)
+	d.mu.Unlock()
+	if c == nil {
+		status, err := StoppedStatus(d.dir)
+		if err != nil {
+			status = daemonapi.ClusterStatus{Name: d.config.Name, Phase: "absent"}
+		}
+		if busy {
+			status.Phase = "starting"
+		}
+		status.DaemonPID = os.Getpid()
+		return status
+	}
+	status := c.status(ctx)
+	if busy {
+		status.Phase = "starting"
+	}
+	return status
+}
+
+func (c *running) status(ctx context.Context) daemonapi.ClusterStatus {
+	ctx, cancel := context.WithTimeout(ctx, statusLimit)
+	defer cancel()
+	c.mu.Lock()
+	state := c.state
+	c.mu.Unlock()
+	status := daemonapi.ClusterStatus{
+		Name: state.Spec.Name, Driver: c.machines.Driver.Name(), Accelerator: c.machines.Driver.Describe(),
+		Server: cluster.Server(state.Spec.APIPort), Kubernetes: state.Kubernetes,
+		Timings: readTimings(c.dir), DaemonPID: os.Getpid(),
+	}
+	var all sync.WaitGroup
+	var registered map[string]kube.Node
+	all.Go(func() {
+		status.APIReady = c.kube.Ready(ctx) == nil
+		if status.APIReady {
+			registered, _ = c.kube.Nodes(ctx)
+		}
+	})
+	nodes := cluster.Nodes(state.Spec)
+	status.Nodes = make([]daemonapi.NodeStatus, len(nodes))
+	for i, n := range nodes {
+		all.Go(func() { status.Nodes[i] = c.nodeStatus(ctx, state.Spec, n) })
+	}
+	all.Wait()
+	for i := range status.Nodes {
+		node := registered[status.Nodes[i].Name]
+		status.Nodes[i].Ready, status.Nodes[i].Reason = node.Ready, node.Reason
+	}
+	status.Phase = phase(status)
+	return status
+}
+
+func (c *running) nodeStatus(ctx context.Context, spec cluster.Spec, n cluster.Node) daemonapi.NodeStatus {
+	node := configured(spec, n)
+	state, err := c.machines.Driver.State(ctx, n.Name)
+	if err != nil {
+		node.MachineMessage = err.Error()
+		return node
+	}
+	node.Machine = string(state)
+	node.MachineMessage = c.endedReason(n.Name)
+	if usage, err := c.machines.Driver.Usage(ctx, n.Name); err == nil {
+		node.HostMemoryMiB, node.DiskUsedBytes, node.Started = usage.MemoryMiB, usage.DiskBytes, usage.Started
+	}
+	if state == machine.StateRunning {
+		_, err := c.nodes.status(ctx, n.Address.Addr())
+		node.Agent = err == nil
+	}
+	return node
+}
+
+// configured is a node's status as far as its spec says it.
+func configured(spec cluster.Spec, n cluster.Node) daemonapi.NodeStatus {
+	memory, _ := cluster.MiB(spec.Memory)
+	return daemonapi.NodeStatus{
+		Name: n.Name, Role: string(n.Role), Address: n.Address.Addr().String(),
+		Machine: string(machine.StateAbsent), CPUs: spec.CPUs, MemoryMiB: memory,
+	}
+}
+
+// phase sums up a status in one word.
+func phase(status daemonapi.ClusterStatus) string {
+	runs := func(n daemonapi.NodeStatus) bool { return n.Machine == string(machine.StateRunning) }
+	fine := func(n daemonapi.NodeStatus) bool { return runs(n) && n.Ready == "True" }
+	switch {
+	case !slices.ContainsFunc(status.Nodes, runs):
+		return "stopped"
+	case status.APIReady && !slices.ContainsFunc(status.Nodes, func(n daemonapi.NodeStatus) bool { return !fine(n) }):
+		return "running"
+	default:
+		return "degraded"
+	}
+}
+
+// StoppedStatus is what the files in dir say of a cluster that nothing runs;
+// the error is fs.ErrNotExist if there is none.
+func StoppedStatus(dir home.Cluster) (daemonapi.ClusterStatus, error) {
+	state, err := cluster.ReadState(dir.State(), time.Now())
+	if err != nil {
+		return daemonapi.ClusterStatus{}, err
+	}
+	status := daemonapi.ClusterStatus{
+		Name: state.Spec.Name, Phase: "stopped", Driver: "lima",
+		Server: cluster.Server(state.Spec.APIPort), Kubernetes: state.Kubernetes, Timings: readTimings(dir),
+	}
+	machines := Stopped(dir, state).Machines
+	for _, n := range cluster.Nodes(state.Spec) {
+		node := configured(state.Spec, n)
+		node.Machine = string(machines[n.Name])
+		status.Nodes = append(status.Nodes, node)
+	}
+	return status, nil
+}
+
+// Stopped is what is observed of a cluster that nothing runs.
+func Stopped(dir home.Cluster, state cluster.State) cluster.Observed {
+	_, err := os.Stat(dir.PKI())
+	observed := cluster.Observed{Prepared: err == nil, Machines: map[string]machine.State{}}
+	for _, name := range state.Nodes {
+		observed.Machines[name] = machine.StateAbsent
+		if _, err := os.Stat(filepath.Join(dir.Machines(), name)); err == nil {
+			observed.Machines[name] = machine.StateStopped
+		}
+	}
+	return observed
+}
+
+// Kubeconfig is the admin's, from the files in dir.
+func Kubeconfig(dir home.Cluster) ([]byte, error) {
+	state, err := cluster.ReadState(dir.State(), time.Now())
+	if err != nil {
+		return nil, err
+	}
+	files, err := readTree(dir.PKI())
+	if err != nil {
+		return nil, fmt.Errorf("read the cluster's certificates: %w", err)
+	}
+	return cluster.Kubeconfig(state.Spec.Name, state.Spec.APIPort, files)
+}
+
+func readTimings(dir home.Cluster) map[string]float64 {
+	content, err := os.ReadFile(dir.Timings())
+	if err != nil {
+		return nil
+	}
+	var timings Timings
+	if err := json.Unmarshal(content, &timings); err != nil {
+		return nil
+	}
+	return timings.Phases
+}

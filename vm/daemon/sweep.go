@@ -1,0 +1,27 @@
+package daemon
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/skiff-dev/skiff/vm/home"
+	"github.com/skiff-dev/skiff/vm/lima"
+)
+
+// Sweep ends the machines that a dead daemon left and removes what they and
+// their cluster kept, the daemon's own files apart. The caller has the lock.
+func Sweep(dir home.Cluster) error {
+	if err := lima.EndStray(dir.Machines()); err != nil {
+		return err
+	}
+	// The state goes first: without it there is no cluster, whatever is left
+	// when this is interrupted.
+	for _, path := range []string{
+		dir.State(), dir.PKI(), dir.PKI() + ".new", dir.Machines(), dir.Network(), dir.Timings(),
+	} {
+		if err := os.RemoveAll(path); err != nil {
+			return fmt.Errorf("remove the cluster: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,57 @@
+package home
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrLocked: another process has the cluster's lock.
+var ErrLocked = errors.New("another process works on the cluster")
+
+// Lock is held by the one process that may change a cluster's files. The kernel
+// releases it when the process ends, however it ends.
+type Lock struct{ file *os.File }
+
+// Acquire takes the cluster's lock, making its directory; ErrLocked if another
+// process has it.
+func (c Cluster) Acquire() (*Lock, error) {
+	for {
+		if err := os.MkdirAll(string(c), 0o700); err != nil {
+			return nil, fmt.Errorf("make the cluster's directory: %w", err)
+		}
+		file, err := os.OpenFile(c.Lock(), os.O_CREATE|os.O_RDWR, 0o600)
+		if errors.Is(err, os.ErrNotExist) {
+			continue // removed since
+		}
+		if err != nil {
+			return nil, fmt.Errorf("lock the cluster: %w", err)
+		}
+		if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+			_ = file.Close()
+			if errors.Is(err, unix.EWOULDBLOCK) {
+				return nil, fmt.Errorf("lock the cluster: %w", ErrLocked)
+			}
+			return nil, fmt.Errorf("lock the cluster: %w", err)
+		}
+		if same(file, c.Lock()) {
+			return &Lock{file}, nil
+		}
+		// Whoever had it removed the cluster: this is the lock of nothing.
+		_ = file.Close()
+	}
+}
+
+// Release gives the lock back.
+func (l *Lock) Release() error { return l.file.Close() }
+
+func same(file *os.File, path string) bool {
+	a, err := file.Stat()
+	if err != nil {
+		return false
+	}
+	b, err := os.Stat(path)
+	return err == nil && os.SameFile(a, b)
+}
