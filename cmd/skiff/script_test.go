@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"testing"
 
@@ -33,11 +34,12 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"listen":   listen,
-			"exits":    exits,
-			"oneline":  oneline,
-			"archive":  archiveFile,
-			"truncate": truncate,
+			"listen":    listen,
+			"exits":     exits,
+			"oneline":   oneline,
+			"archive":   archiveFile,
+			"truncate":  truncate,
+			"nodeimage": nodeImageFiles,
 		},
 	})
 }
@@ -116,4 +118,17 @@ func truncate(ts *testscript.TestScript, _ bool, args []string) {
 	info, err := os.Stat(path)
 	ts.Check(err)
 	ts.Check(os.Truncate(path, info.Size()/2))
+}
+
+// nodeimage: puts something that looks like a node image for this host where
+// skiff looks for one.
+func nodeImageFiles(ts *testscript.TestScript, _ bool, _ []string) {
+	dir := ts.Getenv("SKIFF_IMAGE_DIR")
+	ts.Check(os.MkdirAll(dir, 0o755))
+	for name, content := range map[string]string{
+		"kernel": "k", "initramfs": "i", "root.erofs": "r",
+		"image.json": fmt.Sprintf(`{"digest": "sha256:%064d", "arch": %q, "kubernetes": "v1.36.3"}`, 1, runtime.GOARCH),
+	} {
+		ts.Check(os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644))
+	}
 }
