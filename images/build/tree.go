@@ -154,11 +154,11 @@ func (t *tree) kernel(manifest *Manifest) error {
 		return err
 	}
 	wanted := t.Recipe.Modules
-	names := slices.Concat(wanted.Initramfs, wanted.Network, wanted.CDROM, wanted.Late, t.modules.match(wanted.Ship))
+	names := slices.Concat(wanted.Initramfs, wanted.CDROM, wanted.Late, t.modules.match(wanted.Ship))
 	if err := t.modules.install(from, filepath.Join(t.root, "usr/lib/modules", t.release), t.modules.order(names...)); err != nil {
 		return err
 	}
-	for name, list := range map[string][]string{"network": wanted.Network, "cdrom": wanted.CDROM, "late": wanted.Late} {
+	for name, list := range map[string][]string{"cdrom": wanted.CDROM, "late": wanted.Late} {
 		text := strings.Join(list, "\n") + "\n"
 		if err := writeFile(filepath.Join(t.root, "usr/lib/skiff/modules", name), []byte(text), 0o644); err != nil {
 			return err

@@ -23,8 +23,7 @@ func packages() []Package {
 // NetworkPolicy (nfqueue) and of the usual network plugins.
 func modules() Modules {
 	return Modules{
-		Initramfs: []string{"virtio_pci", "virtio_mmio", "virtio_blk", "erofs", "overlay"},
-		Network:   []string{"virtio_net"},
+		Initramfs: []string{"virtio_pci", "virtio_blk", "erofs", "overlay", "virtio_net"},
 		CDROM:     []string{"virtio_scsi", "sr_mod"},
 		Late: []string{
 			"br_netfilter", "veth", "nf_tables", "nft_ct", "nft_nat", "nft_masq", "nft_chain_nat", "nft_fib_inet",

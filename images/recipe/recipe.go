@@ -39,11 +39,11 @@ type Package struct {
 // Modules are module names (all but Ship), which bring what they
 // depend on, and patterns of path.Match below the kernel's module directory (Ship).
 type Modules struct {
-	// Initramfs are loaded to mount the root.
+	// Initramfs are loaded before the root is mounted: what that takes, and
+	// the network's driver.
 	Initramfs []string
-	// Network is loaded by PID 1 at once, CDROM too if the node document is
-	// on no disk.
-	Network, CDROM []string
+	// CDROM is loaded by PID 1 if the node document is on no disk.
+	CDROM []string
 	// Late are loaded by PID 1 when the node is on the network.
 	Late []string
 	// Ship are there for the kernel and people to load on demand.
@@ -93,8 +93,10 @@ func For(arch string) (Image, error) {
 }
 
 // cmdline: few lines on a serial console that is slow under emulation, a crash
-// restarts the machine, and cgroup v1 is off.
-const cmdline = "quiet loglevel=4 panic=10 net.ifnames=0 cgroup_no_v1=all rcupdate.rcu_expedited=1"
+// restarts the machine, cgroup v1 is off, and the kernel leaves out at its start
+// what a node does not use: tests of its ciphers, AppArmor.
+const cmdline = "quiet loglevel=4 panic=10 net.ifnames=0 cgroup_no_v1=all rcupdate.rcu_expedited=1 " +
+	"cryptomgr.notests apparmor=0"
 
 func programs() []Program {
 	return []Program{

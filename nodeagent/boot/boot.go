@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -99,18 +101,12 @@ func (i *Init) boot(ctx context.Context) error {
 		return err
 	}
 	i.journal.step("mounts", "")
-	drivers := make(chan struct{})
-	go i.guard("modules", func() error { return i.loadModules(ctx, drivers) })
-
 	// The disk and the document wait for different devices.
 	data := make(chan struct{})
 	go i.guard("disk", func() error {
 		defer close(data)
 		return i.mountData(ctx)
 	})
-	if err := applySysctls(sysctls); err != nil {
-		i.journal.problem(err.Error())
-	}
 	node, raw, err := i.waitSeed(ctx)
 	if err != nil {
 		return err
@@ -120,34 +116,31 @@ func (i *Init) boot(ctx context.Context) error {
 		return err
 	}
 	i.journal.step("network", node.Network.Address.String())
-	close(drivers)
+	go i.guard("kernel", i.prepareKernel)
 	return i.supervise(ctx, node, data)
 }
 
-// loadModules loads first what finds the network and, if no disk that is there
-// holds a document, the CD-ROM. The rest comes when the node is on the network:
-// the kernel loads by itself what a program asks for earlier.
-func (i *Init) loadModules(ctx context.Context, onNetwork <-chan struct{}) error {
+// prepareKernel does what may come after the node answers: if a program asks
+// for a module earlier, the kernel loads it by itself.
+func (i *Init) prepareKernel() error {
+	failed := applySysctls(sysctls)
+	failed = errors.Join(failed, i.loadModules("late"), applySysctls(moduleSysctls), mountAll(lateMounts))
+	i.journal.step("kernel", "")
+	go i.guard("power button", i.watchButton)
+	return failed
+}
+
+// loadModules loads those of one of the image's lists.
+func (i *Init) loadModules(list string) error {
 	loader, err := newLoader()
 	if err != nil {
 		return err
 	}
-	lists, err := readLists(moduleListDir)
+	names, err := os.ReadFile(filepath.Join(moduleListDir, list))
 	if err != nil {
 		return err
 	}
-	failed := loader.Load(lists.network...)
-	if _, err := i.found.document(); err != nil {
-		failed = errors.Join(failed, loader.Load(lists.cdrom...))
-	}
-	i.journal.step("drivers", "")
-	if err := wait(ctx, onNetwork); err != nil {
-		return err
-	}
-	failed = errors.Join(failed, loader.Load(lists.late...), applySysctls(moduleSysctls))
-	i.journal.step("modules", "")
-	go i.guard("power button", i.watchButton)
-	return failed
+	return loader.Load(strings.Fields(string(names))...)
 }
 
 func newLoader() (*module.Loader, error) {

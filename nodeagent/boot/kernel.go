@@ -41,11 +41,9 @@ var moduleSysctls = map[string]string{
 	"net.bridge.bridge-nf-call-ip6tables": "1",
 }
 
-// moduleListDir has the image's lists of modules, a name a line.
+// moduleListDir has the image's lists of modules, a name a line: "cdrom" and
+// "late".
 const moduleListDir = "/usr/lib/skiff/modules"
-
-// moduleLists are the modules that PID 1 loads.
-type moduleLists struct{ network, cdrom, late []string }
 
 func applySysctls(values map[string]string) error {
 	var errs []error
@@ -56,18 +54,6 @@ func applySysctls(values map[string]string) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-func readLists(dir string) (moduleLists, error) {
-	var lists moduleLists
-	for name, list := range map[string]*[]string{"network": &lists.network, "cdrom": &lists.cdrom, "late": &lists.late} {
-		text, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			return lists, err
-		}
-		*list = strings.Fields(string(text))
-	}
-	return lists, nil
 }
 
 // setClock sets the clock if it is behind: certificates that the host made a

@@ -16,8 +16,6 @@ type mount struct {
 	source, target, kind string
 	flags                uintptr
 	options              string
-	// optional mounts may fail: a kernel may lack them.
-	optional bool
 }
 
 const noExec = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
@@ -26,17 +24,22 @@ const noExec = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 // stays read-only; what is written in /etc is gone after a restart, as a node
 // document says all of it anew.
 var systemMounts = []mount{
-	{"proc", "/proc", "proc", noExec, "", false},
-	{"sysfs", "/sys", "sysfs", noExec, "", false},
-	{"tmpfs", "/run", "tmpfs", unix.MS_NOSUID | unix.MS_NODEV, "mode=0755,size=20%", false},
-	{"tmpfs", "/tmp", "tmpfs", unix.MS_NOSUID | unix.MS_NODEV, "mode=1777", false},
-	{"devpts", "/dev/pts", "devpts", unix.MS_NOSUID | unix.MS_NOEXEC, "gid=5,mode=0620,ptmxmode=0666", false},
-	{"tmpfs", "/dev/shm", "tmpfs", unix.MS_NOSUID | unix.MS_NODEV, "mode=1777", false},
-	{"mqueue", "/dev/mqueue", "mqueue", noExec, "", false},
-	{"cgroup2", "/sys/fs/cgroup", "cgroup2", noExec, "nsdelegate,memory_recursiveprot", false},
-	{"bpf", "/sys/fs/bpf", "bpf", noExec, "mode=0700", true},
-	{"debugfs", "/sys/kernel/debug", "debugfs", noExec, "", true},
-	{"tracefs", "/sys/kernel/tracing", "tracefs", noExec, "", true},
+	{"proc", "/proc", "proc", noExec, ""},
+	{"sysfs", "/sys", "sysfs", noExec, ""},
+	{"tmpfs", "/run", "tmpfs", unix.MS_NOSUID | unix.MS_NODEV, "mode=0755,size=20%"},
+	{"tmpfs", "/tmp", "tmpfs", unix.MS_NOSUID | unix.MS_NODEV, "mode=1777"},
+	{"devpts", "/dev/pts", "devpts", unix.MS_NOSUID | unix.MS_NOEXEC, "gid=5,mode=0620,ptmxmode=0666"},
+	{"tmpfs", "/dev/shm", "tmpfs", unix.MS_NOSUID | unix.MS_NODEV, "mode=1777"},
+	{"mqueue", "/dev/mqueue", "mqueue", noExec, ""},
+	{"cgroup2", "/sys/fs/cgroup", "cgroup2", noExec, "nsdelegate,memory_recursiveprot"},
+}
+
+// lateMounts are for tools and network plugins; the kernel looks for a module
+// when bpf is mounted, which takes a while.
+var lateMounts = []mount{
+	{"bpf", "/sys/fs/bpf", "bpf", noExec, "mode=0700"},
+	{"debugfs", "/sys/kernel/debug", "debugfs", noExec, ""},
+	{"tracefs", "/sys/kernel/tracing", "tracefs", noExec, ""},
 }
 
 // devLinks are what udev would make.
@@ -55,17 +58,24 @@ var stateDirs = []string{
 	"/var/cache", "/var/spool", "/var/tmp", "/var/root", "/var/home", "/var/mnt", "/var/srv", "/var/data", "/var/local",
 }
 
-func mountSystem() error {
+// mountAll mounts what it can.
+func mountAll(mounts []mount) error {
 	var errs []error
-	for _, m := range systemMounts {
-		// Directories of virtual filesystems are made by the kernel or here.
-		if err := os.MkdirAll(m.target, 0o755); err != nil && !m.optional {
+	for _, m := range mounts {
+		// Directories are made by the kernel, or here.
+		if err := os.MkdirAll(m.target, 0o755); err != nil {
 			errs = append(errs, err)
+			continue
 		}
-		if err := unix.Mount(m.source, m.target, m.kind, m.flags, m.options); err != nil && !m.optional {
+		if err := unix.Mount(m.source, m.target, m.kind, m.flags, m.options); err != nil {
 			errs = append(errs, fmt.Errorf("mount %s: %w", m.target, err))
 		}
 	}
+	return errors.Join(errs...)
+}
+
+func mountSystem() error {
+	errs := []error{mountAll(systemMounts)}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SHARED, ""); err != nil {
 		errs = append(errs, fmt.Errorf("share mounts: %w", err))
 	}

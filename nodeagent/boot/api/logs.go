@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -29,12 +28,17 @@ const (
 	maxRecord = 8192
 )
 
-var sourceName = regexp.MustCompile(`^[a-z0-9][-a-z0-9]{0,62}$`)
+// isSource says whether a name can be a program's: it becomes a file's.
+func isSource(name string) bool {
+	return name != "" && len(name) <= 63 && !strings.ContainsFunc(name, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-'
+	})
+}
 
 func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	source, follow, tail := query.Get("source"), query.Get("follow") == "true", -1
-	if !sourceName.MatchString(source) {
+	if !isSource(source) {
 		http.Error(w, fmt.Sprintf("log source %q is no name", source), http.StatusBadRequest)
 		return
 	}

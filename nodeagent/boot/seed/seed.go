@@ -12,7 +12,6 @@ import (
 	"net/netip"
 	"path"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
@@ -24,8 +23,16 @@ const MaxBytes = 1 << 20
 // ErrDocument is returned for bytes that are no node document.
 var ErrDocument = errors.New("bad node document")
 
-// A DNS label (RFC 1123), which machine names, cluster names and host names are.
-var label = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
+// isLabel says whether s is a DNS label (RFC 1123), as names of machines and
+// clusters are.
+func isLabel(s string) bool {
+	if s == "" || len(s) > 63 || s[0] == '-' || s[len(s)-1] == '-' {
+		return false
+	}
+	return !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-'
+	})
+}
 
 // Decode reads a document that may be padded with white space or zero bytes to
 // the size of a disk. Keys that this program does not know are an error: host
@@ -60,10 +67,10 @@ func Decode(raw []byte) (*nodeconfig.Node, error) {
 }
 
 func validate(n *nodeconfig.Node) error {
-	if !label.MatchString(n.Cluster) {
+	if !isLabel(n.Cluster) {
 		return fmt.Errorf("cluster %q is no DNS label", n.Cluster)
 	}
-	if !label.MatchString(n.Name) {
+	if !isLabel(n.Name) {
 		return fmt.Errorf("name %q is no DNS label", n.Name)
 	}
 	switch {
@@ -120,7 +127,7 @@ func validateNetwork(n nodeconfig.Network) error {
 func validatePeers(what string, peers []nodeconfig.Peer) error {
 	for _, peer := range peers {
 		for part := range strings.SplitSeq(peer.Name, ".") {
-			if !label.MatchString(part) {
+			if !isLabel(part) {
 				return fmt.Errorf("%s: name %q is no DNS name", what, peer.Name)
 			}
 		}
