@@ -1,5 +1,31 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"github.com/spf13/cobra"
 
-func (a *app) daemon() *cobra.Command { return &cobra.Command{Use: "daemon", Hidden: true} }
+	"github.com/skiff-dev/skiff/vm/daemon"
+	"github.com/skiff-dev/skiff/vm/home"
+)
+
+// daemon is what the client starts for each cluster; people do not.
+func (a *app) daemon() *cobra.Command {
+	var config daemon.Config
+	var dir string
+	cmd := &cobra.Command{
+		Use:    "daemon",
+		Short:  "Run a cluster's daemon in the foreground",
+		Hidden: true,
+		Args:   arguments(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			config.Home = home.Home(dir)
+			return daemon.Run(cmd.Context(), config)
+		},
+	}
+	cmd.Flags().StringVar(&dir, "home", "", "directory of all clusters")
+	cmd.Flags().StringVar(&config.Name, "name", "", "the cluster")
+	cmd.Flags().StringVar(&config.ImageDir, "image-dir", "", "directory of the node image")
+	for _, name := range []string{"home", "name", "image-dir"} {
+		_ = cmd.MarkFlagRequired(name)
+	}
+	return cmd
+}

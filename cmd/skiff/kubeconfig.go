@@ -47,7 +47,7 @@ func (a *app) kubeconfig() *cobra.Command {
 		}
 		content, err := c.Kubeconfig(cmd.Context())
 		if err != nil {
-			return fmt.Errorf("cluster %q: %w", name, err)
+			return about(name, err)
 		}
 		switch {
 		case merge:

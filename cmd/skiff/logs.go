@@ -122,7 +122,7 @@ func (a *app) daemonLog(ctx context.Context, clusterName string, r logRange) ([]
 	}
 	reader, err := tail.Open(ctx, h.Cluster(name).Log(), r.lines, r.follow)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("cluster %q: %w", name, client.ErrNoCluster)
+		return nil, about(name, client.ErrNoCluster)
 	}
 	return []openLog{{sourceDaemon, reader}}, err
 }

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/skiff-dev/skiff/vm/daemon/client"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/lima"
 )
@@ -104,16 +103,11 @@ func split(err error) []error {
 	return []error{err}
 }
 
-// explain finds the hint that travels with an error, or knows one.
+// explain finds the hint that travels with an error.
 func explain(err error) daemonapi.Failure {
 	var failure *daemonapi.Failure
-	switch {
-	case errors.As(err, &failure):
+	if errors.As(err, &failure) {
 		return *failure
-	case errors.Is(err, client.ErrNoCluster):
-		return daemonapi.Failure{Hint: "`skiff list` shows the clusters, `skiff up` makes one"}
-	case errors.Is(err, client.ErrNoDaemon):
-		return daemonapi.Failure{Hint: "`skiff up` starts it again; nothing is lost"}
 	}
 	return daemonapi.Failure{}
 }

@@ -30,7 +30,7 @@ func (a *app) nodes(ctx context.Context, name string) (*client.Client, []string,
 	}
 	status, err := c.Status(ctx)
 	if err != nil {
-		return nil, nil, fmt.Errorf("cluster %q: %w", name, err)
+		return nil, nil, about(name, err)
 	}
 	var names []string
 	for _, n := range status.Nodes {

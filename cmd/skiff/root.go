@@ -234,6 +234,29 @@ func existing(name string) (string, error) {
 	return "", invalid("there are "+strings.Join(names, ", "), "which cluster? none is called %q", fallback)
 }
 
+// about adds to an error of the client which cluster it is about and what to do.
+func about(name string, err error) error {
+	switch {
+	case errors.Is(err, client.ErrNoCluster):
+		return &daemonapi.Failure{
+			Cause: fmt.Sprintf("no cluster is called %q", name),
+			Hint:  fmt.Sprintf("`skiff list` shows the clusters, `skiff up %s` makes it", name),
+		}
+	case errors.Is(err, client.ErrNoDaemon):
+		return &daemonapi.Failure{
+			Cause: fmt.Sprintf("cluster %q does not run", name),
+			Hint:  fmt.Sprintf("`skiff up %s` starts it again; nothing is lost", name),
+		}
+	case errors.Is(err, cluster.ErrCorrupt):
+		return &daemonapi.Failure{
+			Cause:   fmt.Sprintf("cluster %q: %s", name, err),
+			Hint:    fmt.Sprintf("mend that file and name it as before, or remove the cluster with `skiff down %s`", name),
+			Invalid: true,
+		}
+	}
+	return err
+}
+
 // clusterFlag adds -c to a command whose arguments name a node.
 func (a *app) clusterFlag(cmd *cobra.Command) *string {
 	name := cmd.Flags().StringP("cluster", "c", "", "the cluster (default: SKIFF_CLUSTER, the only one, or \"skiff\")")

@@ -35,7 +35,7 @@ func (a *app) status() *cobra.Command {
 		}
 		status, err := c.Status(cmd.Context())
 		if err != nil {
-			return fmt.Errorf("cluster %q: %w", name, err)
+			return about(name, err)
 		}
 		if inJSON {
 			return a.printJSON(status)

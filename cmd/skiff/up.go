@@ -72,7 +72,7 @@ func (a *app) runUp(cmd *cobra.Command, args []string, o upOptions) error {
 		return err
 	}
 	if err := c.Check(cmd.Context(), spec); err != nil {
-		return err
+		return about(spec.Name, err)
 	}
 	if o.dryRun {
 		return a.showPlan(cmd.Context(), c, spec, asJSON)
@@ -127,7 +127,7 @@ func (a *app) wanted(cmd *cobra.Command, args []string, path string) (cluster.Sp
 		return spec, nil
 	}
 	if err != nil {
-		return spec, err
+		return spec, about(name, err)
 	}
 	spec, err = settings.Resolve(cmd.Flags(), file, last)
 	spec.Name = name
