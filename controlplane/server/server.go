@@ -17,10 +17,13 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/skiff-dev/skiff/controlplane/apiserver"
+	"github.com/skiff-dev/skiff/controlplane/approver"
 	"github.com/skiff-dev/skiff/controlplane/bootstrap"
 	"github.com/skiff-dev/skiff/controlplane/controllers"
 	"github.com/skiff-dev/skiff/controlplane/etcd"
+	"github.com/skiff-dev/skiff/controlplane/labeller"
 	"github.com/skiff-dev/skiff/controlplane/leadership"
+	"github.com/skiff-dev/skiff/controlplane/provisioner"
 	"github.com/skiff-dev/skiff/controlplane/scheduler"
 	"github.com/skiff-dev/skiff/controlplane/transport"
 )
@@ -212,6 +215,15 @@ func (r *run) lead(ctx context.Context) error {
 				},
 				func(ctx context.Context) error {
 					return scheduler.Run(ctx, scheduler.Settings{Client: r.client(scheduler.User)})
+				},
+				func(ctx context.Context) error {
+					return approver.Run(ctx, approver.Settings{Client: r.client(bootstrap.UserApprover), Fleet: r.settings.fleet(), Log: r.log})
+				},
+				func(ctx context.Context) error {
+					return labeller.Run(ctx, labeller.Settings{Client: r.client(bootstrap.UserLabeller), Log: r.log})
+				},
+				func(ctx context.Context) error {
+					return provisioner.Run(ctx, provisioner.Settings{Client: r.client(bootstrap.UserProvisioner), Log: r.log})
 				},
 			)
 		},

@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
 
 	"github.com/skiff-dev/skiff/controlplane/apiserver"
+	"github.com/skiff-dev/skiff/controlplane/approver"
 	"github.com/skiff-dev/skiff/controlplane/controllers"
 	"github.com/skiff-dev/skiff/controlplane/etcd"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
@@ -101,4 +103,13 @@ func (s Settings) controllers() controllers.Settings {
 		Cluster: s.Node.Cluster, PodCIDR: s.Node.Kubernetes.PodCIDR, ServiceCIDR: s.Node.Kubernetes.ServiceCIDR,
 		PKIDir: s.PKIDir, StateDir: s.StateDir,
 	}
+}
+
+// fleet is what the host wrote of the cluster's machines.
+func (s Settings) fleet() approver.Fleet {
+	f := approver.Fleet{Subnet: s.Node.Network.Address.Masked(), Addresses: map[string]netip.Addr{}}
+	for _, host := range s.Node.Network.Hosts {
+		f.Addresses[host.Name] = host.Address
+	}
+	return f
 }

@@ -1,0 +1,129 @@
+// Package approver keeps kubelets in serving certificates that tell the truth:
+// it approves a node's request for names and addresses that are the node's own,
+// and denies others. Client certificates are upstream's approver's.
+package approver
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	certificatesv1 "k8s.io/api/certificates/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+)
+
+// How long a request waits for its node to become known, doubling each time.
+const (
+	firstRetry = 200 * time.Millisecond
+	lastRetry  = 30 * time.Second
+)
+
+// Settings are what the approver needs to know.
+type Settings struct {
+	Client *rest.Config
+	Fleet  Fleet
+	Log    *slog.Logger
+}
+
+// Run decides requests until ctx ends.
+func Run(ctx context.Context, s Settings) error {
+	client, err := kubernetes.NewForConfig(s.Client)
+	if err != nil {
+		return fmt.Errorf("make the approver's client: %w", err)
+	}
+	factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
+		o.FieldSelector = fields.OneTermEqualSelector("spec.signerName", certificatesv1.KubeletServingSignerName).String()
+	}))
+	requests := factory.Certificates().V1().CertificateSigningRequests()
+	queue := workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](firstRetry, lastRetry))
+	defer queue.ShutDown()
+	enqueue := func(object any) {
+		if r, ok := object.(*certificatesv1.CertificateSigningRequest); ok && len(r.Status.Conditions) == 0 {
+			queue.Add(r.Name)
+		}
+	}
+	if _, err := requests.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: enqueue, UpdateFunc: func(_, object any) { enqueue(object) },
+	}); err != nil {
+		return fmt.Errorf("watch certificate requests: %w", err)
+	}
+	factory.Start(ctx.Done())
+	defer factory.Shutdown()
+	stop := context.AfterFunc(ctx, queue.ShutDown)
+	defer stop()
+	for {
+		name, over := queue.Get()
+		if over {
+			return nil
+		}
+		settled, err := decide(ctx, client, s, name)
+		if err != nil && ctx.Err() == nil {
+			s.Log.Warn("cannot decide a certificate request", "request", name, "error", err)
+		}
+		if settled {
+			queue.Forget(name)
+		} else {
+			queue.AddRateLimited(name)
+		}
+		queue.Done(name)
+	}
+}
+
+// decide is over with a request when it is settled, by us or by another.
+func decide(ctx context.Context, client kubernetes.Interface, s Settings, name string) (settled bool, err error) {
+	requests := client.CertificatesV1().CertificateSigningRequests()
+	r, err := requests.Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read certificate request: %w", err)
+	}
+	if len(r.Status.Conditions) > 0 {
+		return true, nil
+	}
+	node, err := nodeOf(ctx, client, r)
+	if err != nil {
+		return false, err
+	}
+	d := Decide(r.Spec, node, s.Fleet)
+	condition := certificatesv1.CertificateSigningRequestCondition{Status: corev1.ConditionTrue, Message: d.Reason}
+	switch d.Verdict {
+	case Approve:
+		condition.Type, condition.Reason = certificatesv1.CertificateApproved, "SkiffApproved"
+	case Deny:
+		condition.Type, condition.Reason = certificatesv1.CertificateDenied, "SkiffDenied"
+		s.Log.Warn("certificate request denied", "request", name, "requester", r.Spec.Username, "reason", d.Reason)
+	default:
+		return false, nil
+	}
+	r.Status.Conditions = append(r.Status.Conditions, condition)
+	if _, err := requests.UpdateApproval(ctx, name, r, metav1.UpdateOptions{}); err != nil {
+		return false, fmt.Errorf("settle certificate request: %w", err)
+	}
+	return true, nil
+}
+
+func nodeOf(ctx context.Context, client kubernetes.Interface, r *certificatesv1.CertificateSigningRequest) (*corev1.Node, error) {
+	name, ok := NodeName(r.Spec)
+	if !ok {
+		return nil, nil
+	}
+	node, err := client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read node %s: %w", name, err)
+	}
+	return node, nil
+}

@@ -1,0 +1,114 @@
+// Package labeller keeps nodes showing their role where kubectl looks for it. A
+// kubelet may not set that label itself (KEP-279), so it sets one of ours, and
+// this turns it into Kubernetes'.
+package labeller
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/metadata/metadatainformer"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+)
+
+const (
+	// Label is what the kubelet sets on its node.
+	Label = "skiff.dev/role"
+	// RolePrefix begins Kubernetes' labels for roles.
+	RolePrefix = "node-role.kubernetes.io/"
+)
+
+const firstRetry, lastRetry = 200 * time.Millisecond, 30 * time.Second
+
+// Settings are what the labeller needs to know.
+type Settings struct {
+	Client *rest.Config
+	Log    *slog.Logger
+}
+
+// Missing is the label that a node with labels should have and has not; "" if
+// none is missing.
+func Missing(labels map[string]string) string {
+	switch role := nodeconfig.Role(labels[Label]); role {
+	case nodeconfig.RoleControlPlane, nodeconfig.RoleWorker:
+		label := RolePrefix + string(role)
+		if _, there := labels[label]; !there {
+			return label
+		}
+	}
+	return ""
+}
+
+// Run labels nodes until ctx ends.
+func Run(ctx context.Context, s Settings) error {
+	client, err := metadata.NewForConfig(s.Client)
+	if err != nil {
+		return fmt.Errorf("make the labeller's client: %w", err)
+	}
+	nodes := schema.GroupVersionResource{Version: "v1", Resource: "nodes"}
+	factory := metadatainformer.NewSharedInformerFactory(client, 0)
+	queue := workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](firstRetry, lastRetry))
+	defer queue.ShutDown()
+	enqueue := func(object any) {
+		if node, ok := object.(*metav1.PartialObjectMetadata); ok && Missing(node.Labels) != "" {
+			queue.Add(node.Name)
+		}
+	}
+	informer := factory.ForResource(nodes)
+	if _, err := informer.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: enqueue, UpdateFunc: func(_, object any) { enqueue(object) },
+	}); err != nil {
+		return fmt.Errorf("watch nodes: %w", err)
+	}
+	factory.Start(ctx.Done())
+	defer factory.Shutdown()
+	stop := context.AfterFunc(ctx, queue.ShutDown)
+	defer stop()
+	for {
+		name, over := queue.Get()
+		if over {
+			return nil
+		}
+		if err := label(ctx, client.Resource(nodes), name); err != nil && ctx.Err() == nil {
+			s.Log.Warn("cannot label a node", "node", name, "error", err)
+			queue.AddRateLimited(name)
+		} else {
+			queue.Forget(name)
+		}
+		queue.Done(name)
+	}
+}
+
+func label(ctx context.Context, nodes metadata.Getter, name string) error {
+	node, err := nodes.Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read node: %w", err)
+	}
+	missing := Missing(node.Labels)
+	if missing == "" {
+		return nil
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"labels": map[string]string{missing: ""}}})
+	if err != nil {
+		return fmt.Errorf("encode patch: %w", err)
+	}
+	if _, err := nodes.Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+		return fmt.Errorf("label node with %s: %w", missing, err)
+	}
+	return nil
+}

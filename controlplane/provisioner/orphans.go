@@ -1,0 +1,109 @@
+package provisioner
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+)
+
+const firstRetry, lastRetry = time.Second, 5 * time.Minute
+
+// Orphaned says whether a volume waits for a node agent that will never come:
+// it is deleted, and its node does not exist.
+func Orphaned(v *corev1.PersistentVolume, exists func(node string) bool) bool {
+	if v.DeletionTimestamp == nil || !slices.Contains(v.Finalizers, Finalizer) {
+		return false
+	}
+	node := NodeOf(v)
+	return node == "" || !exists(node)
+}
+
+// releaseOrphans lets deleted volumes of nodes that are gone go, until ctx ends.
+func releaseOrphans(ctx context.Context, client kubernetes.Interface, log *slog.Logger) error {
+	factory := informers.NewSharedInformerFactory(client, 0)
+	volumes, nodes := factory.Core().V1().PersistentVolumes(), factory.Core().V1().Nodes()
+	queue := workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](firstRetry, lastRetry))
+	defer queue.ShutDown()
+	enqueue := func(object any) {
+		if v, ok := object.(*corev1.PersistentVolume); ok && v.DeletionTimestamp != nil {
+			queue.Add(v.Name)
+		}
+	}
+	if _, err := volumes.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: enqueue, UpdateFunc: func(_, object any) { enqueue(object) },
+	}); err != nil {
+		return fmt.Errorf("watch volumes: %w", err)
+	}
+	if _, err := nodes.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		DeleteFunc: func(any) {
+			for _, v := range volumes.Informer().GetStore().List() {
+				enqueue(v)
+			}
+		},
+	}); err != nil {
+		return fmt.Errorf("watch nodes: %w", err)
+	}
+	factory.Start(ctx.Done())
+	defer factory.Shutdown()
+	stop := context.AfterFunc(ctx, queue.ShutDown)
+	defer stop()
+	factory.WaitForCacheSync(ctx.Done())
+	for {
+		name, over := queue.Get()
+		if over {
+			return nil
+		}
+		if err := release(ctx, client, name); err != nil && ctx.Err() == nil {
+			log.Warn("cannot release a volume", "volume", name, "error", err)
+			queue.AddRateLimited(name)
+		} else {
+			queue.Forget(name)
+		}
+		queue.Done(name)
+	}
+}
+
+// release asks the API rather than a cache for the node: a cache may not have
+// heard of it yet, and the volume's data would be lost sight of.
+func release(ctx context.Context, client kubernetes.Interface, name string) error {
+	v, err := client.CoreV1().PersistentVolumes().Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read volume: %w", err)
+	}
+	var lookup error
+	orphaned := Orphaned(v, func(node string) bool {
+		_, err := client.CoreV1().Nodes().Get(ctx, node, metav1.GetOptions{})
+		if err != nil && !apierrors.IsNotFound(err) {
+			lookup = fmt.Errorf("read node %s: %w", node, err)
+		}
+		return !apierrors.IsNotFound(err)
+	})
+	if lookup != nil || !orphaned {
+		return lookup
+	}
+	rest := slices.DeleteFunc(slices.Clone(v.Finalizers), func(f string) bool { return f == Finalizer })
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"resourceVersion": v.ResourceVersion, "finalizers": rest}})
+	if err != nil {
+		return fmt.Errorf("encode patch: %w", err)
+	}
+	_, err = client.CoreV1().PersistentVolumes().Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("take the finalizer off: %w", err)
+	}
+	return nil
+}
