@@ -37,6 +37,7 @@ func run() error {
 	flags.StringVar(&config.RunDir, "run-dir", nodeconfig.Dir+"/agent", "files that the agent writes anew at each start")
 	flags.StringVar(&config.StateDir, "state-dir", nodeconfig.StateDir, "what the node keeps over a restart")
 	flags.StringVar(&config.KubeletDir, "kubelet-dir", "/var/lib/kubelet", "the kubelet's own folder")
+	flags.StringVar(&config.CNIDir, "cni-dir", "/etc/cni/net.d", "where the container runtime looks for its network")
 	flags.StringVar(&config.ContainerdSocket, "containerd-socket", nodeconfig.ContainerdSocket, "where containerd serves CRI")
 	if err := flags.Parse(os.Args[1:]); err != nil {
 		return err
@@ -49,6 +50,9 @@ func run() error {
 	}
 	if err := json.Unmarshal(content, &config.Node); err != nil {
 		return fmt.Errorf("read the node document: %w", err)
+	}
+	if config.Node.APIVersion != nodeconfig.APIVersion {
+		return fmt.Errorf("the node document is of version %q, not %q", config.Node.APIVersion, nodeconfig.APIVersion)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()

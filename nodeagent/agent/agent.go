@@ -4,14 +4,25 @@ package agent
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
 
+	"github.com/skiff-dev/skiff/nodeagent/client"
+	"github.com/skiff-dev/skiff/nodeagent/dns"
 	"github.com/skiff-dev/skiff/nodeagent/front"
 	"github.com/skiff-dev/skiff/nodeagent/kubelet"
+	"github.com/skiff-dev/skiff/nodeagent/network"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+	"github.com/skiff-dev/skiff/nodeagent/policy"
+	"github.com/skiff-dev/skiff/nodeagent/proxy"
+	"github.com/skiff-dev/skiff/nodeagent/volumes"
 )
 
 // Config is what one agent runs with.
@@ -25,27 +36,100 @@ type Config struct {
 	StateDir string
 	// KubeletDir is the kubelet's root, on the node's own disk.
 	KubeletDir string
+	// CNIDir is where the container runtime looks for its network.
+	CNIDir string
 	// ContainerdSocket is where containerd serves CRI.
 	ContainerdSocket string
 }
 
 // Run runs every part until ctx ends, or until one that the node cannot be
-// without fails; the error is that part's.
+// without fails; the error is that part's. The kubelet and the service proxy
+// register with global registries of their libraries, so that a process runs
+// them once: whoever supervises the process starts them again.
 func Run(ctx context.Context, config Config) error {
 	machine, err := kubelet.ReadMachine()
 	if err != nil {
 		return err
 	}
+	tune(machine.MemoryBytes)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return apiFront(config.Node).Run(ctx) })
 	group.Go(func() error {
 		return kubelet.Kubelet{Node: config.Node, Machine: machine, Paths: kubeletPaths(config)}.Run(ctx)
 	})
+	group.Go(func() error { return components(ctx, config) })
 	return group.Wait()
 }
 
+// components runs what needs nothing but the API server.
+func components(ctx context.Context, config Config) error {
+	if err := client.WaitForServer(ctx, client.Identity{CA: filepath.Join(config.PKIDir, "ca.crt")}); err != nil {
+		return err
+	}
+	identity := func(name string) client.Identity { return client.Component(config.PKIDir, name) }
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		return proxy.Proxy{Node: config.Node, Identity: identity("proxy"), RunDir: config.RunDir}.Run(ctx)
+	})
+
+	networkAPI, err := kubernetes.NewForConfig(identity("network").Config())
+	if err != nil {
+		return fmt.Errorf("make the network's client: %w", err)
+	}
+	informers := network.Informers(networkAPI)
+	nodes := informers.Core().V1().Nodes()
+	nodes.Informer()
+	policies := policy.Policy{NodeName: config.Node.Name, Informers: informers}
+	engine, err := policies.Engine()
+	if err != nil {
+		return err
+	}
+	informers.Start(ctx.Done())
+	group.Go(func() error {
+		return again(ctx, "pod network", network.Network{Node: config.Node, Nodes: nodes, CNIDir: config.CNIDir}.Run)
+	})
+	group.Go(func() error { return again(ctx, "network policies", engine.Run) })
+
+	dnsAPI, err := kubernetes.NewForConfig(identity("dns").Config())
+	if err != nil {
+		return fmt.Errorf("make the cluster DNS' client: %w", err)
+	}
+	server := dns.DNS{Node: config.Node, Identity: identity("dns"), API: dnsAPI, NodeUID: func() types.UID {
+		return network.NodeUID(nodes.Lister(), config.Node.Name)
+	}}
+	group.Go(func() error { return again(ctx, "cluster DNS", server.Run) })
+
+	volumesAPI, err := kubernetes.NewForConfig(identity("volumes").Config())
+	if err != nil {
+		return fmt.Errorf("make the local volumes' client: %w", err)
+	}
+	local := volumes.Volumes{NodeName: config.Node.Name, API: volumesAPI, Dir: filepath.Join(config.StateDir, "volumes")}
+	group.Go(func() error { return again(ctx, "local volumes", local.Run) })
+	return group.Wait()
+}
+
+// again runs a part until ctx ends, and anew when it fails: the node is still
+// of use without it.
+func again(ctx context.Context, name string, run func(context.Context) error) error {
+	wait := time.Second
+	for {
+		err := run(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		slog.Error("a part of the node ended and is started again", "part", name, "error", err, "after", wait)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, time.Minute)
+	}
+}
+
 func apiFront(node nodeconfig.Node) *front.Front {
-	f := &front.Front{Listen: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), nodeconfig.PortAPIFront)}
+	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	f := &front.Front{Listen: netip.AddrPortFrom(loopback, nodeconfig.PortAPIFront)}
 	for _, peer := range node.ControlPlanes {
 		f.Backends = append(f.Backends, netip.AddrPortFrom(peer.Address, nodeconfig.PortKubernetes))
 	}

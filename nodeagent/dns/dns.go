@@ -116,7 +116,16 @@ func stop(server *caddy.Instance) {
 	if err := errors.Join(errors.Join(server.ShutdownCallbacks()...), server.Stop()); err != nil {
 		slog.Warn("cluster DNS did not stop cleanly", "error", err)
 	}
-	server.Wait()
+	ended := make(chan struct{})
+	go func() {
+		server.Wait()
+		close(ended)
+	}()
+	// A server that is stopped while it starts does not notice.
+	select {
+	case <-ended:
+	case <-time.After(2 * time.Second):
+	}
 }
 
 // sleep is false if ctx ended first.

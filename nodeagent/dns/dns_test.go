@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/coredns/caddy"
+	miekg "github.com/miekg/dns"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
@@ -87,7 +88,12 @@ func TestCoreDNSTakesTheCorefile(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, file)
 	}
-	stop(server)
+	defer stop(server)
+	question := new(miekg.Msg).SetQuestion("1.0.0.127.in-addr.arpa.", miekg.TypePTR)
+	answer, err := miekg.Exchange(question, server.Servers()[0].LocalAddr().String())
+	if err != nil || answer.Id != question.Id {
+		t.Errorf("answer %v, %v", answer, err)
+	}
 }
 
 // refused returns an address on which nothing listens.

@@ -1,16 +1,12 @@
 package kubelet
 
 import (
-	"bytes"
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -22,11 +18,6 @@ import (
 
 	"github.com/skiff-dev/skiff/nodeagent/client"
 )
-
-// joinPoll is how often a node that waits for its cluster looks for it. The
-// kubelet's own waiting doubles up to half a minute, which a cluster that
-// starts in seconds would notice.
-const joinPoll = 250 * time.Millisecond
 
 // join returns once the kubelet has a client certificate and the API server
 // answers it. Without a certificate it asks for one with the bootstrap token
@@ -41,7 +32,7 @@ func (k Kubelet) join(ctx context.Context) error {
 		identity.Token = k.Node.BootstrapToken
 	}
 	slog.Info("waiting for the API server", "joined", joined)
-	if err := waitForServer(ctx, identity); err != nil {
+	if err := client.WaitForServer(ctx, identity); err != nil {
 		return err
 	}
 	if joined {
@@ -116,68 +107,6 @@ func readCertificate(path string) (*x509.Certificate, error) {
 		}
 	}
 	return nil, fmt.Errorf("%s holds no certificate", path)
-}
-
-// waitForServer returns when the API server answers the identity's token, or
-// anything at all if it has none.
-func waitForServer(ctx context.Context, identity client.Identity) error {
-	authority, err := os.ReadFile(identity.CA)
-	if err != nil {
-		return fmt.Errorf("read the cluster's CA: %w", err)
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(authority) {
-		return fmt.Errorf("%s holds no certificate", identity.CA)
-	}
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13}}
-	defer transport.CloseIdleConnections()
-	web := &http.Client{Transport: transport, Timeout: 5 * time.Second}
-	last := ""
-	for {
-		err := probe(ctx, web, identity.Token)
-		if err == nil {
-			return nil
-		}
-		if message := reason(err); message != last {
-			slog.Info("the API server does not answer yet", "error", message)
-			last = message
-		}
-		if err := sleep(ctx, joinPoll); err != nil {
-			return err
-		}
-	}
-}
-
-// reason is an error without what differs from one attempt to the next, such
-// as a local port.
-func reason(err error) string {
-	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(inner) {
-		err = inner
-	}
-	return err.Error()
-}
-
-func probe(ctx context.Context, web *http.Client, token string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, client.Server+"/readyz", nil)
-	if err != nil {
-		return err
-	}
-	if token != "" {
-		request.Header.Set("Authorization", "Bearer "+token)
-	}
-	response, err := web.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	body, _ := io.ReadAll(io.LimitReader(response.Body, 256))
-	// An anonymous request may be refused by a server that is well; a token
-	// that is refused is not known yet.
-	wellRefused := token == "" && (response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden)
-	if response.StatusCode == http.StatusOK || wellRefused {
-		return nil
-	}
-	return fmt.Errorf("%s: %s", response.Status, bytes.TrimSpace(body))
 }
 
 func sleep(ctx context.Context, duration time.Duration) error {

@@ -1,0 +1,45 @@
+package network
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
+)
+
+// Informers tell of the whole cluster and keep of each object only what the
+// pod network and the policies look at, since every node keeps all of it.
+func Informers(api kubernetes.Interface) informers.SharedInformerFactory {
+	return informers.NewSharedInformerFactoryWithOptions(api, 0, informers.WithTransform(trim))
+}
+
+func trim(object any) (any, error) {
+	if accessor, err := meta.Accessor(object); err == nil {
+		accessor.SetManagedFields(nil)
+		accessor.SetAnnotations(nil)
+		accessor.SetOwnerReferences(nil)
+	}
+	switch o := object.(type) {
+	case *corev1.Node:
+		o.Status = corev1.NodeStatus{Addresses: o.Status.Addresses}
+	case *corev1.Pod:
+		containers := make([]corev1.Container, len(o.Spec.Containers))
+		for i, container := range o.Spec.Containers {
+			containers[i] = corev1.Container{Name: container.Name, Ports: container.Ports}
+		}
+		o.Spec = corev1.PodSpec{NodeName: o.Spec.NodeName, HostNetwork: o.Spec.HostNetwork, Containers: containers}
+		o.Status = corev1.PodStatus{Phase: o.Status.Phase, PodIP: o.Status.PodIP, PodIPs: o.Status.PodIPs}
+	}
+	return object, nil
+}
+
+// NodeUID returns the UID of a Node object, empty if there is none.
+func NodeUID(nodes corelisters.NodeLister, name string) types.UID {
+	node, err := nodes.Get(name)
+	if err != nil {
+		return ""
+	}
+	return node.UID
+}
