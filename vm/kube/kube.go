@@ -40,7 +40,7 @@ func New(kubeconfig []byte) (*Client, error) {
 
 // Ready returns nil if the API server says that it is ready.
 func (c *Client) Ready(ctx context.Context) error {
-	_, err := c.set.CoreV1().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
+	_, err := c.set.CoreV1().RESTClient().Get().AbsPath("/readyz").MaxRetries(0).DoRaw(ctx)
 	if err != nil {
 		return fmt.Errorf("ask the API server whether it is ready: %w", err)
 	}

@@ -144,7 +144,7 @@ func (d *Driver) run(ctx context.Context, m machine.Machine) (*process, error) {
 		return nil, err
 	}
 	p := &process{cancel: cancel, started: time.Now(), done: make(chan struct{})}
-	go d.await(p, m.Name, lima, ended)
+	go d.await(life, p, m.Name, lima, ended)
 	if err := p.awaitRunning(ctx, filepath.Join(inst.Dir, filenames.PIDFile(inst.VMType))); err != nil {
 		cancel()
 		<-p.done
@@ -154,10 +154,10 @@ func (d *Driver) run(ctx context.Context, m machine.Machine) (*process, error) {
 }
 
 // await records how a process ended.
-func (d *Driver) await(p *process, name string, lima limadriver.Driver, ended <-chan error) {
+func (d *Driver) await(life context.Context, p *process, name string, lima limadriver.Driver, ended <-chan error) {
 	defer close(p.done)
 	defer p.cancel()
-	err := d.platform.wait(lima, ended)
+	err := d.platform.wait(life, lima, ended)
 	if err == nil {
 		return
 	}

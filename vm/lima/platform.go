@@ -27,8 +27,8 @@ type platform interface {
 	createRoot(ctx context.Context, root, path string) error
 	networks(socket, mac string) []limatype.Network
 	configure(ctx context.Context, inst *limatype.Instance) (limadriver.Driver, error)
-	// wait returns when the machine has ended.
-	wait(lima limadriver.Driver, ended <-chan error) error
+	// wait returns when the machine has ended, which the end of ctx makes it do.
+	wait(ctx context.Context, lima limadriver.Driver, ended <-chan error) error
 	// memory is the proportional set size of the machine in MiB, 0 if unknown.
 	memory(dir string) int
 }
@@ -105,7 +105,9 @@ func (qemuPlatform) configure(ctx context.Context, inst *limatype.Instance) (lim
 	return configured.Driver, nil
 }
 
-func (qemuPlatform) wait(_ limadriver.Driver, ended <-chan error) error { return <-ended }
+func (qemuPlatform) wait(_ context.Context, _ limadriver.Driver, ended <-chan error) error {
+	return <-ended
+}
 
 func (qemuPlatform) createDisk(ctx context.Context, path string, sizeMiB int) error {
 	return atomically(path, func(temporary string) error {

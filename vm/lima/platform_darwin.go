@@ -1,0 +1,205 @@
+package lima
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/balajiv113/fd"
+	limadriver "github.com/lima-vm/lima/v2/pkg/driver"
+	"github.com/lima-vm/lima/v2/pkg/limatype"
+	"github.com/lima-vm/lima/v2/pkg/limatype/filenames"
+	"github.com/lima-vm/lima/v2/pkg/limayaml"
+	"github.com/lima-vm/lima/v2/pkg/networks"
+	"github.com/lima-vm/lima/v2/pkg/networks/usernet"
+	"golang.org/x/sys/unix"
+)
+
+// stopLimit bounds how long a guest may take to stop under vz, which offers no
+// way to end it at once.
+const stopLimit = 20 * time.Second
+
+func needsQEMU() bool { return newVZ == nil }
+
+func installHint(string) string { return "on a Mac: brew install qemu" }
+
+func prepare(config Config, accel Acceleration) (platform, error) {
+	if newVZ == nil {
+		return qemuPlatform{}, environment(config, accel)
+	}
+	if err := os.Setenv("LIMA_HOME", config.Dir); err != nil {
+		return nil, fmt.Errorf("set LIMA_HOME: %w", err)
+	}
+	if err := serveIdleNetwork(config.Dir); err != nil {
+		return nil, fmt.Errorf("serve the network that Lima asks for: %w", err)
+	}
+	return vzPlatform{}, nil
+}
+
+// native is what runs guest code where no probe is needed.
+func native(program string) (Acceleration, bool) {
+	if newVZ != nil {
+		return Acceleration{Program: program, Hypervisor: "Apple's virtualization"}, true
+	}
+	return Acceleration{Program: program, Hypervisor: "HVF"}, true
+}
+
+func endWithUs(*exec.Cmd) {}
+
+// commandLine of a process, empty if it is gone.
+func commandLine(pid int) []byte {
+	out, _ := exec.Command("ps", "-ww", "-o", "command=", "-p", strconv.Itoa(pid)).Output()
+	return bytes.TrimSpace(out)
+}
+
+func proportional(int) int { return 0 }
+
+// vzPlatform runs machines with Apple's virtualization, in this process.
+type vzPlatform struct{}
+
+func (vzPlatform) vmType() limatype.VMType { return limatype.VZ }
+
+// networks of a machine: Lima insists on one of its own kinds as the first,
+// which the guest leaves alone; ours is the second.
+func (vzPlatform) networks(socket, mac string) []limatype.Network {
+	return []limatype.Network{{Lima: networks.ModeUserV2}, {Socket: socket, MACAddress: mac}}
+}
+
+func (vzPlatform) configure(ctx context.Context, inst *limatype.Instance) (limadriver.Driver, error) {
+	configured, err := newVZ().Configure(ctx, inst)
+	if err != nil {
+		return nil, err
+	}
+	return configured.Driver, nil
+}
+
+// wait returns nil when the machine has stopped, which vz reports as an error
+// whatever the reason was.
+func (vzPlatform) wait(ctx context.Context, lima limadriver.Driver, ended <-chan error) error {
+	stopped := make(chan error, 1)
+	release := context.AfterFunc(ctx, func() {
+		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
+		defer cancel()
+		stopped <- lima.Stop(limit)
+	})
+	defer release()
+	select {
+	case <-ended:
+		return nil
+	case err := <-stopped:
+		return err
+	}
+}
+
+func (vzPlatform) createDisk(_ context.Context, path string, sizeMiB int) error {
+	return atomically(path, func(temporary string) error {
+		file, err := os.OpenFile(temporary, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if err != nil {
+			return err
+		}
+		return errors.Join(file.Truncate(int64(sizeMiB)<<20), file.Close())
+	})
+}
+
+// createRoot clones root, which APFS does without copying.
+func (vzPlatform) createRoot(_ context.Context, root, path string) error {
+	if err := remove(path); err != nil {
+		return err
+	}
+	return atomically(path, func(temporary string) error {
+		if err := unix.Clonefile(root, temporary, 0); err == nil {
+			return nil
+		}
+		return copyFile(root, temporary)
+	})
+}
+
+func (vzPlatform) memory(string) int { return 0 }
+
+func copyFile(source, target string) error {
+	in, err := os.Open(source)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = in.Close() }()
+	out, err := os.OpenFile(target, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
+}
+
+// serveIdleNetwork stands where Lima's vz driver expects its own network: it
+// takes the machines' first links, drops what comes over them and answers what
+// the driver asks. It lives as long as the process.
+func serveIdleNetwork(dir string) error {
+	sockets := map[string]func(net.Listener){
+		usernet.FDSock: drain,
+		usernet.EndpointSock: func(listener net.Listener) {
+			server := &http.Server{Handler: idleNetwork(dir), ReadHeaderTimeout: time.Second}
+			_ = server.Serve(listener)
+		},
+	}
+	for kind, serve := range sockets {
+		path, err := usernet.Sock(networks.ModeUserV2, kind)
+		if err != nil {
+			return err
+		}
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return err
+		}
+		if err := remove(path); err != nil {
+			return err
+		}
+		listener, err := net.Listen("unix", path)
+		if err != nil {
+			return err
+		}
+		go serve(listener)
+	}
+	return nil
+}
+
+// idleNetwork says that every machine has an address, and yes to all else.
+func idleNetwork(dir string) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("GET /services/dhcp/leases", func(w http.ResponseWriter, _ *http.Request) {
+		leases := map[string]string{}
+		kernels, _ := filepath.Glob(filepath.Join(dir, "*", filenames.Kernel))
+		for i, kernel := range kernels {
+			leases[fmt.Sprintf("169.254.1.%d", i+1)] = limayaml.MACAddress(filepath.Dir(kernel))
+		}
+		_ = json.NewEncoder(w).Encode(leases)
+	})
+	return mux
+}
+
+func drain(listener net.Listener) {
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer func() { _ = conn.Close() }()
+			files, err := fd.Get(conn.(*net.UnixConn), 1, []string{"client"})
+			if err != nil || len(files) != 1 {
+				return
+			}
+			defer func() { _ = files[0].Close() }()
+			_, _ = io.Copy(io.Discard, files[0])
+		}()
+	}
+}
