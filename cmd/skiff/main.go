@@ -76,12 +76,16 @@ func report(out io.Writer, err error) int {
 	}
 	for _, one := range split(err) {
 		fmt.Fprintf(out, "skiff: %s\n", oneLine(one.Error()))
+		var phase *phaseError
+		if errors.As(one, &phase) {
+			fmt.Fprintf(out, "  phase: %s\n", phase.where())
+		}
 		failure := explain(one)
 		if failure.Log != "" {
-			fmt.Fprintf(out, "  log:  %s\n", failure.Log)
+			fmt.Fprintf(out, "  log:   %s\n", failure.Log)
 		}
 		if failure.Hint != "" {
-			fmt.Fprintf(out, "  hint: %s\n", failure.Hint)
+			fmt.Fprintf(out, "  hint:  %s\n", failure.Hint)
 		}
 		if failure.Invalid {
 			result = exitInvalid

@@ -161,6 +161,7 @@ var errNotWaited = errors.New("not waited for")
 func (a *app) apply(ctx context.Context, c *client.Client, spec cluster.Spec, wait time.Duration, asJSON bool) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	var failed daemonapi.Event
 	work := func(ctx context.Context, event func(daemonapi.Event)) error {
 		if wait > 0 {
 			var stop context.CancelFunc
@@ -169,6 +170,9 @@ func (a *app) apply(ctx context.Context, c *client.Client, spec cluster.Spec, wa
 		}
 		return c.Apply(ctx, spec, func(e daemonapi.Event) {
 			event(e)
+			if e.State == daemonapi.StateFailed && e.Phase != "" && failed.Phase == "" {
+				failed = e
+			}
 			// From the first boot on the certificates are there, and with them
 			// the kubeconfig.
 			if wait == 0 && e.Phase != "" && e.Phase != daemonapi.PhasePrepare {
@@ -191,8 +195,29 @@ func (a *app) apply(ctx context.Context, c *client.Client, spec cluster.Spec, wa
 			Log:   fmt.Sprintf("skiff logs -c %s --source daemon", spec.Name),
 			Hint:  fmt.Sprintf("`skiff status %s` shows how far it is, `skiff up %s --wait %s` waits longer", spec.Name, spec.Name, 2*wait),
 		}
+	case err != nil && failed.Phase != "":
+		return &phaseError{phase: failed.Phase, node: failed.Node, err: err}
 	}
 	return err
+}
+
+// phaseError says in which phase an error happened, and on which node if it
+// was one.
+type phaseError struct {
+	phase daemonapi.Phase
+	node  string
+	err   error
+}
+
+func (e *phaseError) Error() string { return e.err.Error() }
+
+func (e *phaseError) Unwrap() error { return e.err }
+
+func (e *phaseError) where() string {
+	if e.node == "" {
+		return string(e.phase)
+	}
+	return string(e.phase) + ", " + e.node
 }
 
 // interrupted is what Ctrl-C leaves: an explanation, and exit code 130.

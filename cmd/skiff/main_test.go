@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/skiff-dev/skiff/vm/daemon/client"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+)
+
+func TestReportPrintsOneLineAndTheHintsAndChoosesTheExitCode(t *testing.T) {
+	boot := &daemonapi.Failure{Cause: "worker-1 did not boot:\n\tno answer", Log: "/logs/serial.log", Hint: "run it again"}
+	bad := &daemonapi.Failure{Cause: "workers is -1", Invalid: true}
+	for _, c := range []struct {
+		name string
+		err  error
+		code int
+		want string
+	}{
+		{"nothing", nil, 0, ""},
+		{"plain", errors.New("it broke"), 1, "skiff: it broke\n"},
+		{"failure in a phase", &phaseError{daemonapi.PhaseBoot, "worker-1", boot}, 1,
+			"skiff: worker-1 did not boot: no answer\n  phase: boot, worker-1\n  log:   /logs/serial.log\n  hint:  run it again\n"},
+		{"bad input", bad, 2, "skiff: workers is -1\n"},
+		{"several", errors.Join(bad, errors.Join(errors.New("two"), errors.New("three"))), 2, "skiff: workers is -1\nskiff: two\nskiff: three\n"},
+		{"a program's code", exitCode(7), 7, ""},
+		{"interrupted", fmt.Errorf("read: %w", context.Canceled), 130, ""},
+		{"interrupted with a word", &interrupted{daemonapi.Failure{Cause: "interrupted", Hint: "go on"}}, 130, "skiff: interrupted\n  hint:  go on\n"},
+		{"no cluster", about("dev", client.ErrNoCluster), 1, "skiff: no cluster is called \"dev\"\n  hint:  `skiff list` shows the clusters, `skiff up dev` makes it\n"},
+	} {
+		var out strings.Builder
+		if code := report(&out, c.err); code != c.code || out.String() != c.want {
+			t.Errorf("%s: exit code %d, printed %q\nwant %d, %q", c.name, code, out.String(), c.code, c.want)
+		}
+	}
+}
+
+func TestNodeRowsSayWhatIsWrongFirst(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	for _, c := range []struct {
+		node daemonapi.NodeStatus
+		want string
+	}{
+		{daemonapi.NodeStatus{Machine: "stopped", Ready: "True"}, "stopped"},
+		{daemonapi.NodeStatus{Machine: "running"}, "booting"},
+		{daemonapi.NodeStatus{Machine: "running", Agent: true}, "not registered"},
+		{daemonapi.NodeStatus{Machine: "running", Agent: true, Ready: "False"}, "NotReady"},
+		{daemonapi.NodeStatus{Machine: "running", Agent: true, Ready: "Unknown"}, "unknown"},
+		{daemonapi.NodeStatus{Machine: "running", Agent: true, Ready: "True"}, "Ready"},
+	} {
+		if got := nodeRows([]daemonapi.NodeStatus{c.node}, now)[1][2]; got != c.want {
+			t.Errorf("%+v: %q, want %q", c.node, got, c.want)
+		}
+	}
+	row := nodeRows([]daemonapi.NodeStatus{{
+		Name: "worker-1", Role: "worker", Machine: "running", Agent: true, Ready: "True", Address: "192.168.104.21", CPUs: 2,
+		MemoryMiB: 2048, HostMemoryMiB: 391, DiskUsedBytes: 5 << 30 / 2, Started: now.Add(-3 * time.Minute),
+	}}, now)[1]
+	if got, want := strings.Join(row, " "), "worker-1 worker Ready 192.168.104.21 2 2048Mi 391Mi 2.5Gi 3m "; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestParseImagesSkipsWhatHasNoTag(t *testing.T) {
+	images, err := parseImages(`{"Name":"docker.io/library/app:1","Repository":"app","Tag":"1","Digest":"sha256:aa","Size":"1 MiB"}
+
+{"Name":"sha256:aa","Repository":"","Tag":"","Digest":"sha256:aa","Size":"1 MiB"}
+{"Repository":"db","Tag":"2","Digest":"sha256:bb","Size":"2 MiB"}
+{"Name":"x","Repository":"x","Tag":"<none>","Digest":"sha256:bb","Size":"2 MiB"}
+`)
+	if err != nil || len(images) != 2 || images[0].Name != "docker.io/library/app:1" || images[1].Name != "db:2" {
+		t.Fatalf("%+v, %v", images, err)
+	}
+	if _, err := parseImages("WARN no such thing"); err == nil {
+		t.Error("text that is not JSON is accepted")
+	}
+}
+
+func TestMergeImagesNamesTheNodesOfEach(t *testing.T) {
+	app, old, db := nodeImage{Name: "app:1", Digest: "sha256:b"}, nodeImage{Name: "app:1", Digest: "sha256:a"}, nodeImage{Name: "db:1", Digest: "sha256:c"}
+	got := fmt.Sprint(mergeImages([]string{"n1", "n2"}, [][]nodeImage{{app, db, app}, {old, db}}))
+	if want := "[{app:1 sha256:a  [n2]} {app:1 sha256:b  [n1]} {db:1 sha256:c  [n1 n2]}]"; got != want {
+		t.Errorf("got %s", got)
+	}
+}
+
+func FuzzParseImages(f *testing.F) {
+	f.Add(`{"Name":"app:1","Tag":"1"}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		images, err := parseImages(text)
+		if err == nil {
+			mergeImages([]string{"n"}, [][]nodeImage{images})
+		}
+	})
+}
+
+func TestNormalizedNamesAreWhatTheKubeletAsksFor(t *testing.T) {
+	got := strings.Join(normalized([]string{"app:1", "app", "ghcr.io/a/b:2", "docker.io/library/x:1", "Not A Name"}), " ")
+	if want := "docker.io/library/app:1 docker.io/library/app:latest ghcr.io/a/b:2 docker.io/library/x:1 Not A Name"; got != want {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestLinesOfSeveralLogsDoNotMix(t *testing.T) {
+	var out strings.Builder
+	w := &lineWriter{to: &out}
+	long := strings.Repeat("x", 100_000)
+	if err := w.copy(strings.NewReader("a\nb"), "n1 | "); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.copy(strings.NewReader(long), ""); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.ReplaceAll(out.String(), "\n", "/"); !strings.HasPrefix(got, "n1 | a/n1 | b/xxx") || strings.Count(got, "x") != len(long) {
+		t.Errorf("got %.60s", got)
+	}
+}
