@@ -3,6 +3,7 @@ package build
 import (
 	"bytes"
 	"debug/elf"
+	"encoding/binary"
 	"fmt"
 	"io/fs"
 	"os"
@@ -149,11 +150,15 @@ func (t moduleTree) alias(names []string) string {
 	return b.String()
 }
 
-// install copies the named modules and their indexes from one release's
-// directory to another.
+// install copies the named modules, without their signatures, and their indexes
+// from one release's directory to another.
 func (t moduleTree) install(from, to string, names []string) error {
 	for _, name := range names {
-		if err := copyFile(filepath.Join(to, t[name].file), filepath.Join(from, t[name].file), 0o644); err != nil {
+		content, err := os.ReadFile(filepath.Join(from, t[name].file))
+		if err != nil {
+			return err
+		}
+		if err := writeFile(filepath.Join(to, t[name].file), unsigned(content), 0o644); err != nil {
 			return err
 		}
 	}
@@ -163,4 +168,26 @@ func (t moduleTree) install(from, to string, names []string) error {
 		}
 	}
 	return copyFile(filepath.Join(to, "modules.builtin"), filepath.Join(from, "modules.builtin"), 0o644)
+}
+
+const (
+	signatureMark = "~Module signature appended~\n"
+	// signatureInfo is struct module_signature, whose last four bytes are the
+	// signature's length, big-endian (scripts/sign-file.c of the kernel).
+	signatureInfo = 12
+)
+
+// unsigned is a module without its signature. The image's digest covers the
+// module, and checking a signature takes as long as loading the module does
+// under emulation.
+func unsigned(module []byte) []byte {
+	body, ok := bytes.CutSuffix(module, []byte(signatureMark))
+	if !ok || len(body) < signatureInfo {
+		return module
+	}
+	length := int64(binary.BigEndian.Uint32(body[len(body)-4:])) + signatureInfo
+	if length > int64(len(body)) {
+		return module
+	}
+	return body[:int64(len(body))-length]
 }

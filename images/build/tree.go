@@ -164,7 +164,15 @@ func (t *tree) kernel(manifest *Manifest) error {
 			return err
 		}
 	}
-	return copyFile(filepath.Join(t.image, FileKernel), filepath.Join(t.kernelDir, "boot/vmlinuz-"+t.release), 0o644)
+	compressed, err := os.ReadFile(filepath.Join(t.kernelDir, "boot/vmlinuz-"+t.release))
+	if err != nil {
+		return err
+	}
+	image, err := uncompressed(compressed)
+	if err != nil {
+		return fmt.Errorf("kernel %s: %w", t.release, err)
+	}
+	return os.WriteFile(filepath.Join(t.image, FileKernel), image, 0o644)
 }
 
 // programs puts third-party programs, our own and the pause image in place.

@@ -26,9 +26,9 @@ func modules() Modules {
 		Initramfs: []string{"virtio_pci", "virtio_blk", "erofs", "overlay", "virtio_net"},
 		CDROM:     []string{"virtio_scsi", "sr_mod"},
 		Late: []string{
-			"br_netfilter", "veth", "nf_tables", "nft_ct", "nft_nat", "nft_masq", "nft_chain_nat", "nft_fib_inet",
-			"nft_reject_inet", "nft_numgen", "nft_limit", "nft_log", "nft_queue", "nft_redir", "nfnetlink_queue",
-			"nf_conntrack_netlink", "virtio_rng", "button", "gpio_keys", "evdev",
+			"virtio_rng", "br_netfilter", "veth", "nf_tables", "nft_ct", "nft_masq", "nft_chain_nat", "nft_numgen",
+			"nft_fib_ipv4", "nft_reject_ipv4", "nft_queue", "nfnetlink_queue", "nf_conntrack_netlink", "button",
+			"gpio_keys", "evdev",
 		},
 		Ship: []string{
 			"net/netfilter/*", "net/netfilter/*/*", "net/ipv4/netfilter/*", "net/ipv6/netfilter/*", "net/bridge/*",

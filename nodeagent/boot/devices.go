@@ -101,7 +101,7 @@ func (i *Init) waitSeed(ctx context.Context) (*nodeconfig.Node, []byte, error) {
 			}
 		}
 		if time.Now().After(remind) {
-			i.journal.problem(fmt.Sprintf("no node document on any disk: %v", err))
+			i.journal.say(fmt.Sprintf("no node document on any disk: %v", err))
 			remind = time.Now().Add(remindEvery)
 		}
 		if err := sleep(ctx, devicePoll); err != nil {
