@@ -25,7 +25,7 @@ export GOFLAGS := -trimpath
 
 KUBE_X := -X k8s.io/component-base/version
 GUEST_LDFLAGS := -s -w $(KUBE_X).gitVersion=$(KUBERNETES) $(KUBE_X).gitMajor=1 \
-	$(KUBE_X).gitMinor=$(MINOR) $(KUBE_X).gitCommit=$(KUBERNETES) $(KUBE_X).gitTreeState=clean
+	$(KUBE_X).gitMinor=$(MINOR)
 HOST_LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) \
 	-X main.kubernetes=$(KUBERNETES) -X github.com/lima-vm/lima/v2/pkg/version.Version=$(LIMA)
 
