@@ -24,6 +24,12 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
+// dataDir is where the node's own disk is mounted.
+const dataDir = "/var"
+
+// stopWait is how long an orderly stop of everything may take.
+const stopWait = 40 * time.Second
+
 // linkWait is how long the network interface may take to appear.
 const linkWait = 30 * time.Second
 
@@ -58,7 +64,11 @@ func Main() error {
 	how := <-power
 	i.journal.say(map[Power]string{PowerOff: "power off", PowerRestart: "restart"}[how])
 	stop()
-	<-done
+	select {
+	case <-done:
+	case <-time.After(stopWait):
+		i.journal.say("not everything stopped in time")
+	}
 	return i.end(how)
 }
 
@@ -103,10 +113,7 @@ func (i *Init) boot(ctx context.Context) error {
 	i.journal.step("mounts", "")
 	// The disk and the document wait for different devices.
 	data := make(chan struct{})
-	go i.guard("disk", func() error {
-		defer close(data)
-		return i.mountData(ctx)
-	})
+	go i.guard("disk", func() error { return i.mountData(ctx, data) })
 	node, raw, err := i.waitSeed(ctx)
 	if err != nil {
 		return err
@@ -151,21 +158,30 @@ func newLoader() (*module.Loader, error) {
 	return module.NewLoader("/lib/modules/" + unix.ByteSliceToString(name.Release[:]))
 }
 
-// mountData mounts the node's own disk, or, if that cannot be, memory, so that
-// the node still answers and can be repaired.
-func (i *Init) mountData(ctx context.Context) error {
+// mountData mounts the node's own disk and then closes ready. If that cannot
+// be, memory takes its place, so that the node still answers and can be
+// repaired, but ready stays open: a control plane that started without its data
+// would take itself for a new one.
+func (i *Init) mountData(ctx context.Context, ready chan<- struct{}) error {
 	device, err := i.found.data(ctx)
 	if err == nil {
-		err = disk.Mount(ctx, i.reaper.RunToEnd, device, "/var")
+		err = disk.Mount(ctx, i.reaper.RunToEnd, device, dataDir)
 	}
 	if err != nil {
-		if mounted := unix.Mount("tmpfs", "/var", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755"); mounted != nil {
-			return errors.Join(err, mounted)
-		}
+		failed := unix.Mount("tmpfs", dataDir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755")
+		return errors.Join(err, failed, i.useData())
 	}
-	err = errors.Join(err, makeState(), i.journal.persist(program.LogFile(nodeconfig.LogDir, sourceInit)))
+	if err := i.useData(); err != nil {
+		return err
+	}
 	i.journal.step("disk", device)
-	return err
+	close(ready)
+	return nil
+}
+
+// useData makes what is expected below the data directory and logs there.
+func (i *Init) useData() error {
+	return errors.Join(makeState(), i.journal.persist(program.LogFile(nodeconfig.LogDir, sourceInit)))
 }
 
 // identify makes the machine the node of the document.

@@ -17,6 +17,9 @@ import (
 
 const (
 	devicePoll = 5 * time.Millisecond
+	// patience is how long a device is waited for at that pace, then slowPoll's.
+	patience = 10 * time.Second
+	slowPoll = 250 * time.Millisecond
 	// dataWait is how long the node's own disk may take to appear.
 	dataWait = 20 * time.Second
 	// remindEvery is how often a node without a document says so.
@@ -91,8 +94,11 @@ func (i *Init) waitSeed(ctx context.Context) (*nodeconfig.Node, []byte, error) {
 			i.journal.problem(err.Error())
 		}
 	}
-	remind := time.Now().Add(remindEvery)
-	for {
+	remind, pause := time.Now().Add(remindEvery), devicePoll
+	for hurry := time.Now().Add(patience); ; {
+		if time.Now().After(hurry) {
+			pause = slowPoll
+		}
 		raw, err := i.found.document()
 		if err == nil {
 			var node *nodeconfig.Node
@@ -104,7 +110,7 @@ func (i *Init) waitSeed(ctx context.Context) (*nodeconfig.Node, []byte, error) {
 			i.journal.say(fmt.Sprintf("no node document on any disk: %v", err))
 			remind = time.Now().Add(remindEvery)
 		}
-		if err := sleep(ctx, devicePoll); err != nil {
+		if err := sleep(ctx, pause); err != nil {
 			return nil, nil, err
 		}
 	}

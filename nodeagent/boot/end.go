@@ -60,7 +60,7 @@ func unmountAll() error {
 	}
 	if len(errs) > 0 {
 		// A journal that must be replayed is all that is left to do then.
-		errs = append(errs, unix.Mount("", "/var", "", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
+		errs = append(errs, unix.Mount("", dataDir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
 	}
 	return errors.Join(errs...)
 }

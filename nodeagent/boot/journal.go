@@ -30,13 +30,14 @@ const (
 type journal struct {
 	mu      sync.Mutex // guards all below
 	console io.Writer
+	path    string        // where the state goes, for the API
 	log     *os.File      // nil while the node's disk is not there
 	pending *bytes.Buffer // the log until then
 	state   nodeapi.Status
 }
 
 func newJournal() *journal {
-	return &journal{console: os.Stderr, pending: &bytes.Buffer{}}
+	return &journal{console: os.Stderr, path: statePath, pending: &bytes.Buffer{}}
 }
 
 // uptime is the kernel's, sleep included.
@@ -140,7 +141,7 @@ func (j *journal) save() {
 	if err != nil {
 		return
 	}
-	_ = writeFile(statePath, text, 0o600)
+	_ = writeFile(j.path, text, 0o600)
 }
 
 // readState is what save wrote.

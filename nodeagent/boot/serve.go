@@ -38,7 +38,7 @@ func ServeAPI(ctx context.Context) error {
 		Status:  readState,
 		Power:   signalPower,
 		LogDirs: []string{nodeconfig.LogDir, runLogDir},
-		DataDir: "/var",
+		DataDir: dataDir,
 		Env:     environment(),
 		Log:     slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}

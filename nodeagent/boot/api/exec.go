@@ -75,6 +75,7 @@ func (s *session) run(ctx context.Context, request nodeapi.ExecRequest, env []st
 	if err != nil {
 		return errors.Join(err, s.out.Write(nodeapi.Failure, []byte(err.Error())))
 	}
+	defer s.closeTerminal()
 	gone := context.AfterFunc(ctx, func() {
 		s.conn.Close() // ends readFrames and every write
 		hangUp(command.Process.Pid)
@@ -184,6 +185,15 @@ func (s *session) resize(rows, columns uint16) {
 	if s.terminal != nil {
 		// The program may have ended; then nobody sees the size.
 		_ = setSize(s.terminal, rows, columns)
+	}
+}
+
+func (s *session) closeTerminal() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.terminal != nil {
+		s.terminal.Close()
+		s.terminal = nil
 	}
 }
 

@@ -147,8 +147,8 @@ func copyFile(w io.Writer, path string) error {
 // tailOffset is where the last lines of a file begin.
 func tailOffset(f io.ReaderAt, lines int) (int64, error) {
 	size, err := seekEnd(f)
-	if err != nil {
-		return 0, err
+	if err != nil || lines <= 0 {
+		return size, err
 	}
 	const block = 32 << 10
 	buf := make([]byte, block)
@@ -165,9 +165,6 @@ func tailOffset(f io.ReaderAt, lines int) (int64, error) {
 			}
 		}
 		end = start
-	}
-	if lines <= 0 {
-		return size, nil
 	}
 	return 0, nil
 }

@@ -173,7 +173,7 @@ func (s *Supervisor) rotateLogs(ctx context.Context, specs []Spec) {
 
 // RunToEnd runs a program and returns its exit code and the end of its output.
 func (r *Reaper) RunToEnd(ctx context.Context, args ...string) (int, string, error) {
-	output, err := os.CreateTemp("/run", "output-")
+	output, err := os.CreateTemp("", "output-")
 	if err != nil {
 		return 0, "", err
 	}
