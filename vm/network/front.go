@@ -44,6 +44,7 @@ func (f *Front) Run(ctx context.Context) error {
 	defer cancel()
 	release := context.AfterFunc(ctx, func() { _ = f.Listener.Close() })
 	defer release()
+	defer func() { _ = f.Listener.Close() }()
 	for {
 		conn, err := f.Listener.Accept()
 		if ctx.Err() != nil {

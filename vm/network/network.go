@@ -85,6 +85,7 @@ func (n *Network) Run(ctx context.Context) error {
 	defer cancel()
 	release := context.AfterFunc(ctx, func() { _ = n.listener.Close() })
 	defer release()
+	defer func() { _ = n.listener.Close() }()
 	for {
 		conn, err := n.listener.Accept()
 		if ctx.Err() != nil {

@@ -1,0 +1,263 @@
+package cluster
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+	"github.com/skiff-dev/skiff/vm/machine"
+)
+
+var roomy = Host{CPUs: 8, MemoryMiB: 32 << 10, DiskFreeMiB: 100 << 10}
+
+func with(change func(*Spec)) Spec {
+	spec := Default()
+	change(&spec)
+	return spec
+}
+
+func prefix(text string) netip.Prefix { return netip.MustParsePrefix(text) }
+
+func TestDefaultHasNoFault(t *testing.T) {
+	if faults := Validate(Default(), roomy, 3); len(faults) > 0 {
+		t.Error(faults)
+	}
+}
+
+func TestEveryFaultIsOneClearLine(t *testing.T) {
+	for _, test := range []struct {
+		change func(*Spec)
+		want   string
+	}{
+		{func(s *Spec) { s.Name = "Foo_Bar" }, "not a DNS label"},
+		{func(s *Spec) { s.Name = "" }, "not a DNS label"},
+		{func(s *Spec) { s.Name = "-a" }, "not a DNS label"},
+		{func(s *Spec) { s.Name = strings.Repeat("a", 41) }, "not a DNS label"},
+		{func(s *Spec) { s.ControlPlanes = 0 }, "at least one control plane"},
+		{func(s *Spec) { s.ControlPlanes = -1 }, "at least one control plane"},
+		{func(s *Spec) { s.ControlPlanes = 2 }, "use 1 or 3"},
+		{func(s *Spec) { s.ControlPlanes = 11; s.Memory = "1Gi" }, "at most 9"},
+		{func(s *Spec) { s.Workers = -1 }, "workers is -1"},
+		{func(s *Spec) { s.CPUs = 9 }, "1 to 8"},
+		{func(s *Spec) { s.CPUs = 0 }, "1 to 8"},
+		{func(s *Spec) { s.Memory = "12Gi" }, "more than the host has"},
+		{func(s *Spec) { s.Memory = "100Mi" }, "too little"},
+		{func(s *Spec) { s.Memory = "much" }, "no quantity"},
+		{func(s *Spec) { s.Memory = "99999999999999999999" }, "no quantity"},
+		{func(s *Spec) { s.Disk = "1Gi" }, "too small"},
+		{func(s *Spec) { s.Disk = "-5Gi" }, "no quantity"},
+		{func(s *Spec) { s.Driver = "docker" }, "has lima"},
+		{func(s *Spec) { s.APIPort = 70000 }, "no port"},
+		{func(s *Spec) { s.Network.Pods = prefix("10.96.0.0/12") }, "overlap"},
+		{func(s *Spec) { s.Network.Pods = prefix("10.244.0.0/24") }, "1 ranges of 256 addresses for 3 nodes"},
+		{func(s *Spec) { s.Network.Pods = prefix("10.244.0.1/16") }, "write 10.244.0.0/16"},
+		{func(s *Spec) { s.Network.Pods = netip.Prefix{} }, "no IPv4 range"},
+		{func(s *Spec) { s.Network.Services = prefix("fd00::/108") }, "no IPv4 range"},
+		{func(s *Spec) { s.Network.Services = prefix("10.96.0.0/28") }, "wrong size"},
+		{func(s *Spec) { s.Network.Nodes = prefix("192.168.0.0/16") }, "wrong size"},
+		{func(s *Spec) { s.Network.Domain = "Not A Name" }, "no DNS name"},
+	} {
+		faults := Validate(with(test.change), roomy, 3)
+		if len(faults) != 1 || !strings.Contains(faults[0].Error(), test.want) || strings.Contains(faults[0].Error(), "\n") {
+			t.Errorf("faults %q, want one line with %q", faults, test.want)
+		}
+	}
+}
+
+func TestNewMachinesNeedRoomOnTheHostsDisk(t *testing.T) {
+	full := Host{CPUs: 8, MemoryMiB: 32 << 10, DiskFreeMiB: 2500}
+	if faults := Validate(Default(), full, 3); len(faults) != 1 || !strings.Contains(faults[0].Error(), "no disk space") {
+		t.Errorf("faults %v", faults)
+	}
+	if faults := Validate(Default(), full, 0); len(faults) != 0 {
+		t.Errorf("a cluster that exists: %v", faults)
+	}
+}
+
+func TestOnlyWorkersMayChange(t *testing.T) {
+	old := with(func(s *Spec) { s.APIPort = 6443 })
+	for _, allowed := range []func(*Spec){
+		func(*Spec) {},
+		func(s *Spec) { s.Workers = 5 },
+		func(s *Spec) { s.Memory = "2048Mi" }, // the same, written otherwise
+	} {
+		if faults := Changes(old, with(allowed)); len(faults) > 0 {
+			t.Errorf("refused: %v", faults)
+		}
+	}
+	for _, refused := range []func(*Spec){
+		func(s *Spec) { s.ControlPlanes = 3 },
+		func(s *Spec) { s.CPUs = 4 },
+		func(s *Spec) { s.Memory = "4Gi" },
+		func(s *Spec) { s.Disk = "40Gi" },
+		func(s *Spec) { s.APIPort = 7443 },
+		func(s *Spec) { s.Workers = 0 },
+		func(s *Spec) { s.Network.Nodes = prefix("192.168.105.0/24") },
+		func(s *Spec) { s.Network.Pods = prefix("10.245.0.0/16") },
+		func(s *Spec) { s.Network.Services = prefix("10.97.0.0/16") },
+		func(s *Spec) { s.Network.Domain = "other" },
+	} {
+		if faults := Changes(old, with(refused)); len(faults) != 1 {
+			t.Errorf("faults %v, want one", faults)
+		}
+	}
+}
+
+func TestNodesKeepNameAndAddressWhenTheClusterGrows(t *testing.T) {
+	small, large := Nodes(Default()), Nodes(with(func(s *Spec) { s.Workers = 9 }))
+	for _, n := range small {
+		if !slices.Contains(large, n) {
+			t.Errorf("%+v is gone", n)
+		}
+	}
+	want := Node{Name: "worker-2", Role: nodeconfig.RoleWorker, Address: prefix("192.168.104.22/24"), MAC: "52:55:c0:a8:68:16"}
+	if small[2] != want {
+		t.Errorf("third node %+v, want %+v", small[2], want)
+	}
+	if small[0].Name != "control-plane-1" || small[0].Address != prefix("192.168.104.11/24") {
+		t.Errorf("first node %+v", small[0])
+	}
+}
+
+func TestDocumentGivesAControlPlaneEtcdAndATaint(t *testing.T) {
+	spec := with(func(s *Spec) { s.ControlPlanes = 3 })
+	nodes := Nodes(spec)
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	files := map[string][]byte{"ca.crt": []byte("x")}
+	first := Document(spec, nodes[0], files, "abcdef.0123456789abcdef", now)
+	if first.Etcd == nil || len(first.Etcd.Members) != 3 || first.Etcd.Join || len(first.Kubernetes.Taints) != 1 {
+		t.Errorf("control plane: %+v", first)
+	}
+	worker := Document(spec, nodes[3], files, "abcdef.0123456789abcdef", now)
+	if worker.Etcd != nil || len(worker.Kubernetes.Taints) != 0 || len(worker.ControlPlanes) != 3 || len(worker.Network.Hosts) != 5 {
+		t.Errorf("worker: %+v", worker)
+	}
+	if worker.Kubernetes.DNSAddress != netip.MustParseAddr("10.96.0.10") || worker.Network.Gateway != netip.MustParseAddr("192.168.104.2") {
+		t.Errorf("addresses: %+v", worker)
+	}
+	alone := with(func(s *Spec) { s.Workers = 0 })
+	if taints := Document(alone, Nodes(alone)[0], files, "", now).Kubernetes.Taints; len(taints) != 0 {
+		t.Errorf("a control plane alone takes no pods: %v", taints)
+	}
+}
+
+func TestPlanIsWhatSeparatesSeenFromWanted(t *testing.T) {
+	running := map[string]machine.State{
+		"control-plane-1": machine.StateRunning, "worker-1": machine.StateRunning, "worker-2": machine.StateRunning,
+	}
+	ready := map[string]bool{"control-plane-1": true, "worker-1": true, "worker-2": true}
+	changed := func(name string, state machine.State) map[string]machine.State {
+		states := map[string]machine.State{}
+		for n, s := range running {
+			states[n] = s
+		}
+		states[name] = state
+		return states
+	}
+	for name, test := range map[string]struct {
+		observed Observed
+		want     []string
+	}{
+		"nothing exists": {Observed{}, []string{
+			"prepare (new cluster)",
+			"create control-plane-1 (new)", "create worker-1 (new)", "create worker-2 (new)",
+			"start control-plane-1 (absent)", "start worker-1 (absent)", "start worker-2 (absent)",
+			"wait control-plane-1 (not Ready)", "wait worker-1 (not Ready)", "wait worker-2 (not Ready)",
+		}},
+		"all is well": {Observed{Prepared: true, Machines: running, Ready: ready, APIReady: true}, nil},
+		"a worker ended": {
+			Observed{Prepared: true, Machines: changed("worker-1", machine.StateStopped), Ended: map[string]string{"worker-1": "signal: killed"}, Ready: ready, APIReady: true},
+			[]string{"start worker-1 (stopped by itself: signal: killed)", "wait worker-1 (not Ready)"},
+		},
+		"a worker too many": {
+			Observed{Prepared: true, Machines: changed("worker-3", machine.StateRunning), Ready: ready, APIReady: true},
+			[]string{"drain worker-3 (not wanted any more)", "delete worker-3 (not wanted any more)"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			for _, step := range Plan(Default(), test.observed) {
+				got = append(got, step.String())
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("plan\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(test.want, "\n"))
+			}
+		})
+	}
+}
+
+func TestStateIsReadAsItWasWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cluster.json")
+	if _, err := ReadState(path, time.Now()); !IsAbsent(err) {
+		t.Errorf("no file: %v", err)
+	}
+	want := State{Spec: with(func(s *Spec) { s.APIPort = 6443 }), Nodes: []string{"worker-1"}, Created: time.Now().UTC().Round(0)}
+	if err := WriteState(path, want); err != nil {
+		t.Fatal(err)
+	}
+	got, err := ReadState(path, time.Now())
+	if err != nil || got.Spec != want.Spec || !got.Created.Equal(want.Created) || got.Version != StateVersion {
+		t.Errorf("read %+v, %v", got, err)
+	}
+	if info, _ := os.Stat(path); info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %s", info.Mode())
+	}
+}
+
+func TestADamagedStateIsKeptAsideAndNeverOverwritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cluster.json")
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for _, content := range []string{"", "{", `{"version":99}`, `{"version":1,"surprise":true}`, `{"version":1,"spec":{"name":"../x"}}`} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		now = now.Add(time.Second)
+		if _, err := ReadState(path, now); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%q: %v", content, err)
+		}
+		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%q is still in place", content)
+		}
+	}
+	aside := Damaged(path)
+	if len(aside) != 5 {
+		t.Fatalf("kept aside: %v", aside)
+	}
+	if content, err := os.ReadFile(aside[1]); string(content) != "{" || err != nil {
+		t.Errorf("kept %q, %v", content, err)
+	}
+}
+
+func TestKubeconfigHasOneContextNamedAfterTheCluster(t *testing.T) {
+	content, err := Kubeconfig("demo", 6443, map[string][]byte{"ca.crt": []byte("ca"), "admin.crt": []byte("c"), "admin.key": []byte("k")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"current-context: skiff-demo", "https://127.0.0.1:6443"} {
+		if !strings.Contains(string(content), want) {
+			t.Errorf("no %q in\n%s", want, content)
+		}
+	}
+}
+
+func FuzzParseState(f *testing.F) {
+	f.Add([]byte(`{"version":1,"spec":{"name":"a","controlPlanes":1,"workers":2,"cpus":2,"memory":"2Gi","disk":"20Gi","network":{"nodes":"192.168.104.0/24","pods":"10.244.0.0/16","services":"10.96.0.0/16","domain":"cluster.local"}},"nodes":["worker-1"]}`))
+	f.Add([]byte(`{"version":1}`))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		state, err := ParseState(content)
+		if err != nil {
+			return
+		}
+		// What is accepted can be used.
+		for _, n := range Nodes(state.Spec) {
+			Document(state.Spec, n, nil, "", time.Time{})
+		}
+		Plan(state.Spec, Observed{})
+	})
+}

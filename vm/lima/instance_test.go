@@ -1,0 +1,178 @@
+package lima
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/skiff-dev/skiff/vm/driver"
+	"github.com/skiff-dev/skiff/vm/machine"
+)
+
+func TestSeedIsPaddedToWholeBlocksWithNewlines(t *testing.T) {
+	for _, size := range []int{0, 1, seedBlock - 1, seedBlock, seedBlock + 1} {
+		seed := []byte(strings.Repeat("x", size))
+		padded := pad(seed)
+		if len(padded)%seedBlock != 0 || strings.TrimRight(string(padded), "\n") != string(seed) || len(padded)-size >= seedBlock {
+			t.Errorf("%d bytes became %d", size, len(padded))
+		}
+	}
+}
+
+func TestPathsThatQEMUCannotTakeAreRefused(t *testing.T) {
+	for _, dir := range []string{"relative", "/with,comma"} {
+		if checkPath(dir) == nil {
+			t.Errorf("%s is accepted", dir)
+		}
+	}
+	long := "/" + strings.Repeat("x", 100)
+	if err := checkSocket(long); err == nil || !strings.Contains(err.Error(), "SKIFF_HOME") {
+		t.Errorf("checkSocket = %v, want a hint to SKIFF_HOME", err)
+	}
+	if err := checkSocket("/home/somebody/.skiff/clusters/skiff/vm/control-plane-1"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMissingQEMUIsUnavailableWithAHint(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	err := Available("amd64")
+	if !errors.Is(err, driver.ErrUnavailable) || !strings.Contains(err.Error(), "install") {
+		t.Errorf("Available = %v", err)
+	}
+}
+
+func TestLinkReplacesWhatWasThere(t *testing.T) {
+	dir := t.TempDir()
+	source, target := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+	for _, content := range []string{"first", "second"} {
+		if err := write(source, []byte(content)); err != nil {
+			t.Fatal(err)
+		}
+		if err := link(source, target); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(target); err != nil || string(got) != content {
+			t.Errorf("link leads to %q, %v", got, err)
+		}
+	}
+}
+
+func TestAFileIsWholeOrAbsent(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "dir", "disk")
+	broken := errors.New("no space")
+	err := atomically(path, func(temporary string) error {
+		return errors.Join(broken, os.WriteFile(temporary, []byte("half"), 0o600))
+	})
+	if !errors.Is(err, broken) || exists(path) || exists(path+".new") {
+		t.Errorf("after a failure: %v, exists %t", err, exists(path))
+	}
+	fill := func(content string) func(string) error {
+		return func(temporary string) error { return os.WriteFile(temporary, []byte(content), 0o600) }
+	}
+	for _, content := range []string{"first", "second"} {
+		if err := atomically(path, fill(content)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, _ := os.ReadFile(path); string(got) != "first" {
+		t.Errorf("file holds %q, want the first content kept", got)
+	}
+}
+
+func TestAProcessThatIsNotOursIsLeftAlone(t *testing.T) {
+	dir := t.TempDir()
+	other := exec.Command("sleep", "60")
+	if err := other.Start(); err != nil {
+		t.Skip(err)
+	}
+	defer func() {
+		_ = other.Process.Kill()
+		_ = other.Wait()
+	}()
+	pidFile := filepath.Join(dir, "worker-1", "qemu.pid")
+	if err := os.MkdirAll(filepath.Dir(pidFile), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(pidFile, []byte(strconv.Itoa(other.Process.Pid)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := EndStray(dir); err != nil {
+		t.Fatal(err)
+	}
+	if exists(pidFile) {
+		t.Error("the stale pid file is still there")
+	}
+	if len(commandLine(other.Process.Pid)) == 0 {
+		t.Error("a process that is no machine was ended")
+	}
+}
+
+func TestAStrayMachineIsEnded(t *testing.T) {
+	dir := t.TempDir()
+	pidFile := filepath.Join(dir, "worker-1", "qemu.pid")
+	if err := os.MkdirAll(filepath.Dir(pidFile), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	stray := exec.Command("sh", "-c", "sleep 60; :", "-pidfile", pidFile)
+	if err := stray.Start(); err != nil {
+		t.Skip(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- stray.Wait() }()
+	if err := os.WriteFile(pidFile, []byte(strconv.Itoa(stray.Process.Pid)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := EndStray(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err == nil {
+		t.Error("the stray ended by itself")
+	}
+}
+
+func TestProbeResultCountsOnlyForWhatWasProbed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cache", "acceleration.json")
+	key := probeKey{Image: "sha256:a", Program: "QEMU 7.2", Boot: "b"}
+	if _, ok := readProbe(path, key); ok {
+		t.Error("a result without a file")
+	}
+	want := Acceleration{Hypervisor: "KVM", Program: "QEMU 7.2"}
+	if err := writeProbe(path, probeResult{Key: key, Acceleration: want}); err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := readProbe(path, key); !ok || got != want {
+		t.Errorf("readProbe = %v, %t", got, ok)
+	}
+	for _, other := range []probeKey{
+		{Image: "sha256:b", Program: key.Program, Boot: key.Boot},
+		{Image: key.Image, Program: "QEMU 8", Boot: key.Boot},
+		{Image: key.Image, Program: key.Program, Boot: "c"},
+	} {
+		if _, ok := readProbe(path, other); ok {
+			t.Errorf("the result counts for %+v too", other)
+		}
+	}
+}
+
+func TestImageOfAnotherArchitectureIsEmulatedAndSaysSo(t *testing.T) {
+	bin := t.TempDir()
+	fake := "#!/bin/sh\necho 'QEMU emulator version 9.9.9 (fake)'\n"
+	if err := os.WriteFile(filepath.Join(bin, "qemu-system-aarch64"), []byte(fake), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin)
+	if runtime.GOARCH == "arm64" {
+		t.Skip("this host is arm64")
+	}
+	accel, err := probe(context.Background(), Config{Image: machine.Image{Arch: "arm64"}})
+	if err != nil || !accel.Emulated() || !strings.Contains(accel.Describe(), "emulation") {
+		t.Errorf("probe = %+v, %v", accel, err)
+	}
+}

@@ -1,0 +1,100 @@
+package network
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"testing"
+)
+
+func framed(frames ...[]byte) []byte {
+	var all []byte
+	for _, frame := range frames {
+		all = binary.BigEndian.AppendUint32(all, uint32(len(frame)))
+		all = append(all, frame...)
+	}
+	return all
+}
+
+func TestPortReadsOneFrameAtATimeAndSkipsRunts(t *testing.T) {
+	ours, machine := net.Pipe()
+	p := newPort(ours)
+	defer func() { _ = p.Close() }()
+	first, second := bytes.Repeat([]byte{1}, 60), bytes.Repeat([]byte{2}, 1514)
+	go func() {
+		_, _ = machine.Write(framed(first, []byte("runt"), nil, second))
+		_ = machine.Close()
+	}()
+	buf := make([]byte, 128<<10)
+	for _, want := range [][]byte{first, second} {
+		n, err := p.Read(buf)
+		if err != nil || !bytes.Equal(buf[:n], want) {
+			t.Fatalf("read %d bytes, %v; want %d", n, err, len(want))
+		}
+	}
+	if _, err := p.Read(buf); !errors.Is(err, io.EOF) {
+		t.Errorf("after the last frame: %v", err)
+	}
+	if p.malformed() {
+		t.Error("the machine's end counts as malformed")
+	}
+}
+
+func TestPortRefusesAFrameThatNoLinkCarries(t *testing.T) {
+	ours, machine := net.Pipe()
+	p := newPort(ours)
+	defer func() { _ = p.Close() }()
+	go func() { _, _ = machine.Write([]byte{0xff, 0xff, 0xff, 0xff}) }()
+	if _, err := p.Read(make([]byte, 128<<10)); !errors.Is(err, errFrame) || !p.malformed() {
+		t.Errorf("read = %v, malformed %t", err, p.malformed())
+	}
+}
+
+func TestPortNeverWaitsForAMachineThatDoesNotRead(t *testing.T) {
+	ours, machine := net.Pipe() // without a buffer: nothing is taken until it is read
+	p := newPort(ours)
+	frame := bytes.Repeat([]byte{3}, 100)
+	for range 2 * queueLength {
+		if n, err := p.Write(frame); n != len(frame) || err != nil {
+			t.Fatalf("write = %d, %v", n, err)
+		}
+	}
+	head := make([]byte, 4+len(frame))
+	if _, err := io.ReadFull(machine, head); err != nil || !bytes.Equal(head, framed(frame)) {
+		t.Errorf("the machine reads %v, %v", head[:4], err)
+	}
+	_ = machine.Close()
+	if _, err := p.Write(frame); err != nil {
+		t.Errorf("write after the machine left = %v, want none", err)
+	}
+	_ = p.Close()
+	p.sender.Wait()
+}
+
+func FuzzPortReadsAnything(f *testing.F) {
+	f.Add(framed(bytes.Repeat([]byte{1}, 64)))
+	f.Add(framed(nil, []byte("runt")))
+	f.Add([]byte{0, 1, 0, 1})
+	f.Fuzz(func(t *testing.T, stream []byte) {
+		ours, machine := net.Pipe()
+		p := newPort(ours)
+		go func() {
+			_, _ = machine.Write(stream)
+			_ = machine.Close()
+		}()
+		buf := make([]byte, 128<<10)
+		for {
+			n, err := p.Read(buf)
+			if err != nil {
+				break
+			}
+			if n < minFrame || n > maxFrame {
+				t.Errorf("frame of %d bytes", n)
+			}
+		}
+		_ = p.Close()
+		p.sender.Wait()
+	})
+}
