@@ -6,7 +6,6 @@ package apiserver
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"net/url"
 
 	"k8s.io/apiserver/pkg/util/webhook"
@@ -51,6 +50,9 @@ func New(ctx context.Context, s Settings, memory *transport.Server) (*Server, er
 	if err != nil {
 		return nil, err
 	}
+	if !s.BuildOpenAPI {
+		slimOpenAPI(config)
+	}
 	chain, err := config.Complete()
 	if err != nil {
 		return nil, fmt.Errorf("complete the API server's configuration: %w", err)
@@ -58,6 +60,11 @@ func New(ctx context.Context, s Settings, memory *transport.Server) (*Server, er
 	aggregator, err := app.CreateServerChain(chain)
 	if err != nil {
 		return nil, fmt.Errorf("build the API server: %w", err)
+	}
+	if !s.BuildOpenAPI {
+		if err := installOpenAPI(aggregator); err != nil {
+			return nil, err
+		}
 	}
 	memory.Serve(aggregator.GenericAPIServer.Handler)
 	return &Server{aggregator: aggregator}, nil
@@ -135,6 +142,3 @@ func (b *base) serviceResolver(o options.CompletedOptions) (aggregatorapiserver.
 	return aggregatorapiserver.NewLoopbackServiceResolver(
 		aggregatorapiserver.NewClusterIPServiceResolver(b.informers.Core().V1().Services().Lister()), host), nil
 }
-
-// Handler is the server's whole chain of handlers.
-func (s *Server) Handler() http.Handler { return s.aggregator.GenericAPIServer.Handler }

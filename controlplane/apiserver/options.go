@@ -29,6 +29,9 @@ type Settings struct {
 	EncryptionConfig, AuditPolicy string
 	// AuditLog is written and rotated; empty for no audit.
 	AuditLog string
+	// BuildOpenAPI makes the server build the documents of built-in types, as
+	// upstream's does at every start, instead of serving the embedded ones.
+	BuildOpenAPI bool
 	// DialEtcd connects to etcd's gRPC services without TLS.
 	DialEtcd func(context.Context) (net.Conn, error)
 }

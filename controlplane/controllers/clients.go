@@ -1,12 +1,9 @@
 package controllers
 
 import (
-	"context"
-
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/klog/v2"
 )
 
 // clients makes each controller's clients; upstream's ControllerClientBuilder.
@@ -45,5 +42,3 @@ func (c clients) DiscoveryClient(name string) (discovery.DiscoveryInterface, err
 func (c clients) DiscoveryClientOrDie(name string) discovery.DiscoveryInterface {
 	return discovery.NewDiscoveryClientForConfigOrDie(c.ConfigOrDie(name))
 }
-
-func loggerOf(ctx context.Context) klog.Logger { return klog.FromContext(ctx) }

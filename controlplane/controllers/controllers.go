@@ -11,13 +11,9 @@ import (
 	"k8s.io/apiserver/pkg/server/healthz"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/util/keyutil"
 	"k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	"k8s.io/kubernetes/cmd/kube-controller-manager/app/config"
 	"k8s.io/kubernetes/cmd/kube-controller-manager/names"
-	serviceaccountcontroller "k8s.io/kubernetes/pkg/controller/serviceaccount"
-	"k8s.io/kubernetes/pkg/serviceaccount"
-	"os"
 	"sync"
 
 	"github.com/skiff-dev/skiff/controlplane/transport"
@@ -26,8 +22,12 @@ import (
 // User is who the controller manager itself is to the API server.
 const User = "system:kube-controller-manager"
 
-// tokenWorkers fill Secrets of the legacy service account token type.
-const tokenWorkers = 2
+// Workers of the controllers that are put together here; upstream's defaults
+// are for larger clusters.
+const (
+	tokenWorkers  = 2
+	policyWorkers = 1
+)
 
 // Run runs the controllers until ctx ends. It can be called once in a process:
 // upstream registers its informers by name.
@@ -54,8 +54,13 @@ func Run(ctx context.Context, s Settings, memory *transport.Server) error {
 	if err != nil {
 		return err
 	}
+	policies, err := policyStatusController(shared)
+	if err != nil {
+		return err
+	}
 	descriptors := app.NewControllerDescriptors()
-	delete(descriptors, names.ServiceAccountTokenController) // tokens, above
+	delete(descriptors, names.ServiceAccountTokenController)             // tokens
+	delete(descriptors, names.ValidatingAdmissionPolicyStatusController) // policies
 	built, err := app.BuildControllers(ctx, shared, descriptors, nil, ignoreChecks{})
 	if err != nil {
 		return fmt.Errorf("build the controllers: %w", err)
@@ -67,6 +72,7 @@ func Run(ctx context.Context, s Settings, memory *transport.Server) error {
 
 	var running sync.WaitGroup
 	running.Go(func() { tokens.Run(ctx, tokenWorkers) })
+	running.Go(func() { policies.Run(ctx, policyWorkers) })
 	defer running.Wait()
 	if !app.RunControllers(ctx, shared, built, app.ControllerStartJitter, c.ControllerShutdownTimeout) {
 		return errors.New("some controllers did not end in time")
@@ -86,39 +92,6 @@ func configuration(ctx context.Context, s Settings) (*config.CompletedConfig, er
 		return nil, fmt.Errorf("configure the controllers: %w", err)
 	}
 	return c.Complete(), nil
-}
-
-// tokenController is the one controller whose constructor upstream keeps to
-// itself.
-func tokenController(ctx context.Context, s Settings, shared app.ControllerContext, root clients) (*serviceaccountcontroller.TokensController, error) {
-	o := shared.ComponentConfig.SAController
-	key, err := keyutil.PrivateKeyFromFile(o.ServiceAccountKeyFile)
-	if err != nil {
-		return nil, fmt.Errorf("read the service account key: %w", err)
-	}
-	ca, err := os.ReadFile(o.RootCAFile)
-	if err != nil {
-		return nil, fmt.Errorf("read the cluster's authority: %w", err)
-	}
-	generator, err := serviceaccount.JWTTokenGenerator(serviceaccount.LegacyIssuer, key)
-	if err != nil {
-		return nil, fmt.Errorf("make the token generator: %w", err)
-	}
-	client, err := root.Client("tokens-controller")
-	if err != nil {
-		return nil, fmt.Errorf("make the token controller's client: %w", err)
-	}
-	tokens, err := serviceaccountcontroller.NewTokensController(
-		loggerOf(ctx),
-		shared.InformerFactory.Core().V1().ServiceAccounts(),
-		shared.InformerFactory.Core().V1().Secrets(),
-		client,
-		serviceaccountcontroller.TokensControllerOptions{TokenGenerator: generator, RootCA: ca},
-	)
-	if err != nil {
-		return nil, fmt.Errorf("build the token controller: %w", err)
-	}
-	return tokens, nil
 }
 
 // ignoreChecks takes the controllers' health checks, all of which always pass

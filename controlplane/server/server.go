@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -180,6 +181,7 @@ func (r *run) ready(ctx context.Context) error {
 			return err
 		}
 		if response, err := client.Do(request); err == nil {
+			_, _ = io.Copy(io.Discard, response.Body)
 			response.Body.Close()
 			if response.StatusCode == http.StatusOK {
 				return nil

@@ -1,0 +1,71 @@
+package apiserver
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	apiextensionsopenapi "k8s.io/apiextensions-apiserver/pkg/generated/openapi"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	aggregatorapiserver "k8s.io/kube-aggregator/pkg/apiserver"
+	aggregatoropenapi "k8s.io/kube-aggregator/pkg/generated/openapi"
+	"k8s.io/kube-openapi/pkg/common"
+	"k8s.io/kubernetes/cmd/kube-apiserver/app"
+
+	"github.com/skiff-dev/skiff/controlplane/openapi"
+)
+
+// slimOpenAPI keeps the server of built-in types from building its documents,
+// and has the two small servers beside it know the definitions of their own
+// types only. They still build theirs, since custom resources and aggregated
+// APIs are merged into them.
+func slimOpenAPI(c *app.Config) {
+	c.KubeAPIs.ControlPlane.Generic.SkipOpenAPIInstallation = true
+	define(&c.ApiExtensions.GenericConfig.Config, apiextensionsopenapi.GetOpenAPIDefinitions)
+	define(&c.Aggregator.GenericConfig.Config, aggregatoropenapi.GetOpenAPIDefinitions)
+}
+
+func define(c *genericapiserver.Config, definitions common.GetOpenAPIDefinitions) {
+	v2, v3 := *c.OpenAPIConfig, *c.OpenAPIV3Config
+	v2.GetDefinitions, v2.Definitions = definitions, nil
+	v3.GetDefinitions, v3.Definitions = definitions, nil
+	c.OpenAPIConfig, c.OpenAPIV3Config = &v2, &v3
+}
+
+// installOpenAPI puts the embedded documents where the server of built-in types
+// would have put its own.
+func installOpenAPI(a *aggregatorapiserver.APIAggregator) error {
+	kube, err := delegate(a)
+	if err != nil {
+		return err
+	}
+	documents, err := openapi.Embedded()
+	if err != nil {
+		return err
+	}
+	documents.Install(kube.Handler.NonGoRestfulMux)
+	return nil
+}
+
+// delegate is the server of built-in types.
+func delegate(a *aggregatorapiserver.APIAggregator) (*genericapiserver.GenericAPIServer, error) {
+	kube, ok := a.GenericAPIServer.NextDelegate().(*genericapiserver.GenericAPIServer)
+	if !ok {
+		return nil, errors.New("upstream's chain of API servers has another shape than this release's")
+	}
+	return kube, nil
+}
+
+// Delegate prepares the server without running it and returns the bare handler
+// of built-in types, with neither authentication nor what the servers beside it
+// serve.
+func (s *Server) Delegate() (http.Handler, error) {
+	if _, err := s.aggregator.PrepareRun(); err != nil {
+		return nil, fmt.Errorf("prepare the API server: %w", err)
+	}
+	kube, err := delegate(s.aggregator)
+	if err != nil {
+		return nil, err
+	}
+	return kube.UnprotectedHandler(), nil
+}

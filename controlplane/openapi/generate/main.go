@@ -1,0 +1,39 @@
+// Command generate writes the OpenAPI documents of built-in types, as the API
+// server of the linked release builds them, to the archive that package openapi
+// embeds.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/skiff-dev/skiff/controlplane/openapi"
+	"github.com/skiff-dev/skiff/controlplane/server/upstream"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "generate:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	if len(os.Args) != 2 {
+		return fmt.Errorf("usage: generate ARCHIVE")
+	}
+	files, err := upstream.Documents(context.Background())
+	if err != nil {
+		return err
+	}
+	archive, err := openapi.Pack(files)
+	if err != nil {
+		return err
+	}
+	next := os.Args[1] + ".next"
+	if err := os.WriteFile(next, archive, 0o644); err != nil {
+		return fmt.Errorf("write archive: %w", err)
+	}
+	return os.Rename(next, os.Args[1])
+}

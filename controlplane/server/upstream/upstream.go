@@ -1,0 +1,84 @@
+// Package upstream keeps the API server comparable with upstream's: it runs the
+// same chain of servers with nothing left out, for the generator of OpenAPI
+// documents and for tests.
+package upstream
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+
+	"github.com/skiff-dev/skiff/controlplane/apiserver"
+	"github.com/skiff-dev/skiff/controlplane/etcd"
+	"github.com/skiff-dev/skiff/controlplane/openapi"
+	"github.com/skiff-dev/skiff/controlplane/server/servertest"
+	"github.com/skiff-dev/skiff/controlplane/transport"
+)
+
+// Documents are the OpenAPI documents of built-in types as upstream's code
+// builds them, by name in an archive of package openapi.
+func Documents(ctx context.Context) (map[string][]byte, error) {
+	dir, err := os.MkdirTemp("", "skiff-openapi-")
+	if err != nil {
+		return nil, fmt.Errorf("make a directory: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	node, err := servertest.Write(dir, netip.MustParseAddr("127.0.0.1"))
+	if err != nil {
+		return nil, err
+	}
+	pki := filepath.Join(dir, "pki")
+	ports, err := freePorts(3)
+	if err != nil {
+		return nil, err
+	}
+	member, err := etcd.Start(etcd.Settings{
+		Cluster: node.Cluster, Name: node.Name, Address: node.Network.Address.Addr(), Members: node.Etcd.Members,
+		Dir: filepath.Join(dir, "etcd"), PKIDir: pki, ClientPort: ports[0], PeerPort: ports[1],
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer member.Stop()
+	key, err := os.ReadFile(filepath.Join(pki, "encryption.key"))
+	if err != nil {
+		return nil, fmt.Errorf("read the encryption key: %w", err)
+	}
+	encryption, err := apiserver.EncryptionConfig(string(key))
+	if err != nil {
+		return nil, err
+	}
+	encryptionPath := filepath.Join(dir, "encryption.yaml")
+	if err := os.WriteFile(encryptionPath, []byte(encryption), 0o600); err != nil {
+		return nil, fmt.Errorf("write the encryption configuration: %w", err)
+	}
+	built, err := apiserver.New(ctx, apiserver.Settings{
+		Address: node.Network.Address.Addr(), Port: ports[2],
+		ServiceCIDR: node.Kubernetes.ServiceCIDR, Domain: node.Kubernetes.DNSDomain,
+		PKIDir: pki, EncryptionConfig: encryptionPath, DialEtcd: member.Dial, BuildOpenAPI: true,
+	}, transport.NewServer())
+	if err != nil {
+		return nil, err
+	}
+	handler, err := built.Delegate()
+	if err != nil {
+		return nil, err
+	}
+	return openapi.Fetch(handler)
+}
+
+func freePorts(n int) ([]int, error) {
+	var ports []int
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, fmt.Errorf("find a free port: %w", err)
+		}
+		defer l.Close()
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	}
+	return ports, nil
+}
