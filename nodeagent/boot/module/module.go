@@ -38,10 +38,10 @@ func Parse(r io.Reader) (*Index, error) {
 			continue
 		}
 		file, needs, ok := strings.Cut(line, ":")
-		if !ok || file == "" {
+		name := Name(file)
+		if !ok || file == "" || name == "" {
 			return nil, fmt.Errorf("modules.dep: no module in line %q", line)
 		}
-		name := Name(file)
 		x.files[name] = file
 		x.deps[name] = strings.Fields(needs)
 	}

@@ -35,7 +35,7 @@ func TestDependenciesComeBeforeTheModule(t *testing.T) {
 }
 
 func TestLineWithoutModuleIsRefused(t *testing.T) {
-	for _, text := range []string{"kernel/a.ko", ": kernel/a.ko"} {
+	for _, text := range []string{"kernel/a.ko", ": kernel/a.ko", ".ko: kernel/a.ko"} {
 		if _, err := Parse(strings.NewReader(text)); err == nil {
 			t.Errorf("%q was read", text)
 		}

@@ -1,0 +1,80 @@
+package recipe
+
+import (
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestEveryArchitectureHasARecipe(t *testing.T) {
+	for _, arch := range []string{"amd64", "arm64"} {
+		image, err := For(arch)
+		if err != nil || image.KernelPackage != "linux-image-cloud-"+arch || !strings.Contains(image.Cmdline, "console=") {
+			t.Errorf("%s: %+v, %v", arch, image, err)
+		}
+	}
+	if _, err := For("riscv64"); err == nil {
+		t.Error("an architecture without a recipe has one")
+	}
+}
+
+func TestPathsAreBelowTheRootAndNamedOnce(t *testing.T) {
+	image, err := For("amd64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	once := func(name string) {
+		if path.IsAbs(name) || path.Clean(name) != name || strings.HasPrefix(name, "..") {
+			t.Errorf("%s is no path below the root", name)
+		}
+		if seen[name] {
+			t.Errorf("%s is there twice", name)
+		}
+		seen[name] = true
+	}
+	for name := range image.Files {
+		once(name)
+	}
+	for name := range image.Links {
+		once(name)
+	}
+	for _, program := range image.Programs {
+		for _, name := range program.Names {
+			once(path.Join(program.Dir, name))
+		}
+	}
+	for _, guest := range image.Guest {
+		once(guest.Path)
+	}
+	for _, dir := range image.Dirs {
+		once(dir)
+	}
+}
+
+func TestPatternsOfModulesAreWellFormed(t *testing.T) {
+	for _, pattern := range modules().Ship {
+		if _, err := path.Match(pattern, "x"); err != nil {
+			t.Errorf("%s: %v", pattern, err)
+		}
+	}
+}
+
+func TestAppletsAreNamedOnceAndModprobeIsWhereTheKernelLooks(t *testing.T) {
+	all := Applets()
+	sorted := slices.Clone(all)
+	slices.Sort(sorted)
+	if len(slices.Compact(sorted)) != len(all) {
+		t.Error("an applet is named twice")
+	}
+	if !InSbin("modprobe") || InSbin("sh") || !slices.Contains(all, "sh") {
+		t.Error("modprobe or sh is in the wrong place")
+	}
+}
+
+func TestContainerdUsesThePauseImageOfTheRoot(t *testing.T) {
+	if !strings.Contains(files()["etc/containerd/config.toml"], "sandbox = '"+PauseImage+"'") {
+		t.Error("the sandbox image is another one")
+	}
+}
