@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 	"sync"
@@ -89,7 +88,7 @@ func (a *app) imageList() *cobra.Command {
 			return err
 		}
 		perNode, err := onEach(nodes, func(node string) ([]nodeImage, error) {
-			out, err := capture(cmd.Context(), c.Node(node), nil,
+			out, err := capture(cmd.Context(), c, node, nil,
 				"nerdctl", "--namespace", "k8s.io", "image", "ls", "--no-trunc", "--format", "{{json .}}")
 			if err != nil {
 				return nil, err
@@ -127,10 +126,7 @@ func onEach[T any](nodes []string, do func(node string) (T, error)) ([]T, error)
 	var wg sync.WaitGroup
 	for i, node := range nodes {
 		wg.Go(func() {
-			var err error
-			if results[i], err = do(node); err != nil {
-				failed[i] = fmt.Errorf("node %s: %w", node, err)
-			}
+			results[i], failed[i] = do(node)
 		})
 	}
 	wg.Wait()

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,7 +17,6 @@ import (
 	"github.com/distribution/reference"
 
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/archive"
-	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
 	"github.com/skiff-dev/skiff/vm/image"
 )
@@ -168,7 +168,7 @@ func (a *app) load(ctx context.Context, c *client.Client, nodes []string, source
 		meter := newMeter(nodes, s.size)
 		stop := meter.show(a)
 		_, err := onEach(nodes, func(node string) (struct{}, error) {
-			return struct{}{}, sendImage(ctx, c.Node(node), s, meter.of(node))
+			return struct{}{}, sendImage(ctx, c, node, s, meter.of(node))
 		})
 		stop()
 		if err != nil {
@@ -186,32 +186,38 @@ func (a *app) load(ctx context.Context, c *client.Client, nodes []string, source
 }
 
 // sendImage streams one archive into a node's containerd.
-func sendImage(ctx context.Context, n *client.Node, s imageSource, sent *atomic.Int64) error {
+func sendImage(ctx context.Context, c *client.Client, node string, s imageSource, sent *atomic.Int64) error {
 	file, err := os.Open(s.path)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	var failure strings.Builder
-	code, err := n.Exec(ctx, nodeapi.ExecRequest{
-		Args: []string{"ctr", "--namespace", "k8s.io", "images", "import", "--local", "-"},
-	}, client.Streams{Stdin: &counted{file, sent}, Stderr: &limited{&failure}})
+	ctr := func(stdin io.Reader, args ...string) (string, error) {
+		return capture(ctx, c, node, stdin, append([]string{"ctr", "--namespace", "k8s.io", "images"}, args...)...)
+	}
+	if _, err := ctr(&counted{file, sent}, "import", "--local", "-"); err != nil {
+		return err
+	}
+	// An OCI layout may say "app:1" where the kubelet asks for
+	// docker.io/library/app:1; docker save's names are made whole on import.
+	var short []string
+	for _, name := range s.names {
+		if normalized([]string{name})[0] != name {
+			short = append(short, name)
+		}
+	}
+	if len(short) == 0 {
+		return nil
+	}
+	present, err := ctr(nil, "list", "--quiet")
 	if err != nil {
 		return err
 	}
-	if code != 0 {
-		return fmt.Errorf("containerd refused it: %s", strings.TrimPrefix(lastLine(failure.String()), "ctr: "))
-	}
-	// An OCI layout may say "app:1" where the kubelet asks for docker.io/library/app:1.
-	for _, name := range s.names {
-		full := normalized([]string{name})[0]
-		if full == name {
+	for _, name := range short {
+		if !slices.Contains(strings.Fields(present), name) {
 			continue
 		}
-		if present, _ := capture(ctx, n, nil, "ctr", "--namespace", "k8s.io", "images", "list", "--quiet", "name=="+full); strings.TrimSpace(present) == full {
-			continue // docker save's names are made whole on import
-		}
-		if _, err := capture(ctx, n, nil, "ctr", "--namespace", "k8s.io", "images", "tag", "--force", name, full); err != nil {
+		if _, err := ctr(nil, "tag", "--force", name, normalized([]string{name})[0]); err != nil {
 			return err
 		}
 	}

@@ -34,11 +34,11 @@ func (a *app) logs() *cobra.Command {
 		Short: "Show the logs of a node, of all nodes, or of the daemon",
 		Long: `Show the last lines of logs: those of every program on NODE, or on all nodes.
 
-Sources are the programs of a node ("containerd", "skiff-nodeagent",
-"skiff-controlplane"), "init" and "kernel"; and, read on the host, "console" (the
+Sources are the programs of a node ("containerd", "nodeagent",
+"controlplane"), "init" and "kernel"; and, read on the host, "console" (the
 node's serial console) and "daemon" (the cluster's daemon).`,
 		Example: `  skiff logs worker-1
-  skiff logs worker-1 --source skiff-nodeagent -f
+  skiff logs worker-1 --source nodeagent -f
   skiff logs --source daemon --tail 0
   skiff logs control-plane-1 --source console`,
 		Args:              arguments(0, 1),
@@ -49,7 +49,7 @@ node's serial console) and "daemon" (the cluster's daemon).`,
 	cmd.Flags().IntVar(&lines, "tail", 50, "last lines of each log; 0: all")
 	cmd.Flags().StringVar(&source, "source", "", "only this log")
 	_ = cmd.RegisterFlagCompletionFunc("source", cobra.FixedCompletions([]string{
-		sourceDaemon, sourceConsole, "init", "kernel", "containerd", "skiff-nodeagent", "skiff-controlplane",
+		sourceDaemon, sourceConsole, "init", "kernel", "containerd", "nodeagent", "controlplane",
 	}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if lines < 0 {

@@ -137,15 +137,15 @@ func (a *app) rawTerminal(request *nodeapi.ExecRequest, streams *client.Streams)
 	}, nil
 }
 
-// capture runs a program on a node and returns what it printed. The error
-// carries what it said on standard error.
-func capture(ctx context.Context, n *client.Node, stdin io.Reader, args ...string) (string, error) {
+// capture runs a program on the node called name and returns what it printed.
+// The error carries what it said on standard error.
+func capture(ctx context.Context, c *client.Client, name string, stdin io.Reader, args ...string) (string, error) {
 	var out, failure strings.Builder
-	code, err := n.Exec(ctx, nodeapi.ExecRequest{Args: args}, client.Streams{
+	code, err := c.Node(name).Exec(ctx, nodeapi.ExecRequest{Args: args}, client.Streams{
 		Stdin: stdin, Stdout: &limited{&out}, Stderr: &limited{&failure},
 	})
 	if err == nil && code != 0 {
-		err = fmt.Errorf("%s ended with exit code %d: %s", args[0], code, lastLine(failure.String()))
+		err = fmt.Errorf("%s on node %s ended with exit code %d: %s", args[0], name, code, lastLine(failure.String()))
 	}
 	return out.String(), err
 }
