@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/url"
 
+	"k8s.io/apiserver/pkg/registry/generic"
 	"k8s.io/apiserver/pkg/util/webhook"
 	aggregatorapiserver "k8s.io/kube-aggregator/pkg/apiserver"
 	"k8s.io/kubernetes/cmd/kube-apiserver/app"
@@ -18,6 +19,7 @@ import (
 	"k8s.io/kubernetes/pkg/controlplane/reconcilers"
 	kubeapiserveradmission "k8s.io/kubernetes/pkg/kubeapiserver/admission"
 
+	"github.com/skiff-dev/skiff/controlplane/storage"
 	"github.com/skiff-dev/skiff/controlplane/transport"
 )
 
@@ -46,7 +48,7 @@ func New(ctx context.Context, s Settings, memory *transport.Server) (*Server, er
 	if errs := completed.Validate(); len(errs) > 0 {
 		return nil, fmt.Errorf("validate the API server's options: %w", errs[0])
 	}
-	config, err := newConfig(completed, memory)
+	config, err := newConfig(completed, s, memory)
 	if err != nil {
 		return nil, err
 	}
@@ -84,8 +86,8 @@ func (s *Server) Run(ctx context.Context) error {
 }
 
 // newConfig puts the three servers of the chain together.
-func newConfig(o options.CompletedOptions, memory *transport.Server) (*app.Config, error) {
-	b, err := newBase(o, memory)
+func newConfig(o options.CompletedOptions, s Settings, memory *transport.Server) (*app.Config, error) {
+	b, err := newBase(o, s, memory)
 	if err != nil {
 		return nil, err
 	}
@@ -111,12 +113,20 @@ func newConfig(o options.CompletedOptions, memory *transport.Server) (*app.Confi
 	if err != nil {
 		return nil, fmt.Errorf("configure the aggregator: %w", err)
 	}
+	extensions.GenericConfig.RESTOptionsGetter = s.inProcess(extensions.GenericConfig.RESTOptionsGetter)
+	extensions.ExtraConfig.CRDRESTOptionsGetter = s.inProcess(extensions.ExtraConfig.CRDRESTOptionsGetter)
+	aggregator.GenericConfig.RESTOptionsGetter = s.inProcess(aggregator.GenericConfig.RESTOptionsGetter)
 	return &app.Config{
 		Options:       o,
 		KubeAPIs:      &kubecontrolplane.Config{ControlPlane: *kube, Extra: extra(o)},
 		ApiExtensions: extensions,
 		Aggregator:    aggregator,
 	}, nil
+}
+
+// inProcess leads a resource's storage past gRPC.
+func (s Settings) inProcess(upstream generic.RESTOptionsGetter) generic.RESTOptionsGetter {
+	return storage.Getter{RESTOptionsGetter: upstream, NewClient: s.NewEtcdClient}
 }
 
 func extra(o options.CompletedOptions) kubecontrolplane.Extra {

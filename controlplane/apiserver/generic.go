@@ -47,7 +47,7 @@ type base struct {
 // newBase builds the shared part. It differs from upstream's in that the
 // server's own clients come through memory rather than TLS on loopback (no
 // RSA key made at each start), and in who may be anonymous.
-func newBase(o options.CompletedOptions, memory *transport.Server) (*base, error) {
+func newBase(o options.CompletedOptions, s Settings, memory *transport.Server) (*base, error) {
 	c := genericapiserver.NewConfig(legacyscheme.Codecs)
 	resources := kubecontrolplane.DefaultAPIResourceConfigSource()
 	c.MergedResourceConfig = resources
@@ -67,7 +67,7 @@ func newBase(o options.CompletedOptions, memory *transport.Server) (*base, error
 		{"features", func() error { return o.Features.ApplyTo(c, client, b.informers) }},
 		{"API", func() error { return o.APIEnablement.ApplyTo(c, resources, legacyscheme.Scheme) }},
 		{"tracing", func() error { return o.Traces.ApplyTo(nil, c) }},
-		{"storage", func() error { return b.applyStorage(o) }},
+		{"storage", func() error { return b.applyStorage(o, s) }},
 		{"OpenAPI", func() error { b.applyOpenAPI(); return nil }},
 		{"authentication", func() error { return b.applyAuthentication(o, client) }},
 		{"authorization", func() error { return b.applyAuthorization(o) }},
@@ -94,7 +94,7 @@ func (b *base) applyOpenAPI() {
 	b.config.OpenAPIV3Config.Info.Title = "Kubernetes"
 }
 
-func (b *base) applyStorage(o options.CompletedOptions) error {
+func (b *base) applyStorage(o options.CompletedOptions, s Settings) error {
 	o.Etcd.StorageConfig.Transport.TracerProvider = b.config.TracerProvider
 	factory := kubeapiserver.NewStorageFactoryConfigEffectiveVersion(b.config.EffectiveVersion)
 	factory.APIResourceConfig = b.config.MergedResourceConfig
@@ -104,7 +104,11 @@ func (b *base) applyStorage(o options.CompletedOptions) error {
 		return err
 	}
 	b.storageFactory.StorageConfig.StorageObjectCountTracker = b.config.StorageObjectCountTracker
-	return o.Etcd.ApplyWithStorageFactoryTo(b.storageFactory, b.config)
+	if err := o.Etcd.ApplyWithStorageFactoryTo(b.storageFactory, b.config); err != nil {
+		return err
+	}
+	b.config.RESTOptionsGetter = s.inProcess(b.config.RESTOptionsGetter)
+	return nil
 }
 
 // applyAuthentication knows clients of this process by their context, everyone

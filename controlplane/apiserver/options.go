@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/pflag"
+	clientv3 "go.etcd.io/etcd/client/v3"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apiserver/pkg/server/egressselector"
 	"k8s.io/kubernetes/cmd/kube-apiserver/app/options"
@@ -34,6 +35,8 @@ type Settings struct {
 	BuildOpenAPI bool
 	// DialEtcd connects to etcd's gRPC services without TLS.
 	DialEtcd func(context.Context) (net.Conn, error)
+	// NewEtcdClient makes a client of the same etcd that calls it in process.
+	NewEtcdClient func() *clientv3.Client
 }
 
 // Limits of a laptop's API server.

@@ -161,7 +161,6 @@ func (s Settings) tls(name string) etcdtransport.TLSInfo {
 // Member is a running etcd member.
 type Member struct {
 	etcd   *embed.Etcd
-	client *clientv3.Client
 	memory *transport.Listener
 	server *grpc.Server
 }
@@ -184,15 +183,16 @@ func Start(s Settings) (*Member, error) {
 		return nil, fmt.Errorf("start etcd: %w", err)
 	}
 	m := &Member{
-		etcd: running, client: v3client.New(running.Server),
+		etcd:   running,
 		memory: transport.NewListener(), server: v3rpc.Server(running.Server, nil, nil),
 	}
 	go m.server.Serve(m.memory) //nolint:errcheck // ends with Stop, whose caller knows
 	return m, nil
 }
 
-// Client reaches this member by function calls. It lives as long as the member.
-func (m *Member) Client() *clientv3.Client { return m.client }
+// NewClient makes a client that reaches this member by function calls; it must
+// be closed before the member stops.
+func (m *Member) NewClient() *clientv3.Client { return v3client.New(m.etcd.Server) }
 
 // Dial connects to the member's gRPC services in memory, for libraries that
 // must make their own client.
@@ -218,6 +218,5 @@ func (m *Member) Failed() <-chan error { return m.etcd.Err() }
 // Stop closes the member; its data is complete on disk when it returns.
 func (m *Member) Stop() {
 	m.server.Stop()
-	m.client.Close()
 	m.etcd.Close()
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -101,7 +100,7 @@ type run struct {
 	memory   *transport.Server
 	started  time.Time
 
-	etcdUp chan struct{} // closed when member and etcdErr are final
+	etcdUp chan struct{} // closed when member and err are final
 	member *etcd.Member
 	err    error
 }
@@ -131,19 +130,6 @@ func (r *run) stopEtcd() {
 	}
 }
 
-// dialEtcd waits for etcd, which starts at the same time as its clients.
-func (r *run) dialEtcd(ctx context.Context) (net.Conn, error) {
-	select {
-	case <-r.etcdUp:
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-	if r.err != nil {
-		return nil, r.err
-	}
-	return r.member.Dial(ctx)
-}
-
 // buildAPI hands the API server the two files that it reads at its start only.
 func (r *run) buildAPI(ctx context.Context) (*apiserver.Server, error) {
 	private, err := os.MkdirTemp(r.settings.PrivateDir, "controlplane-")
@@ -160,7 +146,15 @@ func (r *run) buildAPI(ctx context.Context) (*apiserver.Server, error) {
 		return nil, err
 	}
 	s := r.settings.apiserver()
-	s.DialEtcd = r.dialEtcd
+	select {
+	case <-r.etcdUp:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	if r.err != nil {
+		return nil, r.err
+	}
+	s.DialEtcd, s.NewEtcdClient = r.member.Dial, r.member.NewClient
 	s.EncryptionConfig, s.AuditPolicy = filepath.Join(private, "encryption.yaml"), filepath.Join(private, "audit.yaml")
 	for path, content := range map[string]string{s.EncryptionConfig: encryption, s.AuditPolicy: apiserver.AuditPolicy} {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {

@@ -1,0 +1,120 @@
+// Package storage keeps the API server's objects in the embedded etcd by
+// function calls: upstream gives each of some seventy resources a gRPC
+// connection of its own, with goroutines and buffers at both ends that here
+// would all be in one process.
+package storage
+
+import (
+	"fmt"
+	"sync"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	etcdkubernetes "go.etcd.io/etcd/client/v3/kubernetes"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/features"
+	"k8s.io/apiserver/pkg/registry/generic"
+	"k8s.io/apiserver/pkg/storage"
+	"k8s.io/apiserver/pkg/storage/cacher"
+	"k8s.io/apiserver/pkg/storage/etcd3"
+	"k8s.io/apiserver/pkg/storage/storagebackend"
+	"k8s.io/apiserver/pkg/storage/storagebackend/factory"
+	"k8s.io/apiserver/pkg/storage/value/encrypt/identity"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	"k8s.io/client-go/tools/cache"
+)
+
+// Getter is upstream's getter with its way to etcd replaced.
+type Getter struct {
+	generic.RESTOptionsGetter
+	// NewClient makes a client of the embedded etcd. Each resource has its own,
+	// so that its watches share a stream with nobody; whoever gets it closes it.
+	NewClient func() *clientv3.Client
+}
+
+// GetRESTOptions implements generic.RESTOptionsGetter.
+func (g Getter) GetRESTOptions(resource schema.GroupResource, example runtime.Object) (generic.RESTOptions, error) {
+	o, err := g.RESTOptionsGetter.GetRESTOptions(resource, example)
+	if err != nil {
+		return o, err
+	}
+	if Cached(resource) {
+		o.Decorator = g.cached
+	} else {
+		o.Decorator = g.direct
+	}
+	return o, nil
+}
+
+// Cached says whether the API server keeps a resource in memory; all but
+// events, which are many and seldom read, as upstream has it.
+func Cached(resource schema.GroupResource) bool {
+	return resource.Resource != "events" || (resource.Group != "" && resource.Group != "events.k8s.io")
+}
+
+// direct is a generic.StorageDecorator without a cache.
+func (g Getter) direct(
+	c *storagebackend.ConfigForResource, prefix string, _ func(runtime.Object) (string, error),
+	newFunc, newListFunc func() runtime.Object, _ storage.AttrFunc, _ storage.IndexerFuncs, _ *cache.Indexers,
+) (storage.Interface, factory.DestroyFunc, error) {
+	return g.open(c, prefix, newFunc, newListFunc)
+}
+
+// cached is a generic.StorageDecorator with upstream's watch cache.
+func (g Getter) cached(
+	c *storagebackend.ConfigForResource, prefix string, key func(runtime.Object) (string, error),
+	newFunc, newListFunc func() runtime.Object, attributes storage.AttrFunc, triggers storage.IndexerFuncs, indexers *cache.Indexers,
+) (storage.Interface, factory.DestroyFunc, error) {
+	store, closeStore, err := g.open(c, prefix, newFunc, newListFunc)
+	if err != nil {
+		return nil, nil, err
+	}
+	watchCache, err := cacher.NewCacherFromConfig(cacher.Config{
+		Storage: store, Versioner: storage.APIObjectVersioner{}, Codec: c.Codec,
+		GroupResource: c.GroupResource, EventsHistoryWindow: c.EventsHistoryWindow,
+		ResourcePrefix: prefix, KeyFunc: key, NewFunc: newFunc, NewListFunc: newListFunc,
+		GetAttrsFunc: attributes, IndexerFuncs: triggers, Indexers: indexers,
+	})
+	if err != nil {
+		closeStore()
+		return nil, nil, fmt.Errorf("cache %s: %w", c.GroupResource, err)
+	}
+	delegator := cacher.NewCacheDelegator(watchCache, store)
+	return delegator, sync.OnceFunc(func() {
+		delegator.Stop()
+		watchCache.Stop()
+		closeStore()
+	}), nil
+}
+
+func (g Getter) open(c *storagebackend.ConfigForResource, prefix string, newFunc, newListFunc func() runtime.Object) (storage.Interface, factory.DestroyFunc, error) {
+	client := &etcdkubernetes.Client{Client: g.NewClient()}
+	client.Kubernetes = client
+	client.KV = etcd3.NewETCDLatencyTracker(client.KV)
+
+	transformer := c.Transformer
+	if transformer == nil {
+		transformer = identity.NewEncryptCheckTransformer()
+	}
+	versioner := storage.APIObjectVersioner{}
+	decoder := etcd3.NewDefaultDecoder(c.Codec, versioner)
+	forgiving := utilfeature.DefaultFeatureGate.Enabled(features.AllowUnsafeMalformedObjectDeletion)
+	if forgiving {
+		transformer = etcd3.WithCorruptObjErrorHandlingTransformer(transformer)
+		decoder = etcd3.WithCorruptObjErrorHandlingDecoder(decoder)
+	}
+	// No compactor: the embedded etcd compacts itself.
+	store, err := etcd3.New(client, nil, c.Codec, newFunc, newListFunc, c.Prefix, prefix, c.GroupResource, transformer, c.LeaseManagerConfig, decoder, versioner)
+	if err != nil {
+		client.Close()
+		return nil, nil, fmt.Errorf("store %s: %w", c.GroupResource, err)
+	}
+	closeStore := sync.OnceFunc(func() {
+		store.Close()
+		client.Close()
+	})
+	if forgiving {
+		return etcd3.NewStoreWithUnsafeCorruptObjectDeletion(store, c.GroupResource), closeStore, nil
+	}
+	return store, closeStore, nil
+}
