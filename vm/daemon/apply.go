@@ -91,9 +91,7 @@ func (d *daemon) conclude(ctx context.Context, c *running, op *operation) error 
 			state.Kubernetes = version
 		}
 	})
-	timings := op.timings()
-	timings.Time = time.Now().UTC()
-	content, encode := json.MarshalIndent(timings, "", "  ")
+	content, encode := json.MarshalIndent(op.timings(time.Now()), "", "  ")
 	if encode == nil {
 		encode = cluster.WriteFile(d.dir.Timings(), append(content, '\n'))
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/sirupsen/logrus"
+	"k8s.io/klog/v2"
 )
 
 // maxLog is how large the log grows, in bytes, before it becomes log.1.
@@ -22,8 +23,10 @@ func openLog(path string) (*slog.Logger, func(), error) {
 	log := slog.New(slog.NewTextHandler(out, nil))
 	logrus.SetOutput(out)
 	logrus.SetLevel(logrus.ErrorLevel)
+	klog.SetSlogLogger(slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelError})))
 	return log, func() {
 		logrus.SetOutput(io.Discard)
+		klog.SetSlogLogger(slog.New(slog.DiscardHandler))
 		_ = out.Close()
 	}, nil
 }

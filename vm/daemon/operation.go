@@ -96,11 +96,14 @@ func (o *operation) listen(ctx context.Context, say func(daemonapi.Event) error)
 }
 
 // timings are the seconds that finished phases took: by phase the slowest
-// node's, and by node and phase.
-func (o *operation) timings() Timings {
+// node's, and by node and phase. The whole, PhaseCluster, counts until now.
+func (o *operation) timings(now time.Time) Timings {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	t := Timings{Phases: map[string]float64{}, Nodes: map[string]map[string]float64{}}
+	t := Timings{Time: now.UTC(), Phases: map[string]float64{}, Nodes: map[string]map[string]float64{}}
+	if began, ok := o.started[key{phase: daemonapi.PhaseCluster}]; ok {
+		t.Phases[string(daemonapi.PhaseCluster)] = now.Sub(began).Seconds()
+	}
 	for _, event := range o.events {
 		if event.State != daemonapi.StateDone || event.Seconds == 0 {
 			continue

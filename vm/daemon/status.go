@@ -17,8 +17,9 @@ import (
 	"github.com/skiff-dev/skiff/vm/machine"
 )
 
-// statusLimit bounds each question that a status asks.
-const statusLimit = 3 * time.Second
+// statusLimit bounds what a status asks: an emulated node on a busy host may
+// take seconds to answer.
+const statusLimit = 8 * time.Second
 
 // status is what the daemon sees just now.
 func (d *daemon) status(ctx context.Context) daemonapi.ClusterStatus {

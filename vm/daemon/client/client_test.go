@@ -1,0 +1,371 @@
+package client_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
+	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/daemon/client"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+)
+
+func up(t *testing.T, c *client.Client, spec cluster.Spec) []daemonapi.Event {
+	t.Helper()
+	var events []daemonapi.Event
+	if err := c.Apply(t.Context(), spec, func(e daemonapi.Event) { events = append(events, e) }); err != nil {
+		t.Fatalf("apply: %v", err)
+	}
+	return events
+}
+
+func nobody(daemonapi.Event) {}
+
+func TestUpBringsEveryNodeToReadyAndUpAgainDoesNothing(t *testing.T) {
+	r := newRig(t, shortHome(t), "demo")
+	events := up(t, r.client, r.spec)
+	done := map[string]bool{}
+	for _, e := range events {
+		if e.State == daemonapi.StateDone {
+			done[e.Node+" "+string(e.Phase)] = true
+		}
+	}
+	for _, want := range []string{" prepare", "control-plane-1 boot", " control-plane", "worker-1 join", "worker-2 ready", " cluster"} {
+		if !done[want] {
+			t.Errorf("no %q among %v", want, done)
+		}
+	}
+	if last := events[len(events)-1]; !last.Done || last.Failure != nil {
+		t.Errorf("last event %+v", last)
+	}
+	status, err := r.client.Status(t.Context())
+	if err != nil || status.Phase != "running" || len(status.Nodes) != 3 || status.Kubernetes != "v1.36.3" || status.Timings["cluster"] == 0 && status.Timings["boot"] == 0 {
+		t.Errorf("status %+v, %v", status, err)
+	}
+	boots := r.boots
+	if events := up(t, r.client, r.spec); events[len(events)-1].Message != "nothing to do" || r.boots != boots {
+		t.Errorf("second up: %+v, %d boots more", events[len(events)-1], r.boots-boots)
+	}
+	if steps, err := r.client.Plan(t.Context(), r.spec); err != nil || len(steps) != 0 {
+		t.Errorf("plan %v, %v", steps, err)
+	}
+	if spec, err := r.client.Spec(); err != nil || spec.APIPort == 0 || spec.Workers != 2 {
+		t.Errorf("spec %+v, %v", spec, err)
+	}
+	if kubeconfig, err := r.client.Kubeconfig(t.Context()); err != nil || !bytes.Contains(kubeconfig, []byte("skiff-demo")) {
+		t.Errorf("kubeconfig %s, %v", kubeconfig, err)
+	}
+}
+
+func TestStatusSaysHowAWorkerEndedAndUpHealsIt(t *testing.T) {
+	r := newRig(t, shortHome(t), "demo")
+	up(t, r.client, r.spec)
+	r.driver.End("worker-1", "signal: killed")
+	var status daemonapi.ClusterStatus
+	for status.Phase != "degraded" || status.Nodes[1].MachineMessage == "" {
+		var err error
+		if status, err = r.client.Status(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if node := status.Nodes[1]; node.Machine != "stopped" || node.MachineMessage != "signal: killed" {
+		t.Errorf("node %+v", node)
+	}
+	steps, err := r.client.Plan(t.Context(), r.spec)
+	if err != nil || len(steps) != 2 || steps[0].String() != "start worker-1 (stopped by itself: signal: killed)" {
+		t.Errorf("plan %v, %v", steps, err)
+	}
+	up(t, r.client, r.spec)
+	if status, err := r.client.Status(t.Context()); err != nil || status.Phase != "running" || status.Nodes[1].MachineMessage != "" {
+		t.Errorf("status %+v, %v", status, err)
+	}
+}
+
+func TestWorkersComeAndGoWithTheirNumber(t *testing.T) {
+	r := newRig(t, shortHome(t), "demo")
+	up(t, r.client, r.spec)
+	more := r.spec
+	more.Workers = 3
+	up(t, r.client, more)
+	if len(r.nodes) != 4 {
+		t.Errorf("nodes %v", r.nodes)
+	}
+	fewer := r.spec
+	fewer.Workers = 1
+	up(t, r.client, fewer)
+	slices.Sort(r.deleted)
+	if want := []string{"worker-2", "worker-3"}; !slices.Equal(r.deleted, want) || len(r.cordoned) != 2 {
+		t.Errorf("deleted %v, cordoned %v, want %v", r.deleted, r.cordoned, want)
+	}
+	if status, err := r.client.Status(t.Context()); err != nil || len(status.Nodes) != 2 || status.Phase != "running" {
+		t.Errorf("status %+v, %v", status, err)
+	}
+	others := r.spec
+	others.ControlPlanes = 3
+	var failure *daemonapi.Failure
+	if err := r.client.Apply(t.Context(), others, nobody); !errors.As(err, &failure) || !failure.Invalid || !strings.Contains(failure.Cause, "controlPlanes cannot change") {
+		t.Errorf("three control planes: %v", err)
+	}
+}
+
+func TestDownInTheMiddleOfUpEndsItAndLeavesNothing(t *testing.T) {
+	h := shortHome(t)
+	r := newRig(t, h, "demo")
+	r.stuck = true
+	applied := make(chan error, 1)
+	waiting := make(chan struct{}, 1)
+	go func() {
+		applied <- r.client.Apply(context.Background(), r.spec, func(e daemonapi.Event) {
+			if e.Phase == daemonapi.PhaseControlPlane {
+				waiting <- struct{}{}
+			}
+		})
+	}()
+	<-waiting
+	var events []daemonapi.Event
+	if err := r.client.Down(t.Context(), func(e daemonapi.Event) { events = append(events, e) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-applied; err == nil || !strings.Contains(err.Error(), "taken down") {
+		t.Errorf("apply: %v", err)
+	}
+	if err := <-r.ended; err != nil {
+		t.Errorf("daemon: %v", err)
+	}
+	r.ended <- nil
+	if entries, err := os.ReadDir(h.Clusters()); err != nil || len(entries) != 0 {
+		t.Errorf("left: %v, %v", entries, err)
+	}
+	if last := events[len(events)-1]; !last.Done {
+		t.Errorf("last event %+v", last)
+	}
+	if _, err := r.client.Status(t.Context()); !errors.Is(err, client.ErrNoCluster) {
+		t.Errorf("status after down: %v", err)
+	}
+	if err := r.client.Down(t.Context(), nobody); err != nil {
+		t.Errorf("second down: %v", err)
+	}
+}
+
+func TestTwoWhoApplyTheSameShareOneWorkAndAnotherIsRefused(t *testing.T) {
+	r := newRig(t, shortHome(t), "demo")
+	r.stuck = true
+	first, second := make(chan daemonapi.Event, 1000), make(chan daemonapi.Event, 1000)
+	ctx, leave := context.WithCancel(t.Context())
+	left := make(chan error, 1)
+	go func() { left <- r.client.Apply(ctx, r.spec, func(e daemonapi.Event) { first <- e }) }()
+	<-first
+	other := r.spec
+	other.Workers = 5
+	var failure *daemonapi.Failure
+	if err := r.client.Apply(t.Context(), other, nobody); !errors.As(err, &failure) || !strings.Contains(failure.Cause, "in another way") {
+		t.Errorf("another: %v", err)
+	}
+	joined := make(chan error, 1)
+	go func() { joined <- r.client.Apply(t.Context(), r.spec, func(e daemonapi.Event) { second <- e }) }()
+	if e := <-second; e.Phase != daemonapi.PhaseCluster {
+		t.Errorf("who joins hears %+v first", e)
+	}
+	leave() // the work goes on
+	if err := <-left; !errors.Is(err, context.Canceled) {
+		t.Errorf("who left: %v", err)
+	}
+	if status, err := r.client.Status(t.Context()); err != nil || status.Phase != "starting" {
+		t.Errorf("status %v, %v", status.Phase, err)
+	}
+	if err := r.client.Down(t.Context(), nobody); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-joined; err == nil {
+		t.Error("who joined hears no failure")
+	}
+	r.ended <- <-r.ended
+}
+
+func TestAFailureNamesPhaseCauseLogAndHint(t *testing.T) {
+	r := newRig(t, shortHome(t), "demo")
+	r.driver.Started = nil // nothing answers
+	failed := make(chan error, 1)
+	go func() { failed <- r.client.Apply(context.Background(), r.spec, nobody) }()
+	for {
+		if status, err := r.client.Status(t.Context()); err == nil && len(status.Nodes) == 3 && status.Nodes[1].Machine == "running" {
+			break
+		}
+	}
+	r.driver.End("worker-1", "exit status 1: no memory")
+	var failure *daemonapi.Failure
+	if err := <-failed; !errors.As(err, &failure) {
+		t.Fatal(err)
+	}
+	if !strings.Contains(failure.Cause, "worker-1 did not boot") || !strings.HasSuffix(failure.Log, "worker-1/serial.log") || failure.Hint == "" {
+		t.Errorf("failure %+v", failure)
+	}
+}
+
+func TestAPortInUseIsBadInput(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	r := newRig(t, shortHome(t), "demo")
+	r.spec.APIPort = taken.Addr().(*net.TCPAddr).Port
+	var failure *daemonapi.Failure
+	if err := r.client.Apply(t.Context(), r.spec, nobody); !errors.As(err, &failure) || !failure.Invalid || !strings.Contains(failure.Cause, "in use") {
+		t.Errorf("apply: %v", err)
+	}
+	offline := client.New(client.Config{Home: shortHome(t), Name: "demo", ImageDir: imageDir(t)})
+	if err := offline.Check(t.Context(), r.spec); err == nil || !strings.Contains(err.Error(), "in use") {
+		t.Errorf("check: %v", err)
+	}
+}
+
+func TestTwoClustersLiveSideBySide(t *testing.T) {
+	h := shortHome(t)
+	one, two := newRig(t, h, "one"), newRig(t, h, "two")
+	up(t, one.client, one.spec)
+	up(t, two.client, two.spec)
+	all, err := client.List(t.Context(), h)
+	if err != nil || len(all) != 2 || all[0].Name != "one" || all[1].Name != "two" || all[0].Server == all[1].Server {
+		t.Errorf("list %+v, %v", all, err)
+	}
+	if err := one.client.Down(t.Context(), nobody); err != nil {
+		t.Fatal(err)
+	}
+	one.ended <- <-one.ended
+	if status, err := two.client.Status(t.Context()); err != nil || status.Phase != "running" {
+		t.Errorf("the other: %v, %v", status.Phase, err)
+	}
+}
+
+func TestProgramsAndLogsOfANodeAreReachedThroughTheDaemon(t *testing.T) {
+	r := newRig(t, shortHome(t), "demo")
+	up(t, r.client, r.spec)
+	node := r.client.Node("worker-2")
+	if status, err := node.Status(t.Context()); err != nil || status.Node != "worker-2" {
+		t.Errorf("status %+v, %v", status, err)
+	}
+	log, err := node.Logs(t.Context(), "kubelet", 5, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := io.ReadAll(log)
+	_ = log.Close()
+	if err != nil || string(content) != "kubelet of worker-2, last 5\n" {
+		t.Errorf("log %q, %v", content, err)
+	}
+	var stdout, stderr bytes.Buffer
+	code, err := node.Exec(t.Context(), nodeapi.ExecRequest{Args: []string{"echo", "hello"}}, client.Streams{
+		Stdin: strings.NewReader("typed"), Stdout: &stdout, Stderr: &stderr,
+	})
+	if err != nil || code != 7 || stdout.String() != "echo hello" || stderr.String() != "typed" {
+		t.Errorf("exec: %d, %v, %q, %q", code, err, &stdout, &stderr)
+	}
+	if _, err := node.Exec(t.Context(), nodeapi.ExecRequest{Args: []string{"missing"}}, client.Streams{}); err == nil || !strings.Contains(err.Error(), "no such program") {
+		t.Errorf("a missing program: %v", err)
+	}
+	var failure *daemonapi.Failure
+	if _, err := r.client.Node("worker-9").Status(t.Context()); !errors.As(err, &failure) || !strings.Contains(failure.Cause, "no node worker-9") {
+		t.Errorf("a missing node: %v", err)
+	}
+}
+
+func TestADamagedStateIsReportedOnceAndKept(t *testing.T) {
+	h := shortHome(t)
+	dir := h.Cluster("demo")
+	if err := os.MkdirAll(string(dir), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dir.State(), []byte("not json"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := client.New(client.Config{Home: h, Name: "demo", ImageDir: imageDir(t), Command: []string{"false"}})
+	for range 2 {
+		var failure *daemonapi.Failure
+		if err := c.Check(t.Context(), small("demo")); !errors.As(err, &failure) || !failure.Invalid || !strings.Contains(err.Error(), "corrupt-") {
+			t.Errorf("check: %v", err)
+		}
+	}
+	if kept := cluster.Damaged(dir.State()); len(kept) != 1 {
+		t.Errorf("kept %v", kept)
+	}
+	if err := c.Down(t.Context(), nobody); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(string(dir)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("after down: %v", err)
+	}
+}
+
+// TestAKilledDaemonIsReplacedAndFinishes runs daemons as processes.
+func TestAKilledDaemonIsReplacedAndFinishes(t *testing.T) {
+	h, images := shortHome(t), imageDir(t)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(envDaemon, strings.Join([]string{string(h), "demo", images}, ":"))
+	t.Setenv(envStuck, "1")
+	c := client.New(client.Config{Home: h, Name: "demo", ImageDir: images, Command: []string{self}})
+	spec := small("demo")
+	waiting, cut := make(chan struct{}, 1), make(chan error, 1)
+	go func() {
+		cut <- c.Apply(context.Background(), spec, func(e daemonapi.Event) {
+			if e.Phase == daemonapi.PhaseControlPlane {
+				waiting <- struct{}{}
+			}
+		})
+	}()
+	<-waiting
+	status, err := c.Status(t.Context())
+	if err != nil || status.DaemonPID == 0 {
+		t.Fatalf("status %+v, %v", status, err)
+	}
+	if err := syscall.Kill(status.DaemonPID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	var failure *daemonapi.Failure
+	if err := <-cut; !errors.As(err, &failure) || failure.Hint == "" {
+		t.Errorf("apply of a killed daemon: %v", err)
+	}
+	if status, err := c.Status(t.Context()); err != nil || status.Phase != "stopped" {
+		t.Errorf("status without a daemon: %+v, %v", status, err)
+	}
+	t.Setenv(envStuck, "")
+	up(t, c, spec)
+	status, err = c.Status(t.Context())
+	if err != nil || status.Phase != "running" {
+		t.Errorf("status %+v, %v", status, err)
+	}
+	if err := c.Down(t.Context(), nobody); err != nil {
+		t.Fatal(err)
+	}
+	for alive(status.DaemonPID) {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func TestADaemonThatCannotStartIsSaidAtOnce(t *testing.T) {
+	c := client.New(client.Config{Home: shortHome(t), Name: "demo", ImageDir: imageDir(t), Command: []string{"sh", "-c", "echo no luck >&2; exit 1"}})
+	if err := c.Apply(t.Context(), small("demo"), nobody); err == nil || !strings.Contains(err.Error(), "no luck") {
+		t.Errorf("apply: %v", err)
+	}
+}
+
+// alive says whether a process runs; one that has ended and waits for its
+// parent does not.
+func alive(pid int) bool {
+	out, err := exec.Command("ps", "-o", "stat=", "-p", strconv.Itoa(pid)).Output()
+	return err == nil && !strings.HasPrefix(strings.TrimSpace(string(out)), "Z")
+}

@@ -1,0 +1,46 @@
+package client
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+)
+
+func TestAStreamWithoutALastEventIsAFailure(t *testing.T) {
+	for stream, want := range map[string]string{
+		``:                        "ended before it was done",
+		`{"phase":"boot"}` + "\n": "ended before it was done",
+		"nonsense\n":              "read the daemon's events",
+		`{"done":true,"failure":{"cause":"no luck"}}`: "no luck",
+	} {
+		if err := follow(strings.NewReader(stream), func(daemonapi.Event) {}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", stream, err, want)
+		}
+	}
+	heard := 0
+	if err := follow(strings.NewReader("{\"phase\":\"boot\"}\n{\"done\":true}\nafter"), func(daemonapi.Event) { heard++ }); err != nil || heard != 2 {
+		t.Errorf("%d events, %v", heard, err)
+	}
+}
+
+func FuzzFollow(f *testing.F) {
+	f.Add("{\"phase\":\"boot\",\"state\":\"done\",\"seconds\":1}\n{\"done\":true}\n")
+	f.Add("{\"done\":true,\"failure\":{}}")
+	f.Fuzz(func(t *testing.T, stream string) {
+		last := false
+		err := follow(strings.NewReader(stream), func(e daemonapi.Event) {
+			if last {
+				t.Error("an event after the last")
+			}
+			last = e.Done
+		})
+		if err == nil && !last {
+			t.Error("no error without a last event")
+		}
+		if errors.Is(err, errCut) && last {
+			t.Error("cut off after the last event")
+		}
+	})
+}

@@ -1,0 +1,317 @@
+package client_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/daemon"
+	"github.com/skiff-dev/skiff/vm/daemon/client"
+	"github.com/skiff-dev/skiff/vm/driver/fake"
+	"github.com/skiff-dev/skiff/vm/home"
+	"github.com/skiff-dev/skiff/vm/machine"
+)
+
+// Variables with which the test binary runs as a daemon of its own.
+const (
+	envDaemon = "SKIFF_TEST_DAEMON" // HOME:NAME:IMAGEDIR
+	envStuck  = "SKIFF_TEST_STUCK"  // the API never becomes ready
+)
+
+func TestMain(m *testing.M) {
+	if config := os.Getenv(envDaemon); config != "" {
+		part := strings.Split(config, ":")
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+		defer stop()
+		w := newWorld()
+		w.stuck = os.Getenv(envStuck) != ""
+		if err := daemon.Run(ctx, w.config(home.Home(part[0]), part[1], part[2])); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// world is what a daemon finds outside: a fake driver whose machines answer as
+// nodes and as a Kubernetes API, on ports of the loopback.
+type world struct {
+	driver *fake.Driver
+	stuck  bool
+
+	mu       sync.Mutex              // guards what follows
+	ports    map[string]string       // address in the cluster's network → address here
+	servers  map[string]*http.Server // by machine and port
+	nodes    map[string]string       // registered nodes: boot id
+	boots    int
+	secrets  int
+	deleted  []string
+	cordoned []string
+	clocks   int
+}
+
+func newWorld() *world {
+	w := &world{
+		driver: &fake.Driver{}, ports: map[string]string{},
+		servers: map[string]*http.Server{}, nodes: map[string]string{},
+	}
+	w.driver.Started = w.boot
+	return w
+}
+
+func (w *world) config(h home.Home, name, images string) daemon.Config {
+	return daemon.Config{
+		Home: h, Name: name, ImageDir: images, Log: slog.New(slog.DiscardHandler),
+		Limits: daemon.Limits{Drain: 5 * time.Second, PowerOff: time.Second},
+		Machines: func(context.Context, daemon.MachinesConfig) (daemon.Machines, error) {
+			return daemon.Machines{Driver: w.driver, Dial: w.dial}, nil
+		},
+	}
+}
+
+func (w *world) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	w.mu.Lock()
+	here, ok := w.ports[address]
+	w.mu.Unlock()
+	if !ok {
+		return nil, errors.New("connection refused")
+	}
+	return (&net.Dialer{}).DialContext(ctx, network, here)
+}
+
+// boot is a machine that comes up: it reads its document, serves the node API
+// and registers; a control plane serves the Kubernetes API.
+func (w *world) boot(m machine.Machine) {
+	var node nodeconfig.Node
+	if err := json.Unmarshal(m.Seed, &node); err != nil {
+		panic(err)
+	}
+	w.mu.Lock()
+	w.boots++
+	id := fmt.Sprintf("boot-%d", w.boots)
+	w.nodes[node.Name] = id
+	w.mu.Unlock()
+	address := node.Network.Address.Addr()
+	w.serve(node, netip.AddrPortFrom(address, nodeconfig.PortNodeAPI), "node-api", "host-ca.crt", w.nodeAPI(node.Name, id))
+	if node.Role == nodeconfig.RoleControlPlane {
+		w.serve(node, netip.AddrPortFrom(address, nodeconfig.PortKubernetes), "apiserver", "ca.crt", w.kubernetes())
+	}
+}
+
+func (w *world) serve(node nodeconfig.Node, address netip.AddrPort, leaf, authority string, handler http.Handler) {
+	certificate, err := tls.X509KeyPair(node.Files[leaf+".crt"], node.Files[leaf+".key"])
+	if err != nil {
+		panic(err)
+	}
+	clients := x509.NewCertPool()
+	clients.AppendCertsFromPEM(node.Files[authority])
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
+		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{certificate},
+		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients,
+	})
+	if err != nil {
+		panic(err)
+	}
+	server := &http.Server{Handler: handler, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)}
+	w.mu.Lock()
+	if old := w.servers[address.String()]; old != nil {
+		_ = old.Close()
+	}
+	w.servers[address.String()], w.ports[address.String()] = server, listener.Addr().String()
+	w.mu.Unlock()
+	go func() { _ = server.Serve(listener) }()
+}
+
+func (w *world) nodeAPI(name, boot string) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+nodeapi.PathStatus, func(out http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(out).Encode(nodeapi.Status{Node: name, BootID: boot, Programs: []nodeapi.Program{{Name: "nodeagent", Restarts: 3, LastExit: "exit status 1"}}})
+	})
+	mux.HandleFunc("GET "+nodeapi.PathLogs, func(out http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprintf(out, "%s of %s, last %s\n", r.URL.Query().Get("source"), name, r.URL.Query().Get("tail"))
+	})
+	mux.HandleFunc("POST "+nodeapi.PathPower, func(out http.ResponseWriter, _ *http.Request) {
+		out.WriteHeader(http.StatusAccepted)
+		go w.driver.End(name, "")
+	})
+	mux.HandleFunc("POST "+nodeapi.PathClock, func(http.ResponseWriter, *http.Request) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.clocks++
+	})
+	mux.HandleFunc("POST "+nodeapi.PathExec, serveExec)
+	return mux
+}
+
+// serveExec runs nothing: it sends the arguments to stdout, stdin to stderr, and
+// exits with 7.
+func serveExec(out http.ResponseWriter, r *http.Request) {
+	var request nodeapi.ExecRequest
+	if err := json.NewDecoder(r.Body).Decode(&request); err != nil {
+		http.Error(out, err.Error(), http.StatusBadRequest)
+		return
+	}
+	conn, buffered, err := http.NewResponseController(out).Hijack()
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: "+nodeapi.UpgradeExec+"\r\n\r\n")
+	frames := nodeapi.NewWriter(conn)
+	if request.Args[0] == "missing" {
+		_ = frames.Write(nodeapi.Failure, []byte("no such program"))
+		return
+	}
+	_ = frames.Write(nodeapi.Stdout, []byte(strings.Join(request.Args, " ")))
+	for {
+		stream, payload, err := nodeapi.ReadFrame(buffered)
+		if err != nil || stream == nodeapi.StdinClose {
+			break
+		}
+		_ = frames.Write(nodeapi.Stderr, payload)
+	}
+	_ = frames.Write(nodeapi.Exit, []byte{0, 0, 0, 7})
+}
+
+// kubernetes is as much of the API as the daemon asks for.
+func (w *world) kubernetes() http.Handler {
+	mux := http.NewServeMux()
+	answer := func(out http.ResponseWriter, object any) {
+		out.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(out).Encode(object)
+	}
+	type object = map[string]any
+	mux.HandleFunc("GET /readyz", func(out http.ResponseWriter, _ *http.Request) {
+		if w.stuck {
+			http.Error(out, "not yet", http.StatusInternalServerError)
+		}
+	})
+	mux.HandleFunc("GET /version", func(out http.ResponseWriter, _ *http.Request) {
+		answer(out, object{"gitVersion": "v1.36.3"})
+	})
+	mux.HandleFunc("POST /api/v1/namespaces/kube-system/secrets", func(out http.ResponseWriter, _ *http.Request) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.secrets++
+		out.Header().Set("Content-Type", "application/json")
+		out.WriteHeader(http.StatusCreated)
+		_ = json.NewEncoder(out).Encode(object{"kind": "Secret", "apiVersion": "v1"})
+	})
+	mux.HandleFunc("GET /api/v1/nodes", func(out http.ResponseWriter, _ *http.Request) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		items := []object{}
+		for name, boot := range w.nodes {
+			items = append(items, object{
+				"metadata": object{"name": name},
+				"status":   object{"nodeInfo": object{"bootID": boot}, "conditions": []object{{"type": "Ready", "status": "True"}}},
+			})
+		}
+		answer(out, object{"kind": "NodeList", "apiVersion": "v1", "items": items})
+	})
+	mux.HandleFunc("PATCH /api/v1/nodes/{name}", func(out http.ResponseWriter, r *http.Request) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.cordoned = append(w.cordoned, r.PathValue("name"))
+		answer(out, object{"kind": "Node", "apiVersion": "v1"})
+	})
+	mux.HandleFunc("DELETE /api/v1/nodes/{name}", func(out http.ResponseWriter, r *http.Request) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.deleted = append(w.deleted, r.PathValue("name"))
+		delete(w.nodes, r.PathValue("name"))
+		answer(out, object{"kind": "Status", "apiVersion": "v1", "status": "Success"})
+	})
+	mux.HandleFunc("GET /api/v1/pods", func(out http.ResponseWriter, _ *http.Request) {
+		answer(out, object{"kind": "PodList", "apiVersion": "v1", "items": []object{}})
+	})
+	return mux
+}
+
+// rig is a world with a daemon in this process and a client.
+type rig struct {
+	*world
+	home   home.Home
+	client *client.Client
+	spec   cluster.Spec
+	ended  chan error
+	stop   context.CancelFunc
+}
+
+// imageDir holds a node image that nothing boots.
+func imageDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range map[string]string{
+		"kernel": "k", "initramfs": "i", "root.erofs": "r",
+		"image.json": `{"digest":"sha256:` + strings.Repeat("0", 64) + `","arch":"amd64"}`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// shortHome is a directory with a path short enough for sockets.
+func shortHome(t *testing.T) home.Home {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "sk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return home.Home(dir)
+}
+
+func small(name string) cluster.Spec {
+	spec := cluster.Default()
+	spec.Name, spec.CPUs, spec.Memory = name, 1, "512Mi"
+	return spec
+}
+
+func newRig(t *testing.T, h home.Home, name string) *rig {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &rig{world: newWorld(), home: h, spec: small(name), ended: make(chan error, 1), stop: cancel}
+	images := imageDir(t)
+	r.client = client.New(client.Config{Home: h, Name: name, ImageDir: images, Command: []string{"false"}})
+	go func() { r.ended <- daemon.Run(ctx, r.config(h, name, images)) }()
+	t.Cleanup(func() {
+		cancel()
+		<-r.ended
+	})
+	for !answers(h.Cluster(name).Socket()) {
+		time.Sleep(time.Millisecond)
+	}
+	return r
+}
+
+func answers(socket string) bool {
+	conn, err := net.Dial("unix", socket)
+	if err != nil {
+		return false
+	}
+	_ = conn.Close()
+	return true
+}
