@@ -61,51 +61,79 @@ func Run(ctx context.Context, config Config) error {
 	return group.Wait()
 }
 
-// components runs what needs nothing but the API server.
+// components runs what needs nothing but the API server. Each waits until the
+// server gives it what it watches: libraries that are refused once wait longer
+// each time.
 func components(ctx context.Context, config Config) error {
-	if err := client.WaitForServer(ctx, client.Identity{CA: filepath.Join(config.PKIDir, "ca.crt")}); err != nil {
-		return err
-	}
 	identity := func(name string) client.Identity { return client.Component(config.PKIDir, name) }
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
+		if err := identity("proxy").Wait(ctx, client.PathNode(config.Node.Name)); err != nil {
+			return ended(ctx, err)
+		}
 		return proxy.Proxy{Node: config.Node, Identity: identity("proxy"), RunDir: config.RunDir}.Run(ctx)
 	})
+	group.Go(func() error { return pods(ctx, config) })
+	group.Go(func() error {
+		api, err := kubernetes.NewForConfig(identity("volumes").Config())
+		if err != nil {
+			return fmt.Errorf("make the local volumes' client: %w", err)
+		}
+		if err := identity("volumes").Wait(ctx, client.PathList("", "persistentvolumes")); err != nil {
+			return ended(ctx, err)
+		}
+		local := volumes.Volumes{NodeName: config.Node.Name, API: api, Dir: filepath.Join(config.StateDir, "volumes")}
+		return again(ctx, "local volumes", local.Run)
+	})
+	return group.Wait()
+}
 
-	networkAPI, err := kubernetes.NewForConfig(identity("network").Config())
+// pods runs the parts that make pods reach each other: network, policies and
+// names. They share what they watch.
+func pods(ctx context.Context, config Config) error {
+	networkID, dnsID := client.Component(config.PKIDir, "network"), client.Component(config.PKIDir, "dns")
+	api, err := kubernetes.NewForConfig(networkID.Config())
 	if err != nil {
 		return fmt.Errorf("make the network's client: %w", err)
 	}
-	informers := network.Informers(networkAPI)
+	dnsAPI, err := kubernetes.NewForConfig(dnsID.Config())
+	if err != nil {
+		return fmt.Errorf("make the cluster DNS' client: %w", err)
+	}
+	informers := network.Informers(api)
 	nodes := informers.Core().V1().Nodes()
 	nodes.Informer()
-	policies := policy.Policy{NodeName: config.Node.Name, Informers: informers}
-	engine, err := policies.Engine()
+	engine, err := policy.Policy{NodeName: config.Node.Name, Informers: informers}.Engine()
 	if err != nil {
 		return err
 	}
+	if err := networkID.Wait(ctx, client.PathList("networking.k8s.io", "networkpolicies")); err != nil {
+		return ended(ctx, err)
+	}
 	informers.Start(ctx.Done())
+	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		return again(ctx, "pod network", network.Network{Node: config.Node, Nodes: nodes, CNIDir: config.CNIDir}.Run)
 	})
 	group.Go(func() error { return again(ctx, "network policies", engine.Run) })
-
-	dnsAPI, err := kubernetes.NewForConfig(identity("dns").Config())
-	if err != nil {
-		return fmt.Errorf("make the cluster DNS' client: %w", err)
-	}
-	server := dns.DNS{Node: config.Node, Identity: identity("dns"), API: dnsAPI, NodeUID: func() types.UID {
-		return network.NodeUID(nodes.Lister(), config.Node.Name)
-	}}
-	group.Go(func() error { return again(ctx, "cluster DNS", server.Run) })
-
-	volumesAPI, err := kubernetes.NewForConfig(identity("volumes").Config())
-	if err != nil {
-		return fmt.Errorf("make the local volumes' client: %w", err)
-	}
-	local := volumes.Volumes{NodeName: config.Node.Name, API: volumesAPI, Dir: filepath.Join(config.StateDir, "volumes")}
-	group.Go(func() error { return again(ctx, "local volumes", local.Run) })
+	group.Go(func() error {
+		if err := dnsID.Wait(ctx, client.PathList("discovery.k8s.io", "endpointslices")); err != nil {
+			return ended(ctx, err)
+		}
+		server := dns.DNS{Node: config.Node, Identity: dnsID, API: dnsAPI, NodeUID: func() types.UID {
+			return network.NodeUID(nodes.Lister(), config.Node.Name)
+		}}
+		return again(ctx, "cluster DNS", server.Run)
+	})
 	return group.Wait()
+}
+
+// ended is nil if ctx ended: what was interrupted by it did not fail.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // again runs a part until ctx ends, and anew when it fails: the node is still

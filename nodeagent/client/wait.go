@@ -1,17 +1,15 @@
 package client
 
 import (
-	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
-	"os"
 	"time"
+
+	"k8s.io/client-go/rest"
 )
 
 // serverPoll is how often a node that waits for its cluster looks for it. The
@@ -19,28 +17,41 @@ import (
 // starts in seconds would notice.
 const serverPoll = 250 * time.Millisecond
 
-// WaitForServer returns when the API server answers the identity's token, or
-// anything at all if it has none.
-func WaitForServer(ctx context.Context, identity Identity) error {
-	authority, err := os.ReadFile(identity.CA)
+// Path is what a component asks the API server for to see whether it can start.
+type Path string
+
+// PathReady answers everybody once the API server is up.
+const PathReady Path = "/readyz"
+
+// PathList is a list that only somebody with the right to it is given. A new
+// cluster's API server answers before it knows its roles.
+func PathList(group, resource string) Path {
+	if group == "" {
+		return Path("/api/v1/" + resource + "?limit=1")
+	}
+	return Path("/apis/" + group + "/v1/" + resource + "?limit=1")
+}
+
+// PathNode is one Node object, which is not there before the node registered.
+func PathNode(name string) Path { return Path("/api/v1/nodes/" + name) }
+
+// Wait returns when the API server gives the identity what it asks for.
+func (i Identity) Wait(ctx context.Context, path Path) error {
+	config := i.Config()
+	config.Timeout = 5 * time.Second
+	web, err := rest.HTTPClientFor(config)
 	if err != nil {
-		return fmt.Errorf("read the cluster's CA: %w", err)
+		return fmt.Errorf("prepare to ask the API server: %w", err)
 	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(authority) {
-		return fmt.Errorf("%s holds no certificate", identity.CA)
-	}
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13}}
-	defer transport.CloseIdleConnections()
-	web := &http.Client{Transport: transport, Timeout: 5 * time.Second}
+	defer web.CloseIdleConnections()
 	last := ""
 	for {
-		err := probe(ctx, web, identity.Token)
+		err := probe(ctx, web, path)
 		if err == nil {
 			return nil
 		}
 		if message := reason(err); message != last {
-			slog.Info("the API server does not answer yet", "error", message)
+			slog.Info("waiting for the API server", "path", path, "error", message)
 			last = message
 		}
 		select {
@@ -60,25 +71,19 @@ func reason(err error) string {
 	return err.Error()
 }
 
-func probe(ctx context.Context, web *http.Client, token string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, Server+"/readyz", nil)
+func probe(ctx context.Context, web *http.Client, path Path) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, Server+string(path), nil)
 	if err != nil {
 		return err
-	}
-	if token != "" {
-		request.Header.Set("Authorization", "Bearer "+token)
 	}
 	response, err := web.Do(request)
 	if err != nil {
 		return err
 	}
 	defer response.Body.Close()
-	body, _ := io.ReadAll(io.LimitReader(response.Body, 256))
-	// An anonymous request may be refused by a server that is well; a token
-	// that is refused is not known yet.
-	wellRefused := token == "" && (response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden)
-	if response.StatusCode == http.StatusOK || wellRefused {
-		return nil
+	if response.StatusCode != http.StatusOK {
+		return errors.New(response.Status)
 	}
-	return fmt.Errorf("%s: %s", response.Status, bytes.TrimSpace(body))
+	_, err = io.Copy(io.Discard, io.LimitReader(response.Body, 1<<20))
+	return err
 }

@@ -17,23 +17,27 @@ func TestReasonIsTheSameForTheSameCause(t *testing.T) {
 	}
 }
 
-func TestProbeTakesARefusalForAnAnswerOnlyWithoutToken(t *testing.T) {
-	for _, test := range []struct {
-		token  string
-		status int
-		ok     bool
-	}{
-		{"", 200, true}, {"", 401, true}, {"", 403, true}, {"", 500, false},
-		{"a.b", 200, true}, {"a.b", 401, false}, {"a.b", 403, false}, {"a.b", 500, false},
-	} {
+func TestProbeTakesNothingButSuccessForAnAnswer(t *testing.T) {
+	for _, status := range []int{200, 401, 403, 404, 500, 503} {
 		web := &http.Client{Transport: answer(func(w http.ResponseWriter, r *http.Request) {
-			if test.token != "" && r.Header.Get("Authorization") != "Bearer "+test.token {
-				t.Errorf("no token in the request")
+			if r.URL.String() != Server+"/api/v1/nodes/worker-1" {
+				t.Errorf("asks for %s", r.URL)
 			}
-			w.WriteHeader(test.status)
+			w.WriteHeader(status)
 		})}
-		if err := probe(t.Context(), web, test.token); (err == nil) != test.ok {
-			t.Errorf("token %q, status %d: %v", test.token, test.status, err)
+		if err := probe(t.Context(), web, PathNode("worker-1")); (err == nil) != (status == 200) {
+			t.Errorf("status %d: %v", status, err)
+		}
+	}
+}
+
+func TestPathListNamesTheGroup(t *testing.T) {
+	for path, want := range map[Path]Path{
+		PathList("", "nodes"):                          "/api/v1/nodes?limit=1",
+		PathList("discovery.k8s.io", "endpointslices"): "/apis/discovery.k8s.io/v1/endpointslices?limit=1",
+	} {
+		if path != want {
+			t.Errorf("got %s, want %s", path, want)
 		}
 	}
 }

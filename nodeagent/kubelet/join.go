@@ -23,16 +23,15 @@ import (
 // answers it. Without a certificate it asks for one with the bootstrap token
 // (https://kubernetes.io/docs/reference/access-authn-authz/kubelet-tls-bootstrapping/).
 func (k Kubelet) join(ctx context.Context) error {
-	identity := client.Identity{CA: k.Paths.ClientCA}
+	identity := client.Identity{CA: k.Paths.ClientCA, Token: k.Node.BootstrapToken}
 	joined := k.joined(time.Now())
-	if !joined {
-		if k.Paths.Bootstrap == "" {
-			return errors.New("the node has no certificate and its document holds no bootstrap token")
-		}
-		identity.Token = k.Node.BootstrapToken
+	switch {
+	case joined:
+		identity = client.Identity{CA: k.Paths.ClientCA, Certificate: k.currentCertificate(), Key: k.currentCertificate()}
+	case k.Paths.Bootstrap == "":
+		return errors.New("the node has no certificate and its document holds no bootstrap token")
 	}
-	slog.Info("waiting for the API server", "joined", joined)
-	if err := client.WaitForServer(ctx, identity); err != nil {
+	if err := identity.Wait(ctx, client.PathReady); err != nil {
 		return err
 	}
 	if joined {

@@ -37,6 +37,9 @@ func (k Kubelet) Run(ctx context.Context) error {
 		return err
 	}
 	if err := k.join(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
 		return err
 	}
 	dependencies, err := app.UnsecuredDependencies(ctx, server, utilfeature.DefaultFeatureGate)

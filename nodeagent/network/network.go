@@ -65,7 +65,7 @@ func (n Network) Run(ctx context.Context) error {
 	}
 	defer func() { _ = n.Nodes.Informer().RemoveEventHandler(registration) }()
 	if !cache.WaitForCacheSync(ctx.Done(), n.Nodes.Informer().HasSynced) {
-		return ctx.Err()
+		return nil
 	}
 	prepareKernel()
 	for {
