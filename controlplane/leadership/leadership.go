@@ -37,7 +37,8 @@ type Settings struct {
 	// at once, so no two processes may share a name.
 	Name string
 	// Sole is true where no other control plane exists that could take over;
-	// the lease is then renewed rarely, for a quiet laptop.
+	// the lease is then renewed rarely, for a quiet laptop, and outlasts minutes
+	// in which a starved or sleeping machine cannot renew it: nobody waits for it.
 	Sole bool
 	// Lead runs while the lease is held, and returns soon after its context ends.
 	Lead func(context.Context) error
@@ -49,7 +50,7 @@ type timing struct{ lease, renew, retry time.Duration }
 // to take over.
 func timingOf(sole bool) timing {
 	if sole {
-		return timing{lease: 60 * time.Second, renew: 40 * time.Second, retry: 10 * time.Second}
+		return timing{lease: 10 * time.Minute, renew: 8 * time.Minute, retry: 10 * time.Second}
 	}
 	return timing{lease: 4 * time.Second, renew: 3 * time.Second, retry: time.Second}
 }
