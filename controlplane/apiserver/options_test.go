@@ -1,0 +1,70 @@
+package apiserver_test
+
+import (
+	"encoding/base64"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/skiff-dev/skiff/controlplane/apiserver"
+)
+
+func TestOptionsAreSafe(t *testing.T) {
+	o := apiserver.Options(apiserver.Settings{
+		Address: netip.MustParseAddr("192.168.104.11"), Port: 6443, PKIDir: "/pki",
+		ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"), Domain: "cluster.local", AuditLog: "/log/audit.log",
+	})
+	if o.Authentication.Anonymous.Allow || !o.Authentication.BootstrapToken.Enable || o.SecureServing.MinTLSVersion != "VersionTLS13" {
+		t.Error("strangers, tokens or TLS")
+	}
+	if !slices.Equal(o.Authorization.Modes, []string{"Node", "RBAC"}) || !slices.Contains(o.Admission.GenericAdmission.EnablePlugins, "NodeRestriction") {
+		t.Error("authorization or admission")
+	}
+	if o.KubeletConfig.TLSClientConfig.CAFile != "/pki/ca.crt" {
+		t.Error("kubelets are not verified")
+	}
+	if o.SecureServing.BindAddress.String() != "192.168.104.11" || o.Features.EnableProfiling {
+		t.Error("listens wider than needed, or shows profiles")
+	}
+	if got := o.Authentication.ServiceAccounts.Issuers[0]; got != "https://kubernetes.default.svc.cluster.local" {
+		t.Errorf("issuer %q", got)
+	}
+}
+
+func TestEncryptionConfig(t *testing.T) {
+	key := base64.StdEncoding.EncodeToString(make([]byte, 32))
+	for _, tt := range []struct {
+		name, key string
+		ok        bool
+	}{
+		{"32 bytes", key, true},
+		{"with a line's end", key + "\n", true},
+		{"short", base64.StdEncoding.EncodeToString(make([]byte, 16)), false},
+		{"not base64", "hello!", false},
+		{"empty", "", false},
+	} {
+		got, err := apiserver.EncryptionConfig(tt.key)
+		if (err == nil) != tt.ok || (tt.ok && !strings.Contains(got, "secret: "+key+"\n")) {
+			t.Errorf("%s: %q, %v", tt.name, got, err)
+		}
+	}
+}
+
+func TestAuditPolicyRecordsNoBodies(t *testing.T) {
+	var p auditv1.Policy
+	if err := yaml.UnmarshalStrict([]byte(apiserver.AuditPolicy), &p); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range p.Rules {
+		if r.Level != auditv1.LevelNone && r.Level != auditv1.LevelMetadata {
+			t.Errorf("level %s", r.Level)
+		}
+	}
+	if last := p.Rules[len(p.Rules)-1]; last.Level != auditv1.LevelMetadata || last.Resources != nil {
+		t.Error("what no rule names is not recorded")
+	}
+}
