@@ -261,3 +261,28 @@ func FuzzParseState(f *testing.F) {
 		Plan(state.Spec, Observed{})
 	})
 }
+
+func TestAnOpenPortIsNoOtherCluster(t *testing.T) {
+	open, taken := Default(), Default()
+	taken.APIPort = 6443
+	if !open.Same(taken) || !taken.Same(open) {
+		t.Error("a spec without a port differs from the same spec with one")
+	}
+	open.Workers = 5
+	if open.Same(taken) {
+		t.Error("another number of workers is the same cluster")
+	}
+}
+
+func TestSizesAreReadExactly(t *testing.T) {
+	for quantity, want := range map[string]int{"2Gi": 2048, "900Ti": 900 << 20, "1": 1, "1.5Gi": 1536} {
+		if got, err := MiB(quantity); err != nil || got != want {
+			t.Errorf("MiB(%s) = %d, %v, not %d", quantity, got, err, want)
+		}
+	}
+	for _, quantity := range []string{"-1Gi", "much", "9999Ei"} {
+		if got, err := MiB(quantity); err == nil {
+			t.Errorf("MiB(%s) = %d", quantity, got)
+		}
+	}
+}

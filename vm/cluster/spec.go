@@ -49,3 +49,12 @@ func Default() Spec {
 		},
 	}
 }
+
+// Same says whether both ask for the same cluster. A port that one leaves open
+// is the one that the other has.
+func (s Spec) Same(other Spec) bool {
+	if s.APIPort == 0 || other.APIPort == 0 {
+		s.APIPort, other.APIPort = 0, 0
+	}
+	return s == other
+}

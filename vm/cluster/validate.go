@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"regexp"
 
@@ -159,11 +160,10 @@ func MiB(quantity string) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("read quantity %q: %w", quantity, err)
 	}
-	bytes, exact := q.AsInt64()
-	if !exact || bytes < 0 {
+	if q.Sign() < 0 || q.CmpInt64(math.MaxInt64-(1<<20)) > 0 {
 		return 0, fmt.Errorf("read quantity %q: out of range", quantity)
 	}
-	return int((bytes + 1<<20 - 1) >> 20), nil
+	return int((q.Value() + 1<<20 - 1) >> 20), nil
 }
 
 func canonical(quantity string) string {

@@ -92,7 +92,7 @@ func (d *daemon) beginApply(spec cluster.Spec) (*operation, *daemonapi.Failure) 
 		return nil, &daemonapi.Failure{Cause: errDown.Error(), Hint: "run \"skiff up\" again when it is gone"}
 	}
 	if d.applying != nil && !over(d.applying) {
-		if *d.wanted == spec {
+		if d.wanted.Same(spec) {
 			return d.applying, nil
 		}
 		return nil, &daemonapi.Failure{Cause: "the cluster is just being changed in another way", Hint: "wait until that is done, or stop it with \"skiff down\""}

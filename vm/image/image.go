@@ -29,6 +29,10 @@ type manifest struct {
 	Root       string `json:"root"`
 	Cmdline    string `json:"cmdline"`
 	Kubernetes string `json:"kubernetes"`
+	// Files are the image's own, by name.
+	Files map[string]struct {
+		SHA256 string `json:"sha256"`
+	} `json:"files"`
 }
 
 // Image is a node image and what is in it.
@@ -85,7 +89,7 @@ func Parse(content []byte, dir string) (Image, error) {
 	}
 	return Image{
 		Image: machine.Image{
-			Digest: m.Digest, Arch: m.Arch, Cmdline: m.Cmdline,
+			Digest: m.Digest, KernelDigest: m.Files[m.Kernel].SHA256, Arch: m.Arch, Cmdline: m.Cmdline,
 			Kernel:    filepath.Join(dir, m.Kernel),
 			Initramfs: filepath.Join(dir, m.Initramfs),
 			Root:      filepath.Join(dir, m.Root),

@@ -139,7 +139,7 @@ func TestAStrayMachineIsEnded(t *testing.T) {
 
 func TestProbeResultCountsOnlyForWhatWasProbed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "cache", "acceleration.json")
-	key := probeKey{Image: "sha256:a", Program: "QEMU 7.2", Boot: "b"}
+	key := probeKey{Kernel: "sha256:a", Program: "QEMU 7.2", Boot: "b"}
 	if _, ok := readProbe(path, key); ok {
 		t.Error("a result without a file")
 	}
@@ -151,9 +151,9 @@ func TestProbeResultCountsOnlyForWhatWasProbed(t *testing.T) {
 		t.Errorf("readProbe = %v, %t", got, ok)
 	}
 	for _, other := range []probeKey{
-		{Image: "sha256:b", Program: key.Program, Boot: key.Boot},
-		{Image: key.Image, Program: "QEMU 8", Boot: key.Boot},
-		{Image: key.Image, Program: key.Program, Boot: "c"},
+		{Kernel: "sha256:b", Program: key.Program, Boot: key.Boot},
+		{Kernel: key.Kernel, Program: "QEMU 8", Boot: key.Boot},
+		{Kernel: key.Kernel, Program: key.Program, Boot: "c"},
 	} {
 		if _, ok := readProbe(path, other); ok {
 			t.Errorf("the result counts for %+v too", other)

@@ -15,9 +15,13 @@ import (
 	"time"
 )
 
-// probeLimit is how long a kernel may take to boot to its end under the
-// hypervisor. A working one needs about a second.
-const probeLimit = 8 * time.Second
+// How long a kernel may take under the hypervisor to boot to its end, and until
+// it says a first word. Where KVM works that is about a second, and less than a
+// tenth of one.
+const (
+	probeLimit   = 10 * time.Second
+	silenceLimit = 4 * time.Second
+)
 
 // Acceleration says what runs guest code on this host.
 type Acceleration struct {
@@ -42,7 +46,7 @@ func (a Acceleration) Describe() string {
 
 // probeKey is what a probe's result depends on.
 type probeKey struct {
-	Image   string `json:"image"`
+	Kernel  string `json:"kernel"`
 	Program string `json:"program"`
 	// Boot is the host kernel's boot id: a reboot may repair its hypervisor.
 	Boot string `json:"boot"`
@@ -70,7 +74,7 @@ func probe(ctx context.Context, config Config) (Acceleration, error) {
 	if reason := kvmAbsent(); reason != "" {
 		return Acceleration{Program: program, Reason: reason}, nil
 	}
-	key := probeKey{Image: config.Image.Digest, Program: program, Boot: bootID()}
+	key := probeKey{Kernel: config.Image.KernelDigest, Program: program, Boot: bootID()}
 	path := filepath.Join(config.Cache, "acceleration.json")
 	if cached, ok := readProbe(path, key); ok {
 		return cached, nil
@@ -150,17 +154,34 @@ func bootUnderKVM(ctx context.Context, config Config) kvmOutcome {
 		"-serial", "stdio", "-kernel", config.Image.Kernel,
 		"-append", "console="+console+" panic=-1")
 	endWithUs(cmd)
-	var output bytes.Buffer
-	cmd.Stdout = &output
+	// Whoever says nothing for a while is given up early.
+	silent := time.AfterFunc(silenceLimit, cancel)
+	defer silent.Stop()
+	output := &heard{first: func() { silent.Stop() }}
+	cmd.Stdout = output
 	err := cmd.Run()
 	switch {
-	case err == nil && bytes.Contains(output.Bytes(), []byte("Kernel panic")):
+	case err == nil && bytes.Contains(output.said, []byte("Kernel panic")):
 		return bootedUnderKVM
-	case output.Len() > 0:
+	case len(output.said) > 0:
 		return slowUnderKVM
 	default:
 		return deadUnderKVM
 	}
+}
+
+// heard keeps what was written to it and calls first at the first word.
+type heard struct {
+	first func()
+	said  []byte
+}
+
+func (h *heard) Write(p []byte) (int, error) {
+	if len(h.said) == 0 {
+		h.first()
+	}
+	h.said = append(h.said, p...)
+	return len(p), nil
 }
 
 // version is QEMU's own first line.

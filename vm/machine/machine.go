@@ -31,6 +31,8 @@ type Machine struct {
 type Image struct {
 	// Digest is the content's, "sha256:…"; another digest is another image.
 	Digest string
+	// KernelDigest is the kernel's alone.
+	KernelDigest string
 	// Arch is Go's name: amd64 or arm64.
 	Arch      string
 	Kernel    string
