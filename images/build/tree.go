@@ -164,15 +164,10 @@ func (t *tree) kernel(manifest *Manifest) error {
 			return err
 		}
 	}
-	compressed, err := os.ReadFile(filepath.Join(t.kernelDir, "boot/vmlinuz-"+t.release))
-	if err != nil {
-		return err
-	}
-	image, err := uncompressed(compressed)
-	if err != nil {
-		return fmt.Errorf("kernel %s: %w", t.release, err)
-	}
-	return os.WriteFile(filepath.Join(t.image, FileKernel), image, 0o644)
+	// The boot image as Debian made it: an uncompressed kernel starts 0.3 s
+	// sooner under emulation, but without address randomisation, and some of
+	// its boots never got as far as the first program.
+	return copyFile(filepath.Join(t.image, FileKernel), filepath.Join(t.kernelDir, "boot/vmlinuz-"+t.release), 0o644)
 }
 
 // programs puts third-party programs, our own and the pause image in place.
