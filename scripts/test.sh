@@ -3,7 +3,8 @@
 #   test.sh unit   hermetic tests: with the race detector where the package does
 #                  not link k8s.io/kubernetes (it would cost a second, slower build
 #                  of it), without it elsewhere
-#   test.sh e2e    real clusters under VMs; needs `make build`
+#   test.sh e2e    real clusters under VMs; needs `make build`. RUN narrows it, as
+#                  go test -run does
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export GOFLAGS=${GOFLAGS:--trimpath}
@@ -22,7 +23,7 @@ unit() {
 e2e() {
   test/prepare.sh
   # Four tests at once: most of them wait, and the machines share two cores.
-  SKIFF_E2E=1 CGO_ENABLED=0 go test -count=1 -timeout 45m -parallel 4 -v ./test/e2e
+  SKIFF_E2E=1 CGO_ENABLED=0 go test -count=1 -timeout 45m -parallel 4 -v -run "${RUN:-.}" ./test/e2e
 }
 
 case "${1:-}" in

@@ -185,21 +185,41 @@ func (a *apply) boot(ctx context.Context, n cluster.Node, begun func()) (string,
 			return "", err
 		}
 	}
-	if a.needs(n.Name, cluster.ActionStart) {
-		if err := a.start(ctx, m); err != nil {
+	start := a.needs(n.Name, cluster.ActionStart)
+	for try := 1; ; try++ {
+		if start {
+			if err := a.start(ctx, m); err != nil {
+				return "", err
+			}
+		}
+		begun()
+		id, err := a.answer(ctx, n)
+		if err == nil {
+			a.op.end(n.Name, daemonapi.PhaseBoot, nil)
+			return id, nil
+		}
+		if !start || try == bootTries || ctx.Err() != nil {
+			return "", err
+		}
+		a.log.Warn("machine did not boot, starting it again", "machine", n.Name, "try", try, "error", err)
+		a.op.begin(n.Name, daemonapi.PhaseBoot, "no answer, starting the machine again")
+		if err := a.machines.Driver.Stop(ctx, n.Name); err != nil {
 			return "", err
 		}
 	}
-	begun()
-	var id string
-	err = a.wait(ctx, n, a.limits.Boot, func(ctx context.Context) error {
+}
+
+// bootTries is how often a machine is started before its boot has failed: under
+// emulation about one kernel in eighty hangs before it starts PID 1.
+const bootTries = 3
+
+// answer waits for the node's API and returns the kernel's boot id.
+func (a *apply) answer(ctx context.Context, n cluster.Node) (id string, err error) {
+	err = a.wait(ctx, n, a.limits.Boot/bootTries, func(ctx context.Context) error {
 		status, err := a.nodes.status(ctx, n.Address.Addr())
 		id = status.BootID
 		return err
 	})
-	if err == nil {
-		a.op.end(n.Name, daemonapi.PhaseBoot, nil)
-	}
 	return id, err
 }
 

@@ -59,7 +59,7 @@ type Machines struct {
 	Run func(ctx context.Context) error
 }
 
-// Limits are how long phases may take.
+// Limits are how long phases may take. Boot is shared by all its tries.
 type Limits struct {
 	Boot, ControlPlane, Join, Ready, Drain, PowerOff time.Duration
 	// Idle is how long a daemon waits for a cluster to be asked of it.
@@ -72,7 +72,7 @@ func (l Limits) withDefaults() Limits {
 		value     *time.Duration
 		otherwise time.Duration
 	}{
-		{&l.Boot, 4 * time.Minute}, {&l.ControlPlane, 8 * time.Minute},
+		{&l.Boot, 6 * time.Minute}, {&l.ControlPlane, 8 * time.Minute},
 		{&l.Join, 6 * time.Minute}, {&l.Ready, 8 * time.Minute},
 		{&l.Drain, 2 * time.Minute}, {&l.PowerOff, 15 * time.Second}, {&l.Idle, 30 * time.Second},
 	} {

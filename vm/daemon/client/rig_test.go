@@ -82,7 +82,7 @@ func newWorld() *world {
 func (w *world) config(h home.Home, name, images string) daemon.Config {
 	return daemon.Config{
 		Home: h, Name: name, ImageDir: images, Log: slog.New(slog.DiscardHandler),
-		Limits: daemon.Limits{Drain: 5 * time.Second, PowerOff: time.Second},
+		Limits: daemon.Limits{Boot: 15 * time.Second, Drain: 5 * time.Second, PowerOff: time.Second},
 		Machines: func(context.Context, daemon.MachinesConfig) (daemon.Machines, error) {
 			return daemon.Machines{Driver: w.driver, Dial: w.dial}, nil
 		},
