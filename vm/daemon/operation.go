@@ -12,7 +12,7 @@ import (
 // everyone who listens from the beginning, whenever they come.
 type operation struct {
 	cancel context.CancelCauseFunc
-	done   chan struct{} // closed after the last event
+	done   chan struct{} // closed with the last event
 
 	mu      sync.Mutex // guards events, started and changed
 	events  []daemonapi.Event
@@ -54,7 +54,6 @@ func (o *operation) finish(phase daemonapi.Phase, message string, failure *daemo
 		event.State, event.Message = daemonapi.StateFailed, failure.Cause
 	}
 	o.add(event)
-	close(o.done)
 }
 
 func (o *operation) add(event daemonapi.Event) {
@@ -70,6 +69,9 @@ func (o *operation) add(event daemonapi.Event) {
 		event.Seconds = event.Time.Sub(began).Seconds()
 	}
 	o.events = append(o.events, event)
+	if event.Done {
+		close(o.done) // before anyone has read the event, who may ask for the next apply at once
+	}
 	close(o.changed)
 	o.changed = make(chan struct{})
 }
