@@ -210,7 +210,7 @@ func (a *apply) boot(ctx context.Context, n cluster.Node, begun func()) (string,
 }
 
 // bootTries is how often a machine is started before its boot has failed: under
-// emulation about one kernel in eighty hangs before it starts PID 1.
+// emulation a kernel now and then hangs before it starts PID 1.
 const bootTries = 3
 
 // answer waits for the node's API and returns the kernel's boot id.

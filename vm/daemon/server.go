@@ -84,18 +84,6 @@ func (d *daemon) readSpec(w http.ResponseWriter, r *http.Request) (cluster.Spec,
 	return spec, Check(d.dir, spec, HostFacts(d.config.Home), state, err == nil)
 }
 
-// endGrace is how long another apply that is about to end is waited for.
-const endGrace = 5 * time.Second
-
-func soonOver(o *operation) bool {
-	select {
-	case <-o.done:
-		return true
-	case <-time.After(endGrace):
-		return false
-	}
-}
-
 // beginApply starts an apply, or joins one that does the same.
 func (d *daemon) beginApply(spec cluster.Spec) (*operation, *daemonapi.Failure) {
 	d.mu.Lock()
@@ -103,10 +91,10 @@ func (d *daemon) beginApply(spec cluster.Spec) (*operation, *daemonapi.Failure) 
 	if d.leaving != nil {
 		return nil, &daemonapi.Failure{Cause: errDown.Error(), Hint: "run \"skiff up\" again when it is gone"}
 	}
-	if d.applying != nil && !over(d.applying) && d.wanted.Same(spec) {
-		return d.applying, nil
-	}
-	if d.applying != nil && !soonOver(d.applying) {
+	if d.applying != nil && !over(d.applying) {
+		if d.wanted.Same(spec) {
+			return d.applying, nil
+		}
 		return nil, &daemonapi.Failure{Cause: "the cluster is just being changed in another way", Hint: "wait until that is done, or stop it with \"skiff down\""}
 	}
 	ctx, cancel := context.WithCancelCause(d.life)
