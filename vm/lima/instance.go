@@ -47,7 +47,7 @@ func (d *Driver) writeInstance(ctx context.Context, m machine.Machine) error {
 		}
 	}
 	for name, content := range map[string][]byte{
-		filenames.KernelCmdline: []byte(m.Image.Cmdline),
+		filenames.KernelCmdline: []byte(d.cmdline(m.Image)),
 		filenames.CIDataISO:     pad(m.Seed),
 		emptyFirmware:           nil,
 	} {
@@ -61,6 +61,14 @@ func (d *Driver) writeInstance(ctx context.Context, m machine.Machine) error {
 		}
 	}
 	return d.platform.createRoot(ctx, m.Image.Root, filepath.Join(dir, filenames.Disk))
+}
+
+// cmdline is the kernel's command line for what runs it.
+func (d *Driver) cmdline(image machine.Image) string {
+	if d.accel.Emulated() {
+		return image.Cmdline + " " + emulatedParameters(image.Arch)
+	}
+	return image.Cmdline
 }
 
 // instance is the machine in Lima's terms. It is never written to disk.

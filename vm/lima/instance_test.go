@@ -40,6 +40,22 @@ func TestPathsThatQEMUCannotTakeAreRefused(t *testing.T) {
 	}
 }
 
+func TestKernelIsToldOfEmulationOnly(t *testing.T) {
+	for _, test := range []struct {
+		hypervisor, arch, want string
+	}{
+		{"KVM", "amd64", "quiet"},
+		{"vz", "arm64", "quiet"},
+		{"", "amd64", "quiet tsc=reliable mitigations=off clearcpuid=erms,rep_good init_on_alloc=0"},
+		{"", "arm64", "quiet mitigations=off init_on_alloc=0"},
+	} {
+		d := &Driver{accel: Acceleration{Hypervisor: test.hypervisor}}
+		if got := d.cmdline(machine.Image{Arch: test.arch, Cmdline: "quiet"}); got != test.want {
+			t.Errorf("%q, %s: %q, want %q", test.hypervisor, test.arch, got, test.want)
+		}
+	}
+}
+
 func TestMissingQEMUIsUnavailableWithAHint(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	err := Available("amd64")

@@ -67,14 +67,37 @@ func environment(config Config, accel Acceleration) error {
 
 func qemuName(arch string) string { return "qemu-system-" + limatype.NewArch(arch) }
 
-// emulation are QEMU's arguments where no hypervisor works. 256 MiB hold the
-// translated code of a node; Lima's default of 512 is memory for nothing.
+// emulation are QEMU's arguments where no hypervisor works. The translated code
+// of a starting control plane takes 700 MiB, that of a worker 260, and only what
+// is used takes memory; with less room all of it is thrown away when it is full
+// and translated again.
 func emulation(arch string) []string {
 	board := "q35,vmport=off"
 	if arch == "arm64" {
 		board = "virt"
 	}
-	return []string{"-machine", board, "-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max"}
+	cpu := "max"
+	if arch == "amd64" {
+		cpu = "max,-la57" // a fifth level of page tables is one more to walk in software
+	}
+	return []string{"-machine", board, "-accel", "tcg,thread=multi,tb-size=1024", "-cpu", cpu}
+}
+
+// emulatedParameters are the kernel's where no hypervisor works, each for what
+// QEMU's translator does slowly (figures: docs/decisions/0001-emulation.md):
+//   - the kernel distrusts the clock of two CPUs that it does not know, and would
+//     read the HPET instead, which leaves the translated code each time; QEMU
+//     gives all CPUs the host's clock;
+//   - no CPU speculates here, so what guards against that only costs;
+//   - string instructions are translated to one iteration a byte or word; without
+//     them the kernel copies and clears in unrolled loops;
+//   - pages would be cleared when they are taken and again when they are handed
+//     to a process.
+func emulatedParameters(arch string) string {
+	if arch != "amd64" {
+		return "mitigations=off init_on_alloc=0"
+	}
+	return "tsc=reliable mitigations=off clearcpuid=erms,rep_good init_on_alloc=0"
 }
 
 // Available says whether this host has the programs that run machines of arch;

@@ -8,7 +8,7 @@ import (
 
 // limaArguments are what Lima 2.2.0 passes to QEMU 7.2 for a machine of ours.
 var limaArguments = []string{
-	"-machine", "q35,vmport=off", "-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max",
+	"-machine", "q35,vmport=off", "-accel", "tcg,thread=multi,tb-size=1024", "-cpu", "max,-la57",
 	"-m", "2048", "-smp", "2,sockets=1,cores=2,threads=1",
 	"-device", "qemu-xhci,id=usb-bus",
 	"-drive", "if=pflash,format=raw,readonly=on,file=/h/vm/worker-1/qemu-efi-code.fd",
@@ -39,7 +39,7 @@ func TestArgumentsKeepWhatANodeUses(t *testing.T) {
 	}
 	want := []string{
 		"-nodefaults", "-no-user-config",
-		"-machine", "q35,vmport=off", "-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max",
+		"-machine", "q35,vmport=off", "-accel", "tcg,thread=multi,tb-size=1024", "-cpu", "max,-la57",
 		"-m", "2048", "-smp", "2,sockets=1,cores=2,threads=1",
 		"-drive", "file=/h/vm/worker-1/disk,if=none,discard=on,id=boot-disk,format=qcow2",
 		"-device", "virtio-blk-pci,drive=boot-disk,bootindex=1",

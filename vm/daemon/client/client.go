@@ -16,6 +16,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/skiff-dev/skiff/vm/cluster"
@@ -217,6 +218,9 @@ func (c *Client) do(ctx context.Context, method, path string, body any) (*http.R
 	}
 	response, err := transport.RoundTrip(request)
 	if err != nil {
+		if diedUnasked(err) {
+			return nil, fmt.Errorf("%w any more (%w)", ErrNoDaemon, err)
+		}
 		return nil, err
 	}
 	if response.StatusCode < 300 {
@@ -224,6 +228,12 @@ func (c *Client) do(ctx context.Context, method, path string, body any) (*http.R
 	}
 	defer func() { _ = response.Body.Close() }()
 	return nil, readFailure(response)
+}
+
+// diedUnasked says whether a connection ended before its answer began: a socket
+// takes connections until the last moment of a process that is being killed.
+func diedUnasked(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, io.EOF)
 }
 
 // call sends one request and decodes the answer.
