@@ -57,10 +57,11 @@ skiff: ## bin/skiff alone
 	@$(HOST_ENV) $(GO) build $(HOST_TAGS) -ldflags '$(HOST_LDFLAGS)' -o $(SKIFF) ./cmd/skiff
 	@$(SIGN)
 
+# Guest programs name no commit: each commit would make another node image.
 .PHONY: guest
 guest: ## the guest programs
 	@mkdir -p $(GUEST)
-	@GOOS=linux GOARCH=$(ARCH) $(GO) build -ldflags '$(GUEST_LDFLAGS)' -o $(GUEST)/ $(GUEST_PROGRAMS)
+	@GOOS=linux GOARCH=$(ARCH) $(GO) build -buildvcs=false -ldflags '$(GUEST_LDFLAGS)' -o $(GUEST)/ $(GUEST_PROGRAMS)
 
 .PHONY: image
 image: host-packages guest ## the node image, made anew only when an input has changed
