@@ -75,23 +75,33 @@ func report(out io.Writer, err error) int {
 		return exitInterrupted // whoever pressed Ctrl-C knows
 	}
 	for _, one := range split(err) {
+		failure := explain(one)
+		if failure.Invalid {
+			result = exitInvalid
+			fmt.Fprintf(out, "skiff: %s\n", complaint(one, failure.Hint))
+			continue
+		}
 		fmt.Fprintf(out, "skiff: %s\n", oneLine(one.Error()))
 		var phase *phaseError
 		if errors.As(one, &phase) {
 			fmt.Fprintf(out, "  phase: %s\n", phase.where())
 		}
-		failure := explain(one)
 		if failure.Log != "" {
 			fmt.Fprintf(out, "  log:   %s\n", failure.Log)
 		}
 		if failure.Hint != "" {
 			fmt.Fprintf(out, "  hint:  %s\n", failure.Hint)
 		}
-		if failure.Invalid {
-			result = exitInvalid
-		}
 	}
 	return result
+}
+
+// complaint is the one line that bad input gets, the hint in it.
+func complaint(err error, hint string) string {
+	if hint == "" {
+		return oneLine(err.Error())
+	}
+	return oneLine(err.Error() + "; " + hint)
 }
 
 // split takes several joined errors apart, so that each has its line.

@@ -26,6 +26,7 @@ func TestReportPrintsOneLineAndTheHintsAndChoosesTheExitCode(t *testing.T) {
 		{"failure in a phase", &phaseError{daemonapi.PhaseBoot, "worker-1", boot}, 1,
 			"skiff: worker-1 did not boot: no answer\n  phase: boot, worker-1\n  log:   /logs/serial.log\n  hint:  run it again\n"},
 		{"bad input", bad, 2, "skiff: workers is -1\n"},
+		{"bad input with a hint", invalid("try 1", "workers is %d", -1), 2, "skiff: workers is -1; try 1\n"},
 		{"several", errors.Join(bad, errors.Join(errors.New("two"), errors.New("three"))), 2, "skiff: workers is -1\nskiff: two\nskiff: three\n"},
 		{"a program's code", exitCode(7), 7, ""},
 		{"interrupted", fmt.Errorf("read: %w", context.Canceled), 130, ""},

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -37,6 +38,7 @@ func TestScripts(t *testing.T) {
 			"listen":    listen,
 			"exits":     exits,
 			"oneline":   oneline,
+			"explained": explained,
 			"archive":   archiveFile,
 			"truncate":  truncate,
 			"nodeimage": nodeImageFiles,
@@ -69,18 +71,30 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// oneline: the last skiff printed nothing on stdout, and on stderr one line that
-// begins with "skiff: ", apart from indented hints.
+// oneline: the last skiff printed nothing on stdout, and on stderr one line for
+// each thing that is wrong, which begins with "skiff: ".
 func oneline(ts *testscript.TestScript, _ bool, _ []string) {
+	for _, line := range complaints(ts) {
+		if !strings.HasPrefix(line, "skiff: ") {
+			ts.Fatalf("not one line: %q", line)
+		}
+	}
+}
+
+// explained: as oneline, with indented hints below.
+func explained(ts *testscript.TestScript, _ bool, _ []string) {
+	for i, line := range complaints(ts) {
+		if i == 0 != strings.HasPrefix(line, "skiff: ") || i > 0 && !strings.HasPrefix(line, "  ") {
+			ts.Fatalf("not one line and its hints: %q", line)
+		}
+	}
+}
+
+func complaints(ts *testscript.TestScript) []string {
 	if out := ts.ReadFile("stdout"); out != "" {
 		ts.Fatalf("printed on stdout: %q", out)
 	}
-	lines := bytes.Split(bytes.TrimSuffix([]byte(ts.ReadFile("stderr")), []byte("\n")), []byte("\n"))
-	for i, line := range lines {
-		if i == 0 != bytes.HasPrefix(line, []byte("skiff: ")) || i > 0 && !bytes.HasPrefix(line, []byte("  ")) {
-			ts.Fatalf("not one line and its hints: %q", lines)
-		}
-	}
+	return strings.Split(strings.TrimSuffix(ts.ReadFile("stderr"), "\n"), "\n")
 }
 
 // archive FILE NAME ARCH: writes an OCI layout with one image.

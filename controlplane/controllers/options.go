@@ -11,10 +11,10 @@ import (
 )
 
 // How soon a node that is gone is known to be. Its pods move once their
-// toleration, set by the API server, is over as well: within a minute.
+// toleration, set by the API server, is over as well: within 75 s.
 const (
 	nodeMonitorPeriod = 5 * time.Second
-	nodeMonitorGrace  = 20 * time.Second
+	nodeMonitorGrace  = 40 * time.Second
 	nodeMaskBits      = 24
 )
 

@@ -77,6 +77,7 @@ disabled_plugins = [
   [plugins.'io.containerd.cri.v1.runtime'.cni]
     bin_dirs = ['/opt/cni/bin']
     conf_dir = '/etc/cni/net.d'
+    use_internal_loopback = true
 
 [plugins.'io.containerd.nri.v1.nri']
   disable = false

@@ -69,6 +69,10 @@ func Server(node nodeconfig.Node, machine Machine, paths Paths) (*options.Kubele
 	trust(config, node, paths)
 	network(config, node, paths)
 	runtime(config, machine, paths)
+	// The collector takes a container that is just being started for a dead one,
+	// and the one before it, whose log says why, for one too many: where a start
+	// takes seconds, "kubectl logs --previous" would find nothing.
+	flags.MinimumGCAge = metav1.Duration{Duration: time.Minute}
 	pace(config)
 	resources(config, node.Role, machine)
 	return server, nil
@@ -114,11 +118,11 @@ func runtime(config *kubeletconfig.KubeletConfiguration, machine Machine, paths 
 }
 
 // pace is how soon the cluster learns of a change. The control plane takes a
-// node for lost after 20 s, and the kubelet renews its lease after a quarter
-// of its duration: here every 5 s. A change of status is seen within
+// node for lost after 40 s, and the kubelet renews its lease after a quarter
+// of its duration: here every 10 s. A change of status is seen within
 // NodeStatusUpdateFrequency; an unchanged one is only sent every five minutes.
 func pace(config *kubeletconfig.KubeletConfiguration) {
-	config.NodeLeaseDurationSeconds = 20
+	config.NodeLeaseDurationSeconds = 40
 	config.NodeStatusUpdateFrequency = metav1.Duration{Duration: 5 * time.Second}
 	config.NodeStatusReportFrequency = metav1.Duration{Duration: 5 * time.Minute}
 	config.VolumeStatsAggPeriod = metav1.Duration{Duration: 2 * time.Minute}
