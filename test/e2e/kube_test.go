@@ -35,6 +35,10 @@ type pod struct {
 // patience is how long anything may take that is quick on a real machine.
 const patience = 4 * time.Minute
 
+// pollPeriod is how long a check that failed waits: most run a program in a pod,
+// which costs an emulated node more than a second of its processor.
+const pollPeriod = 2 * time.Second
+
 // try runs kubectl in the namespace; the exit code is the caller's to judge.
 func (k *kube) try(t *testing.T, args ...string) answer {
 	t.Helper()

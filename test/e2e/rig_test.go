@@ -163,7 +163,7 @@ func eventually(t *testing.T, limit time.Duration, what string, check func() err
 		if time.Since(start) > limit {
 			t.Fatalf("%s: not within %s: %v", what, limit, err)
 		}
-		time.Sleep(500 * time.Millisecond)
+		time.Sleep(pollPeriod)
 	}
 }
 
