@@ -29,6 +29,9 @@ func run(args []string) error {
 	case os.Getpid() != 1:
 		return fmt.Errorf("usage: skiff-init %s (anything else is for the kernel, as process 1)", boot.ModeAPI)
 	}
+	if boot.Sandboxed() {
+		return boot.Main() // the host has mounted the root
+	}
 	if err := initramfs.Run(); err != nil {
 		return err
 	}

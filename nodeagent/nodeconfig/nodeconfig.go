@@ -42,6 +42,19 @@ const (
 	ContainerdSocket = "/run/containerd/containerd.sock"
 )
 
+// What a node that is namespaces of the host (the sandbox driver) has in place
+// of a machine's kernel command line, document disk and initramfs.
+const (
+	// SandboxVariable is in the environment of PID 1, its value SandboxValue
+	// (https://systemd.io/CONTAINER_INTERFACE/).
+	SandboxVariable = "container"
+	SandboxValue    = "skiff"
+	// SandboxDocument is the node document, mode 0600.
+	SandboxDocument = "/dev/skiff-node.json"
+	// InitPath is PID 1's program in the root.
+	InitPath = "/usr/lib/skiff/skiff-init"
+)
+
 // Role says what runs on a node.
 type Role string
 
