@@ -15,7 +15,6 @@ import (
 
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/lima"
-	"github.com/skiff-dev/skiff/vm/sandbox"
 )
 
 // Set by the linker; see the Makefile.
@@ -33,14 +32,9 @@ const (
 )
 
 func main() {
-	// First of all and with nothing else done: the daemon runs QEMU and sandboxes
-	// through us.
+	// First of all and with nothing else done: the daemon runs QEMU through us.
 	if lima.IsQEMU(os.Args[0]) {
 		fmt.Fprintln(os.Stderr, lima.ExecQEMU(os.Args))
-		os.Exit(exitFailed)
-	}
-	if sandbox.IsEntry(os.Args[0]) {
-		fmt.Fprintln(os.Stderr, sandbox.Enter())
 		os.Exit(exitFailed)
 	}
 	ctx, stop := interruptible()

@@ -121,6 +121,29 @@ func memoryLimit() uint64 {
 	return 0
 }
 
+// memoryUsed is what the node's cgroup holds and cannot simply drop, in KiB, as
+// the kubelet counts it (working set).
+func memoryUsed() int64 {
+	for usage, inactive := range map[string]string{
+		"memory.current": "inactive_file ", "memory/memory.usage_in_bytes": "total_inactive_file ",
+	} {
+		content, err := os.ReadFile(filepath.Join(cgroupDir, usage))
+		if err != nil {
+			continue
+		}
+		used, _ := strconv.ParseInt(string(bytes.TrimSpace(content)), 10, 64)
+		stat, _ := os.ReadFile(filepath.Join(cgroupDir, filepath.Dir(usage), "memory.stat"))
+		for line := range strings.Lines(string(stat)) {
+			if value, ok := strings.CutPrefix(line, inactive); ok {
+				cached, _ := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
+				used -= cached
+			}
+		}
+		return max(0, used) >> 10
+	}
+	return 0
+}
+
 // limited is the host's /proc/meminfo with a total that is the node's, in KiB,
 // and no more of anything than that.
 func limited(meminfo string, total uint64) string {
@@ -183,5 +206,5 @@ func leaveTop(top string) error {
 	if err := os.MkdirAll(own, 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(own, "cgroup.procs"), []byte("0"), 0)
+	return os.WriteFile(filepath.Join(own, "cgroup.procs"), []byte("0"), 0o644)
 }

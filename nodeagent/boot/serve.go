@@ -46,6 +46,7 @@ func ServeAPI(ctx context.Context) error {
 	}
 	if Sandboxed() {
 		server.Clock = func(time.Time) error { return nil } // the host has set its own
+		server.MemoryUsed = memoryUsed
 	}
 	return server.Run(ctx, listener)
 }

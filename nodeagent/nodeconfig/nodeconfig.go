@@ -51,9 +51,23 @@ const (
 	SandboxValue    = "skiff"
 	// SandboxDocument is the node document, mode 0600.
 	SandboxDocument = "/dev/skiff-node.json"
-	// InitPath is PID 1's program in the root.
-	InitPath = "/usr/lib/skiff/skiff-init"
+	// InitPath is PID 1's program in the root; with the argument ModeSandbox it
+	// makes the namespaces that it is started in into the node first.
+	InitPath    = "/usr/lib/skiff/skiff-init"
+	ModeSandbox = "sandbox"
 )
+
+// Sandbox is what that program is told on its standard input as JSON, once its
+// link and cgroups are there. Descriptor 3 takes what goes wrong, and closes
+// when nothing did.
+type Sandbox struct {
+	// Root is where the root is mounted.
+	Root string `json:"root"`
+	// Data is the directory that becomes the node's own disk.
+	Data string `json:"data"`
+	// Document is the node document.
+	Document []byte `json:"document"`
+}
 
 // Role says what runs on a node.
 type Role string

@@ -38,7 +38,7 @@ func sandboxMachines(ctx context.Context, config MachinesConfig) (Machines, erro
 	}
 	boxes, err := sandbox.New(ctx, sandbox.Config{
 		Dir: config.Cluster.Machines(), Network: config.Cluster.Network(),
-		Image: config.Image.Image, Executable: config.Executable,
+		Image: config.Image.Image,
 	})
 	if err != nil {
 		return Machines{}, fmt.Errorf("prepare sandboxes: %w", errors.Join(err, wire.Close()))

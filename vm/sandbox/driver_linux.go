@@ -11,6 +11,9 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/vm/driver"
 	"github.com/skiff-dev/skiff/vm/machine"
 )
@@ -21,7 +24,8 @@ type Driver struct {
 	groups groups
 	thread *thread
 	wire   *wire
-	root   *loop
+	loop   *os.File // the device with the root
+	root   string   // where that is mounted, for the thread and what it starts
 
 	mu       sync.Mutex          // guards what follows
 	machines map[string]*process // started and not stopped
@@ -59,7 +63,7 @@ func New(ctx context.Context, config Config) (*Driver, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	d := &Driver{config: config, thread: newThread(), machines: map[string]*process{}, sizes: map[string]sizeAt{}}
+	d := &Driver{config: config, root: filepath.Join(config.Dir, "_root"), thread: newThread(), machines: map[string]*process{}, sizes: map[string]sizeAt{}}
 	err := d.prepare()
 	if err != nil {
 		return nil, errors.Join(err, d.Close())
@@ -71,11 +75,39 @@ func (d *Driver) prepare() (err error) {
 	if d.groups, err = newGroups(d.config.Dir); err != nil {
 		return err
 	}
-	if d.root, err = attach(d.config.Image.Root); err != nil {
+	if d.loop, err = attach(d.config.Image.Root); err != nil {
+		return err
+	}
+	if err = d.thread.do(d.mountRoot); err != nil {
 		return err
 	}
 	d.wire, err = newWire(d.thread, d.config.Network)
 	return err
+}
+
+// mountRoot moves the thread into a mount namespace, in which it mounts the root
+// for all machines: they share its pages.
+func (d *Driver) mountRoot() error {
+	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("mount namespace: %w", err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("keep mounts private: %w", err)
+	}
+	if err := os.MkdirAll(d.root, 0o700); err != nil {
+		return err
+	}
+	err := unix.Mount(d.loop.Name(), d.root, "erofs", unix.MS_RDONLY, "")
+	if errors.Is(err, unix.ENODEV) {
+		return fmt.Errorf("%w: this kernel has no erofs; try: modprobe erofs", driver.ErrUnavailable)
+	}
+	if err != nil {
+		return fmt.Errorf("mount the node image: %w", err)
+	}
+	if _, err := os.Stat(filepath.Join(d.root, nodeconfig.InitPath)); err != nil {
+		return fmt.Errorf("%w: the node image is older than the sandbox driver; build it again with \"make image\"", driver.ErrUnavailable)
+	}
+	return nil
 }
 
 // Name is "sandbox".
@@ -90,11 +122,9 @@ func (d *Driver) Describe() string {
 func (d *Driver) Create(ctx context.Context, m machine.Machine) error {
 	err := ctx.Err()
 	if err == nil {
-		err = os.MkdirAll(filepath.Join(d.dir(m.Name), "root"), 0o700)
+		err = os.MkdirAll(d.dir(m.Name), 0o700)
 	}
 	if err == nil {
-		// The data directory comes last: that it exists is what makes the
-		// machine exist.
 		err = os.Mkdir(d.data(m.Name), 0o755)
 	}
 	if err != nil && !errors.Is(err, fs.ErrExist) {
@@ -211,10 +241,10 @@ func (d *Driver) Close() error {
 	if d.wire != nil {
 		errs = append(errs, d.wire.close())
 	}
-	if d.root != nil {
-		errs = append(errs, d.root.close())
+	if d.loop != nil {
+		errs = append(errs, d.loop.Close())
 	}
-	d.wire, d.root = nil, nil
+	d.wire, d.loop = nil, nil
 	d.thread.close()
 	return errors.Join(append(errs, d.groups.remove(""))...)
 }
@@ -240,7 +270,10 @@ func (d *Driver) size(name string) int64 {
 	return last.bytes
 }
 
-func (d *Driver) dir(name string) string     { return filepath.Join(d.config.Dir, name) }
+func (d *Driver) dir(name string) string { return filepath.Join(d.config.Dir, name) }
+
+// data is the machine's own disk. That it exists is what makes the machine
+// exist.
 func (d *Driver) data(name string) string    { return filepath.Join(d.dir(name), "data") }
 func (d *Driver) console(name string) string { return filepath.Join(d.dir(name), "serial.log") }
 func (d *Driver) pidFile(name string) string { return filepath.Join(d.dir(name), "pid") }

@@ -9,15 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// loop is a loop device over a file, which goes away with the last who has it
-// open or mounted.
-type loop struct{ device *os.File }
-
 // loopTries is how often a free device is asked for: others may take it first.
 const loopTries = 50
 
-// attach makes a read-only loop device of a file.
-func attach(path string) (*loop, error) {
+// attach makes a read-only loop device of a file. It goes away with the last who
+// has it open or mounted.
+func attach(path string) (*os.File, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -40,7 +37,7 @@ func attach(path string) (*loop, error) {
 		config := unix.LoopConfig{Fd: uint32(file.Fd())}
 		config.Info.Flags = unix.LO_FLAGS_READ_ONLY | unix.LO_FLAGS_AUTOCLEAR
 		if err = unix.IoctlLoopConfigure(int(device.Fd()), &config); err == nil {
-			return &loop{device}, nil
+			return device, nil
 		}
 		_ = device.Close()
 		if !errors.Is(err, unix.EBUSY) {
@@ -64,7 +61,3 @@ func openLoop(number int) (*os.File, error) {
 	}
 	return os.Open(path)
 }
-
-func (l *loop) path() string { return l.device.Name() }
-
-func (l *loop) close() error { return l.device.Close() }

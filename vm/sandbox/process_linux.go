@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/vm/driver"
 	"github.com/skiff-dev/skiff/vm/machine"
 )
@@ -102,7 +103,8 @@ func (d *Driver) launch(ctx context.Context, m machine.Machine) (*exec.Cmd, erro
 	}
 	defer func() { _ = status.Close() }()
 	command := &exec.Cmd{
-		Path: d.config.Executable, Args: []string{entryName}, Env: []string{}, Dir: "/",
+		Path: filepath.Join(d.root, nodeconfig.InitPath), Args: []string{nodeconfig.InitPath, nodeconfig.ModeSandbox},
+		Env: []string{}, Dir: "/",
 		Stdout: console, Stderr: console, ExtraFiles: []*os.File{said},
 		SysProcAttr: &syscall.SysProcAttr{
 			Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC,
@@ -138,8 +140,8 @@ func (d *Driver) equip(ctx context.Context, m machine.Machine, pid int, stdin io
 	if err := os.WriteFile(d.pidFile(m.Name), []byte(strconv.Itoa(pid)), 0o600); err != nil {
 		return err
 	}
-	p := plan{Root: d.root.path(), Mount: filepath.Join(d.dir(m.Name), "root"), Data: d.data(m.Name), Document: m.Seed}
-	if err := json.NewEncoder(stdin).Encode(p); err != nil {
+	sandbox := nodeconfig.Sandbox{Root: d.root, Data: d.data(m.Name), Document: m.Seed}
+	if err := json.NewEncoder(stdin).Encode(sandbox); err != nil {
 		return fmt.Errorf("tell the machine what it is: %w", err)
 	}
 	interrupt := context.AfterFunc(ctx, func() { _ = status.SetReadDeadline(time.Now()) })

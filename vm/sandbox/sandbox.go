@@ -19,7 +19,4 @@ type Config struct {
 	Network string
 	// Image is the node image; only its root is used.
 	Image machine.Image
-	// Executable is this program, which is each machine's first one for a
-	// moment: its main calls Enter when IsEntry says so.
-	Executable string
 }

@@ -26,16 +26,6 @@ import (
 // killed.
 const envHolder = "SKIFF_TEST_HOLD"
 
-// TestMain lets the test binary stand in for skiff as a machine's first
-// process.
-func TestMain(m *testing.M) {
-	if IsEntry(os.Args[0]) {
-		fmt.Fprintln(os.Stderr, Enter())
-		os.Exit(1)
-	}
-	os.Exit(m.Run())
-}
-
 // newRig skips the test where no sandbox can run.
 func newRig(t *testing.T) *nodetest.Rig {
 	t.Helper()
@@ -48,17 +38,9 @@ func newRig(t *testing.T) *nodetest.Rig {
 		}
 	}
 	img := nodetest.Image(t)
-	return nodetest.New(t, img, opener(t, img))
-}
-
-func opener(t *testing.T, img machine.Image) func(context.Context, string, string) (driver.Driver, error) {
-	executable, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return func(ctx context.Context, dir, socket string) (driver.Driver, error) {
-		return New(ctx, Config{Dir: dir, Network: socket, Image: img, Executable: executable})
-	}
+	return nodetest.New(t, img, func(ctx context.Context, dir, socket string) (driver.Driver, error) {
+		return New(ctx, Config{Dir: dir, Network: socket, Image: img})
+	})
 }
 
 func TestSandboxKeepsTheContract(t *testing.T) {

@@ -22,9 +22,3 @@ func New(context.Context, Config) (*Driver, error) { return nil, Available() }
 
 // EndStray does nothing: there are no sandboxes.
 func EndStray(string) error { return nil }
-
-// IsEntry is false.
-func IsEntry(string) bool { return false }
-
-// Enter fails.
-func Enter() error { return Available() }

@@ -41,6 +41,9 @@ type Server struct {
 	Power func(action string) error
 	// Clock sets the machine's clock.
 	Clock func(time.Time) error
+	// MemoryUsed, if set, is what of MemTotal is taken, in KiB, where
+	// /proc/meminfo does not know.
+	MemoryUsed func() int64
 	// LogDirs have a NAME.log for each program, in one of them.
 	LogDirs []string
 	// DataDir is where the node's own disk is mounted.

@@ -1,8 +1,11 @@
-package sandbox
+// Package enter makes the namespaces that a process was started in into a node
+// and goes on in them as the node's PID 1. The host has made the namespaces, the
+// link and the cgroups, and mounted the root; nothing that is done here is seen
+// outside.
+package enter
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,33 +16,14 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
-// entryName is what this program is called as a machine's first process.
-const entryName = "skiff-sandbox"
-
-// statusFile is the descriptor at which the entry says what went wrong; it
-// closes by itself when the machine's own program starts.
+// statusFile is the descriptor at which the host reads what went wrong; it
+// closes by itself when PID 1 starts.
 const statusFile = 3
 
-// plan is what the entry is told on its standard input, once its groups and
-// link are there.
-type plan struct {
-	// Root is the device with the root, Mount an empty directory for it.
-	Root, Mount string
-	// Data becomes the machine's own disk.
-	Data     string
-	Document []byte
-}
-
-// IsEntry says whether the program's name is the one under which it has to
-// call Enter.
-func IsEntry(name string) bool { return name == entryName }
-
-// Enter makes the namespaces that this process was started in into a machine
-// and goes on as its first program. It returns only if it fails.
-func Enter() error {
+// Run returns only if it fails.
+func Run() error {
 	unix.CloseOnExec(statusFile)
 	err := enter()
-	// Who started us reads it there; the console has it too.
 	_, _ = fmt.Fprint(os.NewFile(statusFile, "status"), err)
 	return err
 }
@@ -47,23 +31,23 @@ func Enter() error {
 func enter() error {
 	// What a thread gives up, the program that it executes does not get back.
 	runtime.LockOSThread()
-	var p plan
-	if err := json.NewDecoder(os.Stdin).Decode(&p); err != nil {
-		return fmt.Errorf("read the plan: %w", err)
+	var sandbox nodeconfig.Sandbox
+	if err := json.NewDecoder(os.Stdin).Decode(&sandbox); err != nil {
+		return fmt.Errorf("read what the sandbox is: %w", err)
 	}
 	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
 		return fmt.Errorf("cgroup namespace: %w", err)
 	}
-	if err := mountRoot(p); err != nil {
+	if err := unix.Mount(sandbox.Data, filepath.Join(sandbox.Root, "var"), "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("mount the data directory: %w", err)
+	}
+	if err := makeDevices(filepath.Join(sandbox.Root, "dev")); err != nil {
 		return err
 	}
-	if err := makeDevices(filepath.Join(p.Mount, "dev")); err != nil {
+	if err := os.WriteFile(filepath.Join(sandbox.Root, nodeconfig.SandboxDocument), sandbox.Document, 0o600); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(p.Mount, nodeconfig.SandboxDocument), p.Document, 0o600); err != nil {
-		return err
-	}
-	if err := enterRoot(p.Mount); err != nil {
+	if err := enterRoot(sandbox.Root); err != nil {
 		return err
 	}
 	for _, capability := range hostOnly {
@@ -79,34 +63,12 @@ func enter() error {
 		return err
 	}
 	environment := []string{nodeconfig.SandboxVariable + "=" + nodeconfig.SandboxValue, "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
-	err = unix.Exec(nodeconfig.InitPath, []string{nodeconfig.InitPath}, environment)
-	if errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("the node image has no %s: build it again with \"make image\"", nodeconfig.InitPath)
-	}
-	return fmt.Errorf("start %s: %w", nodeconfig.InitPath, err)
+	return fmt.Errorf("start %s: %w", nodeconfig.InitPath, unix.Exec(nodeconfig.InitPath, []string{nodeconfig.InitPath}, environment))
 }
 
 // hostOnly are the capabilities over what no namespace keeps apart: the host's
 // clock and modules.
 var hostOnly = []uintptr{unix.CAP_SYS_TIME, unix.CAP_SYS_MODULE}
-
-// mountRoot mounts root and data where nobody outside this namespace sees them.
-func mountRoot(p plan) error {
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("keep mounts private: %w", err)
-	}
-	err := unix.Mount(p.Root, p.Mount, "erofs", unix.MS_RDONLY, "")
-	if errors.Is(err, unix.ENODEV) {
-		return errors.New("mount the root: this kernel has no erofs; try: modprobe erofs")
-	}
-	if err != nil {
-		return fmt.Errorf("mount the root %s: %w", p.Root, err)
-	}
-	if err := unix.Mount(p.Data, filepath.Join(p.Mount, "var"), "", unix.MS_BIND, ""); err != nil {
-		return fmt.Errorf("mount the data directory: %w", err)
-	}
-	return nil
-}
 
 // device is a special file of a machine (Documentation/admin-guide/devices.txt
 // of the kernel).
