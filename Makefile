@@ -96,6 +96,22 @@ unit: host-packages ## hermetic tests only
 e2e: build ## the end-to-end tests on real VMs
 	@scripts/test.sh e2e
 
+CONFORMANCE := build/conformance
+.PHONY: conformance-programs
+conformance-programs: build
+	@mkdir -p $(CONFORMANCE)
+	@test/conformance/build.sh $(CONFORMANCE)/bin
+	@test/conformance/images.sh $(CONFORMANCE)
+
+PROCS ?= 8
+.PHONY: conformance
+conformance: conformance-programs ## upstream's conformance tests, as root, without VMs (FOCUS, SKIP, PROCS)
+	@$(GO) run ./test/conformance -out $(CONFORMANCE) -procs $(PROCS) -focus '$(FOCUS)' -skip '$(SKIP)'
+
+.PHONY: conformance-core
+conformance-core: conformance-programs ## the part of them that touches every SIG within 15 minutes
+	@$(GO) run ./test/conformance -out $(CONFORMANCE) -procs $(PROCS) -core
+
 FUZZTIME ?= 20s
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME

@@ -10,7 +10,9 @@ import (
 	"syscall"
 
 	"github.com/skiff-dev/skiff/nodeagent/boot"
+	"github.com/skiff-dev/skiff/nodeagent/boot/enter"
 	"github.com/skiff-dev/skiff/nodeagent/boot/initramfs"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
 func main() {
@@ -26,8 +28,13 @@ func run(args []string) error {
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 		defer stop()
 		return boot.ServeAPI(ctx)
+	case os.Getpid() == 1 && len(args) == 2 && args[1] == nodeconfig.ModeSandbox:
+		return enter.Run()
 	case os.Getpid() != 1:
 		return fmt.Errorf("usage: skiff-init %s (anything else is for the kernel, as process 1)", boot.ModeAPI)
+	}
+	if boot.Sandboxed() {
+		return boot.Main() // the host has mounted the root
 	}
 	if err := initramfs.Run(); err != nil {
 		return err

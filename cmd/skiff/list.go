@@ -47,7 +47,7 @@ func (a *app) list() *cobra.Command {
 }
 
 func clusterRows(clusters []daemonapi.ClusterStatus) [][]string {
-	rows := [][]string{{"NAME", "STATUS", "NODES", "KUBERNETES", "API"}}
+	rows := [][]string{{"NAME", "STATUS", "NODES", "DRIVER", "KUBERNETES", "API"}}
 	for _, c := range clusters {
 		ready := 0
 		for _, n := range c.Nodes {
@@ -55,7 +55,7 @@ func clusterRows(clusters []daemonapi.ClusterStatus) [][]string {
 				ready++
 			}
 		}
-		rows = append(rows, []string{c.Name, c.Phase, fmt.Sprintf("%d/%d ready", ready, len(c.Nodes)), c.Kubernetes, c.Server})
+		rows = append(rows, []string{c.Name, c.Phase, fmt.Sprintf("%d/%d ready", ready, len(c.Nodes)), c.Driver, c.Kubernetes, c.Server})
 	}
 	return rows
 }

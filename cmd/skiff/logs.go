@@ -40,7 +40,8 @@ node's serial console) and "daemon" (the cluster's daemon).`,
 		Example: `  skiff logs worker-1
   skiff logs worker-1 --source nodeagent -f
   skiff logs --source daemon --tail 0
-  skiff logs control-plane-1 --source console`,
+  skiff logs control-plane-1 --source console
+  skiff logs export skiff-logs`,
 		Args:              arguments(0, 1),
 		ValidArgsFunction: a.completeNode,
 	}
@@ -51,6 +52,7 @@ node's serial console) and "daemon" (the cluster's daemon).`,
 	_ = cmd.RegisterFlagCompletionFunc("source", cobra.FixedCompletions([]string{
 		sourceDaemon, sourceConsole, "init", "kernel", "containerd", "nodeagent", "controlplane",
 	}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.AddCommand(a.logsExport())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if lines < 0 {
 			return invalid("", "--tail: %d is less than nothing", lines)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -118,5 +119,56 @@ func TestLinesOfSeveralLogsDoNotMix(t *testing.T) {
 	}
 	if got := strings.ReplaceAll(out.String(), "\n", "/"); !strings.HasPrefix(got, "n1 | a/n1 | b/xxx") || strings.Count(got, "x") != len(long) {
 		t.Errorf("got %.60s", got)
+	}
+}
+
+func TestACommandsEndBecomesOurs(t *testing.T) {
+	a := &app{stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard}
+	for script, want := range map[string]int{"exit 0": 0, "exit 7": 7, "kill -TERM $$": 143, `test "$SKIFF_X" = y`: 0} {
+		err := a.command(context.Background(), []string{"sh", "-c", script}, "SKIFF_X=y")
+		if got := report(io.Discard, err); got != want {
+			t.Errorf("%s: %d, want %d", script, got, want)
+		}
+	}
+	err := a.command(context.Background(), []string{"no-such-program-anywhere"})
+	if got := report(io.Discard, err); got != exitInvalid {
+		t.Errorf("a program that does not exist: %d", got)
+	}
+}
+
+func TestRunsClusterIsAskedToEndWithTheCommand(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var out strings.Builder
+	a := &app{stdin: strings.NewReader(""), stdout: &cancelling{&out, cancel}, stderr: io.Discard}
+	err := a.command(ctx, []string{"sh", "-c", "trap 'exit 3' TERM; echo ready; while :; do sleep 0.01; done"})
+	if got := report(io.Discard, err); got != 3 {
+		t.Errorf("%d, %v", got, err)
+	}
+}
+
+// cancelling cancels a context at the first write.
+type cancelling struct {
+	io.Writer
+	cancel func()
+}
+
+func (c *cancelling) Write(p []byte) (int, error) {
+	defer c.cancel()
+	return c.Writer.Write(p)
+}
+
+func TestBestDriverIsTheFirstThatIsFast(t *testing.T) {
+	for want, states := range map[string][2]string{
+		"lima":    {driverReady, driverReady},
+		"sandbox": {driverSlow, driverReady},
+		"":        {driverUnavailable, driverUnavailable},
+	} {
+		got, err := bestDriver([]driverFacts{{Name: "lima", State: states[0]}, {Name: "sandbox", State: states[1]}})
+		if got != want || (err == nil) != (want != "") {
+			t.Errorf("%v: %q, %v; want %q", states, got, err, want)
+		}
+	}
+	if got, err := bestDriver([]driverFacts{{Name: "lima", State: driverSlow}, {Name: "sandbox", State: driverUnavailable}}); got != "lima" || err != nil {
+		t.Errorf("emulation is better than nothing: %q, %v", got, err)
 	}
 }

@@ -117,5 +117,7 @@ func guest() []Guest {
 	return []Guest{
 		{"skiff-nodeagent", "usr/bin/skiff-nodeagent"},
 		{"skiff-controlplane", "usr/bin/skiff-controlplane"},
+		// A machine starts it from the initramfs, a sandbox from here.
+		{"skiff-init", "usr/lib/skiff/skiff-init"},
 	}
 }

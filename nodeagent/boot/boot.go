@@ -48,13 +48,18 @@ type Init struct {
 	reaper  *program.Reaper
 	power   chan Power
 	found   *devices
+	// sandboxed: the kernel is the host's, and not ours to change.
+	sandboxed bool
 }
 
 // Main runs PID 1. It returns only if the kernel refuses to end the machine.
 func Main() error {
 	power := make(chan Power, 1)
 	watchSignals(power)
-	i := &Init{journal: newJournal(), reaper: program.NewReaper(), power: power, found: newDevices()}
+	i := &Init{journal: newJournal(), reaper: program.NewReaper(), power: power, found: newDevices(), sandboxed: Sandboxed()}
+	if i.sandboxed {
+		i.found, i.journal.begun = sandboxDevices(), uptime()
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -107,7 +112,7 @@ func (i *Init) guard(name string, part func() error) {
 // boot goes from the mounted root to running programs and stays with them
 // until ctx is done.
 func (i *Init) boot(ctx context.Context) error {
-	if err := mountSystem(); err != nil {
+	if err := mountSystem(i.sandboxed); err != nil {
 		return err
 	}
 	i.journal.step("mounts", "")
@@ -130,6 +135,10 @@ func (i *Init) boot(ctx context.Context) error {
 // prepareKernel does what may come after the node answers: if a program asks
 // for a module earlier, the kernel loads it by itself.
 func (i *Init) prepareKernel() error {
+	if i.sandboxed {
+		defer i.journal.step("kernel", "")
+		return applySysctls(ownSysctls())
+	}
 	failed := applySysctls(sysctls)
 	failed = errors.Join(failed, i.loadModules("late"), applySysctls(moduleSysctls), mountAll(lateMounts))
 	i.journal.step("kernel", "")
@@ -163,8 +172,11 @@ func newLoader() (*module.Loader, error) {
 // repaired, but ready stays open: a control plane that started without its data
 // would take itself for a new one.
 func (i *Init) mountData(ctx context.Context, ready chan<- struct{}) error {
-	device, err := i.found.data(ctx)
-	if err == nil {
+	device, err := "the host's", error(nil)
+	if !i.sandboxed {
+		device, err = i.found.data(ctx)
+	}
+	if err == nil && !i.sandboxed {
 		err = disk.Mount(ctx, i.reaper.RunToEnd, device, dataDir)
 	}
 	if err != nil {
@@ -186,8 +198,10 @@ func (i *Init) useData() error {
 
 // identify makes the machine the node of the document.
 func (i *Init) identify(ctx context.Context, node *nodeconfig.Node, raw []byte) error {
-	if err := setClock(node.Written); err != nil {
-		i.journal.problem(err.Error())
+	if !i.sandboxed {
+		if err := setClock(node.Written); err != nil {
+			i.journal.problem(err.Error())
+		}
 	}
 	if err := unix.Sethostname([]byte(node.Name)); err != nil {
 		return fmt.Errorf("host name: %w", err)

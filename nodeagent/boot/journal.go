@@ -31,6 +31,7 @@ type journal struct {
 	mu      sync.Mutex // guards all below
 	console io.Writer
 	path    string        // where the state goes, for the API
+	begun   time.Duration // uptime at which the node began, if the kernel is the host's
 	log     *os.File      // nil while the node's disk is not there
 	pending *bytes.Buffer // the log until then
 	state   nodeapi.Status
@@ -53,7 +54,7 @@ func uptime() time.Duration {
 func (j *journal) step(name, detail string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	at := uptime()
+	at := uptime() - j.begun
 	j.state.Boot = append(j.state.Boot, nodeapi.BootStep{Name: name, EndSeconds: at.Seconds()})
 	j.line(at, name+" "+detail)
 	j.save()
@@ -63,7 +64,7 @@ func (j *journal) step(name, detail string) {
 func (j *journal) problem(text string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.line(uptime(), "problem: "+text)
+	j.line(uptime()-j.begun, "problem: "+text)
 	if len(j.state.Problems) < maxProblems {
 		j.state.Problems = append(j.state.Problems, text)
 	}
@@ -74,7 +75,7 @@ func (j *journal) problem(text string) {
 func (j *journal) say(text string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.line(uptime(), text)
+	j.line(uptime()-j.begun, text)
 }
 
 // program records the state of a program.
@@ -88,7 +89,7 @@ func (j *journal) program(p nodeapi.Program) {
 		j.state.Programs[at] = p
 	}
 	if p.PID != 0 {
-		j.line(uptime(), fmt.Sprintf("%s started, pid %d", p.Name, p.PID))
+		j.line(uptime()-j.begun, fmt.Sprintf("%s started, pid %d", p.Name, p.PID))
 	}
 	j.save()
 }

@@ -31,6 +31,10 @@ var systemMounts = []mount{
 	{"devpts", "/dev/pts", "devpts", unix.MS_NOSUID | unix.MS_NOEXEC, "gid=5,mode=0620,ptmxmode=0666"},
 	{"tmpfs", "/dev/shm", "tmpfs", unix.MS_NOSUID | unix.MS_NODEV, "mode=1777"},
 	{"mqueue", "/dev/mqueue", "mqueue", noExec, ""},
+}
+
+// machineMounts are a machine's own beside those.
+var machineMounts = []mount{
 	{"cgroup2", "/sys/fs/cgroup", "cgroup2", noExec, "nsdelegate,memory_recursiveprot"},
 }
 
@@ -74,8 +78,11 @@ func mountAll(mounts []mount) error {
 	return errors.Join(errs...)
 }
 
-func mountSystem() error {
+func mountSystem(sandboxed bool) error {
 	errs := []error{mountAll(systemMounts)}
+	if !sandboxed {
+		errs = append(errs, mountAll(machineMounts))
+	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SHARED, ""); err != nil {
 		errs = append(errs, fmt.Errorf("share mounts: %w", err))
 	}
@@ -89,7 +96,12 @@ func mountSystem() error {
 			errs = append(errs, err)
 		}
 	}
-	errs = append(errs, overlay("/etc", "/run/overlay/etc"), delegateControllers("/sys/fs/cgroup"))
+	errs = append(errs, overlay("/etc", "/run/overlay/etc"))
+	if sandboxed {
+		errs = append(errs, mountCgroups(), coverKernel())
+	} else {
+		errs = append(errs, delegateControllers(cgroupDir))
+	}
 	return errors.Join(errs...)
 }
 

@@ -95,7 +95,7 @@ func specs(node *nodeconfig.Node, disk func(context.Context) error) []program.Sp
 // PID 1 does not read it.
 func apiSpec() program.Spec {
 	return program.Spec{
-		Name: programAPI, Args: []string{initProgram, ModeAPI}, Env: environment(),
+		Name: programAPI, Args: []string{initProgram, ModeAPI}, Env: append(environment(), sandboxEnvironment()...),
 		OOMScoreAdj: -999, StopTime: time.Second,
 	}
 }

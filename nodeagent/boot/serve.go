@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -37,10 +38,15 @@ func ServeAPI(ctx context.Context) error {
 		PKIDir:  nodeconfig.PKIDir,
 		Status:  readState,
 		Power:   signalPower,
+		Clock:   api.SetClock,
 		LogDirs: []string{nodeconfig.LogDir, runLogDir},
 		DataDir: dataDir,
 		Env:     environment(),
 		Log:     slog.New(slog.NewTextHandler(os.Stderr, nil)),
+	}
+	if Sandboxed() {
+		server.Clock = func(time.Time) error { return nil } // the host has set its own
+		server.MemoryUsed = memoryUsed
 	}
 	return server.Run(ctx, listener)
 }

@@ -2,6 +2,7 @@ package kubelet
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -12,8 +13,13 @@ import (
 
 // ReadMachine looks at the machine that the agent runs on.
 func ReadMachine() (Machine, error) {
-	var info unix.Sysinfo_t
-	if err := unix.Sysinfo(&info); err != nil {
+	// Not sysinfo(2), which does not know of a sandbox's limit.
+	meminfo, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return Machine{}, fmt.Errorf("read the size of memory: %w", err)
+	}
+	memory, err := memoryBytes(meminfo)
+	if err != nil {
 		return Machine{}, fmt.Errorf("read the size of memory: %w", err)
 	}
 	var cgroups unix.Statfs_t
@@ -21,10 +27,21 @@ func ReadMachine() (Machine, error) {
 		return Machine{}, fmt.Errorf("read the version of cgroups: %w", err)
 	}
 	return Machine{
-		MemoryBytes:    info.Totalram * uint64(info.Unit),
+		MemoryBytes:    memory,
 		CgroupV2:       cgroups.Type == unix.CGROUP2_SUPER_MAGIC,
 		KernelDefaults: kernelDefaults(os.ReadFile),
 	}, nil
+}
+
+// memoryBytes is MemTotal of a /proc/meminfo (proc_meminfo(5)).
+func memoryBytes(meminfo []byte) (uint64, error) {
+	for line := range bytes.Lines(meminfo) {
+		var kib uint64
+		if n, _ := fmt.Sscanf(string(line), "MemTotal: %d kB", &kib); n == 1 {
+			return kib << 10, nil
+		}
+	}
+	return 0, errors.New("no MemTotal in /proc/meminfo")
 }
 
 // kernelDefaults reports whether every kernel setting that the kubelet checks

@@ -42,6 +42,33 @@ const (
 	ContainerdSocket = "/run/containerd/containerd.sock"
 )
 
+// What a node that is namespaces of the host (the sandbox driver) has in place
+// of a machine's kernel command line, document disk and initramfs.
+const (
+	// SandboxVariable is in the environment of PID 1, its value SandboxValue
+	// (https://systemd.io/CONTAINER_INTERFACE/).
+	SandboxVariable = "container"
+	SandboxValue    = "skiff"
+	// SandboxDocument is the node document, mode 0600.
+	SandboxDocument = "/dev/skiff-node.json"
+	// InitPath is PID 1's program in the root; with the argument ModeSandbox it
+	// makes the namespaces that it is started in into the node first.
+	InitPath    = "/usr/lib/skiff/skiff-init"
+	ModeSandbox = "sandbox"
+)
+
+// Sandbox is what that program is told on its standard input as JSON, once its
+// link and cgroups are there. Descriptor 3 takes what goes wrong, and closes
+// when nothing did.
+type Sandbox struct {
+	// Root is where the root is mounted.
+	Root string `json:"root"`
+	// Data is the directory that becomes the node's own disk.
+	Data string `json:"data"`
+	// Document is the node document.
+	Document []byte `json:"document"`
+}
+
 // Role says what runs on a node.
 type Role string
 

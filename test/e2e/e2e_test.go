@@ -62,6 +62,8 @@ func TestEndToEnd(t *testing.T) {
 		r.parallel(t, "DaemonIsKilled", func(t *testing.T) { testDaemonIsKilled(t, r, name) })
 	})
 	r.subtest(t, "DownDuringUp", func(t *testing.T) { testDownDuringUp(t, r) })
+	r.subtest(t, "LogsExport", func(t *testing.T) { testLogsExport(t, r, name) })
+	r.subtest(t, "Run", func(t *testing.T) { testRun(t, r) })
 	if r.keep {
 		return
 	}

@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -52,18 +54,61 @@ func processes(t *testing.T, dir string) []process {
 // machine finds the process of one node's machine.
 func (r *rig) machine(t *testing.T, cluster, node string) process {
 	t.Helper()
-	dir := filepath.Join(r.home, "clusters", cluster)
-	var found []process
-	for _, p := range processes(t, dir) {
-		program, _, _ := strings.Cut(p.command, " ")
-		if strings.HasPrefix(filepath.Base(program), "qemu-system-") && strings.Contains(p.command, "/"+node+"/") {
-			found = append(found, p)
-		}
-	}
+	found := r.machines(t, cluster, node)
 	if len(found) != 1 {
 		t.Fatalf("%d processes of machine %s, want 1: %+v", len(found), node, found)
 	}
 	return found[0]
+}
+
+// machines finds the processes of a cluster's machines, of one node or, if that
+// is empty, of all.
+func (r *rig) machines(t *testing.T, cluster, node string) (found []process) {
+	t.Helper()
+	dir := filepath.Join(r.home, "clusters", cluster)
+	if r.sandboxed {
+		// A node's first program knows nothing of the host's directories.
+		if node == "" {
+			node = "*"
+		}
+		files, err := filepath.Glob(filepath.Join(dir, "vm", node, "pid"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			if content, err := os.ReadFile(file); err == nil {
+				if pid, err := strconv.Atoi(string(content)); err == nil {
+					found = append(found, process{pid: pid, command: "sandbox " + file})
+				}
+			}
+		}
+		return found
+	}
+	for _, p := range processes(t, dir) {
+		program, _, _ := strings.Cut(p.command, " ")
+		// QEMU is also asked what it can do; the machine itself has a pid file.
+		if strings.HasPrefix(filepath.Base(program), "qemu-system-") && strings.Contains(p.command, "-pidfile") &&
+			strings.Contains(p.command, "/vm/"+node) {
+			found = append(found, p)
+		}
+	}
+	return found
+}
+
+// cgroups are those of a cluster's sandboxes (package vm/sandbox names them).
+func cgroups(t *testing.T, dir string) []string {
+	t.Helper()
+	sum := sha256.Sum256([]byte(filepath.Join(dir, "vm")))
+	name := "skiff-" + hex.EncodeToString(sum[:6])
+	found, err := filepath.Glob("/sys/fs/cgroup/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	more, err := filepath.Glob("/sys/fs/cgroup/*/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(found, more...)
 }
 
 func kill(t *testing.T, pid int) {
@@ -80,6 +125,9 @@ func (r *rig) traces(t *testing.T, cluster string) []string {
 	var found []string
 	for _, p := range processes(t, dir) {
 		found = append(found, fmt.Sprintf("process %d: %s", p.pid, p.command))
+	}
+	for _, group := range cgroups(t, dir) {
+		found = append(found, "cgroup "+group)
 	}
 	for _, table := range []string{"/proc/net/unix", "/proc/self/mountinfo"} {
 		data, err := os.ReadFile(table)

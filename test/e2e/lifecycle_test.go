@@ -267,19 +267,13 @@ func (r *rig) background(t *testing.T, args ...string) *started {
 // booting waits until a cluster's machine runs, and returns its daemon's process.
 func (r *rig) booting(t *testing.T, name string) (daemon int) {
 	t.Helper()
-	dir := filepath.Join(r.home, "clusters", name)
 	eventually(t, patience, "a machine of "+name+" boots", func() error {
-		for _, p := range processes(t, dir) {
-			program, _, _ := strings.Cut(p.command, " ")
-			// QEMU is also asked what it can do; the machine itself has a pid file.
-			if strings.HasPrefix(filepath.Base(program), "qemu-system-") && strings.Contains(p.command, "-pidfile") {
-				daemon = r.status(t, name).DaemonPID
-				if daemon != 0 {
-					return nil
-				}
+		if len(r.machines(t, name, "")) > 0 {
+			if daemon = r.status(t, name).DaemonPID; daemon != 0 {
+				return nil
 			}
 		}
-		return fmt.Errorf("processes: %+v", processes(t, dir))
+		return fmt.Errorf("processes: %+v", processes(t, filepath.Join(r.home, "clusters", name)))
 	})
 	return daemon
 }

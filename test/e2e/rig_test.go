@@ -30,6 +30,7 @@ type rig struct {
 	kubeconfig string
 	env        []string
 	keep       bool
+	sandboxed  bool // SKIFF_E2E_DRIVER=sandbox: nodes are no virtual machines
 }
 
 // newRig skips the test unless it was asked for.
@@ -66,6 +67,9 @@ func newRig(t *testing.T) *rig {
 		"HELM_CACHE_HOME="+filepath.Join(home, "helm"), "HELM_CONFIG_HOME="+filepath.Join(home, "helm"),
 		"HELM_DATA_HOME="+filepath.Join(home, "helm"),
 		"PATH="+filepath.Join(root, "build/test/bin")+":"+os.Getenv("PATH"))
+	if driver := os.Getenv("SKIFF_E2E_DRIVER"); driver != "" {
+		r.env, r.sandboxed = append(r.env, "SKIFF_DRIVER="+driver), driver == "sandbox"
+	}
 	t.Cleanup(func() {
 		r.write(t, r.out)
 		if r.keep {

@@ -18,9 +18,20 @@ type Spec struct {
 	// APIPort is the host's port for the Kubernetes API on 127.0.0.1; 0 picks a
 	// free one once and keeps it.
 	APIPort int `json:"apiPort,omitempty" mapstructure:"apiPort"`
-	// Driver is "lima"; empty means the default.
+	// Driver is one of Drivers; empty means the first.
 	Driver  string  `json:"driver,omitempty" mapstructure:"driver"`
 	Network Network `json:"network" mapstructure:"network"`
+}
+
+// Drivers are what can run machines: virtual machines, or namespaces of the host.
+func Drivers() []string { return []string{"lima", "sandbox"} }
+
+// DriverOf is the driver that runs spec's machines.
+func DriverOf(spec Spec) string {
+	if spec.Driver == "" {
+		return Drivers()[0]
+	}
+	return spec.Driver
 }
 
 // Network are the cluster's address ranges. They cannot change once the

@@ -5,6 +5,8 @@ import (
 	"math"
 	"net/netip"
 	"regexp"
+	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 )
@@ -50,8 +52,8 @@ func Validate(spec Spec, host Host, newMachines int) []error {
 	if spec.Workers < 0 || spec.Workers > maxWorkers {
 		fault("workers is %d: between 0 and %d fit", spec.Workers, maxWorkers)
 	}
-	if spec.Driver != "" && spec.Driver != "lima" {
-		fault("driver %q is unknown: this version has lima", spec.Driver)
+	if !slices.Contains(Drivers(), DriverOf(spec)) {
+		fault("driver %q is unknown: there is %s", spec.Driver, strings.Join(Drivers(), " and "))
 	}
 	if spec.APIPort < 0 || spec.APIPort > 65535 {
 		fault("apiPort %d is no port: use 1 to 65535, or 0 for any free one", spec.APIPort)
@@ -138,6 +140,7 @@ func Changes(old, wanted Spec) []error {
 		}
 	}
 	fixed("controlPlanes", old.ControlPlanes, wanted.ControlPlanes)
+	fixed("driver", DriverOf(old), DriverOf(wanted))
 	fixed("cpus", old.CPUs, wanted.CPUs)
 	fixed("memory", canonical(old.Memory), canonical(wanted.Memory))
 	fixed("disk", canonical(old.Disk), canonical(wanted.Disk))

@@ -130,7 +130,7 @@ func open(ctx context.Context, config Config, dir home.Cluster, spec cluster.Spe
 	}
 	newMachines := config.Machines
 	if newMachines == nil {
-		newMachines = limaMachines
+		newMachines = machinesOf(spec.Driver)
 	}
 	machines, err := newMachines(ctx, MachinesConfig{
 		Cluster: dir, Cache: config.Home.Cache(), Spec: spec, Image: node,

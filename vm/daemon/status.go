@@ -128,7 +128,7 @@ func StoppedStatus(dir home.Cluster) (daemonapi.ClusterStatus, error) {
 		return daemonapi.ClusterStatus{}, err
 	}
 	status := daemonapi.ClusterStatus{
-		Name: state.Spec.Name, Phase: "stopped", Driver: "lima",
+		Name: state.Spec.Name, Phase: "stopped", Driver: cluster.DriverOf(state.Spec),
 		Server: cluster.Server(state.Spec.APIPort), Kubernetes: state.Kubernetes, Timings: readTimings(dir),
 	}
 	machines := Stopped(dir, state).Machines

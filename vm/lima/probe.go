@@ -57,7 +57,16 @@ type probeResult struct {
 	Acceleration Acceleration `json:"acceleration"`
 }
 
-// Probe finds what runs guest code on this host. On Linux it boots the image's
+// Probe says what would run guest code on this host; of config it needs Cache and
+// Image. The error is driver.ErrUnavailable if a program is missing.
+func Probe(ctx context.Context, config Config) (Acceleration, error) {
+	if err := Available(config.Image.Arch); err != nil {
+		return Acceleration{}, err
+	}
+	return probe(ctx, config)
+}
+
+// probe finds what runs guest code on this host. On Linux it boots the image's
 // kernel under KVM with a time limit, since a KVM that exists need not work; a
 // clear result is kept in config.Cache until the host, QEMU or image changes.
 func probe(ctx context.Context, config Config) (Acceleration, error) {

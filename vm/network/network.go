@@ -77,6 +77,9 @@ func New(config Config) (*Network, error) {
 	return &Network{config: config, virtual: virtual, listener: listener}, nil
 }
 
+// Close stops to listen, for a Network that is not Run.
+func (n *Network) Close() error { return n.listener.Close() }
+
 // Run lets machines join until ctx ends; then it parts from them, removes the
 // socket and returns nil.
 func (n *Network) Run(ctx context.Context) error {

@@ -39,6 +39,11 @@ type Server struct {
 	Status func() (nodeapi.Status, error)
 	// Power asks PID 1 to end the machine.
 	Power func(action string) error
+	// Clock sets the machine's clock.
+	Clock func(time.Time) error
+	// MemoryUsed, if set, is what of MemTotal is taken, in KiB, where
+	// /proc/meminfo does not know.
+	MemoryUsed func() int64
 	// LogDirs have a NAME.log for each program, in one of them.
 	LogDirs []string
 	// DataDir is where the node's own disk is mounted.
@@ -135,12 +140,17 @@ func (s *Server) clock(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the time is missing", http.StatusBadRequest)
 		return
 	}
-	now := unix.NsecToTimespec(request.Time.UnixNano())
-	if err := unix.ClockSettime(unix.CLOCK_REALTIME, &now); err != nil {
+	if err := s.Clock(request.Time); err != nil {
 		http.Error(w, fmt.Sprintf("set the clock: %v", err), http.StatusInternalServerError)
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// SetClock sets the kernel's.
+func SetClock(to time.Time) error {
+	now := unix.NsecToTimespec(to.UnixNano())
+	return unix.ClockSettime(unix.CLOCK_REALTIME, &now)
 }
 
 // decode reads a JSON request strictly, or answers what is wrong with it.

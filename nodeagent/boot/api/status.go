@@ -49,6 +49,9 @@ func (s *Server) measure(status *nodeapi.Status) error {
 	}
 	status.MemoryTotalKiB = memoryKiB(string(memory), "MemTotal")
 	status.MemoryAvailableKiB = memoryKiB(string(memory), "MemAvailable")
+	if s.MemoryUsed != nil {
+		status.MemoryAvailableKiB = status.MemoryTotalKiB - s.MemoryUsed()
+	}
 	var disk unix.Statfs_t
 	if err := unix.Statfs(s.DataDir, &disk); err != nil {
 		return fmt.Errorf("size of %s: %w", s.DataDir, err)

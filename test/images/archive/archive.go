@@ -58,6 +58,10 @@ type Config struct {
 	Entrypoint []string `json:"Entrypoint,omitempty"`
 	Cmd        []string `json:"Cmd,omitempty"`
 	WorkingDir string   `json:"WorkingDir,omitempty"`
+	User       string   `json:"User,omitempty"`
+	StopSignal string   `json:"StopSignal,omitempty"`
+	// ExposedPorts are the keys, "80/tcp"; the values are empty.
+	ExposedPorts map[string]struct{} `json:"ExposedPorts,omitempty"`
 }
 
 type descriptor struct {

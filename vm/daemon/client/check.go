@@ -11,7 +11,6 @@ import (
 	"github.com/skiff-dev/skiff/vm/daemon"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/image"
-	"github.com/skiff-dev/skiff/vm/lima"
 )
 
 // Check finds what is wrong with spec on this host before anything is changed.
@@ -30,7 +29,7 @@ func (c *Client) Check(ctx context.Context, spec cluster.Spec) error {
 	node, err := image.Read(c.config.ImageDir)
 	if err != nil {
 		faults = append(faults, &daemonapi.Failure{Cause: err.Error(), Hint: "build it with \"make image\"", Invalid: true})
-	} else if err := lima.Available(node.Arch); err != nil {
+	} else if err := daemon.Available(spec, node.Arch); err != nil {
 		faults = append(faults, &daemonapi.Failure{Cause: err.Error(), Invalid: true})
 	}
 	faults = append(faults, c.checkPort(ctx, spec, state))

@@ -92,7 +92,7 @@ func Flags(flags *pflag.FlagSet, spec cluster.Spec) {
 	flags.String("memory", spec.Memory, "memory of each node")
 	flags.String("disk", spec.Disk, "disk of each node; takes only what is used")
 	flags.Int("api-port", spec.APIPort, "port of the Kubernetes API on 127.0.0.1 (0: a free one, then kept)")
-	flags.String("driver", spec.Driver, `what runs the nodes: "lima"`)
+	flags.String("driver", spec.Driver, `what runs the nodes: "lima" (virtual machines) or "sandbox" (Linux namespaces, needs root)`)
 }
 
 // Resolve returns the wanted cluster. file may be the zero File. Flags count

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/skiff-dev/skiff/vm/driver"
+	"github.com/skiff-dev/skiff/vm/home"
+	"github.com/skiff-dev/skiff/vm/image"
+	"github.com/skiff-dev/skiff/vm/lima"
+	"github.com/skiff-dev/skiff/vm/sandbox"
+)
+
+// driverFacts are what this host can do with a driver.
+type driverFacts struct {
+	Name string `json:"name"`
+	// State is "ready", "slow" or "unavailable".
+	State  string `json:"state"`
+	Detail string `json:"detail"`
+}
+
+// States of a driver on a host.
+const (
+	driverReady       = "ready"
+	driverSlow        = "slow"
+	driverUnavailable = "unavailable"
+)
+
+func (a *app) drivers() *cobra.Command {
+	var best bool
+	cmd := &cobra.Command{
+		Use:   "drivers",
+		Short: "Show what can run nodes on this host, and how well",
+		Long: `Show what can run nodes on this host: "lima" boots virtual machines, "sandbox" makes Linux
+namespaces of the host itself. A KVM that is present is tried by booting a kernel.`,
+		Example: `  skiff drivers
+  skiff up --driver "$(skiff drivers --best)"`,
+		Args: arguments(0, 0),
+	}
+	asJSON := output(cmd)
+	cmd.Flags().BoolVar(&best, "best", false, "print only the name of the fastest one; virtual machines first")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		inJSON, err := asJSON()
+		if err != nil {
+			return err
+		}
+		facts, err := readDrivers(cmd.Context())
+		if err != nil {
+			return err
+		}
+		switch {
+		case best:
+			name, err := bestDriver(facts)
+			if err == nil {
+				fmt.Fprintln(a.stdout, name)
+			}
+			return err
+		case inJSON:
+			return a.printJSON(facts)
+		}
+		rows := [][]string{{"DRIVER", "STATE", "DETAIL"}}
+		for _, f := range facts {
+			rows = append(rows, []string{f.Name, f.State, f.Detail})
+		}
+		return table(a.stdout, rows)
+	}
+	return cmd
+}
+
+// readDrivers looks at what each driver needs.
+func readDrivers(ctx context.Context) ([]driverFacts, error) {
+	h, err := home.Default()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := imageDir()
+	if err != nil {
+		return nil, err
+	}
+	node, err := image.Read(dir)
+	if err != nil {
+		return nil, invalid("build it with \"make image\"", "%s", err)
+	}
+	machines := driverFacts{Name: "lima", State: driverReady}
+	accel, err := lima.Probe(ctx, lima.Config{Cache: h.Cache(), Image: node.Image})
+	switch {
+	case errors.Is(err, driver.ErrUnavailable):
+		machines.State, machines.Detail = driverUnavailable, err.Error()
+	case err != nil:
+		return nil, err
+	default:
+		machines.Detail = accel.Describe()
+		if accel.Emulated() {
+			machines.State = driverSlow
+		}
+	}
+	boxes := driverFacts{Name: sandbox.Name, State: driverReady, Detail: "Linux namespaces of this host"}
+	if err := sandbox.Available(); err != nil {
+		boxes.State, boxes.Detail = driverUnavailable, err.Error()
+	}
+	return []driverFacts{machines, boxes}, nil
+}
+
+// bestDriver is the first that is ready, else the first that is slow.
+func bestDriver(facts []driverFacts) (string, error) {
+	for _, state := range []string{driverReady, driverSlow} {
+		for _, f := range facts {
+			if f.State == state {
+				return f.Name, nil
+			}
+		}
+	}
+	return "", invalid("`skiff drivers` says why", "no driver can run nodes on this host")
+}

@@ -1,0 +1,210 @@
+package boot
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+)
+
+// A sandbox is a node that is namespaces of a host: its root, disk, document,
+// link and cgroup are there when PID 1 starts, its clock and kernel are the
+// host's and stay as they are.
+
+const (
+	cgroupDir = "/sys/fs/cgroup"
+	// coverDir holds what stands in place of files of /proc.
+	coverDir = nodeconfig.Dir + "/kernel"
+)
+
+// Sandboxed says whether this process was started in a sandbox.
+func Sandboxed() bool { return os.Getenv(nodeconfig.SandboxVariable) == nodeconfig.SandboxValue }
+
+// sandboxEnvironment tells a program of PID 1's own that it is in a sandbox, if
+// it is.
+func sandboxEnvironment() []string {
+	if !Sandboxed() {
+		return nil
+	}
+	return []string{nodeconfig.SandboxVariable + "=" + nodeconfig.SandboxValue}
+}
+
+func sandboxDevices() *devices { return &devices{glob: []string{nodeconfig.SandboxDocument}} }
+
+// ownSysctls are those that belong to the node's network namespace; the others
+// are the host's.
+func ownSysctls() map[string]string {
+	own := map[string]string{}
+	for _, list := range []map[string]string{sysctls, moduleSysctls} {
+		for name, value := range list {
+			_, err := os.Stat(filepath.Join("/proc/sys", strings.ReplaceAll(name, ".", "/")))
+			if err == nil && strings.HasPrefix(name, "net.") {
+				own[name] = value
+			}
+		}
+	}
+	return own
+}
+
+// kubeletSysctls are the settings of the kernel that the kubelet would change
+// if they were not as it wants them (setupKernelTunables in
+// k8s.io/kubernetes/pkg/kubelet/cm): in a sandbox it sees these, and the host's
+// stay.
+var kubeletSysctls = []string{
+	"vm.overcommit_memory", "vm.panic_on_oom", "kernel.panic", "kernel.panic_on_oops",
+	"kernel.keys.root_maxkeys", "kernel.keys.root_maxbytes",
+}
+
+// coverKernel lets the node see its own boot id, memory and kubeletSysctls.
+func coverKernel() error {
+	boot := make([]byte, 16)
+	if _, err := rand.Read(boot); err != nil {
+		return err
+	}
+	covers := map[string]string{
+		"/proc/sys/kernel/random/boot_id": fmt.Sprintf("%x-%x-%x-%x-%x\n", boot[:4], boot[4:6], boot[6:8], boot[8:10], boot[10:]),
+	}
+	for _, name := range kubeletSysctls {
+		covers[path.Join("/proc/sys", strings.ReplaceAll(name, ".", "/"))] = sysctls[name] + "\n"
+	}
+	meminfo, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return err
+	}
+	if limit := memoryLimit(); limit > 0 {
+		covers["/proc/meminfo"] = limited(string(meminfo), limit>>10)
+	}
+	var errs []error
+	for target, content := range covers {
+		errs = append(errs, cover(target, content))
+	}
+	return errors.Join(errs...)
+}
+
+// cover mounts a read-only file with the content over target.
+func cover(target, content string) error {
+	if err := os.MkdirAll(coverDir, 0o755); err != nil {
+		return err
+	}
+	file := filepath.Join(coverDir, strings.ReplaceAll(strings.TrimPrefix(target, "/"), "/", "."))
+	if err := os.WriteFile(file, []byte(content), 0o444); err != nil {
+		return err
+	}
+	if err := unix.Mount(file, target, "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("cover %s: %w", target, err)
+	}
+	return nil
+}
+
+// memoryLimit of the node's cgroup in bytes, 0 if it has none.
+func memoryLimit() uint64 {
+	for _, name := range []string{"memory.max", "memory/memory.limit_in_bytes"} {
+		content, err := os.ReadFile(filepath.Join(cgroupDir, name))
+		if err != nil {
+			continue
+		}
+		// "max" is none; the first version says that with a very large number.
+		limit, err := strconv.ParseUint(string(bytes.TrimSpace(content)), 10, 64)
+		if err == nil && limit < 1<<60 {
+			return limit
+		}
+	}
+	return 0
+}
+
+// memoryUsed is what the node's cgroup holds and cannot simply drop, in KiB, as
+// the kubelet counts it (working set).
+func memoryUsed() int64 {
+	for usage, inactive := range map[string]string{
+		"memory.current": "inactive_file ", "memory/memory.usage_in_bytes": "total_inactive_file ",
+	} {
+		content, err := os.ReadFile(filepath.Join(cgroupDir, usage))
+		if err != nil {
+			continue
+		}
+		used, _ := strconv.ParseInt(string(bytes.TrimSpace(content)), 10, 64)
+		stat, _ := os.ReadFile(filepath.Join(cgroupDir, filepath.Dir(usage), "memory.stat"))
+		for line := range strings.Lines(string(stat)) {
+			if value, ok := strings.CutPrefix(line, inactive); ok {
+				cached, _ := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
+				used -= cached
+			}
+		}
+		return max(0, used) >> 10
+	}
+	return 0
+}
+
+// limited is the host's /proc/meminfo with a total that is the node's, in KiB,
+// and no more of anything than that.
+func limited(meminfo string, total uint64) string {
+	var out strings.Builder
+	for line := range strings.Lines(meminfo) {
+		name, rest, _ := strings.Cut(line, ":")
+		kib, err := strconv.ParseUint(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
+		if err == nil && strings.HasSuffix(strings.TrimSpace(rest), " kB") && kib > total && !strings.HasPrefix(name, "Vmalloc") {
+			line = fmt.Sprintf("%s: %d kB\n", name, total)
+		}
+		out.WriteString(line)
+	}
+	return out.String()
+}
+
+// mountCgroups shows the node its own cgroups, of whichever version the host
+// has.
+func mountCgroups() error {
+	own, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return err
+	}
+	hierarchies := cgroupHierarchies(string(own))
+	if len(hierarchies) == 0 {
+		return errors.Join(mountAll(machineMounts), leaveTop(cgroupDir), delegateControllers(cgroupDir))
+	}
+	mounts := []mount{{"tmpfs", cgroupDir, "tmpfs", noExec, "mode=0755"}}
+	for _, controllers := range hierarchies {
+		name := strings.TrimPrefix(controllers, "name=")
+		mounts = append(mounts, mount{"cgroup", filepath.Join(cgroupDir, name), "cgroup", noExec, controllers})
+	}
+	errs := []error{mountAll(mounts)}
+	for _, controllers := range hierarchies {
+		if names := strings.Split(controllers, ","); len(names) > 1 {
+			for _, name := range names {
+				errs = append(errs, os.Symlink(controllers, filepath.Join(cgroupDir, name)))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// cgroupHierarchies are the hierarchies of the first version in
+// /proc/self/cgroup (cgroups(7)), each as the mount option that means it.
+func cgroupHierarchies(own string) []string {
+	var all []string
+	for line := range strings.Lines(own) {
+		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(fields) == 3 && fields[1] != "" && !strings.ContainsAny(fields[1], "/ ") {
+			all = append(all, fields[1])
+		}
+	}
+	return all
+}
+
+// leaveTop moves this process below the top of its cgroups: one that holds
+// processes cannot give controllers to those below it.
+func leaveTop(top string) error {
+	own := filepath.Join(top, "init")
+	if err := os.MkdirAll(own, 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(own, "cgroup.procs"), []byte("0"), 0o644)
+}

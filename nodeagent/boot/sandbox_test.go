@@ -1,0 +1,75 @@
+package boot
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+)
+
+func TestOnlyTheVariableMakesASandbox(t *testing.T) {
+	t.Setenv(nodeconfig.SandboxVariable, "docker")
+	if Sandboxed() || len(sandboxEnvironment()) != 0 {
+		t.Error("another container's PID 1 takes itself for a sandbox's")
+	}
+	t.Setenv(nodeconfig.SandboxVariable, nodeconfig.SandboxValue)
+	if got := sandboxEnvironment(); !Sandboxed() || len(got) != 1 || got[0] != "container=skiff" {
+		t.Errorf("%v, %q", Sandboxed(), got)
+	}
+}
+
+func TestSandboxWritesNoSettingOfTheHosts(t *testing.T) {
+	for name := range ownSysctls() {
+		if !strings.HasPrefix(name, "net.") {
+			t.Errorf("%s is the whole kernel's", name)
+		}
+	}
+	for _, name := range kubeletSysctls {
+		if sysctls[name] == "" {
+			t.Errorf("%s has no value to show", name)
+		}
+	}
+}
+
+func TestHierarchiesOfTheFirstVersionAreMountedAsTheHostHasThem(t *testing.T) {
+	const own = "12:cpu,cpuacct:/\n4:memory:/\n1:name=systemd:/\n0::/\n"
+	if got, want := cgroupHierarchies(own), []string{"cpu,cpuacct", "memory", "name=systemd"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := cgroupHierarchies("0::/\n"); len(got) != 0 {
+		t.Errorf("the second version alone: %q", got)
+	}
+}
+
+func TestMeminfoHasNoMoreThanTheNode(t *testing.T) {
+	const host = "MemTotal:       24684096 kB\nMemFree:          100 kB\nMemAvailable:   20000000 kB\nHugePages_Total:       0\nVmallocTotal:   34359738367 kB\n"
+	want := "MemTotal: 2048 kB\nMemFree:          100 kB\nMemAvailable: 2048 kB\nHugePages_Total:       0\nVmallocTotal:   34359738367 kB\n"
+	if got := limited(host, 2048); got != want {
+		t.Errorf("%q\nwant %q", got, want)
+	}
+}
+
+func TestTopOfTheCgroupsHoldsNoProcess(t *testing.T) {
+	top := t.TempDir()
+	if err := leaveTop(top); err != nil {
+		t.Fatal(err)
+	}
+	moved, err := os.ReadFile(filepath.Join(top, "init", "cgroup.procs"))
+	if err != nil || string(moved) != "0" {
+		t.Errorf("%q, %v", moved, err)
+	}
+}
+
+func FuzzCgroupHierarchies(f *testing.F) {
+	f.Add("4:memory:/a\n0::/b\n")
+	f.Fuzz(func(t *testing.T, own string) {
+		for _, name := range cgroupHierarchies(own) {
+			if name == "" || strings.Contains(name, "/") {
+				t.Errorf("%q in %q", name, own)
+			}
+		}
+	})
+}

@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# The steps of action.yml; each may be run by hand.
+#   action.sh key      prints what the cache of Skiff and its node image depends on
+#   action.sh install  puts skiff, from the cache, a release or this checkout, on the path
+#   action.sh up       brings a cluster up, or runs ACTION_RUN in one of its own
+set -euo pipefail
+cd "$(dirname "$0")/.."
+cache=${SKIFF_ACTION_CACHE:-$HOME/.cache/skiff-action}
+releases=${SKIFF_RELEASES:-https://github.com/skiff-dev/skiff/releases/download}
+
+key() {
+  local from=${SKIFF_VERSION:-}
+  if [ -z "$from" ]; then
+    from=$(git rev-parse HEAD 2>/dev/null || cat go.sum Makefile cmd/*/*.go | sha256sum | cut -d' ' -f1)
+  fi
+  echo "key=skiff-$(uname -m)-$from"
+}
+
+install() {
+  if [ ! -x "$cache/skiff" ]; then
+    mkdir -p "$cache"
+    if [ -n "${SKIFF_VERSION:-}" ]; then
+      download "$SKIFF_VERSION"
+    else
+      make build
+      cp -r bin/. "$cache"
+    fi
+  fi
+  echo "$cache" >>"${GITHUB_PATH:-/dev/null}"
+  "$cache/skiff" version
+}
+
+# download VERSION: a release, which must be what its checksums say.
+download() {
+  local arch name work
+  arch=$(uname -m | sed 's/x86_64/amd64/; s/aarch64/arm64/')
+  name=skiff_${1#v}_linux_$arch.tar.gz
+  work=$(mktemp -d)
+  curl -fsSL --retry 3 -o "$work/$name" "$releases/$1/$name"
+  curl -fsSL --retry 3 -o "$work/checksums.txt" "$releases/$1/checksums.txt"
+  (cd "$work" && grep -F " $name" checksums.txt | sha256sum --check --strict --quiet)
+  tar -C "$cache" -xzf "$work/$name"
+  rm -rf "$work"
+}
+
+# Namespaces need root, and so does /dev/kvm on the usual runners.
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then
+    "$@"
+  else
+    sudo env "PATH=$PATH" "HOME=$HOME" "KUBECONFIG=${KUBECONFIG:-$HOME/.kube/config}" \
+      "SKIFF_HOME=${SKIFF_HOME:-$HOME/.skiff}" "$@"
+  fi
+}
+
+up() {
+  local driver=$ACTION_DRIVER root=()
+  if [ -e /dev/kvm ] && [ ! -w /dev/kvm ]; then
+    as_root chmod 0666 /dev/kvm || true
+  fi
+  if [ "$driver" = auto ]; then
+    driver=$(as_root "$cache/skiff" drivers --best)
+  fi
+  echo "driver=$driver" >>"${GITHUB_OUTPUT:-/dev/null}"
+  echo "nodes run on: $driver"
+  local wanted=(--driver "$driver" --control-planes "$ACTION_CONTROL_PLANES" --workers "$ACTION_WORKERS" --memory "$ACTION_MEMORY")
+  if [ -n "$ACTION_FILE" ]; then
+    wanted=(--driver "$driver" -f "$ACTION_FILE")
+  fi
+  if [ "$driver" = sandbox ]; then
+    root=(as_root)
+  fi
+  cd "${GITHUB_WORKSPACE:-.}"
+  if [ -n "$ACTION_RUN" ]; then
+    "${root[@]}" "$cache/skiff" run "${wanted[@]}" --logs "$ACTION_LOGS" -- bash -euo pipefail -c "$ACTION_RUN"
+    return
+  fi
+  if ! "${root[@]}" "$cache/skiff" up "${wanted[@]}"; then
+    "${root[@]}" "$cache/skiff" logs export "$ACTION_LOGS" || true
+    "${root[@]}" "$cache/skiff" down
+    return 1
+  fi
+  if [ "$driver" = sandbox ] && [ "$(id -u)" -ne 0 ]; then
+    sudo chown "$(id -u):$(id -g)" "${KUBECONFIG:-$HOME/.kube/config}"
+  fi
+}
+
+case "${1:-}" in
+  key | install | up) "$1" ;;
+  *)
+    echo "usage: action.sh key|install|up" >&2
+    exit 2
+    ;;
+esac

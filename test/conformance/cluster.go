@@ -1,0 +1,107 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+)
+
+// clusterName is that of the cluster under test.
+const clusterName = "conformance"
+
+// cluster is the one under test, in a home of its own.
+type cluster struct {
+	skiff, memory, images string
+	home, kubeconfig      string
+	registry              *registry
+}
+
+func newCluster(o options) *cluster {
+	// A home needs a short path, for sockets lie below it.
+	home := filepath.Join(os.TempDir(), fmt.Sprintf("skiff-conformance-%d", os.Getpid()))
+	return &cluster{
+		skiff: o.skiff, memory: o.memory, images: filepath.Join(o.out, "images"),
+		home: home, kubeconfig: filepath.Join(o.out, "kubeconfig"),
+	}
+}
+
+// up makes the cluster, with every image on every node.
+func (c *cluster) up(ctx context.Context) error {
+	archives, err := filepath.Glob(filepath.Join(c.images, "*.tar"))
+	if err != nil {
+		return err
+	}
+	if len(archives) == 0 {
+		return fmt.Errorf("no images in %s: run test/conformance/images.sh", c.images)
+	}
+	start := time.Now()
+	err = c.run(ctx, "up", clusterName, "--driver", "sandbox", "--control-planes", "1", "--workers", "2",
+		"--memory", c.memory, "--kubeconfig", c.kubeconfig)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("three nodes Ready in %.1f s\n", time.Since(start).Seconds())
+	start = time.Now()
+	for _, archive := range archives {
+		if err := c.run(ctx, "image", "load", archive, "--cluster", clusterName); err != nil {
+			return err
+		}
+	}
+	fmt.Printf("%d archives loaded in %.1f s\n", len(archives), time.Since(start).Seconds())
+	return c.offerPulls(ctx, archives)
+}
+
+// offerPulls lets nodes pull the images too, as one test insists on.
+func (c *cluster) offerPulls(ctx context.Context, archives []string) (err error) {
+	if c.registry, err = serve(archives); err != nil {
+		return err
+	}
+	config := fmt.Sprintf("server = \"http://%s\"\n", c.registry.address)
+	const dir = "/etc/containerd/certs.d/registry.k8s.io"
+	for _, node := range []string{"control-plane-1", "worker-1", "worker-2"} {
+		script := "mkdir -p " + dir + " && printf '%s' '" + config + "' > " + dir + "/hosts.toml"
+		if err := c.run(ctx, "shell", node, "--cluster", clusterName, "--", "sh", "-c", script); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *cluster) down() error {
+	err := c.run(context.Background(), "down", clusterName)
+	if c.registry != nil {
+		err = errors.Join(err, c.registry.close())
+	}
+	return errors.Join(err, os.RemoveAll(c.home))
+}
+
+// run runs skiff; what it says is shown only if it fails.
+func (c *cluster) run(ctx context.Context, args ...string) error {
+	command := exec.CommandContext(ctx, c.skiff, args...)
+	command.Env = append(os.Environ(), "SKIFF_HOME="+c.home, "KUBECONFIG="+c.kubeconfig)
+	var said lockedBuffer
+	command.Stdout, command.Stderr = &said, &said
+	if err := command.Run(); err != nil {
+		return fmt.Errorf("skiff %s: %w\n%s", strings.Join(args, " "), err, said.String())
+	}
+	return nil
+}
+
+// lockedBuffer takes a command's output and its errors.
+type lockedBuffer struct {
+	mu sync.Mutex // guards the buffer
+	bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Buffer.Write(p)
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/skiff-dev/skiff/test/images/archive"
+)
+
+func all() []string { return strings.Split(strings.TrimSpace(names), "\n") }
+
+func TestEveryConformanceTestIsNamed(t *testing.T) {
+	if n := len(all()); n != 446 {
+		t.Errorf("%d names, upstream has 446", n)
+	}
+}
+
+func TestCoreTouchesEverySIGAndNothingSerial(t *testing.T) {
+	sigs := map[string]bool{}
+	for _, name := range all() {
+		sig, _, _ := strings.Cut(name, "]")
+		sigs[sig] = false
+	}
+	chosen := core(all())
+	for _, name := range chosen {
+		sig, _, _ := strings.Cut(name, "]")
+		sigs[sig] = true
+		if strings.Contains(name, serial) {
+			t.Errorf("%s is serial", name)
+		}
+	}
+	for sig, touched := range sigs {
+		if !touched {
+			t.Errorf("%s is not touched", sig)
+		}
+	}
+	if len(chosen) > 120 {
+		t.Errorf("%d tests are no core", len(chosen))
+	}
+	focus := parts(options{core: true, procs: 8}, all())[0].focus
+	if !regexp.MustCompile(focus).MatchString(chosen[len(chosen)-1]) {
+		t.Error("the focus does not match what was chosen")
+	}
+}
+
+func TestSerialTestsRunAlone(t *testing.T) {
+	p := parts(options{procs: 8, skip: "x"}, all())
+	if len(p) != 2 || p[0].procs != 8 || p[0].labels != "!Serial" || p[1].procs != 1 || p[1].labels != "Serial" {
+		t.Errorf("%+v", p)
+	}
+}
+
+const junit = `<testsuites><testsuite>
+<testcase name="[ReportBeforeSuite]" status="passed" time="0.1"></testcase>
+<testcase name="[SynchronizedBeforeSuite]" status="failed" time="0.1"></testcase>
+<testcase name="[It] [sig-a] works [Conformance] [sig-a, Conformance]" status="passed" time="2"></testcase>
+<testcase name="[It] [sig-a] breaks [Conformance] [sig-a, Conformance]" status="timedout" time="3"></testcase>
+<testcase name="[It] [sig-a] needs a cloud [Feature:X] [sig-a, Feature:X]" status="skipped" time="0.5"></testcase>
+<testcase name="[It] [sig-b] not chosen" status="skipped" time="0"></testcase>
+</testsuite></testsuites>`
+
+func TestSummaryCountsWhatRan(t *testing.T) {
+	cases, err := parse([]byte(junit))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := sum(cases)
+	if s.Passed != 1 || s.Failed != 2 || s.Skipped != 1 {
+		t.Errorf("%+v", s)
+	}
+	if want := []string{"[SynchronizedBeforeSuite]", "[sig-a] breaks [Conformance]"}; !slices.Equal(s.Failures, want) {
+		t.Errorf("%q", s.Failures)
+	}
+	if s.Seconds["[sig-a] works [Conformance]"] != 2 || s.Skips[0] != "[sig-a] needs a cloud [Feature:X]" {
+		t.Errorf("%+v", s)
+	}
+	s.expect([]string{"[sig-a] works [Conformance]", "[sig-c] absent [Conformance]"})
+	if s.Skipped != 2 {
+		t.Errorf("a test that did not run is not counted: %+v", s)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(junit))
+	f.Fuzz(func(_ *testing.T, content []byte) {
+		if cases, err := parse(content); err == nil {
+			sum(cases)
+		}
+	})
+}
+
+func TestRegistryAnswersPullsOfAnArchive(t *testing.T) {
+	var content bytes.Buffer
+	err := archive.Write(&content, archive.Image{Name: "registry.k8s.io/a/b:1", Arch: "amd64", Layers: [][]byte{[]byte("layer")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "b.tar")
+	if err := os.WriteFile(file, content.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := &registry{tags: map[string]string{}, blobs: map[string]blob{}}
+	if err := r.index(file); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(http.HandlerFunc(r.answer))
+	defer server.Close()
+	get := func(path string) (int, string, string) {
+		response, err := http.Get(server.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = response.Body.Close() }()
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return response.StatusCode, response.Header.Get("Content-Type"), string(body)
+	}
+	code, kind, manifest := get("/v2/a/b/manifests/1")
+	if code != 200 || !strings.Contains(kind, "manifest") {
+		t.Fatalf("%d %s %s", code, kind, manifest)
+	}
+	digest := regexp.MustCompile(`layer.*"digest":"(sha256:[0-9a-f]+)"`).FindStringSubmatch(manifest)
+	if digest == nil {
+		t.Fatalf("no layer in %s", manifest)
+	}
+	if code, _, body := get("/v2/a/b/blobs/" + digest[1]); code != 200 || body != "layer" {
+		t.Errorf("%d %q", code, body)
+	}
+	if code, _, _ := get("/v2/a/b/manifests/2"); code != 404 {
+		t.Errorf("an absent tag: %d", code)
+	}
+}

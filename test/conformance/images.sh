@@ -1,0 +1,162 @@
+#!/bin/sh
+# images.sh OUT: OCI archives of every image that the conformance tests name, in OUT/images,
+# from OUT/bin (build.sh) and Debian packages (apt-get download, unpacked, never installed).
+# An archive that is newer than what it is made of is kept.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+out=$(cd "${1:?usage: images.sh OUT}" && pwd)
+bin=$out/bin img=$out/images w=$out/work
+mkdir -p "$img" "$w"
+e2e=registry.k8s.io/e2e-test-images
+umask 022
+
+debs() { # DIR PACKAGE...: unpacks the packages and (unless NODEPS) what they depend on
+	d=$1; shift
+	mkdir -p "$w/debs"
+	if [ "${NODEPS:-}" ]; then printf '%s\n' "$@"; else apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks \
+		--no-replaces --no-enhances "$@"; fi | grep -E '^[a-z0-9]' |
+		grep -vxE 'perl.*|debconf.*|cdebconf|dpkg|tar|adduser|lsb-base|sysvinit-utils|init-system-helpers|install-info|passwd|login|libpam.*|libsystemd.*|sensible-utils|ucf|.*:i386|mount|base-passwd' |
+		LC_ALL=C sort -u >"$w/closure"
+	# names without a candidate (virtual ones) drop out here
+	real=$(apt-cache show --no-all-versions $(cat "$w/closure") 2>/dev/null | sed -n 's/^Package: //p' | sort -u)
+	miss=; for p in $real; do ls "$w/debs/${p}_"*.deb >/dev/null 2>&1 || miss="$miss $p"; done
+	[ -z "$miss" ] || (cd "$w/debs" && apt-get -q download $miss >/dev/null)
+	for p in $real; do
+		dpkg-deb --fsys-tarfile "$w/debs/${p}_"*.deb |
+			tar -C "$d" -x --keep-directory-symlink --no-same-owner \
+				--exclude=./usr/share/doc --exclude=./usr/share/man --exclude=./usr/share/locale \
+				--exclude=./usr/share/info --exclude=./usr/share/lintian --exclude=./usr/share/bash-completion
+	done
+}
+
+root() { # DIR: an empty root: merged /usr, users, name service
+	rm -rf "$1"
+	mkdir -p "$1"
+	(cd "$1" && mkdir -p usr/bin usr/sbin usr/lib usr/lib64 usr/local/bin etc root home var/log run tmp var/tmp dev proc sys
+		ln -s usr/bin bin; ln -s usr/sbin sbin; ln -s usr/lib lib; ln -s usr/lib64 lib64; ln -s ../run var/run
+		chmod 1777 tmp var/tmp; chmod 700 root
+		cat >etc/passwd <<-E
+		root:x:0:0:root:/root:/bin/sh
+		daemon:x:1:1:daemon:/usr/sbin:/bin/false
+		bin:x:2:2:bin:/bin:/bin/false
+		mail:x:8:8:mail:/var/spool/mail:/bin/false
+		www-data:x:33:33:www-data:/var/www:/bin/false
+		nginx:x:101:101:nginx:/nonexistent:/bin/false
+		user-defined-in-image:x:1000:1000::/home/user-defined-in-image:/bin/sh
+		nobody:x:65534:65534:nobody:/nonexistent:/bin/false
+		E
+		cat >etc/group <<-E
+		root:x:0:
+		daemon:x:1:
+		bin:x:2:
+		mail:x:8:
+		www-data:x:33:
+		nginx:x:101:
+		user-defined-in-image:x:1000:
+		group-defined-in-image:x:50000:user-defined-in-image
+		nogroup:x:65534:
+		E
+		echo 'hosts: files dns' >etc/nsswitch.conf)
+}
+
+applets() { # DIR: busybox links for the commands that no package brought
+	for a in $("$1/bin/busybox" --list); do
+		[ -e "$1/bin/$a" ] || [ -L "$1/bin/$a" ] || [ -e "$1/sbin/$a" ] || ln -s busybox "$1/bin/$a"
+	done
+}
+
+layer() { "$bin/oci" layer "$w/$1.tar" "$w/$1"; }
+image() { # FILE CONFIG NAMES LAYER...
+	f=$img/$1.tar c=$2 n=$3; shift 3
+	ls=; for l; do ls="$ls $w/$l.tar"; done
+	new=; for l in $ls; do [ "$f" -nt "$l" ] || new=1; done
+	[ -z "$new" ] || { "$bin/oci" image "$f" "$c" "$n" $ls && echo "$n"; }
+}
+stale() { # LAYER FILE...: is it missing or older than a file?
+	t=$w/$1.tar; shift
+	[ -f "$t" ] || return 0
+	for f; do [ "$t" -nt "$f" ] || return 0; done
+	return 1
+}
+binary() { # LAYER PATH PROGRAM: a layer with one program (MODE, default 755)
+	stale "$1" "$bin/$3" || return 0
+	rm -rf "${w:?}/$1"
+	install -D -m "${MODE:-755}" "$bin/$3" "$w/$1/$2"
+	layer "$1"
+}
+
+me=$here/images.sh
+if stale busybox "$me"; then
+	# the shell is bash: Debian's busybox sh drops environment variables like data-1, which tests print
+	root "$w/busybox"; NODEPS=1 debs "$w/busybox" busybox-static bash-static
+	ln -s bash-static "$w/busybox/bin/sh"; applets "$w/busybox"; layer busybox
+fi
+if stale tools "$me"; then
+	root "$w/tools"
+	debs "$w/tools" busybox-static bash coreutils bind9-dnsutils curl netcat-openbsd iproute2 iperf libc-bin util-linux ca-certificates
+	# coreutils: Debian's busybox runs its own nc for `timeout 5 nc`
+	ln -sf nc.openbsd "$w/tools/bin/nc"
+	ln -sf bash "$w/tools/bin/sh"
+	applets "$w/tools"; layer tools
+fi
+for v in 1.15-4 1.27-0; do
+	stale nginx-$v "$me" || continue
+	root "$w/nginx-$v"; debs "$w/nginx-$v" nginx busybox-static; applets "$w/nginx-$v"
+	(cd "$w/nginx-$v" && rm -rf etc/nginx/modules-enabled && mkdir -p usr/share/nginx/html etc/nginx/conf.d var/log/nginx var/lib/nginx var/cache/nginx
+		ln -sf /dev/stdout var/log/nginx/access.log; ln -sf /dev/stderr var/log/nginx/error.log
+		printf '<!DOCTYPE html>\n<html><head><title>Welcome to nginx!</title></head><body><h1>Welcome to nginx!</h1><!-- %s --></body></html>\n' $v >usr/share/nginx/html/index.html
+		cat >etc/nginx/nginx.conf <<-E
+		user nginx;
+		worker_processes 1;
+		error_log /var/log/nginx/error.log notice;
+		pid /run/nginx.pid;
+		events { worker_connections 1024; }
+		http {
+		  include /etc/nginx/mime.types;
+		  access_log /var/log/nginx/access.log;
+		  server {
+		    listen 80;
+		    location / { root /usr/share/nginx/html; index index.html; }
+		  }
+		}
+		E
+	)
+	layer nginx-$v
+done
+binary agnhost agnhost agnhost
+MODE=6755 binary nnp usr/local/bin/nnp nnp
+binary etcd usr/local/bin/etcd etcd
+binary sample-apiserver sample-apiserver sample-apiserver
+if stale agnhost-files "$me"; then
+	d=$w/agnhost-files; rm -rf "$d"; mkdir -p "$d/uploads" "$d/var/registry" "$d/home/user-defined-in-image"
+	ln -s agnhost "$d/agnhost-2"
+	# `agnhost porter` serves TLS with these; any self-signed pair does
+	openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj /CN=localhost -addext subjectAltName=DNS:localhost \
+		-keyout "$d/localhost.key" -out "$d/localhost.crt" 2>/dev/null
+	chmod 644 "$d/localhost.key"
+	layer agnhost-files
+fi
+for p in kitten nautilus; do
+	stale $p "$me" || continue
+	d=$w/$p; rm -rf "$d"; mkdir -p "$d/etc"
+	printf '{\n  "image": "%s.jpg"\n}\n' $p >"$d/data.json"; echo $p >"$d/$p.jpg"
+	# the image-volume test reads this file and looks for upstream's base image in it
+	printf 'NAME="Skiff"\nID=skiff\nPRETTY_NAME="Skiff, in place of Alpine Linux"\n' >"$d/etc/os-release"
+	layer $p
+done
+
+P='"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],"WorkingDir":"/"'
+A="$P,"'"Entrypoint":["/agnhost"],"ExposedPorts":{"80/tcp":{},"8080/tcp":{},"8081/tcp":{},"9376/tcp":{},"5000/tcp":{}}'
+N="$P,"'"Cmd":["nginx","-g","daemon off;"],"StopSignal":"SIGQUIT","ExposedPorts":{"80/tcp":{}}'
+# registry.k8s.io/pause comes with the node image.
+image etcd "{$P}" registry.k8s.io/etcd:3.6.8-0 busybox etcd
+image agnhost "{$A,\"Cmd\":[\"pause\"]}" $e2e/agnhost:2.63.0,$e2e/agnhost:2.55 tools agnhost agnhost-files
+image kitten "{$A,\"Cmd\":[\"test-webserver\"]}" $e2e/kitten:1.8 tools agnhost agnhost-files kitten
+image nautilus "{$A,\"Cmd\":[\"test-webserver\"]}" $e2e/nautilus:1.8 tools agnhost agnhost-files nautilus
+image busybox "{$P,\"Cmd\":[\"sh\"]}" $e2e/busybox:1.37.0-1 busybox
+image nonroot "{$P,\"Cmd\":[\"sh\"],\"User\":\"1234\"}" $e2e/nonroot:1.5 busybox
+image nonewprivs "{$P,\"Cmd\":[\"nnp\"]}" $e2e/nonewprivs:1.4 busybox nnp
+image glibc-dns-testing "{$P,\"Cmd\":[\"bash\"]}" $e2e/glibc-dns-testing:2.0.0 tools
+image nginx-old "{$N}" $e2e/nginx:1.15-4 nginx-1.15-4
+image nginx-new "{$N}" $e2e/nginx:1.27-0 nginx-1.27-0
+image sample-apiserver "{$P,\"Entrypoint\":[\"/sample-apiserver\"]}" $e2e/sample-apiserver:1.29.2 busybox sample-apiserver

@@ -1,0 +1,148 @@
+// Command conformance runs the upstream end-to-end tests of the Kubernetes
+// version that Skiff links against a cluster on the sandbox driver: one control
+// plane and two workers, made for the run and taken down after it. Test program
+// and images come from build.sh and images.sh beside it; no registry is needed.
+package main
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// names are the conformance tests of the pinned version, one a line, each with
+// its SIG in front.
+//
+//go:embed testdata/tests.txt
+var names string
+
+// options of a run.
+type options struct {
+	out, skiff, memory, kubeconfig string
+	focus, skip                    string
+	procs                          int
+	core, keep                     bool
+	timeout                        time.Duration
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.out, "out", "build/conformance", "directory with bin and images, and for the results")
+	flag.StringVar(&o.skiff, "skiff", "bin/skiff", "the program")
+	flag.StringVar(&o.memory, "memory", "5Gi", "memory of each node")
+	flag.StringVar(&o.kubeconfig, "kubeconfig", "", "use this cluster, which has the images, and make none")
+	flag.StringVar(&o.focus, "focus", "", "only tests whose name matches; all conformance tests if empty")
+	flag.StringVar(&o.skip, "skip", "", "no tests whose name matches")
+	flag.IntVar(&o.procs, "procs", 8, "tests at once, serial ones apart")
+	flag.BoolVar(&o.core, "core", false, "a part of the conformance tests that touches every SIG")
+	flag.BoolVar(&o.keep, "keep", false, "leave the cluster there")
+	flag.DurationVar(&o.timeout, "timeout", 3*time.Hour, "of all tests together")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	failed, err := run(ctx, o)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "conformance:", err)
+		os.Exit(2)
+	}
+	if failed {
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o options) (failed bool, err error) {
+	if o.out, err = filepath.Abs(o.out); err != nil {
+		return false, err
+	}
+	if o.kubeconfig == "" {
+		c := newCluster(o)
+		defer func() {
+			if !o.keep {
+				err = errors.Join(err, c.down())
+			}
+		}()
+		if err := c.up(ctx); err != nil {
+			return false, err
+		}
+		o.kubeconfig = c.kubeconfig
+	}
+	results := filepath.Join(o.out, "results")
+	if err := os.RemoveAll(results); err != nil {
+		return false, err
+	}
+	for _, part := range parts(o, strings.Split(strings.TrimSpace(names), "\n")) {
+		if err := part.run(ctx, o, filepath.Join(results, part.name)); err != nil {
+			return false, err
+		}
+	}
+	summary, err := read(results)
+	if err != nil {
+		return false, err
+	}
+	if o.focus == "" && !o.core && o.skip == "" {
+		summary.expect(strings.Split(strings.TrimSpace(names), "\n"))
+	}
+	text, err := json.MarshalIndent(summary, "", "  ")
+	if err != nil {
+		return false, err
+	}
+	if err := os.WriteFile(filepath.Join(o.out, "summary.json"), append(text, '\n'), 0o644); err != nil {
+		return false, err
+	}
+	for _, name := range summary.Failures {
+		fmt.Println("failed:", name)
+	}
+	fmt.Printf("%d passed, %d failed, %d skipped\n", summary.Passed, summary.Failed, summary.Skipped)
+	return summary.Failed > 0 || summary.Passed == 0, nil
+}
+
+// run runs one part; its log and junit file go to dir. Tests that fail are no
+// error: the junit file has them.
+func (p part) run(ctx context.Context, o options, dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	log, err := os.Create(filepath.Join(dir, "e2e.log"))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }()
+	bin := filepath.Join(o.out, "bin")
+	args := []string{
+		fmt.Sprintf("--procs=%d", p.procs), "--timeout=" + o.timeout.String(), "--no-color", "--silence-skips", "--focus=" + p.focus,
+	}
+	if p.labels != "" {
+		args = append(args, "--label-filter="+p.labels)
+	}
+	for _, skip := range p.skip {
+		args = append(args, "--skip="+skip)
+	}
+	args = append(args, filepath.Join(bin, "e2e.test"), "--",
+		"--provider=skeleton", "--kubeconfig="+o.kubeconfig, "--kubectl-path="+filepath.Join(bin, "kubectl"),
+		"--report-dir="+dir, "--report-complete-junit", "--disable-log-dump",
+		"--system-pods-startup-timeout=1m", "--allowed-not-ready-nodes=0")
+	fmt.Printf("%s tests, %d at once; log %s\n", p.name, p.procs, log.Name())
+	command := exec.CommandContext(ctx, filepath.Join(bin, "ginkgo"), args...)
+	command.Cancel = func() error { return command.Process.Signal(syscall.SIGINT) }
+	command.WaitDelay = 30 * time.Second
+	command.Env = append(os.Environ(), "KUBECONFIG="+o.kubeconfig, "PATH="+bin+":"+os.Getenv("PATH"))
+	command.Stdout, command.Stderr = log, log
+	start := time.Now()
+	err = command.Run()
+	fmt.Printf("%s tests took %s\n", p.name, time.Since(start).Round(time.Second))
+	var exit *exec.ExitError
+	if ctx.Err() != nil || err != nil && !errors.As(err, &exit) {
+		return fmt.Errorf("run the %s tests: %w", p.name, errors.Join(err, ctx.Err()))
+	}
+	return nil
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"encoding/xml"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// summary is the content of summary.json.
+type summary struct {
+	Passed   int      `json:"passed"`
+	Failed   int      `json:"failed"`
+	Skipped  int      `json:"skipped"`
+	Failures []string `json:"failures"`
+	// Skips and Seconds are for whoever looks closer; Seconds by name.
+	Skips   []string           `json:"skips,omitempty"`
+	Seconds map[string]float64 `json:"seconds"`
+}
+
+// testCase is one of a junit file that ginkgo wrote.
+type testCase struct {
+	Name    string  `xml:"name,attr"`
+	Status  string  `xml:"status,attr"`
+	Seconds float64 `xml:"time,attr"`
+}
+
+// read sums up all junit files below dir.
+func read(dir string) (summary, error) {
+	var cases []testCase
+	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if match, _ := filepath.Match("junit*.xml", filepath.Base(path)); err != nil || !match {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		some, err := parse(content)
+		if err != nil {
+			return fmt.Errorf("read %s: %w", path, err)
+		}
+		cases = append(cases, some...)
+		return nil
+	})
+	if err != nil {
+		return summary{}, err
+	}
+	if len(cases) == 0 {
+		return summary{}, fmt.Errorf("the tests left no result below %s: look at its e2e.log", dir)
+	}
+	return sum(cases), nil
+}
+
+func parse(content []byte) ([]testCase, error) {
+	var document struct {
+		Suites []struct {
+			Cases []testCase `xml:"testcase"`
+		} `xml:"testsuite"`
+	}
+	if err := xml.Unmarshal(content, &document); err != nil {
+		return nil, err
+	}
+	var all []testCase
+	for _, suite := range document.Suites {
+		all = append(all, suite.Cases...)
+	}
+	return all, nil
+}
+
+// labels are what ginkgo puts behind a test's own name.
+var labels = regexp.MustCompile(`( \[[^\]]*(, [^\]]*)*\])$`)
+
+// sum counts tests by what became of them. Those that nobody chose are left out;
+// what failed outside a test (a node of the suite) counts as a failure.
+func sum(cases []testCase) summary {
+	s := summary{Failures: []string{}, Seconds: map[string]float64{}}
+	for _, c := range cases {
+		name, test := strings.CutPrefix(c.Name, "[It] ")
+		if test {
+			name = ownName(name)
+		}
+		switch {
+		case c.Status == "passed" && test:
+			s.Passed++
+		case c.Status == "passed":
+			continue
+		case c.Status == "skipped" && test && c.Seconds > 0:
+			// A test that was begun and found that it cannot run here.
+			s.Skipped++
+			s.Skips = append(s.Skips, name)
+		case c.Status == "skipped" || c.Status == "pending":
+			continue
+		default:
+			s.Failed++
+			s.Failures = append(s.Failures, name)
+		}
+		if test {
+			s.Seconds[name] = c.Seconds
+		}
+	}
+	slices.Sort(s.Failures)
+	slices.Sort(s.Skips)
+	return s
+}
+
+// ownName is a test's name up to its tag, or without the list of labels.
+func ownName(name string) string {
+	if before, _, found := strings.Cut(name, "[Conformance]"); found {
+		return before + "[Conformance]"
+	}
+	return labels.ReplaceAllString(name, "")
+}
+
+// expect counts tests that did not run at all as skipped.
+func (s *summary) expect(names []string) {
+	for _, name := range names {
+		if _, ran := s.Seconds[name]; !ran {
+			s.Skipped++
+			s.Skips = append(s.Skips, name+" (did not run)")
+		}
+	}
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"regexp"
+	"strings"
+)
+
+// part is one run of ginkgo.
+type part struct {
+	name  string
+	focus string
+	skip  []string
+	// labels is ginkgo's filter, if not empty.
+	labels string
+	procs  int
+}
+
+// serial marks tests that need the cluster for themselves.
+const serial = `[Serial]`
+
+// coreEvery is how many conformance tests of a SIG there are for each that
+// belongs to the core.
+const coreEvery = 4
+
+// parts are the runs that o asks for: tests that may run side by side, then
+// those that must not.
+func parts(o options, names []string) []part {
+	focus := o.focus
+	switch {
+	case o.core:
+		focus = alternatives(core(names))
+	case focus == "":
+		focus = `\[Conformance\]`
+	}
+	var skip []string
+	if o.skip != "" {
+		skip = append(skip, o.skip)
+	}
+	parallel := part{name: "parallel", focus: focus, skip: skip, labels: "!Serial", procs: o.procs}
+	if o.core {
+		return []part{parallel}
+	}
+	return []part{parallel, {name: "serial", focus: focus, skip: skip, labels: "Serial", procs: 1}}
+}
+
+// core are the first conformance test of each SIG and every coreEvery-th after
+// it, serial ones left out.
+func core(names []string) []string {
+	var chosen []string
+	seen := map[string]int{}
+	for _, name := range names {
+		sig, _, _ := strings.Cut(name, "]")
+		if strings.Contains(name, serial) {
+			continue
+		}
+		if seen[sig]%coreEvery == 0 {
+			chosen = append(chosen, name)
+		}
+		seen[sig]++
+	}
+	return chosen
+}
+
+func alternatives(names []string) string {
+	quoted := make([]string, len(names))
+	for i, name := range names {
+		quoted[i] = regexp.QuoteMeta(name)
+	}
+	return strings.Join(quoted, "|")
+}

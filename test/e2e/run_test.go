@@ -1,0 +1,77 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// testLogsExport looks for what whoever reads a failed run needs.
+func testLogsExport(t *testing.T, r *rig, name string) {
+	dir := filepath.Join(t.TempDir(), "logs")
+	r.skiff(t, "logs", "export", dir, "--cluster", name)
+	for file, part := range map[string]string{
+		"versions.json":                          "kubernetes",
+		"status.json":                            "worker-1",
+		"daemon.log":                             "daemon serves",
+		"nodes/control-plane-1/controlplane.log": "",
+		"nodes/control-plane-1/console.log":      "skiff-init",
+		"nodes/worker-1/kernel.log":              "",
+		"nodes/worker-1/containerd.log":          "containerd",
+		"nodes/worker-1/nodeagent.log":           "",
+		"nodes/worker-1/init.log":                "network",
+		"objects/nodes.json":                     "worker-2",
+		"objects/events.json":                    "Event",
+		"objects/configmaps.json":                "kube-root-ca.crt",
+		"objects/customresourcedefinitions.apiextensions.k8s.io.json": "CustomResourceDefinition",
+	} {
+		content, err := os.ReadFile(filepath.Join(dir, file))
+		if strings.HasPrefix(file, "objects/customresource") && os.IsNotExist(err) {
+			continue // no test has made one yet
+		}
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		contains(t, file, string(content), part)
+	}
+	if info, err := os.Stat(dir + ".tar.gz"); err != nil || info.Size() == 0 {
+		t.Errorf("archive: %v", err)
+	}
+	if failed, err := os.ReadFile(filepath.Join(dir, "errors.txt")); err == nil {
+		t.Errorf("what could not be had:\n%s", failed)
+	}
+}
+
+// testRun runs commands in clusters that exist for them alone.
+func testRun(t *testing.T, r *rig) {
+	if !r.sandboxed {
+		t.Skip("a cluster for each command takes minutes under emulation; SKIFF_E2E_DRIVER=sandbox runs it")
+	}
+	const name = "short"
+	t.Cleanup(func() { r.discard(t, name) })
+	before, err := os.ReadFile(r.kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	logs := filepath.Join(t.TempDir(), "logs")
+	args := []string{"run", name, "--workers", "0", "--memory", "1536Mi", "--logs", logs, "--"}
+	a := r.trySkiff(t, append(args, "kubectl", "get", "nodes", "-o", "name")...)
+	t.Logf("run took %.1f s", a.took.Seconds())
+	equal(t, "exit code", a.code, 0)
+	equal(t, "what the command printed", a.stdout, "node/control-plane-1\n")
+	r.noTrace(t, name)
+	if _, err := os.Stat(logs); err == nil {
+		t.Error("logs were exported though nothing failed")
+	}
+	a = r.trySkiff(t, append(args, "sh", "-c", "exit 7")...)
+	equal(t, "exit code of a command that fails", a.code, 7)
+	r.noTrace(t, name)
+	if _, err := os.Stat(filepath.Join(logs, "status.json")); err != nil {
+		t.Errorf("no logs of the failure: %v\n%s", err, a.stderr)
+	}
+	if after, err := os.ReadFile(r.kubeconfig); err != nil || string(after) != string(before) {
+		t.Errorf("the kubeconfig changed, %v", err)
+	}
+}

@@ -1,0 +1,301 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+	"github.com/skiff-dev/skiff/vm/driver"
+	"github.com/skiff-dev/skiff/vm/machine"
+)
+
+// Driver runs machines as namespaces.
+type Driver struct {
+	config Config
+	groups groups
+	thread *thread
+	wire   *wire
+	loop   *os.File // the device with the root
+	root   string   // where that is mounted, for the thread and what it starts
+
+	mu       sync.Mutex          // guards what follows
+	machines map[string]*process // started and not stopped
+	sizes    map[string]sizeAt   // of data directories
+}
+
+// sizeAt is what a directory took when it was last looked at.
+type sizeAt struct {
+	bytes int64
+	at    time.Time
+}
+
+// sizePeriod is how often a data directory, which may hold 100,000 files, is
+// looked through.
+const sizePeriod = 20 * time.Second
+
+var _ driver.Driver = (*Driver)(nil)
+
+// New prepares for running machines, in a network that serves config.Network
+// already. It ends machines that a dead daemon left. The error is
+// driver.ErrUnavailable if this host cannot run them.
+func New(ctx context.Context, config Config) (*Driver, error) {
+	if err := Available(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(config.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the machines' directory: %w", err)
+	}
+	if err := checkDir(config.Dir); err != nil {
+		return nil, err
+	}
+	if err := EndStray(config.Dir); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	d := &Driver{config: config, root: filepath.Join(config.Dir, "_root"), thread: newThread(), machines: map[string]*process{}, sizes: map[string]sizeAt{}}
+	err := d.prepare()
+	if err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+func (d *Driver) prepare() (err error) {
+	if d.groups, err = newGroups(d.config.Dir); err != nil {
+		return err
+	}
+	if d.loop, err = attach(d.config.Image.Root); err != nil {
+		return err
+	}
+	if err = d.thread.do(d.mountRoot); err != nil {
+		return err
+	}
+	d.wire, err = newWire(d.thread, d.config.Network)
+	return err
+}
+
+// mountRoot moves the thread into a mount namespace, in which it mounts the root
+// for all machines: they share its pages.
+func (d *Driver) mountRoot() error {
+	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("mount namespace: %w", err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("keep mounts private: %w", err)
+	}
+	if err := os.MkdirAll(d.root, 0o700); err != nil {
+		return err
+	}
+	err := unix.Mount(d.loop.Name(), d.root, "erofs", unix.MS_RDONLY, "")
+	if errors.Is(err, unix.ENODEV) {
+		return fmt.Errorf("%w: this kernel has no erofs; try: modprobe erofs", driver.ErrUnavailable)
+	}
+	if err != nil {
+		return fmt.Errorf("mount the node image: %w", err)
+	}
+	if _, err := os.Stat(filepath.Join(d.root, nodeconfig.InitPath)); err != nil {
+		return fmt.Errorf("%w: the node image is older than the sandbox driver; build it again with \"make image\"", driver.ErrUnavailable)
+	}
+	return nil
+}
+
+// Name is "sandbox".
+func (d *Driver) Name() string { return Name }
+
+// Describe says that machines are no virtual ones.
+func (d *Driver) Describe() string {
+	return "sandbox: Linux namespaces of this host, no virtualization"
+}
+
+// Create makes the machine's data directory.
+func (d *Driver) Create(ctx context.Context, m machine.Machine) error {
+	err := ctx.Err()
+	if err == nil {
+		err = os.MkdirAll(d.dir(m.Name), 0o700)
+	}
+	if err == nil {
+		err = os.Mkdir(d.data(m.Name), 0o755)
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("create machine %s: %w", m.Name, err)
+	}
+	return nil
+}
+
+// Start starts the machine's first program.
+func (d *Driver) Start(ctx context.Context, m machine.Machine) error {
+	if p := d.process(m.Name); p != nil && p.running() {
+		return nil
+	}
+	if !exists(d.data(m.Name)) {
+		return fmt.Errorf("start machine %s: %w", m.Name, driver.ErrNotFound)
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("start machine %s: %w", m.Name, err)
+	}
+	p, err := d.run(ctx, m)
+	if err != nil {
+		return fmt.Errorf("start machine %s: %w", m.Name, err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.machines[m.Name] = p
+	return nil
+}
+
+// Stop ends all processes of the machine.
+func (d *Driver) Stop(ctx context.Context, name string) error {
+	p := d.process(name)
+	if p == nil {
+		return nil
+	}
+	p.stop()
+	select {
+	case <-p.done:
+	case <-ctx.Done():
+		return fmt.Errorf("stop machine %s: %w", name, ctx.Err())
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.machines, name)
+	return nil
+}
+
+// Delete stops the machine and removes its directory.
+func (d *Driver) Delete(ctx context.Context, name string) error {
+	if err := d.Stop(ctx, name); err != nil {
+		return err
+	}
+	// At once it is absent, however long the removal of its files takes.
+	gone := d.data(name) + ".gone"
+	if err := os.Rename(d.data(name), gone); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("delete machine %s: %w", name, err)
+	}
+	if err := os.RemoveAll(d.dir(name)); err != nil {
+		return fmt.Errorf("delete machine %s: %w", name, err)
+	}
+	return nil
+}
+
+// State is absent, stopped or running.
+func (d *Driver) State(_ context.Context, name string) (machine.State, error) {
+	if p := d.process(name); p != nil && p.running() {
+		return machine.StateRunning, nil
+	}
+	if exists(d.data(name)) {
+		return machine.StateStopped, nil
+	}
+	return machine.StateAbsent, nil
+}
+
+// Wait blocks until the machine has ended.
+func (d *Driver) Wait(ctx context.Context, name string) error {
+	p := d.process(name)
+	if p == nil {
+		return fmt.Errorf("wait for machine %s: %w", name, driver.ErrNotFound)
+	}
+	select {
+	case <-p.done:
+		return p.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Usage is what the machine takes on the host.
+func (d *Driver) Usage(_ context.Context, name string) (machine.Usage, error) {
+	if !exists(d.data(name)) {
+		return machine.Usage{}, fmt.Errorf("usage of machine %s: %w", name, driver.ErrNotFound)
+	}
+	usage := machine.Usage{DiskBytes: d.size(name)}
+	if p := d.process(name); p != nil && p.running() {
+		usage.Started, usage.MemoryMiB = p.started, d.groups.memoryMiB(name)
+	}
+	return usage, nil
+}
+
+// Close stops all machines and ends their network.
+func (d *Driver) Close() error {
+	d.mu.Lock()
+	var names []string
+	for name, p := range d.machines {
+		p.stop()
+		names = append(names, name)
+	}
+	d.mu.Unlock()
+	var errs []error
+	for _, name := range names {
+		errs = append(errs, d.Stop(context.Background(), name))
+	}
+	if d.wire != nil {
+		errs = append(errs, d.wire.close())
+	}
+	if d.loop != nil {
+		errs = append(errs, d.loop.Close())
+	}
+	d.wire, d.loop = nil, nil
+	d.thread.close()
+	return errors.Join(append(errs, d.groups.remove(""))...)
+}
+
+func (d *Driver) process(name string) *process {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.machines[name]
+}
+
+// size is what a machine's directory takes, looked at now and then.
+func (d *Driver) size(name string) int64 {
+	d.mu.Lock()
+	last := d.sizes[name]
+	d.mu.Unlock()
+	if time.Since(last.at) < sizePeriod {
+		return last.bytes
+	}
+	last = sizeAt{blocks(d.dir(name)), time.Now()}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.sizes[name] = last
+	return last.bytes
+}
+
+func (d *Driver) dir(name string) string { return filepath.Join(d.config.Dir, name) }
+
+// data is the machine's own disk. That it exists is what makes the machine
+// exist.
+func (d *Driver) data(name string) string    { return filepath.Join(d.dir(name), "data") }
+func (d *Driver) console(name string) string { return filepath.Join(d.dir(name), "serial.log") }
+func (d *Driver) pidFile(name string) string { return filepath.Join(d.dir(name), "pid") }
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// blocks are the bytes that all below a directory takes on disk.
+func blocks(dir string) int64 {
+	var sum int64
+	_ = filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return nil // gone meanwhile
+		}
+		if info, err := entry.Info(); err == nil {
+			if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+				sum += stat.Blocks * 512
+			}
+		}
+		return nil
+	})
+	return sum
+}

@@ -1,0 +1,176 @@
+package sandbox
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+	"github.com/skiff-dev/skiff/vm/driver"
+	"github.com/skiff-dev/skiff/vm/machine"
+)
+
+// process is one machine that was started.
+type process struct {
+	started time.Time
+	stop    context.CancelFunc
+	done    chan struct{} // closed when the machine has ended
+	err     error         // how it ended; read after done
+}
+
+func (p *process) running() bool {
+	select {
+	case <-p.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// run starts a machine and returns once its own first program runs.
+func (d *Driver) run(ctx context.Context, m machine.Machine) (*process, error) {
+	command, err := d.launch(ctx, m)
+	if err != nil {
+		return nil, errors.Join(err, d.groups.remove(m.Name))
+	}
+	life, stop := context.WithCancel(context.Background())
+	p := &process{started: time.Now(), stop: stop, done: make(chan struct{})}
+	go func() {
+		defer close(p.done)
+		defer stop()
+		p.err = d.keep(life, m, command)
+		if err := errors.Join(d.groups.remove(m.Name), os.Remove(d.pidFile(m.Name))); err != nil && p.err == nil {
+			p.err = &driver.ExitError{Reason: err.Error()}
+		}
+	}()
+	return p, nil
+}
+
+// keep waits until the machine has ended, and starts it again if it asked for
+// that.
+func (d *Driver) keep(life context.Context, m machine.Machine, command *exec.Cmd) error {
+	for {
+		kill := context.AfterFunc(life, func() { _ = command.Process.Kill() })
+		_ = command.Wait() // the state says more
+		kill()
+		switch end := command.ProcessState.Sys().(syscall.WaitStatus); {
+		case life.Err() != nil:
+			return nil
+		// reboot(2): what a namespace's first process has asked for is how its
+		// parent sees it end.
+		case end.Signaled() && end.Signal() == unix.SIGINT:
+			return nil
+		case !end.Signaled() || end.Signal() != unix.SIGHUP:
+			return &driver.ExitError{Reason: reason(command.ProcessState.String(), d.console(m.Name))}
+		}
+		if err := d.groups.remove(m.Name); err != nil {
+			return &driver.ExitError{Reason: err.Error()}
+		}
+		var err error
+		if command, err = d.launch(life, m); err != nil {
+			return &driver.ExitError{Reason: "restart: " + err.Error()}
+		}
+	}
+}
+
+// launch starts the machine's first process and gives it what it needs.
+func (d *Driver) launch(ctx context.Context, m machine.Machine) (*exec.Cmd, error) {
+	if err := d.groups.make(m); err != nil {
+		return nil, err
+	}
+	if err := keepConsole(d.console(m.Name)); err != nil {
+		return nil, err
+	}
+	console, err := os.OpenFile(d.console(m.Name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = console.Close() }()
+	status, said, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = status.Close() }()
+	command := &exec.Cmd{
+		Path: filepath.Join(d.root, nodeconfig.InitPath), Args: []string{nodeconfig.InitPath, nodeconfig.ModeSandbox},
+		Env: []string{}, Dir: "/",
+		Stdout: console, Stderr: console, ExtraFiles: []*os.File{said},
+		SysProcAttr: &syscall.SysProcAttr{
+			Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC,
+			Setsid:     true, Pdeathsig: syscall.SIGKILL,
+		},
+	}
+	stdin, err := command.StdinPipe()
+	if err == nil {
+		err = d.thread.do(command.Start)
+	}
+	_ = said.Close()
+	if err != nil {
+		return nil, err
+	}
+	if err := d.equip(ctx, m, command.Process.Pid, stdin, status); err != nil {
+		_ = command.Process.Kill()
+		_ = command.Wait()
+		return nil, err
+	}
+	return command, nil
+}
+
+// equip gives a first process its groups, link and plan, and returns when it
+// has become the machine's own program.
+func (d *Driver) equip(ctx context.Context, m machine.Machine, pid int, stdin io.WriteCloser, status *os.File) error {
+	defer func() { _ = stdin.Close() }()
+	if err := d.groups.enter(m.Name, pid); err != nil {
+		return err
+	}
+	if err := d.wire.plug(pid, m.MAC); err != nil {
+		return err
+	}
+	if err := os.WriteFile(d.pidFile(m.Name), []byte(strconv.Itoa(pid)), 0o600); err != nil {
+		return err
+	}
+	sandbox := nodeconfig.Sandbox{Root: d.root, Data: d.data(m.Name), Document: m.Seed}
+	if err := json.NewEncoder(stdin).Encode(sandbox); err != nil {
+		return fmt.Errorf("tell the machine what it is: %w", err)
+	}
+	interrupt := context.AfterFunc(ctx, func() { _ = status.SetReadDeadline(time.Now()) })
+	defer interrupt()
+	said, err := io.ReadAll(status)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if len(said) > 0 {
+		err = errors.New(string(said))
+	}
+	return err
+}
+
+// keepConsole moves the last run's console log aside.
+func keepConsole(log string) error {
+	if err := os.Rename(log, log+".1"); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// reason is how a process ended and the last that it said.
+func reason(state, console string) string {
+	content, err := os.ReadFile(console)
+	if err != nil || len(content) == 0 {
+		return state
+	}
+	lines := bytes.Split(bytes.TrimSpace(content), []byte("\n"))
+	last := lines[len(lines)-1]
+	return state + ": " + string(last[:min(len(last), 300)])
+}

@@ -1,0 +1,265 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
+	"github.com/skiff-dev/skiff/vm/driver"
+	"github.com/skiff-dev/skiff/vm/driver/drivertest"
+	"github.com/skiff-dev/skiff/vm/driver/nodetest"
+	"github.com/skiff-dev/skiff/vm/image"
+	"github.com/skiff-dev/skiff/vm/machine"
+)
+
+// envHolder makes the test binary a process that holds a machine until it is
+// killed.
+const envHolder = "SKIFF_TEST_HOLD"
+
+// newRig skips the test where no sandbox can run.
+func newRig(t *testing.T) *nodetest.Rig {
+	t.Helper()
+	if err := Available(); err != nil {
+		t.Skip(err)
+	}
+	if dir := os.Getenv("SKIFF_IMAGE_DIR"); dir == "" {
+		if _, err := image.Read("../../bin/image"); err != nil {
+			t.Skipf("no node image, run `make image`: %v", err)
+		}
+	}
+	img := nodetest.Image(t)
+	return nodetest.New(t, img, func(ctx context.Context, dir, socket string) (driver.Driver, error) {
+		return New(ctx, Config{Dir: dir, Network: socket, Image: img})
+	})
+}
+
+func TestSandboxKeepsTheContract(t *testing.T) {
+	drivertest.Run(t, func(t *testing.T) drivertest.Subject {
+		r := newRig(t)
+		return r.Subject(func(t *testing.T, name string) { nodetest.Kill(t, filepath.Join(r.Dir, name, "pid")) })
+	})
+}
+
+// host is what of this host a machine must not change.
+func host(t *testing.T) map[string]string {
+	t.Helper()
+	facts := map[string]string{}
+	for name, command := range map[string]string{
+		"mounts":     "cut -d' ' -f3- /proc/self/mountinfo | sort",
+		"interfaces": "ls /sys/class/net",
+		"routes":     "cat /proc/net/route",
+		"sysctls":    "cat /proc/sys/vm/overcommit_memory /proc/sys/kernel/panic /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/random/boot_id",
+		"host name":  "uname -n",
+		"loops":      "grep -ls sk /sys/block/loop*/loop/backing_file || :",
+	} {
+		out, err := exec.CommandContext(t.Context(), "sh", "-c", command).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s: %v: %s", command, err, out)
+		}
+		facts[name] = string(out)
+	}
+	return facts
+}
+
+func TestMachineHasANodeOfItsOwnAndTheHostIsAsBefore(t *testing.T) {
+	before := host(t)
+	r := newRig(t)
+	start(t, r, "one")
+	for what, c := range map[string]struct{ command, want string }{
+		"host name":      {"hostname", "one"},
+		"PID 1":          {"cat /proc/1/comm", "skiff-init"},
+		"root":           {"findmnt -no FSTYPE,OPTIONS / | cut -d, -f1", "erofs  ro"},
+		"address":        {"ip -4 -o addr show eth0 | awk '{print $4}'", "192.168.104.21/24"},
+		"kubelet's wish": {"cat /proc/sys/vm/overcommit_memory", "1"},
+		"memory":         {"awk '/^MemTotal/{print $2}' /proc/meminfo", strconv.Itoa(768 << 10)},
+		"cgroup":         {"cut -d: -f3 /proc/1/cgroup | sort -u | head -1", "/"},
+		"clock":          {"date -s @0 2>&1 | grep -o 'not permitted'", "not permitted"},
+		"gateway":        {"ping -c1 -W2 192.168.104.2 >/dev/null && echo answers", "answers"},
+	} {
+		if got := strings.TrimSpace(r.Exec(t, "one", c.command)); got != c.want {
+			t.Errorf("%s: %q, want %q", what, got, c.want)
+		}
+	}
+	for name, fact := range host(t) {
+		if name != "loops" && fact != before[name] {
+			t.Errorf("%s of the host changed from\n%s\nto\n%s", name, before[name], fact)
+		}
+	}
+	if problems := r.Status(t, "one").Problems; len(problems) > 0 {
+		t.Errorf("problems: %s", strings.Join(problems, "\n"))
+	}
+}
+
+func TestMachinesReachEachOther(t *testing.T) {
+	r := newRig(t)
+	start(t, r, "one")
+	start(t, r, "two")
+	r.Exec(t, "two", "true")
+	if got := r.Exec(t, "one", "ping -c1 -W5 192.168.104.22 >/dev/null && echo answers"); got != "answers\n" {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestRestartGivesANewBootID(t *testing.T) {
+	r := newRig(t)
+	start(t, r, "one")
+	first := r.Status(t, "one").BootID
+	r.Power(t, "one", nodeapi.PowerActionRestart)
+	for deadline := time.Now().Add(time.Minute); r.Status(t, "one").BootID == first; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it did not restart")
+		}
+	}
+	if state, err := r.Driver.State(t.Context(), "one"); err != nil || state != machine.StateRunning {
+		t.Errorf("%s, %v", state, err)
+	}
+}
+
+func TestNothingIsLeftWhenTheHolderIsKilled(t *testing.T) {
+	if os.Getenv(envHolder) != "" {
+		hold(t)
+		return
+	}
+	if err := Available(); err != nil {
+		t.Skip(err)
+	}
+	before := host(t)
+	holder := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.v")
+	holder.Env = append(os.Environ(), envHolder+"=1")
+	output, err := holder.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := holder.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var dir string
+	var pid int
+	text := make([]byte, 4096)
+	for filled := 0; dir == ""; {
+		n, err := output.Read(text[filled:])
+		filled += n
+		if _, rest, ok := strings.Cut(string(text[:filled]), "holding "); ok && strings.Contains(rest, "\n") {
+			_, _ = fmt.Sscan(rest, &dir, &pid)
+		}
+		if err != nil {
+			t.Skipf("the holder did not hold: %s", text[:filled])
+		}
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(filepath.Dir(dir)) })
+	if err := holder.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = holder.Wait()
+	waitFor(t, "the machine's first process to end", func() bool { return syscall.Kill(pid, 0) != nil })
+	if err := EndStray(dir); err != nil {
+		t.Fatal(err)
+	}
+	g, err := newGroups(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range g.hierarchies {
+		if _, err := os.Stat(filepath.Join(h.mount, g.name)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("cgroup left in %s: %v", h.mount, err)
+		}
+	}
+	waitFor(t, "the host to be as before", func() bool {
+		for name, fact := range host(t) {
+			if fact != before[name] {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// hold is the holder: it never ends by itself.
+func hold(t *testing.T) {
+	r := newRig(t)
+	start(t, r, "one")
+	r.Exec(t, "one", "true")
+	content, err := os.ReadFile(filepath.Join(r.Dir, "one", "pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Printf("holding %s %s\n", r.Dir, content)
+	time.Sleep(time.Hour)
+}
+
+func start(t *testing.T, r *nodetest.Rig, name string) {
+	t.Helper()
+	m := r.Machine(name)
+	if err := r.Driver.Create(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Driver.Start(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func waitFor(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(15 * time.Second); !done(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+func TestHierarchiesAreFoundOnceEach(t *testing.T) {
+	const mountinfo = `31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
+32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct
+33 31 0:29 / /elsewhere rw - cgroup cgroup rw,cpu,cpuacct
+40 31 0:37 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,release_agent=/lib/x,name=systemd
+41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw,nsdelegate
+`
+	var got []string
+	for _, h := range hierarchies(mountinfo) {
+		got = append(got, h.mount+" "+strings.Join(h.controllers, "+"))
+	}
+	want := []string{"/sys/fs/cgroup/cpu,cpuacct cpu+cpuacct", "/sys/fs/cgroup/systemd name=systemd", "/sys/fs/cgroup/unified "}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestLimitsAreThoseOfTheHostsVersion(t *testing.T) {
+	m := machine.Machine{CPUs: 2, MemoryMiB: 1}
+	for what, c := range map[string]struct {
+		h          hierarchy
+		processors int
+		want       map[string]string
+	}{
+		"second version":      {hierarchy{}, 4, map[string]string{"memory.max": "1048576", "cpu.max": "200000 100000"}},
+		"all processors":      {hierarchy{}, 2, map[string]string{"memory.max": "1048576"}},
+		"first, memory":       {hierarchy{controllers: []string{"memory"}}, 4, map[string]string{"memory.limit_in_bytes": "1048576"}},
+		"first, processors":   {hierarchy{controllers: []string{"cpu", "cpuacct"}}, 4, map[string]string{"cpu.cfs_quota_us": "200000"}},
+		"first, without both": {hierarchy{controllers: []string{"pids"}}, 4, map[string]string{}},
+	} {
+		if got := limits(c.h, m, c.processors); fmt.Sprint(got) != fmt.Sprint(c.want) {
+			t.Errorf("%s: %v, want %v", what, got, c.want)
+		}
+	}
+}
+
+func FuzzHierarchies(f *testing.F) {
+	f.Add("32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n")
+	f.Fuzz(func(t *testing.T, mountinfo string) {
+		for _, h := range hierarchies(mountinfo) {
+			if h.mount == "" {
+				t.Errorf("a hierarchy without a mount in %q", mountinfo)
+			}
+		}
+	})
+}

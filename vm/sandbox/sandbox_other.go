@@ -1,0 +1,24 @@
+//go:build !linux
+
+package sandbox
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/skiff-dev/skiff/vm/driver"
+)
+
+// Driver exists on Linux only.
+type Driver struct{ driver.Driver }
+
+// Available says that this host cannot run sandboxes.
+func Available() error {
+	return fmt.Errorf("%w: the sandbox driver needs Linux; use --driver lima", driver.ErrUnavailable)
+}
+
+// New fails.
+func New(context.Context, Config) (*Driver, error) { return nil, Available() }
+
+// EndStray does nothing: there are no sandboxes.
+func EndStray(string) error { return nil }

@@ -1,0 +1,191 @@
+package sandbox
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// maxFrame is more than any link here carries.
+const maxFrame = 64 << 10
+
+// wire is the machines' network: a bridge in a network namespace that only this
+// process holds, each machine at it by a veth pair, and the user-mode network
+// by a TAP device. Frames between machines never leave the kernel.
+type wire struct {
+	handle *netlink.Handle
+	bridge *netlink.Bridge
+	tap    *os.File
+	conn   net.Conn
+	count  atomic.Int64 // of plugs ever, so that names are new
+	pumps  sync.WaitGroup
+}
+
+// newWire makes the network on a thread, which it moves into the namespace, and
+// joins the user-mode network at socket.
+func newWire(t *thread, socket string) (*wire, error) {
+	w := &wire{}
+	if err := t.do(w.build); err != nil {
+		_ = w.close()
+		return nil, fmt.Errorf("make the machines' network: %w", err)
+	}
+	conn, err := net.Dial("unix", socket)
+	if err != nil {
+		_ = w.close()
+		return nil, fmt.Errorf("join the user-mode network: %w", err)
+	}
+	w.conn = conn
+	w.pumps.Go(w.send)
+	w.pumps.Go(w.receive)
+	return w, nil
+}
+
+// quiet are settings of the new namespace: the bridge only bridges. Those of
+// bridge filters are there only if their module is.
+var quiet = map[string]string{
+	"ipv6/conf/all/disable_ipv6": "1", "ipv6/conf/default/disable_ipv6": "1",
+	"bridge/bridge-nf-call-iptables": "0", "bridge/bridge-nf-call-ip6tables": "0", "bridge/bridge-nf-call-arptables": "0",
+}
+
+func (w *wire) build() error {
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("network namespace: %w", err)
+	}
+	for name, value := range quiet {
+		err := os.WriteFile(filepath.Join("/proc/sys/net", name), []byte(value), 0)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	var err error
+	if w.handle, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
+		return err
+	}
+	snooping := false
+	w.bridge = &netlink.Bridge{LinkAttrs: attributes("nodes"), MulticastSnooping: &snooping}
+	if err := w.handle.LinkAdd(w.bridge); err != nil {
+		return fmt.Errorf("bridge: %w", err)
+	}
+	if w.tap, err = openTAP("uplink"); err != nil {
+		return fmt.Errorf("TAP device: %w", err)
+	}
+	uplink, err := w.handle.LinkByName("uplink")
+	if err != nil {
+		return err
+	}
+	if err := w.handle.LinkSetMaster(uplink, w.bridge); err != nil {
+		return err
+	}
+	return errors.Join(w.handle.LinkSetUp(uplink), w.handle.LinkSetUp(w.bridge))
+}
+
+func attributes(name string) netlink.LinkAttrs {
+	a := netlink.NewLinkAttrs()
+	a.Name = name
+	return a
+}
+
+// openTAP makes a TAP device in the thread's network namespace.
+func openTAP(name string) (*os.File, error) {
+	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	request, err := unix.NewIfreq(name)
+	if err == nil {
+		request.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI)
+		err = unix.IoctlIfreq(fd, unix.TUNSETIFF, request)
+	}
+	if err != nil {
+		return nil, errors.Join(err, unix.Close(fd))
+	}
+	return os.NewFile(uintptr(fd), "tap"), nil
+}
+
+// plug gives the network namespace of a process an interface with that hardware
+// address.
+func (w *wire) plug(pid int, mac string) error {
+	address, err := net.ParseMAC(mac)
+	if err != nil {
+		return err
+	}
+	pair := &netlink.Veth{
+		LinkAttrs: attributes(fmt.Sprintf("node%d", w.count.Add(1))),
+		PeerName:  "eth0", PeerHardwareAddr: address, PeerNamespace: netlink.NsPid(pid),
+	}
+	pair.MasterIndex = w.bridge.Index
+	if err := w.handle.LinkAdd(pair); err != nil {
+		return fmt.Errorf("interface: %w", err)
+	}
+	if err := w.handle.LinkSetUp(pair); err != nil {
+		return fmt.Errorf("interface up: %w", err)
+	}
+	return nil
+}
+
+// send passes frames of machines on to the user-mode network, each behind its
+// length; it ends when either side is closed.
+func (w *wire) send() {
+	frame := make([]byte, 4+maxFrame)
+	for {
+		n, err := w.tap.Read(frame[4:])
+		if err != nil {
+			_ = w.conn.Close()
+			return
+		}
+		binary.BigEndian.PutUint32(frame, uint32(n))
+		if _, err := w.conn.Write(frame[:4+n]); err != nil {
+			return
+		}
+	}
+}
+
+func (w *wire) receive() {
+	reader := bufio.NewReaderSize(w.conn, 4*maxFrame)
+	frame := make([]byte, maxFrame)
+	for {
+		var head [4]byte
+		if _, err := io.ReadFull(reader, head[:]); err != nil {
+			return
+		}
+		n := binary.BigEndian.Uint32(head[:])
+		if n > maxFrame {
+			_ = w.conn.Close()
+			return
+		}
+		if _, err := io.ReadFull(reader, frame[:n]); err != nil {
+			return
+		}
+		// A frame that the device does not take is lost, as on a wire.
+		_, _ = w.tap.Write(frame[:n])
+	}
+}
+
+// close ends the network; the kernel removes its namespace when the thread has
+// ended too.
+func (w *wire) close() error {
+	var errs []error
+	if w.tap != nil {
+		errs = append(errs, w.tap.Close())
+	}
+	if w.conn != nil {
+		if err := w.conn.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	w.pumps.Wait()
+	if w.handle != nil {
+		w.handle.Close()
+	}
+	return errors.Join(errs...)
+}
