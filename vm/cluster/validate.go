@@ -137,7 +137,6 @@ func Changes(old, wanted Spec) []error {
 			faults = append(faults, fmt.Errorf("%s cannot change from %v to %v while the cluster exists: run \"skiff down %s\" first", name, was, is, old.Name))
 		}
 	}
-	fixed("controlPlanes", old.ControlPlanes, wanted.ControlPlanes)
 	fixed("cpus", old.CPUs, wanted.CPUs)
 	fixed("memory", canonical(old.Memory), canonical(wanted.Memory))
 	fixed("disk", canonical(old.Disk), canonical(wanted.Disk))
