@@ -126,6 +126,16 @@ bench-%: build
 	@mkdir -p build/bench
 	@$(GO) run ./test/bench/$* -out build/bench/$*.json
 
+# Upstream's own programs, which ours is measured against, from the same modules.
+PEERS := build/peers
+PEER_PROGRAMS := go.etcd.io/etcd/server/v3 $(addprefix k8s.io/kubernetes/cmd/kube-,apiserver controller-manager scheduler)
+.PHONY: bench-controlplane
+bench-controlplane: guest ## our control plane against upstream's programs, natively (BENCHFLAGS=-quick)
+	@mkdir -p $(PEERS)
+	@$(GO) build -ldflags '$(GUEST_LDFLAGS)' -o $(PEERS)/ $(PEER_PROGRAMS)
+	@$(GO) run ./test/bench/controlplane -skiff $(GUEST)/skiff-controlplane -peers $(PEERS) \
+		-out build/bench/controlplane.json $(BENCHFLAGS)
+
 .PHONY: clean
 clean: ## remove what was built
 	@rm -rf bin build

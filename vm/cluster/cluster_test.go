@@ -80,11 +80,12 @@ func TestNewMachinesNeedRoomOnTheHostsDisk(t *testing.T) {
 	}
 }
 
-func TestOnlyWorkersMayChange(t *testing.T) {
+func TestOnlyTheNumbersOfNodesMayChange(t *testing.T) {
 	old := with(func(s *Spec) { s.APIPort = 6443 })
 	for _, allowed := range []func(*Spec){
 		func(*Spec) {},
 		func(s *Spec) { s.Workers = 5 },
+		func(s *Spec) { s.ControlPlanes = 3 },
 		func(s *Spec) { s.Memory = "2048Mi" }, // the same, written otherwise
 	} {
 		if faults := Changes(old, with(allowed)); len(faults) > 0 {
@@ -92,7 +93,6 @@ func TestOnlyWorkersMayChange(t *testing.T) {
 		}
 	}
 	for _, refused := range []func(*Spec){
-		func(s *Spec) { s.ControlPlanes = 3 },
 		func(s *Spec) { s.CPUs = 4 },
 		func(s *Spec) { s.Memory = "4Gi" },
 		func(s *Spec) { s.Disk = "40Gi" },
@@ -130,11 +130,11 @@ func TestDocumentGivesAControlPlaneEtcdAndATaint(t *testing.T) {
 	nodes := Nodes(spec)
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	files := map[string][]byte{"ca.crt": []byte("x")}
-	first := Document(spec, nodes[0], files, "abcdef.0123456789abcdef", now)
-	if first.Etcd == nil || len(first.Etcd.Members) != 3 || first.Etcd.Join || len(first.Kubernetes.Taints) != 1 {
+	first := Document(State{Spec: spec}, nodes[0], files, "abcdef.0123456789abcdef", now)
+	if first.Etcd == nil || len(first.ControlPlanes) != 3 || len(first.Kubernetes.Taints) != 1 {
 		t.Errorf("control plane: %+v", first)
 	}
-	worker := Document(spec, nodes[3], files, "abcdef.0123456789abcdef", now)
+	worker := Document(State{Spec: spec}, nodes[3], files, "abcdef.0123456789abcdef", now)
 	if worker.Etcd != nil || len(worker.Kubernetes.Taints) != 0 || len(worker.ControlPlanes) != 3 || len(worker.Network.Hosts) != 5 {
 		t.Errorf("worker: %+v", worker)
 	}
@@ -142,8 +142,39 @@ func TestDocumentGivesAControlPlaneEtcdAndATaint(t *testing.T) {
 		t.Errorf("addresses: %+v", worker)
 	}
 	alone := with(func(s *Spec) { s.Workers = 0 })
-	if taints := Document(alone, Nodes(alone)[0], files, "", now).Kubernetes.Taints; len(taints) != 0 {
+	if taints := Document(State{Spec: alone}, Nodes(alone)[0], files, "", now).Kubernetes.Taints; len(taints) != 0 {
 		t.Errorf("a control plane alone takes no pods: %v", taints)
+	}
+}
+
+func TestOneControlPlaneFormsTheClusterAndAllOthersJoin(t *testing.T) {
+	three := with(func(s *Spec) { s.ControlPlanes = 3 })
+	for _, tt := range []struct {
+		name    string
+		state   State
+		node    int
+		members int
+		join    bool
+	}{
+		{"first of three, new", State{Spec: three}, 0, 1, false},
+		{"second of three, new", State{Spec: three}, 1, 3, true},
+		{"first of three that lost its disk", State{Spec: three, Formed: true}, 0, 3, true},
+		{"alone, new", State{Spec: Default()}, 0, 1, false},
+		{"alone", State{Spec: Default(), Formed: true}, 0, 1, false},
+		{"stays while two leave", State{Spec: Default(), Formed: true, Nodes: []string{"control-plane-1", "control-plane-2", "control-plane-3"}}, 0, 3, true},
+	} {
+		got := Document(tt.state, Nodes(tt.state.Spec)[tt.node], nil, "", time.Time{}).Etcd
+		if len(got.Members) != tt.members || got.Join != tt.join {
+			t.Errorf("%s: %+v", tt.name, got)
+		}
+	}
+	state := State{Spec: Default(), Formed: true, Nodes: []string{"control-plane-1", "control-plane-2", "worker-1"}}
+	leaving := Leaving(state)
+	if len(leaving) != 1 || leaving[0].Name != "control-plane-2" {
+		t.Fatalf("leaving %+v", leaving)
+	}
+	if got := Document(state, leaving[0], nil, "", time.Time{}); !got.Etcd.Join || got.Network.Address != leaving[0].Address {
+		t.Errorf("document of what leaves: %+v", got)
 	}
 }
 
@@ -174,6 +205,20 @@ func TestPlanIsWhatSeparatesSeenFromWanted(t *testing.T) {
 		"a worker ended": {
 			Observed{Prepared: true, Machines: changed("worker-1", machine.StateStopped), Ended: map[string]string{"worker-1": "signal: killed"}, Ready: ready, APIReady: true},
 			[]string{"start worker-1 (stopped by itself: signal: killed)", "wait worker-1 (not Ready)"},
+		},
+		"two control planes too many": {
+			Observed{Prepared: true, Machines: changed("control-plane-3", machine.StateRunning), Ready: ready, APIReady: true},
+			[]string{"drain control-plane-3 (not wanted any more)", "leave control-plane-3 (not wanted any more)", "delete control-plane-3 (not wanted any more)"},
+		},
+		"a control plane too many, and nothing runs": {
+			Observed{Prepared: true, Machines: map[string]machine.State{
+				"control-plane-1": machine.StateStopped, "control-plane-2": machine.StateStopped, "worker-1": machine.StateStopped, "worker-2": machine.StateStopped,
+			}},
+			[]string{
+				"start control-plane-1 (stopped)", "start worker-1 (stopped)", "start worker-2 (stopped)", "start control-plane-2 (has a vote until it has left)",
+				"drain control-plane-2 (not wanted any more)", "leave control-plane-2 (not wanted any more)", "delete control-plane-2 (not wanted any more)",
+				"wait control-plane-1 (not Ready)", "wait worker-1 (not Ready)", "wait worker-2 (not Ready)",
+			},
 		},
 		"a worker too many": {
 			Observed{Prepared: true, Machines: changed("worker-3", machine.StateRunning), Ready: ready, APIReady: true},
@@ -256,7 +301,7 @@ func FuzzParseState(f *testing.F) {
 		}
 		// What is accepted can be used.
 		for _, n := range Nodes(state.Spec) {
-			Document(state.Spec, n, nil, "", time.Time{})
+			Document(state, n, nil, "", time.Time{})
 		}
 		Plan(state.Spec, Observed{})
 	})

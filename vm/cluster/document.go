@@ -23,11 +23,11 @@ func DNSAddress(network Network) netip.Addr {
 	return address
 }
 
-// Document is what makes a booted image the given node of spec's cluster.
-// files are the node's own certificates and keys, token what its kubelet joins
-// with.
-func Document(spec Spec, n Node, files map[string][]byte, token string, now time.Time) nodeconfig.Node {
-	nodes := Nodes(spec)
+// Document is what makes a booted image the given node of the cluster. files
+// are the node's own certificates and keys, token what its kubelet joins with.
+func Document(state State, n Node, files map[string][]byte, token string, now time.Time) nodeconfig.Node {
+	spec := state.Spec
+	nodes := append(Nodes(spec), Leaving(state)...)
 	gateway := numbered(spec.Network.Nodes, gatewayNumber)
 	document := nodeconfig.Node{
 		APIVersion: nodeconfig.APIVersion,
@@ -49,11 +49,22 @@ func Document(spec Spec, n Node, files map[string][]byte, token string, now time
 		Written:        now.UTC(),
 	}
 	if n.Role == nodeconfig.RoleControlPlane {
-		document.Etcd = &nodeconfig.Etcd{Members: document.ControlPlanes}
+		document.Etcd = membership(state, n, document.ControlPlanes)
 		// A cluster without workers runs everything on its control planes.
 		if spec.Workers > 0 {
 			document.Kubernetes.Taints = []string{"node-role.kubernetes.io/control-plane:NoSchedule"}
 		}
 	}
 	return document
+}
+
+// membership is a control plane's place in etcd. The first forms the cluster,
+// alone; every other joins, and so does the first once there is a cluster: if
+// its disk is lost, it must not form a second one.
+func membership(state State, n Node, all []nodeconfig.Peer) *nodeconfig.Etcd {
+	founder := Nodes(state.Spec)[0]
+	if n.Name == founder.Name && !state.Formed {
+		all = []nodeconfig.Peer{{Name: n.Name, Address: n.Address.Addr()}}
+	}
+	return &nodeconfig.Etcd{Members: all, Join: len(all) > 1}
 }

@@ -3,6 +3,8 @@ package cluster
 import (
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
@@ -36,6 +38,24 @@ func Nodes(spec Spec) []Node {
 		nodes = append(nodes, node(spec, nodeconfig.RoleWorker, i+1, workerNumber+i))
 	}
 	return nodes
+}
+
+// Leaving are the control planes that exist, or may exist, and are not wanted
+// any more: they count in etcd until they have left it.
+func Leaving(state State) []Node {
+	var leaving []Node
+	for i := state.Spec.ControlPlanes; i < maxControlPlanes; i++ {
+		n := node(state.Spec, nodeconfig.RoleControlPlane, i+1, controlPlaneNumber+i)
+		if slices.Contains(state.Nodes, n.Name) {
+			leaving = append(leaving, n)
+		}
+	}
+	return leaving
+}
+
+// IsControlPlane says whether a node's name is a control plane's.
+func IsControlPlane(name string) bool {
+	return strings.HasPrefix(name, string(nodeconfig.RoleControlPlane)+"-")
 }
 
 func node(spec Spec, role nodeconfig.Role, index, number int) Node {

@@ -20,7 +20,7 @@ type Observed struct {
 
 // Plan is what leads from observed to spec; empty if there is nothing to do.
 func Plan(spec Spec, observed Observed) []Step {
-	var prepare, create, start, drain, remove, wait []Step
+	var prepare, create, start, drain, leave, remove, wait []Step
 	if !observed.Prepared {
 		prepare = append(prepare, Step{Action: ActionPrepare, Reason: "new cluster"})
 	}
@@ -46,13 +46,22 @@ func Plan(spec Spec, observed Observed) []Step {
 		}
 	}
 	for _, name := range sorted(observed.Machines) {
-		if !wanted[name] {
-			drain = append(drain, Step{Action: ActionDrain, Node: name, Reason: "not wanted any more"})
-			remove = append(remove, Step{Action: ActionDelete, Node: name, Reason: "not wanted any more"})
+		if wanted[name] {
+			continue
+		}
+		const reason = "not wanted any more"
+		drain = append(drain, Step{Action: ActionDrain, Node: name, Reason: reason})
+		remove = append(remove, Step{Action: ActionDelete, Node: name, Reason: reason})
+		if IsControlPlane(name) {
+			leave = append(leave, Step{Action: ActionLeave, Node: name, Reason: reason})
+			// Those that stay may need its vote to let it go.
+			if observed.Machines[name] == machine.StateStopped && !observed.APIReady {
+				start = append(start, Step{Action: ActionStart, Node: name, Reason: "has a vote until it has left"})
+			}
 		}
 	}
 	var plan []Step
-	for _, steps := range [][]Step{prepare, create, start, drain, remove, wait} {
+	for _, steps := range [][]Step{prepare, create, start, drain, leave, remove, wait} {
 		plan = append(plan, steps...)
 	}
 	return plan

@@ -26,6 +26,9 @@ type State struct {
 	Spec Spec `json:"spec"`
 	// Nodes are the names of all machines that exist or may exist.
 	Nodes []string `json:"nodes"`
+	// Formed is set once the first control plane has formed the etcd cluster:
+	// whoever comes later joins it.
+	Formed bool `json:"formed,omitempty"`
 	// Image is the digest of the node image that machines were last started
 	// with, Kubernetes its version.
 	Image      string    `json:"image"`

@@ -9,6 +9,7 @@ const (
 	ActionCreate  Action = "create"  // make a machine's disk
 	ActionStart   Action = "start"   // boot a machine
 	ActionDrain   Action = "drain"   // move pods away, then forget the node
+	ActionLeave   Action = "leave"   // take a control plane out of etcd
 	ActionDelete  Action = "delete"  // remove a machine and its disk
 	ActionWait    Action = "wait"    // until a node is Ready
 )

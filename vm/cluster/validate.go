@@ -139,7 +139,6 @@ func Changes(old, wanted Spec) []error {
 			faults = append(faults, fmt.Errorf("%s cannot change from %v to %v while the cluster exists: run \"skiff down %s\" first", name, was, is, old.Name))
 		}
 	}
-	fixed("controlPlanes", old.ControlPlanes, wanted.ControlPlanes)
 	fixed("driver", DriverOf(old), DriverOf(wanted))
 	fixed("cpus", old.CPUs, wanted.CPUs)
 	fixed("memory", canonical(old.Memory), canonical(wanted.Memory))

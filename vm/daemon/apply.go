@@ -59,10 +59,12 @@ func (d *daemon) openCluster(ctx context.Context, op *operation, spec cluster.Sp
 	c = d.cluster
 	d.mu.Unlock()
 	if c != nil {
-		return c, false, c.change(func(state *cluster.State) {
+		err := c.change(func(state *cluster.State) {
 			spec.APIPort = state.Spec.APIPort
 			state.Spec, state.Nodes = spec, union(state.Nodes, spec)
 		})
+		c.pointFront()
+		return c, false, err
 	}
 	op.begin("", daemonapi.PhasePrepare, "certificates, network, acceleration")
 	c, err = open(ctx, d.config, d.dir, spec)
@@ -127,12 +129,16 @@ func (a *apply) execute(ctx context.Context) error {
 	for _, n := range nodes {
 		group.Go(func() error { return a.bringUp(ctx, n) })
 	}
+	for _, n := range a.leaving() {
+		group.Go(func() error { return a.bootLeaving(ctx, n) })
+	}
 	group.Go(func() error { return a.bringUpAPI(ctx) })
 	for _, step := range a.steps {
-		if step.Action == cluster.ActionDelete {
+		if step.Action == cluster.ActionDelete && !cluster.IsControlPlane(step.Node) {
 			group.Go(func() error { return a.remove(ctx, step.Node) })
 		}
 	}
+	group.Go(func() error { return a.removeControlPlanes(ctx) })
 	return group.Wait()
 }
 
@@ -161,6 +167,9 @@ func (a *apply) bringUp(ctx context.Context, n cluster.Node) error {
 		return ctx.Err()
 	}
 	a.op.begin(n.Name, daemonapi.PhaseJoin, "")
+	if err := a.joinControlPlane(ctx, n); err != nil {
+		return a.fail(ctx, n.Name, daemonapi.PhaseJoin, err)
+	}
 	if err := a.wait(ctx, n, a.limits.Join, func(ctx context.Context) error { return a.joined(ctx, n.Name, boot) }); err != nil {
 		return a.fail(ctx, n.Name, daemonapi.PhaseJoin, err)
 	}
@@ -239,6 +248,10 @@ func (a *apply) bringUpAPI(ctx context.Context) error {
 	}); err != nil {
 		return a.fail(ctx, first.Name, phase, err)
 	}
+	// From now on there is a cluster to join.
+	if err := a.change(func(state *cluster.State) { state.Formed = true }); err != nil {
+		return a.fail(ctx, first.Name, phase, err)
+	}
 	a.op.end("", phase, nil)
 	close(a.apiReady)
 	return nil
@@ -262,6 +275,9 @@ func (a *apply) remove(ctx context.Context, name string) error {
 		a.op.end(name, daemonapi.PhaseDrain, nil)
 	}
 	a.op.begin(name, daemonapi.PhaseDelete, "")
+	if err := a.leaveEtcd(ctx, name); err != nil {
+		return a.fail(ctx, name, daemonapi.PhaseDelete, err)
+	}
 	if err := a.machines.Driver.Delete(ctx, name); err != nil {
 		return a.fail(ctx, name, daemonapi.PhaseDelete, err)
 	}

@@ -14,7 +14,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/driver"
 	"github.com/skiff-dev/skiff/vm/home"
@@ -58,6 +57,18 @@ func (c *running) spec() cluster.Spec {
 	defer c.mu.Unlock()
 	return c.state.Spec
 }
+
+// known is what the host knows of the cluster.
+func (c *running) known() cluster.State {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	state := c.state
+	state.Nodes = slices.Clone(state.Nodes)
+	return state
+}
+
+// leaving are the control planes that are not wanted any more.
+func (c *running) leaving() []cluster.Node { return cluster.Leaving(c.known()) }
 
 // names of all machines that exist or may exist.
 func (c *running) names() []string {
@@ -164,14 +175,9 @@ func (c *running) connect() error {
 		return err
 	}
 	c.tokenID, c.tokenSecret = token()
-	var backends []string
-	for _, n := range cluster.Nodes(spec) {
-		if n.Role == nodeconfig.RoleControlPlane {
-			backends = append(backends, netip.AddrPortFrom(n.Address.Addr(), nodeconfig.PortKubernetes).String())
-		}
-	}
-	c.front.SetBackends(backends)
+	c.pointFront()
 	c.serve("front", c.front.Run)
+	c.serve("control planes", c.followControlPlanes)
 	if c.machines.Run != nil {
 		c.serve("network", c.machines.Run)
 	}
@@ -211,7 +217,7 @@ func (c *running) machine(n cluster.Node, now time.Time) (machine.Machine, error
 	if err != nil {
 		return machine.Machine{}, err
 	}
-	seed, err := json.Marshal(cluster.Document(spec, n, files, c.tokenID+"."+c.tokenSecret, now))
+	seed, err := json.Marshal(cluster.Document(c.known(), n, files, c.tokenID+"."+c.tokenSecret, now))
 	if err != nil {
 		return machine.Machine{}, err
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/skiff-dev/skiff/controlplane/pki"
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/home"
@@ -153,17 +154,52 @@ func Stopped(dir home.Cluster, state cluster.State) cluster.Observed {
 	return observed
 }
 
-// Kubeconfig is the admin's, from the files in dir.
+// Kubeconfig is the admin's, from the files in dir. Its certificate is made
+// again when half of its life is over.
 func Kubeconfig(dir home.Cluster) ([]byte, error) {
-	state, err := cluster.ReadState(dir.State(), time.Now())
+	state, keys, err := readKeychain(dir)
 	if err != nil {
 		return nil, err
 	}
-	files, err := readTree(dir.PKI())
+	return cluster.Kubeconfig(state.Spec.Name, state.Spec.APIPort, keys.files)
+}
+
+// User is whom a kubeconfig is made for.
+type User struct {
+	Name   string
+	Groups []string
+	// Lifetime is how long its certificate is valid; it cannot be called back.
+	Lifetime time.Duration
+}
+
+// UserKubeconfig makes a kubeconfig with a certificate of its own. What the user
+// may do is RBAC's to say.
+func UserKubeconfig(dir home.Cluster, u User) ([]byte, error) {
+	state, keys, err := readKeychain(dir)
 	if err != nil {
-		return nil, fmt.Errorf("read the cluster's certificates: %w", err)
+		return nil, err
 	}
-	return cluster.Kubeconfig(state.Spec.Name, state.Spec.APIPort, files)
+	certificate, key, err := pki.Client(keys.files, u.Name, u.Groups, u.Lifetime, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	return cluster.Kubeconfig(state.Spec.Name, state.Spec.APIPort, map[string][]byte{
+		"ca.crt": keys.files["ca.crt"], "admin.crt": certificate, "admin.key": key,
+	})
+}
+
+// readKeychain reads what a kubeconfig is made of.
+func readKeychain(dir home.Cluster) (cluster.State, keychain, error) {
+	now := time.Now()
+	state, err := cluster.ReadState(dir.State(), now)
+	if err != nil {
+		return state, keychain{}, err
+	}
+	if _, err := os.Stat(dir.PKI()); err != nil {
+		return state, keychain{}, fmt.Errorf("read the cluster's certificates: %w", err)
+	}
+	keys, err := openKeychain(dir.PKI(), now)
+	return state, keys, err
 }
 
 func readTimings(dir home.Cluster) map[string]float64 {

@@ -22,17 +22,44 @@ type Front struct {
 	// Dial connects to a backend, as Network.DialContext does.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-	mu       sync.Mutex // guards backends and last
+	mu       sync.Mutex // guards what follows
 	backends []string
-	last     string // the backend that answered last
+	last     string              // the backend that answered last
+	active   map[net.Conn]string // connections to backends, and to which
 }
 
-// SetBackends replaces the backends, each HOST:PORT. Connections that exist
-// stay.
+// SetBackends replaces the backends, each HOST:PORT. Connections to those that
+// are not among them end, so that clients come back and reach another.
 func (f *Front) SetBackends(addresses []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.backends = slices.Clone(addresses)
+	for conn, backend := range f.active {
+		if !slices.Contains(f.backends, backend) {
+			_ = conn.Close()
+		}
+	}
+}
+
+// track keeps a connection for SetBackends until forget is called; false if its
+// backend is none any more.
+func (f *Front) track(conn net.Conn, backend string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !slices.Contains(f.backends, backend) {
+		return false
+	}
+	if f.active == nil {
+		f.active = map[net.Conn]string{}
+	}
+	f.active[conn], f.last = backend, backend
+	return true
+}
+
+func (f *Front) forget(conn net.Conn) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.active, conn)
 }
 
 // Run passes connections on until ctx ends, then closes them all and returns
@@ -68,6 +95,7 @@ func (f *Front) serve(ctx context.Context, client net.Conn) {
 		// protocol that is not ours.
 		return
 	}
+	defer f.forget(backend)
 	defer func() { _ = backend.Close() }()
 	release := context.AfterFunc(ctx, func() {
 		_ = client.Close()
@@ -98,11 +126,11 @@ func (f *Front) dial(ctx context.Context) (net.Conn, error) {
 		attempt, cancel := context.WithTimeout(ctx, dialTimeout)
 		conn, err := f.Dial(attempt, "tcp", address)
 		cancel()
-		if err == nil {
-			f.mu.Lock()
-			f.last = address
-			f.mu.Unlock()
+		if err == nil && f.track(conn, address) {
 			return conn, nil
+		}
+		if err == nil {
+			err = errors.Join(errors.New("it is no backend any more"), conn.Close())
 		}
 		errs = append(errs, err)
 	}

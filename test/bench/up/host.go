@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io/fs"
@@ -13,14 +12,11 @@ import (
 	"time"
 
 	"github.com/skiff-dev/skiff/test/bench/figure"
+	"github.com/skiff-dev/skiff/test/bench/process"
 )
 
-// ticks is the unit of processor time in /proc/PID/stat: USER_HZ, 100 on every
-// architecture that Linux has now (proc(5)).
-const ticks = 100
-
-// process is one of the cluster's processes on the host.
-type process struct {
+// member is one of the cluster's processes on the host.
+type member struct {
 	name string
 	pid  int
 }
@@ -40,10 +36,10 @@ func (b *bench) machines(ctx context.Context) ([]figure.Figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	list = append(list, process{name: "daemon", pid: status.DaemonPID})
-	before, start := make([]int64, len(list)), time.Now()
+	list = append(list, member{name: "daemon", pid: status.DaemonPID})
+	before, start := make([]time.Duration, len(list)), time.Now()
 	for i, p := range list {
-		if before[i], err = processorTicks(p.pid); err != nil {
+		if before[i], err = process.CPU(p.pid); err != nil {
 			return nil, err
 		}
 	}
@@ -52,31 +48,31 @@ func (b *bench) machines(ctx context.Context) ([]figure.Figure, error) {
 		return nil, ctx.Err()
 	case <-time.After(b.idle):
 	}
-	passed := time.Since(start).Seconds()
+	passed := time.Since(start)
 	var figures []figure.Figure
 	for i, p := range list {
-		after, err := processorTicks(p.pid)
+		after, err := process.CPU(p.pid)
 		if err != nil {
 			return nil, err
 		}
-		memory, err := proportionalMiB(p.pid)
+		memory, err := process.Memory(p.pid)
 		if err != nil {
 			return nil, err
 		}
 		figures = append(figures,
-			figure.New(p.name+" memory (PSS)", "MiB", memory, 0),
-			figure.New(p.name+" idle CPU of one core", "%", 100*float64(after-before[i])/ticks/passed, 0))
+			figure.New(p.name+" memory (PSS)", "MiB", memory.PSS, 0),
+			figure.New(p.name+" idle CPU of one core", "%", 100*(after-before[i]).Seconds()/passed.Seconds(), 0))
 	}
 	return figures, nil
 }
 
 // machineProcesses finds the machines' processes: QEMUs that name the directory.
-func machineProcesses(home string) ([]process, error) {
+func machineProcesses(home string) ([]member, error) {
 	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
 		return nil, err
 	}
-	var found []process
+	var found []member
 	for _, file := range files {
 		data, err := os.ReadFile(file)
 		if err != nil {
@@ -92,7 +88,7 @@ func machineProcesses(home string) ([]process, error) {
 		}
 		for i, argument := range arguments[:len(arguments)-1] {
 			if argument == "-pidfile" && strings.HasPrefix(arguments[i+1], home) {
-				found = append(found, process{name: filepath.Base(filepath.Dir(arguments[i+1])), pid: pid})
+				found = append(found, member{name: filepath.Base(filepath.Dir(arguments[i+1])), pid: pid})
 			}
 		}
 	}
@@ -101,56 +97,6 @@ func machineProcesses(home string) ([]process, error) {
 	}
 	sort.Slice(found, func(i, j int) bool { return found[i].name < found[j].name })
 	return found, nil
-}
-
-// processorTicks is the processor time that a process has used, in user and
-// system mode.
-func processorTicks(pid int) (int64, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	return parseTicks(data)
-}
-
-// parseTicks reads fields 14 and 15 of /proc/PID/stat. The second field, the
-// program's name in parentheses, may hold anything.
-func parseTicks(stat []byte) (int64, error) {
-	_, rest, found := bytes.Cut(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" "))
-	fields := strings.Fields(string(rest))
-	if !found || len(fields) < 13 {
-		return 0, fmt.Errorf("no processor time in %q", stat)
-	}
-	sum := int64(0)
-	for _, field := range fields[11:13] {
-		value, err := strconv.ParseInt(field, 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("processor time: %w", err)
-		}
-		sum += value
-	}
-	return sum, nil
-}
-
-// proportionalMiB is a process's proportional set size: memory that it shares
-// with others is counted in parts.
-func proportionalMiB(pid int) (float64, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
-	if err != nil {
-		return 0, err
-	}
-	return parseProportional(data)
-}
-
-func parseProportional(rollup []byte) (float64, error) {
-	for line := range strings.Lines(string(rollup)) {
-		fields := strings.Fields(line)
-		if len(fields) == 3 && fields[0] == "Pss:" {
-			kib, err := strconv.ParseFloat(fields[1], 64)
-			return kib / 1024, err
-		}
-	}
-	return 0, fmt.Errorf("no Pss in %q", rollup)
 }
 
 // sizes measures what is built.

@@ -182,6 +182,15 @@ func (c *Client) Kubeconfig(context.Context) ([]byte, error) {
 	return content, err
 }
 
+// UserKubeconfig makes a kubeconfig for somebody else. It needs no daemon.
+func (c *Client) UserKubeconfig(u daemon.User) ([]byte, error) {
+	content, err := daemon.UserKubeconfig(c.dir(), u)
+	if cluster.IsAbsent(err) {
+		return nil, fmt.Errorf("%s: %w", c.config.Name, ErrNoCluster)
+	}
+	return content, err
+}
+
 // ConsoleLog is the path of a node's serial console log on the host.
 func (c *Client) ConsoleLog(node string) string { return c.dir().Console(node) }
 

@@ -112,10 +112,36 @@ func TestWorkersComeAndGoWithTheirNumber(t *testing.T) {
 		t.Errorf("status %+v, %v", status, err)
 	}
 	others := r.spec
-	others.ControlPlanes = 3
+	others.ControlPlanes = 2
 	var failure *daemonapi.Failure
-	if err := r.client.Apply(t.Context(), others, nobody); !errors.As(err, &failure) || !failure.Invalid || !strings.Contains(failure.Cause, "controlPlanes cannot change") {
-		t.Errorf("three control planes: %v", err)
+	if err := r.client.Apply(t.Context(), others, nobody); !errors.As(err, &failure) || !failure.Invalid || !strings.Contains(failure.Cause, "even number") {
+		t.Errorf("two control planes: %v", err)
+	}
+}
+
+func TestControlPlanesComeAndGoWithTheirNumber(t *testing.T) {
+	r := newRig(t, shortHome(t), "demo")
+	up(t, r.client, r.spec)
+	if got := r.documents["control-plane-1"].Etcd; got.Join || len(got.Members) != 1 {
+		t.Errorf("the first control plane is to %+v", got)
+	}
+	three := r.spec
+	three.ControlPlanes = 3
+	up(t, r.client, three)
+	for _, name := range []string{"control-plane-2", "control-plane-3"} {
+		if got := r.documents[name].Etcd; got == nil || !got.Join || len(got.Members) != 3 {
+			t.Errorf("%s is to %+v", name, got)
+		}
+	}
+	if steps, err := r.client.Plan(t.Context(), three); err != nil || len(steps) != 0 {
+		t.Errorf("plan %v, %v", steps, err)
+	}
+	up(t, r.client, r.spec)
+	if want := []string{"control-plane-3", "control-plane-2"}; !slices.Equal(r.left, want) || !slices.Equal(r.deleted, want) {
+		t.Errorf("left etcd %v, deleted %v, want both %v", r.left, r.deleted, want)
+	}
+	if status, err := r.client.Status(t.Context()); err != nil || len(status.Nodes) != 3 || status.Phase != "running" {
+		t.Errorf("status %+v, %v", status, err)
 	}
 }
 

@@ -93,9 +93,7 @@ func (c *Client) start() (*process, error) {
 		defer close(p.ended)
 		_ = cmd.Wait()
 		// The log says why, unless another daemon has the lock.
-		lock, err := c.dir().Acquire()
-		if err == nil {
-			_ = lock.Release()
+		if !c.dir().Held() {
 			p.err = fmt.Errorf("%w: %s", errCannotServe, c.lastLine())
 		}
 	}()

@@ -59,21 +59,24 @@ type world struct {
 	driver *fake.Driver
 	stuck  bool
 
-	mu       sync.Mutex              // guards what follows
-	ports    map[string]string       // address in the cluster's network → address here
-	servers  map[string]*http.Server // by machine and port
-	nodes    map[string]string       // registered nodes: boot id
-	boots    int
-	secrets  int
-	deleted  []string
-	cordoned []string
-	clocks   int
+	mu        sync.Mutex                 // guards what follows
+	ports     map[string]string          // address in the cluster's network → address here
+	servers   map[string]*http.Server    // by machine and port
+	nodes     map[string]string          // registered nodes: boot id
+	documents map[string]nodeconfig.Node // what each machine was booted with
+	boots     int
+	secrets   int
+	deleted   []string
+	left      []string // control planes that left etcd
+	cordoned  []string
+	clocks    int
 }
 
 func newWorld() *world {
 	w := &world{
 		driver: &fake.Driver{}, ports: map[string]string{},
 		servers: map[string]*http.Server{}, nodes: map[string]string{},
+		documents: map[string]nodeconfig.Node{},
 	}
 	w.driver.Started = w.boot
 	return w
@@ -109,7 +112,7 @@ func (w *world) boot(m machine.Machine) {
 	w.mu.Lock()
 	w.boots++
 	id := fmt.Sprintf("boot-%d", w.boots)
-	w.nodes[node.Name] = id
+	w.nodes[node.Name], w.documents[node.Name] = id, node
 	w.mu.Unlock()
 	address := node.Network.Address.Addr()
 	w.serve(node, netip.AddrPortFrom(address, nodeconfig.PortNodeAPI), "node-api", "host-ca.crt", w.nodeAPI(node.Name, id))
@@ -159,13 +162,13 @@ func (w *world) nodeAPI(name, boot string) http.Handler {
 		defer w.mu.Unlock()
 		w.clocks++
 	})
-	mux.HandleFunc("POST "+nodeapi.PathExec, serveExec)
+	mux.HandleFunc("POST "+nodeapi.PathExec, w.serveExec)
 	return mux
 }
 
 // serveExec runs nothing: it sends the arguments to stdout, stdin to stderr, and
-// exits with 7.
-func serveExec(out http.ResponseWriter, r *http.Request) {
+// exits with 7, or with 0 when a control plane is to leave etcd.
+func (w *world) serveExec(out http.ResponseWriter, r *http.Request) {
 	var request nodeapi.ExecRequest
 	if err := json.NewDecoder(r.Body).Decode(&request); err != nil {
 		http.Error(out, err.Error(), http.StatusBadRequest)
@@ -190,7 +193,15 @@ func serveExec(out http.ResponseWriter, r *http.Request) {
 		}
 		_ = frames.Write(nodeapi.Stderr, payload)
 	}
-	_ = frames.Write(nodeapi.Exit, []byte{0, 0, 0, 7})
+	code := byte(7)
+	if name, ok := strings.CutPrefix(strings.Join(request.Args, " "), "/usr/bin/skiff-controlplane etcd remove "); ok {
+		code = 0
+		w.mu.Lock()
+		name, _, _ = strings.Cut(name, " ")
+		w.left = append(w.left, name)
+		w.mu.Unlock()
+	}
+	_ = frames.Write(nodeapi.Exit, []byte{0, 0, 0, code})
 }
 
 // kubernetes is as much of the API as the daemon asks for.

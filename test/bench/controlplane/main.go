@@ -1,0 +1,150 @@
+// Command controlplane measures skiff-controlplane against upstream's etcd,
+// kube-apiserver, kube-controller-manager and kube-scheduler of the same
+// release, run as separate programs with their default settings: natively, on
+// the same machine, taking turns.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/skiff-dev/skiff/test/bench/figure"
+)
+
+// Goals, as the project set them for two native cores.
+const (
+	goalReadySeconds = 0.5
+	goalAnonymousMiB = 70
+	goalResidentMiB  = 170
+	goalIdlePercent  = 0.5
+)
+
+type bench struct {
+	skiff, peers string
+	rounds       int
+	settle, idle time.Duration
+	log          *os.File
+}
+
+func main() {
+	out := flag.String("out", "build/bench/controlplane.json", "file for the figures")
+	b := &bench{log: os.Stderr}
+	flag.StringVar(&b.skiff, "skiff", "skiff-controlplane", "our program")
+	flag.StringVar(&b.peers, "peers", "", "directory of upstream's programs; empty to measure ours alone")
+	flag.IntVar(&b.rounds, "rounds", 7, "how many starts to take the median of")
+	flag.DurationVar(&b.settle, "settle", time.Minute, "how long to leave a control plane alone before it counts as idle")
+	flag.DurationVar(&b.idle, "idle", 2*time.Minute, "how long to watch an idle control plane")
+	quick := flag.Bool("quick", false, "one round and short waits: whether it works, not how well")
+	flag.Parse()
+	if *quick {
+		b.rounds, b.settle, b.idle = 1, 5*time.Second, 10*time.Second
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	figures, err := b.run(ctx)
+	stop()
+	if err == nil {
+		err = errors.Join(figure.Print(os.Stdout, figures), figure.Write(*out, figures))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench controlplane:", err)
+		os.Exit(1)
+	}
+}
+
+// run measures starts, then idling, ours and theirs in turns.
+func (b *bench) run(ctx context.Context) (figures []figure.Figure, err error) {
+	dir, err := os.MkdirTemp("", "skiff-bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	planes := []*plane{{name: "skiff", commands: func(s site) []command { return ours(b.skiff, s) }}}
+	if b.peers != "" {
+		planes = append(planes, &plane{name: "upstream", commands: func(s site) []command { return theirs(b.peers, s) }})
+	}
+	starts := make([]startSamples, len(planes))
+	for round := range b.rounds {
+		for i, p := range planes {
+			if err := b.starts(ctx, p, filepath.Join(dir, fmt.Sprintf("%s-%d", p.name, round)), &starts[i]); err != nil {
+				return nil, fmt.Errorf("%s, round %d: %w", p.name, round+1, err)
+			}
+		}
+	}
+	idles := make([]idleSample, len(planes))
+	for i, p := range planes {
+		if idles[i], err = b.idles(ctx, p, filepath.Join(dir, p.name)); err != nil {
+			return nil, fmt.Errorf("%s, idle: %w", p.name, err)
+		}
+	}
+	return summary(starts, idles), nil
+}
+
+// startSamples are what the starts of one control plane took: with empty and
+// with existing data.
+type startSamples struct{ empty, existing []start }
+
+// starts starts one control plane with empty data, and again with what it left.
+func (b *bench) starts(ctx context.Context, p *plane, dir string, into *startSamples) error {
+	s, err := newSite(dir)
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	for _, list := range []*[]start{&into.empty, &into.existing} {
+		took, err := p.measureStart(ctx, s)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(b.log, "%s: ready after %.2f s and %.2f s of CPU, %.2f s of CPU %s after exec\n",
+			p.name, took.ready.Seconds(), took.cpu.Seconds(), took.settled.Seconds(), settledAfter)
+		*list = append(*list, took)
+	}
+	return nil
+}
+
+func summary(starts []startSamples, idles []idleSample) []figure.Figure {
+	var figures []figure.Figure
+	add := func(name, unit string, goal float64, value func(i int) float64) {
+		f := figure.New(name, unit, value(0), goal)
+		if len(starts) > 1 {
+			f = f.Against(value(1))
+		}
+		figures = append(figures, f)
+	}
+	for _, data := range []struct {
+		name  string
+		goal  float64
+		taken func(startSamples) []start
+	}{
+		{"existing data", goalReadySeconds, func(s startSamples) []start { return s.existing }},
+		{"empty data", 0, func(s startSamples) []start { return s.empty }},
+	} {
+		of := func(value func(start) time.Duration) func(int) float64 {
+			return func(i int) float64 { return median(data.taken(starts[i]), value).Seconds() }
+		}
+		add("exec to /readyz, "+data.name, "s", data.goal, of(func(s start) time.Duration { return s.ready }))
+		add("CPU to /readyz, "+data.name, "s", 0, of(func(s start) time.Duration { return s.cpu }))
+		add(fmt.Sprintf("CPU %s after exec, %s", settledAfter, data.name), "s", 0, of(func(s start) time.Duration { return s.settled }))
+	}
+	add("idle anonymous memory", "MiB", goalAnonymousMiB, func(i int) float64 { return idles[i].memory.Anonymous })
+	add("idle resident memory", "MiB", goalResidentMiB, func(i int) float64 { return idles[i].memory.RSS })
+	add("idle proportional memory", "MiB", 0, func(i int) float64 { return idles[i].memory.PSS })
+	add("idle CPU of one core", "%", goalIdlePercent, func(i int) float64 { return idles[i].percent })
+	return figures
+}
+
+func median(samples []start, value func(start) time.Duration) time.Duration {
+	var values []time.Duration
+	for _, s := range samples {
+		values = append(values, value(s))
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
+}

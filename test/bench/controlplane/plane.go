@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/skiff-dev/skiff/test/bench/process"
+)
+
+// How a start is watched.
+const (
+	readyPoll  = 5 * time.Millisecond
+	readyLimit = 2 * time.Minute
+	stopLimit  = 10 * time.Second
+	// settledAfter is when what a control plane puts off until after it is
+	// ready has been done as well.
+	settledAfter = 15 * time.Second
+)
+
+// plane is a control plane that can be started.
+type plane struct {
+	name     string
+	commands func(site) []command
+}
+
+// command is one of its programs.
+type command struct {
+	program string
+	args    []string
+}
+
+// running is a started control plane.
+type running struct {
+	programs []*program
+	failed   chan error // what ended by itself, or was told to end
+	site     site
+	began    time.Time
+}
+
+type program struct {
+	*exec.Cmd
+	done chan struct{}
+}
+
+// start starts all programs at once, as an init does.
+func (p *plane) start(s site) (*running, error) {
+	commands := p.commands(s)
+	r := &running{site: s, failed: make(chan error, len(commands)), began: time.Now()}
+	for _, c := range commands {
+		if err := r.launch(c); err != nil {
+			r.stop()
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+func (r *running) launch(c command) error {
+	log, err := os.Create(filepath.Join(r.site.dir, filepath.Base(c.program)+".log"))
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	started := &program{Cmd: exec.Command(c.program, c.args...), done: make(chan struct{})}
+	started.Stdout, started.Stderr = log, log
+	if err := started.Start(); err != nil {
+		return fmt.Errorf("start %s: %w", c.program, err)
+	}
+	r.programs = append(r.programs, started)
+	go func() {
+		defer close(started.done)
+		err := started.Wait()
+		r.failed <- fmt.Errorf("%s ended: %w\n%s", filepath.Base(c.program), err, tail(log.Name()))
+	}()
+	return nil
+}
+
+// tail is the end of a log.
+func tail(path string) string {
+	content, _ := os.ReadFile(path)
+	return string(content[max(0, len(content)-2000):])
+}
+
+// stop ends the programs one after another, the last started first, and kills
+// what takes too long: etcd, on which the others rely, is the first.
+func (r *running) stop() {
+	for i := len(r.programs) - 1; i >= 0; i-- {
+		p := r.programs[i]
+		_ = p.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-p.done:
+		case <-time.After(stopLimit):
+			_ = p.Process.Kill()
+			<-p.done
+		}
+	}
+}
+
+// ready waits until the API server says that it is ready.
+func (r *running) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readyLimit)
+	defer cancel()
+	client := &http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // a probe that sends nothing
+	}}
+	defer client.CloseIdleConnections()
+	for {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.site.url()+"/readyz", nil)
+		if err != nil {
+			return err
+		}
+		if response, err := client.Do(request); err == nil {
+			response.Body.Close()
+			if response.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("not ready: %w", ctx.Err())
+		case err := <-r.failed:
+			return err
+		case <-time.After(readyPoll):
+		}
+	}
+}
+
+func (r *running) cpu() (time.Duration, error) {
+	var sum time.Duration
+	for _, p := range r.programs {
+		used, err := process.CPU(p.Process.Pid)
+		if err != nil {
+			return 0, err
+		}
+		sum += used
+	}
+	return sum, nil
+}
+
+func (r *running) memory() (process.Usage, error) {
+	var sum process.Usage
+	for _, p := range r.programs {
+		u, err := process.Memory(p.Process.Pid)
+		if err != nil {
+			return sum, err
+		}
+		sum.RSS, sum.Anonymous, sum.PSS = sum.RSS+u.RSS, sum.Anonymous+u.Anonymous, sum.PSS+u.PSS
+	}
+	return sum, nil
+}
+
+// start is what one start took.
+type start struct{ ready, cpu, settled time.Duration }
+
+func (p *plane) measureStart(ctx context.Context, s site) (took start, err error) {
+	r, err := p.start(s)
+	if err != nil {
+		return took, err
+	}
+	defer r.stop()
+	if err := r.ready(ctx); err != nil {
+		return took, err
+	}
+	took.ready = time.Since(r.began)
+	if took.cpu, err = r.cpu(); err != nil {
+		return took, err
+	}
+	if err := pause(ctx, settledAfter-time.Since(r.began)); err != nil {
+		return took, err
+	}
+	took.settled, err = r.cpu()
+	return took, err
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// idleSample is what an idle control plane with one node costs.
+type idleSample struct {
+	memory  process.Usage
+	percent float64
+}
+
+// idles starts a control plane on existing data, gives it a node, and watches.
+func (b *bench) idles(ctx context.Context, p *plane, dir string) (sample idleSample, err error) {
+	s, err := newSite(dir)
+	if err != nil {
+		return sample, err
+	}
+	defer os.RemoveAll(dir)
+	if _, err := p.measureStart(ctx, s); err != nil {
+		return sample, err
+	}
+	r, err := p.start(s)
+	if err != nil {
+		return sample, err
+	}
+	defer r.stop()
+	if err := r.ready(ctx); err != nil {
+		return sample, err
+	}
+	node, err := join(ctx, s, "worker-1")
+	if err != nil {
+		return sample, err
+	}
+	defer node.leave()
+	if err := pause(ctx, b.settle); err != nil {
+		return sample, err
+	}
+	if sample.memory, err = r.memory(); err != nil {
+		return sample, err
+	}
+	before, err := r.cpu()
+	if err != nil {
+		return sample, err
+	}
+	began := time.Now()
+	if err := pause(ctx, b.idle); err != nil {
+		return sample, err
+	}
+	after, err := r.cpu()
+	sample.percent = 100 * (after - before).Seconds() / time.Since(began).Seconds()
+	fmt.Fprintf(b.log, "%s: idle with %.0f MiB anonymous, %.0f MiB resident, %.2f %% of a core\n", p.name, sample.memory.Anonymous, sample.memory.RSS, sample.percent)
+	return sample, err
+}

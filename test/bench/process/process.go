@@ -1,0 +1,79 @@
+// Package process reads what a running process costs its host, the same way
+// for every benchmark.
+package process
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// tick is the unit of processor time in /proc/PID/stat: USER_HZ, 100 on every
+// architecture that Linux has now (proc(5)).
+const tick = time.Second / 100
+
+// CPU is the processor time that a process has used, in user and system mode.
+func CPU(pid int) (time.Duration, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, fmt.Errorf("read processor time: %w", err)
+	}
+	return parseCPU(data)
+}
+
+// parseCPU reads fields 14 and 15 of /proc/PID/stat. The second field, the
+// program's name in parentheses, may hold anything.
+func parseCPU(stat []byte) (time.Duration, error) {
+	_, rest, found := bytes.Cut(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" "))
+	fields := strings.Fields(string(rest))
+	if !found || len(fields) < 13 {
+		return 0, fmt.Errorf("no processor time in %q", stat)
+	}
+	sum := time.Duration(0)
+	for _, field := range fields[11:13] {
+		ticks, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("read processor time: %w", err)
+		}
+		sum += time.Duration(ticks) * tick
+	}
+	return sum, nil
+}
+
+// Usage is a process's memory in MiB: all that is resident, what of it is no
+// file's, and the whole with shared pages counted in parts.
+type Usage struct{ RSS, Anonymous, PSS float64 }
+
+// Memory reads a process's memory.
+func Memory(pid int) (Usage, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	if err != nil {
+		return Usage{}, fmt.Errorf("read memory: %w", err)
+	}
+	return parseMemory(data)
+}
+
+// parseMemory reads a smaps_rollup (proc_pid_smaps(5)).
+func parseMemory(rollup []byte) (Usage, error) {
+	var u Usage
+	wanted := map[string]*float64{"Rss:": &u.RSS, "Pss:": &u.PSS, "Anonymous:": &u.Anonymous}
+	for line := range strings.Lines(string(rollup)) {
+		fields := strings.Fields(line)
+		if len(fields) != 3 || wanted[fields[0]] == nil {
+			continue
+		}
+		kib, err := strconv.ParseFloat(fields[1], 64)
+		if err != nil {
+			return Usage{}, fmt.Errorf("read memory: %w", err)
+		}
+		*wanted[fields[0]] = kib / 1024
+		delete(wanted, fields[0])
+	}
+	if len(wanted) > 0 {
+		return Usage{}, fmt.Errorf("no Rss, Pss or Anonymous in %q", rollup)
+	}
+	return u, nil
+}

@@ -1,0 +1,188 @@
+package daemon
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/machine"
+)
+
+// How the API front finds control planes that serve.
+const (
+	followPeriod = 2 * time.Second
+	probeLimit   = 2 * time.Second
+)
+
+// controlPlanes that are wanted.
+func (c *running) controlPlanes() []cluster.Node {
+	return slices.DeleteFunc(cluster.Nodes(c.spec()), func(n cluster.Node) bool { return n.Role != nodeconfig.RoleControlPlane })
+}
+
+func endpoint(n cluster.Node) string {
+	return netip.AddrPortFrom(n.Address.Addr(), nodeconfig.PortKubernetes).String()
+}
+
+// pointFront leads the API front to all control planes that are wanted.
+func (c *running) pointFront() {
+	var backends []string
+	for _, n := range c.controlPlanes() {
+		backends = append(backends, endpoint(n))
+	}
+	c.front.SetBackends(backends)
+}
+
+// followControlPlanes keeps the API front on those of several control planes
+// that serve: one that hangs still accepts connections.
+func (c *running) followControlPlanes(ctx context.Context) error {
+	probe, err := c.keys.apiClient(c.machines.Dial)
+	if err != nil {
+		return err
+	}
+	defer probe.CloseIdleConnections()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(followPeriod):
+		}
+		planes := c.controlPlanes()
+		if len(planes) < 2 {
+			continue
+		}
+		if serving := serving(ctx, probe, planes); len(serving) > 0 {
+			c.front.SetBackends(serving)
+		}
+	}
+}
+
+// serving are the endpoints of those control planes that say they are ready.
+func serving(ctx context.Context, probe *http.Client, planes []cluster.Node) []string {
+	ctx, cancel := context.WithTimeout(ctx, probeLimit)
+	defer cancel()
+	ready := make([]bool, len(planes))
+	var all sync.WaitGroup
+	for i, n := range planes {
+		all.Go(func() { ready[i] = serves(ctx, probe, n) == nil })
+	}
+	all.Wait()
+	var endpoints []string
+	for i, n := range planes {
+		if ready[i] {
+			endpoints = append(endpoints, endpoint(n))
+		}
+	}
+	return endpoints
+}
+
+// serves returns nil if the API server on n itself is ready.
+func serves(ctx context.Context, probe *http.Client, n cluster.Node) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+endpoint(n)+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	response, err := probe.Do(request)
+	if err != nil {
+		return fmt.Errorf("ask the API server: %w", err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, maxAnswer))
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("its API server is not ready: %s", response.Status)
+	}
+	return nil
+}
+
+// apiClient asks single control planes, past the front.
+func (k keychain) apiClient(dial dialFunc) (*http.Client, error) {
+	certificate, err := tls.X509KeyPair(k.files["admin.crt"], k.files["admin.key"])
+	if err != nil {
+		return nil, fmt.Errorf("load the admin's certificate: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(k.files["ca.crt"]) {
+		return nil, errors.New("load the cluster's authority: no certificate in it")
+	}
+	return &http.Client{Transport: &http.Transport{
+		DialContext:     dial,
+		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots, Certificates: []tls.Certificate{certificate}},
+		IdleConnTimeout: time.Minute,
+	}}, nil
+}
+
+// joinControlPlane waits until a control plane among several has joined etcd
+// and serves the API itself.
+func (a *apply) joinControlPlane(ctx context.Context, n cluster.Node) error {
+	if n.Role != nodeconfig.RoleControlPlane || len(a.controlPlanes()) < 2 {
+		return nil
+	}
+	probe, err := a.keys.apiClient(a.machines.Dial)
+	if err != nil {
+		return err
+	}
+	defer probe.CloseIdleConnections()
+	return a.wait(ctx, n, a.limits.ControlPlane, func(ctx context.Context) error { return serves(ctx, probe, n) })
+}
+
+// bootLeaving starts control planes that are to leave and have a vote until
+// they have: those that stay may not be a majority without them.
+func (a *apply) bootLeaving(ctx context.Context, n cluster.Node) error {
+	if !a.needs(n.Name, cluster.ActionStart) {
+		return nil
+	}
+	if _, err := a.boot(ctx, n, func() {}); err != nil {
+		return a.fail(ctx, n.Name, daemonapi.PhaseBoot, err)
+	}
+	return nil
+}
+
+// removeControlPlanes removes those that are not wanted one after another, the
+// last first, so that etcd always has a majority.
+func (a *apply) removeControlPlanes(ctx context.Context) error {
+	for _, step := range slices.Backward(a.steps) {
+		if step.Action == cluster.ActionDelete && cluster.IsControlPlane(step.Node) {
+			if err := a.remove(ctx, step.Node); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// leaveEtcd takes a control plane out of etcd, by way of one that stays. It may
+// be done again after it was done.
+func (a *apply) leaveEtcd(ctx context.Context, name string) error {
+	all := a.leaving()
+	i := slices.IndexFunc(all, func(n cluster.Node) bool { return n.Name == name })
+	if i < 0 {
+		return nil
+	}
+	address := all[i].Address.Addr().String()
+	var failed error
+	for _, n := range a.controlPlanes() {
+		if state, err := a.machines.Driver.State(ctx, n.Name); err != nil || state != machine.StateRunning {
+			continue
+		}
+		_, err := a.nodes.run(ctx, n.Address.Addr(), controlPlaneProgram, "etcd", "remove", name, address)
+		if err == nil {
+			return nil
+		}
+		failed = errors.Join(failed, fmt.Errorf("by way of %s: %w", n.Name, err))
+	}
+	return fmt.Errorf("take it out of etcd: %w", errors.Join(failed, ctx.Err()))
+}
+
+// controlPlaneProgram is the control plane in a node, which is also the tool
+// for its etcd.
+const controlPlaneProgram = "/usr/bin/skiff-controlplane"
