@@ -7,9 +7,11 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
-// Host numbers of the machines in the node subnet. The gateway has 2.
+// Host numbers in the node subnet: the gateway, the host itself where it is at
+// the machines' bridge, the machines.
 const (
 	gatewayNumber      = 2
+	hostNumber         = 3
 	controlPlaneNumber = 11
 	workerNumber       = 21
 	maxControlPlanes   = 9
@@ -36,6 +38,11 @@ func Nodes(spec Spec) []Node {
 		nodes = append(nodes, node(spec, nodeconfig.RoleWorker, i+1, workerNumber+i))
 	}
 	return nodes
+}
+
+// HostAddress is the host's own in the machines' subnet.
+func HostAddress(subnet netip.Prefix) netip.Prefix {
+	return netip.PrefixFrom(numbered(subnet, hostNumber), subnet.Bits())
 }
 
 func node(spec Spec, role nodeconfig.Role, index, number int) Node {
