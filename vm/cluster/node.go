@@ -9,9 +9,11 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
-// Host numbers of the machines in the node subnet. The gateway has 2.
+// Host numbers in the node subnet: the gateway, the host itself where it is at
+// the machines' bridge, the machines.
 const (
 	gatewayNumber      = 2
+	hostNumber         = 3
 	controlPlaneNumber = 11
 	workerNumber       = 21
 	maxControlPlanes   = 9
@@ -56,6 +58,11 @@ func Leaving(state State) []Node {
 // IsControlPlane says whether a node's name is a control plane's.
 func IsControlPlane(name string) bool {
 	return strings.HasPrefix(name, string(nodeconfig.RoleControlPlane)+"-")
+}
+
+// HostAddress is the host's own in the machines' subnet.
+func HostAddress(subnet netip.Prefix) netip.Prefix {
+	return netip.PrefixFrom(numbered(subnet, hostNumber), subnet.Bits())
 }
 
 func node(spec Spec, role nodeconfig.Role, index, number int) Node {

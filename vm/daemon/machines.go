@@ -38,12 +38,12 @@ func sandboxMachines(ctx context.Context, config MachinesConfig) (Machines, erro
 	}
 	boxes, err := sandbox.New(ctx, sandbox.Config{
 		Dir: config.Cluster.Machines(), Network: config.Cluster.Network(),
-		Image: config.Image.Image,
+		Address: cluster.HostAddress(config.Spec.Network.Nodes), Image: config.Image.Image,
 	})
 	if err != nil {
 		return Machines{}, fmt.Errorf("prepare sandboxes: %w", errors.Join(err, wire.Close()))
 	}
-	return Machines{Driver: boxes, Dial: wire.DialContext, Run: wire.Run}, nil
+	return Machines{Driver: boxes, Dial: boxes.DialContext, Run: wire.Run}, nil
 }
 
 // limaMachines are virtual machines on a network in this process.

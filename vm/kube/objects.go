@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 )
 
@@ -28,6 +29,7 @@ func Objects(ctx context.Context, kubeconfig []byte, each func(name string, list
 	}
 	config.QPS, config.Burst = 100, 200
 	config.UserAgent = "skiff-export"
+	config.WarningHandler = rest.NoWarnings{} // that a kind is old is no news here
 	found, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
 		return fmt.Errorf("make a client of the Kubernetes API: %w", err)

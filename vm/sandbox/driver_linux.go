@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -26,6 +27,7 @@ type Driver struct {
 	wire   *wire
 	loop   *os.File // the device with the root
 	root   string   // where that is mounted, for the thread and what it starts
+	closed sync.Once
 
 	mu       sync.Mutex          // guards what follows
 	machines map[string]*process // started and not stopped
@@ -81,7 +83,7 @@ func (d *Driver) prepare() (err error) {
 	if err = d.thread.do(d.mountRoot); err != nil {
 		return err
 	}
-	d.wire, err = newWire(d.thread, d.config.Network)
+	d.wire, err = newWire(d.thread, d.config.Network, d.config.Address)
 	return err
 }
 
@@ -116,6 +118,15 @@ func (d *Driver) Name() string { return Name }
 // Describe says that machines are no virtual ones.
 func (d *Driver) Describe() string {
 	return "sandbox: Linux namespaces of this host, no virtualization"
+}
+
+// DialContext connects to an address in the machines' network.
+func (d *Driver) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := d.wire.dial(ctx, network, address)
+	if err != nil {
+		return nil, fmt.Errorf("dial %s: %w", address, err)
+	}
+	return conn, nil
 }
 
 // Create makes the machine's data directory.
@@ -238,14 +249,15 @@ func (d *Driver) Close() error {
 	for _, name := range names {
 		errs = append(errs, d.Stop(context.Background(), name))
 	}
-	if d.wire != nil {
-		errs = append(errs, d.wire.close())
-	}
-	if d.loop != nil {
-		errs = append(errs, d.loop.Close())
-	}
-	d.wire, d.loop = nil, nil
-	d.thread.close()
+	d.closed.Do(func() {
+		if d.wire != nil {
+			errs = append(errs, d.wire.close())
+		}
+		if d.loop != nil {
+			errs = append(errs, d.loop.Close())
+		}
+		d.thread.close()
+	})
 	return errors.Join(append(errs, d.groups.remove(""))...)
 }
 

@@ -5,7 +5,11 @@
 // rules are never touched.
 package sandbox
 
-import "github.com/skiff-dev/skiff/vm/machine"
+import (
+	"net/netip"
+
+	"github.com/skiff-dev/skiff/vm/machine"
+)
 
 // Name is the driver's.
 const Name = "sandbox"
@@ -17,6 +21,9 @@ type Config struct {
 	// Network is the unix socket at which machines join their network, in
 	// QEMU's protocol.
 	Network string
+	// Address is the host's own in the machines' subnet, from which it reaches
+	// them.
+	Address netip.Prefix
 	// Image is the node image; only its root is used.
 	Image machine.Image
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +17,8 @@ import (
 	"time"
 
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/driver"
 	"github.com/skiff-dev/skiff/vm/driver/drivertest"
 	"github.com/skiff-dev/skiff/vm/driver/nodetest"
@@ -39,7 +43,7 @@ func newRig(t *testing.T) *nodetest.Rig {
 	}
 	img := nodetest.Image(t)
 	return nodetest.New(t, img, func(ctx context.Context, dir, socket string) (driver.Driver, error) {
-		return New(ctx, Config{Dir: dir, Network: socket, Image: img})
+		return New(ctx, Config{Dir: dir, Network: socket, Address: cluster.HostAddress(cluster.Default().Network.Nodes), Image: img})
 	})
 }
 
@@ -107,6 +111,29 @@ func TestMachinesReachEachOther(t *testing.T) {
 	r.Exec(t, "two", "true")
 	if got := r.Exec(t, "one", "ping -c1 -W5 192.168.104.22 >/dev/null && echo answers"); got != "answers\n" {
 		t.Errorf("%q", got)
+	}
+}
+
+func TestDriverDialsMachinesWithoutTheUserModeNetwork(t *testing.T) {
+	r := newRig(t)
+	start(t, r, "one")
+	r.Exec(t, "one", "true")
+	m := r.Machine("one")
+	address := netip.AddrPortFrom(m.Address.Addr(), nodeconfig.PortNodeAPI).String()
+	conn, err := r.Driver.(*Driver).DialContext(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := conn.LocalAddr().(*net.TCPAddr).IP.String(), "192.168.104.3"; got != want {
+		t.Errorf("dialled from %s, want %s", got, want)
+	}
+	if err := conn.Close(); err != nil {
+		t.Error(err)
+	}
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := r.Driver.(*Driver).DialContext(canceled, "tcp", address); err == nil {
+		t.Error("a dial whose context has ended succeeded")
 	}
 }
 

@@ -5,12 +5,18 @@ package sandbox
 import (
 	"context"
 	"fmt"
+	"net"
 
 	"github.com/skiff-dev/skiff/vm/driver"
 )
 
 // Driver exists on Linux only.
 type Driver struct{ driver.Driver }
+
+// DialContext fails.
+func (*Driver) DialContext(context.Context, string, string) (net.Conn, error) {
+	return nil, Available()
+}
 
 // Available says that this host cannot run sandboxes.
 func Available() error {

@@ -1,16 +1,12 @@
 package sandbox
 
-import (
-	"runtime"
-	"sync"
-)
+import "runtime"
 
 // thread is one thread of the kernel's that lives until it is closed: what is
 // started from it dies when this process does (PR_SET_PDEATHSIG is about the
 // thread), and it may be in a network namespace of its own.
 type thread struct {
 	calls chan func()
-	once  sync.Once
 	done  chan struct{}
 }
 
@@ -34,7 +30,8 @@ func (t *thread) do(call func() error) error {
 	return <-result
 }
 
+// close is called once.
 func (t *thread) close() {
-	t.once.Do(func() { close(t.calls) })
+	close(t.calls)
 	<-t.done
 }

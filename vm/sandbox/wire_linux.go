@@ -2,13 +2,16 @@ package sandbox
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -21,20 +24,23 @@ const maxFrame = 64 << 10
 
 // wire is the machines' network: a bridge in a network namespace that only this
 // process holds, each machine at it by a veth pair, and the user-mode network
-// by a TAP device. Frames between machines never leave the kernel.
+// by a TAP device. Frames between machines, and from this process to them, never
+// leave the kernel.
 type wire struct {
-	handle *netlink.Handle
-	bridge *netlink.Bridge
-	tap    *os.File
-	conn   net.Conn
-	count  atomic.Int64 // of plugs ever, so that names are new
-	pumps  sync.WaitGroup
+	address   netip.Prefix // the bridge's own
+	namespace *os.File
+	handle    *netlink.Handle
+	bridge    *netlink.Bridge
+	tap       *os.File
+	conn      net.Conn
+	count     atomic.Int64 // of plugs ever, so that names are new
+	pumps     sync.WaitGroup
 }
 
 // newWire makes the network on a thread, which it moves into the namespace, and
 // joins the user-mode network at socket.
-func newWire(t *thread, socket string) (*wire, error) {
-	w := &wire{}
+func newWire(t *thread, socket string, address netip.Prefix) (*wire, error) {
+	w := &wire{address: address}
 	if err := t.do(w.build); err != nil {
 		_ = w.close()
 		return nil, fmt.Errorf("make the machines' network: %w", err)
@@ -61,13 +67,16 @@ func (w *wire) build() error {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		return fmt.Errorf("network namespace: %w", err)
 	}
+	var err error
+	if w.namespace, err = os.Open("/proc/thread-self/ns/net"); err != nil {
+		return err
+	}
 	for name, value := range quiet {
 		err := os.WriteFile(filepath.Join("/proc/sys/net", name), []byte(value), 0)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 	}
-	var err error
 	if w.handle, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
 		return err
 	}
@@ -75,6 +84,10 @@ func (w *wire) build() error {
 	w.bridge = &netlink.Bridge{LinkAttrs: attributes("nodes"), MulticastSnooping: &snooping}
 	if err := w.handle.LinkAdd(w.bridge); err != nil {
 		return fmt.Errorf("bridge: %w", err)
+	}
+	own := &netlink.Addr{IPNet: &net.IPNet{IP: w.address.Addr().AsSlice(), Mask: net.CIDRMask(w.address.Bits(), w.address.Addr().BitLen())}}
+	if err := w.handle.AddrAdd(w.bridge, own); err != nil {
+		return fmt.Errorf("address of the bridge: %w", err)
 	}
 	if w.tap, err = openTAP("uplink"); err != nil {
 		return fmt.Errorf("TAP device: %w", err)
@@ -133,6 +146,26 @@ func (w *wire) plug(pid int, mac string) error {
 	return nil
 }
 
+// dial connects to a machine, by its address, from within the namespace.
+func (w *wire) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	type result struct {
+		conn net.Conn
+		err  error
+	}
+	dialled := make(chan result, 1)
+	go func() {
+		// Never unlocked: a thread in another namespace serves nobody else.
+		runtime.LockOSThread()
+		var r result
+		if r.err = unix.Setns(int(w.namespace.Fd()), unix.CLONE_NEWNET); r.err == nil {
+			r.conn, r.err = (&net.Dialer{}).DialContext(ctx, network, address)
+		}
+		dialled <- r
+	}()
+	r := <-dialled
+	return r.conn, r.err
+}
+
 // send passes frames of machines on to the user-mode network, each behind its
 // length; it ends when either side is closed.
 func (w *wire) send() {
@@ -186,6 +219,9 @@ func (w *wire) close() error {
 	w.pumps.Wait()
 	if w.handle != nil {
 		w.handle.Close()
+	}
+	if w.namespace != nil {
+		errs = append(errs, w.namespace.Close())
 	}
 	return errors.Join(errs...)
 }
