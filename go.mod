@@ -69,6 +69,7 @@ require (
 	charm.land/lipgloss/v2 v2.0.6
 	github.com/containers/gvisor-tap-vsock v0.8.9
 	github.com/coredns/coredns v1.15.0
+	github.com/hinshun/vt10x v0.0.0-20220119200601-820417d04eec
 	github.com/lima-vm/lima/v2 v2.2.0
 	github.com/rogpeppe/go-internal v1.14.1
 	github.com/spf13/cobra v1.10.2

@@ -280,6 +280,9 @@ func (m *Model) back() {
 const maxStack = 20
 
 func (m *Model) push(s screen.Screen) {
+	if len(m.stack) > 0 && m.top().Crumb() == s.Crumb() {
+		m.stack = m.stack[:len(m.stack)-1] // the same in another way
+	}
 	m.stack = append(m.stack, s)
 	if len(m.stack) > maxStack {
 		m.stack = append([]screen.Screen{m.stack[0]}, m.stack[2:]...)

@@ -28,6 +28,18 @@ func (r Resource) ID() string {
 	return r.Name + "." + r.Group
 }
 
+// Title is the plural of the kind: "StatefulSets", "NetworkPolicies".
+func (r Resource) Title() string {
+	kind := strings.ToLower(r.Kind)
+	if rest, ok := strings.CutPrefix(r.Name, kind); ok {
+		return r.Kind + rest
+	}
+	if stem := strings.TrimSuffix(kind, "y"); stem != kind && r.Name == stem+"ies" {
+		return r.Kind[:len(stem)] + "ies"
+	}
+	return strings.ToUpper(r.Name[:min(1, len(r.Name))]) + r.Name[min(1, len(r.Name)):]
+}
+
 // Can says whether the resource has the verb.
 func (r Resource) Can(verb string) bool { return slices.Contains(r.Verbs, verb) }
 

@@ -120,10 +120,7 @@ func (o *Objects) Title() string {
 	default:
 		where = "in " + strings.Join(few(o.namespaces, 3), ", ")
 	}
-	text := o.Resource.Kind + "s"
-	if !strings.EqualFold(o.Resource.Name, text) {
-		text = strings.ToUpper(o.Resource.Name[:1]) + o.Resource.Name[1:]
-	}
+	text := o.Resource.Title()
 	if where != "" {
 		text += " " + where
 	}

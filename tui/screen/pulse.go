@@ -187,7 +187,7 @@ func (p *Pulse) card(th *theme.Theme, r object.Resource, selected bool) []string
 	}
 	inner := cardWidth - 5
 	edge := th.Paint(frame, "│")
-	title := widget.Cut(strings.ToUpper(r.Name[:1])+r.Name[1:], inner-2)
+	title := widget.Cut(r.Title(), inner-1)
 	line := func(text string) string { return edge + " " + widget.Fit(text, inner) + " " + edge + " " }
 	return []string{
 		th.Paint(frame, "╭ ") + th.Paint(theme.Title, title) + th.Paint(frame, " "+strings.Repeat("─", inner-widget.Width(title))+"╮") + " ",

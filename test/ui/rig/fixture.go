@@ -115,8 +115,9 @@ func (s *Server) beat(ctx context.Context) error {
 // starts pods that were placed and ends those that are deleted.
 func (s *Server) Kubelets(ctx context.Context) {
 	for n := 0; ctx.Err() == nil; n++ {
-		if n%10 == 0 {
+		if n%5 == 0 {
 			_ = s.beat(ctx)
+			_ = s.revive(ctx)
 		}
 		_ = s.Settle(ctx)
 		select {
@@ -124,6 +125,27 @@ func (s *Server) Kubelets(ctx context.Context) {
 		case <-time.After(time.Second):
 		}
 	}
+}
+
+// revive reports nodes as Ready again that missed too many beats: a machine
+// that measures is a busy one.
+func (s *Server) revive(ctx context.Context) error {
+	for i, name := range Nodes {
+		node, err := s.Client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		for _, c := range node.Status.Conditions {
+			if c.Type == corev1.NodeReady && c.Status != corev1.ConditionTrue {
+				node.Status = nodeStatus(i)
+				_, err = s.Client.CoreV1().Nodes().UpdateStatus(ctx, node, metav1.UpdateOptions{})
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Settle gives every placed pod the state that its kubelet would report.
@@ -138,12 +160,26 @@ func (s *Server) Settle(ctx context.Context) error {
 		switch {
 		case p.DeletionTimestamp != nil:
 			_ = s.Client.CoreV1().Pods(p.Namespace).Delete(ctx, p.Name, metav1.DeleteOptions{GracePeriodSeconds: &now})
-		case p.Spec.NodeName != "" && p.Status.Phase == corev1.PodPending && len(p.Status.ContainerStatuses) == 0:
+		case p.Spec.NodeName != "" && unsettled(p):
 			p.Status = podStatus(p, i)
 			_, _ = s.Client.CoreV1().Pods(p.Namespace).UpdateStatus(ctx, p, metav1.UpdateOptions{})
 		}
 	}
 	return nil
+}
+
+// unsettled says whether the rig's kubelet has to report on a pod: a new one,
+// or one that the node controller calls not ready.
+func unsettled(p *corev1.Pod) bool {
+	if len(p.Status.ContainerStatuses) == 0 {
+		return p.Status.Phase == corev1.PodPending
+	}
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodReady && c.Status == corev1.ConditionFalse {
+			return p.Labels["rig"] == "" && p.Status.Phase == corev1.PodRunning
+		}
+	}
+	return false
 }
 
 // podStatus is Running, unless the pod's label "rig" names another fate.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"syscall"
 	"time"
@@ -42,16 +43,31 @@ type Server struct {
 // startLimit is how long the control plane may take until it answers.
 const startLimit = 3 * time.Minute
 
-// Program is the control plane's program: SKIFF_CONTROLPLANE, or built from
-// this module into dir.
-func Program(ctx context.Context, dir string) (string, error) {
-	if program := os.Getenv("SKIFF_CONTROLPLANE"); program != "" {
-		return program, nil
+// ErrNotBuilt: there is no control plane to run.
+var ErrNotBuilt = errors.New("no control plane was built: `make guest` does, or set SKIFF_CONTROLPLANE")
+
+// Program is the control plane's program: SKIFF_CONTROLPLANE, or the one that
+// `make guest` leaves below root, this repository.
+func Program(root string) (string, error) {
+	program := os.Getenv("SKIFF_CONTROLPLANE")
+	if program == "" {
+		program = filepath.Join(root, "build", "guest", "linux-"+runtime.GOARCH, "skiff-controlplane")
 	}
-	program := filepath.Join(dir, "skiff-controlplane")
-	build := exec.CommandContext(ctx, "go", "build", "-o", program, "github.com/skiff-dev/skiff/cmd/skiff-controlplane")
+	if _, err := os.Stat(program); err != nil {
+		return "", ErrNotBuilt
+	}
+	return program, nil
+}
+
+// Skiff builds the host program into dir.
+func Skiff(ctx context.Context, root, dir string) (string, error) {
+	program := filepath.Join(dir, "skiff")
+	build := exec.CommandContext(ctx, "go", "build", "-o", program, "./cmd/skiff")
+	build.Dir = root
+	// As the Makefile builds it: its cache serves.
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-trimpath")
 	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the control plane: %w: %s", err, out)
+		return "", fmt.Errorf("build skiff: %w: %s", err, out)
 	}
 	return program, nil
 }

@@ -29,7 +29,7 @@ func run() error {
 	if *dir == "" {
 		return fmt.Errorf("-dir is missing")
 	}
-	program, err := rig.Program(ctx, *dir)
+	program, err := rig.Program(".")
 	if err != nil {
 		return err
 	}
