@@ -1,0 +1,356 @@
+// Package ui_test drives the real program in a pseudo-terminal against a real
+// API server, as a person would.
+package ui_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/skiff-dev/skiff/test/ui/rig"
+	"github.com/skiff-dev/skiff/test/ui/terminal"
+)
+
+var soak = flag.Duration("soak", 0, "how long to press random keys while objects change; 0: a few seconds")
+
+// Sequences that a terminal sends for keys.
+const (
+	enter  = "\r"
+	escape = "\x1b"
+	ctrlC  = "\x03"
+	ctrlD  = "\x04"
+	down   = "\x1b[B"
+	tab    = "\t"
+)
+
+// limit is how long anything may take until it shows: the machine may be busy.
+const limit = 60 * time.Second
+
+// session is the program on a screen.
+type session struct {
+	*terminal.Terminal
+	t      *testing.T
+	server *rig.Server
+}
+
+// programs are built once for all tests.
+func programs(t *testing.T) (skiff, controlPlane string) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("needs a control plane")
+	}
+	controlPlane, err := rig.Program("../..")
+	if errors.Is(err, rig.ErrNotBuilt) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if skiff, err = rig.Skiff(t.Context(), "../..", t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
+	return skiff, controlPlane
+}
+
+func serve(t *testing.T, controlPlane string) *rig.Server {
+	t.Helper()
+	s, err := rig.Start(t.Context(), controlPlane, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Stop() })
+	if err := s.Fill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { s.Kubelets(ctx); close(ended) }()
+	t.Cleanup(func() { stop(); <-ended })
+	return s
+}
+
+func open(t *testing.T, skiff string, s *rig.Server, env []string, args ...string) *session {
+	t.Helper()
+	cmd := exec.Command(skiff, append([]string{"ui", "--kubeconfig", s.Kubeconfig}, args...)...)
+	cmd.Env = append(append(os.Environ(), "SKIFF_HOME="+t.TempDir(), "TERM=xterm-256color", "COLORTERM=truecolor"), env...)
+	term, err := terminal.Start(cmd, 140, 40)
+	if err != nil {
+		t.Skipf("no pseudo-terminal here: %v", err)
+	}
+	t.Cleanup(func() { _ = term.Close() })
+	return &session{term, t, s}
+}
+
+// press types keys one after the other, with time for each to be told apart.
+func (s *session) press(all ...string) {
+	s.t.Helper()
+	for _, k := range all {
+		if err := s.Send(k); err != nil {
+			s.t.Fatal(err)
+		}
+		time.Sleep(120 * time.Millisecond)
+	}
+}
+
+func (s *session) see(texts ...string) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), limit)
+	defer cancel()
+	if err := s.Await(ctx, texts...); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *session) gone(text string) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), limit)
+	defer cancel()
+	if err := s.AwaitGone(ctx, text); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func TestPeopleFindTheirWayThroughARealCluster(t *testing.T) {
+	skiff, controlPlane := programs(t)
+	server := serve(t, controlPlane)
+	s := open(t, skiff, server, nil)
+	s.see("Pods in all namespaces", "CrashLoopBackOff", "db-0", "live")
+
+	t.Run("describe, YAML, tree", func(*testing.T) {
+		s.press("/", "db-0", enter)
+		s.gone("payments")
+		s.press("d")
+		s.see("Name:", "Service Account:")
+		s.press(escape, "y")
+		s.see("apiVersion: v1", "kind: Pod")
+		s.press(escape, "t")
+		s.see("StatefulSet db", "postgres")
+		s.press(escape, escape)
+		s.see("payments")
+	})
+	t.Run("a secret stays hidden until it is asked for", func(t *testing.T) {
+		s.press(":", "secrets shop", enter)
+		s.see("db-login")
+		s.press("y")
+		s.see("bytes)", "values hidden")
+		if encoded := "Y29ycmVjdC1ob3JzZS1iYXR0ZXJ5"; strings.Contains(s.Text(), encoded) {
+			t.Error("it is not hidden")
+		}
+		s.press("x")
+		s.see("Y29ycmVjdC1ob3JzZS1iYXR0ZXJ5", "values shown")
+		s.press(escape)
+	})
+	t.Run("completion, scale, restart, history", func(*testing.T) {
+		s.press(":", "deplo", tab, " shop", enter)
+		s.see("Deployments in shop", "web")
+		s.press("/", "web", enter, "s")
+		s.see("Scale deployment shop/web")
+		s.press("\x7f", "2", enter)
+		s.see("has 2 replicas", "2/2")
+		s.press("r")
+		s.see("Restart deployment?")
+		s.press("y")
+		s.see("restarts its pods")
+		s.press("h")
+		s.see("REVISION", "2  ")
+		s.press(escape)
+	})
+	t.Run("delete asks first", func(*testing.T) {
+		s.press(escape, ":", "cm shop", enter)
+		s.see("ConfigMaps in shop", "kube-root-ca.crt")
+		s.press("/", "^web$", enter, ctrlD)
+		s.see("Delete configmap?", "shop/web")
+		s.press("n", ctrlD, "y")
+		s.gone("Delete configmap?")
+		eventually(t, "the object is gone", func() error {
+			_, err := server.Client.CoreV1().ConfigMaps("shop").Get(t.Context(), "web", metav1.GetOptions{})
+			if err == nil {
+				return errors.New("it is there")
+			}
+			return nil
+		})
+	})
+	t.Run("cordon and control plane", func(*testing.T) {
+		s.press(escape, ":", "nodes", enter)
+		s.see("Nodes of native", "worker-2")
+		s.press(down, "C")
+		s.see("SchedulingDisabled")
+		s.press("U")
+		s.gone("SchedulingDisabled")
+		s.press(":", "controlplane", enter)
+		s.see("checks pass", "skiff-controlplane", "expires in")
+	})
+	t.Run("it ends when asked", func(*testing.T) {
+		s.press(":", "q", enter)
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		defer cancel()
+		if err := s.Wait(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func eventually(t *testing.T, what string, check func() error) {
+	t.Helper()
+	var err error
+	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		if err = check(); err == nil {
+			return
+		}
+	}
+	t.Fatalf("%s: %v", what, err)
+}
+
+func TestARefusedEditIsShownInTheEditor(t *testing.T) {
+	skiff, controlPlane := programs(t)
+	server := serve(t, controlPlane)
+	// The first time it asks for what is not allowed, then for what is.
+	script := filepath.Join(t.TempDir(), "editor")
+	content := `#!/bin/sh
+cp "$1" "$1.seen.$(date +%N)"
+if grep -q 'It was refused' "$1"; then
+  sed -i 's/replicas: -3/replicas: 3/' "$1"; cp "$1" "` + script + `.refused"
+else
+  sed -i 's/replicas: 2/replicas: -3/' "$1"
+fi
+rm -f "$1".seen.*
+`
+	if err := os.WriteFile(script, []byte(content), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, skiff, server, []string{"EDITOR=" + script, "VISUAL=", "KUBE_EDITOR=", "SKIFF_EDITOR="})
+	s.see("live")
+	s.press(":", "deploy shop", enter)
+	s.see("cart")
+	s.press("/", "cart", enter, "e")
+	eventually(t, "the edit arrives", func() error {
+		d, err := server.Client.AppsV1().Deployments("shop").Get(t.Context(), "cart", metav1.GetOptions{})
+		if err == nil && *d.Spec.Replicas != 3 {
+			err = fmt.Errorf("it has %d replicas", *d.Spec.Replicas)
+		}
+		return err
+	})
+	refused, err := os.ReadFile(script + ".refused")
+	if err != nil || !strings.Contains(string(refused), "must be greater than or equal to 0") {
+		t.Errorf("%s, %v", refused, err)
+	}
+	s.see("Deployments in shop")
+}
+
+func TestAClusterThatStopsAnsweringHoldsNothingUp(t *testing.T) {
+	skiff, controlPlane := programs(t)
+	server := serve(t, controlPlane)
+	s := open(t, skiff, server, nil)
+	s.see("db-0", "live")
+	if err := server.Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	thawed := false
+	defer func() {
+		if !thawed {
+			_ = server.Thaw()
+		}
+	}()
+	s.press("d") // waits for an answer that does not come
+	s.press(escape, ":", "help", enter)
+	s.see("Keys of")
+	s.press(escape)
+	s.see("db-0")
+	if err := server.Thaw(); err != nil {
+		t.Fatal(err)
+	}
+	thawed = true
+	if err := server.Client.CoreV1().Pods("shop").Delete(t.Context(), "db-0", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	s.press(":", "svc", enter)
+	s.see("kubernetes", "live")
+}
+
+// keyboard is what a cat on the keyboard presses; nothing of it leaves.
+var keyboard = []string{
+	"j", "k", "d", "y", "t", "l", "w", "n", "N", "A", ">", "<", "~", "g", "G", "?", "E", "O", "c", "f", "s", "h", "p", "x", "J", " ",
+	enter, escape, escape, escape, tab, down, "\x1b[A", "\x1b[C", "\x1b[D", "\x1b[5~", "\x1b[6~", "\x01", "\x1a", "/", "web", "!", "(",
+	"\x1b[<0;20;8M", "\x1b[<64;20;8M", "\x1b[<65;20;8M",
+}
+
+// places are where it starts from every now and then.
+var places = []string{"pods", "deploy", "nodes", "pulse", "events", "secrets", "svc", "controlplane", "clusters", "forwards", "crd", "ns all", "theme dusk", "theme none", "pods shop"}
+
+func TestRandomKeysAndChangesDoNoHarm(t *testing.T) {
+	skiff, controlPlane := programs(t)
+	server := serve(t, controlPlane)
+	const pods = 200
+	if err := server.Pods(t.Context(), "load", pods); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, skiff, server, nil, "--read-only")
+	s.see("live")
+	length := max(*soak, 5*time.Second)
+	ctx, stop := context.WithTimeout(t.Context(), length)
+	defer stop()
+	churned := make(chan int, 1)
+	go func() { churned <- server.Churn(ctx, "load", pods, 20) }()
+	seed := uint64(time.Now().UnixNano())
+	random := rand.New(rand.NewPCG(seed, 1))
+	t.Logf("seed %d", seed)
+	early, pressed := 0, 0
+	for start := time.Now(); ctx.Err() == nil; pressed++ {
+		if pressed%40 == 0 {
+			s.press(escape, escape, ":", places[random.IntN(len(places))], enter)
+		}
+		if pressed%150 == 0 {
+			if err := s.Resize(80+random.IntN(120), 24+random.IntN(40)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.Send(keyboard[random.IntN(len(keyboard))]); err != nil {
+			t.Fatalf("after %d keys: %v\n%s", pressed, err, s.Text())
+		}
+		time.Sleep(time.Duration(5+random.IntN(40)) * time.Millisecond)
+		if early == 0 && time.Since(start) > length/4 {
+			early = resident(t, s.Process.Pid)
+		}
+	}
+	late := resident(t, s.Process.Pid)
+	t.Logf("%d keys, %d changes, %d MiB after a quarter, %d MiB at the end", pressed, <-churned, early, late)
+	if late > early+early/2+40 {
+		t.Errorf("it grew from %d to %d MiB", early, late)
+	}
+	s.press(ctrlC)
+	end, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	if err := s.Wait(end); err != nil {
+		t.Errorf("%v\n%s", err, s.Text())
+	}
+}
+
+// resident is a process' memory in MiB.
+func resident(t *testing.T, pid int) int {
+	t.Helper()
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Skipf("its memory cannot be read: %v", err)
+	}
+	for line := range strings.Lines(string(content)) {
+		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kib, err := strconv.Atoi(strings.Fields(value)[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			return kib / 1024
+		}
+	}
+	return 0
+}

@@ -1,0 +1,234 @@
+package app
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"github.com/skiff-dev/skiff/tui/feed"
+	"github.com/skiff-dev/skiff/tui/object"
+	"github.com/skiff-dev/skiff/tui/screen"
+)
+
+func dev() Config { return Config{Clusters: []string{"dev"}} }
+
+func TestDeletingAsksAndNamesWhatIsLost(t *testing.T) {
+	play(t, 100, 30, dev(), func(p *player) {
+		p.press("down", "ctrl+d")
+		p.want("Delete pod?", "shop/db-0", "one without is gone")
+		p.press("n")
+		if len(p.host.tasks) != 0 {
+			t.Fatalf("a no deletes: %v", p.host.tasks)
+		}
+		p.press("ctrl+d", "y")
+		if len(p.host.tasks) != 1 || p.host.tasks[0].Verb != feed.VerbDelete || p.host.tasks[0].Refs[0].Name != "db-0" {
+			t.Fatalf("got %v", p.host.tasks)
+		}
+	})
+}
+
+func TestDeletingAClusterNeedsItsName(t *testing.T) {
+	play(t, 100, 30, Config{}, func(p *player) {
+		p.press("down", "ctrl+d")
+		p.want("Delete cluster dev?", "3 machines", "certificates")
+		p.press("dex", "enter")
+		p.want("that is another word")
+		if len(p.host.ran) != 0 {
+			t.Fatal("it ran all the same")
+		}
+		p.press("backspace", "v", "enter")
+		if got := fmt.Sprint(p.host.ran); got != "[[down dev]]" {
+			t.Fatalf("ran %s", got)
+		}
+		p.want("skiff down dev", "ended")
+	})
+}
+
+func TestMarkedObjectsAreActedOnTogether(t *testing.T) {
+	play(t, 100, 30, dev(), func(p *player) {
+		p.press("/", "web", "enter", "ctrl+a", "ctrl+d", "y")
+		var names []string
+		for _, r := range p.host.tasks[0].Refs {
+			names = append(names, r.Name)
+		}
+		if len(names) != 3 || !slices.ContainsFunc(names, func(n string) bool { return n == "web-7d9c5b8f4-x2x9k" }) {
+			t.Fatalf("got %v", names)
+		}
+	})
+}
+
+func TestReadOnlyModeChangesNothing(t *testing.T) {
+	config := dev()
+	config.ReadOnly = true
+	play(t, 100, 30, config, func(p *player) {
+		p.press("ctrl+d")
+		p.want("not in read-only mode")
+		p.press("y") // YAML, and no answer to a question
+		p.want("YAML of pod")
+		p.press("esc", ":", "skiff down dev", "enter")
+		p.want("not in read-only mode")
+		if len(p.host.tasks) != 0 || len(p.host.ran) != 0 {
+			t.Errorf("did %v, %v", p.host.tasks, p.host.ran)
+		}
+	})
+}
+
+func TestFiltersNarrowAndEscapeWidens(t *testing.T) {
+	play(t, 100, 30, dev(), func(p *player) {
+		for _, c := range []struct{ filter, there, gone string }{
+			{"web", "web-7d9c5b8f4-x2x9k", "db-0"}, {"!web", "db-0", "web-7d9c5b8f4-x2x9k"},
+			{"-l app=db", "db-0", "web-7d9c5b8f4-x2x9k"}, {"-f pymt", "payments", "db-0"}, {"(", "nothing", "db-0"},
+		} {
+			p.press("/", c.filter)
+			if c.there != "nothing" {
+				p.want(c.there)
+			}
+			p.reject(c.gone + " ")
+			p.press("enter", "esc")
+			p.want("db-0", "web-7d9c5b8f4-x2x9k")
+		}
+	})
+}
+
+func TestTheCursorStaysOnItsRow(t *testing.T) {
+	play(t, 100, 30, dev(), func(p *player) {
+		p.press("down", "down", "down") // search-…
+		key := feed.Objects{Cluster: "dev", Resource: screen.PodResource}.Key()
+		next := p.host.api.tables["pods"]
+		next.Cluster, next.Resource, next.Freshness = "dev", screen.PodResource, live()
+		next.Rows = slices.Delete(slices.Clone(next.Rows), 0, 2)
+		p.host.api.emits[key](next)
+		p.settle()
+		p.reject("db-0")
+		p.press("ctrl+d")
+		p.want("shop/search-58f6c9d7c4-p0o9i")
+	})
+}
+
+func TestLostDataStayWithTheirAgeAndComeBack(t *testing.T) {
+	play(t, 120, 30, dev(), func(p *player) {
+		key := feed.Objects{Cluster: "dev", Resource: screen.PodResource}.Key()
+		lost := p.host.api.tables["pods"]
+		lost.Cluster, lost.Resource = "dev", screen.PodResource
+		lost.Freshness = object.Freshness{State: object.Lost, At: noon.Add(-42 * time.Second), Problem: "cannot connect to 127.0.0.1:6443"}
+		p.host.api.emits[key](lost)
+		p.settle()
+		p.want("no answer, 42s old", "trying again: cannot connect", "db-0")
+		p.press(":", "svc", "enter")
+		p.want("Services")
+		lost.Freshness = live()
+		p.host.api.emits[key](lost)
+		p.press("esc")
+		p.want("● live", "db-0")
+	})
+}
+
+func TestACommandCompletesResourcesAndNamespaces(t *testing.T) {
+	play(t, 100, 30, dev(), func(p *player) {
+		p.press(":", "dep", "tab", "enter")
+		p.want("Deployments")
+		p.press(":", "pods sh", "tab", "enter")
+		p.want("Pods in shop")
+		p.reject("coredns")
+		p.press(":", "no-such-thing", "enter")
+		p.want("no command and no resource no-such-thing")
+		p.press(":", "up")
+		p.press("up", "up", "esc")
+	})
+}
+
+func TestNamespacesAreChosenForAllScreens(t *testing.T) {
+	var saved State
+	config := dev()
+	config.Save = func(s State) { saved = s }
+	play(t, 100, 30, config, func(p *player) {
+		p.press("n", "down", "space", "down", "space", "enter")
+		p.want("2 namespaces")
+		if got := fmt.Sprint(saved.Namespaces["dev"]); got != "[default shop]" {
+			t.Errorf("remembered %s", got)
+		}
+		p.press(":", "ns all", "enter")
+		p.want("all namespaces", "coredns")
+	})
+}
+
+func TestRebindingMovesAnAction(t *testing.T) {
+	settings, err := ParseSettings([]byte("keys: {objects.describe: Z}\naliases: {dp: deployments}\n"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := dev()
+	config.Settings = settings
+	play(t, 100, 40, config, func(p *player) {
+		p.press("d")
+		p.want("Pods in all namespaces")
+		p.press("?")
+		p.want("Z  describe")
+		p.press("esc", "Z")
+		p.want("Containers:")
+		p.press("esc", ":", "dp", "enter")
+		p.want("Deployments")
+	})
+}
+
+func TestTheMouseSelectsAndOpens(t *testing.T) {
+	play(t, 100, 30, dev(), func(p *player) {
+		click := tea.MouseClickMsg{X: 20, Y: bodyTop + 2, Button: tea.MouseLeft}
+		p.send(click)
+		p.send(click)
+		p.settle()
+		p.want("Containers of pod shop/db-0")
+		p.press("esc")
+		p.send(tea.MouseClickMsg{X: 3, Y: bodyTop, Button: tea.MouseLeft})
+		p.settle()
+		p.want("NAMESPACE↑")
+		p.send(tea.MouseWheelMsg{Button: tea.MouseWheelDown})
+		p.settle()
+	})
+}
+
+func TestAClusterThatCannotBeReachedHoldsNothingUp(t *testing.T) {
+	play(t, 100, 30, dev(), func(p *player) {
+		p.host.down = true
+		p.m.apis.apis = map[string]Kubernetes{}
+		p.press(":", "svc", "enter")
+		p.want("does not run")
+		p.press(":", "clusters", "enter")
+		p.want("Clusters of this host")
+	})
+}
+
+func TestNothingRunsOnAfterTheEnd(t *testing.T) {
+	// synctest.Test fails if a goroutine of the bubble does not end.
+	play(t, 100, 30, dev(), func(p *player) {
+		p.press("l", "esc", "y", "esc", ":", "pulse", "enter", ":", "nodes", "enter", "ctrl+c")
+		if !p.m.quitting {
+			t.Error("it goes on")
+		}
+	})
+}
+
+func TestSettingsThatAreWrongAreRefused(t *testing.T) {
+	for _, text := range []string{"colour: red", "theme: pink", "keys: {fly: x}", "keys: {objects.edit: d}", "keys: [", strings.Repeat("#", maxSettings+1)} {
+		if _, err := ParseSettings([]byte(text), nil); err == nil {
+			t.Errorf("%.30q is accepted", text)
+		}
+	}
+	s, err := ParseSettings(nil, []byte(`{"clusters":["dev"],"theme":"dusk"}`))
+	if err != nil || s.Remembered.Clusters[0] != "dev" || s.theme().Name != "dusk" {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+func FuzzParseSettings(f *testing.F) {
+	f.Add("theme: paper\nkeys: {describe: D}\n", `{"clusters":["a"]}`)
+	f.Fuzz(func(t *testing.T, content, remembered string) {
+		if s, err := ParseSettings([]byte(content), []byte(remembered)); err == nil && s.theme() == nil {
+			t.Error("no theme")
+		}
+	})
+}

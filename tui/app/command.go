@@ -1,0 +1,376 @@
+package app
+
+import (
+	"slices"
+	"sort"
+	"strings"
+
+	tea "charm.land/bubbletea/v2"
+
+	"github.com/skiff-dev/skiff/tui/feed"
+	"github.com/skiff-dev/skiff/tui/filter"
+	"github.com/skiff-dev/skiff/tui/object"
+	"github.com/skiff-dev/skiff/tui/screen"
+	"github.com/skiff-dev/skiff/tui/theme"
+)
+
+// command is one that can be typed after ":"; all other words are resources.
+type command struct {
+	names []string
+	help  string
+	// arguments completes the first argument.
+	arguments func(m *Model) []string
+	run       func(m *Model, args []string) []screen.Request
+}
+
+// commands in the order in which the help lists them.
+func commands() []command {
+	push := func(s func(m *Model) screen.Screen) func(*Model, []string) []screen.Request {
+		return func(m *Model, _ []string) []screen.Request { return []screen.Request{screen.Push{Screen: s(m)}} }
+	}
+	return []command{
+		{[]string{"clusters", "hosts"}, "the clusters of this host", nil, push(func(m *Model) screen.Screen { return screen.NewClusters(&m.world) })},
+		{[]string{"nodes", "node", "no", "machines"}, "nodes and their machines", nil, push(func(m *Model) screen.Screen { return screen.NewNodes(&m.world) })},
+		{[]string{"pulse", "pulses"}, "the whole cluster on one screen", nil, push(func(m *Model) screen.Screen { return screen.NewPulse(&m.world) })},
+		{[]string{"controlplane", "cp"}, "how the control plane is", nil, controlPlane},
+		{[]string{"forwards", "pf", "portforward"}, "the ports that are forwarded", nil, push(func(*Model) screen.Screen { return screen.NewForwards() })},
+		{[]string{"tree", "xray"}, "tree of an object: :tree deployment web", resourceNames, tree},
+		{[]string{"ns", "namespace"}, "show one namespace, several (a,b) or all", namespaceNames, chooseNamespaces},
+		{[]string{"ctx", "cluster", "context"}, "show one cluster, or several (a,b)", clusterNames, chooseClusters},
+		{[]string{"theme", "skin"}, "other colours", func(*Model) []string { return theme.Names() }, chooseTheme},
+		{[]string{"output"}, "what the last command wrote", nil, lastOutput},
+		{[]string{"skiff", "!"}, "a command of skiff's own: :skiff status", verbNames, ownCommand},
+		{[]string{"help", "h"}, "keys of this screen", nil, push(func(m *Model) screen.Screen { return screen.NewHelp(m.top(), commandHelp()) })},
+		{[]string{"quit", "q", "q!", "exit"}, "leave", nil, func(m *Model, _ []string) []screen.Request { m.quitting = true; return nil }},
+	}
+}
+
+func commandHelp() [][2]string {
+	help := [][2]string{{":pods kube-system", "any resource by name, short name or kind"}}
+	for _, c := range commands() {
+		help = append(help, [2]string{":" + c.names[0], c.help})
+	}
+	return help
+}
+
+// runCommand carries a line out that was typed after ":".
+func (m *Model) runCommand(text string) tea.Cmd {
+	words := strings.Fields(text)
+	if len(words) == 0 {
+		return nil
+	}
+	if n := len(m.history); n == 0 || m.history[n-1] != text {
+		m.history = append(m.history, text)
+	}
+	name, args := words[0], words[1:]
+	if full, ok := m.config.Settings.Aliases[name]; ok {
+		words = append(strings.Fields(full), args...)
+		name, args = words[0], words[1:]
+	}
+	for _, c := range commands() {
+		if slices.Contains(c.names, name) {
+			return m.requests(c.run(m, args))
+		}
+	}
+	return m.requests(m.resource(name, args))
+}
+
+// resource shows a resource: ":pods", ":pods kube-system", ":pods /web".
+func (m *Model) resource(name string, args []string) []screen.Request {
+	r, ok := m.world.Find(name)
+	if !ok {
+		if len(m.world.Clusters) == 0 {
+			return []screen.Request{screen.Say{Text: "choose a cluster first", Bad: true}}
+		}
+		return []screen.Request{screen.Say{Text: "there is no command and no resource " + name, Bad: true}}
+	}
+	narrow := screen.Narrow{}
+	pattern := ""
+	for _, a := range args {
+		switch {
+		case strings.HasPrefix(a, "/"):
+			pattern = a[1:]
+		case a == "all" || a == "-A":
+			narrow.Namespaces = []string{}
+		default:
+			narrow.Namespaces = strings.Split(a, ",")
+		}
+	}
+	if !r.Namespaced {
+		narrow.Namespaces = nil
+	}
+	s := screen.NewObjects(&m.world, r, narrow)
+	if pattern != "" {
+		s.SetFilter(&m.world, filter.Parse(pattern))
+	}
+	return []screen.Request{screen.Push{Screen: s}}
+}
+
+func controlPlane(m *Model, args []string) []screen.Request {
+	if len(args) == 0 {
+		args = m.world.Clusters
+	}
+	if len(args) == 0 {
+		return []screen.Request{screen.Say{Text: "choose a cluster first", Bad: true}}
+	}
+	return []screen.Request{screen.Push{Screen: screen.NewControl(args[0])}}
+}
+
+func tree(m *Model, args []string) []screen.Request {
+	if len(args) < 2 || len(m.world.Clusters) == 0 {
+		return []screen.Request{screen.Say{Text: "which object? :tree deployment NAME [NAMESPACE]", Bad: true}}
+	}
+	r, ok := m.world.Find(args[0])
+	if !ok {
+		return []screen.Request{screen.Say{Text: "there is no resource " + args[0], Bad: true}}
+	}
+	ref := object.Ref{Cluster: m.world.Clusters[0], Resource: r, Name: args[1]}
+	switch {
+	case !r.Namespaced:
+	case len(args) > 2:
+		ref.Namespace = args[2]
+	case len(m.world.Namespaces) > 0:
+		ref.Namespace = m.world.Namespaces[0]
+	default:
+		ref.Namespace = "default"
+	}
+	return []screen.Request{screen.Push{Screen: screen.NewTree(ref)}}
+}
+
+func chooseNamespaces(m *Model, args []string) []screen.Request {
+	if len(args) == 0 {
+		if r, ok := m.world.Find("namespaces"); ok {
+			return []screen.Request{screen.Push{Screen: screen.NewObjects(&m.world, r, screen.Narrow{})}}
+		}
+		return []screen.Request{screen.Push{Screen: screen.NewNamespaces(&m.world)}}
+	}
+	chosen := []string{}
+	if args[0] != "all" && args[0] != "-A" {
+		chosen = strings.Split(strings.Join(args, ","), ",")
+	}
+	return []screen.Request{screen.Choose{Namespaces: chosen}}
+}
+
+func chooseClusters(m *Model, args []string) []screen.Request {
+	if len(args) == 0 {
+		return []screen.Request{screen.Push{Screen: screen.NewClusters(&m.world)}}
+	}
+	names := strings.Split(strings.Join(args, ","), ",")
+	for _, name := range names {
+		if _, ok := m.world.Hosts[name]; !ok && len(m.world.Hosts) > 0 && !slices.Contains(m.config.Clusters, name) {
+			return []screen.Request{screen.Say{Text: "there is no cluster " + name, Bad: true}}
+		}
+	}
+	return []screen.Request{screen.Choose{Clusters: names}}
+}
+
+func chooseTheme(m *Model, args []string) []screen.Request {
+	if len(args) == 0 {
+		return []screen.Request{screen.Say{Text: "themes: " + strings.Join(theme.Names(), ", ")}}
+	}
+	t := theme.Named(args[0])
+	if t == nil {
+		return []screen.Request{screen.Say{Text: "themes: " + strings.Join(theme.Names(), ", "), Bad: true}}
+	}
+	m.world.Theme = t
+	m.config.Settings.Theme = t.Name
+	m.remember()
+	return nil
+}
+
+func lastOutput(m *Model, _ []string) []screen.Request {
+	id, title := m.jobs.latest()
+	if id == 0 {
+		return []screen.Request{screen.Say{Text: "no command has run yet"}}
+	}
+	return []screen.Request{screen.Push{Screen: screen.NewOutput(id, title)}}
+}
+
+// harmless are skiff's commands that change nothing.
+var harmless = []string{"status", "list", "ls", "version", "logs", "help"}
+
+func ownCommand(m *Model, args []string) []screen.Request {
+	if len(args) == 0 {
+		return []screen.Request{screen.Say{Text: "which? " + strings.Join(verbNames(m), ", ")}}
+	}
+	if m.world.ReadOnly && !slices.Contains(harmless, args[0]) {
+		return []screen.Request{screen.Say{Text: "not in read-only mode: skiff " + args[0], Bad: true}}
+	}
+	run := screen.Do{Task: feed.Task{Verb: feed.VerbSkiff, Command: args}}
+	if args[0] == "down" {
+		return []screen.Request{screen.Ask{
+			Title: "Run skiff " + strings.Join(args, " ") + "?", Lines: []string{"Machines, disks and all that is on them are lost."}, Word: "down", Then: []screen.Request{run},
+		}}
+	}
+	return []screen.Request{run}
+}
+
+func verbNames(m *Model) []string {
+	var names []string
+	for name, there := range m.world.Verbs {
+		if there {
+			names = append(names, name)
+		}
+	}
+	sort.Strings(names)
+	return names
+}
+
+func namespaceNames(m *Model) []string {
+	names := []string{"all"}
+	for _, cluster := range m.world.Clusters {
+		f := m.feeds[feed.Objects{Cluster: cluster, Resource: screen.NamespaceResource}.Key()]
+		if f == nil {
+			continue
+		}
+		if t, ok := f.last.(object.Table); ok {
+			for _, r := range t.Rows {
+				names = append(names, r.Name)
+			}
+		}
+	}
+	return names
+}
+
+func clusterNames(m *Model) []string {
+	var names []string
+	for name := range m.world.Hosts {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	return names
+}
+
+func resourceNames(m *Model) []string {
+	var names []string
+	for _, cluster := range m.world.Clusters {
+		for _, r := range m.world.Resources[cluster] {
+			if r.Group == "" || !slices.Contains(names, r.Name) {
+				names = append(names, r.Name)
+			} else {
+				names = append(names, r.ID())
+			}
+		}
+	}
+	return names
+}
+
+// suggest fills in what Tab would complete of the command line.
+func (m *Model) suggest() {
+	if m.prompt == nil || m.prompt.kind != ':' {
+		return
+	}
+	m.prompt.suggest(m.completions(m.prompt.input.Text()))
+}
+
+// maxCompletions bounds how many are kept.
+const maxCompletions = 50
+
+func (m *Model) completions(text string) []string {
+	head, last, several := cutLast(text)
+	var candidates []string
+	if !several {
+		for _, c := range commands() {
+			candidates = append(candidates, c.names[0])
+		}
+		for alias := range m.config.Settings.Aliases {
+			candidates = append(candidates, alias)
+		}
+		candidates = append(candidates, resourceNames(m)...)
+	} else {
+		candidates = m.argumentsOf(strings.Fields(head))
+	}
+	var found []string
+	for _, c := range candidates {
+		if strings.HasPrefix(c, last) && c != last && !slices.Contains(found, head+c) {
+			found = append(found, head+c)
+		}
+	}
+	slices.SortStableFunc(found, func(a, b string) int { return len(a) - len(b) })
+	return found[:min(len(found), maxCompletions)]
+}
+
+func (m *Model) argumentsOf(words []string) []string {
+	if len(words) != 1 {
+		return nil
+	}
+	for _, c := range commands() {
+		if slices.Contains(c.names, words[0]) {
+			if c.arguments == nil {
+				return nil
+			}
+			return c.arguments(m)
+		}
+	}
+	if r, ok := m.world.Find(words[0]); ok && r.Namespaced {
+		return namespaceNames(m)
+	}
+	return nil
+}
+
+// cutLast takes the last word off, also behind a comma.
+func cutLast(text string) (head, last string, several bool) {
+	i := strings.LastIndexAny(text, " ,")
+	return text[:i+1], text[i+1:], strings.Contains(text, " ")
+}
+
+// promptKey answers a key press in the line of input.
+func (m *Model) promptKey(key, text string) tea.Cmd {
+	p := m.prompt
+	switch key {
+	case "esc":
+		m.prompt = nil
+		if p.kind == '/' {
+			m.setFilter("")
+		}
+		return nil
+	case "enter":
+		m.prompt = nil
+		if p.kind == ':' {
+			return m.runCommand(p.input.Text())
+		}
+		m.setFilter(p.input.Text())
+		return nil
+	case "tab", "shift+tab":
+		p.complete(map[string]int{"tab": 1, "shift+tab": -1}[key])
+		return nil
+	case "up", "down":
+		m.recall(map[string]int{"up": 1, "down": -1}[key])
+		return nil
+	case "backspace":
+		if p.input.Text() == "" {
+			m.prompt = nil
+			return nil
+		}
+	}
+	p.input.Type(key, text)
+	if p.kind == '/' {
+		m.setFilter(p.input.Text())
+	}
+	m.suggest()
+	return nil
+}
+
+// recall goes through the commands that were typed before.
+func (m *Model) recall(step int) {
+	p := m.prompt
+	if p.kind != ':' {
+		return
+	}
+	if p.past == 0 {
+		p.typed = p.input.Text()
+	}
+	p.past = max(0, min(p.past+step, len(m.history)))
+	if p.past == 0 {
+		p.input.SetText(p.typed)
+	} else {
+		p.input.SetText(m.history[len(m.history)-p.past])
+	}
+	p.suggest(nil)
+}
+
+func (m *Model) setFilter(text string) {
+	if f, ok := m.top().(screen.Filtered); ok {
+		f.SetFilter(&m.world, filter.Parse(text))
+	}
+}

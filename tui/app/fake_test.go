@@ -1,0 +1,285 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/x/ansi"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
+	"github.com/skiff-dev/skiff/tui/feed"
+	"github.com/skiff-dev/skiff/tui/keys"
+	"github.com/skiff-dev/skiff/tui/object"
+	"github.com/skiff-dev/skiff/tui/screen"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+)
+
+// noon is when all tests happen.
+var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+// fakeHost has the clusters "dev", which runs, and "ci", which is stopped.
+type fakeHost struct {
+	mu    sync.Mutex // guards what follows
+	ran   [][]string
+	tasks []feed.Task
+	api   *fakeAPI
+	down  bool
+}
+
+func (h *fakeHost) Clusters(context.Context) ([]daemonapi.ClusterStatus, error) {
+	started := noon.Add(-3 * time.Hour)
+	node := func(name, role, address string) daemonapi.NodeStatus {
+		return daemonapi.NodeStatus{
+			Name: name, Role: role, Address: address, Machine: "running", Agent: true, Ready: "True", CPUs: 2, MemoryMiB: 2048,
+			HostMemoryMiB: 391, DiskUsedBytes: 3 << 29, Started: started,
+		}
+	}
+	return []daemonapi.ClusterStatus{
+		{Name: "ci", Phase: "stopped", Driver: "lima", Kubernetes: "v1.36.3", Nodes: []daemonapi.NodeStatus{
+			{Name: "control-plane-1", Role: "control-plane", Machine: "stopped", Address: "192.168.104.11", CPUs: 2, MemoryMiB: 2048, DiskUsedBytes: 1 << 30},
+		}},
+		{
+			Name: "dev", Phase: "running", Driver: "lima", Accelerator: "QEMU with KVM", Server: "https://127.0.0.1:6443", APIReady: true, Kubernetes: "v1.36.3",
+			Nodes: []daemonapi.NodeStatus{
+				node("control-plane-1", "control-plane", "192.168.104.11"), node("worker-1", "worker", "192.168.104.21"), node("worker-2", "worker", "192.168.104.22"),
+			},
+			Timings: map[string]float64{"boot": 3.1, "join": 2.2, "ready": 0.7},
+		},
+	}, nil
+}
+
+func (h *fakeHost) Guest(_ context.Context, _, node string) (nodeapi.Status, error) {
+	return nodeapi.Status{
+		Node: node, MemoryTotalKiB: 2 << 20, MemoryAvailableKiB: 13 << 17, DiskTotalBytes: 20 << 30, DiskFreeBytes: 18 << 30,
+		Programs: []nodeapi.Program{{Name: "containerd", PID: 90}, {Name: "nodeagent", PID: 91, Restarts: 1}},
+	}, nil
+}
+
+func (h *fakeHost) Connect(context.Context, string) (Kubernetes, error) {
+	if h.down {
+		return nil, fmt.Errorf("cluster %q does not run", "dev")
+	}
+	return h.api, nil
+}
+
+func (h *fakeHost) Verbs() map[string]bool {
+	return map[string]bool{"up": true, "down": true, "status": true, "stop": true, "shell": true}
+}
+
+func (h *fakeHost) Skiff(_ context.Context, args []string, _ io.Reader, out io.Writer) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ran = append(h.ran, args)
+	fmt.Fprintln(out, "   0.1s  cluster          prepare       done in 0.1s")
+	fmt.Fprintln(out, "   3.2s  worker-1         boot          done in 3.1s")
+	return nil
+}
+
+// Run and Stop are Ports'.
+func (h *fakeHost) Run(ctx context.Context, emit func(any)) {
+	emit(feed.ForwardList{All: []feed.Forwarded{{
+		ID: "1", Ref: object.Ref{Cluster: "dev", Resource: screen.PodResource, Namespace: "shop", Name: "web-7d9c5b8f4-x2x9k"},
+		Local: 18080, Remote: "8080", Pod: "web-7d9c5b8f4-x2x9k", State: "connected", Conns: 2, Since: noon.Add(-time.Minute),
+	}}})
+	<-ctx.Done()
+}
+
+func (h *fakeHost) Stop(id string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ran = append(h.ran, []string{"end forward", id})
+}
+
+// fakeAPI answers every need with what a test has put there.
+type fakeAPI struct {
+	host   *fakeHost
+	mu     sync.Mutex // guards what follows
+	tables map[string]object.Table
+	fresh  object.Freshness
+	facts  feed.Facts
+	emits  map[string]func(any)
+}
+
+func live() object.Freshness { return object.Freshness{State: object.Live, At: noon} }
+
+func (a *fakeAPI) Run(ctx context.Context, need feed.Need, emit func(any)) {
+	a.mu.Lock()
+	a.emits[need.Key()] = emit
+	switch n := need.(type) {
+	case feed.Objects:
+		t := a.tables[n.Resource.ID()]
+		t.Cluster, t.Resource, t.Freshness = n.Cluster, n.Resource, a.fresh
+		t.Rows = rowsOf(t.Rows, n)
+		emit(t)
+	case feed.Catalog:
+		emit(feed.Resources{Cluster: n.Cluster, All: resources, Freshness: a.fresh})
+	case feed.Text:
+		emit(feed.Document{Text: texts[n.Kind], Freshness: a.fresh})
+	case feed.Logs:
+		emit(feed.Lines{Lines: logLines, Freshness: a.fresh})
+	case feed.Usage:
+		emit(usage(n.Cluster))
+	case feed.Health:
+		emit(control(n.Cluster))
+	case feed.Family:
+		emit(feed.Branches{Root: family, Freshness: a.fresh})
+	}
+	a.mu.Unlock()
+	<-ctx.Done()
+}
+
+func rowsOf(all []*object.Row, n feed.Objects) []*object.Row {
+	var rows []*object.Row
+	for _, r := range all {
+		if len(n.Namespaces) > 0 && r.Namespace != "" && !strings.Contains(" "+strings.Join(n.Namespaces, " ")+" ", " "+r.Namespace+" ") {
+			continue
+		}
+		one := *r
+		one.Cluster = n.Cluster
+		rows = append(rows, &one)
+	}
+	return rows
+}
+
+func (a *fakeAPI) Do(_ context.Context, task feed.Task, out io.Writer) error {
+	a.host.mu.Lock()
+	defer a.host.mu.Unlock()
+	a.host.tasks = append(a.host.tasks, task)
+	fmt.Fprintf(out, "%s done\n", task.Title())
+	return nil
+}
+
+func (a *fakeAPI) Interactive(context.Context, feed.Task, io.Reader, io.Writer) error { return nil }
+
+func (a *fakeAPI) Facts(context.Context, object.Ref) (feed.Facts, error) { return a.facts, nil }
+
+func (a *fakeAPI) Forward(_ context.Context, ref object.Ref, local int, remote string) (int, error) {
+	return 18080, nil
+}
+
+// player plays a model: it runs commands and hands their messages back, until
+// nothing moves any more.
+type player struct {
+	t    *testing.T
+	m    *Model
+	host *fakeHost
+	msgs chan tea.Msg
+}
+
+func play(t *testing.T, width, height int, config Config, body func(p *player)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		host := &fakeHost{}
+		host.api = &fakeAPI{host: host, tables: tables(), fresh: live(), emits: map[string]func(any){}, facts: feed.Facts{
+			Selector: "app=web", Ports: []string{"8080"}, Containers: []string{"web", "metrics"}, Replicas: 4,
+		}}
+		config.Host, config.Ports = host, host
+		config.Now = func() time.Time { return noon }
+		if config.Settings.Keys.In() == nil {
+			config.Settings.Keys = keys.Default()
+		}
+		p := &player{t: t, host: host, msgs: make(chan tea.Msg, 1000)}
+		p.m = New(t.Context(), config)
+		p.run(p.m.Init())
+		p.send(tea.WindowSizeMsg{Width: width, Height: height})
+		p.settle()
+		body(p)
+		p.m.Close()
+		time.Sleep(time.Minute) // timers run out
+	})
+}
+
+func (p *player) run(cmd tea.Cmd) {
+	if cmd == nil {
+		return
+	}
+	go func() {
+		switch msg := cmd().(type) {
+		case nil, tickMsg:
+		case tea.BatchMsg:
+			for _, c := range msg {
+				p.run(c)
+			}
+		default:
+			p.msgs <- msg
+		}
+	}()
+}
+
+func (p *player) send(msg tea.Msg) {
+	_, cmd := p.m.Update(msg)
+	p.m.Frame() // as the terminal's program does
+	p.run(cmd)
+}
+
+// settle goes on until a while after the last message.
+func (p *player) settle() {
+	for {
+		synctest.Wait()
+		select {
+		case msg := <-p.msgs:
+			p.send(msg)
+			continue
+		default:
+		}
+		time.Sleep(3 * feed.Interval)
+		synctest.Wait()
+		if len(p.msgs) == 0 {
+			return
+		}
+	}
+}
+
+// named keys of the keyboard.
+var named = map[string]tea.KeyPressMsg{
+	"enter": {Code: tea.KeyEnter}, "esc": {Code: tea.KeyEscape}, "tab": {Code: tea.KeyTab}, "up": {Code: tea.KeyUp}, "down": {Code: tea.KeyDown},
+	"space": {Code: tea.KeySpace, Text: " "}, "ctrl+d": {Code: 'd', Mod: tea.ModCtrl}, "ctrl+c": {Code: 'c', Mod: tea.ModCtrl},
+	"ctrl+a": {Code: 'a', Mod: tea.ModCtrl}, "ctrl+z": {Code: 'z', Mod: tea.ModCtrl}, "left": {Code: tea.KeyLeft}, "right": {Code: tea.KeyRight},
+	"end": {Code: tea.KeyEnd}, "backspace": {Code: tea.KeyBackspace}, "ctrl+k": {Code: 'k', Mod: tea.ModCtrl},
+}
+
+// press presses keys: each a named one, or text that is typed.
+func (p *player) press(all ...string) {
+	for _, key := range all {
+		if msg, ok := named[key]; ok {
+			p.send(msg)
+		} else {
+			for _, r := range key {
+				p.send(tea.KeyPressMsg{Code: r, Text: string(r)})
+			}
+		}
+		p.settle()
+	}
+}
+
+// text is the frame without colours.
+func (p *player) text() string {
+	return ansi.Strip(strings.Join(p.m.Frame(), "\n"))
+}
+
+func (p *player) want(texts ...string) {
+	p.t.Helper()
+	frame := p.text()
+	for _, text := range texts {
+		if !strings.Contains(frame, text) {
+			p.t.Errorf("no %q in\n%s", text, frame)
+		}
+	}
+}
+
+func (p *player) reject(texts ...string) {
+	p.t.Helper()
+	frame := p.text()
+	for _, text := range texts {
+		if strings.Contains(frame, text) {
+			p.t.Errorf("%q is in\n%s", text, frame)
+		}
+	}
+}

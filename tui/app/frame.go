@@ -1,0 +1,242 @@
+package app
+
+import (
+	"fmt"
+	"strings"
+
+	tea "charm.land/bubbletea/v2"
+
+	"github.com/skiff-dev/skiff/tui/keys"
+	"github.com/skiff-dev/skiff/tui/object"
+	"github.com/skiff-dev/skiff/tui/screen"
+	"github.com/skiff-dev/skiff/tui/theme"
+	"github.com/skiff-dev/skiff/tui/widget"
+)
+
+// bodyTop is the line at which screens begin: above it stand the host's line
+// and the screen's.
+const bodyTop = 2
+
+// Least size in cells; a smaller window is asked to grow.
+const (
+	leastWidth  = 40
+	leastHeight = 8
+)
+
+// View is tea.Model's.
+func (m *Model) View() tea.View {
+	v := tea.NewView(strings.Join(m.Frame(), "\n"))
+	v.AltScreen = true
+	v.MouseMode = tea.MouseModeCellMotion
+	v.WindowTitle = "skiff " + strings.Join(m.world.Clusters, ", ")
+	return v
+}
+
+// Frame is what is on the screen: exactly as many lines as the window has, none
+// wider than it.
+func (m *Model) Frame() []string {
+	if m.width < leastWidth || m.height < leastHeight {
+		return widget.Box([]string{fmt.Sprintf("window too small: %d×%d", m.width, m.height)}, m.width, m.height)
+	}
+	th := m.world.Theme
+	lines := make([]string, 0, m.height)
+	lines = append(lines, m.header(), m.titleLine())
+	body := m.top().View(&m.world, m.width, m.height-bodyTop-1)
+	lines = append(lines, widget.Box(body, m.width, m.height-bodyTop-1)...)
+	lines = append(lines, m.footer())
+	if m.overlay != nil {
+		title, box := m.overlay.view(th, m.width)
+		lines = widget.Dialog(th, lines, title, box, m.width)
+	} else if m.prompt != nil && m.prompt.kind == ':' && len(m.prompt.all) > 0 {
+		lines = m.completionBox(lines)
+	}
+	return lines
+}
+
+// header is the first line: which clusters, and how they are.
+func (m *Model) header() string {
+	th := m.world.Theme
+	left := " skiff "
+	var parts []string
+	for _, name := range m.world.Clusters {
+		parts = append(parts, m.clusterText(name))
+	}
+	if len(parts) == 0 {
+		parts = append(parts, "no cluster chosen")
+	}
+	left += " " + strings.Join(parts, "   ")
+	right := ""
+	if m.world.ReadOnly {
+		right += "read-only  "
+	}
+	if where := m.namespaceText(); where != "" {
+		right += where + "  "
+	}
+	right += m.world.Now.Format("15:04:05") + " "
+	room := m.width - widget.Width(right)
+	if room < 20 {
+		return th.Paint(theme.Bar, widget.Fit(left, m.width))
+	}
+	return th.Paint(theme.Bar, widget.Fit(left, room)+right)
+}
+
+func (m *Model) clusterText(name string) string {
+	s, ok := m.world.Hosts[name]
+	if !ok {
+		return name
+	}
+	ready := 0
+	for _, n := range s.Nodes {
+		if n.Ready == "True" {
+			ready++
+		}
+	}
+	return fmt.Sprintf("%s %s  %s  %d/%d nodes", name, s.Phase, s.Kubernetes, ready, len(s.Nodes))
+}
+
+func (m *Model) namespaceText() string {
+	if len(m.world.Clusters) == 0 {
+		return ""
+	}
+	switch len(m.world.Namespaces) {
+	case 0:
+		return "all namespaces"
+	case 1:
+		return m.world.Namespaces[0]
+	}
+	return fmt.Sprintf("%d namespaces", len(m.world.Namespaces))
+}
+
+// titleLine is the second: where one is, what is shown, how new it is.
+func (m *Model) titleLine() string {
+	th := m.world.Theme
+	right := m.freshness()
+	room := m.width - widget.Width(right) - 2
+	text := " "
+	if crumbs := m.crumbs(room / 3); crumbs != "" {
+		text += th.Paint(theme.Dim, crumbs)
+	}
+	title := m.top().Title()
+	head, counts, _ := strings.Cut(title, "  ")
+	text += th.Paint(theme.Title, head)
+	if counts != "" {
+		text += "  " + th.Paint(theme.Dim, counts)
+	}
+	if f, ok := m.top().(screen.Filtered); ok && f.Filter().String() != "" && (m.prompt == nil || m.prompt.kind != '/') {
+		text += "  " + th.Paint(theme.Marked, "/"+f.Filter().String())
+		if problem := f.Filter().Problem(); problem != "" {
+			text += th.Paint(theme.Warn, " ("+problem+")")
+		}
+	}
+	return widget.Fit(text, room+1) + right + " "
+}
+
+// crumbs is the way here, cut at its beginning.
+func (m *Model) crumbs(room int) string {
+	text := ""
+	for i := len(m.stack) - 2; i >= 0; i-- {
+		next := m.stack[i].Crumb() + " › " + text
+		if widget.Width(next) > room {
+			return "… › " + text
+		}
+		text = next
+	}
+	return text
+}
+
+// freshness says how new the data of the screen are; with old data it says how
+// old.
+func (m *Model) freshness() string {
+	th := m.world.Theme
+	d, ok := m.top().(screen.Dated)
+	if !ok {
+		return ""
+	}
+	fresh := d.Freshness()
+	switch fresh.State {
+	case object.Loading:
+		return th.Paint(theme.Busy, "reading …")
+	case object.Live:
+		return th.Paint(theme.Good, "● live")
+	case object.Refused:
+		return th.Paint(theme.Warn, "refused")
+	}
+	if fresh.At.IsZero() {
+		return th.Paint(theme.Bad, "○ no answer yet")
+	}
+	return th.Paint(theme.Bad, "○ no answer, "+object.Age(fresh.At, m.world.Now)+" old")
+}
+
+// footer is the last line: the line of input, a notice, or the keys.
+func (m *Model) footer() string {
+	th := m.world.Theme
+	if m.prompt != nil {
+		return m.prompt.input.View(th, m.width)
+	}
+	if m.notice.text != "" && m.notice.till.After(m.config.Now()) {
+		tone := theme.Good
+		if m.notice.bad {
+			tone = theme.Bad
+		}
+		return " " + th.Paint(tone, widget.Fit(m.notice.text, m.width-1))
+	}
+	if d, ok := m.top().(screen.Dated); ok && d.Freshness().State == object.Lost {
+		return " " + th.Paint(theme.Warn, widget.Fit("trying again: "+d.Freshness().Problem, m.width-1))
+	}
+	return m.hints()
+}
+
+// hints are the keys of this screen that people need most.
+func (m *Model) hints() string {
+	th := m.world.Theme
+	var out strings.Builder
+	out.WriteString(" ")
+	used := 1
+	for _, b := range m.world.Keys.In(m.top().Scopes()...) {
+		if !b.Hint || b.Changes && m.world.ReadOnly {
+			continue
+		}
+		label, help := keys.Label(b.Keys[0]), short(b.Help)
+		width := widget.Width(label) + widget.Width(help) + 4
+		if used+width > m.width {
+			break
+		}
+		out.WriteString(th.Paint(theme.Key, label) + " " + th.Paint(theme.Dim, help) + "   ")
+		used += width
+	}
+	return widget.Fit(out.String(), m.width)
+}
+
+// short is the beginning of a key's help, up to the first comma.
+func short(help string) string {
+	head, _, _ := strings.Cut(help, ",")
+	return head
+}
+
+// completionBox draws what Tab completes above the last line.
+func (m *Model) completionBox(lines []string) []string {
+	p := m.prompt
+	rows := min(len(p.all), 8, m.height-4)
+	first := max(0, min(p.at-rows/2, len(p.all)-rows))
+	width := 20
+	for _, c := range p.all[first : first+rows] {
+		width = max(width, widget.Width(c)+2)
+	}
+	width = min(width, m.width-4)
+	var box []string
+	for i, c := range p.all[first : first+rows] {
+		text := widget.Fit(" "+c, width)
+		if first+i == p.at {
+			box = append(box, m.world.Theme.Paint(theme.Selected, text))
+		} else {
+			box = append(box, m.world.Theme.Paint(theme.Bar, text))
+		}
+	}
+	return widget.Overlay(lines, box, 1, m.height-1-rows)
+}
+
+// Settled says that nothing is being read: for tests and pictures.
+func (m *Model) Settled() bool {
+	d, ok := m.top().(screen.Dated)
+	return !ok || d.Freshness().State != object.Loading
+}

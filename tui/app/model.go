@@ -1,0 +1,363 @@
+// Package app is the one program that runs the screens: it keeps them on a
+// stack, feeds them, hands them what keys mean and carries out what they ask
+// for. Nothing in Update waits for anything: all that may is a command.
+package app
+
+import (
+	"context"
+	"io"
+	"maps"
+	"slices"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
+	"github.com/skiff-dev/skiff/tui/feed"
+	"github.com/skiff-dev/skiff/tui/filter"
+	"github.com/skiff-dev/skiff/tui/keys"
+	"github.com/skiff-dev/skiff/tui/object"
+	"github.com/skiff-dev/skiff/tui/screen"
+	"github.com/skiff-dev/skiff/tui/theme"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+)
+
+// Kubernetes is one cluster's API. All methods return when ctx ends.
+type Kubernetes interface {
+	// Run answers a need until ctx ends; emit does not block.
+	Run(ctx context.Context, need feed.Need, emit func(any))
+	// Do carries out a task and writes what it did to out.
+	Do(ctx context.Context, task feed.Task, out io.Writer) error
+	// Interactive carries out a task that needs the terminal.
+	Interactive(ctx context.Context, task feed.Task, in io.Reader, out io.Writer) error
+	// Facts reads what must be known before something is done.
+	Facts(ctx context.Context, ref object.Ref) (feed.Facts, error)
+	// Forward connects a port of this host until ctx ends, and returns it.
+	Forward(ctx context.Context, ref object.Ref, local int, remote string) (int, error)
+}
+
+// Host is this host: its clusters, and skiff's own commands.
+type Host interface {
+	// Clusters of this host, stopped ones too.
+	Clusters(ctx context.Context) ([]daemonapi.ClusterStatus, error)
+	// Guest is what a node says of itself.
+	Guest(ctx context.Context, cluster, node string) (nodeapi.Status, error)
+	// Connect returns the API of a cluster; it need not answer yet.
+	Connect(ctx context.Context, cluster string) (Kubernetes, error)
+	// Verbs are the commands that skiff has.
+	Verbs() map[string]bool
+	// Skiff runs a command of skiff's own, as the command line does.
+	Skiff(ctx context.Context, args []string, in io.Reader, out io.Writer) error
+}
+
+// Ports are the ports that are forwarded.
+type Ports interface {
+	Run(ctx context.Context, emit func(any))
+	Stop(id string)
+}
+
+// Config of the program.
+type Config struct {
+	Host  Host
+	Ports Ports
+	// Clusters to show first; the screen of clusters if there are none.
+	Clusters   []string
+	Namespaces []string
+	// Start is the command that opens the first screen, "pods" if empty.
+	Start    string
+	ReadOnly bool
+	Settings Settings
+	// Save keeps what is remembered; nil keeps nothing.
+	Save func(State)
+	// Now is the time; time.Now if nil.
+	Now func() time.Time
+}
+
+// Model is the tea.Model.
+type Model struct {
+	config Config
+	ctx    context.Context // of all feeds and tasks; ends with the program
+	stop   context.CancelFunc
+
+	world         screen.World
+	stack         []screen.Screen
+	feeds         map[string]*subscription
+	apis          *connections
+	jobs          *jobs
+	overlay       overlay
+	prompt        *prompt
+	notice        notice
+	width, height int
+	clicked       click
+	history       []string // commands, the newest last
+	quitting      bool
+}
+
+type notice struct {
+	text string
+	bad  bool
+	till time.Time
+}
+
+type click struct {
+	x, y int
+	at   time.Time
+}
+
+// Rechooser is a screen that shows the chosen clusters and namespaces.
+type rechooser interface{ Rechoose(w *screen.World) }
+
+// New returns the program's model. It ends with ctx.
+func New(ctx context.Context, config Config) *Model {
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	ctx, stop := context.WithCancel(ctx)
+	m := &Model{
+		config: config, ctx: ctx, stop: stop, feeds: map[string]*subscription{}, apis: newConnections(config.Host), jobs: newJobs(),
+		width: 80, height: 24,
+		world: screen.World{
+			Now: config.Now(), Theme: config.Settings.theme(), Keys: config.Settings.Keys,
+			Clusters: config.Clusters, Namespaces: config.Namespaces,
+			Resources: map[string][]object.Resource{}, Hosts: map[string]daemonapi.ClusterStatus{},
+			Verbs: config.Host.Verbs(), ReadOnly: config.ReadOnly || config.Settings.ReadOnly,
+		},
+	}
+	if len(config.Clusters) == 0 {
+		m.stack = []screen.Screen{screen.NewClusters(&m.world)}
+		return m
+	}
+	m.stack = []screen.Screen{m.first(config.Start)}
+	return m
+}
+
+// first is the screen to begin with. Resources are not known yet.
+func (m *Model) first(command string) screen.Screen {
+	switch command {
+	case "clusters":
+		return screen.NewClusters(&m.world)
+	case "nodes":
+		return screen.NewNodes(&m.world)
+	case "controlplane":
+		return screen.NewControl(m.world.Clusters[0])
+	}
+	return screen.NewObjects(&m.world, screen.PodResource, screen.Narrow{})
+}
+
+type tickMsg time.Time
+
+func tick() tea.Cmd {
+	return tea.Tick(time.Second, func(t time.Time) tea.Msg { return tickMsg(t) })
+}
+
+// Init is tea.Model's.
+func (m *Model) Init() tea.Cmd { return tea.Batch(tick(), m.reconcile()) }
+
+// Update is tea.Model's.
+func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	var cmd tea.Cmd
+	switch msg := msg.(type) {
+	case tea.WindowSizeMsg:
+		m.width, m.height = msg.Width, msg.Height
+		return m, nil
+	case tickMsg:
+		m.world.Now = m.config.Now()
+		return m, tick()
+	case deliveryMsg:
+		return m, m.deliver(msg)
+	case tea.KeyPressMsg:
+		cmd = m.key(msg)
+	case tea.PasteMsg:
+		m.paste(msg.Content)
+	case tea.MouseClickMsg:
+		cmd = m.click(msg)
+	case tea.MouseWheelMsg:
+		m.wheel(msg)
+	case requestsMsg:
+		cmd = m.requests(msg.requests)
+		if msg.notice != (notice{}) {
+			m.say(msg.notice.text, msg.notice.bad)
+		}
+	case factsMsg:
+		cmd = m.requests(msg.look.Then(msg.facts))
+	case tea.BackgroundColorMsg:
+		if m.config.Settings.Theme == "" && !msg.IsDark() && m.world.Theme.Name == theme.Default {
+			m.world.Theme = theme.Named("paper")
+		}
+		return m, nil
+	default:
+		return m, nil
+	}
+	if m.quitting {
+		m.stop()
+		return m, tea.Quit
+	}
+	return m, tea.Batch(cmd, m.reconcile())
+}
+
+// requestsMsg is what came of a command.
+type requestsMsg struct {
+	requests []screen.Request
+	notice   notice
+}
+
+// top is the screen that is shown.
+func (m *Model) top() screen.Screen { return m.stack[len(m.stack)-1] }
+
+func (m *Model) say(text string, bad bool) {
+	m.notice = notice{text, bad, m.config.Now().Add(8 * time.Second)}
+}
+
+// key answers a key press: the overlay has it first, then the line of input,
+// then the screen.
+func (m *Model) key(msg tea.KeyPressMsg) tea.Cmd {
+	key := msg.String()
+	if key == "ctrl+c" {
+		m.quitting = true
+		return nil
+	}
+	if m.overlay != nil {
+		requests, done := m.overlay.key(key, msg.Text)
+		if done {
+			m.overlay = nil
+		}
+		return m.requests(requests)
+	}
+	if m.prompt != nil {
+		return m.promptKey(key, msg.Text)
+	}
+	binding, ok := m.world.Keys.Lookup(key, m.top().Scopes()...)
+	if !ok {
+		return nil
+	}
+	if binding.Changes && m.world.ReadOnly {
+		m.say("not in read-only mode: "+binding.Help, true)
+		return nil
+	}
+	m.notice = notice{}
+	return m.act(binding.Action)
+}
+
+func (m *Model) act(action keys.Action) tea.Cmd {
+	switch action {
+	case keys.Quit:
+		m.quitting = true
+	case keys.Help:
+		if _, already := m.top().(*screen.Help); !already {
+			m.push(screen.NewHelp(m.top(), commandHelp()))
+		}
+	case keys.Command:
+		m.prompt = newPrompt(':', "")
+		m.suggest()
+	case keys.Filter:
+		if f, ok := m.top().(screen.Filtered); ok {
+			m.prompt = newPrompt('/', f.Filter().String())
+		}
+	case keys.Back:
+		m.back()
+	case keys.Redraw:
+		return tea.ClearScreen
+	default:
+		return m.requests(m.top().Act(&m.world, action))
+	}
+	return nil
+}
+
+// back clears the filter or leaves the screen. The first screen stays.
+func (m *Model) back() {
+	if f, ok := m.top().(screen.Filtered); ok && f.Filter().String() != "" {
+		f.SetFilter(&m.world, filter.Filter{})
+		return
+	}
+	if len(m.stack) > 1 {
+		m.stack = m.stack[:len(m.stack)-1]
+	} else {
+		m.say("this is the first screen; :q or ctrl+c leaves", false)
+	}
+}
+
+// maxStack bounds how far back one can go.
+const maxStack = 20
+
+func (m *Model) push(s screen.Screen) {
+	if len(m.stack) > 0 && m.top().Crumb() == s.Crumb() {
+		m.stack = m.stack[:len(m.stack)-1] // the same in another way
+	}
+	m.stack = append(m.stack, s)
+	if len(m.stack) > maxStack {
+		m.stack = append([]screen.Screen{m.stack[0]}, m.stack[2:]...)
+	}
+	m.replay(s)
+}
+
+func (m *Model) paste(text string) {
+	switch {
+	case m.overlay != nil:
+		m.overlay.key("", text)
+	case m.prompt != nil:
+		m.promptKey("", text)
+	}
+}
+
+// choose shows other clusters or namespaces on all screens.
+func (m *Model) choose(clusters, namespaces []string) {
+	if clusters != nil && !slices.Equal(clusters, m.world.Clusters) {
+		m.world.Clusters = clusters
+		if len(clusters) == 0 {
+			m.stack = []screen.Screen{screen.NewClusters(&m.world)}
+		}
+	}
+	if namespaces != nil {
+		m.world.Namespaces = namespaces
+	}
+	for _, s := range m.stack {
+		if r, ok := s.(rechooser); ok {
+			r.Rechoose(&m.world)
+		}
+	}
+	m.remember()
+}
+
+// click tells the screen where it was clicked; the line above it chooses
+// another screen.
+func (m *Model) click(msg tea.MouseClickMsg) tea.Cmd {
+	if m.overlay != nil || msg.Button != tea.MouseLeft {
+		return nil
+	}
+	now := m.config.Now()
+	double := m.clicked.x == msg.X && m.clicked.y == msg.Y && now.Sub(m.clicked.at) < 500*time.Millisecond
+	m.clicked = click{msg.X, msg.Y, now}
+	if p, ok := m.top().(screen.Pointed); ok && msg.Y >= bodyTop && msg.Y < m.height-1 {
+		return m.requests(p.Click(&m.world, msg.X, msg.Y-bodyTop, double))
+	}
+	return nil
+}
+
+func (m *Model) wheel(msg tea.MouseWheelMsg) {
+	p, ok := m.top().(interface{ Wheel(int) })
+	if !ok || m.overlay != nil {
+		return
+	}
+	switch msg.Button {
+	case tea.MouseWheelUp:
+		p.Wheel(-1)
+	case tea.MouseWheelDown:
+		p.Wheel(1)
+	}
+}
+
+// remember keeps what the next start begins with.
+func (m *Model) remember() {
+	if m.config.Save == nil {
+		return
+	}
+	state := State{Clusters: slices.Clone(m.world.Clusters), Namespaces: maps.Clone(m.config.Settings.Remembered.Namespaces), Theme: m.world.Theme.Name}
+	if state.Namespaces == nil {
+		state.Namespaces = map[string][]string{}
+	}
+	if len(m.world.Clusters) == 1 {
+		state.Namespaces[m.world.Clusters[0]] = slices.Clone(m.world.Namespaces)
+	}
+	m.config.Settings.Remembered = state
+	m.config.Save(state)
+}

@@ -1,0 +1,85 @@
+package app
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/skiff-dev/skiff/tui/keys"
+	"github.com/skiff-dev/skiff/tui/theme"
+)
+
+// Settings are what the person has set, once and for all.
+type Settings struct {
+	Theme    string
+	ReadOnly bool
+	Keys     keys.Map
+	// Aliases are commands by other names: "dp" for "deployments".
+	Aliases map[string]string
+	// Remembered is the state that the last run left.
+	Remembered State
+}
+
+// State is what is remembered from one run to the next.
+type State struct {
+	Clusters []string `json:"clusters,omitempty"`
+	// Namespaces by cluster.
+	Namespaces map[string][]string `json:"namespaces,omitempty"`
+	Theme      string              `json:"theme,omitempty"`
+}
+
+// maxSettings bounds the settings file in bytes.
+const maxSettings = 64 << 10
+
+// settingsFile is the content of ui.yaml.
+type settingsFile struct {
+	Theme    string            `yaml:"theme"`
+	ReadOnly bool              `yaml:"readOnly"`
+	Keys     map[string]string `yaml:"keys"`
+	Aliases  map[string]string `yaml:"aliases"`
+}
+
+// ParseSettings reads ui.yaml and the state of the last run; either may be
+// empty. A state that cannot be read is as good as none.
+func ParseSettings(content, remembered []byte) (Settings, error) {
+	s := Settings{Keys: keys.Default()}
+	if len(content) > maxSettings {
+		return s, fmt.Errorf("larger than %d KiB", maxSettings>>10)
+	}
+	var file settingsFile
+	decoder := yaml.NewDecoder(bytes.NewReader(content))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(&file); err != nil && !errors.Is(err, io.EOF) {
+		return s, err
+	}
+	if file.Theme != "" && theme.Named(file.Theme) == nil {
+		return s, fmt.Errorf("no theme is called %q; there are %v", file.Theme, theme.Names())
+	}
+	s.Theme, s.ReadOnly, s.Aliases = file.Theme, file.ReadOnly, file.Aliases
+	var err error
+	if s.Keys, err = s.Keys.Rebind(file.Keys); err != nil {
+		return s, err
+	}
+	var state State
+	if len(remembered) <= maxSettings && json.Unmarshal(remembered, &state) == nil {
+		s.Remembered = state
+	}
+	return s, nil
+}
+
+// theme in force: NO_COLOR before the file, the file before what is remembered.
+func (s Settings) theme() *theme.Theme {
+	if noColour() {
+		return theme.Named("none")
+	}
+	for _, name := range []string{s.Theme, s.Remembered.Theme} {
+		if t := theme.Named(name); t != nil {
+			return t
+		}
+	}
+	return theme.Named(theme.Default)
+}

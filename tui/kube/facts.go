@@ -1,0 +1,78 @@
+package kube
+
+import (
+	"context"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/skiff-dev/skiff/tui/feed"
+	"github.com/skiff-dev/skiff/tui/object"
+)
+
+// Facts reads what must be known of an object before something is done with it.
+func (c *Client) Facts(ctx context.Context, ref object.Ref) (feed.Facts, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestLimit)
+	defer cancel()
+	facts := feed.Facts{Replicas: -1}
+	o, err := c.at(ref).Get(ctx, ref.Name, metav1.GetOptions{})
+	if err != nil {
+		return facts, err
+	}
+	if replicas, ok, _ := unstructured.NestedInt64(o.Object, "spec", "replicas"); ok {
+		facts.Replicas = replicas
+	}
+	if owner := metav1.GetControllerOf(o); owner != nil {
+		if above, err := c.owner(ctx, ref, *owner); err == nil {
+			facts.Owner = &above
+		}
+	}
+	if ref.Resource.ID() == "pods" {
+		var pod corev1.Pod
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &pod); err != nil {
+			return facts, err
+		}
+		podFacts(&facts, &pod)
+		return facts, nil
+	}
+	if ref.Resource.ID() == "services" {
+		facts.Ports = servicePorts(o)
+	}
+	if selector, err := selectorOf(o); err == nil && selector != "" {
+		facts.Selector = selector
+		list, err := c.typed.CoreV1().Pods(ref.Namespace).List(ctx, metav1.ListOptions{LabelSelector: selector, ResourceVersion: "0"})
+		if err != nil {
+			return facts, err
+		}
+		facts.Pods = len(list.Items)
+		if len(list.Items) > 0 && len(facts.Ports) == 0 {
+			podFacts(&facts, &list.Items[0])
+		}
+	}
+	return facts, nil
+}
+
+func servicePorts(o *unstructured.Unstructured) []string {
+	var service corev1.Service
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &service); err != nil {
+		return nil
+	}
+	var ports []string
+	for _, p := range service.Spec.Ports {
+		ports = append(ports, strconv.Itoa(int(p.Port)))
+	}
+	return ports
+}
+
+// podFacts adds what a pod's containers tell.
+func podFacts(f *feed.Facts, p *corev1.Pod) {
+	for _, container := range p.Spec.Containers {
+		f.Containers = append(f.Containers, line(container.Name))
+		for _, port := range container.Ports {
+			f.Ports = append(f.Ports, strconv.Itoa(int(port.ContainerPort)))
+		}
+	}
+}

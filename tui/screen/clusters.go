@@ -1,0 +1,357 @@
+package screen
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/skiff-dev/skiff/tui/feed"
+	"github.com/skiff-dev/skiff/tui/filter"
+	"github.com/skiff-dev/skiff/tui/keys"
+	"github.com/skiff-dev/skiff/tui/object"
+	"github.com/skiff-dev/skiff/tui/theme"
+	"github.com/skiff-dev/skiff/tui/widget"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+)
+
+// Clusters shows the clusters of this host and what their machines take of it.
+type Clusters struct {
+	grid
+	all    feed.Clusters
+	memory map[string]widget.Series
+	chosen map[string]bool
+}
+
+// NewClusters returns the screen.
+func NewClusters(w *World) *Clusters {
+	c := &Clusters{memory: map[string]widget.Series{}, chosen: map[string]bool{}, grid: newGrid(
+		widget.Column{Title: "Cluster", Min: 12}, widget.Column{Title: "State"}, widget.Column{Title: "Nodes", Right: true},
+		widget.Column{Title: "API"}, widget.Column{Title: "Kubernetes"}, widget.Column{Title: "Machines", Min: 8},
+		widget.Column{Title: "Memory", Right: true}, widget.Column{Title: "Disk", Right: true}, widget.Column{Title: "Server", Min: 16},
+	)}
+	for _, name := range w.Clusters {
+		c.chosen[name] = true
+	}
+	return c
+}
+
+// Crumb is Screen's.
+func (c *Clusters) Crumb() string { return "clusters" }
+
+// Title is Screen's.
+func (c *Clusters) Title() string {
+	running := 0
+	for _, s := range c.all.All {
+		if s.Phase == "running" {
+			running++
+		}
+	}
+	return fmt.Sprintf("Clusters of this host  %d, %d running", len(c.all.All), running)
+}
+
+// Scopes is Screen's.
+func (c *Clusters) Scopes() []keys.Scope { return []keys.Scope{keys.Clusters, keys.List} }
+
+// Needs is Screen's.
+func (c *Clusters) Needs() []feed.Need { return []feed.Need{feed.Host{}} }
+
+// Freshness is Dated's.
+func (c *Clusters) Freshness() object.Freshness { return c.all.Freshness }
+
+// Take is Screen's.
+func (c *Clusters) Take(_ *World, delivery any) {
+	d, ok := delivery.(feed.Clusters)
+	if !ok {
+		return
+	}
+	c.all = d
+	for _, s := range d.All {
+		memory, _ := taken(s)
+		c.memory[s.Name] = c.memory[s.Name].Add(float64(memory))
+	}
+	c.refresh()
+}
+
+// taken is what the machines of a cluster take of the host.
+func taken(s daemonapi.ClusterStatus) (memoryMiB int, diskBytes int64) {
+	for _, n := range s.Nodes {
+		memoryMiB += n.HostMemoryMiB
+		diskBytes += n.DiskUsedBytes
+	}
+	return memoryMiB, diskBytes
+}
+
+func readyNodes(s daemonapi.ClusterStatus) string {
+	ready := 0
+	for _, n := range s.Nodes {
+		if n.Ready == "True" && n.Machine == "running" {
+			ready++
+		}
+	}
+	return fmt.Sprintf("%d/%d", ready, len(s.Nodes))
+}
+
+func (c *Clusters) refresh() {
+	var lines []gridLine
+	for i, s := range c.all.All {
+		memory, disk := taken(s)
+		api := cell{"not ready", theme.Warn}
+		switch {
+		case s.APIReady:
+			api = cell{"ready", theme.Good}
+		case s.Phase == "stopped":
+			api = dimCell("-")
+		}
+		name := "  " + s.Name
+		if c.chosen[s.Name] {
+			name = "● " + s.Name
+		}
+		lines = append(lines, gridLine{key: s.Name, at: i, cells: []cell{
+			{name, theme.Accent}, stateCell(s.Phase), {readyNodes(s), parts(readyNodes(s))}, api, plainCell(s.Kubernetes),
+			plainCell(machines(s)), plainCell(bytes(int64(memory) << 20)), plainCell(bytes(disk)), dimCell(s.Server),
+		}})
+	}
+	c.set(lines)
+}
+
+// machines says what runs them, and how.
+func machines(s daemonapi.ClusterStatus) string {
+	how, _, _ := strings.Cut(s.Accelerator, ":")
+	how, _, _ = strings.Cut(how, "(")
+	how = strings.TrimSpace(how)
+	if s.Driver == "" || strings.Contains(how, s.Driver) {
+		return how
+	}
+	return strings.TrimSuffix(s.Driver+", "+how, ", ")
+}
+
+// SetFilter is Filtered's.
+func (c *Clusters) SetFilter(_ *World, f filter.Filter) {
+	c.grid.filter = f
+	c.refresh()
+}
+
+// Filter is Filtered's.
+func (c *Clusters) Filter() filter.Filter { return c.grid.filter }
+
+// Click is Pointed's.
+func (c *Clusters) Click(w *World, _, y int, double bool) []Request {
+	if c.table.Click(y-1) && double {
+		return c.Act(w, keys.Enter)
+	}
+	return nil
+}
+
+// Act is Screen's.
+func (c *Clusters) Act(w *World, a keys.Action) []Request {
+	if scroll(c.table, a) {
+		return nil
+	}
+	if a == keys.Create {
+		return createForm()
+	}
+	at := c.at()
+	if at < 0 || at >= len(c.all.All) {
+		return nil
+	}
+	s := c.all.All[at]
+	switch a {
+	case keys.Mark:
+		c.chosen[s.Name] = !c.chosen[s.Name]
+		c.refresh()
+		c.table.Move(1)
+	case keys.Enter:
+		return c.enter(w, s)
+	case keys.Copy:
+		return []Request{CopyText{What: s.Name, Text: s.Name}}
+	default:
+		return clusterVerb(w, a, s)
+	}
+	return nil
+}
+
+// enter shows the chosen clusters together, or the one under the cursor.
+func (c *Clusters) enter(w *World, s daemonapi.ClusterStatus) []Request {
+	names := []string{}
+	for _, known := range c.all.All {
+		if c.chosen[known.Name] {
+			names = append(names, known.Name)
+		}
+	}
+	if !slices.Contains(names, s.Name) || len(names) < 2 {
+		names = []string{s.Name}
+		c.chosen = map[string]bool{s.Name: true}
+		c.refresh()
+	}
+	narrowed := *w
+	narrowed.Clusters = names
+	return []Request{Choose{Clusters: names}, Push{Screen: NewNodes(&narrowed)}}
+}
+
+func createForm() []Request {
+	form := widget.NewForm("Create a cluster", []widget.Field{
+		{Name: "name", Label: "name", Value: "dev", Hint: "lower-case letters, digits and dashes"},
+		{Name: "control-planes", Label: "control planes", Value: "1", Choices: []string{"1", "3"}, Hint: "← → chooses; three survive the loss of one"},
+		{Name: "workers", Label: "workers", Value: "2"},
+		{Name: "cpus", Label: "CPUs of each", Value: "2"},
+		{Name: "memory", Label: "memory of each", Value: "2Gi"},
+		{Name: "disk", Label: "disk of each", Value: "20Gi", Hint: "taken only as it fills; ⏎ creates the cluster"},
+	})
+	return []Request{Fill{Form: form, Then: func(v map[string]string) []Request {
+		command := []string{"up", v["name"]}
+		for _, name := range []string{"control-planes", "workers", "cpus", "memory", "disk"} {
+			command = append(command, "--"+name, v[name])
+		}
+		return skiff(v["name"], command...)
+	}}}
+}
+
+// skiff runs a command of ours.
+func skiff(cluster string, command ...string) []Request {
+	return []Request{Do{Cluster: cluster, Task: feed.Task{Verb: feed.VerbSkiff, Command: command}}}
+}
+
+// clusterVerb answers the actions that are commands of skiff's own.
+func clusterVerb(w *World, a keys.Action, s daemonapi.ClusterStatus) []Request {
+	offered := func(verb string, then []Request) []Request {
+		if !w.Verbs[verb] {
+			return []Request{Say{Text: "this skiff has no command " + verb, Bad: true}}
+		}
+		return then
+	}
+	switch a {
+	case keys.Start:
+		if s.Phase == "stopped" && w.Verbs["start"] {
+			return skiff(s.Name, "start", s.Name)
+		}
+		return skiff(s.Name, "up", s.Name)
+	case keys.Stop:
+		return offered("stop", []Request{Ask{
+			Title: "Stop cluster " + s.Name + "?", Lines: []string{count(len(s.Nodes), "machine is", "machines are") + " shut down.", "Nothing is lost; u starts it again."},
+			Then: skiff(s.Name, "stop", s.Name),
+		}})
+	case keys.Pause:
+		verb := "pause"
+		if s.Phase == "paused" {
+			verb = "resume"
+		}
+		return offered(verb, skiff(s.Name, verb, s.Name))
+	case keys.Delete:
+		memory, disk := taken(s)
+		lines := []string{
+			"This is lost and cannot be brought back:", "",
+			"  " + count(len(s.Nodes), "machine", "machines") + " with " + bytes(disk) + " on their disks",
+			"  all that runs in the cluster, its images and volumes", "  its certificates and kubeconfig entries", "",
+			bytes(int64(memory)<<20) + " of memory become free.",
+		}
+		return []Request{Ask{Title: "Delete cluster " + s.Name + "?", Lines: lines, Word: s.Name, Then: skiff(s.Name, "down", s.Name)}}
+	case keys.Snapshot:
+		return offered("snapshot", skiff(s.Name, "snapshot", "save", s.Name))
+	case keys.LoadImage:
+		return loadImage(s.Name)
+	case keys.Chaos:
+		return offered("chaos", chaosForm(s))
+	}
+	return nil
+}
+
+func loadImage(cluster string) []Request {
+	form := widget.NewForm("Load an image into "+cluster, []widget.Field{
+		{Name: "image", Label: "image", Hint: "an archive from docker save, or the name of an image of this host's engine"},
+	})
+	return []Request{Fill{Form: form, Then: func(v map[string]string) []Request {
+		if v["image"] == "" {
+			return say("no image was named")
+		}
+		return skiff(cluster, "image", "load", v["image"], "--cluster", cluster)
+	}}}
+}
+
+func chaosForm(s daemonapi.ClusterStatus) []Request {
+	form := widget.NewForm("Inject a fault into "+s.Name, []widget.Field{
+		{Name: "arguments", Label: "skiff chaos", Hint: "as on the command line: kill worker-1, …"},
+	})
+	return []Request{Fill{Form: form, Then: func(v map[string]string) []Request {
+		command := append([]string{"chaos"}, strings.Fields(v["arguments"])...)
+		return []Request{Ask{Title: "Run skiff " + strings.Join(command, " ") + "?", Lines: []string{"It disturbs cluster " + s.Name + "."}, Then: skiff(s.Name, command...)}}
+	}}}
+}
+
+// View is Screen's: the clusters, and below them the one under the cursor.
+func (c *Clusters) View(w *World, width, height int) []string {
+	at := c.at()
+	if at < 0 || at >= len(c.all.All) {
+		lines := c.table.View(w.Theme, width, height)
+		text := "no clusters: + creates one"
+		if c.all.State == object.Loading {
+			text = "reading …"
+		}
+		return append(lines, "", w.Theme.Paint(theme.Dim, "  "+text))
+	}
+	details := c.details(w, c.all.All[at], width)
+	room := height - len(details)
+	if room < 6 {
+		return c.table.View(w.Theme, width, height)
+	}
+	lines := c.table.View(w.Theme, width, min(room, len(c.lines)+2))
+	return append(widget.Box(lines, width, min(room, len(c.lines)+2)), details...)
+}
+
+func (c *Clusters) details(w *World, s daemonapi.ClusterStatus, width int) []string {
+	th := w.Theme
+	label := func(name, value string) string {
+		return "  " + th.Paint(theme.Dim, widget.Fit(name, 12)) + value
+	}
+	lines := []string{label("machines", s.Accelerator)}
+	if len(s.Timings) > 0 {
+		lines = append(lines, label("last up", timings(s.Timings)))
+	}
+	memory, _ := taken(s)
+	lines = append(lines, label("memory", widget.Fit(bytes(int64(memory)<<20), 8)+th.Paint(theme.Busy, widget.Spark(c.memory[s.Name], min(60, width-30), 0))), "")
+	for _, n := range s.Nodes {
+		lines = append(lines, "  "+machineLine(th, n, w))
+	}
+	return panel(th, s.Name, width, lines...)
+}
+
+func timings(seconds map[string]float64) string {
+	var names []string
+	for name := range seconds {
+		names = append(names, name)
+	}
+	sort.Slice(names, func(i, j int) bool { return seconds[names[i]] > seconds[names[j]] })
+	var out []string
+	for _, name := range names {
+		out = append(out, fmt.Sprintf("%s %.1f s", name, seconds[name]))
+	}
+	return strings.Join(out, ", ")
+}
+
+func machineLine(th *theme.Theme, n daemonapi.NodeStatus, w *World) string {
+	up := "-"
+	if n.Machine == "running" {
+		up = object.Age(n.Started, w.Now)
+	}
+	state := condition(n)
+	return th.Paint(toneOf(state), "● ") + th.Paint(theme.Accent, widget.Fit(n.Name, 18)) + th.Paint(toneOf(state), widget.Fit(state, 14)) +
+		widget.Fit(n.Address, 16) + widget.FitRight(fmt.Sprintf("%d CPUs", n.CPUs), 8) + widget.FitRight(bytes(int64(n.MemoryMiB)<<20), 9) +
+		widget.FitRight(bytes(n.DiskUsedBytes), 9) + "  " + th.Paint(theme.Dim, "up "+up) + "  " + th.Paint(theme.Warn, n.MachineMessage)
+}
+
+// condition is a node's state in one word, the first thing that is wrong.
+func condition(n daemonapi.NodeStatus) string {
+	switch {
+	case n.Machine != "running":
+		return n.Machine
+	case !n.Agent:
+		return "booting"
+	case n.Ready == "True":
+		return "Ready"
+	case n.Ready == "":
+		return "not registered"
+	case n.Ready == "Unknown":
+		return "Unknown"
+	}
+	return "NotReady"
+}

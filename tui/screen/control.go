@@ -1,0 +1,188 @@
+package screen
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/skiff-dev/skiff/tui/feed"
+	"github.com/skiff-dev/skiff/tui/keys"
+	"github.com/skiff-dev/skiff/tui/object"
+	"github.com/skiff-dev/skiff/tui/theme"
+	"github.com/skiff-dev/skiff/tui/widget"
+)
+
+// Control shows how the control plane of a cluster is.
+type Control struct {
+	cluster string
+	state   feed.Control
+	latency widget.Series
+	rate    widget.Series
+	text    widget.Text
+}
+
+// NewControl returns the screen of a cluster's control plane.
+func NewControl(cluster string) *Control { return &Control{cluster: cluster} }
+
+// Crumb is Screen's.
+func (c *Control) Crumb() string { return "control plane" }
+
+// Title is Screen's.
+func (c *Control) Title() string {
+	return "Control plane of " + c.cluster + "  " + c.state.Version
+}
+
+// Scopes is Screen's.
+func (c *Control) Scopes() []keys.Scope { return []keys.Scope{keys.Text} }
+
+// Needs is Screen's.
+func (c *Control) Needs() []feed.Need { return []feed.Need{feed.Health{Cluster: c.cluster}} }
+
+// Freshness is Dated's.
+func (c *Control) Freshness() object.Freshness { return c.state.Freshness }
+
+// Take is Screen's.
+func (c *Control) Take(_ *World, delivery any) {
+	if d, ok := delivery.(feed.Control); ok && d.Cluster == c.cluster {
+		c.state = d
+		if d.State == object.Live {
+			c.latency = c.latency.Add(d.Latency.Seconds() * 1000)
+			c.rate = c.rate.Add(d.RequestsPerS)
+		}
+	}
+}
+
+// Wheel is Pointed's.
+func (c *Control) Wheel(n int) { c.text.Move(3 * n) }
+
+// Click is Pointed's.
+func (c *Control) Click(*World, int, int, bool) []Request { return nil }
+
+// Act is Screen's.
+func (c *Control) Act(_ *World, a keys.Action) []Request {
+	scrollText(&c.text, a)
+	return nil
+}
+
+// View is Screen's.
+func (c *Control) View(w *World, width, height int) []string {
+	if c.state.At.IsZero() {
+		text := "reading …"
+		if c.state.Problem != "" {
+			text = c.state.Problem
+		}
+		return []string{"", "  " + w.Theme.Paint(theme.Dim, text)}
+	}
+	top := panel(w.Theme, "API server", width, c.server(w.Theme, width)...)
+	left := append(c.members(w), c.leases(w)...)
+	right := append(c.certificates(w), c.checks(w.Theme)...)
+	var lines []string
+	if width >= 110 {
+		lines = append(top, beside(left, right, width/2-1, 1)...)
+	} else {
+		lines = append(append(top, left...), right...)
+	}
+	for i, l := range lines {
+		lines[i] = widget.Cut(l, width)
+	}
+	c.text.Set(strings.Join(lines, "\n"))
+	return c.text.View(w.Theme, width, height)
+}
+
+func (c *Control) server(th *theme.Theme, width int) []string {
+	graph := max(10, min(60, width-40))
+	line := func(name, now string, s widget.Series) string {
+		text := "  " + th.Paint(theme.Dim, widget.Fit(name, 12))
+		if s == nil {
+			text += now
+		} else {
+			text += widget.Fit(now, 14) + th.Paint(theme.Good, widget.Spark(s, graph, 0))
+		}
+		return text
+	}
+	failing := 0
+	for _, check := range c.state.Checks {
+		if !check.OK {
+			failing++
+		}
+	}
+	health := th.Paint(theme.Good, fmt.Sprintf("ready, %d checks pass", len(c.state.Checks)))
+	if failing > 0 {
+		health = th.Paint(theme.Bad, fmt.Sprintf("not ready: %d of %d checks fail", failing, len(c.state.Checks)))
+	}
+	store := "-"
+	if c.state.EtcdBytes > 0 {
+		store = bytes(c.state.EtcdBytes)
+	}
+	return []string{
+		line("health", health, nil),
+		line("latency", fmt.Sprintf("%.1f ms", c.state.Latency.Seconds()*1000), c.latency),
+		line("requests", fmt.Sprintf("%.0f/s", c.state.RequestsPerS), c.rate),
+		line("in flight", fmt.Sprint(c.state.InFlight), nil),
+		line("etcd", store+", "+count(int(c.state.EtcdObjects), "object", "objects"), nil), "",
+	}
+}
+
+func (c *Control) members(w *World) []string {
+	var lines []string
+	for _, m := range c.state.Members {
+		state := map[string]string{"True": "Ready", "False": "NotReady"}[m.Ready]
+		if state == "" {
+			state = "Unknown"
+		}
+		role := ""
+		if m.Leader {
+			role = w.Theme.Paint(theme.Accent, "leads")
+		}
+		lines = append(lines, "  "+w.Theme.Paint(toneOf(state), "● ")+widget.Fit(m.Name, 20)+w.Theme.Paint(toneOf(state), widget.Fit(state, 10))+widget.Fit(m.Address, 17)+role)
+	}
+	if len(lines) == 0 {
+		lines = []string{"  " + w.Theme.Paint(theme.Dim, "no node has the control plane's role")}
+	}
+	return append(panel(w.Theme, "Members", 60, lines...), "")
+}
+
+func (c *Control) leases(w *World) []string {
+	var lines []string
+	for _, l := range c.state.Leases {
+		age, tone := w.Now.Sub(l.Renewed), theme.Dim
+		if age > time.Minute {
+			tone = theme.Warn
+		}
+		lines = append(lines, "  "+w.Theme.Paint(theme.Accent, widget.Fit(l.Name, 30))+widget.Fit(l.Holder, 20)+w.Theme.Paint(tone, " "+object.Age(l.Renewed, w.Now)+" ago"))
+	}
+	return append(panel(w.Theme, "Who leads", 60, lines...), "")
+}
+
+func (c *Control) certificates(w *World) []string {
+	var lines []string
+	for _, cert := range c.state.Certs {
+		rest := cert.Expires.Sub(w.Now)
+		tone := theme.Good
+		switch {
+		case rest <= 0:
+			tone = theme.Bad
+		case rest < 30*24*time.Hour:
+			tone = theme.Warn
+		}
+		text := "expires in " + object.Age(w.Now, cert.Expires)
+		if rest <= 0 {
+			text = "expired " + cert.Expires.Format(time.DateOnly)
+		}
+		lines = append(lines, "  "+widget.Fit(cert.Name, 14)+w.Theme.Paint(tone, widget.Fit(text, 20))+w.Theme.Paint(theme.Dim, cert.Subject))
+	}
+	return append(panel(w.Theme, "Certificates", 60, lines...), "")
+}
+
+// checks are the parts of /readyz, those that fail first.
+func (c *Control) checks(th *theme.Theme) []string {
+	var bad, good []string
+	for _, check := range c.state.Checks {
+		if check.OK {
+			good = append(good, "  "+th.Paint(theme.Good, "✓ ")+check.Name)
+		} else {
+			bad = append(bad, "  "+th.Paint(theme.Bad, "✗ "+check.Name+" "+check.Text))
+		}
+	}
+	return panel(th, "Checks", 60, append(bad, good...)...)
+}

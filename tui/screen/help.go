@@ -1,0 +1,118 @@
+package screen
+
+import (
+	"strings"
+
+	"github.com/skiff-dev/skiff/tui/feed"
+	"github.com/skiff-dev/skiff/tui/filter"
+	"github.com/skiff-dev/skiff/tui/keys"
+	"github.com/skiff-dev/skiff/tui/theme"
+	"github.com/skiff-dev/skiff/tui/widget"
+)
+
+// Help lists the keys of a screen, made from the key map in force, and the
+// commands.
+type Help struct {
+	of       Screen
+	commands [][2]string
+	text     widget.Text
+	filter   filter.Filter
+	width    int
+}
+
+// NewHelp returns the help of a screen. commands are names and what they do.
+func NewHelp(of Screen, commands [][2]string) *Help {
+	return &Help{of: of, commands: commands}
+}
+
+// Crumb is Screen's.
+func (h *Help) Crumb() string { return "help" }
+
+// Title is Screen's.
+func (h *Help) Title() string { return "Keys of " + h.of.Crumb() }
+
+// Scopes is Screen's.
+func (h *Help) Scopes() []keys.Scope { return []keys.Scope{keys.Text} }
+
+// Needs is Screen's.
+func (h *Help) Needs() []feed.Need { return nil }
+
+// Take is Screen's.
+func (h *Help) Take(*World, any) {}
+
+// SetFilter is Filtered's.
+func (h *Help) SetFilter(_ *World, f filter.Filter) {
+	h.filter = f
+	h.text.Search(f.Pattern())
+}
+
+// Filter is Filtered's.
+func (h *Help) Filter() filter.Filter { return h.filter }
+
+// Wheel is Pointed's.
+func (h *Help) Wheel(n int) { h.text.Move(3 * n) }
+
+// Click is Pointed's.
+func (h *Help) Click(*World, int, int, bool) []Request { return nil }
+
+// Act is Screen's.
+func (h *Help) Act(_ *World, a keys.Action) []Request {
+	scrollText(&h.text, a)
+	return nil
+}
+
+// View is Screen's.
+func (h *Help) View(w *World, width, height int) []string {
+	if h.width != width {
+		h.width = width
+		h.text.Set(strings.Join(h.lines(w, width), "\n"))
+	}
+	return h.text.View(w.Theme, width, height)
+}
+
+func (h *Help) lines(w *World, width int) []string {
+	var entries [][2]string
+	scope := keys.Scope("")
+	for _, b := range w.Keys.In(h.of.Scopes()...) {
+		if b.Scope != scope {
+			scope = b.Scope
+			entries = append(entries, [2]string{"", strings.ToUpper(string(scope))})
+		}
+		var labels []string
+		for _, k := range b.Keys {
+			labels = append(labels, keys.Label(k))
+		}
+		text := b.Help
+		if b.Changes && w.ReadOnly {
+			text += " (not in read-only mode)"
+		}
+		entries = append(entries, [2]string{strings.Join(labels, " "), text})
+	}
+	entries = append(entries, [2]string{"", "COMMANDS"})
+	for _, c := range h.commands {
+		entries = append(entries, c)
+	}
+	entries = append(entries, [2]string{"", "FILTERS"},
+		[2]string{"/text", "a regular expression, in any column"}, [2]string{"/!text", "all but those"},
+		[2]string{"/-l app=web", "a label selector"}, [2]string{"/-f wb", "letters in that order"})
+	columns := max(1, min(4, width/40))
+	each := (len(entries) + columns - 1) / columns
+	lines := make([]string, each)
+	for c := range columns {
+		for i := range each {
+			text := ""
+			if n := c*each + i; n < len(entries) {
+				text = helpLine(w.Theme, entries[n])
+			}
+			lines[i] += " " + widget.Fit(text, width/columns-1)
+		}
+	}
+	return lines
+}
+
+func helpLine(th *theme.Theme, entry [2]string) string {
+	if entry[0] == "" {
+		return th.Paint(theme.Title, entry[1])
+	}
+	return th.Paint(theme.Key, widget.FitRight(entry[0], 11)) + "  " + entry[1]
+}

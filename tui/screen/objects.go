@@ -1,0 +1,424 @@
+package screen
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/skiff-dev/skiff/tui/feed"
+	"github.com/skiff-dev/skiff/tui/filter"
+	"github.com/skiff-dev/skiff/tui/keys"
+	"github.com/skiff-dev/skiff/tui/object"
+	"github.com/skiff-dev/skiff/tui/theme"
+	"github.com/skiff-dev/skiff/tui/widget"
+)
+
+// Objects shows all objects of one resource with the server's own columns.
+type Objects struct {
+	Resource object.Resource
+	// Scope narrows what is shown.
+	Scope Narrow
+
+	clusters   []string
+	namespaces []string
+	tables     map[string]object.Table
+	usage      map[string]feed.Stats
+	rows       []*object.Row
+	columns    []column
+	table      *widget.Table
+	filter     filter.Filter
+	wide       bool
+	faults     bool
+	shown      int // rows before the filter
+}
+
+// Narrow is a part of a resource's objects.
+type Narrow struct {
+	// Name of the part in the title, such as "of deployment web".
+	Name string
+	// Namespaces, instead of those that are chosen.
+	Namespaces     []string
+	Labels, Fields string
+	// Owner is the UID of the object that controls those shown.
+	Owner string
+	// Cluster, instead of those that are chosen.
+	Cluster string
+}
+
+// column of what is shown: the server's, or one of ours.
+type column struct {
+	object.Column
+	from int // in Row.Cells; below 0 one of ours
+}
+
+// Columns of ours.
+const (
+	fromCluster = -1 - iota
+	fromNamespace
+	fromCPU
+	fromMemory
+)
+
+// NewObjects returns the screen of a resource.
+func NewObjects(w *World, r object.Resource, n Narrow) *Objects {
+	o := &Objects{
+		Resource: r, Scope: n, tables: map[string]object.Table{}, usage: map[string]feed.Stats{},
+		table: widget.NewTable(nil),
+	}
+	o.choose(w)
+	o.refresh(w)
+	return o
+}
+
+// choose takes over which clusters and namespaces are to be shown.
+func (o *Objects) choose(w *World) {
+	o.clusters, o.namespaces = w.Clusters, w.Namespaces
+	if o.Scope.Cluster != "" {
+		o.clusters = []string{o.Scope.Cluster}
+	}
+	if o.Scope.Namespaces != nil {
+		o.namespaces = o.Scope.Namespaces
+	}
+	if !o.Resource.Namespaced {
+		o.namespaces = nil
+	}
+	for name := range o.tables {
+		if !slices.Contains(o.clusters, name) {
+			delete(o.tables, name)
+		}
+	}
+}
+
+// Rechoose is called when other clusters or namespaces were chosen.
+func (o *Objects) Rechoose(w *World) {
+	before := o.Needs()
+	o.choose(w)
+	if len(before) == len(o.Needs()) && slices.EqualFunc(before, o.Needs(), func(a, b feed.Need) bool { return a.Key() == b.Key() }) {
+		return
+	}
+	clear(o.tables)
+	o.refresh(w)
+}
+
+// Crumb is Screen's.
+func (o *Objects) Crumb() string {
+	if o.Scope.Name != "" {
+		return o.Resource.Name + " " + o.Scope.Name
+	}
+	return o.Resource.Name
+}
+
+// Title is Screen's.
+func (o *Objects) Title() string {
+	where := ""
+	switch {
+	case o.Scope.Name != "":
+		where = o.Scope.Name
+	case !o.Resource.Namespaced:
+	case len(o.namespaces) == 0:
+		where = "in all namespaces"
+	default:
+		where = "in " + strings.Join(few(o.namespaces, 3), ", ")
+	}
+	text := o.Resource.Title()
+	if where != "" {
+		text += " " + where
+	}
+	at, _ := o.table.Where()
+	number := fmt.Sprintf("%d/%d", at, len(o.rows))
+	if len(o.rows) != o.shown {
+		number += fmt.Sprintf(" of %d", o.shown)
+	}
+	if marks := o.table.Marks(); marks > 0 {
+		number += fmt.Sprintf(", %d marked", marks)
+	}
+	if o.faults {
+		number += ", only what is not well"
+	}
+	return text + "  " + number
+}
+
+// Scopes is Screen's.
+func (o *Objects) Scopes() []keys.Scope {
+	var scopes []keys.Scope
+	switch o.Resource.ID() {
+	case "pods":
+		scopes = []keys.Scope{keys.Pods}
+	case "deployments.apps", "statefulsets.apps":
+		scopes = []keys.Scope{keys.Scalable, keys.Rollout, keys.Selecting}
+	case "daemonsets.apps":
+		scopes = []keys.Scope{keys.Rollout, keys.Selecting}
+	case "replicasets.apps", "replicationcontrollers":
+		scopes = []keys.Scope{keys.Scalable, keys.Selecting}
+	case "services", "jobs.batch":
+		scopes = []keys.Scope{keys.Selecting}
+	case "cronjobs.batch":
+		scopes = []keys.Scope{keys.Cronjobs}
+	}
+	return append(scopes, keys.Objects, keys.List)
+}
+
+// Needs is Screen's.
+func (o *Objects) Needs() []feed.Need {
+	var needs []feed.Need
+	for _, cluster := range o.clusters {
+		needs = append(needs, feed.Objects{
+			Cluster: cluster, Resource: o.Resource, Namespaces: o.namespaces, Labels: o.Scope.Labels, Fields: o.Scope.Fields,
+		})
+		if id := o.Resource.ID(); id == "pods" {
+			needs = append(needs, feed.Usage{Cluster: cluster})
+		}
+	}
+	return needs
+}
+
+// Take is Screen's.
+func (o *Objects) Take(w *World, delivery any) {
+	switch d := delivery.(type) {
+	case object.Table:
+		if d.Resource.ID() == o.Resource.ID() && slices.Contains(o.clusters, d.Cluster) {
+			o.tables[d.Cluster] = d
+			o.refresh(w)
+		}
+	case feed.Stats:
+		before := len(o.usage[d.Cluster].Pods) > 0
+		o.usage[d.Cluster] = d
+		if before != (len(d.Pods) > 0) {
+			o.refresh(w)
+		}
+	}
+}
+
+// Freshness is Dated's: that of the cluster with the oldest data.
+func (o *Objects) Freshness() object.Freshness {
+	worst := object.Freshness{State: object.Live}
+	for i, cluster := range o.clusters {
+		t := o.tables[cluster]
+		if i == 0 || t.State != object.Live || worst.State == object.Live && t.At.Before(worst.At) {
+			worst = t.Freshness
+		}
+	}
+	return worst
+}
+
+// refresh makes the rows anew from what was delivered.
+func (o *Objects) refresh(w *World) {
+	o.rows, o.shown = nil, 0
+	if len(o.clusters) == 1 && o.filter.Empty() && !o.faults && o.Scope.Owner == "" {
+		o.rows = o.tables[o.clusters[0]].Rows
+		o.shown = len(o.rows)
+	} else {
+		cells := make([]string, 0, 20)
+		for _, cluster := range o.clusters {
+			t := o.tables[cluster]
+			for _, r := range t.Rows {
+				if o.Scope.Owner != "" && r.Owner != o.Scope.Owner {
+					continue
+				}
+				o.shown++
+				cells = append(append(cells[:0], r.Cells...), r.Namespace, r.Cluster)
+				if o.filter.Match(cells, r.Labels) && (!o.faults || o.unwell(t.Columns, r)) {
+					o.rows = append(o.rows, r)
+				}
+			}
+		}
+	}
+	o.arrange()
+	o.table.SetSource(objectSource{o, w})
+}
+
+func (o *Objects) unwell(columns []object.Column, r *object.Row) bool {
+	for i, c := range columns {
+		if i >= len(r.Cells) || c.Name == "Restarts" || c.Name == "Age" {
+			continue
+		}
+		if t := tone(o.Resource, c.Name, r.Cells[i]); t == theme.Bad || t == theme.Warn || t == theme.Busy && c.Name == "Status" {
+			return true
+		}
+	}
+	return r.Deleting
+}
+
+// arrange decides which columns are shown.
+func (o *Objects) arrange() {
+	var columns []column
+	if len(o.clusters) > 1 {
+		columns = append(columns, column{object.Column{Name: "Cluster"}, fromCluster})
+	}
+	if o.Resource.Namespaced && len(o.namespaces) != 1 {
+		columns = append(columns, column{object.Column{Name: "Namespace"}, fromNamespace})
+	}
+	var server []object.Column
+	for _, cluster := range o.clusters {
+		if t := o.tables[cluster]; len(t.Columns) > 0 {
+			server = t.Columns
+			break
+		}
+	}
+	pods := o.Resource.ID() == "pods"
+	for i, c := range server {
+		usual := pods && (c.Name == "IP" || c.Name == "Node")
+		if c.Wide && !o.wide && !usual {
+			continue
+		}
+		if pods && c.Name == "Age" && o.measured() {
+			columns = append(columns, column{object.Column{Name: "CPU"}, fromCPU}, column{object.Column{Name: "Memory"}, fromMemory})
+		}
+		columns = append(columns, column{c, i})
+	}
+	if o.Resource.Name == "events" {
+		columns = slices.DeleteFunc(columns, func(c column) bool { return c.Name == "Name" })
+	}
+	o.columns = columns
+	shown := make([]widget.Column, len(columns))
+	for i, c := range columns {
+		shown[i] = widget.Column{Title: c.Name, Right: numeric[c.Name], Min: least(c.Name), Spare: c.Wide || c.from <= fromCPU}
+	}
+	o.table.SetColumns(shown)
+}
+
+func (o *Objects) measured() bool {
+	for _, s := range o.usage {
+		if len(s.Pods) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+var numeric = map[string]bool{"CPU": true, "Memory": true, "Desired": true, "Current": true, "Up-to-date": true, "Data": true}
+
+func least(column string) int {
+	switch column {
+	case "Name", "Message", "Object":
+		return 20
+	case "Namespace":
+		return 8
+	case "Node", "Selector", "Images", "Containers", "Labels":
+		return 10
+	}
+	return 0
+}
+
+// objectSource shows the rows of a screen in its table.
+type objectSource struct {
+	o *Objects
+	w *World
+}
+
+func (s objectSource) Len() int { return len(s.o.rows) }
+
+func (s objectSource) Key(i int) string { return s.o.rows[i].Key() }
+
+func (s objectSource) Cell(i, c int) string {
+	r, col := s.o.rows[i], s.o.columns[c]
+	switch col.from {
+	case fromCluster:
+		return r.Cluster
+	case fromNamespace:
+		return r.Namespace
+	case fromCPU, fromMemory:
+		use, ok := s.o.usage[r.Cluster].Pods[r.Namespace+"/"+r.Name]
+		switch {
+		case !ok:
+			return "-"
+		case col.from == fromCPU:
+			return fmt.Sprintf("%dm", use.MilliCPU)
+		}
+		return bytes(use.MemoryBytes)
+	}
+	text := r.Cell(col.Column, col.from, s.w.Now)
+	if col.Name == "Status" && r.Deleting {
+		return "Terminating"
+	}
+	return text
+}
+
+func (s objectSource) Tone(i, c int) theme.Tone {
+	r := s.o.rows[i]
+	if r.Deleting {
+		return theme.Dim
+	}
+	return tone(s.o.Resource, s.o.columns[c].Name, s.Cell(i, c))
+}
+
+// SetFilter is Filtered's.
+func (o *Objects) SetFilter(w *World, f filter.Filter) {
+	o.filter = f
+	o.refresh(w)
+}
+
+// Filter is Filtered's.
+func (o *Objects) Filter() filter.Filter { return o.filter }
+
+// Click is Pointed's.
+func (o *Objects) Click(w *World, x, y int, double bool) []Request {
+	if y == 0 {
+		o.table.ClickHeader(x)
+		return nil
+	}
+	if o.table.Click(y-1) && double {
+		return o.Act(w, keys.Enter)
+	}
+	return nil
+}
+
+// Wheel is Pointed's.
+func (o *Objects) Wheel(n int) { o.table.Move(n) }
+
+// View is Screen's.
+func (o *Objects) View(w *World, width, height int) []string {
+	lines := o.table.View(w.Theme, width, height)
+	if len(o.rows) > 0 {
+		return lines
+	}
+	return append(lines[:min(1, len(lines))], "", w.Theme.Paint(theme.Dim, "  "+o.nothing()))
+}
+
+func (o *Objects) nothing() string {
+	fresh := o.Freshness()
+	switch {
+	case fresh.State == object.Loading:
+		return "reading …"
+	case fresh.State == object.Refused:
+		return "the server does not show them: " + fresh.Problem
+	case fresh.State == object.Lost:
+		return fresh.Problem
+	case o.shown > 0:
+		return "none of " + count(o.shown, "object matches", "objects matches") + "; esc clears the filter"
+	}
+	return "there are none"
+}
+
+// ref of a row.
+func (o *Objects) ref(i int) object.Ref {
+	r := o.rows[i]
+	return object.Ref{Cluster: r.Cluster, Resource: o.Resource, Namespace: r.Namespace, Name: r.Name}
+}
+
+// refs of the marked rows, by cluster, or of the one under the cursor.
+func (o *Objects) refs() []object.Ref {
+	var refs []object.Ref
+	for _, i := range o.table.Marked() {
+		refs = append(refs, o.ref(i))
+	}
+	return refs
+}
+
+func (o *Objects) cell(i int, column string) string {
+	t := o.tables[o.rows[i].Cluster]
+	for c, known := range t.Columns {
+		if known.Name == column && c < len(o.rows[i].Cells) {
+			return o.rows[i].Cells[c]
+		}
+	}
+	return ""
+}
+
+// Sorting says by which column the table is sorted, "" for the server's order.
+func (o *Objects) Sorting() (column string, reverse bool) {
+	if s := o.table.Sort; s >= 0 && s < len(o.columns) {
+		return o.columns[s].Name, o.table.Reverse
+	}
+	return "", o.table.Reverse
+}

@@ -1,0 +1,130 @@
+package widget
+
+import (
+	"strings"
+
+	"github.com/skiff-dev/skiff/tui/theme"
+)
+
+// Field of a Form.
+type Field struct {
+	Name, Label, Hint string
+	Value             string
+	// Choices, if there are any, are what the field may be.
+	Choices []string
+}
+
+// Form asks for several values at once.
+type Form struct {
+	Title  string
+	Fields []Field
+	inputs []*Input
+	at     int
+}
+
+// NewForm returns a form with the fields' values filled in.
+func NewForm(title string, fields []Field) *Form {
+	f := &Form{Title: title, Fields: fields}
+	for _, field := range fields {
+		input := &Input{}
+		input.SetText(field.Value)
+		f.inputs = append(f.inputs, input)
+	}
+	return f
+}
+
+// Values are what the fields hold, by name.
+func (f *Form) Values() map[string]string {
+	values := map[string]string{}
+	for i, field := range f.Fields {
+		values[field.Name] = strings.TrimSpace(f.inputs[i].Text())
+	}
+	return values
+}
+
+// Type takes a key press. done says that the form was handed in.
+func (f *Form) Type(key, text string) (done bool) {
+	switch key {
+	case "enter":
+		if f.at == len(f.Fields)-1 {
+			return true
+		}
+		f.at++
+	case "tab", "down":
+		f.at = (f.at + 1) % len(f.Fields)
+	case "shift+tab", "up":
+		f.at = (f.at + len(f.Fields) - 1) % len(f.Fields)
+	default:
+		if choices := f.Fields[f.at].Choices; len(choices) > 0 {
+			f.choose(choices, key)
+			return false
+		}
+		f.inputs[f.at].Type(key, text)
+	}
+	return false
+}
+
+func (f *Form) choose(choices []string, key string) {
+	now := 0
+	for i, c := range choices {
+		if c == f.inputs[f.at].Text() {
+			now = i
+		}
+	}
+	switch key {
+	case "left":
+		now = (now + len(choices) - 1) % len(choices)
+	case "right", "space", " ":
+		now = (now + 1) % len(choices)
+	}
+	f.inputs[f.at].SetText(choices[now])
+}
+
+// View draws the form's lines.
+func (f *Form) View(th *theme.Theme, width int) []string {
+	label := 0
+	for _, field := range f.Fields {
+		label = max(label, Width(field.Label))
+	}
+	var lines []string
+	for i, field := range f.Fields {
+		name := FitRight(field.Label, label) + "  "
+		value := f.inputs[i].Text()
+		room := width - label - 2
+		switch {
+		case i == f.at && len(field.Choices) > 0:
+			value = th.Paint(theme.Selected, " ◂ "+value+" ▸ ")
+		case i == f.at:
+			value = f.inputs[i].View(th, room)
+		}
+		tone := theme.Dim
+		if i == f.at {
+			tone = theme.Title
+		}
+		lines = append(lines, th.Paint(tone, name)+Cut(value, room))
+		if i == f.at && field.Hint != "" {
+			lines = append(lines, spaces(label+2)+th.Paint(theme.Dim, Cut(field.Hint, room)))
+		}
+	}
+	return lines
+}
+
+// Dialog draws lines in a frame with a title, in the middle of a screen whose
+// lines are given.
+func Dialog(th *theme.Theme, under []string, title string, lines []string, width int) []string {
+	inner := 0
+	for _, l := range lines {
+		inner = max(inner, Width(l))
+	}
+	inner = max(min(inner, width-6), min(Width(title)+2, width-6), 20)
+	var box []string
+	edge := func(text string) string { return th.Paint(theme.Frame, text) }
+	head := Cut(" "+title+" ", inner)
+	box = append(box, edge("╭─")+th.Paint(theme.Title, head)+edge(strings.Repeat("─", inner+1-Width(head))+"╮"))
+	box = append(box, edge("│")+spaces(inner+2)+edge("│"))
+	for _, l := range lines {
+		box = append(box, edge("│")+" "+Fit(l, inner)+" "+edge("│"))
+	}
+	box = append(box, edge("│")+spaces(inner+2)+edge("│"), edge("╰"+strings.Repeat("─", inner+2)+"╯"))
+	return Overlay(under, box, max(0, (width-inner-4)/2), max(0, (len(under)-len(box))/2))
+}

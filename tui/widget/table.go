@@ -1,0 +1,416 @@
+package widget
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/skiff-dev/skiff/tui/object"
+	"github.com/skiff-dev/skiff/tui/theme"
+)
+
+// Column of a Table.
+type Column struct {
+	Title string
+	// Right says that cells stand at the right end: numbers.
+	Right bool
+	// Min is the least width to which the column is cut; 0 never cuts it.
+	Min int
+	// Spare columns are left out before any other is cut.
+	Spare bool
+}
+
+// Source is what a Table shows. It is asked for what is on the screen only,
+// and for all cells of the column by which the table is sorted.
+type Source interface {
+	Len() int
+	// Key tells row i from all others, whatever changes in it.
+	Key(i int) string
+	Cell(i, column int) string
+	Tone(i, column int) theme.Tone
+}
+
+// Table is a list of rows in columns, with a cursor that stays on its row when
+// others come and go.
+type Table struct {
+	Columns []Column
+	// Sort is the column by which rows are sorted, -1 for the source's order.
+	Sort    int
+	Reverse bool
+
+	source Source
+	order  []int // rows in the order in which they are shown
+	cursor int   // in order
+	top    int   // first row that is shown
+	first  int   // first column that is shown after the fixed one
+	height int   // rows shown the last time
+	key    string
+	marks  map[string]bool
+	widths []int
+}
+
+// NewTable returns an empty table in the source's order.
+func NewTable(columns []Column) *Table {
+	return &Table{Columns: columns, Sort: -1, height: 1, marks: map[string]bool{}}
+}
+
+// SetColumns changes the columns; a sort column that is gone is forgotten.
+func (t *Table) SetColumns(columns []Column) {
+	if slices.Equal(columns, t.Columns) {
+		return
+	}
+	t.Columns, t.widths = columns, nil
+	if t.Sort >= len(columns) {
+		t.Sort = -1
+	}
+	t.first = min(t.first, max(0, len(columns)-2))
+}
+
+// SetSource shows other rows. The cursor stays on its row, or where it was if
+// that is gone.
+func (t *Table) SetSource(s Source) {
+	t.source = s
+	t.arrange()
+}
+
+// arrange sorts and finds the cursor's row again.
+func (t *Table) arrange() {
+	n := t.source.Len()
+	if cap(t.order) < n {
+		t.order = make([]int, n)
+	}
+	t.order = t.order[:n]
+	for i := range t.order {
+		t.order[i] = i
+	}
+	if t.Sort >= 0 && t.Sort < len(t.Columns) {
+		ranks := make([]object.Rank, n)
+		for i := range ranks {
+			ranks[i] = object.RankOf(t.source.Cell(i, t.Sort))
+		}
+		sign := 1
+		if t.Reverse {
+			sign = -1
+		}
+		slices.SortStableFunc(t.order, func(a, b int) int { return sign * ranks[a].Compare(ranks[b]) })
+	} else if t.Reverse {
+		slices.Reverse(t.order)
+	}
+	if t.key != "" && (t.cursor >= n || t.source.Key(t.order[t.cursor]) != t.key) {
+		for i, row := range t.order {
+			if t.source.Key(row) == t.key {
+				t.cursor = i
+				break
+			}
+		}
+	}
+	t.move(0)
+}
+
+// Len is the number of rows.
+func (t *Table) Len() int { return len(t.order) }
+
+// Row is the source's index of the row under the cursor, -1 if there is none.
+func (t *Table) Row() int {
+	if t.cursor < len(t.order) {
+		return t.order[t.cursor]
+	}
+	return -1
+}
+
+// Key of the row under the cursor, "" if there is none.
+func (t *Table) Key() string {
+	if row := t.Row(); row >= 0 {
+		return t.source.Key(row)
+	}
+	return ""
+}
+
+// Select puts the cursor on the row called key, now or when it comes.
+func (t *Table) Select(key string) {
+	t.key = key
+	if t.source != nil {
+		t.arrange()
+	}
+}
+
+// Move moves the cursor by n rows.
+func (t *Table) Move(n int) { t.move(n) }
+
+func (t *Table) move(n int) {
+	t.cursor = max(0, min(t.cursor+n, len(t.order)-1))
+	if len(t.order) > 0 && (n != 0 || t.key == "") {
+		t.key = t.source.Key(t.order[t.cursor])
+	}
+	t.top = max(0, min(t.top, len(t.order)-t.height, t.cursor))
+	if t.cursor >= t.top+t.height {
+		t.top = t.cursor - t.height + 1
+	}
+}
+
+// Page is how many rows a page has.
+func (t *Table) Page() int { return max(1, t.height-1) }
+
+// Click puts the cursor on the y-th line below the header; false if no row is
+// there.
+func (t *Table) Click(y int) bool {
+	i := t.top + y
+	if y < 0 || i >= len(t.order) {
+		return false
+	}
+	t.move(i - t.cursor)
+	return true
+}
+
+// ClickHeader sorts by the column at cell x, the other way round if it is
+// sorted by it.
+func (t *Table) ClickHeader(x int) {
+	if len(t.widths) != len(t.Columns) {
+		return // it was never drawn
+	}
+	at := 2
+	for _, column := range t.visible() {
+		if at += t.widths[column] + gap; x < at {
+			if t.Sort == column {
+				t.Reverse = !t.Reverse
+			} else {
+				t.Sort, t.Reverse = column, false
+			}
+			t.arrange()
+			return
+		}
+	}
+}
+
+// SortBy sorts by a column; the same again turns the order round.
+func (t *Table) SortBy(column int, reverse bool) {
+	t.Sort, t.Reverse = column, reverse
+	if t.source != nil {
+		t.arrange()
+	}
+}
+
+// Shift moves the columns sideways; the first stays.
+func (t *Table) Shift(n int) {
+	t.first = max(0, min(t.first+n, len(t.Columns)-2))
+}
+
+// Mark turns the mark of the row under the cursor over and goes down one.
+func (t *Table) Mark() {
+	if key := t.Key(); key != "" {
+		if t.marks[key] {
+			delete(t.marks, key)
+		} else {
+			t.marks[key] = true
+		}
+		t.move(1)
+	}
+}
+
+// MarkAll marks all rows that are there.
+func (t *Table) MarkAll() {
+	for _, row := range t.order {
+		t.marks[t.source.Key(row)] = true
+	}
+}
+
+// Unmark takes all marks away.
+func (t *Table) Unmark() { clear(t.marks) }
+
+// Marked are the source's indexes of the marked rows, or of the one under the
+// cursor if none is marked.
+func (t *Table) Marked() []int {
+	var rows []int
+	for _, row := range t.order {
+		if t.marks[t.source.Key(row)] {
+			rows = append(rows, row)
+		}
+	}
+	if len(rows) == 0 && t.Row() >= 0 {
+		rows = []int{t.Row()}
+	}
+	return rows
+}
+
+// Marks is how many rows are marked.
+func (t *Table) Marks() int { return len(t.marks) }
+
+// Where says which rows are shown: "12/5000".
+func (t *Table) Where() (cursor, all int) {
+	if len(t.order) == 0 {
+		return 0, 0
+	}
+	return t.cursor + 1, len(t.order)
+}
+
+// gap between two columns, in cells.
+const gap = 2
+
+// View draws the table: a header and height-1 rows.
+func (t *Table) View(th *theme.Theme, width, height int) []string {
+	t.height = max(1, height-1)
+	t.move(0)
+	shown := t.order[min(t.top, len(t.order)):min(t.top+t.height, len(t.order))]
+	cells := make([][]string, len(shown))
+	for i, row := range shown {
+		cells[i] = make([]string, len(t.Columns))
+		for c := range t.Columns {
+			cells[i][c] = t.source.Cell(row, c)
+		}
+	}
+	t.measure(cells)
+	columns, widths := t.layout(width)
+	lines := make([]string, 0, height)
+	lines = append(lines, t.header(th, columns, widths, width))
+	for i, row := range shown {
+		lines = append(lines, t.line(th, row, cells[i], columns, widths, width, t.top+i == t.cursor))
+	}
+	return lines
+}
+
+// measure widens columns to what is on the screen. They do not become narrower
+// again while the same columns are shown: the eye follows them.
+func (t *Table) measure(cells [][]string) {
+	if len(t.widths) != len(t.Columns) {
+		t.widths = make([]int, len(t.Columns))
+		for c, column := range t.Columns {
+			t.widths[c] = Width(column.Title) + 1
+		}
+	}
+	for _, row := range cells {
+		for c, cell := range row {
+			t.widths[c] = max(t.widths[c], min(Width(cell), maxColumn))
+		}
+	}
+}
+
+// maxColumn is the widest a column gets, in cells.
+const maxColumn = 60
+
+// visible are the columns from the first shown on; the very first stays.
+func (t *Table) visible() []int {
+	var columns []int
+	for c := range t.Columns {
+		if c == 0 || c > t.first {
+			columns = append(columns, c)
+		}
+	}
+	return columns
+}
+
+// layout decides which columns fit and how wide they are.
+func (t *Table) layout(width int) (columns, widths []int) {
+	columns = t.visible()
+	room := width - 2
+	total := -gap
+	for _, c := range columns {
+		widths = append(widths, t.widths[c])
+		total += t.widths[c] + gap
+	}
+	for i := len(columns) - 1; i > 0 && total > room; i-- {
+		if t.Columns[columns[i]].Spare {
+			total -= widths[i] + gap
+			columns, widths = slices.Delete(columns, i, i+1), slices.Delete(widths, i, i+1)
+		}
+	}
+	for total > room { // the widest that may be cut gives way first
+		widest := -1
+		for i, c := range columns {
+			if least := t.Columns[c].Min; least > 0 && widths[i] > least && (widest < 0 || widths[i] > widths[widest]) {
+				widest = i
+			}
+		}
+		if widest < 0 {
+			break
+		}
+		widths[widest]--
+		total--
+	}
+	for total > room && len(columns) > 1 { // then those at the right end go
+		last := len(columns) - 1
+		rest := room - (total - widths[last])
+		if rest >= 4 {
+			widths[last], total = rest, room
+			break
+		}
+		total -= widths[last] + gap
+		columns, widths = columns[:last], widths[:last]
+	}
+	if total > room && len(widths) == 1 {
+		widths[0] = max(1, room)
+	}
+	if spare := room - total; spare > 0 && len(columns) > 1 {
+		each := min(spare/(len(columns)-1), 6)
+		for i := range columns[:len(columns)-1] {
+			widths[i] += each
+		}
+	}
+	return columns, widths
+}
+
+func (t *Table) header(th *theme.Theme, columns, widths []int, width int) string {
+	var out strings.Builder
+	out.WriteString("  ")
+	for i, c := range columns {
+		title := strings.ToUpper(t.Columns[c].Title)
+		if c == t.Sort {
+			arrow := "↑"
+			if t.Reverse {
+				arrow = "↓"
+			}
+			title = Cut(title, widths[i]-1) + arrow
+		}
+		out.WriteString(t.fit(title, c, widths[i]))
+		if i < len(columns)-1 {
+			out.WriteString(spaces(gap))
+		}
+	}
+	text := Fit(out.String(), width)
+	if t.first > 0 {
+		text = Fit("◂ "+strings.TrimLeft(text, " "), width)
+	}
+	return th.Paint(theme.Header, text)
+}
+
+func (t *Table) fit(text string, column, width int) string {
+	if t.Columns[column].Right {
+		return FitRight(text, width)
+	}
+	return Fit(text, width)
+}
+
+func (t *Table) line(th *theme.Theme, row int, cells []string, columns, widths []int, width int, selected bool) string {
+	marked := t.marks[t.source.Key(row)]
+	var out strings.Builder
+	used := 2
+	switch {
+	case selected && marked:
+		out.WriteString(th.On(theme.Selected) + "▌●")
+	case selected:
+		out.WriteString(th.On(theme.Selected) + "▌ ")
+	case marked:
+		out.WriteString(th.Paint(theme.Marked, " ●"))
+	default:
+		out.WriteString("  ")
+	}
+	for i, c := range columns {
+		text := t.fit(cells[c], c, widths[i])
+		if !selected {
+			tone := t.source.Tone(row, c)
+			if marked {
+				tone = theme.Marked
+			}
+			text = th.Paint(tone, text)
+		}
+		out.WriteString(text)
+		used += widths[i]
+		if i < len(columns)-1 {
+			out.WriteString(spaces(gap))
+			used += gap
+		}
+	}
+	out.WriteString(spaces(width - used))
+	if selected {
+		out.WriteString(th.Off())
+	}
+	return out.String()
+}
