@@ -79,14 +79,10 @@ down: skiff ## take the cluster "skiff" down again
 check: ## formatting, vet, lint, import directions, hermetic tests with the race detector
 	@scripts/check.sh
 
-# What of the end-to-end tests fits into a run under emulation on two cores: a
-# cluster from nothing, workloads on it, up again, down. `make e2e` runs all.
-CORE := ^TestEndToEnd$$/^(Workloads|UpTwice|Down)$$/^(Apply|CustomResource|APIFromPod)$$
-
 .PHONY: test
-test: build ## hermetic tests, then the core of the end-to-end tests on real VMs
+test: build ## hermetic tests, then the end-to-end tests on real VMs
 	@scripts/test.sh unit
-	@RUN='$(CORE)' scripts/test.sh e2e
+	@scripts/test.sh e2e
 
 .PHONY: unit
 unit: host-packages ## hermetic tests only

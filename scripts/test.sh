@@ -14,10 +14,9 @@ unit() {
   light=$(scripts/packages.sh light)
   heavy=$(scripts/packages.sh heavy)
   # shellcheck disable=SC2086 # one word per package
-  # A second try says whether a failure came from a starved machine: what passed is cached.
-  if [ -n "$light" ]; then CGO_ENABLED=1 go test -race $light || CGO_ENABLED=1 go test -race $light || failed=1; fi
+  if [ -n "$light" ]; then CGO_ENABLED=1 go test -race $light || failed=1; fi
   # shellcheck disable=SC2086
-  if [ -n "$heavy" ]; then CGO_ENABLED=0 go test $heavy || CGO_ENABLED=0 go test $heavy || failed=1; fi
+  if [ -n "$heavy" ]; then CGO_ENABLED=0 go test $heavy || failed=1; fi
   return "$failed"
 }
 
