@@ -77,7 +77,15 @@ func (c client) RoundTrip(request *http.Request) (*http.Response, error) {
 			return nil, context.Cause(request.Context())
 		}
 	}
-	ctx, cancel := context.WithCancel(context.WithValue(request.Context(), identityKey{}, c.user))
+	// Of the client's context only its end reaches the server, as over a wire:
+	// a handler that asks the server while it serves another request would else
+	// hand down that one's user and audit event.
+	ctx, end := context.WithCancelCause(context.WithValue(context.Background(), identityKey{}, c.user))
+	release := context.AfterFunc(request.Context(), func() { end(context.Cause(request.Context())) })
+	cancel := func() {
+		release()
+		end(nil)
+	}
 	stream := newStream(cancel)
 	go serve(c.server.handler, incoming(ctx, request), stream, cancel)
 

@@ -56,6 +56,29 @@ func TestRequestFromElsewhereHasNoIdentity(t *testing.T) {
 	}
 }
 
+// An admission plugin asks the server while the server serves a request, and with
+// that request's context. Over a wire nothing of it would arrive.
+func TestRequestWithinARequestIsOneOfItsOwn(t *testing.T) {
+	type outer struct{}
+	c := client(func(w http.ResponseWriter, r *http.Request) {
+		if r.Context().Value(outer{}) != nil {
+			t.Error("the handler sees a value of the client's context")
+		}
+		if u, ok := transport.Identity(r.Context()); !ok || u.GetName() != "alice" {
+			t.Error("the handler does not see who asks")
+		}
+	})
+	request, err := http.NewRequestWithContext(context.WithValue(t.Context(), outer{}, "audit event"), http.MethodGet, "http://cluster/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := c.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+}
+
 func TestRequestWaitsForTheHandler(t *testing.T) {
 	s := transport.NewServer()
 	c := &http.Client{Transport: s.As(alice)}
