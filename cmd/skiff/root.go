@@ -34,13 +34,14 @@ is a virtual machine of its own; no Docker, no root, no network needed.`,
 		Example: `  skiff up                       one control plane, two workers
   kubectl get nodes              the context is set already
   skiff image load app.tar       an image from docker save, on every node
+  skiff ui                       host, machines and cluster on one screen
   skiff shell worker-1           a shell on a node
   skiff down                     nothing is left behind`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 		Args:              cobra.ArbitraryArgs,
-		RunE:              group,
+		RunE:              a.bare,
 	}
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
@@ -64,6 +65,25 @@ func add(root *cobra.Command, group string, commands ...*cobra.Command) {
 		c.GroupID = group
 		root.AddCommand(c)
 	}
+}
+
+// bare is skiff without a command: the dashboard on a terminal when there is a
+// cluster to show, else the help.
+func (a *app) bare(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 && isTerminal(a.stdin) && isTerminal(a.stdout) && os.Getenv("TERM") != "dumb" {
+		h, err := home.Default()
+		if err != nil {
+			return err
+		}
+		names, err := h.Names()
+		if err != nil {
+			return err
+		}
+		if len(names) > 0 {
+			return a.runUI(cmd.Context(), nil, uiOptions{})
+		}
+	}
+	return group(cmd, args)
 }
 
 // group is the RunE of a command that only has subcommands.

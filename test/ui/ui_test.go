@@ -35,7 +35,7 @@ const (
 )
 
 // limit is how long anything may take until it shows: the machine may be busy.
-const limit = 60 * time.Second
+const limit = 30 * time.Second
 
 // session is the program on a screen.
 type session struct {
@@ -103,6 +103,9 @@ func (s *session) press(all ...string) {
 	}
 }
 
+// in is the session for a subtest: what fails is that.
+func (s *session) in(t *testing.T) *session { return &session{s.Terminal, t, s.server} }
+
 func (s *session) see(texts ...string) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), limit)
@@ -127,7 +130,8 @@ func TestPeopleFindTheirWayThroughARealCluster(t *testing.T) {
 	s := open(t, skiff, server, nil)
 	s.see("Pods in all namespaces", "CrashLoopBackOff", "db-0", "live")
 
-	t.Run("describe, YAML, tree", func(*testing.T) {
+	t.Run("describe, YAML, tree", func(t *testing.T) {
+		s := s.in(t)
 		s.press("/", "db-0", enter)
 		s.gone("payments")
 		s.press("d")
@@ -140,6 +144,7 @@ func TestPeopleFindTheirWayThroughARealCluster(t *testing.T) {
 		s.see("payments")
 	})
 	t.Run("a secret stays hidden until it is asked for", func(t *testing.T) {
+		s := s.in(t)
 		s.press(":", "secrets shop", enter)
 		s.see("db-login")
 		s.press("y")
@@ -151,7 +156,8 @@ func TestPeopleFindTheirWayThroughARealCluster(t *testing.T) {
 		s.see("Y29ycmVjdC1ob3JzZS1iYXR0ZXJ5", "values shown")
 		s.press(escape)
 	})
-	t.Run("completion, scale, restart, history", func(*testing.T) {
+	t.Run("completion, scale, restart, history", func(t *testing.T) {
+		s := s.in(t)
 		s.press(":", "deplo", tab, " shop", enter)
 		s.see("Deployments in shop", "web")
 		s.press("/", "web", enter, "s")
@@ -166,7 +172,8 @@ func TestPeopleFindTheirWayThroughARealCluster(t *testing.T) {
 		s.see("REVISION", "2  ")
 		s.press(escape)
 	})
-	t.Run("delete asks first", func(*testing.T) {
+	t.Run("delete asks first", func(t *testing.T) {
+		s := s.in(t)
 		s.press(escape, ":", "cm shop", enter)
 		s.see("ConfigMaps in shop", "kube-root-ca.crt")
 		s.press("/", "^web$", enter, ctrlD)
@@ -181,7 +188,8 @@ func TestPeopleFindTheirWayThroughARealCluster(t *testing.T) {
 			return nil
 		})
 	})
-	t.Run("cordon and control plane", func(*testing.T) {
+	t.Run("cordon and control plane", func(t *testing.T) {
+		s := s.in(t)
 		s.press(escape, ":", "nodes", enter)
 		s.see("Nodes of native", "worker-2")
 		s.press(down, "C")
@@ -191,7 +199,8 @@ func TestPeopleFindTheirWayThroughARealCluster(t *testing.T) {
 		s.press(":", "controlplane", enter)
 		s.see("checks pass", "skiff-controlplane", "expires in")
 	})
-	t.Run("it ends when asked", func(*testing.T) {
+	t.Run("it ends when asked", func(t *testing.T) {
+		s := s.in(t)
 		s.press(":", "q", enter)
 		ctx, cancel := context.WithTimeout(t.Context(), limit)
 		defer cancel()

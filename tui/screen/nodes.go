@@ -228,10 +228,13 @@ func (n *Nodes) status(v nodeView) string {
 			return state
 		}
 	}
-	if v.row != nil {
+	switch {
+	case v.row != nil:
 		return n.cell(v, "Status")
+	case n.tables[v.cluster].State == object.Live:
+		return "not registered"
 	}
-	return "not registered"
+	return condition(v.machine) // Kubernetes has not answered yet
 }
 
 func (v nodeView) role(n *Nodes) string {

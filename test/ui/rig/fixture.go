@@ -57,7 +57,7 @@ func (s *Server) nodes(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		node.Status = nodeStatus(i)
+		node.Status, node.ResourceVersion = nodeStatus(i), "" // whatever the controllers have done to it
 		if _, err := s.Client.CoreV1().Nodes().UpdateStatus(ctx, node, metav1.UpdateOptions{}); err != nil {
 			return err
 		}
@@ -137,7 +137,7 @@ func (s *Server) revive(ctx context.Context) error {
 		}
 		for _, c := range node.Status.Conditions {
 			if c.Type == corev1.NodeReady && c.Status != corev1.ConditionTrue {
-				node.Status = nodeStatus(i)
+				node.Status, node.ResourceVersion = nodeStatus(i), "" // whatever the controllers have done to it
 				_, err = s.Client.CoreV1().Nodes().UpdateStatus(ctx, node, metav1.UpdateOptions{})
 			}
 		}
@@ -161,7 +161,7 @@ func (s *Server) Settle(ctx context.Context) error {
 		case p.DeletionTimestamp != nil:
 			_ = s.Client.CoreV1().Pods(p.Namespace).Delete(ctx, p.Name, metav1.DeleteOptions{GracePeriodSeconds: &now})
 		case p.Spec.NodeName != "" && unsettled(p):
-			p.Status = podStatus(p, i)
+			p.Status, p.ResourceVersion = podStatus(p, i), ""
 			_, _ = s.Client.CoreV1().Pods(p.Namespace).UpdateStatus(ctx, p, metav1.UpdateOptions{})
 		}
 	}
@@ -410,7 +410,7 @@ func (s *Server) pod(ctx context.Context, namespace string, i int) error {
 	if err != nil {
 		return ignore(err)
 	}
-	p.Status = podStatus(p, i)
+	p.Status, p.ResourceVersion = podStatus(p, i), ""
 	_, err = s.Client.CoreV1().Pods(namespace).UpdateStatus(ctx, p, metav1.UpdateOptions{})
 	return err
 }

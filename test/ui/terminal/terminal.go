@@ -88,11 +88,7 @@ func (t *Terminal) Next(text string) <-chan time.Time {
 }
 
 // Text is what stands on the screen.
-func (t *Terminal) Text() string {
-	t.screen.Lock()
-	defer t.screen.Unlock()
-	return t.screen.String()
-}
+func (t *Terminal) Text() string { return t.screen.String() }
 
 // Send types text; keys without a letter are their terminal sequences.
 func (t *Terminal) Send(text string) error {

@@ -1,0 +1,149 @@
+package widget
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/charmbracelet/x/ansi"
+
+	"github.com/skiff-dev/skiff/tui/theme"
+)
+
+type rows [][]string
+
+func (r rows) Len() int                 { return len(r) }
+func (r rows) Key(i int) string         { return r[i][0] }
+func (r rows) Cell(i, c int) string     { return r[i][c] }
+func (r rows) Tone(int, int) theme.Tone { return theme.Plain }
+func numbered(n int) (all rows) {
+	for i := range n {
+		all = append(all, []string{fmt.Sprintf("pod-%04d", i), fmt.Sprint(n - i), "ünï"})
+	}
+	return all
+}
+
+func table() *Table {
+	return NewTable([]Column{{Title: "Name", Min: 6}, {Title: "Count", Right: true}, {Title: "Note", Spare: true}})
+}
+
+func TestATableIsNeverWiderNorHigherThanItsBox(t *testing.T) {
+	for width := range 60 {
+		for height := 2; height < 12; height++ {
+			tab := table()
+			tab.SetSource(numbered(30))
+			tab.Move(7)
+			lines := tab.View(theme.Named("none"), width, height)
+			if len(lines) > height {
+				t.Fatalf("%d lines in %d", len(lines), height)
+			}
+			for _, l := range Box(lines, width, height) {
+				if ansi.StringWidth(l) != width {
+					t.Fatalf("%q is not %d wide", l, width)
+				}
+			}
+		}
+	}
+}
+
+func TestTheCursorStaysOnItsRowWhenOthersComeAndGo(t *testing.T) {
+	tab := table()
+	tab.SetSource(numbered(30))
+	tab.View(theme.Named("none"), 40, 10)
+	tab.Move(20)
+	tab.SetSource(numbered(30)[15:])
+	if tab.Key() != "pod-0020" {
+		t.Errorf("it is on %s", tab.Key())
+	}
+	tab.SortBy(1, false)
+	if tab.Key() != "pod-0020" {
+		t.Errorf("sorted, it is on %s", tab.Key())
+	}
+	tab.SetSource(rows{})
+	if tab.Row() != -1 || tab.Key() != "" {
+		t.Error("it is on a row of an empty table")
+	}
+}
+
+func TestNumbersSortByTheirValue(t *testing.T) {
+	tab := table()
+	tab.SetSource(numbered(12))
+	tab.SortBy(1, false)
+	tab.Move(-99)
+	if got := tab.source.Cell(tab.Row(), 1); got != "1" {
+		t.Errorf("the first is %s", got)
+	}
+}
+
+func TestTextWrapsSearchesAndScrolls(t *testing.T) {
+	var text Text
+	text.Set("one two three four five\nsix\n\tseven ünïcode eight\n")
+	text.SetWrap(true)
+	got := strings.Join(text.View(theme.Named("none"), 10, 20), "|")
+	if got != "one two th|ree four f|ive|six|    seven |ünïcode ei|ght" {
+		t.Errorf("%q", got)
+	}
+	text.Search(regexp.MustCompile("eight|six"))
+	if at, all := text.Matches(); at != 1 || all != 2 {
+		t.Errorf("%d of %d", at, all)
+	}
+	text.Next(1)
+	text.Next(1)
+	if at, _ := text.Matches(); at != 1 {
+		t.Errorf("at %d", at)
+	}
+}
+
+func TestSparklinesAndGaugesScale(t *testing.T) {
+	if got := Spark(Series{0, 1, 4, 8}, 6, 8); got != "   ▂▅█" {
+		t.Errorf("%q", got)
+	}
+	if got := Spark(nil, 3, 0) + Gauge(0.5, 4) + Gauge(9, 2) + Gauge(-1, 2); got != "   ██  ██  " {
+		t.Errorf("%q", got)
+	}
+	var s Series
+	for i := range 1000 {
+		s = s.Add(float64(i))
+	}
+	if len(s) > maxSeries || s.Last() != 999 {
+		t.Errorf("%d values, the last %v", len(s), s.Last())
+	}
+}
+
+func TestALineIsEditedAsInAShell(t *testing.T) {
+	var in Input
+	for _, k := range []string{"kubectl", " ", "get", " ", "pods"} {
+		in.Type("", k)
+	}
+	in.Type("ctrl+w", "")
+	in.Type("", "nodes\x1b")
+	in.Type("home", "")
+	in.Type("delete", "")
+	in.Type("", "K")
+	if in.Text() != "Kubectl get nodes" {
+		t.Errorf("%q", in.Text())
+	}
+}
+
+func FuzzInput(f *testing.F) {
+	f.Add("left", "a", 10)
+	f.Fuzz(func(t *testing.T, key, text string, width int) {
+		var in Input
+		in.Type("", text)
+		in.Type(key, text)
+		width = max(1, min(width, 200))
+		if got := ansi.StringWidth(in.View(theme.Named("none"), width)); got > width {
+			t.Errorf("%d cells in %d", got, width)
+		}
+	})
+}
+
+func BenchmarkTableOfFiveThousand(b *testing.B) {
+	tab, source := table(), numbered(5000)
+	tab.SortBy(1, true)
+	for b.Loop() {
+		tab.SetSource(source)
+		tab.View(theme.Named("harbor"), 160, 50)
+	}
+}
