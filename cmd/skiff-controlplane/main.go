@@ -42,7 +42,7 @@ func run(arguments []string) error {
 	if err := flags.Parse(arguments); err != nil {
 		return err
 	}
-	if flags.NArg() > 0 {
+	if flags.NArg() > 0 && flags.Arg(0) != "etcd" {
 		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
 	if *showVersion {
@@ -61,10 +61,15 @@ func run(arguments []string) error {
 		return err
 	}
 	s.PrivateDir = filepath.Dir(*document)
-	if _, err := memory.Apply(); err != nil {
+	if flags.NArg() > 0 {
+		return operateEtcd(context.Background(), s.Etcd(), flags.Args()[1:], os.Stdin, os.Stdout)
+	}
+	limits, err := memory.Apply()
+	if err != nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	go memory.Keep(ctx, limits)
 	return server.Run(ctx, s, slog.New(slog.NewTextHandler(os.Stderr, nil)))
 }

@@ -8,12 +8,15 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
 
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/kubeconfig"
 	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/daemon"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
 	"github.com/skiff-dev/skiff/vm/home"
 )
@@ -21,20 +24,28 @@ import (
 func (a *app) kubeconfig() *cobra.Command {
 	var merge bool
 	var into string
+	var user daemon.User
 	cmd := &cobra.Command{
 		Use:   "kubeconfig [NAME]",
 		Short: "Print a cluster's kubeconfig, or merge it into yours",
 		Example: `  skiff kubeconfig >config
-  skiff kubeconfig ci --merge`,
+  skiff kubeconfig ci --merge
+  skiff kubeconfig --user jane --group dev --ttl 8h >jane.kubeconfig`,
 		Args:              arguments(0, 1),
 		ValidArgsFunction: completeClusterArgument,
 	}
 	asJSON := output(cmd)
 	cmd.Flags().BoolVar(&merge, "merge", false, "merge it into your kubeconfig and make its context current")
 	cmd.Flags().StringVar(&into, "kubeconfig", "", "with --merge, the file to merge into")
+	cmd.Flags().StringVar(&user.Name, "user", "", "make one for this user instead, with a certificate of its own")
+	cmd.Flags().StringSliceVar(&user.Groups, "group", nil, "with --user, a group that the user is in; may be given more than once")
+	cmd.Flags().DurationVar(&user.Lifetime, "ttl", defaultTTL, "with --user, how long the certificate is valid; it cannot be called back")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		inJSON, err := asJSON()
 		if err != nil {
+			return err
+		}
+		if err := checkUser(cmd, user, merge); err != nil {
 			return err
 		}
 		name, err := existing(first(args))
@@ -45,7 +56,7 @@ func (a *app) kubeconfig() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		content, err := c.Kubeconfig(cmd.Context())
+		content, err := kubeconfigFor(cmd.Context(), c, user)
 		if err != nil {
 			return about(name, err)
 		}
@@ -67,6 +78,43 @@ func (a *app) kubeconfig() *cobra.Command {
 		return err
 	}
 	return cmd
+}
+
+// Lifetimes of other users' certificates.
+const (
+	defaultTTL = 8 * time.Hour
+	leastTTL   = time.Minute
+	mostTTL    = 365 * 24 * time.Hour
+)
+
+// checkUser refuses what would be somebody else's identity, or nobody's.
+func checkUser(cmd *cobra.Command, user daemon.User, merge bool) error {
+	if user.Name == "" {
+		for _, flag := range []string{"user", "group", "ttl"} {
+			if cmd.Flags().Changed(flag) {
+				return invalid("for example --user jane --group dev --ttl 8h", "--%s needs --user and a name", flag)
+			}
+		}
+		return nil
+	}
+	switch {
+	case merge:
+		return invalid("write it to a file instead", "--merge and --user do not go together")
+	case strings.HasPrefix(user.Name, "system:"):
+		return invalid("use a name of your own", "--user %s: names that begin with system: are Kubernetes' own", user.Name)
+	case slices.ContainsFunc(user.Groups, func(g string) bool { return g == "" || strings.HasPrefix(g, "system:") }):
+		return invalid("use a group of your own and bind a role to it", "--group: groups that begin with system: are Kubernetes' own")
+	case user.Lifetime < leastTTL || user.Lifetime > mostTTL:
+		return invalid("", "--ttl %s: between %s and %s are possible", user.Lifetime, leastTTL, mostTTL)
+	}
+	return nil
+}
+
+func kubeconfigFor(ctx context.Context, c *client.Client, user daemon.User) ([]byte, error) {
+	if user.Name == "" {
+		return c.Kubeconfig(ctx)
+	}
+	return c.UserKubeconfig(user)
 }
 
 // merge is what mergeKubeconfig did; into is empty if it did nothing.

@@ -51,7 +51,7 @@ func newBase(o options.CompletedOptions, s Settings, memory *transport.Server) (
 	c := genericapiserver.NewConfig(legacyscheme.Codecs)
 	resources := kubecontrolplane.DefaultAPIResourceConfigSource()
 	c.MergedResourceConfig = resources
-	c.LoopbackClientConfig = memory.Client(transport.Privileged())
+	c.LoopbackClientConfig = memory.Loopback()
 
 	client, err := kubernetes.NewForConfig(c.LoopbackClientConfig)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"net/url"
@@ -21,6 +22,7 @@ import (
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc"
+	"go.uber.org/zap"
 	"google.golang.org/grpc"
 
 	"github.com/skiff-dev/skiff/controlplane/transport"
@@ -30,12 +32,13 @@ import (
 // quotaBytes bounds the database; a laptop's cluster needs a hundredth of it.
 const quotaBytes = 2 << 30
 
-// A member that is alone has nobody to wait for at its election, so its ticks
-// are short: it leads a moment after it has read its log. Members of a cluster
-// must ride out a busy laptop's stalls.
+// A member that is alone leads one tick after it has read its log, so a short
+// tick lets it start sooner. Members of a cluster must ride out a busy laptop's
+// stalls. The time until an election is the same for both, since a member that
+// was alone keeps its own when others join.
 const (
-	soleTick, soleElection       = 50 * time.Millisecond, 250 * time.Millisecond
-	memberTick, memberElection   = 100 * time.Millisecond, time.Second
+	soleTick, memberTick         = 50 * time.Millisecond, 100 * time.Millisecond
+	election                     = time.Second
 	snapshotCount                = 5000
 	snapshotCatchUp              = 2000
 	compactionMode               = "periodic"
@@ -57,7 +60,8 @@ type Settings struct {
 	Address netip.Addr
 	// Members form or join the cluster, this one included.
 	Members []nodeconfig.Peer
-	// Join is true for a member of a cluster that exists already.
+	// Join is true for a member of a cluster that exists already: without data it
+	// asks the others to let it in, and never forms a cluster of its own.
 	Join bool
 	// Dir holds the data, mode 0700.
 	Dir string
@@ -65,6 +69,9 @@ type Settings struct {
 	PKIDir string
 	// ClientPort and PeerPort default to those of nodeconfig.
 	ClientPort, PeerPort int
+
+	// by names the only member to join by; any if it is empty.
+	by string
 }
 
 // Config is how etcd is embedded for s.
@@ -76,9 +83,6 @@ func Config(s Settings) (*embed.Config, error) {
 	c.Name, c.Dir = s.Name, s.Dir
 	c.InitialClusterToken = "skiff-" + s.Cluster
 	c.InitialCluster = s.initialCluster()
-	if s.Join {
-		c.ClusterState = embed.ClusterStateFlagExisting
-	}
 	client, peer := s.url(s.Address, s.clientPort()), s.url(s.Address, s.peerPort())
 	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
 	c.ListenPeerUrls, c.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
@@ -91,9 +95,9 @@ func Config(s Settings) (*embed.Config, error) {
 	c.AutoCompactionMode, c.AutoCompactionRetention = compactionMode, compactionRetention
 	c.BackendBatchInterval = backendBatchInterval
 	c.BootstrapDefragThresholdMegabytes = bootstrapDefragThresholdMega
-	tick, election := memberTick, memberElection
+	tick := memberTick
 	if len(s.Members) == 1 {
-		tick, election = soleTick, soleElection
+		tick = soleTick
 	}
 	c.TickMs, c.ElectionMs = uint(tick.Milliseconds()), uint(election.Milliseconds())
 
@@ -149,6 +153,24 @@ func (s Settings) peerPort() int {
 	return nodeconfig.PortEtcdPeer
 }
 
+// client makes a client of one member's client port, over mutual TLS.
+func (s Settings) client(address netip.Addr) (*clientv3.Client, error) {
+	tls, err := etcdtransport.TLSInfo{
+		CertFile:      filepath.Join(s.PKIDir, "apiserver-etcd-client.crt"),
+		KeyFile:       filepath.Join(s.PKIDir, "apiserver-etcd-client.key"),
+		TrustedCAFile: filepath.Join(s.PKIDir, "etcd", "ca.crt"),
+	}.ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("load the certificate of etcd's clients: %w", err)
+	}
+	endpoint := s.url(address, s.clientPort())
+	c, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint.String()}, TLS: tls, DialTimeout: askTimeout, Logger: zap.NewNop()})
+	if err != nil {
+		return nil, fmt.Errorf("make a client of etcd: %w", err)
+	}
+	return c, nil
+}
+
 func (s Settings) tls(name string) etcdtransport.TLSInfo {
 	return etcdtransport.TLSInfo{
 		CertFile:       filepath.Join(s.PKIDir, "etcd", name+".crt"),
@@ -165,9 +187,13 @@ type Member struct {
 	server *grpc.Server
 }
 
-// Start starts a member and returns before it serves; see Ready. Whoever starts
-// it stops it.
-func Start(s Settings) (*Member, error) {
+// Start starts a member and returns before it serves; see Ready. One that is to
+// join a cluster is let in first and has a vote when Start returns, which lasts
+// until others answer or ctx ends. Whoever starts it stops it.
+func Start(ctx context.Context, s Settings, log *slog.Logger) (*Member, error) {
+	if err := s.obey(); err != nil {
+		return nil, err
+	}
 	config, err := Config(s)
 	if err != nil {
 		return nil, err
@@ -178,6 +204,12 @@ func Start(s Settings) (*Member, error) {
 	if err := os.Chmod(s.Dir, stateDirMode); err != nil {
 		return nil, fmt.Errorf("make etcd's data directory private: %w", err)
 	}
+	if s.Join && !hasData(s.Dir) {
+		if config.InitialCluster, err = s.join(ctx, log); err != nil {
+			return nil, err
+		}
+		config.ClusterState = embed.ClusterStateFlagExisting
+	}
 	running, err := embed.StartEtcd(config)
 	if err != nil {
 		return nil, fmt.Errorf("start etcd: %w", err)
@@ -187,8 +219,30 @@ func Start(s Settings) (*Member, error) {
 		memory: transport.NewListener(), server: v3rpc.Server(running.Server, nil, nil),
 	}
 	go m.server.Serve(m.memory) //nolint:errcheck // ends with Stop, whose caller knows
+	if err := errors.Join(m.vote(ctx, s, log), s.joined()); err != nil {
+		m.Stop()
+		return nil, err
+	}
 	return m, nil
 }
+
+// vote returns when the member has a vote. Whether it has one is known once it
+// has read its log or heard of the others.
+func (m *Member) vote(ctx context.Context, s Settings, log *slog.Logger) error {
+	if !s.Join {
+		return nil
+	}
+	if err := m.Ready(ctx); err != nil {
+		return err
+	}
+	if !m.etcd.Server.IsLearner() {
+		return nil
+	}
+	return s.promote(ctx, uint64(m.etcd.Server.MemberID()), log)
+}
+
+// Alone says whether the cluster has no other member, learners included.
+func (m *Member) Alone() bool { return len(m.etcd.Server.Cluster().Members()) < 2 }
 
 // NewClient makes a client that reaches this member by function calls; it must
 // be closed before the member stops.

@@ -36,10 +36,11 @@ type Settings struct {
 	// Name is the node's. A node that comes back takes its own lease up again
 	// at once, so no two processes may share a name.
 	Name string
-	// Sole is true where no other control plane exists that could take over;
+	// Sole is true while no other control plane exists that could take over;
 	// the lease is then renewed rarely, for a quiet laptop, and outlasts minutes
 	// in which a starved or sleeping machine cannot renew it: nobody waits for it.
-	Sole bool
+	// It is asked all the time, and the lease follows.
+	Sole func() bool
 	// Lead runs while the lease is held, and returns soon after its context ends.
 	Lead func(context.Context) error
 }
@@ -47,13 +48,17 @@ type Settings struct {
 type timing struct{ lease, renew, retry time.Duration }
 
 // timingOf makes a takeover last five seconds at most where there is somebody
-// to take over.
+// to take over. The holder keeps trying for as long as it may: the election of
+// a new etcd leader must not cost the lease.
 func timingOf(sole bool) timing {
 	if sole {
 		return timing{lease: 10 * time.Minute, renew: 8 * time.Minute, retry: 10 * time.Second}
 	}
-	return timing{lease: 4 * time.Second, renew: 3 * time.Second, retry: time.Second}
+	return timing{lease: 4 * time.Second, renew: 3500 * time.Millisecond, retry: 500 * time.Millisecond}
 }
+
+// solePoll is how often Sole is asked.
+const solePoll = time.Second
 
 // Run waits for the lease and leads until ctx ends, which gives the lease back
 // and returns nil. It returns ErrLost when the lease is lost, and Lead's error
@@ -67,42 +72,115 @@ func Run(ctx context.Context, s Settings) error {
 	if err := waitForAccess(ctx, client); err != nil {
 		return nil //nolint:nilerr // only the end of ctx ends the wait
 	}
+	leading, stop := context.WithCancel(ctx)
+	defer stop()
+	h := &holder{settings: s, client: client, led: make(chan struct{})}
+	var held bool
+	for {
+		var again bool
+		if held, again, err = h.elect(ctx, leading); err != nil {
+			return err
+		}
+		if !again {
+			break
+		}
+	}
+	if !h.started.Load() {
+		return nil // ctx ended before this node's turn
+	}
+	// The lease is given back only when Lead has ended, so that no other node
+	// starts while this one still works.
+	stop()
+	<-h.led
+	if held {
+		release(client, s.Name)
+	}
+	return outcome(ctx, h.err)
+}
+
+// holder strives for the lease, one election after another, and leads once.
+type holder struct {
+	settings Settings
+	client   kubernetes.Interface
+	started  atomic.Bool
+	led      chan struct{} // closed when Lead has returned and err is final
+	err      error
+}
+
+// elect takes part in one election and holds the lease as long as it suits.
+// again says that another election with other times should follow at once; held
+// that the lease is still this node's.
+func (h *holder) elect(ctx, leading context.Context) (held, again bool, err error) {
+	sole := h.settings.Sole()
 	electing, stop := context.WithCancel(ctx)
 	defer stop()
-	var started atomic.Bool
-	led := make(chan error, 1)
-	t := timingOf(s.Sole)
+	acquired := make(chan struct{})
+	t := timingOf(sole)
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
 		Name: Lease,
 		Lock: &resourcelock.LeaseLock{
 			LeaseMeta:  metav1.ObjectMeta{Namespace: Namespace, Name: Lease},
-			Client:     client.CoordinationV1(),
-			LockConfig: resourcelock.ResourceLockConfig{Identity: s.Name},
+			Client:     h.client.CoordinationV1(),
+			LockConfig: resourcelock.ResourceLockConfig{Identity: h.settings.Name},
 		},
 		LeaseDuration: t.lease, RenewDeadline: t.renew, RetryPeriod: t.retry,
 		Callbacks: leaderelection.LeaderCallbacks{
-			OnStartedLeading: func(leading context.Context) {
-				started.Store(true)
-				led <- s.Lead(leading)
-				stop()
+			OnStartedLeading: func(context.Context) {
+				close(acquired)
+				h.lead(leading)
 			},
 			OnStoppedLeading: func() {},
 		},
 	})
 	if err != nil {
-		return fmt.Errorf("set up the leader election: %w", err)
+		return false, false, fmt.Errorf("set up the leader election: %w", err)
 	}
+	var changed atomic.Bool
+	go func() {
+		defer stop()
+		changed.Store(h.watch(electing, sole, acquired))
+	}()
 	elector.Run(electing)
-	if !started.Load() && !elector.IsLeader() {
-		return nil // ctx ended before this node's turn
+	lost := electing.Err() == nil
+	stop()
+	held = elector.IsLeader() && !lost
+	return held, changed.Load() && !lost && ctx.Err() == nil, nil
+}
+
+// lead calls Lead, the first time.
+func (h *holder) lead(ctx context.Context) {
+	if h.started.CompareAndSwap(false, true) {
+		h.err = h.settings.Lead(ctx)
+		close(h.led)
 	}
-	// The lease is given back only when Lead has ended, so that no other node
-	// starts while this one still works.
-	err = <-led
-	if elector.IsLeader() {
-		release(client, s.Name)
+}
+
+// watch returns when an election should end: with true when its times do not
+// suit any more, with false when Lead has returned or leads without the lease.
+func (h *holder) watch(ctx context.Context, sole bool, acquired <-chan struct{}) (changed bool) {
+	poll := time.NewTicker(solePoll)
+	defer poll.Stop()
+	// A node that led before must have the lease again before others may.
+	var overdue <-chan time.Time
+	if h.started.Load() {
+		overdue = time.After(timingOf(false).renew)
 	}
-	return outcome(ctx, err)
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-h.led:
+			return false
+		case <-acquired:
+			acquired, overdue = nil, nil
+		case <-overdue:
+			return false
+		case <-poll.C:
+			if h.settings.Sole() != sole {
+				return true
+			}
+		}
+	}
 }
 
 func outcome(ctx context.Context, err error) error {

@@ -39,8 +39,9 @@ func For(total int64) Limits {
 	return l
 }
 
-// Apply makes the runtime follow the size of this machine. Whoever has set GOGC
-// or GOMEMLIMIT knows better and is obeyed.
+// Apply makes the runtime follow the size of this machine, and puts the
+// collector to rest until Keep ends the program's start. Whoever has set GOGC or
+// GOMEMLIMIT knows better and is obeyed.
 func Apply() (Limits, error) {
 	f, err := os.Open("/proc/meminfo")
 	if err != nil {
@@ -52,13 +53,20 @@ func Apply() (Limits, error) {
 		return Limits{}, err
 	}
 	l := For(total)
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(l.Percent)
-	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(l.Bytes)
 	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(-1)
+	}
 	return l, nil
+}
+
+// collect lets the collector run as l has it.
+func (l Limits) collect() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(l.Percent)
+	}
 }
 
 // Total is MemTotal of a /proc/meminfo (proc_meminfo(5)), in bytes.

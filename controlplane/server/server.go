@@ -28,19 +28,48 @@ import (
 	"github.com/skiff-dev/skiff/controlplane/transport"
 )
 
+// stopLimit bounds how long a control plane takes to stop. Without a majority of
+// etcd's members nothing that is under way ends by itself; etcd's data is safe at
+// any time.
+const stopLimit = 15 * time.Second
+
 // Run runs the control plane until ctx ends or a part of it fails. It stops in
 // order: controllers and scheduler give back their lease, the API server ends
-// its requests, etcd closes its database.
+// its requests, etcd closes its database. When that takes too long Run returns
+// before it is over, and the process must end.
 func Run(ctx context.Context, s Settings, log *slog.Logger) error {
-	r := &run{settings: s, log: log, memory: transport.NewServer(), started: time.Now(), etcdUp: make(chan struct{})}
 	if s.Node.Etcd == nil {
 		return fmt.Errorf("node %s has no place in an etcd cluster", s.Node.Name)
 	}
+	r := &run{settings: s, log: log, memory: transport.NewServer(), started: time.Now(), etcdUp: make(chan struct{})}
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
+	ended := make(chan error, 1)
+	go func() { ended <- r.serve(ctx, fail) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(stopLimit):
+		return errors.Join(outcome(ctx), fmt.Errorf("not stopped within %s", stopLimit))
+	}
+}
 
+func (r *run) serve(ctx context.Context, fail context.CancelCauseFunc) error {
+	s, log := r.settings, r.log
+	// Before etcd starts, which obeys those that are there.
+	asked, err := watchRequests(s.Etcd().Changes())
+	if err != nil {
+		return err
+	}
+	stopRequests := background(asked.wait, fail)
+	defer stopRequests()
 	defer r.stopEtcd()
-	go r.startEtcd(fail)
+	go r.startEtcd(ctx, fail)
 	built, err := r.buildAPI(ctx)
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
@@ -49,6 +78,12 @@ func Run(ctx context.Context, s Settings, log *slog.Logger) error {
 		return err
 	}
 	r.phase("API server built")
+	// Without a majority of the members nothing can be served, for as long as it
+	// takes the others to come back.
+	if err := r.member.Ready(ctx); err != nil {
+		return errors.Join(outcome(ctx), unlessEnded(ctx, err))
+	}
+	r.phase("etcd serves")
 
 	stopAPI := background(built.Run, fail)
 	defer stopAPI()
@@ -60,10 +95,23 @@ func Run(ctx context.Context, s Settings, log *slog.Logger) error {
 	defer stopBootstrap()
 	stopLeading := background(r.lead, fail)
 	defer stopLeading()
+	stopSnapshots := background(func(ctx context.Context) error {
+		r.member.KeepSnapshots(ctx, filepath.Join(s.StateDir, "snapshots"), log)
+		return nil
+	}, fail)
+	defer stopSnapshots()
 
 	<-ctx.Done()
 	log.Info("stopping")
 	return outcome(ctx)
+}
+
+// unlessEnded is err, or nil when that only says that ctx has ended.
+func unlessEnded(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // outcome is nil when Run was asked to stop, else the part's error.
@@ -109,9 +157,9 @@ func (r *run) phase(name string) {
 	r.log.Info("control plane", "phase", name, "after", time.Since(r.started).Round(time.Millisecond))
 }
 
-func (r *run) startEtcd(fail context.CancelCauseFunc) {
+func (r *run) startEtcd(ctx context.Context, fail context.CancelCauseFunc) {
 	defer close(r.etcdUp)
-	if r.member, r.err = etcd.Start(r.settings.etcd()); r.err != nil {
+	if r.member, r.err = etcd.Start(ctx, r.settings.Etcd(), r.log); r.err != nil {
 		fail(r.err)
 		return
 	}
@@ -202,7 +250,7 @@ func (r *run) lead(ctx context.Context) error {
 	return leadership.Run(ctx, leadership.Settings{
 		Client: r.client(bootstrap.UserLeader),
 		Name:   r.settings.Node.Name,
-		Sole:   len(r.settings.Node.ControlPlanes) < 2,
+		Sole:   r.member.Alone,
 		Lead: func(ctx context.Context) error {
 			r.phase("leading")
 			return together(ctx,

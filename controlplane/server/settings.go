@@ -77,7 +77,8 @@ func decodeNode(r io.Reader) (nodeconfig.Node, error) {
 	return n, nil
 }
 
-func (s Settings) etcd() etcd.Settings {
+// Etcd is the control plane's share of etcd.
+func (s Settings) Etcd() etcd.Settings {
 	return etcd.Settings{
 		Cluster: s.Node.Cluster, Name: s.Node.Name, Address: s.Node.Network.Address.Addr(),
 		Members: s.Node.Etcd.Members, Join: s.Node.Etcd.Join,

@@ -1,6 +1,8 @@
 package transport
 
 import (
+	"net/http"
+
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/authentication/serviceaccount"
 	"k8s.io/apiserver/pkg/authentication/user"
@@ -22,6 +24,18 @@ func (s *Server) Client(u user.Info) *rest.Config {
 		},
 		DisableCompression: true,
 	}
+}
+
+// Loopback configures the clients of the API server itself. Upstream adds a
+// webhook's authority to a copy of it when a webhook is behind the API server's
+// own service, and a configuration may have either a transport or an authority:
+// so the transport comes as a wrapper here, which lets no request through to what
+// it wraps.
+func (s *Server) Loopback() *rest.Config {
+	c := s.Client(Privileged())
+	c.WrapTransport = func(http.RoundTripper) http.RoundTripper { return s.As(Privileged()) }
+	c.Transport = nil
+	return c
 }
 
 // User is a component by its user name.

@@ -24,54 +24,85 @@ const (
 // Write makes dir/node.json, dir/pki as a control plane at address is handed
 // them, and dir/admin.crt and dir/admin.key of a cluster administrator.
 func Write(dir string, address netip.Addr) (nodeconfig.Node, error) {
-	peer := nodeconfig.Peer{Name: Name, Address: address}
-	node := nodeconfig.Node{
-		APIVersion: nodeconfig.APIVersion, Cluster: Cluster, Name: Name, Role: nodeconfig.RoleControlPlane,
-		Network: nodeconfig.Network{Address: netip.PrefixFrom(address, 24), Hosts: []nodeconfig.Peer{peer}},
-		Kubernetes: nodeconfig.Kubernetes{
-			PodCIDR: netip.MustParsePrefix("10.244.0.0/16"), ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"),
-			DNSAddress: netip.MustParseAddr("10.96.0.10"), DNSDomain: "cluster.local",
-		},
-		ControlPlanes: []nodeconfig.Peer{peer},
-		Etcd:          &nodeconfig.Etcd{Members: []nodeconfig.Peer{peer}},
-		Written:       time.Now(),
-	}
-	files, host, err := certificates(node)
+	nodes, err := writeCluster(dir, func(string) string { return dir }, address)
 	if err != nil {
-		return node, err
+		return nodeconfig.Node{}, err
 	}
-	for path, content := range files {
-		if err := write(filepath.Join(dir, "pki", path), content); err != nil {
-			return node, err
-		}
-	}
-	for _, name := range []string{"admin.crt", "admin.key"} {
-		if err := write(filepath.Join(dir, name), host[name]); err != nil {
-			return node, err
-		}
-	}
-	document, err := json.Marshal(node)
-	if err != nil {
-		return node, fmt.Errorf("encode the node document: %w", err)
-	}
-	return node, write(filepath.Join(dir, "node.json"), document)
+	return nodes[0], nil
 }
 
-func certificates(node nodeconfig.Node) (files, host pki.Files, err error) {
+// WriteCluster is Write for one control plane at each address, the first of
+// which forms a cluster that the others join: it makes dir/NAME/node.json and
+// dir/NAME/pki for each, and the administrator's files in dir.
+func WriteCluster(dir string, addresses ...netip.Addr) ([]nodeconfig.Node, error) {
+	return writeCluster(dir, func(name string) string { return filepath.Join(dir, name) }, addresses...)
+}
+
+func writeCluster(dir string, home func(name string) string, addresses ...netip.Addr) ([]nodeconfig.Node, error) {
 	now := time.Now()
 	authorities, err := pki.Authorities(now)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	files, err = pki.ControlPlane(authorities, pki.Node{
-		Cluster: node.Cluster, Name: node.Name, Address: node.Network.Address.Addr(),
-		ServiceAddress: node.Kubernetes.ServiceCIDR.Addr().Next(), Domain: node.Kubernetes.DNSDomain,
-	}, now)
+	host, err := pki.Host(authorities, now)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	host, err = pki.Host(authorities, now)
-	return files, host, err
+	for _, name := range []string{"admin.crt", "admin.key"} {
+		if err := write(filepath.Join(dir, name), host[name]); err != nil {
+			return nil, err
+		}
+	}
+	nodes := documents(addresses, now)
+	for _, node := range nodes {
+		files, err := pki.ControlPlane(authorities, pki.Node{
+			Cluster: node.Cluster, Name: node.Name, Address: node.Network.Address.Addr(),
+			ServiceAddress: node.Kubernetes.ServiceCIDR.Addr().Next(), Domain: node.Kubernetes.DNSDomain,
+		}, now)
+		if err != nil {
+			return nil, err
+		}
+		for path, content := range files {
+			if err := write(filepath.Join(home(node.Name), "pki", path), content); err != nil {
+				return nil, err
+			}
+		}
+		document, err := json.Marshal(node)
+		if err != nil {
+			return nil, fmt.Errorf("encode the node document: %w", err)
+		}
+		if err := write(filepath.Join(home(node.Name), "node.json"), document); err != nil {
+			return nil, err
+		}
+	}
+	return nodes, nil
+}
+
+// documents are those of a new cluster, as the host writes them.
+func documents(addresses []netip.Addr, now time.Time) []nodeconfig.Node {
+	var peers []nodeconfig.Peer
+	for i, address := range addresses {
+		peers = append(peers, nodeconfig.Peer{Name: fmt.Sprintf("control-plane-%d", i+1), Address: address})
+	}
+	var nodes []nodeconfig.Node
+	for i, p := range peers {
+		node := nodeconfig.Node{
+			APIVersion: nodeconfig.APIVersion, Cluster: Cluster, Name: p.Name, Role: nodeconfig.RoleControlPlane,
+			Network: nodeconfig.Network{Address: netip.PrefixFrom(p.Address, 24), Hosts: peers},
+			Kubernetes: nodeconfig.Kubernetes{
+				PodCIDR: netip.MustParsePrefix("10.244.0.0/16"), ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"),
+				DNSAddress: netip.MustParseAddr("10.96.0.10"), DNSDomain: "cluster.local",
+			},
+			ControlPlanes: peers,
+			Etcd:          &nodeconfig.Etcd{Members: peers, Join: i > 0},
+			Written:       now,
+		}
+		if i == 0 {
+			node.Etcd.Members = peers[:1]
+		}
+		nodes = append(nodes, node)
+	}
+	return nodes
 }
 
 func write(path string, content []byte) error {

@@ -6,6 +6,7 @@ package upstream
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -35,10 +36,10 @@ func Documents(ctx context.Context) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	member, err := etcd.Start(etcd.Settings{
+	member, err := etcd.Start(ctx, etcd.Settings{
 		Cluster: node.Cluster, Name: node.Name, Address: node.Network.Address.Addr(), Members: node.Etcd.Members,
 		Dir: filepath.Join(dir, "etcd"), PKIDir: pki, ClientPort: ports[0], PeerPort: ports[1],
-	})
+	}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}

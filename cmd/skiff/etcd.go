@@ -1,0 +1,267 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+	"github.com/skiff-dev/skiff/vm/daemon/client"
+)
+
+// etcdTool calls the tool for etcd in a control plane's node.
+func etcdTool(args ...string) []string {
+	return append([]string{"/usr/bin/skiff-controlplane", "etcd"}, args...)
+}
+
+func (a *app) etcd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "etcd",
+		Short: "Look after the database of a cluster's control planes",
+		Args:  cobra.ArbitraryArgs,
+		RunE:  group,
+	}
+	cmd.AddCommand(a.etcdMembers(), a.etcdSnapshot(), a.etcdRestore(), a.etcdDefrag())
+	return cmd
+}
+
+// controlPlanes opens a cluster and lists its control planes.
+func (a *app) controlPlanes(ctx context.Context, name string) (*client.Client, []string, error) {
+	c, nodes, err := a.nodes(ctx, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	var planes []string
+	for _, n := range nodes {
+		if strings.HasPrefix(n, string(nodeconfig.RoleControlPlane)+"-") {
+			planes = append(planes, n)
+		}
+	}
+	return c, planes, nil
+}
+
+// onAny runs the tool on the first control plane where it works.
+func (a *app) onAny(ctx context.Context, name string, args ...string) (string, error) {
+	c, planes, err := a.controlPlanes(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	var failed error
+	for _, n := range planes {
+		out, err := capture(ctx, c, n, strings.NewReader(""), etcdTool(args...)...)
+		if err == nil {
+			return out, nil
+		}
+		failed = errors.Join(failed, err)
+	}
+	return "", failed
+}
+
+// etcdMember is what the tool says of a member; package etcd's MemberStatus.
+type etcdMember struct {
+	Name          string   `json:"name"`
+	Address       string   `json:"address"`
+	Learner       bool     `json:"learner"`
+	Leader        bool     `json:"leader"`
+	Error         string   `json:"error"`
+	DatabaseBytes int64    `json:"databaseBytes"`
+	InUseBytes    int64    `json:"inUseBytes"`
+	QuotaBytes    int64    `json:"quotaBytes"`
+	Alarms        []string `json:"alarms"`
+}
+
+func (m etcdMember) state() string {
+	switch {
+	case m.Error != "":
+		return "no answer: " + lastLine(m.Error)
+	case m.Learner:
+		return "learner"
+	case m.Leader:
+		return "leader"
+	default:
+		return "follower"
+	}
+}
+
+func (a *app) etcdMembers() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:               "members [CLUSTER]",
+		Short:             "Show the members, the size of their databases and their alarms",
+		Args:              arguments(0, 1),
+		ValidArgsFunction: completeClusterArgument,
+	}
+	asJSON := output(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		inJSON, err := asJSON()
+		if err != nil {
+			return err
+		}
+		text, err := a.onAny(cmd.Context(), first(args), "members")
+		if err != nil {
+			return err
+		}
+		if inJSON {
+			_, err := io.WriteString(a.stdout, text)
+			return err
+		}
+		var members []etcdMember
+		if err := json.Unmarshal([]byte(text), &members); err != nil {
+			return fmt.Errorf("read the members: %w", err)
+		}
+		return printMembers(a.stdout, members)
+	}
+	return cmd
+}
+
+func printMembers(out io.Writer, members []etcdMember) error {
+	const mebibyte = 1 << 20
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "MEMBER\tADDRESS\tSTATE\tDATABASE\tIN USE\tQUOTA\tALARMS")
+	full := false
+	for _, m := range members {
+		name, alarms := m.Name, strings.Join(m.Alarms, ",")
+		if name == "" {
+			name = "(not started)"
+		}
+		if alarms == "" {
+			alarms = "-"
+		} else {
+			full = true
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%.1f MiB\t%.1f MiB\t%.0f MiB\t%s\n", name, m.Address, m.state(),
+			float64(m.DatabaseBytes)/mebibyte, float64(m.InUseBytes)/mebibyte, float64(m.QuotaBytes)/mebibyte, alarms)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if full {
+		fmt.Fprintln(out, "\nThe database is full and takes no writes: delete what is not needed, then run \"skiff etcd defrag\".")
+	}
+	return nil
+}
+
+func (a *app) etcdSnapshot() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "snapshot FILE",
+		Short:   "Write a snapshot of the database to a file of this host",
+		Example: `  skiff etcd snapshot before-upgrade.db`,
+		Args:    arguments(1, 1),
+	}
+	name := a.clusterFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, planes, err := a.controlPlanes(cmd.Context(), *name)
+		if err != nil {
+			return err
+		}
+		var failed error
+		for _, n := range planes {
+			size, err := snapshotInto(cmd.Context(), c, n, args[0])
+			if err == nil {
+				fmt.Fprintf(a.stdout, "wrote %s, %.1f MiB, taken on %s\n", args[0], float64(size)/(1<<20), n)
+				return nil
+			}
+			failed = errors.Join(failed, err)
+		}
+		return failed
+	}
+	return cmd
+}
+
+// snapshotInto writes the file whole or not at all: it holds all of the
+// cluster, so it is its owner's alone.
+func snapshotInto(ctx context.Context, c *client.Client, node, path string) (size int64, err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return 0, fmt.Errorf("write the snapshot: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
+		}
+	}()
+	var failure strings.Builder
+	code, err := c.Node(node).Exec(ctx, nodeapi.ExecRequest{Args: etcdTool("snapshot")}, client.Streams{
+		Stdin: strings.NewReader(""), Stdout: f, Stderr: &limited{&failure},
+	})
+	if err == nil && code != 0 {
+		err = fmt.Errorf("take a snapshot on %s: %s", node, lastLine(failure.String()))
+	}
+	if err != nil {
+		return 0, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return 0, fmt.Errorf("write the snapshot: %w", err)
+	}
+	if err := errors.Join(f.Sync(), os.Rename(f.Name(), path)); err != nil {
+		return 0, fmt.Errorf("write the snapshot: %w", err)
+	}
+	return info.Size(), f.Close()
+}
+
+func (a *app) etcdRestore() *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "restore FILE",
+		Short: "Replace the database by a snapshot",
+		Long: `Replace the database by a snapshot, on however many control planes the cluster has
+now. The first one starts again with the snapshot, the others join it; the API is
+gone for a few seconds. What the first one had is kept in its node until the next
+restore. Objects in the database come back as they were; what runs on the nodes
+follows them.`,
+		Args: arguments(1, 1),
+	}
+	name := a.clusterFlag(cmd)
+	cmd.Flags().BoolVar(&yes, "yes", false, "do it: all that was written since the snapshot is lost")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if !yes {
+			return invalid("add --yes to go on", "a restore loses all that was written since the snapshot")
+		}
+		f, err := os.Open(args[0])
+		if err != nil {
+			return fmt.Errorf("read the snapshot: %w", err)
+		}
+		defer f.Close()
+		c, planes, err := a.controlPlanes(cmd.Context(), *name)
+		if err != nil {
+			return err
+		}
+		for i, n := range planes {
+			request, in := etcdTool("restore"), io.Reader(f)
+			if i > 0 {
+				request, in = etcdTool("rejoin", planes[0]), strings.NewReader("")
+			}
+			if _, err := capture(cmd.Context(), c, n, in, request...); err != nil {
+				return err
+			}
+			fmt.Fprintf(a.stdout, "%s starts again\n", n)
+		}
+		return nil
+	}
+	return cmd
+}
+
+func (a *app) etcdDefrag() *cobra.Command {
+	return &cobra.Command{
+		Use:               "defrag [CLUSTER]",
+		Short:             "Give the database's unused space back, and clear the alarm of a full one",
+		Args:              arguments(0, 1),
+		ValidArgsFunction: completeClusterArgument,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if _, err := a.onAny(cmd.Context(), first(args), "defrag"); err != nil {
+				return err
+			}
+			fmt.Fprintln(a.stdout, "done")
+			return nil
+		},
+	}
+}

@@ -1,0 +1,170 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/storage/wal"
+)
+
+// How a member asks the others, again and again until it is let in.
+const (
+	askTimeout = 5 * time.Second
+	askPause   = 200 * time.Millisecond
+	logPeriod  = 10 * time.Second
+)
+
+// move is what a member that has no data does next to join a cluster.
+type move int
+
+const (
+	moveAdd    move = iota // ask to be added as a learner
+	moveStart              // it is listed and was never started: start
+	moveRemove             // what is listed is an earlier life of it, whose data is gone
+	moveWait               // another learner comes first
+)
+
+// next decides on a move from the cluster's members. Each may be interrupted
+// and decided on again: a member is added once, and what a lost disk left behind
+// is removed before its successor is added.
+func next(members []*etcdserverpb.Member, name, peerURL string) (move, uint64) {
+	learner := false
+	for _, m := range members {
+		switch {
+		case m.Name == name || (m.Name == "" && slices.Contains(m.PeerURLs, peerURL)):
+			if m.Name == "" {
+				return moveStart, m.ID
+			}
+			return moveRemove, m.ID
+		case slices.Contains(m.PeerURLs, peerURL):
+			return moveRemove, m.ID
+		case m.IsLearner:
+			learner = true
+		}
+	}
+	if learner {
+		return moveWait, 0
+	}
+	return moveAdd, 0
+}
+
+// initialCluster is how etcd wants the members that a new one joins.
+func initialCluster(members []*etcdserverpb.Member, id uint64, name string) string {
+	var list []string
+	for _, m := range members {
+		called := m.Name
+		switch {
+		case m.ID == id:
+			called = name
+		case called == "": // added, not yet started
+			called = strconv.FormatUint(m.ID, 16)
+		}
+		for _, u := range m.PeerURLs {
+			list = append(list, called+"="+u)
+		}
+	}
+	slices.Sort(list)
+	return strings.Join(list, ",")
+}
+
+// hasData says whether a member was started in dir before.
+func hasData(dir string) bool { return wal.Exist(filepath.Join(dir, "member", "wal")) }
+
+// join has the members of s.Members that exist make this one a learner, and
+// returns the cluster to start it with. It tries until ctx ends.
+func (s Settings) join(ctx context.Context, log *slog.Logger) (string, error) {
+	peer := s.url(s.Address, s.peerPort())
+	var cluster string
+	err := s.insist(ctx, log, "join the etcd cluster", func(ctx context.Context, c *clientv3.Client) error {
+		listed, err := c.MemberList(ctx)
+		if err != nil {
+			return err
+		}
+		switch m, id := next(listed.Members, s.Name, peer.String()); m {
+		case moveStart:
+			cluster = initialCluster(listed.Members, id, s.Name)
+			return nil
+		case moveRemove:
+			if _, err := c.MemberRemove(ctx, id); err != nil {
+				return fmt.Errorf("remove what a lost disk left: %w", err)
+			}
+			return errAgain
+		case moveWait:
+			return errors.New("another control plane is joining")
+		default:
+			added, err := c.MemberAddAsLearner(ctx, []string{peer.String()})
+			if err != nil {
+				return err
+			}
+			cluster = initialCluster(added.Members, added.Member.ID, s.Name)
+			return nil
+		}
+	})
+	return cluster, err
+}
+
+// promote makes a learner a member with a vote, once it knows all that the
+// others know.
+func (s Settings) promote(ctx context.Context, id uint64, log *slog.Logger) error {
+	return s.insist(ctx, log, "be promoted in the etcd cluster", func(ctx context.Context, c *clientv3.Client) error {
+		_, err := c.MemberPromote(ctx, id)
+		// Promoted already: an answer was lost.
+		if err != nil && strings.Contains(err.Error(), "can only promote a learner member") {
+			return nil
+		}
+		return err
+	})
+}
+
+// errAgain is no failure: something was done and more is to do.
+var errAgain = errors.New("more to do")
+
+// insist asks the other members, one after another, until try works with one.
+func (s Settings) insist(ctx context.Context, log *slog.Logger, what string, try func(context.Context, *clientv3.Client) error) error {
+	var logged time.Time
+	for {
+		err := s.ask(ctx, try)
+		if err == nil {
+			return nil
+		}
+		if time.Since(logged) > logPeriod && !errors.Is(err, errAgain) {
+			log.Info("waiting to "+what, "because", err)
+			logged = time.Now()
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %w", what, errors.Join(context.Cause(ctx), err))
+		case <-time.After(askPause):
+		}
+	}
+}
+
+func (s Settings) ask(ctx context.Context, try func(context.Context, *clientv3.Client) error) error {
+	last := errors.New("there is no other member to ask")
+	for _, m := range s.Members {
+		if m.Name == s.Name || (s.by != "" && m.Name != s.by) {
+			continue
+		}
+		c, err := s.client(m.Address)
+		if err != nil {
+			return err
+		}
+		attempt, cancel := context.WithTimeout(ctx, askTimeout)
+		last = try(attempt, c)
+		cancel()
+		_ = c.Close()
+		if last == nil || errors.Is(last, errAgain) {
+			return last
+		}
+	}
+	return last
+}

@@ -1,0 +1,36 @@
+package etcd
+
+import (
+	"testing"
+
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+func TestAMemberJoinsFromWhereverItWasInterrupted(t *testing.T) {
+	member := func(id uint64, name string, learner bool, url string) *etcdserverpb.Member {
+		return &etcdserverpb.Member{ID: id, Name: name, IsLearner: learner, PeerURLs: []string{url}}
+	}
+	first := member(1, "cp-1", false, "https://10.0.0.1:2380")
+	for _, tt := range []struct {
+		name    string
+		members []*etcdserverpb.Member
+		move    move
+		id      uint64
+	}{
+		{"not known", []*etcdserverpb.Member{first}, moveAdd, 0},
+		{"added, never started", []*etcdserverpb.Member{first, member(2, "", true, "https://10.0.0.2:2380")}, moveStart, 2},
+		{"started as a learner, data lost", []*etcdserverpb.Member{first, member(2, "cp-2", true, "https://10.0.0.2:2380")}, moveRemove, 2},
+		{"had a vote, data lost", []*etcdserverpb.Member{first, member(2, "cp-2", false, "https://10.0.0.2:2380")}, moveRemove, 2},
+		{"its address is another's of old", []*etcdserverpb.Member{first, member(2, "cp-9", false, "https://10.0.0.2:2380")}, moveRemove, 2},
+		{"another joins just now", []*etcdserverpb.Member{first, member(3, "cp-3", true, "https://10.0.0.3:2380")}, moveWait, 0},
+		{"another was added just now", []*etcdserverpb.Member{first, member(3, "", true, "https://10.0.0.3:2380")}, moveWait, 0},
+	} {
+		if got, id := next(tt.members, "cp-2", "https://10.0.0.2:2380"); got != tt.move || id != tt.id {
+			t.Errorf("%s: move %d of member %d, want %d of %d", tt.name, got, id, tt.move, tt.id)
+		}
+	}
+	cluster := initialCluster([]*etcdserverpb.Member{member(2, "", true, "https://10.0.0.2:2380"), first}, 2, "cp-2")
+	if want := "cp-1=https://10.0.0.1:2380,cp-2=https://10.0.0.2:2380"; cluster != want {
+		t.Errorf("cluster %s", cluster)
+	}
+}

@@ -1,0 +1,299 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// operateTimeout bounds one request to one member; defragTimeout a
+// defragmentation, during which a member answers nobody.
+const (
+	operateTimeout = 20 * time.Second
+	defragTimeout  = 2 * time.Minute
+)
+
+// MemberStatus is what is known of one member.
+type MemberStatus struct {
+	ID string `json:"id"`
+	// Name is empty for a member that was added and not yet started.
+	Name    string `json:"name"`
+	Address string `json:"address"`
+	Learner bool   `json:"learner"`
+	Leader  bool   `json:"leader"`
+	// Error says why the member does not answer; empty if it does.
+	Error string `json:"error,omitempty"`
+	// DatabaseBytes is the size of its file, InUseBytes what of it a
+	// defragmentation would leave.
+	DatabaseBytes int64 `json:"databaseBytes"`
+	InUseBytes    int64 `json:"inUseBytes"`
+	// QuotaBytes is where the alarm is raised that ends writing.
+	QuotaBytes int64    `json:"quotaBytes"`
+	Alarms     []string `json:"alarms,omitempty"`
+}
+
+// StatusOfMembers asks every member how it is.
+func (s Settings) StatusOfMembers(ctx context.Context) ([]MemberStatus, error) {
+	var list []MemberStatus
+	err := s.operate(ctx, func(ctx context.Context, c *clientv3.Client) error {
+		listed, err := c.MemberList(ctx)
+		if err != nil {
+			return err
+		}
+		alarms, err := c.AlarmList(ctx)
+		if err != nil {
+			return err
+		}
+		list = nil
+		for _, m := range listed.Members {
+			list = append(list, s.statusOf(ctx, m, alarms.Alarms))
+		}
+		return nil
+	})
+	return list, err
+}
+
+func (s Settings) statusOf(ctx context.Context, m *etcdserverpb.Member, alarms []*etcdserverpb.AlarmMember) MemberStatus {
+	status := MemberStatus{ID: strconv.FormatUint(m.ID, 16), Name: m.Name, Learner: m.IsLearner, QuotaBytes: quotaBytes}
+	for _, a := range alarms {
+		if a.MemberID == m.ID {
+			status.Alarms = append(status.Alarms, strings.ToLower(a.Alarm.String()))
+		}
+	}
+	address, err := addressOf(m)
+	if err != nil {
+		status.Error = err.Error()
+		return status
+	}
+	status.Address = address.String()
+	seen, err := with(ctx, s, address, func(ctx context.Context, c *clientv3.Client) (*clientv3.StatusResponse, error) {
+		return c.Status(ctx, c.Endpoints()[0])
+	})
+	if err != nil {
+		status.Error = err.Error()
+		return status
+	}
+	status.Leader = seen.Leader == m.ID
+	status.DatabaseBytes, status.InUseBytes = seen.DbSize, seen.DbSizeInUse
+	return status
+}
+
+// Remove takes the member of that name or address out of the cluster, whatever
+// has become of it; a leader hands its office over first. A member that is none
+// is removed already.
+func (s Settings) Remove(ctx context.Context, name string, address netip.Addr) error {
+	return s.operate(ctx, func(ctx context.Context, c *clientv3.Client) error {
+		listed, err := c.MemberList(ctx)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(listed.Members, func(m *etcdserverpb.Member) bool {
+			at, err := addressOf(m)
+			return m.Name == name || (err == nil && at == address)
+		})
+		if i < 0 {
+			return nil
+		}
+		if err := s.handOver(ctx, listed.Members, i); err != nil {
+			return err
+		}
+		if err := removeMember(ctx, c, listed.Members[i].ID); err != nil {
+			return fmt.Errorf("remove member %s: %w", name, err)
+		}
+		return nil
+	})
+}
+
+// removeMember waits until etcd trusts the others to go on without the member:
+// it wants to have seen them connected for five seconds.
+func removeMember(ctx context.Context, c *clientv3.Client, id uint64) error {
+	for {
+		_, err := c.MemberRemove(ctx, id)
+		switch {
+		case err == nil || errors.Is(err, rpctypes.ErrMemberNotFound):
+			return nil
+		case !errors.Is(err, rpctypes.ErrUnhealthy):
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(err, context.Cause(ctx))
+		case <-time.After(askPause):
+		}
+	}
+}
+
+// handOver has member i give the leadership to another, if it has it and
+// answers.
+func (s Settings) handOver(ctx context.Context, members []*etcdserverpb.Member, i int) error {
+	leaving := members[i]
+	address, err := addressOf(leaving)
+	if err != nil {
+		return err
+	}
+	_, err = with(ctx, s, address, func(ctx context.Context, c *clientv3.Client) (any, error) {
+		status, err := c.Status(ctx, c.Endpoints()[0])
+		if err != nil || status.Leader != leaving.ID {
+			return nil, nil //nolint:nilerr // one that does not answer leads nobody for long
+		}
+		for _, m := range members {
+			if m.ID == leaving.ID || m.IsLearner {
+				continue
+			}
+			if _, err = c.MoveLeader(ctx, m.ID); err == nil {
+				return nil, nil
+			}
+		}
+		return nil, err
+	})
+	if err != nil {
+		return fmt.Errorf("hand the leadership over: %w", err)
+	}
+	return nil
+}
+
+// Snapshot writes a snapshot of the database, with a checksum, to out.
+func (s Settings) Snapshot(ctx context.Context, out io.Writer) error {
+	c, err := s.client(s.Address)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	snapshot, err := c.Snapshot(ctx)
+	if err != nil {
+		return fmt.Errorf("take a snapshot of etcd: %w", err)
+	}
+	defer snapshot.Close()
+	if _, err := io.Copy(out, snapshot); err != nil {
+		return fmt.Errorf("take a snapshot of etcd: %w", err)
+	}
+	return nil
+}
+
+// Defragment gives unused space back, one member after another and the leader
+// last, and clears the alarm of a full database when there is room again.
+func (s Settings) Defragment(ctx context.Context) error {
+	members, err := s.StatusOfMembers(ctx)
+	if err != nil {
+		return err
+	}
+	slices.SortStableFunc(members, func(a, b MemberStatus) int {
+		switch {
+		case a.Leader == b.Leader:
+			return 0
+		case b.Leader:
+			return -1
+		default:
+			return 1
+		}
+	})
+	for _, m := range members {
+		if m.Error != "" {
+			return fmt.Errorf("member %s does not answer: %s", m.Name, m.Error)
+		}
+		address, err := netip.ParseAddr(m.Address)
+		if err != nil {
+			return err
+		}
+		if err := s.defragment(ctx, address); err != nil {
+			return fmt.Errorf("defragment member %s: %w", m.Name, err)
+		}
+	}
+	return s.disarm(ctx)
+}
+
+func (s Settings) defragment(ctx context.Context, address netip.Addr) error {
+	c, err := s.client(address)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(ctx, defragTimeout)
+	defer cancel()
+	// Old revisions are no use to anybody: what they take is given back as well.
+	if status, err := c.Status(ctx, c.Endpoints()[0]); err == nil {
+		if _, err := c.Compact(ctx, status.Header.Revision, clientv3.WithCompactPhysical()); err != nil && !errors.Is(err, rpctypes.ErrCompacted) {
+			return err
+		}
+	}
+	_, err = c.Defragment(ctx, c.Endpoints()[0])
+	return err
+}
+
+// disarm clears alarms of full databases that have room again. etcd raises them
+// anew if they have not.
+func (s Settings) disarm(ctx context.Context) error {
+	return s.operate(ctx, func(ctx context.Context, c *clientv3.Client) error {
+		listed, err := c.AlarmList(ctx)
+		if err != nil {
+			return err
+		}
+		for _, a := range listed.Alarms {
+			if a.Alarm != etcdserverpb.AlarmType_NOSPACE {
+				continue
+			}
+			if _, err := c.AlarmDisarm(ctx, (*clientv3.AlarmMember)(a)); err != nil {
+				return fmt.Errorf("clear the alarm of a full database: %w", err)
+			}
+		}
+		return nil
+	})
+}
+
+// operate tries with this node's member first, then with the others that are
+// known.
+func (s Settings) operate(ctx context.Context, try func(context.Context, *clientv3.Client) error) error {
+	addresses := []netip.Addr{s.Address}
+	for _, m := range s.Members {
+		if m.Address != s.Address {
+			addresses = append(addresses, m.Address)
+		}
+	}
+	var failed error
+	for _, address := range addresses {
+		_, err := with(ctx, s, address, func(ctx context.Context, c *clientv3.Client) (any, error) { return nil, try(ctx, c) })
+		if err == nil {
+			return nil
+		}
+		failed = errors.Join(failed, fmt.Errorf("etcd at %s: %w", address, err))
+	}
+	return failed
+}
+
+// with calls one member.
+func with[T any](ctx context.Context, s Settings, address netip.Addr, call func(context.Context, *clientv3.Client) (T, error)) (T, error) {
+	var none T
+	c, err := s.client(address)
+	if err != nil {
+		return none, err
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(ctx, operateTimeout)
+	defer cancel()
+	return call(ctx, c)
+}
+
+// addressOf is where a member's peers reach it.
+func addressOf(m *etcdserverpb.Member) (netip.Addr, error) {
+	for _, text := range m.PeerURLs {
+		u, err := url.Parse(text)
+		if err != nil {
+			continue
+		}
+		if address, err := netip.ParseAddr(u.Hostname()); err == nil {
+			return address, nil
+		}
+	}
+	return netip.Addr{}, fmt.Errorf("member %x has no address", m.ID)
+}

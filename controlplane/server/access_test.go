@@ -1,0 +1,158 @@
+package server_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	certificatesv1 "k8s.io/api/certificates/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/skiff-dev/skiff/controlplane/server/servertest"
+)
+
+func (c *cluster) strangers(t *testing.T) {
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} //nolint:gosec // a stranger has no CA
+	for path, want := range map[string]int{
+		"/livez": 200, "/readyz": 200, "/healthz": 200,
+		"/": 401, "/api": 401, "/version": 401, "/metrics": 401, "/openapi/v2": 401, "/apis": 401,
+		"/api/v1/secrets": 401, "/api/v1/namespaces/default/pods": 401, "/readyz/etcd": 401,
+	} {
+		for _, token := range []string{"", "wrong"} {
+			r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, c.admin.Host+path, nil)
+			if token != "" {
+				r.Header.Set("Authorization", "Bearer "+token)
+			}
+			response, err := client.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response.Body.Close()
+			if token != "" && response.StatusCode != 401 {
+				t.Errorf("%s with a wrong token: %d", path, response.StatusCode)
+			}
+			if token == "" && response.StatusCode != want {
+				t.Errorf("%s: %d, not %d", path, response.StatusCode, want)
+			}
+		}
+	}
+}
+
+func (c *cluster) tls13(t *testing.T) {
+	address := strings.TrimPrefix(c.admin.Host, "https://")
+	conn, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12}) //nolint:gosec // to be refused
+	if err == nil {
+		conn.Close()
+		t.Fatal("TLS 1.2 is spoken")
+	}
+}
+
+func (c *cluster) kubeletCertificates(t *testing.T) {
+	c.node(t, servertest.Name, nil)
+	user := "system:node:" + servertest.Name
+	as := rest.CopyConfig(c.admin)
+	as.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: []string{"system:nodes", "system:authenticated"}}
+	kubelet, err := kubernetes.NewForConfig(as)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		dns  string
+		want certificatesv1.RequestConditionType
+	}{
+		"own":     {servertest.Name, certificatesv1.CertificateApproved},
+		"foreign": {"kubernetes.default.svc", certificatesv1.CertificateDenied},
+	} {
+		_, err := kubelet.CertificatesV1().CertificateSigningRequests().Create(t.Context(), &certificatesv1.CertificateSigningRequest{
+			ObjectMeta: metav1.ObjectMeta{Name: name},
+			Spec: certificatesv1.CertificateSigningRequestSpec{
+				SignerName: certificatesv1.KubeletServingSignerName, Request: request(t, user, tt.dns),
+				Usages: []certificatesv1.KeyUsage{certificatesv1.UsageDigitalSignature, certificatesv1.UsageServerAuth},
+			},
+		}, metav1.CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.eventually(t, name+" is "+string(tt.want), func(ctx context.Context) error {
+			r, err := c.client.CertificatesV1().CertificateSigningRequests().Get(ctx, name, metav1.GetOptions{})
+			if err != nil || len(r.Status.Conditions) == 0 || r.Status.Conditions[0].Type != tt.want {
+				return fmt.Errorf("%v, %w", r.Status.Conditions, err)
+			}
+			if tt.want == certificatesv1.CertificateApproved && len(r.Status.Certificate) == 0 {
+				return fmt.Errorf("approved and not signed")
+			}
+			return nil
+		})
+	}
+}
+
+func request(t *testing.T, user, dns string) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
+		Subject:  pkix.Name{CommonName: user, Organization: []string{"system:nodes"}},
+		DNSNames: []string{dns}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})
+}
+
+func (c *cluster) secrets(t *testing.T) {
+	const clear = "a-very-clear-text"
+	_, err := c.client.CoreV1().Secrets("default").Create(t.Context(), &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: "hidden"}, StringData: map[string]string{"k": clear},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := c.client.CoreV1().Secrets("default").Get(t.Context(), "hidden", metav1.GetOptions{}); err != nil || string(got.Data["k"]) != clear {
+		t.Fatalf("%v, %v", got, err)
+	}
+	_ = filepath.WalkDir(filepath.Join(c.dir, "state"), func(path string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		if strings.Contains(string(content), clear) {
+			t.Errorf("%s has the secret in clear", path)
+		}
+		return err
+	})
+}
+
+func (c *cluster) audit(t *testing.T) {
+	path := filepath.Join(c.dir, "log", "audit.log")
+	c.eventually(t, "who made the secret, and not the secret", func(context.Context) error {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if strings.Contains(string(content), "a-very-clear-text") {
+			t.Fatal("the audit log has a secret in it")
+		}
+		if !strings.Contains(string(content), `"name":"hidden"`) || !strings.Contains(string(content), "skiff-admin") {
+			return fmt.Errorf("not in the log")
+		}
+		return nil
+	})
+}

@@ -1,0 +1,186 @@
+package server_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/skiff-dev/skiff/controlplane/server"
+	"github.com/skiff-dev/skiff/controlplane/server/servertest"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+)
+
+// childSettings names the environment variable that makes this test program a
+// control plane: upstream's controllers can be started once in a process, and a
+// control plane is started twice here.
+const childSettings = "SKIFF_TEST_CONTROLPLANE"
+
+func TestMain(m *testing.M) {
+	encoded := os.Getenv(childSettings)
+	if encoded == "" {
+		os.Exit(m.Run())
+	}
+	var s server.Settings
+	err := json.Unmarshal([]byte(encoded), &s)
+	if err == nil {
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+		defer stop()
+		err = server.Run(ctx, s, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// cluster is a control plane that runs natively, on loopback.
+type cluster struct {
+	settings server.Settings
+	dir      string
+	process  *exec.Cmd
+	ended    chan error
+	admin    *rest.Config
+	client   *kubernetes.Clientset
+	life     testing.TB // outlives the process
+}
+
+func start(t *testing.T, dir string) *cluster {
+	t.Helper()
+	c := &cluster{dir: dir, life: t}
+	node, err := server.ReadNode(filepath.Join(dir, "node.json"))
+	if err != nil {
+		if node, err = servertest.Write(dir, netip.MustParseAddr("127.0.0.1")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.launch(t, node, freePorts(t, 3), dir)
+	c.awaitReady(t)
+	return c
+}
+
+// launch starts the process of a node whose files lie in c.dir; the
+// administrator's lie in adminDir.
+func (c *cluster) launch(t *testing.T, node nodeconfig.Node, ports []int, adminDir string) {
+	t.Helper()
+	dir := c.dir
+	c.settings = server.Settings{
+		Node: node, PKIDir: filepath.Join(dir, "pki"), StateDir: filepath.Join(dir, "state"), LogDir: filepath.Join(dir, "log"), PrivateDir: dir,
+		Port: ports[0], EtcdClientPort: ports[1], EtcdPeerPort: ports[2],
+	}
+	if err := os.MkdirAll(c.settings.LogDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	c.run(t)
+	c.admin = &rest.Config{
+		Host:            fmt.Sprintf("https://%s:%d", node.Network.Address.Addr(), ports[0]),
+		TLSClientConfig: rest.TLSClientConfig{CAFile: filepath.Join(dir, "pki/ca.crt"), CertFile: filepath.Join(adminDir, "admin.crt"), KeyFile: filepath.Join(adminDir, "admin.key")},
+		QPS:             -1,
+	}
+	var err error
+	if c.client, err = kubernetes.NewForConfig(c.admin); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (c *cluster) awaitReady(t *testing.T) {
+	t.Helper()
+	c.eventually(t, "the API is ready", func(ctx context.Context) error {
+		select {
+		case err := <-c.ended:
+			c.ended <- err
+			t.Fatalf("the control plane ended: %v", err)
+		default:
+		}
+		return c.serves(ctx)
+	})
+}
+
+// serves returns nil if the API is ready and has what every cluster has.
+func (c *cluster) serves(ctx context.Context) error {
+	_, err := c.client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
+	if err == nil {
+		_, err = c.client.CoreV1().Services("kube-system").Get(ctx, "kube-dns", metav1.GetOptions{})
+	}
+	return err
+}
+
+// run starts the control plane's process; its log is shown if the test fails.
+func (c *cluster) run(t *testing.T) {
+	t.Helper()
+	encoded, err := json.Marshal(c.settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(c.dir, "process.log")
+	log, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	c.process, c.ended = exec.Command(os.Args[0]), make(chan error, 1)
+	c.process.Env = append(os.Environ(), childSettings+"="+string(encoded))
+	c.process.Stderr = log
+	if err := c.process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { c.ended <- c.process.Wait() }()
+	c.life.Cleanup(func() {
+		_ = c.process.Process.Kill()
+		if c.life.Failed() {
+			content, _ := os.ReadFile(path)
+			c.life.Logf("%s\n%s", path, content)
+		}
+	})
+}
+
+// stop asks the process to end as an init does, and returns how it ended.
+func (c *cluster) stop() error {
+	_ = c.process.Process.Signal(syscall.SIGTERM)
+	return <-c.ended
+}
+
+func freePorts(t *testing.T, n int) []int {
+	t.Helper()
+	var ports []int
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	}
+	return ports
+}
+
+// eventually tries until it works; the limit only ends a test that hangs.
+func (c *cluster) eventually(t *testing.T, what string, try func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	for {
+		err := try(ctx)
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("not seen: %s: %v", what, err)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
