@@ -74,6 +74,9 @@ func New(ctx context.Context, config Config) (*Driver, error) {
 }
 
 func (d *Driver) prepare() (err error) {
+	if err = raiseLimits(); err != nil {
+		return err
+	}
 	if d.groups, err = newGroups(d.config.Dir); err != nil {
 		return err
 	}

@@ -290,3 +290,26 @@ func FuzzHierarchies(f *testing.F) {
 		}
 	})
 }
+
+func TestLimitsOfTheHostAreRaisedAndNeverLowered(t *testing.T) {
+	if err := Available(); err != nil {
+		t.Skip(err)
+	}
+	const path = "/proc/sys/fs/inotify/max_user_instances"
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.WriteFile(path, before, 0o644) })
+	for _, test := range []struct{ set, want string }{{"128", "8192"}, {"100000", "100000"}} {
+		if err := os.WriteFile(path, []byte(test.set), 0o644); err != nil {
+			t.Skip(err)
+		}
+		if err := raiseLimits(); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(path); err != nil || strings.TrimSpace(string(got)) != test.want {
+			t.Errorf("%s became %s, want %s (%v)", test.set, got, test.want, err)
+		}
+	}
+}
