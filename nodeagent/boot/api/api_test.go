@@ -20,8 +20,10 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -365,6 +367,11 @@ func TestExecWithTerminalKnowsItsSize(t *testing.T) {
 }
 
 func TestProgramsEndWithTheConnection(t *testing.T) {
+	// Under nohup the shells below could not trap the signal: who catches it hands
+	// on the default.
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(caught) })
 	s := start(t)
 	for name, script := range map[string]string{
 		"which reads":     "trap 'echo hup > $F; exit' HUP; echo ready; while :; do read x || sleep 0.05; done",
