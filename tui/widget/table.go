@@ -384,11 +384,11 @@ func (t *Table) line(th *theme.Theme, row int, cells []string, columns, widths [
 	used := 2
 	switch {
 	case selected && marked:
-		out.WriteString(th.On(theme.Selected) + "▌●")
+		out.WriteString(th.On(theme.Selected) + "● ")
 	case selected:
 		out.WriteString(th.On(theme.Selected) + "▌ ")
 	case marked:
-		out.WriteString(th.Paint(theme.Marked, " ●"))
+		out.WriteString(th.Paint(theme.Marked, "● "))
 	default:
 		out.WriteString("  ")
 	}
