@@ -10,8 +10,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
 
 	tui "github.com/skiff-dev/skiff/tui/app"
 	"github.com/skiff-dev/skiff/tui/kube"
@@ -72,6 +74,7 @@ func (a *app) runUI(ctx context.Context, names []string, o uiOptions) error {
 	if !isTerminal(a.stdin) || !isTerminal(a.stdout) {
 		return invalid("`skiff status` prints what it shows", "ui needs a terminal")
 	}
+	klog.SetLogger(logr.Discard()) // the screen is ours: client-go must not write on it
 	h, err := home.Default()
 	if err != nil {
 		return err

@@ -31,22 +31,22 @@ func commands() []command {
 	return []command{
 		{[]string{"clusters", "hosts"}, "the clusters of this host", nil, push(func(m *Model) screen.Screen { return screen.NewClusters(&m.world) })},
 		{[]string{"nodes", "node", "no", "machines"}, "nodes and their machines", nil, push(func(m *Model) screen.Screen { return screen.NewNodes(&m.world) })},
-		{[]string{"pulse", "pulses"}, "the whole cluster on one screen", nil, push(func(m *Model) screen.Screen { return screen.NewPulse(&m.world) })},
+		{[]string{"pulse", "pulses"}, "a whole cluster on one screen", nil, push(func(m *Model) screen.Screen { return screen.NewPulse(&m.world) })},
 		{[]string{"controlplane", "cp"}, "how the control plane is", nil, controlPlane},
 		{[]string{"forwards", "pf", "portforward"}, "the ports that are forwarded", nil, push(func(*Model) screen.Screen { return screen.NewForwards() })},
-		{[]string{"tree", "xray"}, "tree of an object: :tree deployment web", resourceNames, tree},
-		{[]string{"ns", "namespace"}, "show one namespace, several (a,b) or all", namespaceNames, chooseNamespaces},
-		{[]string{"ctx", "cluster", "context"}, "show one cluster, or several (a,b)", clusterNames, chooseClusters},
+		{[]string{"tree", "xray"}, "KIND NAME: owners and owned", resourceNames, tree},
+		{[]string{"ns", "namespace"}, "a namespace, several (a,b), all", namespaceNames, chooseNamespaces},
+		{[]string{"ctx", "cluster", "context"}, "a cluster, or several (a,b)", clusterNames, chooseClusters},
 		{[]string{"theme", "skin"}, "other colours", func(*Model) []string { return theme.Names() }, chooseTheme},
 		{[]string{"output"}, "what the last command wrote", nil, lastOutput},
-		{[]string{"skiff", "!"}, "a command of skiff's own: :skiff status", verbNames, ownCommand},
+		{[]string{"skiff", "!"}, "run one of skiff's commands", verbNames, ownCommand},
 		{[]string{"help", "h"}, "keys of this screen", nil, push(func(m *Model) screen.Screen { return screen.NewHelp(m.top(), commandHelp()) })},
 		{[]string{"quit", "q", "q!", "exit"}, "leave", nil, func(m *Model, _ []string) []screen.Request { m.quitting = true; return nil }},
 	}
 }
 
 func commandHelp() [][2]string {
-	help := [][2]string{{":pods kube-system", "any resource by name, short name or kind"}}
+	help := [][2]string{{":pods shop", "any resource, by any of its names"}}
 	for _, c := range commands() {
 		help = append(help, [2]string{":" + c.names[0], c.help})
 	}

@@ -76,7 +76,7 @@ const (
 
 var defaults = []Binding{
 	{Everywhere, Help, []string{"?"}, "keys of this screen", false, true},
-	{Everywhere, Command, []string{":"}, "go to a screen or resource, run a command", false, true},
+	{Everywhere, Command, []string{":"}, "go to, or run, anything", false, true},
 	{Everywhere, Filter, []string{"/"}, "filter or search", false, true},
 	{Everywhere, Back, []string{"esc"}, "clear the filter, or go back", false, false},
 	{Everywhere, Quit, []string{"ctrl+c"}, "leave", false, false},

@@ -61,7 +61,8 @@ func ForConfig(name string, config *rest.Config, ports *Forwarder) (*Client, err
 	config = rest.CopyConfig(config)
 	config.QPS = -1 // the API server has its own priorities and fairness
 	config.UserAgent = "skiff-ui"
-	config.DisableCompression = true // it is on this host, or nearly so
+	config.WarningHandler = rest.NoWarnings{} // they would be written on the screen
+	config.DisableCompression = true          // it is on this host, or nearly so
 	c := &Client{name: name, config: config, ports: ports}
 	httpClient, err := rest.HTTPClientFor(config)
 	if err != nil {

@@ -93,7 +93,7 @@ func (h *Help) lines(w *World, width int) []string {
 		entries = append(entries, c)
 	}
 	entries = append(entries, [2]string{"", "FILTERS"},
-		[2]string{"/text", "a regular expression, in any column"}, [2]string{"/!text", "all but those"},
+		[2]string{"/text", "a regular expression"}, [2]string{"/!text", "all but those"},
 		[2]string{"/-l app=web", "a label selector"}, [2]string{"/-f wb", "letters in that order"})
 	columns := max(1, min(4, width/40))
 	each := (len(entries) + columns - 1) / columns
@@ -114,5 +114,5 @@ func helpLine(th *theme.Theme, entry [2]string) string {
 	if entry[0] == "" {
 		return th.Paint(theme.Title, entry[1])
 	}
-	return th.Paint(theme.Key, widget.FitRight(entry[0], 11)) + "  " + entry[1]
+	return th.Paint(theme.Key, widget.FitRight(entry[0], 13)) + "  " + entry[1]
 }

@@ -96,7 +96,9 @@ func (p *Pulse) Take(_ *World, delivery any) {
 				cpu, memory = cpu+float64(u.MilliCPU), memory+float64(u.MemoryBytes)
 			}
 		}
-		p.cpu, p.memory = p.cpu.Add(cpu), p.memory.Add(memory)
+		if memory > 0 { // some kubelet has answered
+			p.cpu, p.memory = p.cpu.Add(cpu), p.memory.Add(memory)
+		}
 	}
 }
 

@@ -1,0 +1,104 @@
+package rig
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Pods makes n running pods in a namespace of their own, without controllers.
+func (s *Server) Pods(ctx context.Context, namespace string, n int) error {
+	_, err := s.Client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
+	if ignore(err) != nil {
+		return err
+	}
+	if err := s.account(ctx, namespace); err != nil {
+		return err
+	}
+	var made sync.WaitGroup
+	failed := make(chan error, n)
+	numbers := make(chan int)
+	for range 16 {
+		made.Go(func() {
+			for i := range numbers {
+				if err := s.pod(ctx, namespace, i); err != nil {
+					failed <- err
+				}
+			}
+		})
+	}
+	for i := range n {
+		numbers <- i
+	}
+	close(numbers)
+	made.Wait()
+	select {
+	case err := <-failed:
+		return err
+	default:
+		return nil
+	}
+}
+
+// account waits for the namespace's service account, without which no pod is
+// admitted.
+func (s *Server) account(ctx context.Context, namespace string) error {
+	for {
+		_, err := s.Client.CoreV1().ServiceAccounts(namespace).Get(ctx, "default", metav1.GetOptions{})
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+func (s *Server) pod(ctx context.Context, namespace string, i int) error {
+	name := fmt.Sprintf("load-%04d", i)
+	t := template("load", "", "app")
+	t.Labels["shard"] = strconv.Itoa(i % 50)
+	t.Spec.NodeName = Nodes[i%len(Nodes)]
+	p, err := s.Client.CoreV1().Pods(namespace).Create(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: t.Labels}, Spec: t.Spec}, metav1.CreateOptions{})
+	if err != nil {
+		return ignore(err)
+	}
+	p.Status, p.ResourceVersion = podStatus(p, i), ""
+	_, err = s.Client.CoreV1().Pods(namespace).UpdateStatus(ctx, p, metav1.UpdateOptions{})
+	return err
+}
+
+// Churn changes pods of a namespace that Pods made, rate of them a second,
+// until ctx ends; it returns how many it changed.
+func (s *Server) Churn(ctx context.Context, namespace string, n, rate int) int {
+	changed := 0
+	var mu sync.Mutex // guards changed
+	var sending sync.WaitGroup
+	ticker := time.NewTicker(time.Second / time.Duration(rate))
+	defer ticker.Stop()
+	for i := 0; ; i++ {
+		select {
+		case <-ctx.Done():
+			sending.Wait()
+			return changed
+		case <-ticker.C:
+		}
+		sending.Go(func() {
+			patch := fmt.Sprintf(`{"metadata":{"labels":{"turn":"t%d"}}}`, i)
+			_, err := s.Client.CoreV1().Pods(namespace).Patch(ctx, fmt.Sprintf("load-%04d", i%n), types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+			if err == nil {
+				mu.Lock()
+				changed++
+				mu.Unlock()
+			}
+		})
+	}
+}
