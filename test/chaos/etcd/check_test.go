@@ -31,8 +31,10 @@ func TestALostOrStaleWriteIsFound(t *testing.T) {
 		"unknown, seen and then unseen": {[]porcupine.Operation{write("a", 0, math.MaxInt64), read("a", 2, 3), read("", 4, 5)}, false},
 		"unknown, never done":           {[]porcupine.Operation{write("a", 0, math.MaxInt64), read("", 2, 3)}, true},
 	} {
-		if got := porcupine.CheckOperations(model, tt.history); got != tt.ok {
-			t.Errorf("%s: linearizable is %v", name, got)
+		for _, history := range [][]porcupine.Operation{tt.history, settle(tt.history)} {
+			if got := porcupine.CheckOperations(model, history); got != tt.ok {
+				t.Errorf("%s: linearizable is %v", name, got)
+			}
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 )
@@ -92,6 +93,9 @@ func (c *client) write(ctx context.Context, key int, value string) {
 	began := c.history.now()
 	patch := fmt.Appendf(nil, `{"data":{"value":%q}}`, value)
 	m, err := c.api.CoreV1().ConfigMaps(where).Patch(attempt, keyName(key), types.MergePatchType, patch, metav1.PatchOptions{})
+	if utilnet.IsConnectionRefused(err) {
+		return // it never left
+	}
 	if err != nil {
 		c.history.unknown(c.number, key, value, began)
 		return
