@@ -132,6 +132,13 @@ bench-controlplane: guest ## our control plane against upstream's programs, nati
 	@$(GO) run ./test/bench/controlplane -skiff $(GUEST)/skiff-controlplane -peers $(PEERS) \
 		-out build/bench/controlplane.json $(BENCHFLAGS)
 
+ROUNDS ?= 20
+.PHONY: chaos-etcd
+chaos-etcd: guest ## break three control planes ROUNDS times, natively, and check the history (root)
+	@mkdir -p build/chaos
+	@$(GO) build -o build/chaos/etcd ./test/chaos/etcd
+	@build/chaos/etcd -program $(abspath $(GUEST))/skiff-controlplane -rounds $(ROUNDS) $(CHAOSFLAGS)
+
 .PHONY: clean
 clean: ## remove what was built
 	@rm -rf bin build

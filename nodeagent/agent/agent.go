@@ -53,12 +53,27 @@ func Run(ctx context.Context, config Config) error {
 	}
 	tune(machine.MemoryBytes)
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return apiFront(config.Node).Run(ctx) })
+	way := apiFront(config.Node)
+	group.Go(func() error { return way.Run(ctx) })
+	group.Go(func() error { return follow(ctx, config, way) })
 	group.Go(func() error {
 		return kubelet.Kubelet{Node: config.Node, Machine: machine, Paths: kubeletPaths(config)}.Run(ctx)
 	})
 	group.Go(func() error { return components(ctx, config) })
 	return group.Wait()
+}
+
+// follow keeps the front on the control planes that there are now.
+func follow(ctx context.Context, config Config, f *front.Front) error {
+	identity := client.Component(config.PKIDir, "network")
+	api, err := kubernetes.NewForConfig(identity.Config())
+	if err != nil {
+		return fmt.Errorf("make the front's client: %w", err)
+	}
+	if err := identity.Wait(ctx, client.PathList("discovery.k8s.io", "endpointslices")); err != nil {
+		return ended(ctx, err)
+	}
+	return again(ctx, "API front", func(ctx context.Context) error { return f.Follow(ctx, api) })
 }
 
 // components runs what needs nothing but the API server. Each waits until the

@@ -19,12 +19,13 @@ import (
 type Front struct {
 	// Listen is the front's own address, normally on the loopback interface.
 	Listen netip.AddrPort
-	// Backends are tried in this order, the one that answered last first.
+	// Backends are tried in this order, the one that answered last first. Follow
+	// replaces them once the front runs.
 	Backends []netip.AddrPort
 	// DialTimeout bounds one attempt; three seconds if zero.
 	DialTimeout time.Duration
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards Backends and what follows
 	last   netip.AddrPort
 	active map[net.Conn]struct{}
 	closed bool
@@ -111,7 +112,7 @@ func (f *Front) dial(ctx context.Context) (net.Conn, error) {
 	}
 	dialer := net.Dialer{Timeout: timeout, KeepAliveConfig: keepAlive}
 	failure := errors.New("no control plane is known")
-	for _, backend := range order(f.Backends, f.preferred()) {
+	for _, backend := range f.candidates() {
 		conn, err := dialer.DialContext(ctx, "tcp", backend.String())
 		if err == nil {
 			f.mu.Lock()
@@ -122,12 +123,6 @@ func (f *Front) dial(ctx context.Context) (net.Conn, error) {
 		failure = err
 	}
 	return nil, failure
-}
-
-func (f *Front) preferred() netip.AddrPort {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.last
 }
 
 // order returns backends with first moved to the front, if it is one of them.

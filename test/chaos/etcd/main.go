@@ -1,0 +1,110 @@
+// Command etcd breaks a control plane of three in every way that a laptop
+// knows, round after round, while clients write, read and watch through its
+// API, and checks the whole history afterwards: reads and writes are
+// linearizable, no acknowledged write is lost, no watch has a gap. The members
+// are real processes in network namespaces of their own, without machines.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+type options struct {
+	program string
+	rounds  int
+	seed    uint64
+	clients int
+	keep    string
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.program, "program", "skiff-controlplane", "the control plane")
+	flag.IntVar(&o.rounds, "rounds", 20, "how many faults, one after another")
+	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "which faults: the same seed, the same faults")
+	flag.IntVar(&o.clients, "clients", 6, "how many clients write and read")
+	flag.StringVar(&o.keep, "keep", "", "directory for logs and data, kept; a temporary one if empty")
+	inside := flag.Bool("inside", false, "this process is in the namespace of the clients already")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var err error
+	if *inside {
+		err = run(ctx, o)
+	} else {
+		err = enter(ctx)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "chaos etcd:", err)
+		os.Exit(1)
+	}
+}
+
+// How long things may take. A busy machine is no fault of the cluster's.
+const (
+	readyLimit = 3 * time.Minute
+	calm       = 2 * time.Second
+)
+
+func run(ctx context.Context, o options) (err error) {
+	a, err := newArena(o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.close()) }()
+	if err := a.startAll(ctx); err != nil {
+		return err
+	}
+	h := newHistory()
+	work, end := context.WithCancel(ctx)
+	defer end()
+	clients, err := a.clients(work, o.clients, h)
+	if err != nil {
+		return err
+	}
+	random := rand.New(rand.NewPCG(o.seed, 0)) //nolint:gosec // faults, not secrets
+	fmt.Printf("seed %d\n", o.seed)
+	for round := 1; round <= o.rounds && ctx.Err() == nil; round++ {
+		f := faults[random.IntN(len(faults))]
+		victim := random.IntN(members)
+		began := time.Now()
+		if err := f.do(ctx, a, victim); err != nil {
+			return fmt.Errorf("round %d, %s: %w", round, f.name, err)
+		}
+		if err := a.heal(ctx); err != nil {
+			return fmt.Errorf("round %d, after %s on member %d: %w", round, f.name, victim+1, err)
+		}
+		fmt.Printf("round %d: %s on member %d, whole again after %.1f s; at most %.1f s without a write\n",
+			round, f.name, victim+1, time.Since(began).Seconds(), h.takeOutage().Seconds())
+		if err := pause(ctx, calm); err != nil {
+			break
+		}
+	}
+	end()
+	clients.Wait()
+	if err := a.heal(context.WithoutCancel(ctx)); err != nil {
+		return err
+	}
+	final, err := a.readAll(context.WithoutCancel(ctx))
+	if err != nil {
+		return err
+	}
+	return h.check(os.Stdout, final)
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
