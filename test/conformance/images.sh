@@ -87,9 +87,10 @@ binary() { # LAYER PATH PROGRAM: a layer with one program (MODE, default 755)
 
 me=$here/images.sh
 if stale busybox "$me"; then
-	# the shell is bash: Debian's busybox sh drops environment variables like data-1, which tests print
+	# /bin/sh is busybox's, whose words a test knows. What the path finds first is bash: the sh
+	# of Debian's busybox drops environment variables like data-1, which other tests print.
 	root "$w/busybox"; NODEPS=1 debs "$w/busybox" busybox-static bash-static
-	ln -s bash-static "$w/busybox/bin/sh"; applets "$w/busybox"; layer busybox
+	applets "$w/busybox"; ln -s /bin/bash-static "$w/busybox/usr/local/bin/sh"; layer busybox
 fi
 if stale tools "$me"; then
 	root "$w/tools"
