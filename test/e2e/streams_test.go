@@ -74,7 +74,7 @@ func testLogsFollow(t *testing.T, k *kube) {
 		t.Fatal(err)
 	}
 	// Lines are written after the stream has begun, so it follows.
-	now := readUntil(t, out, `tick (\d+)\n`)
+	now := readUntil(t, out, `(?s:.*)tick (\d+)\n`) // the last of those that came with the first
 	next := 0
 	if _, err := fmt.Sscan(now, &next); err != nil {
 		t.Fatal(err)

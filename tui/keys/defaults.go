@@ -57,11 +57,9 @@ const (
 	Remove      Action = "remove"
 	Start       Action = "start"
 	Stop        Action = "stop"
-	Pause       Action = "pause"
 	Create      Action = "create"
 	Snapshot    Action = "snapshot"
 	LoadImage   Action = "load-image"
-	Chaos       Action = "chaos"
 	Reveal      Action = "reveal"
 	Wrap        Action = "wrap"
 	Follow      Action = "follow"
@@ -146,12 +144,10 @@ var defaults = []Binding{
 
 	{Clusters, Start, []string{"u"}, "start, or heal", true, true},
 	{Clusters, Stop, []string{"x"}, "stop", true, false},
-	{Clusters, Pause, []string{"p"}, "pause or go on", true, false},
 	{Clusters, Create, []string{"+"}, "create a cluster", true, true},
 	{Clusters, Delete, []string{"ctrl+d"}, "delete", true, true},
 	{Clusters, Snapshot, []string{"S"}, "take a snapshot", true, false},
 	{Clusters, LoadImage, []string{"i"}, "load an image", true, false},
-	{Clusters, Chaos, []string{"X"}, "inject a fault", true, false},
 	{Clusters, Mark, []string{"space"}, "show it together with others", false, false},
 
 	{Choosing, Mark, []string{"space"}, "choose several", false, true},

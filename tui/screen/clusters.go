@@ -166,7 +166,7 @@ func (c *Clusters) Act(w *World, a keys.Action) []Request {
 	case keys.Copy:
 		return []Request{CopyText{What: s.Name, Text: s.Name}}
 	default:
-		return clusterVerb(w, a, s)
+		return clusterVerb(a, s)
 	}
 	return nil
 }
@@ -213,30 +213,15 @@ func skiff(cluster string, command ...string) []Request {
 }
 
 // clusterVerb answers the actions that are commands of skiff's own.
-func clusterVerb(w *World, a keys.Action, s daemonapi.ClusterStatus) []Request {
-	offered := func(verb string, then []Request) []Request {
-		if !w.Verbs[verb] {
-			return []Request{Say{Text: "this skiff has no command " + verb, Bad: true}}
-		}
-		return then
-	}
+func clusterVerb(a keys.Action, s daemonapi.ClusterStatus) []Request {
 	switch a {
 	case keys.Start:
-		if s.Phase == "stopped" && w.Verbs["start"] {
-			return skiff(s.Name, "start", s.Name)
-		}
 		return skiff(s.Name, "up", s.Name)
 	case keys.Stop:
-		return offered("stop", []Request{Ask{
+		return []Request{Ask{
 			Title: "Stop cluster " + s.Name + "?", Lines: []string{count(len(s.Nodes), "machine is", "machines are") + " shut down.", "Nothing is lost; u starts it again."},
 			Then: skiff(s.Name, "stop", s.Name),
-		}})
-	case keys.Pause:
-		verb := "pause"
-		if s.Phase == "paused" {
-			verb = "resume"
-		}
-		return offered(verb, skiff(s.Name, verb, s.Name))
+		}}
 	case keys.Delete:
 		memory, disk := taken(s)
 		lines := []string{
@@ -247,11 +232,9 @@ func clusterVerb(w *World, a keys.Action, s daemonapi.ClusterStatus) []Request {
 		}
 		return []Request{Ask{Title: "Delete cluster " + s.Name + "?", Lines: lines, Word: s.Name, Then: skiff(s.Name, "down", s.Name)}}
 	case keys.Snapshot:
-		return offered("snapshot", skiff(s.Name, "snapshot", "save", s.Name))
+		return snapshot(s.Name)
 	case keys.LoadImage:
 		return loadImage(s.Name)
-	case keys.Chaos:
-		return offered("chaos", chaosForm(s))
 	}
 	return nil
 }
@@ -268,13 +251,12 @@ func loadImage(cluster string) []Request {
 	}}}
 }
 
-func chaosForm(s daemonapi.ClusterStatus) []Request {
-	form := widget.NewForm("Inject a fault into "+s.Name, []widget.Field{
-		{Name: "arguments", Label: "skiff chaos", Hint: "as on the command line: kill worker-1, …"},
+func snapshot(cluster string) []Request {
+	form := widget.NewForm("Snapshot of "+cluster, []widget.Field{
+		{Name: "file", Label: "file", Value: cluster + ".db", Hint: "all objects of the cluster, as \"skiff etcd restore\" takes them"},
 	})
 	return []Request{Fill{Form: form, Then: func(v map[string]string) []Request {
-		command := append([]string{"chaos"}, strings.Fields(v["arguments"])...)
-		return []Request{Ask{Title: "Run skiff " + strings.Join(command, " ") + "?", Lines: []string{"It disturbs cluster " + s.Name + "."}, Then: skiff(s.Name, command...)}}
+		return skiff(cluster, "etcd", "snapshot", v["file"], "--cluster", cluster)
 	}}}
 }
 

@@ -59,11 +59,11 @@ func (n *Nodes) Act(w *World, a keys.Action) []Request {
 	case keys.NodeLogs:
 		return n.nodeLogs(v)
 	}
-	return n.change(w, a, v)
+	return n.change(a, v)
 }
 
 // change answers the actions that change nodes.
-func (n *Nodes) change(w *World, a keys.Action, v nodeView) []Request {
+func (n *Nodes) change(a keys.Action, v nodeView) []Request {
 	refs := n.refs()
 	switch a {
 	case keys.Cordon:
@@ -86,13 +86,7 @@ func (n *Nodes) change(w *World, a keys.Action, v nodeView) []Request {
 			Then: []Request{do(v.ref(), feed.VerbDelete, nil)},
 		}}
 	case keys.Restart:
-		if !w.Verbs["node"] {
-			return n.reboot(v)
-		}
-		return []Request{Ask{
-			Title: "Restart the machine of " + v.name + "?", Lines: []string{count(v.pods, "pod is", "pods are") + " stopped and started again."},
-			Then: skiff(v.cluster, "node", "restart", v.name, "--cluster", v.cluster),
-		}}
+		return n.reboot(v)
 	}
 	return nil
 }

@@ -158,6 +158,25 @@ func (c *Client) downLive(ctx context.Context, event func(daemonapi.Event)) erro
 	}
 }
 
+// Stop lets the guests shut down, within a limit, and the daemon end, and returns
+// when it has; false if it did not run. What the machines keep stays. When ctx
+// ends, Stop returns and the work goes on. ErrNoCluster if there is none.
+func (c *Client) Stop(ctx context.Context) (stopped bool, err error) {
+	status, err := c.Status(ctx)
+	if err != nil || status.DaemonPID == 0 {
+		return false, err
+	}
+	if err := syscall.Kill(status.DaemonPID, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return false, fmt.Errorf("stop the daemon: %w", err)
+	}
+	for c.dir().Held() {
+		if err := pause(ctx, 10*time.Millisecond); err != nil {
+			return false, fmt.Errorf("wait for the daemon to end: %w", err)
+		}
+	}
+	return true, nil
+}
+
 // Status is the daemon's view, or what the files say when no daemon lives;
 // ErrNoCluster if there is nothing at all.
 func (c *Client) Status(ctx context.Context) (daemonapi.ClusterStatus, error) {

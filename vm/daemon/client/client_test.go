@@ -370,6 +370,15 @@ func TestAKilledDaemonIsReplacedAndFinishes(t *testing.T) {
 	}
 	t.Setenv(envStuck, "")
 	up(t, c, spec)
+	for _, running := range []bool{true, false} {
+		if stopped, err := c.Stop(t.Context()); err != nil || stopped != running {
+			t.Errorf("stop: %t, %v, want %t", stopped, err, running)
+		}
+	}
+	if status, err := c.Status(t.Context()); err != nil || status.Phase != "stopped" || len(status.Nodes) != 3 {
+		t.Errorf("status after stop: %+v, %v", status, err)
+	}
+	up(t, c, spec)
 	status, err = c.Status(t.Context())
 	if err != nil || status.Phase != "running" {
 		t.Errorf("status %+v, %v", status, err)
