@@ -51,7 +51,7 @@ func TestNodeRowsSayWhatIsWrongFirst(t *testing.T) {
 		{daemonapi.NodeStatus{Machine: "running"}, "booting"},
 		{daemonapi.NodeStatus{Machine: "running", Agent: true}, "not registered"},
 		{daemonapi.NodeStatus{Machine: "running", Agent: true, Ready: "False"}, "NotReady"},
-		{daemonapi.NodeStatus{Machine: "running", Agent: true, Ready: "Unknown"}, "unknown"},
+		{daemonapi.NodeStatus{Machine: "running", Agent: true, Ready: "Unknown"}, "Unknown"},
 		{daemonapi.NodeStatus{Machine: "running", Agent: true, Ready: "True"}, "Ready"},
 	} {
 		if got := nodeRows([]daemonapi.NodeStatus{c.node}, now)[1][2]; got != c.want {

@@ -91,27 +91,9 @@ func nodeRows(nodes []daemonapi.NodeStatus, now time.Time) [][]string {
 			message = n.Reason
 		}
 		rows = append(rows, []string{
-			n.Name, n.Role, condition(n), n.Address, fmt.Sprint(n.CPUs), fmt.Sprintf("%dMi", n.MemoryMiB),
+			n.Name, n.Role, n.Condition(), n.Address, fmt.Sprint(n.CPUs), fmt.Sprintf("%dMi", n.MemoryMiB),
 			host, bytesText(n.DiskUsedBytes), up, message,
 		})
 	}
 	return rows
-}
-
-// condition is a node's state in one word, the first thing that is wrong.
-func condition(n daemonapi.NodeStatus) string {
-	switch {
-	case n.Machine != "running":
-		return n.Machine
-	case !n.Agent:
-		return "booting"
-	case n.Ready == "True":
-		return "Ready"
-	case n.Ready == "":
-		return "not registered"
-	case n.Ready == "Unknown":
-		return "unknown"
-	default:
-		return "NotReady"
-	}
 }

@@ -315,25 +315,8 @@ func machineLine(th *theme.Theme, n daemonapi.NodeStatus, w *World) string {
 	if n.Machine == "running" {
 		up = object.Age(n.Started, w.Now)
 	}
-	state := condition(n)
+	state := n.Condition()
 	return th.Paint(toneOf(state), "● ") + th.Paint(theme.Accent, widget.Fit(n.Name, 18)) + th.Paint(toneOf(state), widget.Fit(state, 14)) +
 		widget.Fit(n.Address, 16) + widget.FitRight(fmt.Sprintf("%d CPUs", n.CPUs), 8) + widget.FitRight(bytes(int64(n.MemoryMiB)<<20), 9) +
 		widget.FitRight(bytes(n.DiskUsedBytes), 9) + "  " + th.Paint(theme.Dim, "up "+up) + "  " + th.Paint(theme.Warn, n.MachineMessage)
-}
-
-// condition is a node's state in one word, the first thing that is wrong.
-func condition(n daemonapi.NodeStatus) string {
-	switch {
-	case n.Machine != "running":
-		return n.Machine
-	case !n.Agent:
-		return "booting"
-	case n.Ready == "True":
-		return "Ready"
-	case n.Ready == "":
-		return "not registered"
-	case n.Ready == "Unknown":
-		return "Unknown"
-	}
-	return "NotReady"
 }

@@ -224,7 +224,7 @@ func (n *Nodes) cell(v nodeView, column string) string {
 // status is the first thing that is wrong with a node, or that it is Ready.
 func (n *Nodes) status(v nodeView) string {
 	if v.machine.Name != "" {
-		if state := condition(v.machine); state != "Ready" && state != "NotReady" && state != "Unknown" {
+		if state := v.machine.Condition(); state != "Ready" && state != "NotReady" && state != "Unknown" {
 			return state
 		}
 	}
@@ -234,7 +234,7 @@ func (n *Nodes) status(v nodeView) string {
 	case n.tables[v.cluster].State == object.Live:
 		return "not registered"
 	}
-	return condition(v.machine) // Kubernetes has not answered yet
+	return v.machine.Condition() // Kubernetes has not answered yet
 }
 
 func (v nodeView) role(n *Nodes) string {

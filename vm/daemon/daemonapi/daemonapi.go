@@ -128,3 +128,23 @@ type NodeStatus struct {
 	DiskUsedBytes int64     `json:"diskUsedBytes"`
 	Started       time.Time `json:"started,omitzero"`
 }
+
+// Condition is the node's state in one word, the first thing that is wrong:
+// what its machine is, "booting", "not registered", "Unknown", "NotReady" or
+// "Ready".
+func (n NodeStatus) Condition() string {
+	switch {
+	case n.Machine != "running":
+		return n.Machine
+	case !n.Agent:
+		return "booting"
+	case n.Ready == "True":
+		return "Ready"
+	case n.Ready == "":
+		return "not registered"
+	case n.Ready == "Unknown":
+		return "Unknown"
+	default:
+		return "NotReady"
+	}
+}
