@@ -24,7 +24,7 @@ e2e() {
   test/prepare.sh
   # Two tests at once: three emulated machines share two cores, and with four tests
   # the probes, DNS queries and leases of their nodes ran out of time.
-  SKIFF_E2E=1 CGO_ENABLED=0 go test -count=1 -timeout 45m -parallel 2 -v -run "${RUN:-.}" ./test/e2e
+  SKIFF_E2E=1 CGO_ENABLED=0 go test -count=1 -timeout 60m -parallel 2 -v -run "${RUN:-.}" ./test/e2e
 }
 
 case "${1:-}" in
