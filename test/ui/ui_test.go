@@ -337,6 +337,8 @@ func TestRandomKeysAndChangesDoNoHarm(t *testing.T) {
 	if late > early+early/2+40 {
 		t.Errorf("it grew from %d to %d MiB", early, late)
 	}
+	// The last random key may be half of a sequence, which takes the next with it.
+	s.press(escape, escape)
 	s.press(ctrlC)
 	end, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()

@@ -212,7 +212,8 @@ func (m *Model) say(text string, bad bool) {
 // then the screen.
 func (m *Model) key(msg tea.KeyPressMsg) tea.Cmd {
 	key := msg.String()
-	if key == "ctrl+c" {
+	// An escape that is read together with the key makes it alt+ctrl+c.
+	if key == "ctrl+c" || key == "alt+ctrl+c" {
 		m.quitting = true
 		return nil
 	}
