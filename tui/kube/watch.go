@@ -208,7 +208,7 @@ func (w *tableWatch) follow(ctx context.Context, version string) error {
 		}
 		last, err := w.events(body, version)
 		_ = body.Close()
-		if err != nil && !errors.Is(err, io.EOF) {
+		if !errors.Is(err, io.EOF) {
 			return err
 		}
 		if last == version && !pause(ctx, firstPause) { // it said nothing: do not spin
@@ -218,7 +218,8 @@ func (w *tableWatch) follow(ctx context.Context, version string) error {
 	}
 }
 
-// events applies the events of one connection and returns the last version.
+// events applies the events of one connection and returns the last version, and
+// why the connection is over: io.EOF if the server ended it.
 func (w *tableWatch) events(body io.Reader, version string) (string, error) {
 	decoder := json.NewDecoder(body)
 	for {

@@ -89,9 +89,7 @@ func (h *Help) lines(w *World, width int) []string {
 		entries = append(entries, [2]string{strings.Join(labels, " "), text})
 	}
 	entries = append(entries, [2]string{"", "COMMANDS"})
-	for _, c := range h.commands {
-		entries = append(entries, c)
-	}
+	entries = append(entries, h.commands...)
 	entries = append(entries, [2]string{"", "FILTERS"},
 		[2]string{"/text", "a regular expression"}, [2]string{"/!text", "all but those"},
 		[2]string{"/-l app=web", "a label selector"}, [2]string{"/-f wb", "letters in that order"})

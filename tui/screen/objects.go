@@ -362,13 +362,3 @@ func (o *Objects) refs() []object.Ref {
 	}
 	return refs
 }
-
-func (o *Objects) cell(i int, column string) string {
-	t := o.tables[o.rows[i].Cluster]
-	for c, known := range t.Columns {
-		if known.Name == column && c < len(o.rows[i].Cells) {
-			return o.rows[i].Cells[c]
-		}
-	}
-	return ""
-}

@@ -241,7 +241,6 @@ func (a *arena) startAll(ctx context.Context) error {
 func (a *arena) heal(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyLimit)
 	defer cancel()
-	last := errors.New("not asked yet")
 	for {
 		for _, m := range a.all {
 			if !m.runs() {
@@ -250,7 +249,8 @@ func (a *arena) heal(ctx context.Context) error {
 				}
 			}
 		}
-		if last = a.whole(ctx); last == nil {
+		last := a.whole(ctx)
+		if last == nil {
 			return nil
 		}
 		if err := pause(ctx, 200*time.Millisecond); err != nil {
