@@ -21,7 +21,7 @@ func testConfiguration(t *testing.T, k *kube) {
 	read("secret in the environment", `echo $PASSWORD`, "correct horse")
 	read("secret as a file", `cat /etc/credentials/key.pem`, "not really a key")
 	read("mode of a secret's file", `stat -L -c %a /etc/credentials/key.pem`, "400")
-	read("what the init container left", `cat /work/greeting`, "prepared for blue")
+	read("what the init container left", `cat /prepared/greeting`, "prepared for blue")
 	read("downward API: name", `echo $POD_NAME`, "configured")
 	read("downward API: address", `echo $POD_IP`, k.get(t, "pod/configured", ".status.podIP"))
 	read("downward API: node", `echo $NODE_NAME`, k.get(t, "pod/configured", ".spec.nodeName"))

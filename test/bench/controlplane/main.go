@@ -10,7 +10,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"time"
@@ -46,16 +45,7 @@ func main() {
 	if *quick {
 		b.rounds, b.settle, b.idle = 1, 5*time.Second, 10*time.Second
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	figures, err := b.run(ctx)
-	stop()
-	if err == nil {
-		err = errors.Join(figure.Print(os.Stdout, figures), figure.Write(*out, figures))
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench controlplane:", err)
-		os.Exit(1)
-	}
+	figure.Main("controlplane", *out, b.run)
 }
 
 // run measures starts, then idling, ours and theirs in turns.

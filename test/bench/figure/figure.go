@@ -3,10 +3,13 @@
 package figure
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"text/tabwriter"
 )
@@ -45,6 +48,21 @@ func (f Figure) Against(peer float64) Figure {
 		f.Ratio = &ratio
 	}
 	return f
+}
+
+// Main is what every benchmark's main ends with: it measures until an interrupt,
+// prints the table and writes the list to path, or says why not and exits with 1.
+func Main(name, path string, measure func(context.Context) ([]Figure, error)) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	figures, err := measure(ctx)
+	stop()
+	if err == nil {
+		err = errors.Join(Print(os.Stdout, figures), Write(path, figures))
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "bench %s: %v\n", name, err)
+		os.Exit(1)
+	}
 }
 
 // Print writes figures as a table.

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,16 +37,7 @@ func main() {
 	flag.IntVar(&b.presses, "keys", 200, "keys to press")
 	flag.IntVar(&b.opens, "opens", 5, "how often to open it")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	figures, err := b.run(ctx)
-	stop()
-	if err == nil {
-		err = errors.Join(figure.Print(os.Stdout, figures), figure.Write(*out, figures))
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench ui:", err)
-		os.Exit(1)
-	}
+	figure.Main("ui", *out, b.run)
 }
 
 type bench struct {

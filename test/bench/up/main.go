@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"sort"
 	"time"
@@ -37,17 +36,8 @@ func main() {
 	idle := flag.Duration("idle", time.Minute, "how long to watch idle machines")
 	settle := flag.Duration("settle", 30*time.Second, "how long to leave the cluster alone before that")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	b := &bench{program: *program, guest: *guest, idle: *idle, settle: *settle}
-	figures, err := b.run(ctx)
-	stop()
-	if err == nil {
-		err = errors.Join(figure.Print(os.Stdout, figures), figure.Write(*out, figures))
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench up:", err)
-		os.Exit(1)
-	}
+	figure.Main("up", *out, b.run)
 }
 
 type bench struct {
