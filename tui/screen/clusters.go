@@ -132,9 +132,6 @@ func (c *Clusters) SetFilter(_ *World, f filter.Filter) {
 	c.refresh()
 }
 
-// Filter is Filtered's.
-func (c *Clusters) Filter() filter.Filter { return c.grid.filter }
-
 // Click is Pointed's.
 func (c *Clusters) Click(w *World, _, y int, double bool) []Request {
 	if c.table.Click(y-1) && double {

@@ -69,9 +69,6 @@ func (f *Forwards) SetFilter(w *World, to filter.Filter) {
 	f.refresh(w)
 }
 
-// Filter is Filtered's.
-func (f *Forwards) Filter() filter.Filter { return f.grid.filter }
-
 // Click is Pointed's.
 func (f *Forwards) Click(_ *World, _, y int, _ bool) []Request {
 	f.table.Click(y - 1)

@@ -33,6 +33,9 @@ func newGrid(columns ...widget.Column) grid {
 	return grid{table: widget.NewTable(columns)}
 }
 
+// Filter is Filtered's.
+func (g *grid) Filter() filter.Filter { return g.filter }
+
 // set shows other lines, those that pass the filter.
 func (g *grid) set(lines []gridLine) {
 	g.all = len(lines)

@@ -94,9 +94,6 @@ func (n *Namespaces) SetFilter(w *World, f filter.Filter) {
 	n.refresh(w)
 }
 
-// Filter is Filtered's.
-func (n *Namespaces) Filter() filter.Filter { return n.grid.filter }
-
 // Click is Pointed's.
 func (n *Namespaces) Click(w *World, _, y int, double bool) []Request {
 	if n.table.Click(y-1) && double {

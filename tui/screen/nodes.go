@@ -311,9 +311,6 @@ func (n *Nodes) SetFilter(w *World, f filter.Filter) {
 	n.refresh(w)
 }
 
-// Filter is Filtered's.
-func (n *Nodes) Filter() filter.Filter { return n.grid.filter }
-
 // Click is Pointed's.
 func (n *Nodes) Click(w *World, x, y int, double bool) []Request {
 	if y == 0 {

@@ -84,9 +84,6 @@ func (t *Tree) SetFilter(_ *World, f filter.Filter) {
 	t.refresh()
 }
 
-// Filter is Filtered's.
-func (t *Tree) Filter() filter.Filter { return t.grid.filter }
-
 func (t *Tree) refresh() {
 	t.nodes = t.nodes[:0]
 	if t.pod {
