@@ -79,9 +79,12 @@ func heading(s daemonapi.ClusterStatus) string {
 func nodeRows(nodes []daemonapi.NodeStatus, now time.Time) [][]string {
 	rows := [][]string{{"NODE", "ROLE", "STATUS", "ADDRESS", "CPUS", "MEMORY", "ON HOST", "DISK", "UP", "MESSAGE"}}
 	for _, n := range nodes {
-		host, up := "-", "-"
+		host, disk, up := "-", "-", "-"
 		if n.HostMemoryMiB > 0 {
 			host = fmt.Sprintf("%dMi", n.HostMemoryMiB)
+		}
+		if n.DiskUsedBytes > 0 { // unknown while no daemon runs
+			disk = bytesText(n.DiskUsedBytes)
 		}
 		if !n.Started.IsZero() && n.Machine == "running" {
 			up = age(now.Sub(n.Started))
@@ -92,7 +95,7 @@ func nodeRows(nodes []daemonapi.NodeStatus, now time.Time) [][]string {
 		}
 		rows = append(rows, []string{
 			n.Name, n.Role, n.Condition(), n.Address, fmt.Sprint(n.CPUs), fmt.Sprintf("%dMi", n.MemoryMiB),
-			host, bytesText(n.DiskUsedBytes), up, message,
+			host, disk, up, message,
 		})
 	}
 	return rows

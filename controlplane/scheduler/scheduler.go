@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/dynamic/dynamicinformer"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/kubernetes/pkg/scheduler"
@@ -41,7 +42,7 @@ func Run(ctx context.Context, s Settings) error {
 	if err != nil {
 		return fmt.Errorf("make the scheduler's configuration: %w", err)
 	}
-	broadcaster := events.NewEventBroadcasterAdapterWithContext(ctx, client)
+	broadcaster := events.NewBroadcaster(&events.EventSinkImpl{Interface: client.EventsV1()})
 	factory := scheduler.NewInformerFactory(client, 0)
 	dynamicFactory := dynamicinformer.NewFilteredDynamicSharedInformerFactory(dynamicClient, 0, corev1.NamespaceAll, nil)
 
@@ -49,7 +50,9 @@ func Run(ctx context.Context, s Settings) error {
 	if err != nil {
 		return fmt.Errorf("build the scheduler: %w", err)
 	}
-	broadcaster.StartRecordingToSink(ctx.Done())
+	if err := broadcaster.StartRecordingToSinkWithContext(ctx); err != nil {
+		return fmt.Errorf("record the scheduler's events: %w", err)
+	}
 	defer broadcaster.Shutdown()
 	if err := synced(ctx, running, factory, dynamicFactory); err != nil {
 		return err
@@ -69,8 +72,8 @@ func synced(ctx context.Context, s *scheduler.Scheduler, factory informers.Share
 	return nil
 }
 
-func recorders(b events.EventBroadcasterAdapter) profile.RecorderFactory {
-	return func(name string) events.EventRecorderLogger { return b.NewRecorder(name) }
+func recorders(b events.EventBroadcaster) profile.RecorderFactory {
+	return func(name string) events.EventRecorderLogger { return b.NewRecorder(scheme.Scheme, name) }
 }
 
 func options(c *config.KubeSchedulerConfiguration, client *rest.Config) []scheduler.Option {

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
@@ -204,7 +205,7 @@ func (s *stream) watch(ctx context.Context) (stop func() bool) {
 	return context.AfterFunc(ctx, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.err != io.EOF {
+		if !errors.Is(s.err, io.EOF) {
 			s.err = context.Cause(ctx)
 		}
 		s.wake.Broadcast()

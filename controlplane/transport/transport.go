@@ -9,6 +9,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -140,7 +141,7 @@ func serve(h http.Handler, request *http.Request, out *stream, cancel context.Ca
 
 // panicError keeps one handler's panic inside its request, as net/http does.
 func panicError(failure any) error {
-	if failure == http.ErrAbortHandler {
+	if err, ok := failure.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		return fmt.Errorf("the server cut the answer short: %w", io.ErrUnexpectedEOF)
 	}
 	return fmt.Errorf("the server panicked: %v\n%s", failure, debug.Stack())

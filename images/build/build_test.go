@@ -186,7 +186,7 @@ func TestImageArchiveNamesItsImage(t *testing.T) {
 	files := map[string][]byte{}
 	for r := tar.NewReader(&out); ; {
 		header, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

@@ -38,7 +38,7 @@ func unpack(ctx context.Context, deb, dir string, keep func(path string) bool) (
 	archive := tar.NewReader(out)
 	for {
 		header, err := archive.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			// The padding behind the last entry, or dpkg-deb would fail to write it.
 			_, err = io.Copy(io.Discard, out)
 			return paths, err

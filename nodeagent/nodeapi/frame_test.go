@@ -37,7 +37,7 @@ func TestFramesArriveAsTheyWereSent(t *testing.T) {
 	if string(all) != long {
 		t.Error("a long payload came out different")
 	}
-	if _, _, err := ReadFrame(&wire); err != io.EOF {
+	if _, _, err := ReadFrame(&wire); !errors.Is(err, io.EOF) {
 		t.Errorf("between frames: %v, want io.EOF", err)
 	}
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/skiff-dev/skiff/tui/object"
 )
 
-// ErrUnchanged: the editor was left without a change.
+// ErrUnchanged says that the editor was left without a change.
 var ErrUnchanged = errors.New("nothing was changed")
 
 // maxEdited bounds an edited document, in bytes.

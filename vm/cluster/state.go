@@ -16,7 +16,7 @@ import (
 // StateVersion is the shape of State that this program writes and reads.
 const StateVersion = 1
 
-// ErrCorrupt: a state file could not be read; it was kept aside.
+// ErrCorrupt says that a state file could not be read; it was kept aside.
 var ErrCorrupt = errors.New("the cluster's state file is damaged")
 
 // State is what the host remembers of a cluster.

@@ -11,9 +11,9 @@ import (
 
 // Sentinels that every driver uses.
 var (
-	// ErrNotFound: the machine is absent.
+	// ErrNotFound says that the machine is absent.
 	ErrNotFound = errors.New("machine not found")
-	// ErrUnavailable: this host cannot run the driver; the text says what to do.
+	// ErrUnavailable says that this host cannot run the driver, and what to do.
 	ErrUnavailable = errors.New("driver not available")
 )
 

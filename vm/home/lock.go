@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrLocked: another process has the cluster's lock.
+// ErrLocked says that another process has the cluster's lock.
 var ErrLocked = errors.New("another process works on the cluster")
 
 // Lock is held by the one process that may change a cluster's files. The kernel

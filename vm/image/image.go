@@ -17,7 +17,7 @@ import (
 // File describes the image, beside the files that it names.
 const File = "image.json"
 
-// ErrNotFound: there is no node image in the directory.
+// ErrNotFound says that there is no node image in the directory.
 var ErrNotFound = errors.New("no node image")
 
 // manifest is the content of image.json as far as the host needs it.

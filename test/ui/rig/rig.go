@@ -43,7 +43,7 @@ type Server struct {
 // startLimit is how long the control plane may take until it answers.
 const startLimit = 3 * time.Minute
 
-// ErrNotBuilt: there is no control plane to run.
+// ErrNotBuilt says that there is no control plane to run.
 var ErrNotBuilt = errors.New("no control plane was built: `make guest` does, or set SKIFF_CONTROLPLANE")
 
 // Program is the control plane's program: SKIFF_CONTROLPLANE, or the one that

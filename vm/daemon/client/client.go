@@ -27,9 +27,9 @@ import (
 
 // Sentinels.
 var (
-	// ErrNoDaemon: no daemon serves the cluster.
+	// ErrNoDaemon says that no daemon serves the cluster.
 	ErrNoDaemon = errors.New("the cluster's daemon does not run")
-	// ErrNoCluster: nothing of the cluster exists.
+	// ErrNoCluster says that nothing of the cluster exists.
 	ErrNoCluster = errors.New("no such cluster")
 )
 

@@ -30,13 +30,13 @@ const (
 
 // Errors of Read. Their texts are for people.
 var (
-	// ErrTruncated: the archive ends too early.
+	// ErrTruncated says that the archive ends too early.
 	ErrTruncated = errors.New("the archive is truncated")
-	// ErrFormat: these are no images.
+	// ErrFormat says that these are no images.
 	ErrFormat = errors.New("not an image archive")
-	// ErrPlatform: an image is for other machines.
+	// ErrPlatform says that an image is for other machines.
 	ErrPlatform = errors.New("image for another platform")
-	// ErrUnnamed: nobody could refer to an image.
+	// ErrUnnamed says that nobody could refer to an image.
 	ErrUnnamed = errors.New("an image without a name")
 )
 

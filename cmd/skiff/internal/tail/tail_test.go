@@ -2,6 +2,7 @@ package tail
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -82,7 +83,7 @@ func TestFollowReadsWhatComesLaterAndANewFile(t *testing.T) {
 		write(t, path, "new\n", 0)
 		expect("new\n")
 		cancel()
-		if n, err := r.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		if n, err := r.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
 			t.Errorf("after the end: %d, %v", n, err)
 		}
 	})
