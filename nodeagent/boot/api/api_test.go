@@ -384,8 +384,11 @@ func TestProgramsEndWithTheConnection(t *testing.T) {
 			t.Fatalf("%s: %q %v", name, payload, err)
 		}
 		if name == "which does not" {
-			// More than the pipe holds, so that the server waits in a write.
-			go func() { _ = session.out.Write(nodeapi.Stdin, make([]byte, 1<<20)) }()
+			// Until all buffers are full: the server waits in a write, and the end of
+			// the connection stays behind what it does not read.
+			_ = session.conn.SetWriteDeadline(time.Now().Add(time.Second))
+			for session.out.Write(nodeapi.Stdin, make([]byte, 1<<20)) == nil {
+			}
 		}
 		session.conn.Close()
 		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -62,6 +63,8 @@ type session struct {
 	in   *bufio.Reader
 	out  *nodeapi.Writer
 
+	feeding atomic.Bool // a write to the program's stdin waits
+
 	mu       sync.Mutex // guards terminal
 	terminal *os.File   // the controlling end, with a TTY
 }
@@ -85,7 +88,7 @@ func (s *session) run(ctx context.Context, request nodeapi.ExecRequest, env []st
 		defer cancel()
 		s.readFrames(stdin)
 	}()
-	go watchPeer(ctx, s.conn, cancel)
+	go watchPeer(ctx, s.conn, s.ask, cancel)
 
 	sent := output.Wait()
 	waited := command.Wait()
@@ -162,7 +165,9 @@ func (s *session) readFrames(stdin io.WriteCloser) {
 		case nodeapi.Stdin:
 			if open {
 				// A program that closed its stdin just gets no more of it.
+				s.feeding.Store(true)
 				_, err := stdin.Write(payload)
+				s.feeding.Store(false)
 				open = err == nil
 			}
 		case nodeapi.StdinClose:
@@ -176,6 +181,15 @@ func (s *session) readFrames(stdin io.WriteCloser) {
 		default:
 			return
 		}
+	}
+}
+
+// ask makes the host's end answer while nothing is read from the connection. An
+// end that was closed with data under way cannot say so by itself: its FIN waits
+// behind that data. What is sent to it is answered with a reset.
+func (s *session) ask() {
+	if s.feeding.Load() {
+		_ = s.out.Write(nodeapi.Stdout, nil) // the next look at the connection sees an error
 	}
 }
 

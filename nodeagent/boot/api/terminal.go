@@ -81,10 +81,10 @@ func (t terminalInput) Close() error {
 // peerPoll is how often a connection is looked at that nothing is read from.
 const peerPoll = time.Second
 
-// watchPeer calls gone when the host's end of the connection was closed. While
-// a program does not read its stdin nothing is read from the connection, so
-// no read would tell.
-func watchPeer(ctx context.Context, conn net.Conn, gone func()) {
+// watchPeer calls gone when the host's end of the connection was closed, and ask
+// before each look. While a program does not read its stdin nothing is read from
+// the connection, so no read would tell.
+func watchPeer(ctx context.Context, conn net.Conn, ask, gone func()) {
 	if over, ok := conn.(*tls.Conn); ok {
 		conn = over.NetConn()
 	}
@@ -104,6 +104,7 @@ func watchPeer(ctx context.Context, conn net.Conn, gone func()) {
 			return
 		case <-tick.C:
 		}
+		ask()
 		var events int16
 		err := raw.Control(func(fd uintptr) {
 			fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
