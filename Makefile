@@ -52,14 +52,19 @@ build: image skiff ## bin/skiff and, beside it, bin/image: all that `skiff up` n
 host-packages:
 	@scripts/host-packages.sh
 
+MODULES := build/modules-fetched
+$(MODULES): go.sum $(wildcard images/programs/*/go.sum)
+	@scripts/fetch.sh
+	@mkdir -p build && touch $@
+
 .PHONY: skiff
-skiff: ## bin/skiff alone
+skiff: $(MODULES) ## bin/skiff alone
 	@$(HOST_ENV) $(GO) build $(HOST_TAGS) -ldflags '$(HOST_LDFLAGS)' -o $(SKIFF) ./cmd/skiff
 	@$(SIGN)
 
 # Guest programs name no commit: each commit would make another node image.
 .PHONY: guest
-guest: ## the guest programs
+guest: $(MODULES) ## the guest programs
 	@mkdir -p $(GUEST)
 	@GOOS=linux GOARCH=$(ARCH) $(GO) build -buildvcs=false -ldflags '$(GUEST_LDFLAGS)' -o $(GUEST)/ $(GUEST_PROGRAMS)
 
