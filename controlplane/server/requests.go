@@ -39,7 +39,7 @@ func watchRequests(paths []string) (*requests, error) {
 
 // wait returns ErrRequested when a request appears, nil when ctx ends.
 func (r *requests) wait(ctx context.Context) error {
-	defer r.watcher.Close()
+	defer func() { _ = r.watcher.Close() }()
 	for {
 		select {
 		case <-ctx.Done():

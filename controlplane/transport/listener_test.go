@@ -32,8 +32,11 @@ func TestListenerJoinsTwoEnds(t *testing.T) {
 
 func TestClosedListenerRefuses(t *testing.T) {
 	l := transport.NewListener()
-	l.Close()
-	l.Close()
+	for range 2 {
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if _, err := l.Dial(t.Context()); !errors.Is(err, net.ErrClosed) {
 		t.Fatalf("dial: %v", err)
 	}

@@ -95,7 +95,7 @@ func (c client) RoundTrip(request *http.Request) (*http.Response, error) {
 	case <-ctx.Done():
 	}
 	if err := context.Cause(request.Context()); err != nil {
-		stream.Close()
+		_ = stream.Close()
 		return nil, err
 	}
 	// Only the handler's end cancels ctx now, and that comes after the header.

@@ -54,7 +54,7 @@ func TestMalformedFramesAreRefused(t *testing.T) {
 			t.Errorf("%s: %v, want ErrFrame", name, err)
 		}
 	}
-	if _, _, err := ReadFrame(strings.NewReader("\x01\x00")); err == nil || err == io.EOF {
+	if _, _, err := ReadFrame(strings.NewReader("\x01\x00")); err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("a cut header: %v, want an error that is not io.EOF", err)
 	}
 }

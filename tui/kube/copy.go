@@ -69,7 +69,7 @@ func unpack(in io.Reader, to string) (files int, err error) {
 	archive := tar.NewReader(in)
 	for {
 		header, err := archive.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return files, nil
 		}
 		if err != nil {

@@ -218,7 +218,7 @@ func (w *wire) close() error {
 	}
 	w.pumps.Wait()
 	if w.handle != nil {
-		w.handle.Close()
+		errs = append(errs, w.handle.Close())
 	}
 	if w.namespace != nil {
 		errs = append(errs, w.namespace.Close())

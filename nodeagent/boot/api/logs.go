@@ -182,7 +182,7 @@ func kernelLog(ctx context.Context, w io.Writer, tail int, follow bool) error {
 	if err != nil {
 		return fmt.Errorf("/dev/kmsg: %w", err)
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	record := make([]byte, maxRecord)
 	var lines []string
 	send := func(line string) error { _, err := io.WriteString(w, line); return err }

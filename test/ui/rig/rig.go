@@ -37,7 +37,8 @@ type Server struct {
 	Client     *kubernetes.Clientset
 
 	process *exec.Cmd
-	ended   chan error
+	ended   chan struct{} // closed when the process has ended, as failure says
+	failure error
 }
 
 // startLimit is how long the control plane may take until it answers.
@@ -89,7 +90,7 @@ func Start(ctx context.Context, program, dir string) (*Server, error) {
 		return nil, err
 	}
 	defer func() { _ = log.Close() }()
-	s := &Server{Kubeconfig: filepath.Join(dir, "kubeconfig"), ended: make(chan error, 1)}
+	s := &Server{Kubeconfig: filepath.Join(dir, "kubeconfig"), ended: make(chan struct{})}
 	s.process = exec.Command(program, "-node-config", filepath.Join(dir, "node.json"), "-pki-dir", filepath.Join(dir, "pki"),
 		"-state-dir", filepath.Join(dir, "state"), "-log-dir", filepath.Join(dir, "log"),
 		"-port", ports[0], "-etcd-client-port", ports[1], "-etcd-peer-port", ports[2])
@@ -97,7 +98,10 @@ func Start(ctx context.Context, program, dir string) (*Server, error) {
 	if err := s.process.Start(); err != nil {
 		return nil, fmt.Errorf("start the control plane: %w", err)
 	}
-	go func() { s.ended <- s.process.Wait() }()
+	go func() {
+		s.failure = s.process.Wait()
+		close(s.ended)
+	}()
 	if err := s.connect(dir, ports[0]); err != nil {
 		return nil, errors.Join(err, s.Stop())
 	}
@@ -154,9 +158,8 @@ func (s *Server) ready(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("the control plane is not ready: %w", err)
-		case ended := <-s.ended:
-			s.ended <- ended
-			return fmt.Errorf("the control plane ended: %w", ended)
+		case <-s.ended:
+			return fmt.Errorf("the control plane ended: %w", s.failure)
 		case <-time.After(200 * time.Millisecond):
 		}
 	}

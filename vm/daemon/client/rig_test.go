@@ -310,7 +310,9 @@ func newRig(t *testing.T, h home.Home, name string) *rig {
 	go func() { r.ended <- daemon.Run(ctx, r.config(h, name, images)) }()
 	t.Cleanup(func() {
 		cancel()
-		<-r.ended
+		if err := <-r.ended; err != nil {
+			t.Logf("the daemon ended: %v", err)
+		}
 	})
 	for !answers(h.Cluster(name).Socket()) {
 		time.Sleep(time.Millisecond)

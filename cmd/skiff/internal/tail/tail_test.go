@@ -50,7 +50,7 @@ func TestOpenStartsAtTheLastLines(t *testing.T) {
 		if err != nil || string(got) != c.want {
 			t.Errorf("last %d lines of %.20q: %.40q, %v", c.lines, c.content, got, err)
 		}
-		r.Close()
+		_ = r.Close()
 	}
 }
 
@@ -63,7 +63,7 @@ func TestFollowReadsWhatComesLaterAndANewFile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer r.Close()
+		defer func() { _ = r.Close() }()
 		expect := func(want string) {
 			t.Helper()
 			buf := make([]byte, 64)
