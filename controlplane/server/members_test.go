@@ -86,7 +86,7 @@ func (f *fleet) ready(t *testing.T, i int) {
 func (f *fleet) kill(i int) {
 	f.down[i] = true
 	_ = f.all[i].process.Process.Kill()
-	t.Logf("control plane %d: %v", i+1, <-f.all[i].ended)
+	_ = f.all[i].end()
 }
 
 func (f *fleet) index(name string) int {

@@ -150,8 +150,11 @@ func (c *cluster) run(t *testing.T) {
 // stop asks the process to end as an init does, and returns how it ended.
 func (c *cluster) stop() error {
 	_ = c.process.Process.Signal(syscall.SIGTERM)
-	return <-c.ended
+	return c.end()
 }
+
+// end waits until the process has ended, and returns how.
+func (c *cluster) end() error { return <-c.ended }
 
 func freePorts(t *testing.T, n int) []int {
 	t.Helper()
