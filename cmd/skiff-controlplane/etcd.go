@@ -13,7 +13,7 @@ import (
 )
 
 // errUsage says how the tool for etcd is called.
-var errUsage = errors.New("usage: skiff-controlplane [flags] etcd members | remove NAME ADDRESS | snapshot >FILE | restore <FILE | rejoin NAME | defrag")
+var errUsage = errors.New("usage: skiff-controlplane [flags] etcd members | remove NAME ADDRESS | snapshot >FILE | restore <FILE | rejoin NAME | defrag | compact | keys")
 
 // operateEtcd is the tool for this node's etcd. It works beside the control
 // plane that runs, as another process: what it prints is for programs.
@@ -42,6 +42,14 @@ func operateEtcd(ctx context.Context, s etcd.Settings, arguments []string, in io
 		return s.RequestRejoin(strings.NewReader(rest[0]))
 	case command == "defrag" && len(rest) == 0:
 		return s.Defragment(ctx)
+	case command == "compact" && len(rest) == 0:
+		return s.Compact(ctx)
+	case command == "keys" && len(rest) == 0:
+		counts, err := s.EncryptionKeys(ctx)
+		if err != nil {
+			return err
+		}
+		return json.NewEncoder(out).Encode(counts)
 	default:
 		return errUsage
 	}

@@ -61,6 +61,7 @@ func run(arguments []string) error {
 		return err
 	}
 	s.PrivateDir = filepath.Dir(*document)
+	s.AlarmsDir = filepath.Join(s.PrivateDir, filepath.Base(nodeconfig.AlarmsDir))
 	if flags.NArg() > 0 {
 		return operateEtcd(context.Background(), s.Etcd(), flags.Args()[1:], os.Stdin, os.Stdout)
 	}

@@ -9,6 +9,7 @@ import (
 	"net/url"
 
 	"k8s.io/apiserver/pkg/registry/generic"
+	encryptionconfigcontroller "k8s.io/apiserver/pkg/server/options/encryptionconfig/controller"
 	"k8s.io/apiserver/pkg/util/webhook"
 	aggregatorapiserver "k8s.io/kube-aggregator/pkg/apiserver"
 	"k8s.io/kubernetes/cmd/kube-apiserver/app"
@@ -37,6 +38,7 @@ func New(ctx context.Context, s Settings, memory *transport.Server) (*Server, er
 	if err := setTolerations(); err != nil {
 		return nil, fmt.Errorf("configure admission: %w", err)
 	}
+	encryptionconfigcontroller.EncryptionConfigFileChangePollDuration = keyringPoll
 	o := Options(s)
 	if err := o.GenericServerRunOptions.ComponentGlobalsRegistry.Set(); err != nil {
 		return nil, fmt.Errorf("set feature gates: %w", err)

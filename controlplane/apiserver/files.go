@@ -1,38 +1,5 @@
 package apiserver
 
-import (
-	"encoding/base64"
-	"fmt"
-	"strings"
-)
-
-// keyBytes is the length of a secretbox key.
-const keyBytes = 32
-
-// EncryptionConfig is an EncryptionConfiguration that keeps Secrets at rest
-// under key, base64 of 32 bytes, and still reads what was written in clear.
-func EncryptionConfig(key string) (string, error) {
-	key = strings.TrimSpace(key)
-	raw, err := base64.StdEncoding.DecodeString(key)
-	if err != nil {
-		return "", fmt.Errorf("read encryption key: %w", err)
-	}
-	if len(raw) != keyBytes {
-		return "", fmt.Errorf("read encryption key: %d bytes, not %d", len(raw), keyBytes)
-	}
-	return fmt.Sprintf(`apiVersion: apiserver.config.k8s.io/v1
-kind: EncryptionConfiguration
-resources:
-- resources: [secrets]
-  providers:
-  - secretbox:
-      keys:
-      - name: key1
-        secret: %s
-  - identity: {}
-`, key), nil
-}
-
 // AuditPolicy records who changed what and who went into pods, without bodies.
 // What components do all the time, and all reading but that of secrets, is left
 // out, so that a laptop's disk is not worn by it.

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/pflag"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -13,7 +14,8 @@ import (
 	"k8s.io/kubernetes/cmd/kube-apiserver/app/options"
 	"k8s.io/kubernetes/pkg/controlplane/reconcilers"
 	"k8s.io/kubernetes/plugin/pkg/admission/defaulttolerationseconds"
-	"time"
+
+	"github.com/skiff-dev/skiff/controlplane/pki"
 )
 
 // Settings are what the API server needs to know.
@@ -26,8 +28,8 @@ type Settings struct {
 	Domain      string
 	// PKIDir holds the files of package pki for a control plane.
 	PKIDir string
-	// EncryptionConfig and AuditPolicy are files that are read once, at New.
-	EncryptionConfig, AuditPolicy string
+	// AuditPolicy is a file that is read once, at New.
+	AuditPolicy string
 	// AuditLog is written and rotated; empty for no audit.
 	AuditLog string
 	// BuildOpenAPI makes the server build the documents of built-in types, as
@@ -47,26 +49,30 @@ const (
 	// tolerationSeconds is how long pods stay bound to a node that is gone.
 	// Upstream's five minutes are for data centres.
 	tolerationSeconds = "30"
+	// keyringPoll is how soon a changed file of encryption keys is seen: each
+	// phase of a rotation waits for it. Upstream's minute is for keys that are
+	// asked of a key service.
+	keyringPoll = time.Second
 )
 
 // Options are upstream's options for s.
 func Options(s Settings) *options.ServerRunOptions {
 	o := options.NewServerRunOptions()
 	o.Flags() // some defaults of upstream's exist only as defaults of its flags
-	pki := func(name string) string { return filepath.Join(s.PKIDir, filepath.FromSlash(name)) }
-	s.serving(o, pki)
-	s.storage(o)
-	s.identity(o, pki)
+	file := func(name string) string { return filepath.Join(s.PKIDir, filepath.FromSlash(name)) }
+	s.serving(o, file)
+	s.storage(o, file)
+	s.identity(o, file)
 	o.Admission.GenericAdmission.EnablePlugins = []string{"NodeRestriction"}
 	o.Features.EnableProfiling = false
 	o.AllowPrivileged = true
 
 	o.ServiceClusterIPRanges = s.ServiceCIDR.String()
 	o.KubeletConfig.PreferredAddressTypes = []string{"InternalIP", "Hostname"}
-	o.KubeletConfig.TLSClientConfig.CertFile = pki("apiserver-kubelet-client.crt")
-	o.KubeletConfig.TLSClientConfig.KeyFile = pki("apiserver-kubelet-client.key")
-	o.KubeletConfig.TLSClientConfig.CAFile = pki("ca.crt")
-	o.ProxyClientCertFile, o.ProxyClientKeyFile = pki("front-proxy-client.crt"), pki("front-proxy-client.key")
+	o.KubeletConfig.TLSClientConfig.CertFile = file("apiserver-kubelet-client.crt")
+	o.KubeletConfig.TLSClientConfig.KeyFile = file("apiserver-kubelet-client.key")
+	o.KubeletConfig.TLSClientConfig.CAFile = file("ca.crt")
+	o.ProxyClientCertFile, o.ProxyClientKeyFile = file("front-proxy-client.crt"), file("front-proxy-client.key")
 
 	if s.AuditLog != "" {
 		o.Audit.PolicyFile = s.AuditPolicy
@@ -77,12 +83,12 @@ func Options(s Settings) *options.ServerRunOptions {
 	return o
 }
 
-func (s Settings) serving(o *options.ServerRunOptions, pki func(string) string) {
+func (s Settings) serving(o *options.ServerRunOptions, file func(string) string) {
 	address := net.IP(s.Address.AsSlice())
 	o.SecureServing.BindAddress, o.SecureServing.BindPort = address, s.Port
 	o.SecureServing.MinTLSVersion = "VersionTLS13"
-	o.SecureServing.ServerCert.CertKey.CertFile = pki("apiserver.crt")
-	o.SecureServing.ServerCert.CertKey.KeyFile = pki("apiserver.key")
+	o.SecureServing.ServerCert.CertKey.CertFile = file("apiserver.crt")
+	o.SecureServing.ServerCert.CertKey.KeyFile = file("apiserver.key")
 	o.GenericServerRunOptions.AdvertiseAddress = address
 	o.GenericServerRunOptions.ShutdownSendRetryAfter = true
 	o.GenericServerRunOptions.ShutdownWatchTerminationGracePeriod = watchDrain
@@ -92,13 +98,15 @@ func (s Settings) serving(o *options.ServerRunOptions, pki func(string) string) 
 	}
 }
 
-func (s Settings) storage(o *options.ServerRunOptions) {
+func (s Settings) storage(o *options.ServerRunOptions, file func(string) string) {
 	transport := &o.Etcd.StorageConfig.Transport
 	transport.ServerList = []string{"http://" + etcdHost}
 	transport.EgressLookup = func(egressselector.NetworkContext) (utilnet.DialFunc, error) {
 		return func(ctx context.Context, _, _ string) (net.Conn, error) { return s.DialEtcd(ctx) }, nil
 	}
-	o.Etcd.EncryptionProviderConfigFilepath = s.EncryptionConfig
+	// Keys rotate while the server runs: it reads the file again when it changes.
+	o.Etcd.EncryptionProviderConfigFilepath = file(pki.EncryptionFile)
+	o.Etcd.EncryptionProviderConfigAutomaticReload = true
 	// The embedded etcd compacts on its own.
 	o.Etcd.StorageConfig.CompactionInterval = 0
 }
@@ -106,21 +114,21 @@ func (s Settings) storage(o *options.ServerRunOptions) {
 // etcdHost is never resolved; every connection goes through Settings.DialEtcd.
 const etcdHost = "localhost:2379"
 
-func (s Settings) identity(o *options.ServerRunOptions, pki func(string) string) {
+func (s Settings) identity(o *options.ServerRunOptions, file func(string) string) {
 	authn := o.Authentication
 	// Anonymous requests are let through by generic.go, to health endpoints only.
 	authn.Anonymous.Allow = false
 	authn.BootstrapToken.Enable = true
-	authn.ClientCert.ClientCA = pki("ca.crt")
-	authn.RequestHeader.ClientCAFile = pki("front-proxy-ca.crt")
+	authn.ClientCert.ClientCA = file("ca.crt")
+	authn.RequestHeader.ClientCAFile = file("front-proxy-ca.crt")
 	authn.RequestHeader.AllowedNames = []string{"front-proxy-client"}
 	authn.RequestHeader.UsernameHeaders = []string{"X-Remote-User"}
 	authn.RequestHeader.UIDHeaders = []string{"X-Remote-Uid"}
 	authn.RequestHeader.GroupHeaders = []string{"X-Remote-Group"}
 	authn.RequestHeader.ExtraHeaderPrefixes = []string{"X-Remote-Extra-"}
 	authn.ServiceAccounts.Issuers = []string{"https://kubernetes.default.svc." + s.Domain}
-	authn.ServiceAccounts.KeyFiles = []string{pki("sa.pub")}
-	o.ServiceAccountSigningKeyFile = pki("sa.key")
+	authn.ServiceAccounts.KeyFiles = []string{file("sa.pub")}
+	o.ServiceAccountSigningKeyFile = file("sa.key")
 	o.Authorization.Modes = []string{"Node", "RBAC"}
 }
 

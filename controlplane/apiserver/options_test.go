@@ -1,10 +1,8 @@
 package apiserver_test
 
 import (
-	"encoding/base64"
 	"net/netip"
 	"slices"
-	"strings"
 	"testing"
 
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
@@ -24,6 +22,9 @@ func TestOptionsAreSafe(t *testing.T) {
 	if !slices.Equal(o.Authorization.Modes, []string{"Node", "RBAC"}) || !slices.Contains(o.Admission.GenericAdmission.EnablePlugins, "NodeRestriction") {
 		t.Error("authorization or admission")
 	}
+	if o.Etcd.EncryptionProviderConfigFilepath != "/pki/encryption.yaml" || !o.Etcd.EncryptionProviderConfigAutomaticReload {
+		t.Error("secrets at rest, or the rotation of their key")
+	}
 	if o.KubeletConfig.TLSClientConfig.CAFile != "/pki/ca.crt" {
 		t.Error("kubelets are not verified")
 	}
@@ -32,25 +33,6 @@ func TestOptionsAreSafe(t *testing.T) {
 	}
 	if got := o.Authentication.ServiceAccounts.Issuers[0]; got != "https://kubernetes.default.svc.cluster.local" {
 		t.Errorf("issuer %q", got)
-	}
-}
-
-func TestEncryptionConfig(t *testing.T) {
-	key := base64.StdEncoding.EncodeToString(make([]byte, 32))
-	for _, tt := range []struct {
-		name, key string
-		ok        bool
-	}{
-		{"32 bytes", key, true},
-		{"with a line's end", key + "\n", true},
-		{"short", base64.StdEncoding.EncodeToString(make([]byte, 16)), false},
-		{"not base64", "hello!", false},
-		{"empty", "", false},
-	} {
-		got, err := apiserver.EncryptionConfig(tt.key)
-		if (err == nil) != tt.ok || (tt.ok && !strings.Contains(got, "secret: "+key+"\n")) {
-			t.Errorf("%s: %q, %v", tt.name, got, err)
-		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -69,6 +70,8 @@ type Settings struct {
 	PKIDir string
 	// ClientPort and PeerPort default to those of nodeconfig.
 	ClientPort, PeerPort int
+	// QuotaBytes is how large the database may become; 0 is 2 GiB.
+	QuotaBytes int64
 
 	// by names the only member to join by; any if it is empty.
 	by string
@@ -91,6 +94,9 @@ func Config(s Settings) (*embed.Config, error) {
 	c.TlsMinVersion = tlsMinVersion
 
 	c.QuotaBackendBytes = quotaBytes
+	if s.QuotaBytes != 0 {
+		c.QuotaBackendBytes = s.QuotaBytes
+	}
 	c.SnapshotCount, c.SnapshotCatchUpEntries = snapshotCount, snapshotCatchUp
 	c.AutoCompactionMode, c.AutoCompactionRetention = compactionMode, compactionRetention
 	c.BackendBatchInterval = backendBatchInterval
@@ -243,6 +249,16 @@ func (m *Member) vote(ctx context.Context, s Settings, log *slog.Logger) error {
 
 // Alone says whether the cluster has no other member, learners included.
 func (m *Member) Alone() bool { return len(m.etcd.Server.Cluster().Members()) < 2 }
+
+// Alarms are those of all members, in etcd's words: "NOSPACE", "CORRUPT".
+func (m *Member) Alarms() []string {
+	var names []string
+	for _, a := range m.etcd.Server.Alarms() {
+		names = append(names, a.Alarm.String())
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
 
 // NewClient makes a client that reaches this member by function calls; it must
 // be closed before the member stops.

@@ -38,7 +38,8 @@ type MemberStatus struct {
 	// defragmentation would leave.
 	DatabaseBytes int64 `json:"databaseBytes"`
 	InUseBytes    int64 `json:"inUseBytes"`
-	// QuotaBytes is where the alarm is raised that ends writing.
+	// QuotaBytes is where the alarm is raised that ends writing; 0 if the member
+	// does not answer.
 	QuotaBytes int64    `json:"quotaBytes"`
 	Alarms     []string `json:"alarms,omitempty"`
 }
@@ -65,7 +66,7 @@ func (s Settings) StatusOfMembers(ctx context.Context) ([]MemberStatus, error) {
 }
 
 func (s Settings) statusOf(ctx context.Context, m *etcdserverpb.Member, alarms []*etcdserverpb.AlarmMember) MemberStatus {
-	status := MemberStatus{ID: strconv.FormatUint(m.ID, 16), Name: m.Name, Learner: m.IsLearner, QuotaBytes: quotaBytes}
+	status := MemberStatus{ID: strconv.FormatUint(m.ID, 16), Name: m.Name, Learner: m.IsLearner}
 	for _, a := range alarms {
 		if a.MemberID == m.ID {
 			status.Alarms = append(status.Alarms, strings.ToLower(a.Alarm.String()))
@@ -85,7 +86,7 @@ func (s Settings) statusOf(ctx context.Context, m *etcdserverpb.Member, alarms [
 		return status
 	}
 	status.Leader = seen.Leader == m.ID
-	status.DatabaseBytes, status.InUseBytes = seen.DbSize, seen.DbSizeInUse
+	status.DatabaseBytes, status.InUseBytes, status.QuotaBytes = seen.DbSize, seen.DbSizeInUse, seen.DbSizeQuota
 	return status
 }
 
@@ -181,8 +182,9 @@ func (s Settings) Snapshot(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
-// Defragment gives unused space back, one member after another and the leader
-// last, and clears the alarm of a full database when there is room again.
+// Defragment forgets old revisions and gives the space that is not used any more
+// back, one member after another and the leader last, then clears the alarm of a
+// full database.
 func (s Settings) Defragment(ctx context.Context) error {
 	members, err := s.StatusOfMembers(ctx)
 	if err != nil {
@@ -198,6 +200,9 @@ func (s Settings) Defragment(ctx context.Context) error {
 			return 1
 		}
 	})
+	if err := s.Compact(ctx); err != nil {
+		return err
+	}
 	for _, m := range members {
 		if m.Error != "" {
 			return fmt.Errorf("member %s does not answer: %s", m.Name, m.Error)
@@ -213,20 +218,27 @@ func (s Settings) Defragment(ctx context.Context) error {
 	return s.disarm(ctx)
 }
 
+// compact forgets all revisions but the last: what they take can be given back.
+func compact(ctx context.Context, c *clientv3.Client) error {
+	status, err := c.Status(ctx, c.Endpoints()[0])
+	if err != nil {
+		return fmt.Errorf("compact etcd: %w", err)
+	}
+	_, err = c.Compact(ctx, status.Header.Revision, clientv3.WithCompactPhysical())
+	if err != nil && !errors.Is(err, rpctypes.ErrCompacted) {
+		return fmt.Errorf("compact etcd: %w", err)
+	}
+	return nil
+}
+
 func (s Settings) defragment(ctx context.Context, address netip.Addr) error {
 	c, err := s.client(address)
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	ctx, cancel := context.WithTimeout(ctx, defragTimeout)
 	defer cancel()
-	// Old revisions are no use to anybody: what they take is given back as well.
-	if status, err := c.Status(ctx, c.Endpoints()[0]); err == nil {
-		if _, err := c.Compact(ctx, status.Header.Revision, clientv3.WithCompactPhysical()); err != nil && !errors.Is(err, rpctypes.ErrCompacted) {
-			return err
-		}
-	}
 	_, err = c.Defragment(ctx, c.Endpoints()[0])
 	return err
 }

@@ -9,9 +9,7 @@
 package pki
 
 import (
-	"crypto/rand"
 	"crypto/x509"
-	"encoding/base64"
 	"fmt"
 	"maps"
 	"net"
@@ -54,7 +52,7 @@ type Node struct {
 
 // Authorities makes the certificate authorities and shared keys of a new
 // cluster: ca, front-proxy-ca, etcd/ca and host-ca (.crt and .key), sa.key and
-// sa.pub, and encryption.key (base64 of 32 random bytes).
+// sa.pub, and KeyringFile with one key.
 func Authorities(now time.Time) (Files, error) {
 	files := Files{}
 	for path, name := range map[string]string{
@@ -67,12 +65,7 @@ func Authorities(now time.Time) (Files, error) {
 	if err := files.makeServiceAccountKey(); err != nil {
 		return nil, fmt.Errorf("make service account key: %w", err)
 	}
-	secret := make([]byte, 32)
-	if _, err := rand.Read(secret); err != nil {
-		return nil, fmt.Errorf("read randomness: %w", err)
-	}
-	files["encryption.key"] = []byte(base64.StdEncoding.EncodeToString(secret))
-	return files, nil
+	return files, files.makeKeyring()
 }
 
 // Worker makes what a node of any role is handed: ca.crt, host-ca.crt, and
@@ -92,16 +85,21 @@ func Worker(authorities Files, node Node, now time.Time) (Files, error) {
 }
 
 // ControlPlane makes what a control plane is handed: all that Worker makes,
-// ca.key, the service account keys, encryption.key, and the leaves of the API
+// ca.key, the service account keys, EncryptionFile, and the leaves of the API
 // server and of etcd.
 func ControlPlane(authorities Files, node Node, now time.Time) (Files, error) {
 	files, err := Worker(authorities, node, now)
 	if err != nil {
 		return nil, err
 	}
-	if err := files.take(authorities, "ca.key", "front-proxy-ca.crt", "sa.key", "sa.pub", "etcd/ca.crt", "encryption.key"); err != nil {
+	if err := files.take(authorities, "ca.key", "front-proxy-ca.crt", "sa.key", "sa.pub", "etcd/ca.crt"); err != nil {
 		return nil, err
 	}
+	keyring, err := authorities.Keyring()
+	if err != nil {
+		return nil, err
+	}
+	files[EncryptionFile] = keyring.Configuration()
 	loopback := netip.MustParseAddr("127.0.0.1")
 	etcdNames := []string{"localhost", node.Name}
 	etcdAddresses := addresses(loopback, node.Address)
@@ -149,15 +147,18 @@ func Client(authorities Files, user string, groups []string, lifetime time.Durat
 	return files["client.crt"], files["client.key"], nil
 }
 
-// Stale says whether a certificate in PEM has used up half of its life, ends
-// before now, or is no certificate: then it is time to make it again.
+// Stale says whether a certificate in PEM is to be made again: it is Used, or no
+// certificate.
 func Stale(certificate []byte, now time.Time) bool {
 	parsed, err := parseCertificate(certificate)
-	if err != nil {
-		return true
-	}
-	half := parsed.NotBefore.Add(parsed.NotAfter.Sub(parsed.NotBefore) / 2)
-	return now.After(half) || now.Before(parsed.NotBefore)
+	return err != nil || Used(parsed, now)
+}
+
+// Used says whether a certificate has used up half of its life or is not valid
+// yet.
+func Used(certificate *x509.Certificate, now time.Time) bool {
+	half := certificate.NotBefore.Add(certificate.NotAfter.Sub(certificate.NotBefore) / 2)
+	return now.After(half) || now.Before(certificate.NotBefore)
 }
 
 // Merge returns the files of all sets; later sets win.

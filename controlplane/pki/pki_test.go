@@ -76,12 +76,12 @@ func TestNodesGetNoKeyThatTheyDoNotNeed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, secret := range []string{"ca.key", "sa.key", "encryption.key", "etcd/ca.key", "front-proxy-ca.key", "host-ca.key"} {
+	for _, secret := range []string{"ca.key", "sa.key", "encryption.yaml", "keyring.json", "etcd/ca.key", "front-proxy-ca.key", "host-ca.key"} {
 		if _, ok := worker[secret]; ok {
 			t.Errorf("a worker is handed %s", secret)
 		}
 	}
-	for _, secret := range []string{"etcd/ca.key", "front-proxy-ca.key", "host-ca.key"} {
+	for _, secret := range []string{"keyring.json", "etcd/ca.key", "front-proxy-ca.key", "host-ca.key"} {
 		if _, ok := controlPlane[secret]; ok {
 			t.Errorf("a control plane is handed %s", secret)
 		}

@@ -221,6 +221,8 @@ func TestThreeControlPlanes(t *testing.T) {
 	t.Run("outlives the loss of its leader", f.losesLeader)
 	t.Run("hands over at once on a clean stop", f.handsOver)
 	t.Run("takes a member back that lost its disk", f.losesDisk)
+	t.Run("rotates the key of secrets while all work", func(t *testing.T) { rotate(t, f.dir, f.all...) })
+	t.Run("works with renewed certificates", f.renewed)
 	t.Run("is what it was after all were killed", f.allKilled)
 	t.Run("restores a snapshot onto all", f.restored)
 	t.Run("shrinks while it is written to", f.shrinks)

@@ -55,6 +55,7 @@ type cluster struct {
 	ended    chan error
 	admin    *rest.Config
 	client   *kubernetes.Clientset
+	quota    int64      // of etcd, in bytes; 0 is the default
 	life     testing.TB // outlives the process
 }
 
@@ -79,15 +80,22 @@ func (c *cluster) launch(t *testing.T, node nodeconfig.Node, ports []int, adminD
 	dir := c.dir
 	c.settings = server.Settings{
 		Node: node, PKIDir: filepath.Join(dir, "pki"), StateDir: filepath.Join(dir, "state"), LogDir: filepath.Join(dir, "log"), PrivateDir: dir,
+		AlarmsDir: filepath.Join(dir, "alarms"), EtcdQuotaBytes: c.quota,
 		Port: ports[0], EtcdClientPort: ports[1], EtcdPeerPort: ports[2],
 	}
 	if err := os.MkdirAll(c.settings.LogDir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	c.run(t)
+	c.connect(t, adminDir)
+}
+
+// connect makes the administrator's clients.
+func (c *cluster) connect(t *testing.T, adminDir string) {
+	t.Helper()
 	c.admin = &rest.Config{
-		Host:            fmt.Sprintf("https://%s:%d", node.Network.Address.Addr(), ports[0]),
-		TLSClientConfig: rest.TLSClientConfig{CAFile: filepath.Join(dir, "pki/ca.crt"), CertFile: filepath.Join(adminDir, "admin.crt"), KeyFile: filepath.Join(adminDir, "admin.key")},
+		Host:            fmt.Sprintf("https://%s:%d", c.settings.Node.Network.Address.Addr(), c.settings.Port),
+		TLSClientConfig: rest.TLSClientConfig{CAFile: filepath.Join(c.dir, "pki/ca.crt"), CertFile: filepath.Join(adminDir, "admin.crt"), KeyFile: filepath.Join(adminDir, "admin.key")},
 		QPS:             -1,
 	}
 	var err error

@@ -84,6 +84,8 @@ func (r *run) serve(ctx context.Context, fail context.CancelCauseFunc) error {
 		return errors.Join(outcome(ctx), unlessEnded(ctx, err))
 	}
 	r.phase("etcd serves")
+	stopAlarms := background(r.watchAlarms, fail)
+	defer stopAlarms()
 
 	stopAPI := background(built.Run, fail)
 	defer stopAPI()
@@ -178,21 +180,13 @@ func (r *run) stopEtcd() {
 	}
 }
 
-// buildAPI hands the API server the two files that it reads at its start only.
+// buildAPI hands the API server the file that it reads at its start only.
 func (r *run) buildAPI(ctx context.Context) (*apiserver.Server, error) {
 	private, err := os.MkdirTemp(r.settings.PrivateDir, "controlplane-")
 	if err != nil {
 		return nil, fmt.Errorf("make a private directory: %w", err)
 	}
 	defer os.RemoveAll(private)
-	key, err := os.ReadFile(filepath.Join(r.settings.PKIDir, "encryption.key"))
-	if err != nil {
-		return nil, fmt.Errorf("read the key of secrets at rest: %w", err)
-	}
-	encryption, err := apiserver.EncryptionConfig(string(key))
-	if err != nil {
-		return nil, err
-	}
 	s := r.settings.apiserver()
 	select {
 	case <-r.etcdUp:
@@ -203,11 +197,9 @@ func (r *run) buildAPI(ctx context.Context) (*apiserver.Server, error) {
 		return nil, r.err
 	}
 	s.DialEtcd, s.NewEtcdClient = r.member.Dial, r.member.NewClient
-	s.EncryptionConfig, s.AuditPolicy = filepath.Join(private, "encryption.yaml"), filepath.Join(private, "audit.yaml")
-	for path, content := range map[string]string{s.EncryptionConfig: encryption, s.AuditPolicy: apiserver.AuditPolicy} {
-		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-			return nil, fmt.Errorf("write the API server's configuration: %w", err)
-		}
+	s.AuditPolicy = filepath.Join(private, "audit.yaml")
+	if err := os.WriteFile(s.AuditPolicy, []byte(apiserver.AuditPolicy), 0o600); err != nil {
+		return nil, fmt.Errorf("write the API server's configuration: %w", err)
 	}
 	return apiserver.New(ctx, s, r.memory)
 }

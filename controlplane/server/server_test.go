@@ -27,6 +27,8 @@ func TestControlPlane(t *testing.T) {
 	t.Run("describes built-in and custom types", c.openAPI)
 	t.Run("calls webhooks behind services", c.webhooks)
 	t.Run("keeps secrets encrypted", c.secrets)
+	t.Run("rotates the key of secrets while it works", func(t *testing.T) { rotate(t, dir, c) })
+	t.Run("works with renewed certificates", c.renewed)
 	t.Run("lets nobody in without its certificate, at any port", c.ports)
 	t.Run("writes an audit log", c.audit)
 	if err := c.stop(); err != nil {

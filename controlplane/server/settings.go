@@ -26,8 +26,12 @@ type Settings struct {
 	LogDir string
 	// PrivateDir takes short-lived files that hold secrets.
 	PrivateDir string
+	// AlarmsDir takes a file with what the user should know and do.
+	AlarmsDir string
 	// Ports; zero for those of nodeconfig.
 	Port, EtcdClientPort, EtcdPeerPort int
+	// EtcdQuotaBytes is how large the database may become; 0 is 2 GiB.
+	EtcdQuotaBytes int64
 }
 
 // maxNodeBytes bounds the node document.
@@ -83,7 +87,7 @@ func (s Settings) Etcd() etcd.Settings {
 		Cluster: s.Node.Cluster, Name: s.Node.Name, Address: s.Node.Network.Address.Addr(),
 		Members: s.Node.Etcd.Members, Join: s.Node.Etcd.Join,
 		Dir: filepath.Join(s.StateDir, "etcd"), PKIDir: s.PKIDir,
-		ClientPort: s.EtcdClientPort, PeerPort: s.EtcdPeerPort,
+		ClientPort: s.EtcdClientPort, PeerPort: s.EtcdPeerPort, QuotaBytes: s.EtcdQuotaBytes,
 	}
 }
 

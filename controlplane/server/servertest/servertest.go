@@ -6,6 +6,7 @@ package servertest
 import (
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -22,9 +23,15 @@ const (
 )
 
 // Write makes dir/node.json, dir/pki as a control plane at address is handed
-// them, and dir/admin.crt and dir/admin.key of a cluster administrator.
+// them, dir/admin.crt and dir/admin.key of a cluster administrator, and
+// dir/authorities as the host keeps them.
 func Write(dir string, address netip.Addr) (nodeconfig.Node, error) {
-	nodes, err := writeCluster(dir, func(string) string { return dir }, address)
+	return WriteAt(dir, time.Now(), address)
+}
+
+// WriteAt is Write with certificates made at now.
+func WriteAt(dir string, now time.Time, address netip.Addr) (nodeconfig.Node, error) {
+	nodes, err := writeCluster(dir, now, func(string) string { return dir }, address)
 	if err != nil {
 		return nodeconfig.Node{}, err
 	}
@@ -33,39 +40,26 @@ func Write(dir string, address netip.Addr) (nodeconfig.Node, error) {
 
 // WriteCluster is Write for one control plane at each address, the first of
 // which forms a cluster that the others join: it makes dir/NAME/node.json and
-// dir/NAME/pki for each, and the administrator's files in dir.
+// dir/NAME/pki for each, and the other files in dir.
 func WriteCluster(dir string, addresses ...netip.Addr) ([]nodeconfig.Node, error) {
-	return writeCluster(dir, func(name string) string { return filepath.Join(dir, name) }, addresses...)
+	return writeCluster(dir, time.Now(), func(name string) string { return filepath.Join(dir, name) }, addresses...)
 }
 
-func writeCluster(dir string, home func(name string) string, addresses ...netip.Addr) ([]nodeconfig.Node, error) {
-	now := time.Now()
+func writeCluster(dir string, now time.Time, home func(name string) string, addresses ...netip.Addr) ([]nodeconfig.Node, error) {
 	authorities, err := pki.Authorities(now)
 	if err != nil {
 		return nil, err
 	}
-	host, err := pki.Host(authorities, now)
-	if err != nil {
+	if err := writeAll(filepath.Join(dir, "authorities"), authorities); err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"admin.crt", "admin.key"} {
-		if err := write(filepath.Join(dir, name), host[name]); err != nil {
-			return nil, err
-		}
+	if err := RenewAdmin(dir, now); err != nil {
+		return nil, err
 	}
 	nodes := documents(addresses, now)
 	for _, node := range nodes {
-		files, err := pki.ControlPlane(authorities, pki.Node{
-			Cluster: node.Cluster, Name: node.Name, Address: node.Network.Address.Addr(),
-			ServiceAddress: node.Kubernetes.ServiceCIDR.Addr().Next(), Domain: node.Kubernetes.DNSDomain,
-		}, now)
-		if err != nil {
+		if err := Renew(dir, home(node.Name), node, now); err != nil {
 			return nil, err
-		}
-		for path, content := range files {
-			if err := write(filepath.Join(home(node.Name), "pki", path), content); err != nil {
-				return nil, err
-			}
 		}
 		document, err := json.Marshal(node)
 		if err != nil {
@@ -76,6 +70,62 @@ func writeCluster(dir string, home func(name string) string, addresses ...netip.
 		}
 	}
 	return nodes, nil
+}
+
+// RenewAdmin makes the administrator's certificate at now, by dir/authorities.
+func RenewAdmin(dir string, now time.Time) error {
+	authorities, err := Authorities(dir)
+	if err != nil {
+		return err
+	}
+	host, err := pki.Host(authorities, now)
+	if err != nil {
+		return err
+	}
+	return writeAll(dir, pki.Files{"admin.crt": host["admin.crt"], "admin.key": host["admin.key"]})
+}
+
+// Renew makes home/pki of a control plane at now, by dir/authorities. Each file
+// is replaced in one step.
+func Renew(dir, home string, node nodeconfig.Node, now time.Time) error {
+	authorities, err := Authorities(dir)
+	if err != nil {
+		return err
+	}
+	files, err := pki.ControlPlane(authorities, pki.Node{
+		Cluster: node.Cluster, Name: node.Name, Address: node.Network.Address.Addr(),
+		ServiceAddress: node.Kubernetes.ServiceCIDR.Addr().Next(), Domain: node.Kubernetes.DNSDomain,
+	}, now)
+	if err != nil {
+		return err
+	}
+	return writeAll(filepath.Join(home, "pki"), files)
+}
+
+// Authorities reads dir/authorities.
+func Authorities(dir string) (pki.Files, error) {
+	files := pki.Files{}
+	root := os.DirFS(filepath.Join(dir, "authorities"))
+	err := fs.WalkDir(root, ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		files[path], err = fs.ReadFile(root, path)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the authorities: %w", err)
+	}
+	return files, nil
+}
+
+func writeAll(dir string, files pki.Files) error {
+	for path, content := range files {
+		if err := write(filepath.Join(dir, filepath.FromSlash(path)), content); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // documents are those of a new cluster, as the host writes them.
@@ -109,7 +159,10 @@ func write(path string, content []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("make directory: %w", err)
 	}
-	if err := os.WriteFile(path, content, 0o600); err != nil {
+	if err := os.WriteFile(path+".new", content, 0o600); err != nil {
+		return fmt.Errorf("write file: %w", err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
 		return fmt.Errorf("write file: %w", err)
 	}
 	return nil

@@ -44,22 +44,10 @@ func Documents(ctx context.Context) (map[string][]byte, error) {
 		return nil, err
 	}
 	defer member.Stop()
-	key, err := os.ReadFile(filepath.Join(pki, "encryption.key"))
-	if err != nil {
-		return nil, fmt.Errorf("read the encryption key: %w", err)
-	}
-	encryption, err := apiserver.EncryptionConfig(string(key))
-	if err != nil {
-		return nil, err
-	}
-	encryptionPath := filepath.Join(dir, "encryption.yaml")
-	if err := os.WriteFile(encryptionPath, []byte(encryption), 0o600); err != nil {
-		return nil, fmt.Errorf("write the encryption configuration: %w", err)
-	}
 	built, err := apiserver.New(ctx, apiserver.Settings{
 		Address: node.Network.Address.Addr(), Port: ports[2],
 		ServiceCIDR: node.Kubernetes.ServiceCIDR, Domain: node.Kubernetes.DNSDomain,
-		PKIDir: pki, EncryptionConfig: encryptionPath, DialEtcd: member.Dial, NewEtcdClient: member.NewClient, BuildOpenAPI: true,
+		PKIDir: pki, DialEtcd: member.Dial, NewEtcdClient: member.NewClient, BuildOpenAPI: true,
 	}, transport.NewServer())
 	if err != nil {
 		return nil, err

@@ -1,0 +1,156 @@
+package pki
+
+import (
+	"encoding/base64"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func names(keys []EncryptionKey) string {
+	var all []string
+	for _, k := range keys {
+		all = append(all, k.Name)
+	}
+	return strings.Join(all, " ")
+}
+
+// TestKeyringNext is the rotation as Kubernetes prescribes it.
+func TestKeyringNext(t *testing.T) {
+	for _, tt := range []struct {
+		phase KeyringPhase
+		seen  Seen
+		want  Move
+	}{
+		{PhaseSettled, Seen{Loaded: false}, MoveDistribute},
+		{PhaseSettled, Seen{Loaded: true}, MoveAdd},
+		{PhaseSettled, Seen{Loaded: true, Stale: 3}, MoveAdd},
+		{PhaseAdded, Seen{Loaded: false}, MoveDistribute},
+		{PhaseAdded, Seen{Loaded: true}, MovePromote},
+		{PhasePromoted, Seen{Loaded: false, Stale: 0}, MoveDistribute},
+		{PhasePromoted, Seen{Loaded: true, Stale: 1}, MoveRewrite},
+		{PhasePromoted, Seen{Loaded: true, Stale: 0}, MoveRemove},
+		{PhaseRemoved, Seen{Loaded: false}, MoveDistribute},
+		{PhaseRemoved, Seen{Loaded: true}, MoveFinish},
+	} {
+		if got := (Keyring{Phase: tt.phase}).Next(tt.seen); got != tt.want {
+			t.Errorf("phase %q, %+v: %s, not %s", tt.phase, tt.seen, got, tt.want)
+		}
+	}
+}
+
+func newKeyring(t *testing.T) Keyring {
+	t.Helper()
+	k, err := authorities(t).Keyring()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func added(t *testing.T, k Keyring) Keyring {
+	t.Helper()
+	k, err := k.Add()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func TestRotationKeepsEveryKeyThatSomethingMayBeUnder(t *testing.T) {
+	k := newKeyring(t)
+	for range 2 {
+		first := k.Keys[0]
+		for _, step := range []struct {
+			do    func(Keyring) Keyring
+			first bool // the old key still encrypts
+			old   bool // and is still known
+		}{
+			{func(k Keyring) Keyring { return added(t, k) }, true, true},
+			{Keyring.Promote, false, true},
+			{Keyring.Remove, false, false},
+			{Keyring.Finish, false, false},
+		} {
+			k = step.do(k)
+			if err := k.validate(); err != nil {
+				t.Fatal(err)
+			}
+			known := slices.ContainsFunc(k.Keys, func(other EncryptionKey) bool { return other.Name == first.Name })
+			if (k.Keys[0].Name == first.Name) != step.first || known != step.old {
+				t.Errorf("phase %q: keys %s", k.Phase, names(k.Keys))
+			}
+			encoded, err := k.Encode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, err := Files{KeyringFile: encoded}.Keyring()
+			if err != nil || names(again.Keys) != names(k.Keys) || names(again.Retired) != names(k.Retired) || again.Phase != k.Phase {
+				t.Errorf("%+v came back as %+v, %v", k, again, err)
+			}
+		}
+	}
+	if names(k.Keys) != "key3" || names(k.Retired) != "key1 key2" || k.Phase != PhaseSettled {
+		t.Errorf("after two rotations %q, retired %q, phase %q", names(k.Keys), names(k.Retired), k.Phase)
+	}
+}
+
+func TestReadmittedKeysDecryptAndAreNeverFirst(t *testing.T) {
+	settled := added(t, newKeyring(t)).Promote().Remove().Finish()
+	for name, tt := range map[string]struct {
+		from  Keyring
+		keys  string
+		phase KeyringPhase
+		next  string // once the new first key is alone
+	}{
+		"never rotated": {newKeyring(t), "key1", PhaseSettled, "key1"},
+		"settled":       {settled, "key2 key1", PhasePromoted, "key2"},
+		"added":         {added(t, settled), "key2 key3 key1", PhaseAdded, "key3"},
+		"promoted":      {added(t, settled).Promote(), "key3 key2 key1", PhasePromoted, "key3"},
+		"removed":       {added(t, settled).Promote().Remove(), "key3 key1 key2", PhasePromoted, "key3"},
+	} {
+		got := tt.from.Readmit()
+		if names(got.Keys) != tt.keys || got.Phase != tt.phase {
+			t.Errorf("%s: keys %s in phase %q", name, names(got.Keys), got.Phase)
+		}
+		if got.Phase == PhaseAdded {
+			got = got.Promote()
+		}
+		if got = got.Remove(); names(got.Keys) != tt.next || got.validate() != nil {
+			t.Errorf("%s: then keys %s, %v", name, names(got.Keys), got.validate())
+		}
+		if len(got.Keys)+len(got.Retired) != len(tt.from.Keys)+len(tt.from.Retired) {
+			t.Errorf("%s: a key was lost", name)
+		}
+	}
+}
+
+func TestConfigurationNamesTheFirstKeyFirst(t *testing.T) {
+	k := added(t, newKeyring(t)).Promote()
+	text := string(k.Configuration())
+	one, two := strings.Index(text, "name: key1\n"), strings.Index(text, "name: key2\n")
+	if two < 0 || one < two || strings.Index(text, "identity") < one {
+		t.Errorf("order of keys:\n%s", text)
+	}
+}
+
+func TestKeyringRefusesWhatCannotBe(t *testing.T) {
+	secret := base64.StdEncoding.EncodeToString(make([]byte, 32))
+	for name, files := range map[string]Files{
+		"nothing":       {},
+		"no JSON":       {KeyringFile: []byte("{")},
+		"no key":        {KeyringFile: []byte(`{"keys":[]}`)},
+		"short":         {KeyringFile: []byte(`{"keys":[{"name":"key1","secret":"AAAA"}]}`)},
+		"no number":     {KeyringFile: []byte(`{"keys":[{"name":"mine","secret":"` + secret + `"}]}`)},
+		"twice":         {KeyringFile: []byte(`{"keys":[{"name":"key1","secret":"` + secret + `"}],"retired":[{"name":"key1","secret":"` + secret + `"}]}`)},
+		"unknown phase": {KeyringFile: []byte(`{"keys":[{"name":"key1","secret":"` + secret + `"}],"phase":"later"}`)},
+		"one and added": {KeyringFile: []byte(`{"keys":[{"name":"key1","secret":"` + secret + `"}],"phase":"added"}`)},
+		"an old key":    {"encryption.key": []byte("hello!")},
+	} {
+		if k, err := files.Keyring(); err == nil {
+			t.Errorf("%s: %+v", name, k)
+		}
+	}
+	if k, err := (Files{"encryption.key": []byte(secret + "\n")}).Keyring(); err != nil || names(k.Keys) != "key1" {
+		t.Errorf("the key of an old cluster: %+v, %v", k, err)
+	}
+}

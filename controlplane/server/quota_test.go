@@ -1,0 +1,114 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/skiff-dev/skiff/controlplane/server/servertest"
+)
+
+// TestFullDatabase fills a small database until it takes no more, finds the
+// advice, follows it, and writes again; also when the control plane was started
+// again meanwhile.
+func TestFullDatabase(t *testing.T) {
+	dir := t.TempDir()
+	node, err := servertest.Write(dir, netip.MustParseAddr("127.0.0.1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cluster{dir: dir, life: t, quota: 24 << 20}
+	c.launch(t, node, freePorts(t, 3), dir)
+	c.awaitReady(t)
+	c.noAlarm(t)
+	for round := range 2 {
+		made := c.fill(t)
+		t.Logf("full after %d objects of %d KiB", made, fillBytes>>10)
+		c.alarm(t)
+		if round == 1 {
+			if err := c.stop(); err != nil {
+				t.Errorf("stopped with %v", err)
+			}
+			c.run(t)
+			c.awaitReady(t)
+			c.alarm(t)
+		}
+		if err := c.client.CoreV1().ConfigMaps("default").DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "fill"}); err != nil {
+			t.Fatalf("a full database lets nothing be deleted: %v", err)
+		}
+		if c.put(t.Context(), "still-full", 1) == nil {
+			t.Error("a deletion alone ends the alarm, which etcd does not do")
+		}
+		if err := c.settings.Etcd().Defragment(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		c.noAlarm(t)
+		c.eventually(t, "writing works again", func(ctx context.Context) error { return c.put(ctx, fmt.Sprintf("again-%d", round), 1) })
+		members, err := c.settings.Etcd().StatusOfMembers(t.Context())
+		if err != nil || len(members) != 1 || members[0].DatabaseBytes > c.quota/2 || members[0].QuotaBytes != c.quota {
+			t.Errorf("after a defragmentation %+v, %v", members, err)
+		}
+	}
+}
+
+const fillBytes = 512 << 10
+
+func (c *cluster) put(ctx context.Context, name string, size int) error {
+	_, err := c.client.CoreV1().ConfigMaps("default").Create(ctx, &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"fill": ""}},
+		BinaryData: map[string][]byte{"k": make([]byte, size)},
+	}, metav1.CreateOptions{})
+	return err
+}
+
+// fill writes until the database takes no more.
+func (c *cluster) fill(t *testing.T) int {
+	t.Helper()
+	for n := range 1000 {
+		err := c.put(t.Context(), fmt.Sprintf("fill-%d", n), fillBytes)
+		if err != nil && strings.Contains(err.Error(), "database space exceeded") {
+			return n
+		}
+		if err != nil {
+			t.Fatalf("refused otherwise: %v", err)
+		}
+	}
+	t.Fatal("the database has no end")
+	return 0
+}
+
+// alarm waits for what the user is told.
+func (c *cluster) alarm(t *testing.T) {
+	t.Helper()
+	c.eventually(t, "advice to the user", func(context.Context) error {
+		content, err := os.ReadFile(filepath.Join(c.settings.AlarmsDir, "controlplane"))
+		if err == nil && !strings.Contains(string(content), "skiff etcd defrag") {
+			err = fmt.Errorf("it says %q", content)
+		}
+		return err
+	})
+	members, err := c.settings.Etcd().StatusOfMembers(t.Context())
+	if err != nil || len(members) != 1 || !slices.Equal(members[0].Alarms, []string{"nospace"}) {
+		t.Errorf("members: %+v, %v", members, err)
+	}
+}
+
+func (c *cluster) noAlarm(t *testing.T) {
+	t.Helper()
+	c.eventually(t, "nothing that the user should do", func(context.Context) error {
+		content, err := os.ReadFile(filepath.Join(c.settings.AlarmsDir, "controlplane"))
+		if errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		return fmt.Errorf("it says %q, %w", content, err)
+	})
+}
