@@ -235,6 +235,10 @@ follows them.`,
 		if err != nil {
 			return err
 		}
+		// The snapshot may hold secrets under a key that was rotated since.
+		if err := c.ReadmitKeys(cmd.Context()); err != nil {
+			return err
+		}
 		for i, n := range planes {
 			request, in := etcdTool("restore"), io.Reader(f)
 			if i > 0 {

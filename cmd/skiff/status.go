@@ -71,6 +71,9 @@ func heading(s daemonapi.ClusterStatus) string {
 	}
 	line("Machines", strings.TrimSuffix(machines, ": "))
 	line("Last up", strings.Trim(timings(s.Timings), " ()"))
+	for _, problem := range s.Problems {
+		line("Problem", problem)
+	}
 	out.WriteByte('\n')
 	return out.String()
 }

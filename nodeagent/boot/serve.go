@@ -35,14 +35,15 @@ func ServeAPI(ctx context.Context) error {
 	}
 	announce(address)
 	server := &api.Server{
-		PKIDir:  nodeconfig.PKIDir,
-		Status:  readState,
-		Power:   signalPower,
-		Clock:   api.SetClock,
-		LogDirs: []string{nodeconfig.LogDir, runLogDir},
-		DataDir: dataDir,
-		Env:     environment(),
-		Log:     slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		PKIDir:    nodeconfig.PKIDir,
+		Status:    readState,
+		Power:     signalPower,
+		Clock:     api.SetClock,
+		LogDirs:   []string{nodeconfig.LogDir, runLogDir},
+		DataDir:   dataDir,
+		AlarmsDir: nodeconfig.AlarmsDir,
+		Env:       environment(),
+		Log:       slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
 	if Sandboxed() {
 		server.Clock = func(time.Time) error { return nil } // the host has set its own

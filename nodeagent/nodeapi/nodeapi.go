@@ -19,6 +19,9 @@ const (
 	PathPower = "/v1/power"
 	// PathClock: POST of a ClockRequest sets the node's clock.
 	PathClock = "/v1/clock"
+	// PathFiles: POST of a FilesRequest replaces files of the node document while
+	// the node runs; answers 204. Who reads them sees the new ones by itself.
+	PathFiles = "/v1/files"
 	// UpgradeExec is the value of the Upgrade header.
 	UpgradeExec = "skiff-exec"
 )
@@ -37,6 +40,9 @@ type Status struct {
 	// Problems are what went wrong in PID 1 since the boot, empty on a sound
 	// node.
 	Problems []string `json:"problems,omitempty"`
+	// Alarms are what programs want the user to know and do now
+	// (nodeconfig.AlarmsDir), a line each.
+	Alarms []string `json:"alarms,omitempty"`
 	// MemoryTotalKiB and MemoryAvailableKiB as in /proc/meminfo.
 	MemoryTotalKiB     int64 `json:"memoryTotalKiB"`
 	MemoryAvailableKiB int64 `json:"memoryAvailableKiB"`
@@ -90,4 +96,10 @@ type PowerRequest struct {
 // ClockRequest sets the node's clock.
 type ClockRequest struct {
 	Time time.Time `json:"time"`
+}
+
+// FilesRequest replaces files below nodeconfig.PKIDir.
+type FilesRequest struct {
+	// Files by path, as in nodeconfig.Node.
+	Files map[string][]byte `json:"files"`
 }

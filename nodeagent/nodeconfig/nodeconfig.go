@@ -34,6 +34,9 @@ const (
 	Path = Dir + "/node.json"
 	// PKIDir holds Node.Files, mode 0700, files 0600.
 	PKIDir = Dir + "/pki"
+	// AlarmsDir holds one file for each program that has something to say to the
+	// user now, named like the program, a line each.
+	AlarmsDir = Dir + "/alarms"
 	// StateDir is on the node's own disk and survives reboots.
 	StateDir = "/var/lib/skiff"
 	// LogDir holds one log file for each supervised program.

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/driver"
 	"github.com/skiff-dev/skiff/vm/home"
@@ -32,7 +33,6 @@ type running struct {
 	log      *slog.Logger
 	limits   Limits
 	image    image.Image
-	keys     keychain
 	machines Machines
 	front    *network.Front
 	nodes    *nodeClient
@@ -43,9 +43,16 @@ type running struct {
 	life  context.Context
 	end   context.CancelFunc
 	tasks sync.WaitGroup
+	// woken is told that the host slept.
+	woken chan struct{}
 
-	mu    sync.Mutex // guards state and ended
+	// handout is held while a running node gets new files, so that it never gets
+	// older ones last.
+	handout sync.Mutex
+
+	mu    sync.Mutex // guards state, keys and ended
 	state cluster.State
+	keys  keychain
 	// ended says how machines ended by themselves, by name, until they are
 	// started again.
 	ended map[string]string
@@ -69,6 +76,19 @@ func (c *running) known() cluster.State {
 
 // leaving are the control planes that are not wanted any more.
 func (c *running) leaving() []cluster.Node { return cluster.Leaving(c.known()) }
+
+// keychain is the cluster's, as it is now.
+func (c *running) keychain() keychain {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.keys
+}
+
+func (c *running) setKeychain(keys keychain) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.keys = keys
+}
 
 // names of all machines that exist or may exist.
 func (c *running) names() []string {
@@ -153,7 +173,7 @@ func open(ctx context.Context, config Config, dir home.Cluster, spec cluster.Spe
 	c = &running{
 		dir: dir, log: config.Log, limits: config.Limits, image: node, keys: keys, machines: machines,
 		front: &network.Front{Listener: listener, Dial: machines.Dial},
-		state: state, ended: map[string]string{},
+		state: state, ended: map[string]string{}, woken: make(chan struct{}, 1),
 	}
 	c.life, c.end = context.WithCancel(context.WithoutCancel(ctx))
 	return c, c.connect()
@@ -161,23 +181,19 @@ func open(ctx context.Context, config Config, dir home.Cluster, spec cluster.Spe
 
 // connect makes the clients and begins to serve.
 func (c *running) connect() error {
-	tls, err := c.keys.nodeTLS()
+	tls, err := c.nodeTLS()
 	if err != nil {
 		return err
 	}
 	c.nodes = newNodeClient(c.machines.Dial, tls)
-	spec := c.spec()
-	kubeconfig, err := cluster.Kubeconfig(spec.Name, spec.APIPort, c.keys.files)
-	if err != nil {
-		return err
-	}
-	if c.kube, err = kube.New(kubeconfig); err != nil {
+	if c.kube, err = kube.New(c.apiConfig()); err != nil {
 		return err
 	}
 	c.tokenID, c.tokenSecret = token()
 	c.pointFront()
 	c.serve("front", c.front.Run)
 	c.serve("control planes", c.followControlPlanes)
+	c.serve("certificates", c.keepCertificates)
 	if c.machines.Run != nil {
 		c.serve("network", c.machines.Run)
 	}
@@ -213,11 +229,11 @@ func (c *running) machine(n cluster.Node, now time.Time) (machine.Machine, error
 	if err != nil {
 		return machine.Machine{}, err
 	}
-	files, err := c.keys.node(spec, n, now)
+	document, err := c.document(n, now)
 	if err != nil {
 		return machine.Machine{}, err
 	}
-	seed, err := json.Marshal(cluster.Document(c.known(), n, files, c.tokenID+"."+c.tokenSecret, now))
+	seed, err := json.Marshal(document)
 	if err != nil {
 		return machine.Machine{}, err
 	}
@@ -225,6 +241,15 @@ func (c *running) machine(n cluster.Node, now time.Time) (machine.Machine, error
 		Name: n.Name, CPUs: spec.CPUs, MemoryMiB: memory, DiskMiB: disk,
 		Image: c.image.Image, Address: n.Address, MAC: n.MAC, Seed: seed,
 	}, nil
+}
+
+// document is what makes a booted image the node, with certificates made now.
+func (c *running) document(n cluster.Node, now time.Time) (nodeconfig.Node, error) {
+	files, err := c.keychain().node(c.spec(), n, now)
+	if err != nil {
+		return nodeconfig.Node{}, err
+	}
+	return cluster.Document(c.known(), n, files, c.tokenID+"."+c.tokenSecret, now), nil
 }
 
 // start boots a machine and watches that it does not end by itself.

@@ -1,9 +1,8 @@
 package daemon
 
 import (
+	"bufio"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -46,7 +45,7 @@ func (c *running) pointFront() {
 // followControlPlanes keeps the API front on those of several control planes
 // that serve: one that hangs still accepts connections.
 func (c *running) followControlPlanes(ctx context.Context) error {
-	probe, err := c.keys.apiClient(c.machines.Dial)
+	probe, err := c.apiClient()
 	if err != nil {
 		return err
 	}
@@ -88,7 +87,13 @@ func serving(ctx context.Context, probe *http.Client, planes []cluster.Node) []s
 
 // serves returns nil if the API server on n itself is ready.
 func serves(ctx context.Context, probe *http.Client, n cluster.Node) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+endpoint(n)+"/readyz", nil)
+	return fetch(ctx, probe, n, "/readyz", nil)
+}
+
+// fetch asks the API server on n itself and calls line, if it is set, with each
+// line of the answer.
+func fetch(ctx context.Context, probe *http.Client, n cluster.Node, path string, line func(string)) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+endpoint(n)+path, nil)
 	if err != nil {
 		return err
 	}
@@ -97,28 +102,20 @@ func serves(ctx context.Context, probe *http.Client, n cluster.Node) error {
 		return fmt.Errorf("ask the API server: %w", err)
 	}
 	defer func() { _ = response.Body.Close() }()
-	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, maxAnswer))
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("its API server is not ready: %s", response.Status)
+		_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, maxAnswer))
+		return fmt.Errorf("its API server answers %s to %s", response.Status, path)
 	}
-	return nil
-}
-
-// apiClient asks single control planes, past the front.
-func (k keychain) apiClient(dial dialFunc) (*http.Client, error) {
-	certificate, err := tls.X509KeyPair(k.files["admin.crt"], k.files["admin.key"])
-	if err != nil {
-		return nil, fmt.Errorf("load the admin's certificate: %w", err)
+	if line == nil {
+		_, err = io.Copy(io.Discard, response.Body)
+		return err
 	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(k.files["ca.crt"]) {
-		return nil, errors.New("load the cluster's authority: no certificate in it")
+	lines := bufio.NewScanner(response.Body)
+	lines.Buffer(nil, maxAnswer)
+	for lines.Scan() {
+		line(lines.Text())
 	}
-	return &http.Client{Transport: &http.Transport{
-		DialContext:     dial,
-		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots, Certificates: []tls.Certificate{certificate}},
-		IdleConnTimeout: time.Minute,
-	}}, nil
+	return lines.Err()
 }
 
 // joinControlPlane waits until a control plane among several has joined etcd
@@ -127,7 +124,7 @@ func (a *apply) joinControlPlane(ctx context.Context, n cluster.Node) error {
 	if n.Role != nodeconfig.RoleControlPlane || len(a.controlPlanes()) < 2 {
 		return nil
 	}
-	probe, err := a.keys.apiClient(a.machines.Dial)
+	probe, err := a.apiClient()
 	if err != nil {
 		return err
 	}

@@ -97,8 +97,8 @@ type daemon struct {
 	tasks sync.WaitGroup
 
 	mu       sync.Mutex    // guards what follows
-	applying *operation    // running or last
-	wanted   *cluster.Spec // of applying
+	applying *operation    // an apply or a rotation, running or last
+	wanted   *cluster.Spec // of applying, nil if that is a rotation
 	leaving  *operation    // a down
 	cluster  *running      // open, nil before the first apply
 	idle     time.Time     // since when nothing is asked
@@ -310,4 +310,8 @@ func (d *daemon) setClocks() {
 	ctx, cancel := context.WithTimeout(d.life, 10*time.Second)
 	defer cancel()
 	c.setClocks(ctx)
+	select {
+	case c.woken <- struct{}{}: // certificates may have run out meanwhile
+	default:
+	}
 }

@@ -27,12 +27,16 @@ const maxAnswer = 4 << 20
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
 // nodeClient speaks to the node API of all nodes.
-type nodeClient struct{ transport *http.Transport }
+type nodeClient struct {
+	transport *http.Transport
+	dial      dialFunc // with TLS
+}
 
 func newNodeClient(dial dialFunc, config *tls.Config) *nodeClient {
-	return &nodeClient{&http.Transport{
-		DialContext: dial, TLSClientConfig: config,
-		MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: 20 * time.Second,
+	secured := dialNode(dial, config)
+	return &nodeClient{dial: secured, transport: &http.Transport{
+		DialTLSContext:      secured,
+		MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute,
 	}}
 }
 
@@ -45,6 +49,11 @@ func (c *nodeClient) status(ctx context.Context, address netip.Addr) (nodeapi.St
 	var status nodeapi.Status
 	err := c.call(ctx, http.MethodGet, nodeURL(address)+nodeapi.PathStatus, nil, &status)
 	return status, err
+}
+
+// files replaces files of a node's document.
+func (c *nodeClient) files(ctx context.Context, address netip.Addr, files map[string][]byte) error {
+	return c.call(ctx, http.MethodPost, nodeURL(address)+nodeapi.PathFiles, nodeapi.FilesRequest{Files: files}, nil)
 }
 
 // power turns a node off.

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -29,8 +28,9 @@ func openKeychain(dir string, now time.Time) (keychain, error) {
 	if err != nil {
 		return keychain{}, fmt.Errorf("read the cluster's certificates: %w", err)
 	}
-	if !pki.Stale(files["admin.crt"], now) && !pki.Stale(files["host.crt"], now) {
-		return keychain{files}, nil
+	k := keychain{files}
+	if !k.stale(now) {
+		return k, nil
 	}
 	host, err := pki.Host(files, now)
 	if err != nil {
@@ -42,6 +42,34 @@ func openKeychain(dir string, now time.Time) (keychain, error) {
 		}
 	}
 	return keychain{pki.Merge(files, host)}, nil
+}
+
+// stale says that the host's own certificates are to be made again: half of
+// their life is over, or two processes that did so at once left one's
+// certificate with the other's key.
+func (k keychain) stale(now time.Time) bool {
+	for _, name := range []string{"admin", "host"} {
+		if pki.Stale(k.files[name+".crt"], now) {
+			return true
+		}
+		if _, err := tls.X509KeyPair(k.files[name+".crt"], k.files[name+".key"]); err != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// withKeyring is the keychain with other keys of secrets at rest, which it
+// writes into dir first.
+func (k keychain) withKeyring(dir string, ring pki.Keyring) (keychain, error) {
+	content, err := ring.Encode()
+	if err != nil {
+		return keychain{}, err
+	}
+	if err := cluster.WriteFile(filepath.Join(dir, pki.KeyringFile), content); err != nil {
+		return keychain{}, fmt.Errorf("write the keys of secrets at rest: %w", err)
+	}
+	return keychain{pki.Merge(k.files, pki.Files{pki.KeyringFile: content})}, nil
 }
 
 func makeKeychain(dir string, now time.Time) (keychain, error) {
@@ -70,21 +98,6 @@ func (k keychain) node(spec cluster.Spec, n cluster.Node, now time.Time) (pki.Fi
 		return pki.ControlPlane(k.files, subject, now)
 	}
 	return pki.Worker(k.files, subject, now)
-}
-
-// nodeTLS is how the host speaks to the node API.
-func (k keychain) nodeTLS() (*tls.Config, error) {
-	certificate, err := tls.X509KeyPair(k.files["host.crt"], k.files["host.key"])
-	if err != nil {
-		return nil, fmt.Errorf("load the host's certificate: %w", err)
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(k.files["host-ca.crt"]) {
-		return nil, errors.New("load the host's authority: no certificate in it")
-	}
-	return &tls.Config{
-		MinVersion: tls.VersionTLS13, RootCAs: roots, Certificates: []tls.Certificate{certificate},
-	}, nil
 }
 
 // readTree reads all files below dir, named by their slash-separated paths.

@@ -22,6 +22,8 @@ func (d *daemon) handler() http.Handler {
 	mux.HandleFunc("POST "+daemonapi.PathPlan, d.postPlan)
 	mux.HandleFunc("POST "+daemonapi.PathApply, d.postApply)
 	mux.HandleFunc("POST "+daemonapi.PathDown, d.postDown)
+	mux.HandleFunc("POST "+daemonapi.PathRotate, d.postRotate)
+	mux.HandleFunc("POST "+daemonapi.PathReadmit, d.postReadmit)
 	mux.HandleFunc("GET "+daemonapi.PathKubeconfig, d.getKubeconfig)
 	mux.HandleFunc(daemonapi.PathNode+"{node}/", d.proxyNode)
 	return mux
@@ -84,7 +86,8 @@ func (d *daemon) readSpec(w http.ResponseWriter, r *http.Request) (cluster.Spec,
 	return spec, Check(d.dir, spec, HostFacts(d.config.Home), state, err == nil)
 }
 
-// beginApply starts an apply, or joins one that does the same.
+// beginApply starts an apply, or joins one that does the same. It is refused
+// while the key of secrets is rotated.
 func (d *daemon) beginApply(spec cluster.Spec) (*operation, *daemonapi.Failure) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -92,7 +95,7 @@ func (d *daemon) beginApply(spec cluster.Spec) (*operation, *daemonapi.Failure) 
 		return nil, &daemonapi.Failure{Cause: errDown.Error(), Hint: "run \"skiff up\" again when it is gone"}
 	}
 	if d.applying != nil && !over(d.applying) {
-		if d.wanted.Same(spec) {
+		if d.wanted != nil && d.wanted.Same(spec) {
 			return d.applying, nil
 		}
 		return nil, &daemonapi.Failure{Cause: "the cluster is just being changed in another way", Hint: "wait until that is done, or stop it with \"skiff down\""}

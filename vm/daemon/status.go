@@ -26,7 +26,8 @@ const statusLimit = 8 * time.Second
 func (d *daemon) status(ctx context.Context) daemonapi.ClusterStatus {
 	d.mu.Lock()
 	c := d.cluster
-	busy := d.applying != nil && !over(d.applying)
+	active := d.applying != nil && !over(d.applying)
+	busy, rotating := active && d.wanted != nil, active && d.wanted == nil
 	d.mu.Unlock()
 	if c == nil {
 		status, err := StoppedStatus(d.dir)
@@ -40,6 +41,9 @@ func (d *daemon) status(ctx context.Context) daemonapi.ClusterStatus {
 		return status
 	}
 	status := c.status(ctx)
+	if ring, err := c.keychain().files.Keyring(); err == nil && ring.Phase != pki.PhaseSettled && !rotating {
+		status.Problems = append(status.Problems, "The key of secrets at rest is not rotated to the end: run \"skiff secrets rotate\".")
+	}
 	if busy {
 		status.Phase = "starting"
 	}
@@ -67,10 +71,13 @@ func (c *running) status(ctx context.Context) daemonapi.ClusterStatus {
 	})
 	nodes := cluster.Nodes(state.Spec)
 	status.Nodes = make([]daemonapi.NodeStatus, len(nodes))
+	alarms := make([][]string, len(nodes))
 	for i, n := range nodes {
-		all.Go(func() { status.Nodes[i] = c.nodeStatus(ctx, state.Spec, n) })
+		all.Go(func() { status.Nodes[i], alarms[i] = c.nodeStatus(ctx, state.Spec, n) })
 	}
 	all.Wait()
+	// Several control planes say the same of their database.
+	status.Problems = slices.Compact(slices.Sorted(slices.Values(slices.Concat(alarms...))))
 	for i := range status.Nodes {
 		node := registered[status.Nodes[i].Name]
 		status.Nodes[i].Ready, status.Nodes[i].Reason = node.Ready, node.Reason
@@ -79,23 +86,25 @@ func (c *running) status(ctx context.Context) daemonapi.ClusterStatus {
 	return status
 }
 
-func (c *running) nodeStatus(ctx context.Context, spec cluster.Spec, n cluster.Node) daemonapi.NodeStatus {
+// nodeStatus is how a node is, and what it wants the user to know.
+func (c *running) nodeStatus(ctx context.Context, spec cluster.Spec, n cluster.Node) (daemonapi.NodeStatus, []string) {
 	node := configured(spec, n)
 	state, err := c.machines.Driver.State(ctx, n.Name)
 	if err != nil {
 		node.MachineMessage = err.Error()
-		return node
+		return node, nil
 	}
 	node.Machine = string(state)
 	node.MachineMessage = c.endedReason(n.Name)
 	if usage, err := c.machines.Driver.Usage(ctx, n.Name); err == nil {
 		node.HostMemoryMiB, node.DiskUsedBytes, node.Started = usage.MemoryMiB, usage.DiskBytes, usage.Started
 	}
-	if state == machine.StateRunning {
-		_, err := c.nodes.status(ctx, n.Address.Addr())
-		node.Agent = err == nil
+	if state != machine.StateRunning {
+		return node, nil
 	}
-	return node
+	said, err := c.nodes.status(ctx, n.Address.Addr())
+	node.Agent = err == nil
+	return node, said.Alarms
 }
 
 // configured is a node's status as far as its spec says it.

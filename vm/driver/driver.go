@@ -17,6 +17,9 @@ var (
 	ErrUnavailable = errors.New("driver not available")
 )
 
+// SeedRoom is by how many bytes the seed of a running machine may grow.
+const SeedRoom = 4096
+
 // Driver runs machines. Its methods may be called at once for different
 // machines, not for the same one. A context bounds the call, never the machine.
 type Driver interface {
@@ -31,6 +34,10 @@ type Driver interface {
 	// its process runs. Starting a running machine does nothing. ErrNotFound
 	// if it was not created.
 	Start(ctx context.Context, m machine.Machine) error
+	// Reseed replaces what a running machine reads when its guest boots again
+	// without a Start; at most SeedRoom bytes longer than the seed of its Start.
+	// Reseeding a machine that does not run does nothing.
+	Reseed(ctx context.Context, name string, seed []byte) error
 	// Stop ends the machine's process at once; the caller asks the guest to
 	// shut down first. Stopping a stopped or absent machine does nothing.
 	Stop(ctx context.Context, name string) error

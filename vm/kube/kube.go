@@ -11,10 +11,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/pager"
 )
 
 // drainPoll is how often an eviction that a budget forbids is tried again.
@@ -23,12 +26,9 @@ const drainPoll = 2 * time.Second
 // Client speaks to one cluster.
 type Client struct{ set kubernetes.Interface }
 
-// New returns a Client of the cluster of a kubeconfig.
-func New(kubeconfig []byte) (*Client, error) {
-	config, err := clientcmd.RESTConfigFromKubeConfig(kubeconfig)
-	if err != nil {
-		return nil, fmt.Errorf("read the kubeconfig: %w", err)
-	}
+// New returns a Client of the cluster that config leads to, which stays as it is.
+func New(config *rest.Config) (*Client, error) {
+	config = rest.CopyConfig(config)
 	config.QPS, config.Burst = 50, 100
 	config.UserAgent = "skiff-daemon"
 	set, err := kubernetes.NewForConfig(config)
@@ -180,4 +180,34 @@ func (c *Client) Forget(ctx context.Context, name string) error {
 		return fmt.Errorf("delete node %s: %w", name, err)
 	}
 	return nil
+}
+
+// rewritePage is how many secrets are listed at once.
+const rewritePage = 250
+
+// RewriteSecrets has every secret written again as it is, which puts it under
+// the key that encrypts now, and says how many there are. A secret that somebody
+// else wrote or deleted meanwhile needs nothing more.
+func (c *Client) RewriteSecrets(ctx context.Context) (int, error) {
+	pages := pager.New(func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+		return c.set.CoreV1().Secrets("").List(ctx, options)
+	})
+	pages.PageSize = rewritePage
+	count := 0
+	err := pages.EachListItem(ctx, metav1.ListOptions{}, func(item runtime.Object) error {
+		secret, err := meta.Accessor(item)
+		if err != nil {
+			return err
+		}
+		_, err = c.set.CoreV1().Secrets(secret.GetNamespace()).Patch(ctx, secret.GetName(), types.MergePatchType, []byte("{}"), metav1.PatchOptions{})
+		if err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("write secret %s/%s: %w", secret.GetNamespace(), secret.GetName(), err)
+		}
+		count++
+		return nil
+	})
+	if err != nil {
+		return count, fmt.Errorf("write all secrets again: %w", err)
+	}
+	return count, nil
 }

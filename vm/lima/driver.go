@@ -201,6 +201,18 @@ func (p *process) running() bool {
 	}
 }
 
+// Reseed writes the seed into the file that the machine has open, since a guest
+// that boots again keeps its disks.
+func (d *Driver) Reseed(ctx context.Context, name string, seed []byte) error {
+	if p := d.process(name); p == nil || !p.running() {
+		return ctx.Err()
+	}
+	if err := overwrite(filepath.Join(d.dir(name), filenames.CIDataISO), seed); err != nil {
+		return fmt.Errorf("replace the seed of machine %s: %w", name, err)
+	}
+	return nil
+}
+
 // Stop ends the machine's process.
 func (d *Driver) Stop(ctx context.Context, name string) error {
 	p := d.process(name)

@@ -14,6 +14,7 @@ import (
 	"github.com/lima-vm/lima/v2/pkg/limatype/filenames"
 	"github.com/lima-vm/lima/v2/pkg/limayaml"
 
+	"github.com/skiff-dev/skiff/vm/driver"
 	"github.com/skiff-dev/skiff/vm/machine"
 )
 
@@ -101,10 +102,27 @@ func (d *Driver) instance(ctx context.Context, m machine.Machine) (*limatype.Ins
 	}, nil
 }
 
-// pad fills a seed with newlines to whole blocks.
+// pad fills a seed with newlines to whole blocks, with room to grow.
 func pad(seed []byte) []byte {
-	rest := (seedBlock - len(seed)%seedBlock) % seedBlock
-	return append(bytes.Clone(seed), bytes.Repeat([]byte("\n"), rest)...)
+	size := (len(seed) + driver.SeedRoom + seedBlock - 1) / seedBlock * seedBlock
+	return append(bytes.Clone(seed), bytes.Repeat([]byte("\n"), size-len(seed))...)
+}
+
+// overwrite puts a seed in the place of another, in a file of the same size.
+func overwrite(path string, seed []byte) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err == nil && info.Size() < int64(len(seed)) {
+		err = fmt.Errorf("%d bytes do not fit into the %d that the machine was started with", len(seed), info.Size())
+	}
+	if err == nil {
+		fill := bytes.Repeat([]byte("\n"), int(info.Size())-len(seed))
+		_, err = f.WriteAt(append(bytes.Clone(seed), fill...), 0)
+	}
+	return errors.Join(err, f.Close())
 }
 
 // keepConsole moves the last run's console log aside, which says why a machine

@@ -3,6 +3,7 @@ package lima
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,13 +16,35 @@ import (
 	"github.com/skiff-dev/skiff/vm/machine"
 )
 
-func TestSeedIsPaddedToWholeBlocksWithNewlines(t *testing.T) {
+func TestSeedIsPaddedToWholeBlocksWithRoomToGrow(t *testing.T) {
 	for _, size := range []int{0, 1, seedBlock - 1, seedBlock, seedBlock + 1} {
 		seed := []byte(strings.Repeat("x", size))
 		padded := pad(seed)
-		if len(padded)%seedBlock != 0 || strings.TrimRight(string(padded), "\n") != string(seed) || len(padded)-size >= seedBlock {
+		if len(padded)%seedBlock != 0 || strings.TrimRight(string(padded), "\n") != string(seed) || len(padded)-size < driver.SeedRoom || len(padded)-size >= driver.SeedRoom+seedBlock {
 			t.Errorf("%d bytes became %d", size, len(padded))
 		}
+	}
+}
+
+func TestSeedIsOverwrittenInPlace(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "seed")
+	if err := write(path, pad([]byte("first and long"))); err != nil {
+		t.Fatal(err)
+	}
+	open, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = open.Close() }()
+	if err := overwrite(path, []byte("second")); err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(open)
+	if err != nil || strings.TrimRight(string(got), "\n") != "second" || len(got)%seedBlock != 0 {
+		t.Errorf("whoever has it open reads %q, %v", strings.TrimSpace(string(got)), err)
+	}
+	if err := overwrite(path, make([]byte, len(got)+1)); err == nil {
+		t.Error("a seed is taken that does not fit")
 	}
 }
 

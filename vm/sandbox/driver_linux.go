@@ -168,6 +168,9 @@ func (d *Driver) Start(ctx context.Context, m machine.Machine) error {
 	return nil
 }
 
+// Reseed does nothing: a sandbox boots by Start alone.
+func (d *Driver) Reseed(ctx context.Context, _ string, _ []byte) error { return ctx.Err() }
+
 // Stop ends all processes of the machine.
 func (d *Driver) Stop(ctx context.Context, name string) error {
 	p := d.process(name)

@@ -48,16 +48,21 @@ type Server struct {
 	LogDirs []string
 	// DataDir is where the node's own disk is mounted.
 	DataDir string
+	// AlarmsDir has a file for each program that wants something of the user.
+	AlarmsDir string
 	// Env is what programs of exec get.
 	Env []string
 	Log *slog.Logger
 }
 
-// TLSConfig reads the certificates: TLS 1.3, and clients by the host's
-// authority only.
+// TLSConfig is TLS 1.3, and clients by the host's authority only. The node's own
+// certificate is read for every connection, since it is renewed meanwhile.
 func (s *Server) TLSConfig() (*tls.Config, error) {
-	certificate, err := tls.LoadX509KeyPair(filepath.Join(s.PKIDir, "node-api.crt"), filepath.Join(s.PKIDir, "node-api.key"))
-	if err != nil {
+	own := func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		certificate, err := tls.LoadX509KeyPair(filepath.Join(s.PKIDir, "node-api.crt"), filepath.Join(s.PKIDir, "node-api.key"))
+		return &certificate, err
+	}
+	if _, err := own(nil); err != nil {
 		return nil, err
 	}
 	authority, err := os.ReadFile(filepath.Join(s.PKIDir, "host-ca.crt"))
@@ -69,10 +74,10 @@ func (s *Server) TLSConfig() (*tls.Config, error) {
 		return nil, errors.New("host-ca.crt holds no certificate")
 	}
 	return &tls.Config{
-		MinVersion:   tls.VersionTLS13,
-		Certificates: []tls.Certificate{certificate},
-		ClientAuth:   tls.RequireAndVerifyClientCert,
-		ClientCAs:    clients,
+		MinVersion:     tls.VersionTLS13,
+		GetCertificate: own,
+		ClientAuth:     tls.RequireAndVerifyClientCert,
+		ClientCAs:      clients,
 		// An upgrade to exec needs HTTP/1.1.
 		NextProtos: []string{"http/1.1"},
 	}, nil
@@ -112,6 +117,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("POST "+nodeapi.PathExec, s.exec)
 	mux.HandleFunc("POST "+nodeapi.PathPower, s.power)
 	mux.HandleFunc("POST "+nodeapi.PathClock, s.clock)
+	mux.HandleFunc("POST "+nodeapi.PathFiles, s.files)
 	return mux
 }
 

@@ -71,6 +71,8 @@ type server struct {
 	address string
 	config  *tls.Config
 	logDir  string
+	pkiDir  string
+	alarms  string
 	power   chan string
 }
 
@@ -86,9 +88,9 @@ func start(t *testing.T) *server {
 		t.Fatal(err)
 	}
 	writePEM(t, filepath.Join(pki, "node-api.key"), "PRIVATE KEY", key)
-	s := &server{t: t, logDir: t.TempDir(), power: make(chan string, 1)}
+	s := &server{t: t, logDir: t.TempDir(), pkiDir: pki, alarms: filepath.Join(t.TempDir(), "alarms"), power: make(chan string, 1)}
 	api := &Server{
-		PKIDir: pki, LogDirs: []string{t.TempDir(), s.logDir}, DataDir: t.TempDir(), Env: os.Environ(),
+		PKIDir: pki, LogDirs: []string{t.TempDir(), s.logDir}, DataDir: t.TempDir(), AlarmsDir: s.alarms, Env: os.Environ(),
 		Status: func() (nodeapi.Status, error) { return nodeapi.Status{Node: "n1"}, nil },
 		Power:  func(action string) error { s.power <- action; return nil },
 		Log:    slog.New(slog.DiscardHandler),

@@ -3,9 +3,13 @@ package api
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -19,6 +23,9 @@ func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 	status, err := s.Status()
 	if err == nil {
 		err = s.measure(&status)
+	}
+	if err == nil {
+		status.Alarms, err = alarms(s.AlarmsDir)
 	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -59,6 +66,41 @@ func (s *Server) measure(status *nodeapi.Status) error {
 	status.DiskTotalBytes = int64(disk.Blocks) * int64(disk.Bsize)
 	status.DiskFreeBytes = int64(disk.Bavail) * int64(disk.Bsize)
 	return nil
+}
+
+// maxAlarms bounds what a program can say to the user, in bytes.
+const maxAlarms = 4096
+
+// alarms are the lines of all files in dir, in the order of their names.
+func alarms(dir string) ([]string, error) {
+	files, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var lines []string
+	for _, file := range files {
+		content, err := readStart(filepath.Join(dir, file.Name()), maxAlarms)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // over meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		for line := range strings.Lines(string(content)) {
+			lines = append(lines, strings.TrimSpace(line))
+		}
+	}
+	return lines, nil
+}
+
+// readStart reads the first bytes of a file.
+func readStart(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	return io.ReadAll(io.LimitReader(f, limit))
 }
 
 // memoryKiB finds one figure of /proc/meminfo, 0 if it is not there.

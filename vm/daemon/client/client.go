@@ -118,6 +118,22 @@ func (c *Client) Apply(ctx context.Context, spec cluster.Spec, event func(daemon
 	return c.stream(ctx, daemonapi.PathApply, spec, event)
 }
 
+// RotateSecrets exchanges the key of secrets at rest, or goes on with that, and
+// calls event as Apply does. ErrNoDaemon if the cluster does not run.
+func (c *Client) RotateSecrets(ctx context.Context, event func(daemonapi.Event)) error {
+	return c.stream(ctx, daemonapi.PathRotate, nil, event)
+}
+
+// ReadmitKeys lets the control planes read what retired keys of secrets at rest
+// encrypted, before a snapshot of that time is restored.
+func (c *Client) ReadmitKeys(ctx context.Context) error {
+	response, err := c.do(ctx, http.MethodPost, daemonapi.PathReadmit, nil)
+	if err != nil {
+		return err
+	}
+	return response.Body.Close()
+}
+
 // Down removes the cluster and all that it left, with or without a daemon.
 // Removing what does not exist does nothing.
 func (c *Client) Down(ctx context.Context, event func(daemonapi.Event)) error {

@@ -21,6 +21,13 @@ const (
 	PathDown = "/v1/down"
 	// PathKubeconfig: GET answers the admin kubeconfig in YAML.
 	PathKubeconfig = "/v1/kubeconfig"
+	// PathRotate: POST exchanges the key of secrets at rest, or goes on with that;
+	// streams Event as Apply does. A second one while one runs joins it; it is
+	// refused with 409 while an Apply runs.
+	PathRotate = "/v1/secrets/rotate"
+	// PathReadmit: POST lets the control planes read what retired keys encrypted,
+	// before a snapshot of that time is restored; answers 204.
+	PathReadmit = "/v1/secrets/readmit"
 	// PathNode: everything below /v1/nodes/NODE is passed to the node API (package
 	// nodeapi) of that node, /v1/nodes/NODE/v1/exec for one, upgrades included.
 	PathNode = "/v1/nodes/"
@@ -56,6 +63,13 @@ const (
 	PhaseDrain        Phase = "drain"
 	PhaseStop         Phase = "stop"
 	PhaseDelete       Phase = "delete"
+
+	// Of a rotation of the key of secrets at rest.
+	PhaseLoad    Phase = "load"    // every control plane has loaded the keys
+	PhaseAdd     Phase = "add"     // a new key is the second
+	PhasePromote Phase = "promote" // the new key encrypts
+	PhaseRewrite Phase = "rewrite" // every secret is written again
+	PhaseRemove  Phase = "remove"  // the old key is gone
 )
 
 // State of a phase.
@@ -97,6 +111,8 @@ type ClusterStatus struct {
 	APIReady   bool         `json:"apiReady"`
 	Kubernetes string       `json:"kubernetes"`
 	Nodes      []NodeStatus `json:"nodes"`
+	// Problems are for people: what is wrong and what to do, a line each.
+	Problems []string `json:"problems,omitempty"`
 	// Timings of the last Apply, in seconds by phase, the slowest node's.
 	Timings map[string]float64 `json:"timings,omitempty"`
 	// DaemonPID is the process on the host that holds the machines.

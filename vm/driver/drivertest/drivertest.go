@@ -2,6 +2,7 @@
 package drivertest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"testing"
@@ -43,6 +44,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Subject) {
 		"a start whose context has ended starts nothing":  testCanceled,
 		"close stops all machines and keeps their disks":  testClose,
 		"usage counts the disk, and memory while running": testUsage,
+		"a machine's seed may be replaced at any time":    testReseed,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, fresh(t)) })
 	}
@@ -236,6 +238,19 @@ func testUsage(t *testing.T, s Subject) {
 	if usage.Started.IsZero() || usage.DiskBytes == 0 {
 		t.Fatalf("usage of a running machine = %+v, want start and disk", usage)
 	}
+}
+
+func testReseed(t *testing.T, s Subject) {
+	m := s.Machine("one")
+	seed := append(bytes.Clone(m.Seed), bytes.Repeat([]byte(" "), driver.SeedRoom)...)
+	must(t, "Reseed of an absent machine", s.Driver.Reseed(t.Context(), "one", seed))
+	must(t, "Create", s.Driver.Create(t.Context(), m))
+	must(t, "Reseed of a stopped machine", s.Driver.Reseed(t.Context(), "one", seed))
+	must(t, "Start", s.Driver.Start(t.Context(), m))
+	for range 2 {
+		must(t, "Reseed", s.Driver.Reseed(t.Context(), "one", seed))
+	}
+	wantState(t, s, "one", machine.StateRunning)
 }
 
 func wantState(t *testing.T, s Subject, name string, want machine.State) {

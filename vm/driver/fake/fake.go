@@ -14,10 +14,13 @@ import (
 
 // Driver is the fake. Its zero value is ready.
 type Driver struct {
-	// Fail, if set, is asked before every Create and Start; its error is theirs.
+	// Fail, if set, is asked before every Create, Start and Reseed; its error is
+	// theirs.
 	Fail func(call, name string) error
 	// Started, if set, is called with every machine that starts.
 	Started func(m machine.Machine)
+	// Reseeded, if set, is called with every new seed of a running machine.
+	Reseeded func(name string, seed []byte)
 
 	mu       sync.Mutex // guards machines
 	machines map[string]*state
@@ -74,6 +77,20 @@ func (d *Driver) Start(ctx context.Context, m machine.Machine) error {
 	d.mu.Unlock()
 	if d.Started != nil {
 		d.Started(m)
+	}
+	return nil
+}
+
+// Reseed hands a running machine's seed to Reseeded.
+func (d *Driver) Reseed(ctx context.Context, name string, seed []byte) error {
+	if err := d.ask(ctx, "reseed", name); err != nil {
+		return err
+	}
+	if state, err := d.State(ctx, name); err != nil || state != machine.StateRunning {
+		return err
+	}
+	if d.Reseeded != nil {
+		d.Reseeded(name, seed)
 	}
 	return nil
 }

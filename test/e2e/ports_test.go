@@ -1,0 +1,375 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/skiff-dev/skiff/controlplane/pki"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+	"github.com/skiff-dev/skiff/test/e2e/probe"
+	"github.com/skiff-dev/skiff/vm/home"
+)
+
+// TestMain is also the program that the test runs inside nodes.
+func TestMain(m *testing.M) {
+	if os.Getenv(probe.Variable) == "" {
+		os.Exit(m.Run())
+	}
+	if err := probe.Main(os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// port is one that a node may listen on.
+type port struct {
+	name string
+	// number, or 0 for any of program's.
+	number   uint16
+	network  string
+	loopback bool // bound to 127.0.0.1, not to the node's own address
+	program  string
+	// clear is for ports without TLS.
+	clear bool
+	// open are paths that everybody may ask for; closed are those that nobody may
+	// without the right certificate, with the status of a refusal; 0 refuses the
+	// connection.
+	open   []string
+	closed map[string]int
+	// for whom it is: credentials that are not wrong here.
+	admits []string
+}
+
+// The credentials that are tried at every port.
+const (
+	asNobody   = "nobody"
+	asForeign  = "another cluster's "
+	asKubelet  = "a kubelet"
+	asHost     = "the host"
+	asAdmin    = "the administrator"
+	asEtcd     = "a client of etcd"
+	asProxying = "the front proxy"
+)
+
+// knownPorts are all that a node may listen on. A port that is not here fails
+// the test.
+func knownPorts(role nodeconfig.Role) []port {
+	health := []string{"/livez", "/readyz", "/healthz"}
+	api := map[string]int{"/version": 401, "/metrics": 401, "/api/v1/secrets": 401, "/readyz/etcd": 401, "/debug/pprof/": 401}
+	front := []string{asKubelet, asAdmin}
+	ports := []port{
+		{name: "node API", number: nodeconfig.PortNodeAPI, closed: map[string]int{"/v1/status": 0, "/v1/logs?source=init": 0}, admits: []string{asHost}},
+		{name: "kubelet", number: 10250, closed: map[string]int{"/pods": 401, "/metrics": 401, "/configz": 401, "/healthz": 401, "/runningpods/": 401}, admits: []string{asAdmin}},
+		{name: "kubelet's health", number: 10248, loopback: true, clear: true, open: []string{"/healthz"}, closed: map[string]int{"/pods": 404, "/metrics": 404, "/debug/pprof/": 404}},
+		{name: "service proxy's health", number: 10256, loopback: true, clear: true, open: []string{"/healthz"}, closed: map[string]int{"/metrics": 404, "/debug/pprof/": 404}},
+		// Upstream's own, which cannot be closed: figures of the proxy, no more.
+		{name: "service proxy's metrics", number: 10249, loopback: true, clear: true, closed: map[string]int{"/debug/pprof/": 404, "/configz": 0}},
+		{name: "API front", number: nodeconfig.PortAPIFront, loopback: true, open: health, closed: api, admits: front},
+		{name: "cluster DNS", number: 53, program: "skiff-nodeagent"},
+		{name: "cluster DNS", number: 53, network: "udp", program: "skiff-nodeagent"},
+		// What it streams is found by a token of its own, which the kubelet asks for.
+		{name: "containerd's streams", loopback: true, clear: true, program: "containerd", closed: map[string]int{"/": 404, "/exec/x": 404, "/debug/pprof/": 404}},
+	}
+	if role == nodeconfig.RoleControlPlane {
+		etcd := map[string]int{"/version": 0, "/health": 0, "/metrics": 0, "/v3/kv/range": 0, "/debug/pprof/": 0}
+		ports = append(ports,
+			port{name: "Kubernetes API", number: nodeconfig.PortKubernetes, open: health, closed: api, admits: front},
+			port{name: "etcd's clients", number: nodeconfig.PortEtcdClient, closed: etcd, admits: []string{asEtcd}},
+			port{name: "etcd's peers", number: nodeconfig.PortEtcdPeer, closed: etcd, admits: []string{asEtcd}},
+		)
+	}
+	return ports
+}
+
+// is says whether a listener is this port.
+func (p port) is(l probe.Listener, own netip.Addr) bool {
+	network := p.network
+	if network == "" {
+		network = "tcp"
+	}
+	at := own
+	if p.loopback {
+		at = netip.MustParseAddr("127.0.0.1")
+	}
+	return l.Network == network && l.Address.Addr() == at && (p.number == 0 || p.number == l.Address.Port()) &&
+		(p.program == "" || strings.HasPrefix(p.program, l.Program) && l.Program != "")
+}
+
+type credential struct {
+	name             string
+	certificate, key []byte
+	header           map[string]string
+}
+
+// credentials are none, another cluster's, and those of this cluster that are
+// meant for one thing only.
+func (r *rig) credentials(t *testing.T, cluster string) []credential {
+	t.Helper()
+	now := time.Now()
+	own, err := pkiOf(home.Home(r.home).Cluster(cluster).PKI())
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := pki.Authorities(now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := []credential{{name: asNobody}, {name: "a wrong token", header: map[string]string{"Authorization": "Bearer abcdef.0123456789abcdef"}}}
+	for prefix, authorities := range map[string]pki.Files{"": own, asForeign: other} {
+		host, err := pki.Host(authorities, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		member, err := pki.ControlPlane(authorities, pki.Node{Cluster: cluster, Name: "control-plane-9", Domain: "cluster.local"}, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kubelet, key, err := pki.Client(authorities, "system:node:worker-9", []string{"system:nodes"}, time.Hour, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		claim := map[string]string{"X-Remote-User": pki.UserAdmin, "X-Remote-Group": "system:masters"}
+		for name, files := range map[string][2][]byte{
+			asHost: {host["host.crt"], host["host.key"]}, asAdmin: {host["admin.crt"], host["admin.key"]},
+			asEtcd:     {member["apiserver-etcd-client.crt"], member["apiserver-etcd-client.key"]},
+			asProxying: {member["front-proxy-client.crt"], member["front-proxy-client.key"]},
+			asKubelet:  {kubelet, key},
+		} {
+			all = append(all, credential{name: prefix + name, certificate: files[0], key: files[1]})
+			// Only the front proxy may speak for others.
+			if prefix+name != asProxying {
+				all = append(all, credential{name: prefix + name + " that claims to be another", certificate: files[0], key: files[1], header: claim})
+			}
+		}
+	}
+	return all
+}
+
+// pkiOf reads the host's files of a cluster.
+func pkiOf(dir string) (pki.Files, error) {
+	files := pki.Files{}
+	err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		files[filepath.ToSlash(name)] = content
+		return err
+	})
+	return files, err
+}
+
+// probe runs this program inside a node.
+func (r *rig) probe(t *testing.T, cluster, node string, asks []probe.Ask) probe.Report {
+	t.Helper()
+	input, err := json.Marshal(asks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := r.pipe(t, bytes.NewReader(input), "shell", "--cluster", cluster, node, "--", "env", probe.Variable+"=1", probePath)
+	var report probe.Report
+	if err := json.Unmarshal(out, &report); err != nil || len(report.Answers) != len(asks) {
+		t.Fatalf("probe of %s: %v\n%s", node, err, out)
+	}
+	return report
+}
+
+const probePath = "/run/skiff-probe"
+
+// pipe runs bin/skiff with something on its standard input.
+func (r *rig) pipe(t *testing.T, in *bytes.Reader, args ...string) []byte {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), filepath.Join(r.root, "bin/skiff"), args...)
+	command.Env, command.Stdin, command.WaitDelay = r.env, in, 5*time.Second
+	var failure bytes.Buffer
+	command.Stderr = &failure
+	out, err := command.Output()
+	if err != nil {
+		t.Fatalf("skiff %s: %v\n%s%s", strings.Join(args, " "), err, out, failure.String())
+	}
+	return out
+}
+
+// testPorts tries every port that a node listens on, from inside that node and
+// from another, without and with wrong credentials, and gets nowhere.
+func testPorts(t *testing.T, r *rig, cluster string) {
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	credentials := r.credentials(t, cluster)
+	var remote []target
+	nodes := r.status(t, cluster).Nodes
+	for _, n := range nodes {
+		r.pipe(t, bytes.NewReader(content), "shell", "--cluster", cluster, n.Name, "--", "sh", "-c", "cat >"+probePath+" && chmod 700 "+probePath)
+		own := netip.MustParseAddr(n.Address)
+		targets := r.targets(t, cluster, n.Name, own, knownPorts(nodeconfig.Role(n.Role)))
+		r.tryAll(t, cluster, n.Name, targets, credentials)
+		for _, target := range targets {
+			if !target.port.loopback {
+				remote = append(remote, target)
+			}
+		}
+	}
+	last := nodes[len(nodes)-1]
+	r.tryAll(t, cluster, last.Name, remote, credentials)
+	for _, n := range nodes {
+		r.skiff(t, "shell", "--cluster", cluster, n.Name, "--", "rm", probePath)
+	}
+	r.tryHost(t, cluster, credentials)
+}
+
+// target is a known port at an address.
+type target struct {
+	port    port
+	address netip.AddrPort
+}
+
+// targets are the ports of a node that are known; the test fails for any other,
+// and for one that is missing.
+func (r *rig) targets(t *testing.T, cluster, node string, own netip.Addr, known []port) []target {
+	t.Helper()
+	var targets []target
+	seen := map[string]bool{}
+	for _, l := range r.probe(t, cluster, node, []probe.Ask{}).Listeners {
+		found := false
+		for _, p := range known {
+			if found = p.is(l, own); found {
+				seen[p.name+p.network] = true
+				if l.Network == "tcp" {
+					targets = append(targets, target{p, l.Address})
+				}
+				break
+			}
+		}
+		if !found {
+			t.Errorf("%s listens on %s %s (%s), which nobody knows of", node, l.Network, l.Address, l.Program)
+		}
+	}
+	for _, p := range known {
+		if !seen[p.name+p.network] {
+			t.Errorf("%s does not listen for %s", node, p.name)
+		}
+	}
+	return targets
+}
+
+// attempt is an Ask with what must come of it.
+type attempt struct {
+	what string
+	ask  probe.Ask
+	want []int // one of these; 0 is no answer
+}
+
+// attempts at one port.
+func (x target) attempts(credentials []credential) []attempt {
+	var all []attempt
+	try := func(what string, ask probe.Ask, want ...int) {
+		ask.Address = x.address
+		all = append(all, attempt{what: fmt.Sprintf("%s (%s) for %s %s", x.port.name, x.address, ask.Path, what), ask: ask, want: want})
+	}
+	for _, path := range x.port.open {
+		try("by nobody", probe.Ask{Path: path, Clear: x.port.clear}, 200)
+	}
+	for path, refused := range x.port.closed {
+		if x.port.clear {
+			try("by nobody", probe.Ask{Path: path, Clear: true}, refused, 404)
+			continue
+		}
+		try("in clear", probe.Ask{Path: path, Clear: true}, 0, 400)
+		try("by TLS 1.2", probe.Ask{Path: path, OldTLS: true}, 0)
+		for _, c := range credentials {
+			if !x.admits(c) {
+				try("by "+c.name, probe.Ask{Path: path, Certificate: c.certificate, Key: c.key, Header: c.header}, 0, refused, 403)
+			}
+		}
+	}
+	return all
+}
+
+// admits says whether a credential is the right one here.
+func (x target) admits(c credential) bool {
+	for _, name := range x.port.admits {
+		if c.name == name || c.name == name+" that claims to be another" {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *rig) tryAll(t *testing.T, cluster, from string, targets []target, credentials []credential) {
+	t.Helper()
+	var all []attempt
+	for _, x := range targets {
+		all = append(all, x.attempts(credentials)...)
+	}
+	var asks []probe.Ask
+	for _, a := range all {
+		asks = append(asks, a.ask)
+	}
+	for i, answer := range r.probe(t, cluster, from, asks).Answers {
+		all[i].check(t, "from "+from, answer)
+	}
+	t.Logf("from %s: %d attempts at %d ports", from, len(all), len(targets))
+}
+
+func (a attempt) check(t *testing.T, from string, answer probe.Answer) {
+	t.Helper()
+	for _, want := range a.want {
+		if answer.Status == want {
+			return
+		}
+	}
+	t.Errorf("%s %s: %+v, not %v", a.what, from, answer, a.want)
+}
+
+// tryHost tries what the host itself listens on for the cluster: the API's front
+// and nothing else.
+func (r *rig) tryHost(t *testing.T, cluster string, credentials []credential) {
+	t.Helper()
+	status := r.status(t, cluster)
+	front := netip.MustParseAddrPort(strings.TrimPrefix(status.Server, "https://"))
+	listeners, err := probe.Listeners("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := false
+	for _, l := range listeners {
+		switch {
+		case l.Network == "tcp" && l.Address == front:
+			found = true
+		case l.PID == status.DaemonPID:
+			t.Errorf("the daemon listens on %s %s", l.Network, l.Address)
+		}
+	}
+	if !found {
+		t.Errorf("nothing listens on %s", front)
+	}
+	x := target{address: front}
+	for _, p := range knownPorts(nodeconfig.RoleControlPlane) {
+		if p.number == nodeconfig.PortKubernetes {
+			x.port = p
+		}
+	}
+	all := x.attempts(credentials)
+	for _, a := range all {
+		a.check(t, "from the host", a.ask.Do())
+	}
+	t.Logf("from the host: %d attempts", len(all))
+}

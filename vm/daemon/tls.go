@@ -1,0 +1,109 @@
+package daemon
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"k8s.io/client-go/rest"
+
+	"github.com/skiff-dev/skiff/vm/cluster"
+)
+
+// handshakeLimit allows for emulated nodes on a busy host.
+const handshakeLimit = 20 * time.Second
+
+// pair is how the host shows one of its certificates: the one that it has when a
+// connection is made, since they are renewed meanwhile.
+func (c *running) pair(name string) func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	return func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		files := c.keychain().files
+		certificate, err := tls.X509KeyPair(files[name+".crt"], files[name+".key"])
+		if err != nil {
+			return nil, fmt.Errorf("load the host's certificate %s: %w", name, err)
+		}
+		return &certificate, nil
+	}
+}
+
+// roots are one of the cluster's authorities, which never change.
+func (c *running) roots(name string) (*x509.CertPool, error) {
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(c.keychain().files[name+".crt"]) {
+		return nil, fmt.Errorf("load the authority %s: %w", name, errors.New("no certificate in it"))
+	}
+	return roots, nil
+}
+
+// nodeTLS is how the host speaks to the node API.
+func (c *running) nodeTLS() (*tls.Config, error) {
+	roots, err := c.roots("host-ca")
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots, GetClientCertificate: c.pair("host")}, nil
+}
+
+// apiClient asks single control planes, past the front.
+func (c *running) apiClient() (*http.Client, error) {
+	roots, err := c.roots("ca")
+	if err != nil {
+		return nil, err
+	}
+	return &http.Client{Transport: &http.Transport{
+		DialContext:     c.machines.Dial,
+		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots, GetClientCertificate: c.pair("admin")},
+		IdleConnTimeout: time.Minute,
+	}}, nil
+}
+
+// apiConfig leads to the API by way of the host's front. The certificate comes
+// from its files, which client-go reads again when they change.
+func (c *running) apiConfig() *rest.Config {
+	file := func(name string) string { return filepath.Join(c.dir.PKI(), name) }
+	return &rest.Config{
+		Host:            cluster.Server(c.spec().APIPort),
+		TLSClientConfig: rest.TLSClientConfig{CAFile: file("ca.crt"), CertFile: file("admin.crt"), KeyFile: file("admin.key")},
+	}
+}
+
+// dialNode makes TLS connections to nodes. One whose certificate has run out, as
+// of a machine that slept with its host for long, is taken for what it was while
+// it was valid: it is the only way to hand it a new one.
+func dialNode(dial dialFunc, config *tls.Config) dialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, handshakeLimit)
+		defer cancel()
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		config := config.Clone()
+		config.ServerName = host
+		conn, err := handshake(ctx, dial, network, address, config)
+		var expired x509.CertificateInvalidError
+		if errors.As(err, &expired) && expired.Reason == x509.Expired {
+			config.Time = func() time.Time { return expired.Cert.NotAfter }
+			conn, err = handshake(ctx, dial, network, address, config)
+		}
+		return conn, err
+	}
+}
+
+func handshake(ctx context.Context, dial dialFunc, network, address string, config *tls.Config) (net.Conn, error) {
+	conn, err := dial(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	secured := tls.Client(conn, config)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return secured, nil
+}
