@@ -186,7 +186,11 @@ func (c *running) connect() error {
 		return err
 	}
 	c.nodes = newNodeClient(c.machines.Dial, tls)
-	if c.kube, err = kube.New(c.apiConfig()); err != nil {
+	api, err := c.apiConfig()
+	if err != nil {
+		return err
+	}
+	if c.kube, err = kube.New(api); err != nil {
 		return err
 	}
 	c.tokenID, c.tokenSecret = token()

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"path/filepath"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -50,27 +49,36 @@ func (c *running) nodeTLS() (*tls.Config, error) {
 	return &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots, GetClientCertificate: c.pair("host")}, nil
 }
 
-// apiClient asks single control planes, past the front.
-func (c *running) apiClient() (*http.Client, error) {
+// apiTransport speaks to API servers as the administrator.
+func (c *running) apiTransport() (*http.Transport, error) {
 	roots, err := c.roots("ca")
 	if err != nil {
 		return nil, err
 	}
-	return &http.Client{Transport: &http.Transport{
-		DialContext:     c.machines.Dial,
-		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots, GetClientCertificate: c.pair("admin")},
-		IdleConnTimeout: time.Minute,
-	}}, nil
+	return &http.Transport{
+		TLSClientConfig:   &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots, GetClientCertificate: c.pair("admin")},
+		ForceAttemptHTTP2: true,
+		IdleConnTimeout:   time.Minute,
+	}, nil
 }
 
-// apiConfig leads to the API by way of the host's front. The certificate comes
-// from its files, which client-go reads again when they change.
-func (c *running) apiConfig() *rest.Config {
-	file := func(name string) string { return filepath.Join(c.dir.PKI(), name) }
-	return &rest.Config{
-		Host:            cluster.Server(c.spec().APIPort),
-		TLSClientConfig: rest.TLSClientConfig{CAFile: file("ca.crt"), CertFile: file("admin.crt"), KeyFile: file("admin.key")},
+// apiClient asks single control planes, past the front.
+func (c *running) apiClient() (*http.Client, error) {
+	transport, err := c.apiTransport()
+	if err != nil {
+		return nil, err
 	}
+	transport.DialContext = c.machines.Dial
+	return &http.Client{Transport: transport}, nil
+}
+
+// apiConfig leads to the API by way of the host's front.
+func (c *running) apiConfig() (*rest.Config, error) {
+	transport, err := c.apiTransport()
+	if err != nil {
+		return nil, err
+	}
+	return &rest.Config{Host: cluster.Server(c.spec().APIPort), Transport: transport}, nil
 }
 
 // dialNode makes TLS connections to nodes. One whose certificate has run out, as

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -70,15 +71,24 @@ type world struct {
 	left      []string // control planes that left etcd
 	cordoned  []string
 	clocks    int
+	under     map[string]string // secrets by name: the key that they are under
+	refuse    bool              // no secret can be written
+	seeds     map[string]int    // how often each machine was reseeded
 }
 
 func newWorld() *world {
 	w := &world{
 		driver: &fake.Driver{}, ports: map[string]string{},
 		servers: map[string]*http.Server{}, nodes: map[string]string{},
-		documents: map[string]nodeconfig.Node{},
+		documents: map[string]nodeconfig.Node{}, seeds: map[string]int{},
+		under: map[string]string{"one": "key1", "two": "key1", "clear": ""},
 	}
 	w.driver.Started = w.boot
+	w.driver.Reseeded = func(name string, _ []byte) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.seeds[name]++
+	}
 	return w
 }
 
@@ -117,7 +127,7 @@ func (w *world) boot(m machine.Machine) {
 	address := node.Network.Address.Addr()
 	w.serve(node, netip.AddrPortFrom(address, nodeconfig.PortNodeAPI), "node-api", "host-ca.crt", w.nodeAPI(node.Name, id))
 	if node.Role == nodeconfig.RoleControlPlane {
-		w.serve(node, netip.AddrPortFrom(address, nodeconfig.PortKubernetes), "apiserver", "ca.crt", w.kubernetes())
+		w.serve(node, netip.AddrPortFrom(address, nodeconfig.PortKubernetes), "apiserver", "ca.crt", w.kubernetes(node.Name))
 	}
 }
 
@@ -162,6 +172,17 @@ func (w *world) nodeAPI(name, boot string) http.Handler {
 		defer w.mu.Unlock()
 		w.clocks++
 	})
+	mux.HandleFunc("POST "+nodeapi.PathFiles, func(out http.ResponseWriter, r *http.Request) {
+		var request nodeapi.FilesRequest
+		if err := json.NewDecoder(r.Body).Decode(&request); err != nil {
+			http.Error(out, err.Error(), http.StatusBadRequest)
+			return
+		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		maps.Copy(w.documents[name].Files, request.Files)
+		out.WriteHeader(http.StatusNoContent)
+	})
 	mux.HandleFunc("POST "+nodeapi.PathExec, w.serveExec)
 	return mux
 }
@@ -185,7 +206,15 @@ func (w *world) serveExec(out http.ResponseWriter, r *http.Request) {
 		_ = frames.Write(nodeapi.Failure, []byte("no such program"))
 		return
 	}
-	_ = frames.Write(nodeapi.Stdout, []byte(strings.Join(request.Args, " ")))
+	command := strings.Join(request.Args, " ")
+	said, code := []byte(command), byte(7)
+	switch command {
+	case "/usr/bin/skiff-controlplane etcd keys":
+		said, code = w.keys(), 0
+	case "/usr/bin/skiff-controlplane etcd compact":
+		code = 0
+	}
+	_ = frames.Write(nodeapi.Stdout, said)
 	for {
 		stream, payload, err := nodeapi.ReadFrame(buffered)
 		if err != nil || stream == nodeapi.StdinClose {
@@ -193,8 +222,7 @@ func (w *world) serveExec(out http.ResponseWriter, r *http.Request) {
 		}
 		_ = frames.Write(nodeapi.Stderr, payload)
 	}
-	code := byte(7)
-	if name, ok := strings.CutPrefix(strings.Join(request.Args, " "), "/usr/bin/skiff-controlplane etcd remove "); ok {
+	if name, ok := strings.CutPrefix(command, "/usr/bin/skiff-controlplane etcd remove "); ok {
 		code = 0
 		w.mu.Lock()
 		name, _, _ = strings.Cut(name, " ")
@@ -205,8 +233,9 @@ func (w *world) serveExec(out http.ResponseWriter, r *http.Request) {
 }
 
 // kubernetes is as much of the API as the daemon asks for.
-func (w *world) kubernetes() http.Handler {
+func (w *world) kubernetes(name string) http.Handler {
 	mux := http.NewServeMux()
+	w.serveSecrets(mux, name)
 	answer := func(out http.ResponseWriter, object any) {
 		out.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(out).Encode(object)

@@ -1,0 +1,228 @@
+package client_test
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/skiff-dev/skiff/controlplane/pki"
+	"github.com/skiff-dev/skiff/vm/daemon/client"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+)
+
+// keys is what the tool for etcd says of the secrets.
+func (w *world) keys() []byte {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	counts := map[string]int{}
+	for _, key := range w.under {
+		counts[key]++
+	}
+	content, err := json.Marshal(counts)
+	if err != nil {
+		panic(err)
+	}
+	return content
+}
+
+var keyName = regexp.MustCompile(`name: (key\d+)`)
+
+// loaded are the keys that a control plane works with, the first encrypts. The
+// caller holds w.mu.
+func (w *world) loaded(node string) []string {
+	var names []string
+	for _, match := range keyName.FindAllSubmatch(w.documents[node].Files[pki.EncryptionFile], -1) {
+		names = append(names, string(match[1]))
+	}
+	return names
+}
+
+// serveSecrets is the API of one control plane for secrets, and what its metrics
+// say of its keys.
+func (w *world) serveSecrets(mux *http.ServeMux, node string) {
+	type object = map[string]any
+	mux.HandleFunc("GET /metrics", func(out http.ResponseWriter, _ *http.Request) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		_, _ = fmt.Fprintf(out, "up 1\napiserver_encryption_config_controller_last_config_info{apiserver_id_hash=\"x\",hash=\"sha256:%x\"} 1\n",
+			sha256.Sum256(w.documents[node].Files[pki.EncryptionFile]))
+	})
+	mux.HandleFunc("GET /api/v1/secrets", func(out http.ResponseWriter, _ *http.Request) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		items := []object{}
+		for name, key := range w.under {
+			if key != "" && !slices.Contains(w.loaded(node), key) {
+				http.Error(out, "no key for "+name, http.StatusInternalServerError)
+				return
+			}
+			items = append(items, object{"metadata": object{"name": name, "namespace": "default"}})
+		}
+		out.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(out).Encode(object{"kind": "SecretList", "apiVersion": "v1", "items": items})
+	})
+	mux.HandleFunc("PATCH /api/v1/namespaces/default/secrets/{name}", func(out http.ResponseWriter, r *http.Request) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.refuse && r.PathValue("name") == "two" {
+			http.Error(out, "a webhook refuses", http.StatusForbidden)
+			return
+		}
+		w.under[r.PathValue("name")] = w.loaded(node)[0]
+		out.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(out).Encode(object{"kind": "Secret", "apiVersion": "v1"})
+	})
+}
+
+// rotate runs a rotation and returns the phases that ended, and its end.
+func (r *rig) rotate(t *testing.T) (phases []string, message string, err error) {
+	t.Helper()
+	err = r.client.RotateSecrets(t.Context(), func(e daemonapi.Event) {
+		if e.State == daemonapi.StateDone && !e.Done {
+			phases = append(phases, string(e.Phase))
+		}
+		if e.Done {
+			message = e.Message
+		}
+	})
+	return phases, message, err
+}
+
+// keyring is the one in the cluster's directory.
+func (r *rig) keyring(t *testing.T) pki.Keyring {
+	t.Helper()
+	path := filepath.Join(r.home.Cluster(r.spec.Name).PKI(), pki.KeyringFile)
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("keyring: %v, %v", info, err)
+	}
+	ring, err := pki.Files{pki.KeyringFile: content}.Keyring()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ring
+}
+
+// settled fails the test unless one key alone is known to all control planes and
+// every secret is under it.
+func (r *rig) settled(t *testing.T, key string) {
+	t.Helper()
+	ring := r.keyring(t)
+	if len(ring.Keys) != 1 || ring.Keys[0].Name != key || ring.Phase != pki.PhaseSettled {
+		t.Errorf("keyring after a rotation: %d keys, the first %s, phase %q", len(ring.Keys), ring.Keys[0].Name, ring.Phase)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for name, under := range r.under {
+		if under != key {
+			t.Errorf("secret %s is under %q", name, under)
+		}
+	}
+	for name, document := range r.documents {
+		if _, worker := document.Files[pki.EncryptionFile]; !strings.HasPrefix(name, "control-plane") {
+			if worker || r.seeds[name] > 0 {
+				t.Errorf("%s was handed keys", name)
+			}
+			continue
+		}
+		if loaded := r.loaded(name); !slices.Equal(loaded, []string{key}) {
+			t.Errorf("%s works with %v", name, loaded)
+		}
+		if r.seeds[name] == 0 {
+			t.Errorf("%s would boot with other keys", name)
+		}
+	}
+}
+
+func TestRotateSecrets(t *testing.T) {
+	r := newRig(t, shortHome(t), "rotate")
+	r.spec.ControlPlanes = 3
+	if _, _, err := r.rotate(t); err == nil {
+		t.Fatal("the key of a stopped cluster is rotated")
+	}
+	if err := r.client.Apply(t.Context(), r.spec, func(daemonapi.Event) {}); err != nil {
+		t.Fatal(err)
+	}
+	phases, message, err := r.rotate(t)
+	if err != nil || strings.Join(phases, " ") != "add load promote load rewrite remove load" || message != "3 secrets are under key2" {
+		t.Errorf("phases %v, %q, %v", phases, message, err)
+	}
+	r.settled(t, "key2")
+	if retired := r.keyring(t).Retired; len(retired) != 1 || retired[0].Name != "key1" {
+		t.Errorf("%d retired keys", len(retired))
+	}
+
+	// A snapshot of before the rotation needs the retired key.
+	if err := r.client.ReadmitKeys(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.mu.Lock()
+	if loaded := r.loaded("control-plane-3"); !slices.Equal(loaded, []string{"key2", "key1"}) {
+		t.Errorf("after readmission %v", loaded)
+	}
+	r.under["one"] = "key1"
+	r.mu.Unlock()
+	if _, _, err := r.rotate(t); err != nil {
+		t.Fatal(err)
+	}
+	r.settled(t, "key2")
+}
+
+func TestAnInterruptedRotationGoesOn(t *testing.T) {
+	r := newRig(t, shortHome(t), "again")
+	if err := r.client.Apply(t.Context(), r.spec, func(daemonapi.Event) {}); err != nil {
+		t.Fatal(err)
+	}
+	r.mu.Lock()
+	r.refuse = true
+	r.mu.Unlock()
+	_, _, err := r.rotate(t)
+	var failure *daemonapi.Failure
+	if !errors.As(err, &failure) || !strings.Contains(failure.Cause, "default/two") || !strings.Contains(failure.Hint, "skiff secrets rotate") {
+		t.Errorf("a secret that cannot be written: %+v", err)
+	}
+	if ring := r.keyring(t); len(ring.Keys) != 2 || ring.Keys[0].Name != "key2" || ring.Phase != pki.PhasePromoted {
+		t.Errorf("the old key is gone while secrets are under it: %+v", ring.Phase)
+	}
+	status, err := r.client.Status(t.Context())
+	if err != nil || len(status.Problems) != 1 || !strings.Contains(status.Problems[0], "skiff secrets rotate") {
+		t.Errorf("problems %v, %v", status.Problems, err)
+	}
+	r.mu.Lock()
+	r.refuse = false
+	r.mu.Unlock()
+	phases, _, err := r.rotate(t)
+	if err != nil || strings.Join(phases, " ") != "rewrite remove load" {
+		t.Errorf("goes on with %v, %v", phases, err)
+	}
+	r.settled(t, "key2")
+	if status, err := r.client.Status(t.Context()); err != nil || len(status.Problems) > 0 {
+		t.Errorf("problems %v, %v", status.Problems, err)
+	}
+	r.driver.End("control-plane-1", "")
+	if _, _, err := r.rotate(t); !errors.As(err, &failure) || !strings.Contains(failure.Hint, "skiff up") {
+		t.Errorf("without a control plane: %+v", err)
+	}
+	if len(r.keyring(t).Keys) != 1 {
+		t.Error("a rotation began without a control plane")
+	}
+}
+
+func TestRotateSecretsWithoutADaemon(t *testing.T) {
+	c := client.New(client.Config{Home: shortHome(t), Name: "none"})
+	if err := c.RotateSecrets(t.Context(), func(daemonapi.Event) {}); !errors.Is(err, client.ErrNoDaemon) {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,189 @@
+package daemon
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/skiff-dev/skiff/controlplane/pki"
+	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
+	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/driver/fake"
+	"github.com/skiff-dev/skiff/vm/home"
+	"github.com/skiff-dev/skiff/vm/kube"
+	"github.com/skiff-dev/skiff/vm/machine"
+)
+
+// node is one that holds certificates, shows them, and takes new ones. Its clock
+// is the host's.
+type node struct {
+	mu     sync.Mutex // guards what follows
+	files  pki.Files
+	seeds  int
+	tokens int
+}
+
+func (n *node) take(files map[string][]byte) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.files = pki.Merge(n.files, files)
+}
+
+func (n *node) held() pki.Files {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return maps.Clone(n.files)
+}
+
+// listen serves TLS with a leaf of the node's files, for clients of authority.
+func (n *node) listen(t *testing.T, leaf, authority string, handler http.Handler) net.Listener {
+	t.Helper()
+	clients := x509.NewCertPool()
+	clients.AppendCertsFromPEM(n.held()[authority+".crt"])
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
+		MinVersion: tls.VersionTLS13, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			files := n.held()
+			pair, err := tls.X509KeyPair(files[leaf+".crt"], files[leaf+".key"])
+			return &pair, err
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: handler, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close() })
+	return listener
+}
+
+func (n *node) api() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST "+nodeapi.PathFiles, func(w http.ResponseWriter, r *http.Request) {
+		var request nodeapi.FilesRequest
+		if err := json.NewDecoder(r.Body).Decode(&request); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		n.take(request.Files)
+		w.WriteHeader(http.StatusNoContent)
+	})
+	mux.HandleFunc("POST "+nodeapi.PathClock, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	return mux
+}
+
+func (n *node) kubernetes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /api/v1/namespaces/kube-system/secrets", func(w http.ResponseWriter, _ *http.Request) {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.tokens++
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusCreated)
+		_ = json.NewEncoder(w).Encode(map[string]string{"kind": "Secret", "apiVersion": "v1"})
+	})
+	return mux
+}
+
+// openAt is a cluster of one control plane, all of whose certificates were made
+// at made, and that node.
+func openAt(t *testing.T, made time.Time) (*running, *node) {
+	t.Helper()
+	dir := home.Home(t.TempDir()).Cluster("old")
+	keys, err := openKeychain(filepath.Join(string(dir), "pki"), made)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := cluster.Default()
+	spec.Name, spec.Workers = "old", 0
+	n := &node{}
+	driver := &fake.Driver{Reseeded: func(string, []byte) { n.seeds++ }}
+	c := &running{
+		dir: dir, log: slog.New(slog.DiscardHandler), keys: keys, state: cluster.State{Spec: spec},
+		ended: map[string]string{}, machines: Machines{Driver: driver}, tokenID: "abcdef", tokenSecret: "0123456789abcdef",
+	}
+	first := cluster.Nodes(spec)[0]
+	document, err := c.document(first, made)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.take(document.Files)
+	for _, err := range []error{driver.Create(t.Context(), machine.Machine{Name: first.Name}), driver.Start(t.Context(), machine.Machine{Name: first.Name})} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	nodeAPI := n.listen(t, "node-api", "host-ca", n.api())
+	c.machines.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, nodeAPI.Addr().String())
+	}
+	c.state.Spec.APIPort = n.listen(t, "apiserver", "ca", n.kubernetes()).Addr().(*net.TCPAddr).Port
+	config, err := c.nodeTLS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.nodes = newNodeClient(c.machines.Dial, config)
+	t.Cleanup(c.nodes.transport.CloseIdleConnections)
+	api, err := c.apiConfig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.kube, err = kube.New(api); err != nil {
+		t.Fatal(err)
+	}
+	return c, n
+}
+
+func TestCertificatesAreRenewedWhileANodeRuns(t *testing.T) {
+	now := time.Now()
+	for name, tt := range map[string]struct {
+		age  time.Duration
+		want bool
+	}{
+		"new":                         {time.Minute, false},
+		"a third of their life":       {pki.LeafLifetime / 3, false},
+		"two thirds before their end": {pki.LeafLifetime * 3 / 5, true},
+		"ran out while all slept":     {2 * pki.LeafLifetime, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, n := openAt(t, now.Add(-tt.age))
+			before, admin := n.held(), c.keychain().files
+			for range 2 { // the second finds nothing to do
+				if err := c.renew(t.Context(), now); err != nil {
+					t.Fatal(err)
+				}
+			}
+			after := n.held()
+			for path := range before {
+				changed := string(before[path]) != string(after[path])
+				lives := slices.Contains([]string{".crt", ".key"}, filepath.Ext(path)) && !slices.Contains([]string{
+					"ca.crt", "ca.key", "host-ca.crt", "front-proxy-ca.crt", "etcd/ca.crt", "sa.key",
+				}, path)
+				if changed != (tt.want && lives) {
+					t.Errorf("%s: changed is %t", path, changed)
+				}
+			}
+			if own := c.keychain().files; (string(own["host.crt"]) != string(admin["host.crt"])) != tt.want || string(own["ca.key"]) != string(admin["ca.key"]) {
+				t.Error("the host's own certificates")
+			}
+			if made := map[bool]int{true: 1}[tt.want]; n.seeds != made || n.tokens != made {
+				t.Errorf("reseeded %d times, let join %d times, want %d", n.seeds, n.tokens, made)
+			}
+			for _, leaf := range []string{"node-api.crt", "etcd/peer.crt", "proxy.crt"} {
+				if pki.Stale(after[leaf], now) {
+					t.Errorf("%s is stale", leaf)
+				}
+			}
+		})
+	}
+}
