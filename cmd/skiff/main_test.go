@@ -67,6 +67,17 @@ func TestNodeRowsSayWhatIsWrongFirst(t *testing.T) {
 	}
 }
 
+func TestHeadingShowsWhatIsWrongAndWhatToDo(t *testing.T) {
+	status := daemonapi.ClusterStatus{Name: "dev", Phase: "running"}
+	if got := heading(status); strings.Contains(got, "Problem") {
+		t.Errorf("a problem without one:\n%s", got)
+	}
+	status.Problems = []string{"The database is full: run \"skiff etcd defrag\"."}
+	if got := heading(status); !strings.Contains(got, "\nProblem     The database is full: run \"skiff etcd defrag\".\n") {
+		t.Errorf("not a line of its own:\n%s", got)
+	}
+}
+
 func TestParseImagesSkipsWhatHasNoTag(t *testing.T) {
 	images, err := parseImages(`{"Name":"docker.io/library/app:1","Repository":"app","Tag":"1","Digest":"sha256:aa","Size":"1 MiB"}
 

@@ -55,6 +55,8 @@ func TestEndToEnd(t *testing.T) {
 	r.subtest(t, "Outside", func(t *testing.T) { testOutside(t, k.in(t)) })
 	r.subtest(t, "BadArchives", func(t *testing.T) { testBadArchives(t, r, name) })
 	r.subtest(t, "InsideNodes", func(t *testing.T) { testInsideNodes(t, r, name) })
+	r.subtest(t, "Ports", func(t *testing.T) { testPorts(t, r, name) })
+	r.subtest(t, "RotateSecrets", func(t *testing.T) { testRotateSecrets(t, r, name, k) })
 	r.subtest(t, "UpTwice", func(t *testing.T) { testUpTwice(t, r, name) })
 	t.Run("Failures", func(t *testing.T) {
 		// They wait more than they work, and do not touch the same cluster.
@@ -62,6 +64,7 @@ func TestEndToEnd(t *testing.T) {
 		r.parallel(t, "DaemonIsKilled", func(t *testing.T) { testDaemonIsKilled(t, r, name) })
 	})
 	r.subtest(t, "DownDuringUp", func(t *testing.T) { testDownDuringUp(t, r) })
+	r.subtest(t, "TwoYears", func(t *testing.T) { testTwoYears(t, r, name, k) })
 	r.subtest(t, "LogsExport", func(t *testing.T) { testLogsExport(t, r, name) })
 	r.subtest(t, "Run", func(t *testing.T) { testRun(t, r) })
 	if r.keep {

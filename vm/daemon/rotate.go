@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -307,7 +306,7 @@ func (r *rotation) distribute(ctx context.Context) error {
 // tool runs the tool for etcd on the first control plane where it works.
 func (r *rotation) tool(ctx context.Context, command string) (string, error) {
 	var failed error
-	for _, n := range slices.Backward(r.planes()) {
+	for _, n := range r.planes() {
 		out, err := r.nodes.run(ctx, n.Address.Addr(), controlPlaneProgram, "etcd", command)
 		if err == nil {
 			return out, nil

@@ -1,0 +1,57 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+)
+
+// testRotateSecrets exchanges the key of secrets at rest of a cluster that runs,
+// twice.
+func testRotateSecrets(t *testing.T, r *rig, name string, k *kube) {
+	k = k.in(t)
+	k.kubectl(t, "create", "secret", "generic", "hidden", "--from-literal", "k=kept")
+	for round := range 2 {
+		before := r.storedKeys(t, name)
+		if len(before) != 1 {
+			t.Fatalf("before: secrets are under %v", before)
+		}
+		var a answer
+		if round == 0 {
+			a = r.trySkiff(t, "secrets", "rotate", name)
+		} else {
+			a = r.trySkiff(t, "secrets", "rotate", name, "-o", "json")
+			lines := strings.Split(strings.TrimSpace(a.stdout), "\n")
+			var last daemonapi.Event
+			if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil || !last.Done {
+				t.Errorf("the last line of -o json: %v\n%s", err, a.stdout)
+			}
+		}
+		t.Logf("secrets rotate: exit code %d in %.1f s\n%s%s", a.code, a.took.Seconds(), a.stdout, a.stderr)
+		if a.code != 0 {
+			t.FailNow()
+		}
+		after := r.storedKeys(t, name)
+		for key := range before {
+			if _, still := after[key]; still || len(after) != 1 {
+				t.Errorf("secrets were under %v, now under %v", before, after)
+			}
+		}
+		equal(t, "the secret", k.kubectl(t, "get", "secret", "hidden", "-o", "jsonpath={.data.k}"), "a2VwdA==")
+	}
+	equal(t, "problems", fmt.Sprint(r.status(t, name).Problems), "[]")
+}
+
+// storedKeys are the keys that secrets in etcd are under.
+func (r *rig) storedKeys(t *testing.T, name string) map[string]int {
+	t.Helper()
+	out := r.skiff(t, "shell", "--cluster", name, "control-plane-1", "--", "/usr/bin/skiff-controlplane", "etcd", "keys")
+	var keys map[string]int
+	if err := json.Unmarshal([]byte(out), &keys); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return keys
+}
