@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"time"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -17,14 +16,8 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/util/workqueue"
-)
 
-// How long a request waits for its node to become known, doubling each time.
-const (
-	firstRetry = 200 * time.Millisecond
-	lastRetry  = 30 * time.Second
+	"github.com/skiff-dev/skiff/controlplane/reconcile"
 )
 
 // Settings are what the approver needs to know.
@@ -43,39 +36,16 @@ func Run(ctx context.Context, s Settings) error {
 	factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
 		o.FieldSelector = fields.OneTermEqualSelector("spec.signerName", certificatesv1.KubeletServingSignerName).String()
 	}))
-	requests := factory.Certificates().V1().CertificateSigningRequests()
-	queue := workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](firstRetry, lastRetry))
-	defer queue.ShutDown()
-	enqueue := func(object any) {
-		if r, ok := object.(*certificatesv1.CertificateSigningRequest); ok && len(r.Status.Conditions) == 0 {
-			queue.Add(r.Name)
-		}
-	}
-	if _, err := requests.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: enqueue, UpdateFunc: func(_, object any) { enqueue(object) },
-	}); err != nil {
-		return fmt.Errorf("watch certificate requests: %w", err)
-	}
-	factory.Start(ctx.Done())
-	defer factory.Shutdown()
-	stop := context.AfterFunc(ctx, queue.ShutDown)
-	defer stop()
-	for {
-		name, over := queue.Get()
-		if over {
-			return nil
-		}
-		settled, err := decide(ctx, client, s, name)
-		if err != nil && ctx.Err() == nil {
-			s.Log.Warn("cannot decide a certificate request", "request", name, "error", err)
-		}
-		if settled {
-			queue.Forget(name)
-		} else {
-			queue.AddRateLimited(name)
-		}
-		queue.Done(name)
-	}
+	return reconcile.Run(ctx, reconcile.Settings{
+		What:     "certificate request",
+		Informer: factory.Certificates().V1().CertificateSigningRequests().Informer(),
+		Needs: func(object metav1.Object) bool {
+			r, ok := object.(*certificatesv1.CertificateSigningRequest)
+			return ok && len(r.Status.Conditions) == 0
+		},
+		Settle: func(ctx context.Context, name string) (bool, error) { return decide(ctx, client, s, name) },
+		Log:    s.Log,
+	})
 }
 
 // decide is over with a request when it is settled, by us or by another.

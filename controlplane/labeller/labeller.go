@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,9 +16,8 @@ import (
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/util/workqueue"
 
+	"github.com/skiff-dev/skiff/controlplane/reconcile"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
@@ -29,8 +27,6 @@ const (
 	// RolePrefix begins Kubernetes' labels for roles.
 	RolePrefix = "node-role.kubernetes.io/"
 )
-
-const firstRetry, lastRetry = 200 * time.Millisecond, 30 * time.Second
 
 // Settings are what the labeller needs to know.
 type Settings struct {
@@ -58,37 +54,15 @@ func Run(ctx context.Context, s Settings) error {
 		return fmt.Errorf("make the labeller's client: %w", err)
 	}
 	nodes := schema.GroupVersionResource{Version: "v1", Resource: "nodes"}
-	factory := metadatainformer.NewSharedInformerFactory(client, 0)
-	queue := workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](firstRetry, lastRetry))
-	defer queue.ShutDown()
-	enqueue := func(object any) {
-		if node, ok := object.(*metav1.PartialObjectMetadata); ok && Missing(node.Labels) != "" {
-			queue.Add(node.Name)
-		}
-	}
-	informer := factory.ForResource(nodes)
-	if _, err := informer.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: enqueue, UpdateFunc: func(_, object any) { enqueue(object) },
-	}); err != nil {
-		return fmt.Errorf("watch nodes: %w", err)
-	}
-	factory.Start(ctx.Done())
-	defer factory.Shutdown()
-	stop := context.AfterFunc(ctx, queue.ShutDown)
-	defer stop()
-	for {
-		name, over := queue.Get()
-		if over {
-			return nil
-		}
-		if err := label(ctx, client.Resource(nodes), name); err != nil && ctx.Err() == nil {
-			s.Log.Warn("cannot label a node", "node", name, "error", err)
-			queue.AddRateLimited(name)
-		} else {
-			queue.Forget(name)
-		}
-		queue.Done(name)
-	}
+	return reconcile.Run(ctx, reconcile.Settings{
+		What:     "label of a node",
+		Informer: metadatainformer.NewSharedInformerFactory(client, 0).ForResource(nodes).Informer(),
+		Needs:    func(node metav1.Object) bool { return Missing(node.GetLabels()) != "" },
+		Settle: func(ctx context.Context, name string) (bool, error) {
+			return true, label(ctx, client.Resource(nodes), name)
+		},
+		Log: s.Log,
+	})
 }
 
 func label(ctx context.Context, nodes metadata.Getter, name string) error {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -44,8 +45,10 @@ type port struct {
 	// connection.
 	open   []string
 	closed map[string]int
-	// for whom it is: credentials that are not wrong here.
+	// admits are credentials that are not wrong here. The first of them is given
+	// proof, which shows that the others were refused and not merely lost.
 	admits []string
+	proof  string
 }
 
 // The credentials that are tried at every port.
@@ -57,6 +60,7 @@ const (
 	asAdmin    = "the administrator"
 	asEtcd     = "a client of etcd"
 	asProxying = "the front proxy"
+	claiming   = " that claims to be another"
 )
 
 // knownPorts are all that a node may listen on. A port that is not here fails
@@ -64,15 +68,16 @@ const (
 func knownPorts(role nodeconfig.Role) []port {
 	health := []string{"/livez", "/readyz", "/healthz"}
 	api := map[string]int{"/version": 401, "/metrics": 401, "/api/v1/secrets": 401, "/readyz/etcd": 401, "/debug/pprof/": 401}
-	front := []string{asKubelet, asAdmin}
+	front := []string{asAdmin, asKubelet}
 	ports := []port{
-		{name: "node API", number: nodeconfig.PortNodeAPI, closed: map[string]int{"/v1/status": 0, "/v1/logs?source=init": 0}, admits: []string{asHost}},
-		{name: "kubelet", number: 10250, closed: map[string]int{"/pods": 401, "/metrics": 401, "/configz": 401, "/healthz": 401, "/runningpods/": 401}, admits: []string{asAdmin}},
+		{name: "node API", number: nodeconfig.PortNodeAPI, closed: map[string]int{"/v1/status": 0, "/v1/logs?source=init": 0}, admits: []string{asHost}, proof: "/v1/status"},
+		{name: "kubelet", number: 10250, closed: map[string]int{"/pods": 401, "/metrics": 401, "/configz": 401, "/healthz": 401, "/runningpods/": 401}, admits: []string{asAdmin}, proof: "/healthz"},
 		{name: "kubelet's health", number: 10248, loopback: true, clear: true, open: []string{"/healthz"}, closed: map[string]int{"/pods": 404, "/metrics": 404, "/debug/pprof/": 404}},
 		{name: "service proxy's health", number: 10256, loopback: true, clear: true, open: []string{"/healthz"}, closed: map[string]int{"/metrics": 404, "/debug/pprof/": 404}},
-		// Upstream's own, which cannot be closed: figures of the proxy, no more.
-		{name: "service proxy's metrics", number: 10249, loopback: true, clear: true, closed: map[string]int{"/debug/pprof/": 404, "/configz": 0}},
-		{name: "API front", number: nodeconfig.PortAPIFront, loopback: true, open: health, closed: api, admits: front},
+		// Upstream's, which its configuration cannot close: figures and settings of the
+		// proxy for whoever is on the node itself, nothing that a secret is in.
+		{name: "service proxy's metrics", number: 10249, loopback: true, clear: true, open: []string{"/metrics", "/proxyMode"}, closed: map[string]int{"/debug/pprof/": 404, "/logs": 404}},
+		{name: "API front", number: nodeconfig.PortAPIFront, loopback: true, open: health, closed: api, admits: front, proof: "/version"},
 		{name: "cluster DNS", number: 53, program: "skiff-nodeagent"},
 		{name: "cluster DNS", number: 53, network: "udp", program: "skiff-nodeagent"},
 		// What it streams is found by a token of its own, which the kubelet asks for.
@@ -81,9 +86,9 @@ func knownPorts(role nodeconfig.Role) []port {
 	if role == nodeconfig.RoleControlPlane {
 		etcd := map[string]int{"/version": 0, "/health": 0, "/metrics": 0, "/v3/kv/range": 0, "/debug/pprof/": 0}
 		ports = append(ports,
-			port{name: "Kubernetes API", number: nodeconfig.PortKubernetes, open: health, closed: api, admits: front},
-			port{name: "etcd's clients", number: nodeconfig.PortEtcdClient, closed: etcd, admits: []string{asEtcd}},
-			port{name: "etcd's peers", number: nodeconfig.PortEtcdPeer, closed: etcd, admits: []string{asEtcd}},
+			port{name: "Kubernetes API", number: nodeconfig.PortKubernetes, open: health, closed: api, admits: front, proof: "/version"},
+			port{name: "etcd's clients", number: nodeconfig.PortEtcdClient, closed: etcd, admits: []string{asEtcd}, proof: "/health"},
+			port{name: "etcd's peers", number: nodeconfig.PortEtcdPeer, closed: etcd, admits: []string{asEtcd}, proof: "/members"},
 		)
 	}
 	return ports
@@ -146,7 +151,7 @@ func (r *rig) credentials(t *testing.T, cluster string) []credential {
 			all = append(all, credential{name: prefix + name, certificate: files[0], key: files[1]})
 			// Only the front proxy may speak for others.
 			if prefix+name != asProxying {
-				all = append(all, credential{name: prefix + name + " that claims to be another", certificate: files[0], key: files[1], header: claim})
+				all = append(all, credential{name: prefix + name + claiming, certificate: files[0], key: files[1], header: claim})
 			}
 		}
 	}
@@ -295,22 +300,22 @@ func (x target) attempts(credentials []credential) []attempt {
 		try("in clear", probe.Ask{Path: path, Clear: true}, 0, 400)
 		try("by TLS 1.2", probe.Ask{Path: path, OldTLS: true}, 0)
 		for _, c := range credentials {
-			if !x.admits(c) {
+			if !x.port.admitted(c) {
 				try("by "+c.name, probe.Ask{Path: path, Certificate: c.certificate, Key: c.key, Header: c.header}, 0, refused, 403)
 			}
+		}
+	}
+	for _, c := range credentials {
+		if len(x.port.admits) > 0 && c.name == x.port.admits[0] {
+			try("by "+c.name, probe.Ask{Path: x.port.proof, Certificate: c.certificate, Key: c.key}, 200)
 		}
 	}
 	return all
 }
 
-// admits says whether a credential is the right one here.
-func (x target) admits(c credential) bool {
-	for _, name := range x.port.admits {
-		if c.name == name || c.name == name+" that claims to be another" {
-			return true
-		}
-	}
-	return false
+// admitted says whether a credential is a right one here.
+func (p port) admitted(c credential) bool {
+	return slices.ContainsFunc(p.admits, func(name string) bool { return c.name == name || c.name == name+claiming })
 }
 
 func (r *rig) tryAll(t *testing.T, cluster, from string, targets []target, credentials []credential) {
@@ -331,12 +336,9 @@ func (r *rig) tryAll(t *testing.T, cluster, from string, targets []target, crede
 
 func (a attempt) check(t *testing.T, from string, answer probe.Answer) {
 	t.Helper()
-	for _, want := range a.want {
-		if answer.Status == want {
-			return
-		}
+	if !slices.Contains(a.want, answer.Status) {
+		t.Errorf("%s %s: %+v, not %v", a.what, from, answer, a.want)
 	}
-	t.Errorf("%s %s: %+v, not %v", a.what, from, answer, a.want)
 }
 
 // tryHost tries what the host itself listens on for the cluster: the API's front

@@ -17,8 +17,12 @@ import (
 )
 
 // loadLimit is how long a control plane may take to load new keys: it looks for
-// them every second, more seldom under emulation.
-const loadLimit = 2 * time.Minute
+// them every second, more seldom under emulation. askLimit is how long one that
+// is just being started may take to answer.
+const (
+	loadLimit = 2 * time.Minute
+	askLimit  = time.Minute
+)
 
 // rewriteTries is how often all secrets are rewritten before a rotation gives
 // up: once is enough unless something keeps them from being written.
@@ -225,8 +229,11 @@ func (r *rotation) look(ctx context.Context, ring pki.Keyring) (pki.Seen, error)
 				Hint:  "run \"skiff up\" first",
 			})
 		}
-		loaded, err := r.loaded(ctx, n, ring)
-		if err != nil {
+		loaded := false
+		if err := insist(ctx, askLimit, func(ctx context.Context) (err error) {
+			loaded, err = r.loaded(ctx, n, ring)
+			return err
+		}); err != nil {
 			return seen, err
 		}
 		seen.Loaded = seen.Loaded && loaded
@@ -276,22 +283,39 @@ func (r *rotation) load(ctx context.Context, ring pki.Keyring) error {
 	if err := r.distribute(ctx); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, loadLimit)
-	defer cancel()
 	for _, n := range r.planes() {
-		for {
+		if err := insist(ctx, loadLimit, func(ctx context.Context) error {
 			loaded, err := r.loaded(ctx, n, ring)
-			if loaded {
-				break
+			if err == nil && !loaded {
+				err = fmt.Errorf("%s has not loaded the keys", n.Name)
 			}
-			select {
-			case <-ctx.Done():
-				return fmt.Errorf("%s has not loaded the keys within %s: %w", n.Name, loadLimit, errors.Join(ctx.Err(), err))
-			case <-time.After(pollPeriod):
-			}
+			return err
+		}); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// insist tries until it succeeds, and gives up at limit with the last error.
+func insist(ctx context.Context, limit time.Duration, try func(context.Context) error) error {
+	whole, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for {
+		attempt, cancel := context.WithTimeout(whole, pollAttempt)
+		err := try(attempt)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-whole.Done():
+			return fmt.Errorf("not within %s: %w", limit, err)
+		case <-time.After(pollPeriod):
+		}
+	}
 }
 
 func (r *rotation) distribute(ctx context.Context) error {
