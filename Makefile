@@ -85,8 +85,9 @@ check: ## formatting, vet, lint, import directions, hermetic tests with the race
 	@scripts/check.sh
 
 .PHONY: test
-test: build ## hermetic tests, then the end-to-end tests on real VMs
+test: build ## hermetic tests, a part of upstream's conformance tests (root), end-to-end tests on real VMs
 	@scripts/test.sh unit
+	@scripts/test.sh conformance
 	@scripts/test.sh e2e
 
 .PHONY: unit
@@ -106,12 +107,16 @@ conformance-programs: build
 
 PROCS ?= 8
 .PHONY: conformance
-conformance: conformance-programs ## upstream's conformance tests, as root, without VMs (FOCUS, SKIP, PROCS)
-	@$(GO) run ./test/conformance -out $(CONFORMANCE) -procs $(PROCS) -focus '$(FOCUS)' -skip '$(SKIP)'
+conformance: conformance-programs ## upstream's conformance tests, as root, without VMs (SUITE, FOCUS, SKIP, PROCS)
+	@$(GO) run ./test/conformance -out $(CONFORMANCE) -procs $(PROCS) -suite '$(SUITE)' -focus '$(FOCUS)' -skip '$(SKIP)'
 
 .PHONY: conformance-core
-conformance-core: conformance-programs ## the part of them that touches every SIG within 15 minutes
+conformance-core: conformance-programs ## the part of them that touches every SIG, in minutes
 	@$(GO) run ./test/conformance -out $(CONFORMANCE) -procs $(PROCS) -core
+
+.PHONY: conformance-list
+conformance-list: conformance-programs ## what suites there are beyond conformance, and what they leave out
+	@$(GO) run ./test/conformance -out $(CONFORMANCE) -list
 
 FUZZTIME ?= 20s
 .PHONY: fuzz
@@ -136,6 +141,15 @@ bench-controlplane: guest ## our control plane against upstream's programs, nati
 	@$(GO) build -ldflags '$(GUEST_LDFLAGS)' -o $(PEERS)/ $(PEER_PROGRAMS)
 	@$(GO) run ./test/bench/controlplane -skiff $(GUEST)/skiff-controlplane -peers $(PEERS) \
 		-out build/bench/controlplane.json $(BENCHFLAGS)
+
+NODE_PEERS := $(addprefix k8s.io/kubernetes/cmd/,kubelet kube-proxy)
+.PHONY: bench-node
+bench-node: build ## our node against upstream's kubelet and kube-proxy, natively, as root (BENCHFLAGS=-quick)
+	@mkdir -p $(PEERS)
+	@$(GO) build -ldflags '$(GUEST_LDFLAGS)' -o $(PEERS)/ $(NODE_PEERS)
+	@$(GO) build -C test/bench/node/coredns -ldflags '-s -w' -o $(abspath $(PEERS))/coredns github.com/coredns/coredns
+	@$(GO) run ./test/images -o build/test/images -cache build/test/cache
+	@$(GO) run ./test/bench/node -peers $(PEERS) -out build/bench/node.json $(BENCHFLAGS)
 
 ROUNDS ?= 20
 .PHONY: chaos-etcd

@@ -77,3 +77,29 @@ func parseMemory(rollup []byte) (Usage, error) {
 	}
 	return u, nil
 }
+
+// Totals are what several processes cost together.
+type Totals struct {
+	CPU    time.Duration
+	Memory Usage
+}
+
+// Sum reads all of them; each must be running.
+func Sum(pids []int) (Totals, error) {
+	var sum Totals
+	for _, pid := range pids {
+		used, err := CPU(pid)
+		if err != nil {
+			return sum, err
+		}
+		memory, err := Memory(pid)
+		if err != nil {
+			return sum, err
+		}
+		sum.CPU += used
+		sum.Memory.RSS += memory.RSS
+		sum.Memory.Anonymous += memory.Anonymous
+		sum.Memory.PSS += memory.PSS
+	}
+	return sum, nil
+}
