@@ -3,6 +3,8 @@
 #   test.sh unit   hermetic tests: with the race detector where the package does
 #                  not link k8s.io/kubernetes (it would cost a second, slower build
 #                  of it), without it elsewhere
+#   test.sh conformance  a part of upstream's conformance tests that touches every
+#                  SIG, on the sandbox driver; needs `make build`, Linux and root
 #   test.sh e2e    real clusters under VMs; needs `make build`. RUN narrows it, as
 #                  go test -run does
 set -euo pipefail
@@ -27,11 +29,20 @@ e2e() {
   SKIFF_E2E=1 CGO_ENABLED=0 go test -count=1 -timeout 60m -parallel 2 -v -run "${RUN:-.}" ./test/e2e
 }
 
+conformance() {
+  if [ "$(uname -s)" != Linux ] || [ "$(id -u)" != 0 ]; then
+    echo "skipped: conformance tests (nodes that are namespaces need Linux and root: sudo make conformance-core)"
+    return
+  fi
+  make conformance-core
+}
+
 case "${1:-}" in
   unit) unit ;;
+  conformance) conformance ;;
   e2e) e2e ;;
   *)
-    echo "usage: test.sh unit|e2e" >&2
+    echo "usage: test.sh unit|conformance|e2e" >&2
     exit 2
     ;;
 esac

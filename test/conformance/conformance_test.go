@@ -45,16 +45,60 @@ func TestCoreTouchesEverySIGAndNothingSerial(t *testing.T) {
 	if len(chosen) > 120 {
 		t.Errorf("%d tests are no core", len(chosen))
 	}
-	focus := parts(options{core: true, procs: 8}, all())[0].focus
-	if !regexp.MustCompile(focus).MatchString(chosen[len(chosen)-1]) {
+	p, err := parts(options{core: true, procs: 8}, all())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if focus := p[0].focus; !regexp.MustCompile(focus).MatchString(chosen[len(chosen)-1]) {
 		t.Error("the focus does not match what was chosen")
 	}
 }
 
 func TestSerialTestsRunAlone(t *testing.T) {
-	p := parts(options{procs: 8, skip: "x"}, all())
+	p, err := parts(options{procs: 8, skip: "x"}, all())
+	if err != nil {
+		t.Fatal(err)
+	}
 	if len(p) != 2 || p[0].procs != 8 || p[0].labels != "!Serial" || p[1].procs != 1 || p[1].labels != "Serial" {
 		t.Errorf("%+v", p)
+	}
+}
+
+func TestASuiteKnowsWhatItLeavesOut(t *testing.T) {
+	names := []string{
+		"[sig-storage] works",
+		"[sig-storage] alone [Serial]",
+		"[sig-storage] In-tree Volumes [Driver: nfs3] mounts",
+		"[sig-storage] In-tree Volumes [Driver: local] [LocalVolumeType: dir] mounts",
+		"[sig-storage] later [Feature:OffByDefault]",
+		"[sig-apps] works",
+	}
+	s, err := findSuite("storage")
+	if err != nil {
+		t.Fatal(err)
+	}
+	chosen := s.choose(names)
+	left := 0
+	for _, n := range chosen.without {
+		left += n
+	}
+	if chosen.parallel != 2 || chosen.serial != 1 || left != 2 {
+		t.Errorf("%+v", chosen)
+	}
+	for _, s := range suites {
+		for _, e := range s.exclusions() {
+			if e.reason == "" {
+				t.Errorf("%s leaves out %s for no reason", s.name, e.pattern)
+			}
+		}
+	}
+}
+
+func TestASuiteThatIsNoneIsRefused(t *testing.T) {
+	for _, o := range []options{{suite: "cloud"}, {suite: "apps", focus: "x"}} {
+		if _, err := parts(o, all()); err == nil {
+			t.Errorf("%+v is taken", o)
+		}
 	}
 }
 

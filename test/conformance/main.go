@@ -29,9 +29,9 @@ var names string
 // options of a run.
 type options struct {
 	out, skiff, memory, kubeconfig string
-	focus, skip                    string
+	focus, skip, suite             string
 	procs                          int
-	core, keep                     bool
+	core, keep, list               bool
 	timeout                        time.Duration
 }
 
@@ -43,6 +43,8 @@ func main() {
 	flag.StringVar(&o.kubeconfig, "kubeconfig", "", "use this cluster, which has the images, and make none")
 	flag.StringVar(&o.focus, "focus", "", "only tests whose name matches; all conformance tests if empty")
 	flag.StringVar(&o.skip, "skip", "", "no tests whose name matches")
+	flag.StringVar(&o.suite, "suite", "", "tests beyond conformance: "+strings.Join(suiteNames(), ", "))
+	flag.BoolVar(&o.list, "list", false, "say how many tests each suite has, and run none")
 	flag.IntVar(&o.procs, "procs", 8, "tests at once, serial ones apart")
 	flag.BoolVar(&o.core, "core", false, "a part of the conformance tests that touches every SIG")
 	flag.BoolVar(&o.keep, "keep", false, "leave the cluster there")
@@ -64,6 +66,14 @@ func run(ctx context.Context, o options) (failed bool, err error) {
 	if o.out, err = filepath.Abs(o.out); err != nil {
 		return false, err
 	}
+	if o.list {
+		return false, list(ctx, o, os.Stdout)
+	}
+	all := strings.Split(strings.TrimSpace(names), "\n")
+	runs, err := parts(o, all)
+	if err != nil {
+		return false, err
+	}
 	if o.kubeconfig == "" {
 		c := newCluster(o)
 		defer func() {
@@ -76,27 +86,31 @@ func run(ctx context.Context, o options) (failed bool, err error) {
 		}
 		o.kubeconfig = c.kubeconfig
 	}
-	results := filepath.Join(o.out, "results")
+	results, report := filepath.Join(o.out, "results"), "summary.json"
+	if o.suite != "" {
+		results, report = results+"-"+o.suite, o.suite+".json"
+	}
 	if err := os.RemoveAll(results); err != nil {
 		return false, err
 	}
-	for _, part := range parts(o, strings.Split(strings.TrimSpace(names), "\n")) {
+	for _, part := range runs {
 		if err := part.run(ctx, o, filepath.Join(results, part.name)); err != nil {
 			return false, err
 		}
 	}
-	summary, err := read(results)
+	cases, err := read(results)
 	if err != nil {
 		return false, err
 	}
-	if o.focus == "" && !o.core && o.skip == "" {
-		summary.expect(strings.Split(strings.TrimSpace(names), "\n"))
+	summary := sum(cases)
+	if o.focus == "" && o.suite == "" && !o.core && o.skip == "" {
+		summary.expect(all)
 	}
 	text, err := json.MarshalIndent(summary, "", "  ")
 	if err != nil {
 		return false, err
 	}
-	if err := os.WriteFile(filepath.Join(o.out, "summary.json"), append(text, '\n'), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(o.out, report), append(text, '\n'), 0o644); err != nil {
 		return false, err
 	}
 	for _, name := range summary.Failures {

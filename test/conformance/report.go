@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// summary is the content of summary.json.
+// summary is the content of summary.json, or of SUITE.json.
 type summary struct {
 	Passed   int      `json:"passed"`
 	Failed   int      `json:"failed"`
@@ -29,10 +29,9 @@ type testCase struct {
 	Seconds float64 `xml:"time,attr"`
 }
 
-// read sums up all junit files below dir.
-func read(dir string) (summary, error) {
-	var cases []testCase
-	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+// read collects all junit files below dir.
+func read(dir string) (cases []testCase, err error) {
+	err = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
 		if match, _ := filepath.Match("junit*.xml", filepath.Base(path)); err != nil || !match {
 			return err
 		}
@@ -47,13 +46,10 @@ func read(dir string) (summary, error) {
 		cases = append(cases, some...)
 		return nil
 	})
-	if err != nil {
-		return summary{}, err
+	if err == nil && len(cases) == 0 {
+		err = fmt.Errorf("the tests left no result below %s: look at its e2e.log", dir)
 	}
-	if len(cases) == 0 {
-		return summary{}, fmt.Errorf("the tests left no result below %s: look at its e2e.log", dir)
-	}
-	return sum(cases), nil
+	return cases, err
 }
 
 func parse(content []byte) ([]testCase, error) {
@@ -114,6 +110,18 @@ func ownName(name string) string {
 		return before + "[Conformance]"
 	}
 	return labels.ReplaceAllString(name, "")
+}
+
+// passed are the tests that passed (in a dry run, those that would run), tags
+// included.
+func passed(cases []testCase) []string {
+	var names []string
+	for _, c := range cases {
+		if name, test := strings.CutPrefix(c.Name, "[It] "); test && c.Status == "passed" {
+			names = append(names, labels.ReplaceAllString(name, ""))
+		}
+	}
+	return names
 }
 
 // expect counts tests that did not run at all as skipped.

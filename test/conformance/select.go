@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"regexp"
 	"strings"
 )
@@ -24,23 +25,32 @@ const coreEvery = 4
 
 // parts are the runs that o asks for: tests that may run side by side, then
 // those that must not.
-func parts(o options, names []string) []part {
+func parts(o options, names []string) ([]part, error) {
 	focus := o.focus
+	var skip []string
 	switch {
 	case o.core:
 		focus = alternatives(core(names))
+	case o.suite != "":
+		s, err := findSuite(o.suite)
+		if err != nil {
+			return nil, err
+		}
+		if focus != "" {
+			return nil, errors.New("-suite and -focus exclude each other; -skip narrows a suite")
+		}
+		focus, skip = s.focus, s.skip()
 	case focus == "":
 		focus = `\[Conformance\]`
 	}
-	var skip []string
 	if o.skip != "" {
 		skip = append(skip, o.skip)
 	}
 	parallel := part{name: "parallel", focus: focus, skip: skip, labels: "!Serial", procs: o.procs}
 	if o.core {
-		return []part{parallel}
+		return []part{parallel}, nil
 	}
-	return []part{parallel, {name: "serial", focus: focus, skip: skip, labels: "Serial", procs: 1}}
+	return []part{parallel, {name: "serial", focus: focus, skip: skip, labels: "Serial", procs: 1}}, nil
 }
 
 // core are the first conformance test of each SIG and every coreEvery-th after

@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/client-go/kubernetes"
@@ -31,6 +33,7 @@ const (
 // options of a run.
 type options struct {
 	program, peers, images string
+	only                   string
 	samples                int // pods and services, one at a time
 	burst, rounds          int // pods at once, and how often
 	settle, idle           time.Duration
@@ -49,6 +52,7 @@ func main() {
 	flag.DurationVar(&o.settle, "settle", time.Minute, "how long to leave the nodes alone before they count as idle")
 	flag.DurationVar(&o.idle, "idle", time.Minute, "how long to watch idle nodes")
 	flag.DurationVar(&o.load, "load", 5*time.Second, "how long a round of DNS queries is")
+	flag.StringVar(&o.only, "only", "", "only these parts, with commas between: "+strings.Join(parts, ", "))
 	quick := flag.Bool("quick", false, "few samples and short waits: whether it works, not how well")
 	flag.Parse()
 	if *quick {
@@ -56,6 +60,15 @@ func main() {
 		o.settle, o.idle, o.load = 10*time.Second, 15*time.Second, 2*time.Second
 	}
 	figure.Main("node", *out, o.run)
+}
+
+// parts of a run, in this order: idle nodes come first, since pods leave things
+// behind, and a cluster DNS that is a pod comes last.
+var parts = []string{"idle", "pods", "burst", "services", "dns"}
+
+// wanted says whether a part is to be measured.
+func (o options) wanted(part string) bool {
+	return o.only == "" || slices.Contains(strings.Split(o.only, ","), part)
 }
 
 // side is one of the two that are compared.
@@ -100,17 +113,15 @@ func (o options) run(ctx context.Context) (figures []figure.Figure, err error) {
 		return nil, err
 	}
 	defer b.pods.stop()
-	for _, phase := range []struct {
-		name string
-		run  func(context.Context) error
-	}{
-		{"idle", b.idles}, {"pods", b.single}, {"pods at once", b.bursts}, {"services", b.services}, {"DNS", b.names},
-	} {
-		begun := time.Now()
-		if err := phase.run(ctx); err != nil {
-			return nil, fmt.Errorf("%s: %w", phase.name, err)
+	for i, measure := range []func(context.Context) error{b.idles, b.single, b.bursts, b.services, b.names} {
+		if !o.wanted(parts[i]) {
+			continue
 		}
-		fmt.Fprintf(os.Stderr, "%s: %.0f s\n", phase.name, time.Since(begun).Seconds())
+		begun := time.Now()
+		if err := measure(ctx); err != nil {
+			return nil, fmt.Errorf("%s: %w", parts[i], err)
+		}
+		fmt.Fprintf(os.Stderr, "%s: %.0f s\n", parts[i], time.Since(begun).Seconds())
 	}
 	return b.summary(), nil
 }

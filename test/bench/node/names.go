@@ -107,7 +107,8 @@ func (b *bench) answering(ctx context.Context, s *side, server string) error {
 			return nil
 		}
 		if ctx.Err() != nil || time.Now().After(deadline) {
-			return fmt.Errorf("DNS of %s: %w", s.name, err)
+			log, _ := b.cluster.shell(context.Background(), s.node, "tail -n 5 /var/log/pods/kube-system_coredns*/*/*.log")
+			return fmt.Errorf("DNS of %s: %w\n%s", s.name, err, log)
 		}
 		time.Sleep(100 * time.Millisecond)
 	}

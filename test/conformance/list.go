@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"text/tabwriter"
+)
+
+// list prints how many tests each suite has, and how many it leaves out for
+// which reason. It needs the test program and no cluster.
+func list(ctx context.Context, o options, out io.Writer) error {
+	names, err := allNames(ctx, o)
+	if err != nil {
+		return fmt.Errorf("list the tests: %w", err)
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "SUITE\tTESTS\tPARALLEL\tSERIAL\tLEFT OUT")
+	for _, s := range suites {
+		chosen := s.choose(names)
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t\n", s.name, chosen.parallel+chosen.serial, chosen.parallel, chosen.serial)
+		for i, e := range s.exclusions() {
+			if chosen.without[i] > 0 {
+				fmt.Fprintf(w, "\t\t\t\t%d: %s\n", chosen.without[i], e.reason)
+			}
+		}
+	}
+	return w.Flush()
+}
+
+// allNames asks the test program what it would run.
+func allNames(ctx context.Context, o options) (names []string, err error) {
+	dir, err := os.MkdirTemp("", "skiff-conformance-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	report := filepath.Join(dir, "junit.xml")
+	// Without a focus it would leave out all features by itself.
+	command := exec.CommandContext(ctx, filepath.Join(o.out, "bin", "e2e.test"),
+		"--ginkgo.dry-run", "--ginkgo.focus=.", "--ginkgo.silence-skips", "--ginkgo.succinct", "--ginkgo.junit-report="+report, "--provider=skeleton")
+	command.Dir = dir
+	if said, err := command.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("%w\n%s", err, said[max(0, len(said)-2000):])
+	}
+	cases, err := read(dir)
+	if err != nil {
+		return nil, err
+	}
+	return passed(cases), nil
+}
