@@ -187,14 +187,20 @@ func mountCgroups() error {
 }
 
 // cgroupHierarchies are the hierarchies of the first version in
-// /proc/self/cgroup (cgroups(7)), each as the mount option that means it.
+// /proc/self/cgroup (cgroups(7)), each as the mount option that means it; none
+// where they have no controllers, which are in the second version then.
 func cgroupHierarchies(own string) []string {
 	var all []string
+	controllers := false
 	for line := range strings.Lines(own) {
 		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
 		if len(fields) == 3 && fields[1] != "" && !strings.ContainsAny(fields[1], "/ ") {
 			all = append(all, fields[1])
+			controllers = controllers || !strings.HasPrefix(fields[1], "name=")
 		}
+	}
+	if !controllers {
+		return nil
 	}
 	return all
 }

@@ -39,8 +39,10 @@ func TestHierarchiesOfTheFirstVersionAreMountedAsTheHostHasThem(t *testing.T) {
 	if got, want := cgroupHierarchies(own), []string{"cpu,cpuacct", "memory", "name=systemd"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
-	if got := cgroupHierarchies("0::/\n"); len(got) != 0 {
-		t.Errorf("the second version alone: %q", got)
+	for _, own := range []string{"0::/\n", "1:name=systemd:/\n0::/\n"} {
+		if got := cgroupHierarchies(own); len(got) != 0 {
+			t.Errorf("%q has controllers of the first version: %q", own, got)
+		}
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/skiff-dev/skiff/vm/driver"
 	"github.com/skiff-dev/skiff/vm/machine"
 )
 
@@ -46,13 +47,15 @@ func newGroups(dir string) (groups, error) {
 		return groups{}, err
 	}
 	sum := sha256.Sum256([]byte(dir))
-	g := groups{name: "skiff-" + hex.EncodeToString(sum[:6])}
-	all := hierarchies(string(mounts))
-	first := slices.ContainsFunc(all, func(h hierarchy) bool { return !h.second() })
-	// Where both are mounted, a machine lives in the first version: it has the
-	// controllers that the kubelet needs.
-	g.hierarchies = slices.DeleteFunc(all, func(h hierarchy) bool { return first && h.second() })
-	return g, nil
+	return groups{name: "skiff-" + hex.EncodeToString(sum[:6]), hierarchies: inUse(hierarchies(string(mounts)))}, nil
+}
+
+// inUse are the hierarchies in which machines live. Where both versions are
+// mounted, it is the one with the controllers that the kubelet needs; a hierarchy
+// of the first version with nothing but a name has none.
+func inUse(all []hierarchy) []hierarchy {
+	first := slices.ContainsFunc(all, func(h hierarchy) bool { return slices.Contains(h.controllers, "memory") })
+	return slices.DeleteFunc(all, func(h hierarchy) bool { return h.second() == first })
 }
 
 // hierarchies are those of /proc/self/mountinfo (proc_pid_mountinfo(5)), each
@@ -90,6 +93,9 @@ func hierarchies(mountinfo string) []hierarchy {
 // make makes a machine's groups with its limits.
 func (g groups) make(m machine.Machine) error {
 	for _, h := range g.hierarchies {
+		if err := h.check(); err != nil {
+			return err
+		}
 		parent := filepath.Join(h.mount, g.name)
 		own := filepath.Join(parent, m.Name)
 		for _, dir := range []string{parent, own} {
@@ -101,6 +107,28 @@ func (g groups) make(m machine.Machine) error {
 			if err := os.WriteFile(filepath.Join(own, file), []byte(value), 0); err != nil {
 				return fmt.Errorf("cgroup: %w", err)
 			}
+		}
+	}
+	return nil
+}
+
+// kubeletControllers are those without which no kubelet runs.
+var kubeletControllers = []string{"cpu", "memory", "pids"}
+
+// check refuses a hierarchy of the second version that was given to us without
+// what the kubelet needs.
+func (h hierarchy) check() error {
+	if !h.second() {
+		return nil
+	}
+	content, err := os.ReadFile(filepath.Join(h.mount, "cgroup.controllers"))
+	if err != nil {
+		return fmt.Errorf("cgroup: %w", err)
+	}
+	for _, needed := range kubeletControllers {
+		if !slices.Contains(strings.Fields(string(content)), needed) {
+			return fmt.Errorf("%w: the cgroup controller %q is not available in %s; nodes need %s",
+				driver.ErrUnavailable, needed, h.mount, strings.Join(kubeletControllers, ", "))
 		}
 	}
 	return nil
@@ -147,7 +175,11 @@ func enable(dir string) error {
 			continue
 		}
 		err := os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+controller), 0)
-		if err != nil && slices.Contains([]string{"cpu", "memory", "pids"}, controller) {
+		if errors.Is(err, unix.EBUSY) {
+			// Not the host's own top: a container's, in which processes are.
+			return fmt.Errorf("%w: processes in %s keep its controllers from the groups below; move them into a group of their own first", driver.ErrUnavailable, dir)
+		}
+		if err != nil && slices.Contains(kubeletControllers, controller) {
 			return fmt.Errorf("controller %s cannot be used below %s: %w", controller, dir, err)
 		}
 	}

@@ -1,0 +1,147 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/skiff-dev/skiff/vm/driver"
+	"github.com/skiff-dev/skiff/vm/machine"
+)
+
+func TestHierarchiesAreFoundOnceEach(t *testing.T) {
+	const mountinfo = `31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
+32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct
+33 31 0:29 / /elsewhere rw - cgroup cgroup rw,cpu,cpuacct
+40 31 0:37 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,release_agent=/lib/x,name=systemd
+41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw,nsdelegate
+`
+	var got []string
+	for _, h := range hierarchies(mountinfo) {
+		got = append(got, h.mount+" "+strings.Join(h.controllers, "+"))
+	}
+	want := []string{"/sys/fs/cgroup/cpu,cpuacct cpu+cpuacct", "/sys/fs/cgroup/systemd name=systemd", "/sys/fs/cgroup/unified "}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestLimitsAreThoseOfTheHostsVersion(t *testing.T) {
+	m := machine.Machine{CPUs: 2, MemoryMiB: 1}
+	for what, c := range map[string]struct {
+		h          hierarchy
+		processors int
+		want       map[string]string
+	}{
+		"second version":      {hierarchy{}, 4, map[string]string{"memory.max": "1048576", "cpu.max": "200000 100000"}},
+		"all processors":      {hierarchy{}, 2, map[string]string{"memory.max": "1048576"}},
+		"first, memory":       {hierarchy{controllers: []string{"memory"}}, 4, map[string]string{"memory.limit_in_bytes": "1048576"}},
+		"first, processors":   {hierarchy{controllers: []string{"cpu", "cpuacct"}}, 4, map[string]string{"cpu.cfs_quota_us": "200000"}},
+		"first, without both": {hierarchy{controllers: []string{"pids"}}, 4, map[string]string{}},
+	} {
+		if got := limits(c.h, m, c.processors); fmt.Sprint(got) != fmt.Sprint(c.want) {
+			t.Errorf("%s: %v, want %v", what, got, c.want)
+		}
+	}
+}
+
+func FuzzHierarchies(f *testing.F) {
+	f.Add("32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n")
+	f.Fuzz(func(t *testing.T, mountinfo string) {
+		for _, h := range hierarchies(mountinfo) {
+			if h.mount == "" {
+				t.Errorf("a hierarchy without a mount in %q", mountinfo)
+			}
+		}
+	})
+}
+
+func TestMachinesLiveWhereTheControllersAre(t *testing.T) {
+	const (
+		second = "41 31 0:38 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n"
+		named  = "40 31 0:37 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n"
+		memory = "42 31 0:39 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
+	)
+	for mountinfo, want := range map[string]string{
+		second:                  "/sys/fs/cgroup",
+		second + named:          "/sys/fs/cgroup",
+		named + memory:          "/sys/fs/cgroup/systemd /sys/fs/cgroup/memory",
+		named + memory + second: "/sys/fs/cgroup/systemd /sys/fs/cgroup/memory",
+	} {
+		var mounts []string
+		for _, h := range inUse(hierarchies(mountinfo)) {
+			mounts = append(mounts, h.mount)
+		}
+		if got := strings.Join(mounts, " "); got != want {
+			t.Errorf("%q: %s, want %s", mountinfo, got, want)
+		}
+	}
+}
+
+// secondVersion mounts the host's hierarchy of the second version.
+func secondVersion(t *testing.T) hierarchy {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("a mount needs root")
+	}
+	dir := t.TempDir()
+	if err := unix.Mount("cgroup2", dir, "cgroup2", 0, ""); err != nil {
+		t.Skipf("no cgroups of the second version: %v", err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	return hierarchy{mount: dir}
+}
+
+func TestGroupsOfTheSecondVersionAreEnteredAndRemovedWithWhatIsInThem(t *testing.T) {
+	h := secondVersion(t)
+	g := groups{hierarchies: []hierarchy{h}, name: fmt.Sprintf("skiff-test-%d", os.Getpid())}
+	own := filepath.Join(h.mount, g.name, "one")
+	for _, dir := range []string{filepath.Dir(own), own} {
+		if err := h.mkdir(dir); err != nil {
+			t.Skip(err) // a container's top, in which processes are
+		}
+	}
+	defer func() { _ = g.remove("") }()
+	sleeper := exec.CommandContext(t.Context(), "sleep", "60")
+	if err := sleeper.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- sleeper.Wait() }()
+	if err := g.enter("one", sleeper.Process.Pid); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", sleeper.Process.Pid))
+	if err != nil || !strings.Contains(string(content), "0::") || !strings.Contains(string(content), "/"+g.name+"/one\n") {
+		t.Errorf("the process is in %q (%v)", content, err)
+	}
+	if err := g.remove(""); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err == nil {
+		t.Error("the process ended by itself")
+	}
+	if _, err := os.Stat(filepath.Dir(own)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the group is still there: %v", err)
+	}
+}
+
+func TestAHierarchyWithoutControllersIsRefused(t *testing.T) {
+	for have, want := range map[string]bool{"cpuset cpu io memory hugetlb pids\n": true, "hugetlb\n": false, "": false} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "cgroup.controllers"), []byte(have), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		err := hierarchy{mount: dir}.check()
+		if (err == nil) != want || err != nil && !errors.Is(err, driver.ErrUnavailable) {
+			t.Errorf("%q: %v", have, err)
+		}
+	}
+}
