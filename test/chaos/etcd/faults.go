@@ -4,10 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
+
+	"github.com/skiff-dev/skiff/controlplane/etcd"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
 // fault is one way to break a member. What it does is over when do returns, or
@@ -17,13 +22,66 @@ type fault struct {
 	do   func(ctx context.Context, a *arena, victim int) error
 }
 
-// How long a fault lasts: longer than a leader keeps its office.
+// How long a fault lasts: longer than etcd's leader and the holder of the lease
+// keep their offices, which is two and four seconds.
 const (
 	down    = 3 * time.Second
-	asleep  = 6 * time.Second
-	cutOff  = 8 * time.Second
-	diskFor = 5 * time.Second
+	asleep  = 5 * time.Second
+	cutOff  = 5 * time.Second
+	diskFor = 4 * time.Second
 )
+
+// blow is a fault and whom it strikes: the leader of etcd, or one that follows.
+type blow struct {
+	fault  fault
+	leader bool
+	// follower is which of those that follow; 0 or 1.
+	follower int
+}
+
+// deck deals every kind of fault once before any comes again, in an order that
+// its seed decides, and each by turns to a leader and to a follower.
+type deck struct {
+	random *rand.Rand
+	deals  int
+	left   []blow
+}
+
+func newDeck(seed uint64) *deck {
+	return &deck{random: rand.New(rand.NewPCG(seed, 0))} //nolint:gosec // faults, not secrets
+}
+
+func (d *deck) next() blow {
+	if len(d.left) == 0 {
+		for i, f := range faults {
+			d.left = append(d.left, blow{fault: f, leader: (d.deals+i)%2 == 0, follower: d.random.IntN(members - 1)})
+		}
+		d.random.Shuffle(len(d.left), func(i, j int) { d.left[i], d.left[j] = d.left[j], d.left[i] })
+		d.deals++
+	}
+	b := d.left[0]
+	d.left = d.left[1:]
+	return b
+}
+
+// victim is the number of the member that b strikes.
+func (a *arena) victim(ctx context.Context, b blow) (int, error) {
+	list, err := a.etcd(0).StatusOfMembers(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("find the leader: %w", err)
+	}
+	leader := slices.IndexFunc(a.nodes, func(n nodeconfig.Node) bool {
+		return slices.ContainsFunc(list, func(m etcd.MemberStatus) bool { return m.Leader && m.Name == n.Name })
+	})
+	switch {
+	case leader < 0:
+		return 0, errors.New("find the leader: nobody leads")
+	case b.leader:
+		return leader, nil
+	default:
+		return (leader + 1 + b.follower) % members, nil
+	}
+}
 
 var faults = []fault{
 	{"killed", func(ctx context.Context, a *arena, v int) error {

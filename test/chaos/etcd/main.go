@@ -10,7 +10,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/signal"
 	"syscall"
@@ -51,7 +50,7 @@ func main() {
 // How long things may take. A busy machine is no fault of the cluster's.
 const (
 	readyLimit = 3 * time.Minute
-	calm       = 2 * time.Second
+	calm       = time.Second
 )
 
 func run(ctx context.Context, o options) (err error) {
@@ -70,23 +69,9 @@ func run(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	random := rand.New(rand.NewPCG(o.seed, 0)) //nolint:gosec // faults, not secrets
 	fmt.Printf("seed %d\n", o.seed)
-	for round := 1; round <= o.rounds && ctx.Err() == nil; round++ {
-		f := faults[random.IntN(len(faults))]
-		victim := random.IntN(members)
-		began := time.Now()
-		if err := f.do(ctx, a, victim); err != nil {
-			return fmt.Errorf("round %d, %s: %w", round, f.name, err)
-		}
-		if err := a.heal(ctx); err != nil {
-			return fmt.Errorf("round %d, after %s on member %d: %w", round, f.name, victim+1, err)
-		}
-		fmt.Printf("round %d: %s on member %d, whole again after %.1f s; at most %.1f s without a write\n",
-			round, f.name, victim+1, time.Since(began).Seconds(), h.takeOutage().Seconds())
-		if err := pause(ctx, calm); err != nil {
-			break
-		}
+	if err := a.strike(ctx, h); err != nil {
+		return err
 	}
 	end()
 	clients.Wait()
@@ -98,6 +83,39 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	return h.check(os.Stdout, final)
+}
+
+// strike breaks members until all rounds are over or ctx ends.
+func (a *arena) strike(ctx context.Context, h *history) error {
+	longest := map[string]time.Duration{}
+	deck := newDeck(a.options.seed)
+	for round := 1; round <= a.options.rounds && pause(ctx, calm) == nil; round++ {
+		b := deck.next()
+		victim, err := a.victim(ctx, b)
+		if err != nil {
+			return fmt.Errorf("round %d: %w", round, err)
+		}
+		h.takeOutage()
+		began := time.Now()
+		if err := b.fault.do(ctx, a, victim); err != nil {
+			return fmt.Errorf("round %d, %s: %w", round, b.fault.name, err)
+		}
+		ended := !a.all[victim].runs()
+		if err := a.heal(ctx); err != nil {
+			return fmt.Errorf("round %d, after %s on member %d: %w", round, b.fault.name, victim+1, err)
+		}
+		outage := h.takeOutage()
+		longest[b.fault.name] = max(longest[b.fault.name], outage)
+		fmt.Printf("round %d: %s, member %d, %s%s; whole again after %.1f s, at most %.1f s without a write\n",
+			round, b.fault.name, victim+1, map[bool]string{true: "which led", false: "which followed"}[b.leader],
+			map[bool]string{true: " and ended", false: ""}[ended], time.Since(began).Seconds(), outage.Seconds())
+	}
+	for _, f := range faults {
+		if outage, ok := longest[f.name]; ok {
+			fmt.Printf("%s: at most %.1f s without a write\n", f.name, outage.Seconds())
+		}
+	}
+	return nil
 }
 
 func pause(ctx context.Context, d time.Duration) error {
