@@ -29,6 +29,7 @@ type bench struct {
 	skiff, peers string
 	rounds       int
 	settle, idle time.Duration
+	nodes, pods  int
 	log          *os.File
 }
 
@@ -40,15 +41,18 @@ func main() {
 	flag.IntVar(&b.rounds, "rounds", 7, "how many starts to take the median of")
 	flag.DurationVar(&b.settle, "settle", time.Minute, "how long to leave a control plane alone before it counts as idle")
 	flag.DurationVar(&b.idle, "idle", 2*time.Minute, "how long to watch an idle control plane")
+	flag.IntVar(&b.nodes, "nodes", 50, "how many simulated nodes to load a control plane with; 0 for none")
+	flag.IntVar(&b.pods, "pods", 1000, "how many pods to make for them")
 	quick := flag.Bool("quick", false, "one round and short waits: whether it works, not how well")
 	flag.Parse()
 	if *quick {
 		b.rounds, b.settle, b.idle = 1, 5*time.Second, 10*time.Second
+		b.nodes, b.pods = min(b.nodes, 10), min(b.pods, 100)
 	}
 	figure.Main("controlplane", *out, b.run)
 }
 
-// run measures starts, then idling, ours and theirs in turns.
+// run measures starts, then idling, then working, ours and theirs in turns.
 func (b *bench) run(ctx context.Context) (figures []figure.Figure, err error) {
 	dir, err := os.MkdirTemp("", "skiff-bench-")
 	if err != nil {
@@ -73,7 +77,17 @@ func (b *bench) run(ctx context.Context) (figures []figure.Figure, err error) {
 			return nil, fmt.Errorf("%s, idle: %w", p.name, err)
 		}
 	}
-	return summary(starts, idles), nil
+	figures = summary(starts, idles)
+	if b.nodes == 0 {
+		return figures, nil
+	}
+	loads := make([]loadSample, len(planes))
+	for i, p := range planes {
+		if loads[i], err = b.loads(ctx, p, filepath.Join(dir, p.name)); err != nil {
+			return nil, fmt.Errorf("%s, under load: %w", p.name, err)
+		}
+	}
+	return append(figures, b.loadFigures(loads)...), nil
 }
 
 // startSamples are what the starts of one control plane took: with empty and
@@ -102,11 +116,7 @@ func (b *bench) starts(ctx context.Context, p *plane, dir string, into *startSam
 func summary(starts []startSamples, idles []idleSample) []figure.Figure {
 	var figures []figure.Figure
 	add := func(name, unit string, goal float64, value func(i int) float64) {
-		f := figure.New(name, unit, value(0), goal)
-		if len(starts) > 1 {
-			f = f.Against(value(1))
-		}
-		figures = append(figures, f)
+		figures = append(figures, compare(name, unit, goal, len(starts), value))
 	}
 	for _, data := range []struct {
 		name  string
@@ -128,6 +138,15 @@ func summary(starts []startSamples, idles []idleSample) []figure.Figure {
 	add("idle proportional memory", "MiB", 0, func(i int) float64 { return idles[i].memory.PSS })
 	add("idle CPU of one core", "%", goalIdlePercent, func(i int) float64 { return idles[i].percent })
 	return figures
+}
+
+// compare makes a figure of ours, and of theirs if they were measured.
+func compare(name, unit string, goal float64, planes int, value func(i int) float64) figure.Figure {
+	f := figure.New(name, unit, value(0), goal)
+	if planes > 1 {
+		f = f.Against(value(1))
+	}
+	return f
 }
 
 func median(samples []start, value func(start) time.Duration) time.Duration {

@@ -2,13 +2,18 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"sync"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/ptr"
 )
@@ -22,22 +27,16 @@ const (
 
 // node is a simulated kubelet's, as far as a control plane sees one.
 type node struct {
-	name   string
-	client kubernetes.Interface
-	cancel context.CancelFunc
-	ended  chan struct{}
+	name    string
+	client  kubernetes.Interface
+	cancel  context.CancelFunc
+	running sync.WaitGroup
 }
 
-// join registers a node that is Ready, and keeps it so until leave.
-func join(ctx context.Context, s site, name string) (*node, error) {
-	config, err := s.client()
-	if err != nil {
-		return nil, err
-	}
-	n := &node{name: name, ended: make(chan struct{})}
-	if n.client, err = kubernetes.NewForConfig(config); err != nil {
-		return nil, err
-	}
+// join registers a node that is Ready, and keeps it so until leave. Every pod
+// that comes to it is Ready at once.
+func join(ctx context.Context, client kubernetes.Interface, name string) (*node, error) {
+	n := &node{name: name, client: client}
 	capacity := corev1.ResourceList{
 		corev1.ResourceCPU: resource.MustParse("2"), corev1.ResourceMemory: resource.MustParse("2Gi"), corev1.ResourcePods: resource.MustParse("110"),
 	}
@@ -59,16 +58,17 @@ func join(ctx context.Context, s site, name string) (*node, error) {
 		Spec:       coordinationv1.LeaseSpec{HolderIdentity: &name, LeaseDurationSeconds: ptr.To(int32(leaseSeconds)), RenewTime: ptr.To(metav1.NowMicro())},
 	}
 	leases := n.client.CoordinationV1().Leases(corev1.NamespaceNodeLease)
-	if lease, err = leases.Create(ctx, lease, metav1.CreateOptions{}); err != nil {
+	lease, err := leases.Create(ctx, lease, metav1.CreateOptions{})
+	if err != nil {
 		return nil, fmt.Errorf("make the lease of node %s: %w", name, err)
 	}
 	ctx, n.cancel = context.WithCancel(ctx)
-	go n.beat(ctx, lease)
+	n.running.Go(func() { n.beat(ctx, lease) })
+	n.running.Go(func() { n.runPods(ctx) })
 	return n, nil
 }
 
 func (n *node) beat(ctx context.Context, lease *coordinationv1.Lease) {
-	defer close(n.ended)
 	leases := n.client.CoordinationV1().Leases(corev1.NamespaceNodeLease)
 	for pause(ctx, heartbeat) == nil {
 		lease.Spec.RenewTime = ptr.To(metav1.NowMicro())
@@ -78,8 +78,41 @@ func (n *node) beat(ctx context.Context, lease *coordinationv1.Lease) {
 	}
 }
 
-// leave ends the heartbeats; the node stays registered.
+// runPods watches for the node's pods, as a kubelet does, and says that they run.
+func (n *node) runPods(ctx context.Context) {
+	own := metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("spec.nodeName", n.name).String()}
+	for ctx.Err() == nil {
+		// Without a version a watch begins with what there is.
+		pods, err := n.client.CoreV1().Pods(metav1.NamespaceAll).Watch(ctx, own)
+		if err != nil {
+			_ = pause(ctx, time.Second)
+			continue
+		}
+		for event := range pods.ResultChan() {
+			if pod, ok := event.Object.(*corev1.Pod); ok && event.Type != watch.Deleted && pod.Status.Phase == corev1.PodPending {
+				n.runPod(ctx, pod)
+			}
+		}
+		pods.Stop()
+	}
+}
+
+// runPod writes a pod's status once; a kubelet that fails to tries again with
+// the next event.
+func (n *node) runPod(ctx context.Context, pod *corev1.Pod) {
+	now := metav1.Now()
+	status := corev1.PodStatus{Phase: corev1.PodRunning, StartTime: &now}
+	for _, condition := range []corev1.PodConditionType{corev1.PodInitialized, corev1.ContainersReady, corev1.PodReady} {
+		status.Conditions = append(status.Conditions, corev1.PodCondition{Type: condition, Status: corev1.ConditionTrue, LastTransitionTime: now})
+	}
+	patch, err := json.Marshal(map[string]any{"status": status})
+	if err == nil {
+		_, _ = n.client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+	}
+}
+
+// leave ends the kubelet; the node stays registered.
 func (n *node) leave() {
 	n.cancel()
-	<-n.ended
+	n.running.Wait()
 }

@@ -212,7 +212,11 @@ func (b *bench) idles(ctx context.Context, p *plane, dir string) (sample idleSam
 	if err := r.ready(ctx); err != nil {
 		return sample, err
 	}
-	node, err := join(ctx, s, "worker-1")
+	client, err := s.client()
+	if err != nil {
+		return sample, err
+	}
+	node, err := join(ctx, client, "worker-1")
 	if err != nil {
 		return sample, err
 	}

@@ -9,7 +9,8 @@ import (
 	"strconv"
 	"time"
 
-	"k8s.io/client-go/rest"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
 
@@ -57,13 +58,15 @@ func (s site) pki(name string) string { return filepath.Join(s.dir, "pki", filep
 
 func (s site) kubeconfig(user string) string { return filepath.Join(s.dir, user+".kubeconfig") }
 
-// client of the benchmark's own.
-func (s site) client() (*rest.Config, error) {
+// client of the benchmark's own, which speaks as kubelets do.
+func (s site) client() (kubernetes.Interface, error) {
 	c, err := clientcmd.BuildConfigFromFlags("", s.kubeconfig("bench"))
-	if err == nil {
-		c.QPS = -1
+	if err != nil {
+		return nil, err
 	}
-	return c, err
+	c.QPS = -1
+	c.ContentType, c.AcceptContentTypes = runtime.ContentTypeProtobuf, runtime.ContentTypeProtobuf+","+runtime.ContentTypeJSON
+	return kubernetes.NewForConfig(c)
 }
 
 func (s site) writeKubeconfig(user, group string) error {
