@@ -188,9 +188,10 @@ func (s Settings) tls(name string) etcdtransport.TLSInfo {
 
 // Member is a running etcd member.
 type Member struct {
-	etcd   *embed.Etcd
-	memory *transport.Listener
-	server *grpc.Server
+	etcd      *embed.Etcd
+	memory    *transport.Listener
+	server    *grpc.Server
+	elections *elections
 }
 
 // Start starts a member and returns before it serves; see Ready. One that is to
@@ -223,7 +224,9 @@ func Start(ctx context.Context, s Settings, log *slog.Logger) (*Member, error) {
 	m := &Member{
 		etcd:   running,
 		memory: transport.NewListener(), server: v3rpc.Server(running.Server, nil, nil),
+		elections: newElections(),
 	}
+	go m.elections.follow(running.Server.LeaderChangedNotify, running.Server.StoppingNotify())
 	go m.server.Serve(m.memory) //nolint:errcheck // ends with Stop, whose caller knows
 	if err := errors.Join(m.vote(ctx, s, log), s.joined()); err != nil {
 		m.Stop()
@@ -261,8 +264,14 @@ func (m *Member) Alarms() []string {
 }
 
 // NewClient makes a client that reaches this member by function calls; it must
-// be closed before the member stops.
-func (m *Member) NewClient() *clientv3.Client { return v3client.New(m.etcd.Server) }
+// be closed before the member stops. Its transactions fail with
+// rpctypes.ErrTimeoutDueToLeaderFail soon after an election, if they were under
+// way before and are not done by then.
+func (m *Member) NewClient() *clientv3.Client {
+	c := v3client.New(m.etcd.Server)
+	c.KV = impatient{c.KV, m.elections}
+	return c
+}
 
 // Dial connects to the member's gRPC services in memory, for libraries that
 // must make their own client.
