@@ -39,6 +39,7 @@ func New(ctx context.Context, s Settings, memory *transport.Server) (*Server, er
 		return nil, fmt.Errorf("configure admission: %w", err)
 	}
 	encryptionconfigcontroller.EncryptionConfigFileChangePollDuration = keyringPoll
+	controlplaneapiserver.IdentityLeaseRenewIntervalPeriod = identityRenewal
 	o := Options(s)
 	if err := o.GenericServerRunOptions.ComponentGlobalsRegistry.Set(); err != nil {
 		return nil, fmt.Errorf("set feature gates: %w", err)
@@ -69,6 +70,7 @@ func New(ctx context.Context, s Settings, memory *transport.Server) (*Server, er
 		if err := installOpenAPI(aggregator); err != nil {
 			return nil, err
 		}
+		forgetDefinitions(config)
 	}
 	memory.Serve(aggregator.GenericAPIServer.Handler)
 	return &Server{aggregator: aggregator}, nil

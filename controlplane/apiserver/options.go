@@ -46,6 +46,9 @@ const (
 	auditMaxMiB, auditBackups, auditMaxDays = 20, 3, 30
 	// watchDrain is how long a stopping server waits for watches to end.
 	watchDrain = time.Second
+	// identityRenewal is how often the server renews the lease that shows that it
+	// exists, and which lasts an hour. Upstream writes it every ten seconds.
+	identityRenewal = 5 * time.Minute
 	// tolerationSeconds is how long pods stay bound to a node that is gone.
 	// Upstream's five minutes are for data centres.
 	tolerationSeconds = "30"

@@ -52,7 +52,7 @@ type timing struct{ lease, renew, retry time.Duration }
 // a new etcd leader must not cost the lease.
 func timingOf(sole bool) timing {
 	if sole {
-		return timing{lease: 10 * time.Minute, renew: 8 * time.Minute, retry: 10 * time.Second}
+		return timing{lease: 10 * time.Minute, renew: 8 * time.Minute, retry: time.Minute}
 	}
 	return timing{lease: 4 * time.Second, renew: 3500 * time.Millisecond, retry: 500 * time.Millisecond}
 }
