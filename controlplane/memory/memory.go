@@ -40,8 +40,10 @@ func For(total int64) Limits {
 }
 
 // Apply makes the runtime follow the size of this machine, and puts the
-// collector to rest until Keep ends the program's start. Whoever has set GOGC or
-// GOMEMLIMIT knows better and is obeyed.
+// collector to rest until Collect: what a control plane allocates first stays,
+// and collections would take a third of its start's processor time. The
+// machine's limit holds all the same. Whoever has set GOGC or GOMEMLIMIT knows
+// better and is obeyed.
 func Apply() (Limits, error) {
 	f, err := os.Open("/proc/meminfo")
 	if err != nil {
@@ -62,8 +64,10 @@ func Apply() (Limits, error) {
 	return l, nil
 }
 
-// collect lets the collector run as l has it.
-func (l Limits) collect() {
+// Collect lets the collector run as l has it. What has become garbage by then is
+// the room for what the rest of a start needs: to wait longer would leave holes
+// in the heap for good, since the collector moves nothing.
+func (l Limits) Collect() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(l.Percent)
 	}

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"log/slog"
 	"math"
 	"runtime/debug"
 	"runtime/metrics"
@@ -15,8 +16,9 @@ const (
 	// long a start may last.
 	startPoll  = 2 * time.Second
 	startLimit = 2 * time.Minute
-	// trimPoll is how often a started program is looked at.
-	trimPoll = 30 * time.Second
+	// trimPoll is how often a started program is looked at: a little more often
+	// than the runtime collects at the least, so that a trim comes in its place.
+	trimPoll = 110 * time.Second
 	// startedPercent and idlePercent of one core are what a program uses at most
 	// that has started, and one that is idle.
 	startedPercent, idlePercent = 25, 10
@@ -24,34 +26,47 @@ const (
 	trimAbove = 8 * mebibyte
 )
 
-// Keep puts l in force once the program has started, and from then on gives
-// memory back to the machine whenever the program is idle and holds much more
-// than it needs. It returns when ctx ends.
-//
-// Until then the collector rests, if Apply has put it to rest: nearly all that
-// a starting control plane allocates stays, and collections take a quarter of
-// its processor time. The machine's limit holds all the same.
-func Keep(ctx context.Context, l Limits) {
+// AwaitStart returns when the program has started, which is when it is not busy
+// any more, or when ctx ends, with its error.
+func AwaitStart(ctx context.Context) error {
 	began, before := time.Now(), read()
 	for started := false; !started; {
-		if pause(ctx, startPoll) != nil {
-			return
+		if err := pause(ctx, startPoll); err != nil {
+			return err
 		}
 		now := read()
 		started = idle(before, now, startPoll, startedPercent) || time.Since(began) > startLimit
 		before = now
 	}
-	l.collect()
-	debug.FreeOSMemory()
-	before = read()
+	return nil
+}
+
+// Keep gives back what the program's start has left, and from then on memory of
+// a program that is idle and holds much more than it needs. It returns when ctx
+// ends.
+func Keep(ctx context.Context, log *slog.Logger) {
+	if err := unmapProgram(); err != nil {
+		log.Info("cannot give back the pages of the program", "because", err)
+	}
+	left := trim()
+	before := read()
 	for pause(ctx, trimPoll) == nil {
 		now := read()
-		if worthTrimming(before, now, trimPoll) {
-			debug.FreeOSMemory()
+		if worthTrimming(before, now, trimPoll, left) {
+			left = trim()
 			now = read()
 		}
 		before = now
 	}
+}
+
+// trim gives back what it can and returns how much the heap still takes, in
+// bytes. That is more than what is live: the collector moves nothing, so what
+// lies between objects stays until the next ones need it, and to collect again
+// for its sake would only cost.
+func trim() int64 {
+	debug.FreeOSMemory()
+	return read().held
 }
 
 func pause(ctx context.Context, d time.Duration) error {
@@ -63,12 +78,11 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// usage is what a program has used, and its heap.
+// usage is what a program has used, and how much its heap takes of the machine,
+// in bytes.
 type usage struct {
 	busy time.Duration
-	// live is what the last collection found in use; held is what the heap
-	// takes of the machine. In bytes.
-	live, held int64
+	held int64
 }
 
 func idle(before, now usage, passed time.Duration, percent int) bool {
@@ -76,19 +90,20 @@ func idle(before, now usage, passed time.Duration, percent int) bool {
 }
 
 // worthTrimming says whether a program that went from before to now in passed
-// is idle and can give back much.
-func worthTrimming(before, now usage, passed time.Duration) bool {
-	return idle(before, now, passed, idlePercent) && now.held-now.live > max(trimAbove, now.live/3)
+// is idle and can give back much, when the last trim left so many bytes.
+func worthTrimming(before, now usage, passed time.Duration, left int64) bool {
+	return idle(before, now, passed, idlePercent) && now.held-left > trimAbove
 }
 
 func read() usage {
 	samples := []metrics.Sample{
-		{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/objects:bytes"},
-		{Name: "/memory/classes/heap/unused:bytes"}, {Name: "/memory/classes/heap/free:bytes"},
+		{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/unused:bytes"}, {Name: "/memory/classes/heap/free:bytes"},
 	}
 	metrics.Read(samples)
-	held := samples[1].Value.Uint64() + samples[2].Value.Uint64() + samples[3].Value.Uint64()
-	u := usage{live: bytes(samples[0].Value.Uint64()), held: bytes(held)}
+	var u usage
+	for _, s := range samples {
+		u.held += bytes(s.Value.Uint64())
+	}
 	var r syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &r) == nil {
 		u.busy = time.Duration(r.Utime.Nano() + r.Stime.Nano())

@@ -6,20 +6,22 @@ import (
 )
 
 func TestOnlyAnIdleProgramIsTrimmed(t *testing.T) {
-	at := func(busy time.Duration, liveMiB, heldMiB int64) usage {
-		return usage{busy: busy, live: liveMiB * mebibyte, held: heldMiB * mebibyte}
+	at := func(busy time.Duration, heldMiB int64) usage {
+		return usage{busy: busy, held: heldMiB * mebibyte}
 	}
 	for _, tt := range []struct {
 		name        string
 		before, now usage
+		leftMiB     int64
 		want        bool
 	}{
-		{"idle, holds twice what it needs", at(time.Second, 50, 60), at(2*time.Second, 50, 100), true},
-		{"busy", at(time.Second, 50, 60), at(20*time.Second, 50, 100), false},
-		{"idle, holds a little more", at(time.Second, 50, 60), at(2*time.Second, 50, 65), false},
-		{"idle and small", at(time.Second, 5, 6), at(2*time.Second, 5, 12), false},
+		{"idle, holds twice what the last trim left", at(time.Second, 60), at(2*time.Second, 100), 50, true},
+		{"busy", at(time.Second, 60), at(20*time.Second, 100), 50, false},
+		{"idle, holds a little more", at(time.Second, 60), at(2*time.Second, 57), 50, false},
+		{"idle, holds what no trim gives back", at(time.Second, 100), at(2*time.Second, 100), 100, false},
+		{"idle and small", at(time.Second, 6), at(2*time.Second, 12), 6, false},
 	} {
-		if got := worthTrimming(tt.before, tt.now, 30*time.Second); got != tt.want {
+		if got := worthTrimming(tt.before, tt.now, 30*time.Second, tt.leftMiB*mebibyte); got != tt.want {
 			t.Errorf("%s: %v", tt.name, got)
 		}
 	}

@@ -78,6 +78,9 @@ func (r *run) serve(ctx context.Context, fail context.CancelCauseFunc) error {
 		return err
 	}
 	r.phase("API server built")
+	if s.Built != nil {
+		s.Built()
+	}
 	// Without a majority of the members nothing can be served, for as long as it
 	// takes the others to come back.
 	if err := r.member.Ready(ctx); err != nil {

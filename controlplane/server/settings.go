@@ -32,6 +32,9 @@ type Settings struct {
 	Port, EtcdClientPort, EtcdPeerPort int
 	// EtcdQuotaBytes is how large the database may become; 0 is 2 GiB.
 	EtcdQuotaBytes int64
+	// Built, if not nil, is called once the API server is built, which is when
+	// most of what stays in memory is there.
+	Built func() `json:"-"`
 }
 
 // maxNodeBytes bounds the node document.
