@@ -1,6 +1,7 @@
 package apiserver
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"time"
@@ -57,7 +58,8 @@ func newBase(o options.CompletedOptions, s Settings, memory *transport.Server) (
 	if err != nil {
 		return nil, fmt.Errorf("make the API server's own client: %w", err)
 	}
-	b := &base{config: c, informers: informers.NewSharedInformerFactoryWithOptions(client, informerResync, informers.WithTransform(dropManagedFields))}
+	factory := informers.NewSharedInformerFactoryWithOptions(client, informerResync, informers.WithTransform(dropManagedFields))
+	b := &base{config: c, informers: contextual{factory}}
 	for _, apply := range []struct {
 		what string
 		do   func() error
@@ -150,6 +152,23 @@ func inProcess(r *http.Request) (*authenticator.Response, bool, error) {
 // anonymousPaths are where anonymous requests may go: KEP-4633.
 func anonymousPaths() []apiserverconfig.AnonymousAuthCondition {
 	return []apiserverconfig.AnonymousAuthCondition{{Path: "/livez"}, {Path: "/readyz"}, {Path: "/healthz"}}
+}
+
+// contextual starts informers with a context of the standard library's. Upstream
+// makes one of the channel that it is handed, of a kind for which package context
+// needs a goroutine for each context below it: four for each informer.
+type contextual struct {
+	informers.SharedInformerFactory
+}
+
+// Start implements informers.SharedInformerFactory.
+func (c contextual) Start(stop <-chan struct{}) {
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		<-stop
+		cancel()
+	}()
+	c.StartWithContext(ctx)
 }
 
 // dropManagedFields keeps what no controller reads out of informers' memory.

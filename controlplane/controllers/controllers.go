@@ -65,7 +65,7 @@ func Run(ctx context.Context, s Settings, memory *transport.Server) error {
 	if err != nil {
 		return fmt.Errorf("build the controllers: %w", err)
 	}
-	shared.InformerFactory.Start(ctx.Done())
+	shared.InformerFactory.StartWithContext(ctx)
 	defer shared.InformerFactory.Shutdown()
 	shared.ObjectOrMetadataInformerFactory.Start(ctx.Done())
 	close(shared.InformersStarted)

@@ -53,6 +53,7 @@ type index map[string]string
 type Documents struct {
 	files map[string]*zip.File
 	index index
+	root  []byte // the list of the documents of V3, in JSON
 	made  time.Time
 }
 
@@ -76,6 +77,9 @@ func Open(archive []byte) (*Documents, error) {
 	}
 	if err := json.Unmarshal(content, &d.index); err != nil {
 		return nil, fmt.Errorf("read the index of the OpenAPI documents: %w", err)
+	}
+	if d.root, err = d.index.root(); err != nil {
+		return nil, err
 	}
 	return d, nil
 }
@@ -200,26 +204,30 @@ func (d *Documents) serve(w http.ResponseWriter, r *http.Request, name, version 
 	http.ServeContent(w, r, "", d.made, bytes.NewReader(content))
 }
 
-// serveRoot lists the documents of V3: KEP-2896.
+// serveRoot lists the documents of V3: KEP-2896. Upstream's aggregator asks for
+// the list all the time.
 func (d *Documents) serveRoot(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	http.ServeContent(w, r, "", d.made, bytes.NewReader(d.root))
+}
+
+func (i index) root() ([]byte, error) {
 	type entry struct {
 		ServerRelativeURL string `json:"serverRelativeURL"`
 	}
 	root := struct {
 		Paths map[string]entry `json:"paths"`
 	}{Paths: map[string]entry{}}
-	for name, etag := range d.index {
+	for name, etag := range i {
 		if group, ok := strings.CutPrefix(name, "v3/"); ok {
 			root.Paths[group] = entry{relativeURL(name, etag)}
 		}
 	}
 	content, err := json.Marshal(root)
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
+		return nil, fmt.Errorf("list the OpenAPI documents: %w", err)
 	}
-	w.Header().Set("Content-Type", "application/json")
-	http.ServeContent(w, r, "", d.made, bytes.NewReader(content))
+	return content, nil
 }
 
 func relativeURL(name, etag string) string {

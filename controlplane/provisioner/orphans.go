@@ -55,7 +55,7 @@ func releaseOrphans(ctx context.Context, client kubernetes.Interface, log *slog.
 	}); err != nil {
 		return fmt.Errorf("watch nodes: %w", err)
 	}
-	factory.Start(ctx.Done())
+	factory.StartWithContext(ctx)
 	defer factory.Shutdown()
 	stop := context.AfterFunc(ctx, queue.ShutDown)
 	defer stop()

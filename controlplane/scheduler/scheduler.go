@@ -62,7 +62,7 @@ func Run(ctx context.Context, s Settings) error {
 }
 
 func synced(ctx context.Context, s *scheduler.Scheduler, factory informers.SharedInformerFactory, dynamicFactory dynamicinformer.DynamicSharedInformerFactory) error {
-	factory.Start(ctx.Done())
+	factory.StartWithContext(ctx)
 	dynamicFactory.Start(ctx.Done())
 	factory.WaitForCacheSync(ctx.Done())
 	dynamicFactory.WaitForCacheSync(ctx.Done())
