@@ -98,6 +98,7 @@ func (c *running) nodeStatus(ctx context.Context, spec cluster.Spec, n cluster.N
 	node.MachineMessage = c.endedReason(n.Name)
 	if usage, err := c.machines.Driver.Usage(ctx, n.Name); err == nil {
 		node.HostMemoryMiB, node.DiskUsedBytes, node.Started = usage.MemoryMiB, usage.DiskBytes, usage.Started
+		node.HostCPUSeconds = usage.CPU.Seconds()
 	}
 	if state != machine.StateRunning {
 		return node, nil

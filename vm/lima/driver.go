@@ -279,7 +279,7 @@ func (d *Driver) Usage(_ context.Context, name string) (machine.Usage, error) {
 	usage := machine.Usage{DiskBytes: blocks(d.dir(name)) + blocks(filepath.Dir(d.disk(name)))}
 	if p := d.process(name); p != nil && p.running() {
 		usage.Started = p.started
-		usage.MemoryMiB = d.platform.memory(d.dir(name))
+		usage.MemoryMiB, usage.CPU = d.platform.taken(d.dir(name))
 	}
 	return usage, nil
 }

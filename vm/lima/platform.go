@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	limadriver "github.com/lima-vm/lima/v2/pkg/driver"
 	"github.com/lima-vm/lima/v2/pkg/driver/qemu"
@@ -29,8 +30,9 @@ type platform interface {
 	configure(ctx context.Context, inst *limatype.Instance) (limadriver.Driver, error)
 	// wait returns when the machine has ended, which the end of ctx makes it do.
 	wait(ctx context.Context, lima limadriver.Driver, ended <-chan error) error
-	// memory is the proportional set size of the machine in MiB, 0 if unknown.
-	memory(dir string) int
+	// taken is the proportional set size of the machine in MiB and the processor
+	// time that it has had, 0 where they are unknown.
+	taken(dir string) (memoryMiB int, cpu time.Duration)
 }
 
 // qemuPlatform runs machines as QEMU processes.
@@ -153,12 +155,12 @@ func (qemuPlatform) createRoot(ctx context.Context, root, path string) error {
 	})
 }
 
-func (qemuPlatform) memory(dir string) int {
+func (qemuPlatform) taken(dir string) (memoryMiB int, cpu time.Duration) {
 	pid, err := readPID(filepath.Join(dir, filenames.PIDFile(limatype.QEMU)))
 	if err != nil {
-		return 0
+		return 0, 0
 	}
-	return proportional(pid)
+	return proportional(pid), processorTime(pid)
 }
 
 func qemuImage(ctx context.Context, args ...string) error {

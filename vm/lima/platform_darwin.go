@@ -64,6 +64,9 @@ func commandLine(pid int) []byte {
 
 func proportional(int) int { return 0 }
 
+// processorTime of a process; it cannot be read without cgo.
+func processorTime(int) time.Duration { return 0 }
+
 // vzPlatform runs machines with Apple's virtualization, in this process.
 type vzPlatform struct{}
 
@@ -124,7 +127,7 @@ func (vzPlatform) createRoot(_ context.Context, root, path string) error {
 	})
 }
 
-func (vzPlatform) memory(string) int { return 0 }
+func (vzPlatform) taken(string) (memoryMiB int, cpu time.Duration) { return 0, 0 }
 
 func copyFile(source, target string) error {
 	in, err := os.Open(source)

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 func needsQEMU() bool { return true }
@@ -44,6 +45,27 @@ func proportional(pid int) int {
 		}
 	}
 	return 0
+}
+
+// ticksPerSecond is USER_HZ, in which the kernel tells processor time to
+// programs; it is 100 on all that Linux runs on here.
+const ticksPerSecond = 100
+
+// processorTime that a process and its threads have had (proc_pid_stat(5)).
+func processorTime(pid int) time.Duration {
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	// The name, in parentheses, may hold anything; user and system time are the
+	// 12th and 13th field after it.
+	fields := strings.Fields(string(content[bytes.LastIndexByte(content, ')')+1:]))
+	if len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.ParseInt(fields[11], 10, 64)
+	system, _ := strconv.ParseInt(fields[12], 10, 64)
+	return time.Duration(user+system) * (time.Second / ticksPerSecond)
 }
 
 // native is what runs guest code where no probe is needed.

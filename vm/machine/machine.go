@@ -61,6 +61,9 @@ type Usage struct {
 	// MemoryMiB is the proportional set size of its process, 0 where it cannot
 	// be read or nothing runs.
 	MemoryMiB int
+	// CPU is the processor time that it has taken since it started, 0 where it
+	// cannot be read or nothing runs.
+	CPU time.Duration
 	// DiskBytes are the blocks that its files take.
 	DiskBytes int64
 	// Started is when the process began, zero when nothing runs.

@@ -244,6 +244,29 @@ func (g groups) memoryMiB(name string) int {
 	return 0
 }
 
+// cpu is the processor time that a machine's programs have had since its groups
+// were made, 0 if unknown.
+func (g groups) cpu(name string) time.Duration {
+	for _, h := range g.hierarchies {
+		dir := filepath.Join(h.mount, g.name, name)
+		if content, err := os.ReadFile(filepath.Join(dir, "cpuacct.usage")); err == nil {
+			nanoseconds, _ := strconv.ParseInt(strings.TrimSpace(string(content)), 10, 64)
+			return time.Duration(nanoseconds)
+		}
+		content, err := os.ReadFile(filepath.Join(dir, "cpu.stat"))
+		if err != nil {
+			continue
+		}
+		for line := range strings.Lines(string(content)) {
+			if value, ok := strings.CutPrefix(strings.TrimSpace(line), "usage_usec "); ok {
+				microseconds, _ := strconv.ParseInt(value, 10, 64)
+				return time.Duration(microseconds) * time.Microsecond
+			}
+		}
+	}
+	return 0
+}
+
 // remove ends all that is left in a machine's groups (in all machines', if name
 // is empty) and removes them.
 func (g groups) remove(name string) error {

@@ -237,7 +237,7 @@ func (d *Driver) Usage(_ context.Context, name string) (machine.Usage, error) {
 	}
 	usage := machine.Usage{DiskBytes: d.size(name)}
 	if p := d.process(name); p != nil && p.running() {
-		usage.Started, usage.MemoryMiB = p.started, d.groups.memoryMiB(name)
+		usage.Started, usage.MemoryMiB, usage.CPU = p.started, d.groups.memoryMiB(name), d.groups.cpu(name)
 	}
 	return usage, nil
 }

@@ -140,6 +140,9 @@ type NodeStatus struct {
 	// size of the machine's process on the host, 0 where it cannot be read.
 	MemoryMiB     int `json:"memoryMiB"`
 	HostMemoryMiB int `json:"hostMemoryMiB"`
+	// HostCPUSeconds is the processor time that the machine has taken of the
+	// host since it started, 0 where it cannot be read.
+	HostCPUSeconds float64 `json:"hostCPUSeconds"`
 	// DiskUsedBytes is what the machine's files take on the host.
 	DiskUsedBytes int64     `json:"diskUsedBytes"`
 	Started       time.Time `json:"started,omitzero"`

@@ -228,8 +228,8 @@ func testUsage(t *testing.T, s Subject) {
 	must(t, "Create", s.Driver.Create(t.Context(), m))
 	usage, err := s.Driver.Usage(t.Context(), "one")
 	must(t, "Usage", err)
-	if !usage.Started.IsZero() || usage.MemoryMiB != 0 {
-		t.Fatalf("usage of a stopped machine = %+v, want neither start nor memory", usage)
+	if !usage.Started.IsZero() || usage.MemoryMiB != 0 || usage.CPU != 0 {
+		t.Fatalf("usage of a stopped machine = %+v, want no start, memory or processor time", usage)
 	}
 	must(t, "Start", s.Driver.Start(t.Context(), m))
 	s.Write(t, "one", "something")

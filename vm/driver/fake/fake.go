@@ -161,7 +161,7 @@ func (d *Driver) Usage(_ context.Context, name string) (machine.Usage, error) {
 	}
 	usage := machine.Usage{DiskBytes: 4096 + int64(len(s.disk))}
 	if s.running() {
-		usage.Started, usage.MemoryMiB = s.started, 1
+		usage.Started, usage.MemoryMiB, usage.CPU = s.started, 1, time.Second
 	}
 	return usage, nil
 }
