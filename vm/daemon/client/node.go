@@ -40,6 +40,17 @@ func (n *Node) Status(ctx context.Context) (nodeapi.Status, error) {
 	return status, nil
 }
 
+// Restart lets the node's machine begin anew; it returns when the node has
+// agreed, before it does.
+func (n *Node) Restart(ctx context.Context) error {
+	request := nodeapi.PowerRequest{Action: nodeapi.PowerActionRestart}
+	response, err := n.client.do(ctx, http.MethodPost, n.path(nodeapi.PathPower), request)
+	if err != nil {
+		return fmt.Errorf("restart node %s: %w", n.name, err)
+	}
+	return response.Body.Close() // the answer is that it was accepted
+}
+
 // Logs streams one log of the node: a program of its Status, "kernel" or
 // "init". tail is the number of last lines, 0 for all. The caller closes it.
 func (n *Node) Logs(ctx context.Context, source string, tail int, follow bool) (io.ReadCloser, error) {

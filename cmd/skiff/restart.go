@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
+	"github.com/skiff-dev/skiff/vm/daemon/client"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+)
+
+// restartPoll is how often a node that restarts is asked.
+const restartPoll = 250 * time.Millisecond
+
+func (a *app) restart() *cobra.Command {
+	var wait time.Duration
+	cmd := &cobra.Command{
+		Use:   "restart NODE",
+		Short: "Restart a node's machine, and wait until the node is Ready",
+		Long: `Restart the machine of a node, as "reboot" on it does: programs are asked to end, then all
+starts anew. Its pods are stopped and started again there; to have them elsewhere
+meanwhile, drain the node first. Disks, addresses and certificates stay.`,
+		Example: `  skiff restart worker-1
+  skiff restart worker-1 --cluster ci --wait 0`,
+		Args:              arguments(1, 1),
+		ValidArgsFunction: a.completeNode,
+	}
+	name := a.clusterFlag(cmd)
+	cmd.Flags().DurationVar(&wait, "wait", 10*time.Minute, "how long to wait for the node to be Ready; 0: not at all")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if wait < 0 {
+			return invalid("", "--wait: %s is less than nothing", wait)
+		}
+		c, n, err := a.node(cmd.Context(), *name, args[0])
+		if err != nil {
+			return err
+		}
+		before, err := n.Status(cmd.Context())
+		if err != nil {
+			return err
+		}
+		if err := n.Restart(cmd.Context()); err != nil {
+			return err
+		}
+		if wait == 0 {
+			fmt.Fprintf(a.stdout, "node %s restarts\n", args[0])
+			return nil
+		}
+		begun := time.Now()
+		if err := awaitRestart(cmd.Context(), c, n, args[0], before, wait); err != nil {
+			return err
+		}
+		fmt.Fprintf(a.stdout, "node %s was restarted in %.1f s\n", args[0], time.Since(begun).Seconds())
+		return nil
+	}
+	return cmd
+}
+
+// awaitRestart returns when the node runs anew and Kubernetes has it Ready.
+func awaitRestart(ctx context.Context, c *client.Client, n *client.Node, name string, before nodeapi.Status, wait time.Duration) error {
+	limited, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	for {
+		if now, err := n.Status(limited); err == nil && anew(before, now) && ready(limited, c, name) {
+			return nil
+		}
+		select {
+		case <-limited.Done():
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return ctx.Err()
+			}
+			return &daemonapi.Failure{
+				Cause: fmt.Sprintf("node %s is not Ready %s after its restart", name, wait),
+				Hint:  fmt.Sprintf("`skiff logs %s` shows what it does", name),
+			}
+		case <-time.After(restartPoll):
+		}
+	}
+}
+
+// anew says whether all programs of a node were started since before.
+func anew(before, now nodeapi.Status) bool {
+	return len(now.Programs) > 0 && !slices.ContainsFunc(now.Programs, func(p nodeapi.Program) bool {
+		return p.PID == 0 || !p.Started.After(before.Time)
+	})
+}
+
+func ready(ctx context.Context, c *client.Client, name string) bool {
+	status, err := c.Status(ctx)
+	return err == nil && slices.ContainsFunc(status.Nodes, func(n daemonapi.NodeStatus) bool {
+		return n.Name == name && n.Condition() == "Ready"
+	})
+}
