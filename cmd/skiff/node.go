@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/nearest"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
+	"github.com/skiff-dev/skiff/tui/terminal"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
 )
 
@@ -108,6 +110,13 @@ func (a *app) rawTerminal(request *nodeapi.ExecRequest, streams *client.Streams)
 	if err != nil {
 		return nil, fmt.Errorf("hand over the terminal: %w", err)
 	}
+	// Whoever still read when the program has ended would take a key that is
+	// meant for the next one, which in the dashboard is the dashboard.
+	typed, err := terminal.Open(a.stdin.(*os.File))
+	if err != nil {
+		return nil, errors.Join(err, term.Restore(in, old))
+	}
+	streams.Stdin = typed
 	resized := make(chan os.Signal, 1)
 	signal.Notify(resized, syscall.SIGWINCH)
 	sizes, done := make(chan client.Size), make(chan struct{})
@@ -133,6 +142,7 @@ func (a *app) rawTerminal(request *nodeapi.ExecRequest, streams *client.Streams)
 	return func() {
 		signal.Stop(resized)
 		close(done)
+		_ = typed.Close()
 		_ = term.Restore(in, old)
 	}, nil
 }

@@ -2,7 +2,6 @@ package kube
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -14,7 +13,6 @@ import (
 	"k8s.io/client-go/tools/remotecommand"
 	"k8s.io/streaming/pkg/httpstream"
 
-	"github.com/skiff-dev/skiff/tui/feed"
 	"github.com/skiff-dev/skiff/tui/object"
 )
 
@@ -28,6 +26,7 @@ type execOptions struct {
 	container string
 	command   []string // nil attaches to what runs already
 	tty       bool
+	deaf      bool // it has no standard input
 }
 
 // stream runs a command in a container, or attaches to it, until it ends.
@@ -65,39 +64,6 @@ func (c *Client) stream(ctx context.Context, ref object.Ref, o execOptions, s st
 
 // shells are tried in this order.
 var shells = []string{"sh", "-c", "command -v bash >/dev/null && exec bash; exec sh"}
-
-// Interactive carries out a task that needs the terminal for itself.
-func (c *Client) Interactive(ctx context.Context, task feed.Task, in io.Reader, out io.Writer) error {
-	if len(task.Refs) == 0 {
-		return fmt.Errorf("%s: of what?", task.Verb)
-	}
-	switch ref := task.Refs[0]; task.Verb {
-	case feed.VerbEdit:
-		return c.edit(ctx, ref, in, out)
-	case feed.VerbShell:
-		return c.terminal(ctx, ref, execOptions{container: task.Args["container"], command: shells, tty: true}, in, out)
-	case feed.VerbAttach:
-		fmt.Fprintf(out, "attached to %s; press enter if nothing shows\r\n", ref)
-		return c.terminal(ctx, ref, execOptions{container: task.Args["container"], tty: true}, in, out)
-	}
-	return fmt.Errorf("%s needs no terminal", task.Verb)
-}
-
-// terminal connects our terminal to a container's.
-func (c *Client) terminal(ctx context.Context, ref object.Ref, o execOptions, in io.Reader, out io.Writer) error {
-	file, ok := in.(*os.File)
-	if !ok || !term.IsTerminal(int(file.Fd())) {
-		return fmt.Errorf("%s: this is no terminal", ref)
-	}
-	old, err := term.MakeRaw(int(file.Fd()))
-	if err != nil {
-		return fmt.Errorf("hand over the terminal: %w", err)
-	}
-	defer func() { _ = term.Restore(int(file.Fd()), old) }()
-	sizes := newSizes(int(file.Fd()))
-	defer sizes.stop()
-	return c.stream(ctx, ref, o, streams{in: file, out: out, sizes: sizes})
-}
 
 // sizes tells the container how large our terminal is.
 type sizes struct {
