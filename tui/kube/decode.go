@@ -56,7 +56,25 @@ type wireRow struct {
 				Controller bool   `json:"controller"`
 			} `json:"ownerReferences"`
 		} `json:"metadata"`
+		// Of nodes alone, which are asked for whole.
+		Spec struct {
+			Taints []struct {
+				Key    string `json:"key"`
+				Value  string `json:"value"`
+				Effect string `json:"effect"`
+			} `json:"taints"`
+		} `json:"spec"`
+		Status wireStatus `json:"status"`
 	} `json:"object"`
+}
+
+type wireStatus struct {
+	Conditions []struct {
+		Type    string `json:"type"`
+		Status  string `json:"status"`
+		Reason  string `json:"reason"`
+		Message string `json:"message"`
+	} `json:"conditions"`
 }
 
 // wireEvent is one event of a watch.
@@ -99,6 +117,16 @@ func (w *wireRow) row(cluster string, now time.Time) *object.Row {
 		if o.Controller || r.Owner == "" {
 			r.Owner = o.UID
 		}
+	}
+	for _, t := range w.Object.Spec.Taints {
+		text := line(t.Key)
+		if t.Value != "" {
+			text += "=" + line(t.Value)
+		}
+		r.Taints = append(r.Taints, text+":"+line(t.Effect))
+	}
+	for _, c := range w.Object.Status.Conditions {
+		r.Conditions = append(r.Conditions, object.Condition{Type: line(c.Type), Status: line(c.Status), Reason: line(c.Reason), Message: line(c.Message)})
 	}
 	for i, cell := range w.Cells {
 		r.Cells[i] = cellText(cell)

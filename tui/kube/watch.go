@@ -117,6 +117,9 @@ func (w *tableWatch) request() *rest.Request {
 		namespace = w.need.Namespaces[0]
 	}
 	r := w.client.raw.Get().AbsPath(w.need.Resource.Path(namespace, "")).SetHeader("Accept", acceptTable)
+	if w.need.Resource.ID() == "nodes" {
+		r = r.Param("includeObject", string(metav1.IncludeObject)) // for taints and conditions
+	}
 	if w.need.Labels != "" {
 		r = r.Param("labelSelector", w.need.Labels)
 	}

@@ -92,8 +92,20 @@ type Row struct {
 	Owner    string
 	Created  time.Time
 	Deleting bool
+	// Taints and Conditions are a node's.
+	Taints     []string
+	Conditions []Condition
 	// Read is when the cells were read: ages in them are of that time.
 	Read time.Time
+}
+
+// Condition of a node, as its kubelet reports it.
+type Condition struct{ Type, Status, Reason, Message string }
+
+// Well says whether the condition is as it should be: Ready true, all others
+// not.
+func (c Condition) Well() bool {
+	return (c.Status == "True") == (c.Type == "Ready") && c.Status != "Unknown"
 }
 
 // Key tells a row from all others of its table.

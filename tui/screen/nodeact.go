@@ -2,13 +2,10 @@ package screen
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/skiff-dev/skiff/tui/feed"
 	"github.com/skiff-dev/skiff/tui/keys"
 	"github.com/skiff-dev/skiff/tui/object"
-	"github.com/skiff-dev/skiff/tui/theme"
 	"github.com/skiff-dev/skiff/tui/widget"
 )
 
@@ -91,11 +88,11 @@ func (n *Nodes) change(a keys.Action, v nodeView) []Request {
 	return nil
 }
 
-// reboot restarts the machine from inside.
+// reboot restarts the machine.
 func (n *Nodes) reboot(v nodeView) []Request {
 	return []Request{Ask{
 		Title: "Restart the machine of " + v.name + "?", Lines: []string{count(v.pods, "pod is", "pods are") + " stopped and started again."},
-		Then: skiff(v.cluster, "shell", v.name, "--cluster", v.cluster, "--", "reboot"),
+		Then: skiff(v.cluster, "restart", v.name, "--cluster", v.cluster),
 	}}
 }
 
@@ -150,93 +147,4 @@ func (n *Nodes) nodeLogs(v nodeView) []Request {
 	return []Request{Fill{Form: form, Then: func(values map[string]string) []Request {
 		return skiff(v.cluster, "logs", v.name, "--cluster", v.cluster, "--source", values["source"], "--follow")
 	}}}
-}
-
-// View is Screen's: the nodes, and below them the one under the cursor.
-func (n *Nodes) View(w *World, width, height int) []string {
-	at := n.at()
-	if at < 0 || at >= len(n.nodes) {
-		lines := n.table.View(w.Theme, width, height)
-		text := "reading …"
-		if n.all > 0 {
-			text = "nothing matches; esc clears the filter"
-		} else if f := n.Freshness(); f.State != object.Loading {
-			text = strings.TrimSpace("there are none " + f.Problem)
-		}
-		return append(lines, "", w.Theme.Paint(theme.Dim, "  "+text))
-	}
-	details := n.details(w, n.nodes[at], width)
-	if height < len(details)+5 {
-		return n.table.View(w.Theme, width, height)
-	}
-	room := min(height-len(details), len(n.lines)+2)
-	return append(widget.Box(n.table.View(w.Theme, width, room), width, room), details...)
-}
-
-// details draws what is known of one node.
-func (n *Nodes) details(w *World, v nodeView, width int) []string {
-	th := w.Theme
-	h := n.historyOf(v.cluster, v.name)
-	graph := max(10, min(60, width/2-30))
-	line := func(name, now string, s widget.Series, top float64, tone theme.Tone) string {
-		return "  " + th.Paint(theme.Dim, widget.Fit(name, 10)) + widget.Fit(now, 14) + th.Paint(tone, widget.Spark(s, graph, top))
-	}
-	left := []string{
-		line("CPU", v.cpu(), h.cpu, float64(v.machine.CPUs)*1000, theme.Good),
-		line("memory", v.memory(), h.memory, float64(v.guest.MemoryTotalKiB)*1024, theme.Busy),
-		line("on host", v.onHost(), h.host, 0, theme.Busy),
-		line("received", perSecond(v.use.ReceivedPerS), h.received, 0, theme.Number),
-		line("sent", perSecond(v.use.SentPerS), h.sent, 0, theme.Number),
-	}
-	right := v.facts(th, n)
-	if width < 110 {
-		for _, l := range right[:min(2, len(right))] {
-			left = append(left, "  "+l)
-		}
-		return panel(th, v.name, width, slices.Delete(left, 3, 5)...)
-	}
-	return panel(th, v.name, width, beside(left, right, 26+graph+2, 2)...)
-}
-
-// facts are what else is known of a node, most telling first.
-func (v nodeView) facts(th *theme.Theme, n *Nodes) []string {
-	var lines []string
-	add := func(name, value string, tone theme.Tone) {
-		if value != "" {
-			lines = append(lines, th.Paint(theme.Dim, widget.Fit(name, 10))+th.Paint(tone, value))
-		}
-	}
-	message := v.machine.MachineMessage
-	if message == "" {
-		message = v.machine.Reason
-	}
-	add("message", message, theme.Warn)
-	for _, p := range v.guest.Problems {
-		add("problem", p, theme.Bad)
-	}
-	if total := v.guest.DiskTotalBytes; total > 0 {
-		used := total - v.guest.DiskFreeBytes
-		part := float64(used) / float64(total)
-		tone := theme.Good
-		if part > 0.85 {
-			tone = theme.Warn
-		}
-		lines = append(lines, th.Paint(theme.Dim, widget.Fit("disk", 10))+th.Paint(tone, widget.Gauge(part, 20))+" "+bytes(used)+" of "+bytes(total))
-	}
-	var programs []string
-	for _, p := range v.guest.Programs {
-		text := p.Name
-		if p.Restarts > 0 {
-			text += fmt.Sprintf(" (%d restarts)", p.Restarts)
-		}
-		if p.PID == 0 {
-			text += " stopped"
-		}
-		programs = append(programs, text)
-	}
-	add("programs", strings.Join(programs, ", "), theme.Plain)
-	add("system", n.cell(v, "OS-Image"), theme.Plain)
-	add("kernel", n.cell(v, "Kernel-Version"), theme.Plain)
-	add("runtime", n.cell(v, "Container-Runtime"), theme.Plain)
-	return lines
 }

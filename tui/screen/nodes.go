@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/tui/feed"
@@ -39,7 +40,14 @@ type nodeView struct {
 	pods          int
 }
 
-type nodeHistory struct{ cpu, memory, host, received, sent widget.Series }
+// nodeHistory is what was measured of a node: in it, and of its machine on the
+// host.
+type nodeHistory struct {
+	cpu, memory, disk, received, sent widget.Series
+	hostCPU, hostMemory, hostDisk     widget.Series
+	seconds                           float64   // of processor time when last looked at
+	at                                time.Time // when that was; zero at first
+}
 
 // NewNodes returns the screen.
 func NewNodes(w *World) *Nodes {
@@ -105,15 +113,28 @@ func (n *Nodes) Take(w *World, delivery any) {
 		}
 	case feed.Guests:
 		n.guests[d.Cluster] = d
+		for name, guest := range d.Nodes {
+			h := n.historyOf(d.Cluster, name)
+			h.disk = h.disk.Add(float64(guest.DiskTotalBytes - guest.DiskFreeBytes))
+		}
 	case feed.Clusters:
 		for _, s := range d.All {
 			for _, m := range s.Nodes {
-				h := n.historyOf(s.Name, m.Name)
-				h.host = h.host.Add(float64(m.HostMemoryMiB))
+				n.historyOf(s.Name, m.Name).host(m, d.At)
 			}
 		}
 	}
 	n.refresh(w)
+}
+
+// host adds what a machine takes of the host.
+func (h *nodeHistory) host(m daemonapi.NodeStatus, at time.Time) {
+	h.hostMemory = h.hostMemory.Add(float64(m.HostMemoryMiB))
+	h.hostDisk = h.hostDisk.Add(float64(m.DiskUsedBytes))
+	if took := at.Sub(h.at).Seconds(); !h.at.IsZero() && took > 0 && m.HostCPUSeconds >= h.seconds {
+		h.hostCPU = h.hostCPU.Add((m.HostCPUSeconds - h.seconds) / took)
+	}
+	h.seconds, h.at = m.HostCPUSeconds, at
 }
 
 func (n *Nodes) historyOf(cluster, node string) *nodeHistory {
@@ -186,7 +207,11 @@ func (n *Nodes) arrange(w *World) {
 	if ours {
 		columns = append(columns, widget.Column{Title: "On host", Right: true}, widget.Column{Title: "Disk", Right: true}, widget.Column{Title: "Up"})
 	}
-	columns = append(columns, widget.Column{Title: "Pods", Right: true}, widget.Column{Title: "Address", Spare: true}, widget.Column{Title: "Version", Spare: true}, widget.Column{Title: "Age", Spare: true})
+	columns = append(columns, widget.Column{Title: "Pods", Right: true})
+	if ours {
+		columns = append(columns, widget.Column{Title: "Machine", Spare: true}, widget.Column{Title: "Driver", Spare: true})
+	}
+	columns = append(columns, widget.Column{Title: "Taints", Spare: true}, widget.Column{Title: "Address", Spare: true}, widget.Column{Title: "Version", Spare: true}, widget.Column{Title: "Age", Spare: true})
 	n.table.SetColumns(columns)
 	var lines []gridLine
 	for i, v := range n.nodes {
@@ -202,7 +227,11 @@ func (n *Nodes) arrange(w *World) {
 		if v.row != nil {
 			age = object.Age(v.row.Created, w.Now)
 		}
-		cells = append(cells, plainCell(strconv.Itoa(v.pods)), dimCell(v.address(n)), dimCell(n.cell(v, "Version")), dimCell(age))
+		cells = append(cells, plainCell(strconv.Itoa(v.pods)))
+		if ours {
+			cells = append(cells, stateCell(v.machine.Machine), dimCell(w.Hosts[v.cluster].Driver))
+		}
+		cells = append(cells, taintCell(v), dimCell(v.address(n)), dimCell(n.cell(v, "Version")), dimCell(age))
 		lines = append(lines, gridLine{key: v.cluster + "/" + v.name, at: i, cells: cells})
 	}
 	n.set(lines)
@@ -301,8 +330,25 @@ func (v nodeView) up(w *World) string {
 	return object.Age(v.machine.Started, w.Now)
 }
 
+// taintCell counts a node's taints: what they are is below the table.
+func taintCell(v nodeView) cell {
+	if v.row == nil || len(v.row.Taints) == 0 {
+		return dimCell("-")
+	}
+	return cell{strconv.Itoa(len(v.row.Taints)), theme.Warn}
+}
+
 func (v nodeView) ref() object.Ref {
 	return object.Ref{Cluster: v.cluster, Resource: NodeResource, Name: v.name}
+}
+
+// Current is the node under the cursor, if Kubernetes knows it.
+func (n *Nodes) Current() (object.Ref, bool) {
+	at := n.at()
+	if at < 0 || at >= len(n.nodes) || n.nodes[at].row == nil {
+		return object.Ref{}, false
+	}
+	return n.nodes[at].ref(), true
 }
 
 // SetFilter is Filtered's.
