@@ -34,7 +34,7 @@ func commands() []command {
 		{[]string{"pulse", "pulses"}, "a whole cluster on one screen", nil, push(func(m *Model) screen.Screen { return screen.NewPulse(&m.world) })},
 		{[]string{"controlplane", "cp"}, "how the control plane is", nil, controlPlane},
 		{[]string{"forwards", "pf", "portforward"}, "the ports that are forwarded", nil, push(func(*Model) screen.Screen { return screen.NewForwards() })},
-		{[]string{"tree", "xray"}, "KIND NAME: owners and owned", resourceNames, tree},
+		{[]string{"tree", "xray"}, "of this, or KIND NAME", resourceNames, tree},
 		{[]string{"ns", "namespace"}, "a namespace, several (a,b), all", namespaceNames, chooseNamespaces},
 		{[]string{"ctx", "cluster", "context"}, "a cluster, or several (a,b)", clusterNames, chooseClusters},
 		{[]string{"theme", "skin"}, "other colours", func(*Model) []string { return theme.Names() }, chooseTheme},
@@ -114,27 +114,6 @@ func controlPlane(m *Model, args []string) []screen.Request {
 		return []screen.Request{screen.Say{Text: "choose a cluster first", Bad: true}}
 	}
 	return []screen.Request{screen.Push{Screen: screen.NewControl(args[0])}}
-}
-
-func tree(m *Model, args []string) []screen.Request {
-	if len(args) < 2 || len(m.world.Clusters) == 0 {
-		return []screen.Request{screen.Say{Text: "which object? :tree deployment NAME [NAMESPACE]", Bad: true}}
-	}
-	r, ok := m.world.Find(args[0])
-	if !ok {
-		return []screen.Request{screen.Say{Text: "there is no resource " + args[0], Bad: true}}
-	}
-	ref := object.Ref{Cluster: m.world.Clusters[0], Resource: r, Name: args[1]}
-	switch {
-	case !r.Namespaced:
-	case len(args) > 2:
-		ref.Namespace = args[2]
-	case len(m.world.Namespaces) > 0:
-		ref.Namespace = m.world.Namespaces[0]
-	default:
-		ref.Namespace = "default"
-	}
-	return []screen.Request{screen.Push{Screen: screen.NewTree(ref)}}
 }
 
 func chooseNamespaces(m *Model, args []string) []screen.Request {

@@ -21,7 +21,11 @@ var resources = []object.Resource{
 	screen.PodResource, screen.NodeResource, screen.NamespaceResource,
 	resource("", "services", "Service", true, "svc"), resource("", "secrets", "Secret", true), resource("", "events", "Event", true, "ev"),
 	resource("apps", "deployments", "Deployment", true, "deploy"), resource("apps", "statefulsets", "StatefulSet", true, "sts"),
-	resource("batch", "jobs", "Job", true), resource("example.com", "boats", "Boat", true),
+	resource("apps", "daemonsets", "DaemonSet", true, "ds"), resource("batch", "jobs", "Job", true), resource("batch", "cronjobs", "CronJob", true, "cj"),
+	resource("discovery.k8s.io", "endpointslices", "EndpointSlice", true), resource("networking.k8s.io", "ingresses", "Ingress", true, "ing"),
+	resource("", "configmaps", "ConfigMap", true, "cm"), resource("", "persistentvolumeclaims", "PersistentVolumeClaim", true, "pvc"),
+	resource("", "persistentvolumes", "PersistentVolume", false, "pv"), resource("example.com", "boats", "Boat", true),
+	resource("apiextensions.k8s.io", "customresourcedefinitions", "CustomResourceDefinition", false, "crd"),
 }
 
 func columns(names ...string) []object.Column {
@@ -66,6 +70,30 @@ func tables() map[string]object.Table {
 			{Cluster: "dev", Namespace: "shop", Name: "e1", Cells: []string{"3m", "Warning", "BackOff", "pod/payments-6c7d8b9f5-kk2lm", "", "Back-off restarting failed container", "e1"}, Read: noon},
 			{Cluster: "dev", Namespace: "shop", Name: "e2", Cells: []string{"15s", "Normal", "Scheduled", "pod/web-7d9c5b8f4-zzp0q", "", "Successfully assigned", "e2"}, Read: noon},
 		}},
+		"statefulsets.apps": {Columns: columns("Name", "Ready", "Age", "+Containers", "+Images"), Rows: []*object.Row{row("shop", "db", 3*time.Hour, "1/1", "3h", "db", "db:16")}},
+		"daemonsets.apps": {Columns: columns("Name", "Desired", "Current", "Ready", "Up-to-date", "Available", "Node Selector", "Age"), Rows: []*object.Row{
+			row("shop", "collector", 3*time.Hour, "2", "2", "1", "2", "1", "<none>", "3h"),
+		}},
+		"jobs.batch": {Columns: columns("Name", "Status", "Completions", "Duration", "Age"), Rows: []*object.Row{
+			row("shop", "migrate", 3*time.Hour, "Complete", "1/1", "4s", "3h"), row("shop", "import", 40*time.Minute, "Failed", "0/1", "40m", "40m"),
+		}},
+		"cronjobs.batch": {Columns: columns("Name", "Schedule", "Timezone", "Suspend", "Active", "Last Schedule", "Age"), Rows: []*object.Row{
+			row("shop", "report", 26*time.Hour, "0 3 * * *", "<none>", "False", "0", "9h", "26h"),
+		}},
+		"endpointslices.discovery.k8s.io": {Columns: columns("Name", "AddressType", "Ports", "Endpoints", "Age"), Rows: []*object.Row{
+			row("shop", "web-x7k2p", 3*time.Hour, "IPv4", "8080", "10.244.1.5,10.244.2.5", "3h"),
+		}},
+		"ingresses.networking.k8s.io": {Columns: columns("Name", "Class", "Hosts", "Address", "Ports", "Age"), Rows: []*object.Row{
+			row("shop", "web", 3*time.Hour, "<none>", "shop.example.com", "", "80", "3h"),
+		}},
+		"configmaps": {Columns: columns("Name", "Data", "Age"), Rows: []*object.Row{row("shop", "kube-root-ca.crt", 3*time.Hour, "1", "3h"), row("shop", "web", 3*time.Hour, "2", "3h")}},
+		"persistentvolumeclaims": {Columns: columns("Name", "Status", "Volume", "Capacity", "Access Modes", "StorageClass", "VolumeAttributesClass", "Age"), Rows: []*object.Row{
+			row("shop", "data-db-0", 3*time.Hour, "Bound", "pvc-1b9f", "1Gi", "RWO", "local", "<unset>", "3h"), row("shop", "scratch", time.Minute, "Pending", "", "", "", "local", "<unset>", "1m"),
+		}},
+		"persistentvolumes": {Columns: columns("Name", "Capacity", "Access Modes", "Reclaim Policy", "Status", "Claim", "StorageClass", "VolumeAttributesClass", "Reason", "Age"), Rows: []*object.Row{
+			row("", "pvc-1b9f", 3*time.Hour, "1Gi", "RWO", "Delete", "Bound", "shop/data-db-0", "local", "<unset>", "", "3h"),
+		}},
+		"customresourcedefinitions.apiextensions.k8s.io": {Columns: columns("Name", "Created At"), Rows: []*object.Row{row("", "boats.example.com", time.Hour, "2026-11-21T11:00:00Z")}},
 		"boats.example.com": {Columns: columns("Name", "Length", "Age"), Rows: []*object.Row{row("shop", "dinghy", time.Hour, "12", "1h")}},
 	}
 	nodes := all["nodes"]
@@ -74,7 +102,18 @@ func tables() map[string]object.Table {
 		if i == 0 {
 			role = "control-plane"
 		}
-		nodes.Rows = append(nodes.Rows, row("", name, 26*time.Hour, "Ready", role, "26h", "v1.36.3", fmt.Sprintf("192.168.104.%d", 11+10*i), "Skiff node", "6.1.0", "containerd://2.4.2"))
+		one := row("", name, 26*time.Hour, "Ready", role, "26h", "v1.36.3", fmt.Sprintf("192.168.104.%d", 11+10*i), "Skiff node", "6.1.0", "containerd://2.4.2")
+		one.Conditions = []object.Condition{
+			{Type: "MemoryPressure", Status: "False"}, {Type: "DiskPressure", Status: "False"}, {Type: "PIDPressure", Status: "False"}, {Type: "Ready", Status: "True"},
+		}
+		if i == 0 {
+			one.Taints = []string{"node-role.kubernetes.io/control-plane:NoSchedule"}
+		}
+		if i == 2 {
+			one.Conditions[1] = object.Condition{Type: "DiskPressure", Status: "True", Reason: "KubeletHasDiskPressure", Message: "kubelet has disk pressure"}
+			one.Taints = []string{"node.kubernetes.io/disk-pressure:NoSchedule"}
+		}
+		nodes.Rows = append(nodes.Rows, one)
 	}
 	all["nodes"] = nodes
 	return all

@@ -38,7 +38,7 @@ func (h *fakeHost) Clusters(context.Context) ([]daemonapi.ClusterStatus, error) 
 	node := func(name, role, address string) daemonapi.NodeStatus {
 		return daemonapi.NodeStatus{
 			Name: name, Role: role, Address: address, Machine: "running", Agent: true, Ready: "True", CPUs: 2, MemoryMiB: 2048,
-			HostMemoryMiB: 391, DiskUsedBytes: 3 << 29, Started: started,
+			HostMemoryMiB: 391, HostCPUSeconds: 812, DiskUsedBytes: 3 << 29, Started: started,
 		}
 	}
 	return []daemonapi.ClusterStatus{

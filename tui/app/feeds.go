@@ -119,7 +119,24 @@ func (m *Model) hosts(d feed.Clusters) {
 	for _, s := range d.All {
 		hosts[s.Name] = s
 	}
+	for name := range m.world.Hosts {
+		if _, ok := hosts[name]; !ok {
+			m.forget(name)
+		}
+	}
 	m.world.Hosts = hosts
+}
+
+// forget leaves a cluster that is gone: another of the same name has other
+// certificates, and other objects.
+func (m *Model) forget(cluster string) {
+	m.apis.forget(cluster)
+	for key, s := range m.feeds {
+		if clusterOf(s.need) == cluster {
+			s.stop()
+			delete(m.feeds, key) // reconcile begins it anew
+		}
+	}
 }
 
 // replay tells a new screen what feeds that run already have delivered.
@@ -299,6 +316,12 @@ func (c *connections) get(ctx context.Context, cluster string) (Kubernetes, erro
 	}
 	c.apis[cluster] = api
 	return api, nil
+}
+
+func (c *connections) forget(cluster string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.apis, cluster)
 }
 
 func sleep(ctx context.Context, d time.Duration) bool {

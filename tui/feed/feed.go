@@ -78,8 +78,9 @@ type Document struct {
 // Logs is a need: the logs of pods. It is answered with Lines.
 type Logs struct {
 	Cluster, Namespace string
-	// Pods by name; or those that Labels select, as they come and go.
-	Pods   []string
+	// Pods one by one, of any namespace; or those of Namespace that Labels
+	// select, as they come and go.
+	Pods   []PodName
 	Labels string
 	// Container is empty for all.
 	Container string
@@ -93,13 +94,16 @@ type Logs struct {
 func (n Logs) Key() string {
 	key := "logs " + n.Cluster + "/" + n.Namespace + " " + n.Labels + " " + n.Container
 	for _, p := range n.Pods {
-		key += " " + p
+		key += " " + p.Namespace + "/" + p.Name
 	}
 	if n.Previous {
 		key += " previous"
 	}
 	return key + " " + strconv.Itoa(n.Nonce)
 }
+
+// PodName names a pod of a cluster.
+type PodName struct{ Namespace, Name string }
 
 // Line of a log.
 type Line struct {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/skiff-dev/skiff/tui/feed"
@@ -35,7 +36,7 @@ func (c *Client) logs(ctx context.Context, need feed.Logs, emit func(any)) {
 			pause(ctx, 2*time.Second)
 			continue
 		}
-		several := len(pods) > 1
+		several := len(pods) > 1 || len(need.Pods) > 1
 		for i := range pods {
 			for _, s := range streamsOf(&pods[i], need) {
 				if begun[s.id] || len(begun) >= maxStreams {
@@ -72,7 +73,10 @@ func (c *Client) logPods(ctx context.Context, need feed.Logs) ([]corev1.Pod, err
 	}
 	var found []corev1.Pod
 	for _, name := range need.Pods {
-		pod, err := c.typed.CoreV1().Pods(need.Namespace).Get(ctx, name, metav1.GetOptions{ResourceVersion: "0"})
+		pod, err := c.typed.CoreV1().Pods(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{ResourceVersion: "0"})
+		if apierrors.IsNotFound(err) && len(need.Pods) > 1 {
+			continue // the others go on
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -62,6 +62,9 @@ func (o *Objects) actOn(w *World, a keys.Action, row int) []Request {
 	case keys.ShowTree:
 		return []Request{Push{Screen: NewTree(ref)}}
 	case keys.ShowLogs, keys.Previous:
+		if refs := o.refs(); len(refs) > 1 && o.Resource.ID() == "pods" {
+			return logsOfMany(refs, a == keys.Previous)
+		}
 		return logsOf(ref, a == keys.Previous)
 	case keys.Forward:
 		return forwardTo(ref)
@@ -227,7 +230,7 @@ func forwardTo(ref object.Ref) []Request {
 func logsOf(ref object.Ref, previous bool) []Request {
 	need := feed.Logs{Cluster: ref.Cluster, Namespace: ref.Namespace, Previous: previous, Tail: tail}
 	if ref.Resource.ID() == "pods" {
-		need.Pods = []string{ref.Name}
+		need.Pods = []feed.PodName{{Namespace: ref.Namespace, Name: ref.Name}}
 		return []Request{Push{Screen: NewLogs(ref, need)}}
 	}
 	return []Request{Look{Ref: ref, Then: func(f feed.Facts) []Request {
@@ -237,6 +240,18 @@ func logsOf(ref object.Ref, previous bool) []Request {
 		need.Labels = f.Selector
 		return []Request{Push{Screen: NewLogs(ref, need)}}
 	}}}
+}
+
+// logsOfMany shows the logs of several pods together.
+func logsOfMany(pods []object.Ref, previous bool) []Request {
+	need := feed.Logs{Cluster: pods[0].Cluster, Previous: previous, Tail: tail}
+	for _, p := range pods {
+		if p.Cluster != need.Cluster {
+			return say("logs are of one cluster at a time; these pods are of " + need.Cluster + " and " + p.Cluster)
+		}
+		need.Pods = append(need.Pods, feed.PodName{Namespace: p.Namespace, Name: p.Name})
+	}
+	return []Request{Push{Screen: newLogs(fmt.Sprintf("%d pods", len(pods)), need)}}
 }
 
 // eventsOf are the events about one object.

@@ -186,11 +186,15 @@ func (c *Clusters) enter(w *World, s daemonapi.ClusterStatus) []Request {
 	return []Request{Choose{Clusters: names}, Push{Screen: NewNodes(&narrowed)}}
 }
 
+// usualDriver leaves it to skiff up which driver runs the machines.
+const usualDriver = "the usual one"
+
 func createForm() []Request {
 	form := widget.NewForm("Create a cluster", []widget.Field{
 		{Name: "name", Label: "name", Value: "dev", Hint: "lower-case letters, digits and dashes"},
 		{Name: "control-planes", Label: "control planes", Value: "1", Choices: []string{"1", "3"}, Hint: "← → chooses; three survive the loss of one"},
 		{Name: "workers", Label: "workers", Value: "2"},
+		{Name: "driver", Label: "driver", Value: usualDriver, Choices: []string{usualDriver, "lima", "sandbox"}, Hint: "lima: virtual machines; sandbox: namespaces of this host (Linux, root)"},
 		{Name: "cpus", Label: "CPUs of each", Value: "2"},
 		{Name: "memory", Label: "memory of each", Value: "2Gi"},
 		{Name: "disk", Label: "disk of each", Value: "20Gi", Hint: "taken only as it fills; ⏎ creates the cluster"},
@@ -199,6 +203,9 @@ func createForm() []Request {
 		command := []string{"up", v["name"]}
 		for _, name := range []string{"control-planes", "workers", "cpus", "memory", "disk"} {
 			command = append(command, "--"+name, v[name])
+		}
+		if v["driver"] != usualDriver {
+			command = append(command, "--driver", v["driver"])
 		}
 		return skiff(v["name"], command...)
 	}}}

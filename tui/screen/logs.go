@@ -22,7 +22,7 @@ const maxLines = 20_000
 
 // Logs shows what pods write, or a running command of ours, as it comes.
 type Logs struct {
-	ref    object.Ref
+	of     string // whose they are, empty for a command
 	need   feed.Need
 	title  string
 	lines  []feed.Line
@@ -41,7 +41,13 @@ type Logs struct {
 
 // NewLogs returns the screen of a pod's logs, or of those of several.
 func NewLogs(ref object.Ref, need feed.Logs) *Logs {
-	return &Logs{ref: ref, need: need, title: "Logs of " + ref.String(), follow: true, fields: true, height: 1}
+	logs := newLogs(ref.String(), need)
+	logs.of = ref.Name
+	return logs
+}
+
+func newLogs(of string, need feed.Logs) *Logs {
+	return &Logs{of: of, need: need, title: "Logs of " + of, follow: true, fields: true, height: 1}
 }
 
 // NewOutput returns the screen of a running command.
@@ -51,8 +57,8 @@ func NewOutput(id int, title string) *Logs {
 
 // Crumb is Screen's.
 func (l *Logs) Crumb() string {
-	if l.ref.Name != "" {
-		return "logs " + l.ref.Name
+	if l.of != "" {
+		return "logs " + l.of
 	}
 	return l.title
 }
@@ -106,7 +112,7 @@ func (l *Logs) Take(_ *World, delivery any) {
 			l.shown = append(l.shown, len(l.lines)-1)
 		}
 	}
-	if d.Failure != "" {
+	if d.Failure != "" && !l.said(d.Failure) {
 		l.lines = append(l.lines, feed.Line{Text: d.Failure})
 		l.shown = append(l.shown, len(l.lines)-1)
 	}
@@ -114,6 +120,17 @@ func (l *Logs) Take(_ *World, delivery any) {
 		l.lines = append([]feed.Line(nil), l.lines[extra+maxLines/10:]...)
 		l.sift()
 	}
+}
+
+// said tells whether one of the last lines is the failure in other words: a
+// command has said itself why it failed.
+func (l *Logs) said(failure string) bool {
+	for _, line := range l.lines[max(0, len(l.lines)-5):] {
+		if cause := strings.TrimPrefix(line.Text, "skiff: "); cause != "" && strings.HasSuffix(failure, cause) {
+			return true
+		}
+	}
+	return false
 }
 
 func (l *Logs) match(line feed.Line) bool {
@@ -156,9 +173,9 @@ func (l *Logs) move(n int) {
 // Act is Screen's.
 func (l *Logs) Act(w *World, a keys.Action) []Request {
 	switch a {
-	case keys.Up:
+	case keys.Up, keys.Prev: // with a filter, the lines are its matches
 		l.move(-1)
-	case keys.Down:
+	case keys.Down, keys.Next:
 		l.move(1)
 	case keys.PageUp:
 		l.move(-max(1, l.height-1))

@@ -217,7 +217,7 @@ func (o *Objects) refresh(w *World) {
 				}
 				o.shown++
 				cells = append(append(cells[:0], r.Cells...), r.Namespace, r.Cluster)
-				if o.filter.Match(cells, r.Labels) && (!o.faults || o.unwell(t.Columns, r)) {
+				if o.filter.Match(cells, r.Labels) && (!o.faults || o.unwell(t, r)) {
 					o.rows = append(o.rows, r)
 				}
 			}
@@ -227,8 +227,8 @@ func (o *Objects) refresh(w *World) {
 	o.table.SetSource(objectSource{o, w})
 }
 
-func (o *Objects) unwell(columns []object.Column, r *object.Row) bool {
-	for i, c := range columns {
+func (o *Objects) unwell(table object.Table, r *object.Row) bool {
+	for i, c := range table.Columns {
 		if i >= len(r.Cells) || c.Name == "Restarts" || c.Name == "Age" {
 			continue
 		}
@@ -236,7 +236,7 @@ func (o *Objects) unwell(columns []object.Column, r *object.Row) bool {
 			return true
 		}
 	}
-	return r.Deleting
+	return r.Deleting || lacking(table, r)
 }
 
 // arrange decides which columns are shown.
@@ -346,6 +346,15 @@ func (o *Objects) nothing() string {
 		return "none of " + count(o.shown, "object matches", "objects matches") + "; esc clears the filter"
 	}
 	return "there are none"
+}
+
+// Current is the object under the cursor.
+func (o *Objects) Current() (object.Ref, bool) {
+	row := o.table.Row()
+	if row < 0 || row >= len(o.rows) {
+		return object.Ref{}, false
+	}
+	return o.ref(row), true
 }
 
 // ref of a row.

@@ -203,6 +203,9 @@ func (p *Pulse) card(th *theme.Theme, r object.Resource, selected bool) []string
 // health is the worst that the cells of an object say.
 func health(t object.Table, r *object.Row) theme.Tone {
 	worst := theme.Good
+	if lacking(t, r) {
+		worst = theme.Warn
+	}
 	for i, c := range t.Columns {
 		if i >= len(r.Cells) || c.Name == "Restarts" {
 			continue
@@ -215,6 +218,13 @@ func health(t object.Table, r *object.Row) theme.Tone {
 		}
 	}
 	return worst
+}
+
+// lacking says that fewer are ready than are wanted, of a resource that has a
+// column for each.
+func lacking(t object.Table, r *object.Row) bool {
+	wanted, ready := cellOf(t, r, "Desired"), cellOf(t, r, "Ready")
+	return wanted != "" && ready != "" && wanted != ready
 }
 
 var order = []theme.Tone{theme.Good, theme.Busy, theme.Warn, theme.Bad}

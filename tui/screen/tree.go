@@ -78,6 +78,18 @@ func (t *Tree) Take(_ *World, delivery any) {
 	}
 }
 
+// Current is the object under the cursor.
+func (t *Tree) Current() (object.Ref, bool) {
+	at := t.at()
+	if at < 0 || at >= len(t.nodes) {
+		return object.Ref{}, false
+	}
+	if t.pod {
+		return t.ref, true
+	}
+	return t.nodes[at].branch.Ref, true
+}
+
 // SetFilter is Filtered's.
 func (t *Tree) SetFilter(_ *World, f filter.Filter) {
 	t.filter = f
@@ -213,7 +225,7 @@ func (t *Tree) Act(w *World, a keys.Action) []Request {
 
 func containerLogs(pod object.Ref, container string, previous bool) []Request {
 	return []Request{Push{Screen: NewLogs(pod, feed.Logs{
-		Cluster: pod.Cluster, Namespace: pod.Namespace, Pods: []string{pod.Name}, Container: container, Previous: previous, Tail: tail,
+		Cluster: pod.Cluster, Pods: []feed.PodName{{Namespace: pod.Namespace, Name: pod.Name}}, Container: container, Previous: previous, Tail: tail,
 	})}}
 }
 

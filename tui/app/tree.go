@@ -1,0 +1,48 @@
+package app
+
+import (
+	"github.com/skiff-dev/skiff/tui/object"
+	"github.com/skiff-dev/skiff/tui/screen"
+)
+
+// pointing is a screen with an object under its cursor.
+type pointing interface {
+	Current() (object.Ref, bool)
+}
+
+// treeUsage is what ":tree" can be told.
+const treeUsage = "t shows the tree of the one under the cursor; or :tree deployment NAME [NAMESPACE]"
+
+// tree answers ":tree [KIND [NAME [NAMESPACE]]]": what is not said is the object
+// under the cursor or, where there is none, chosen from a list.
+func tree(m *Model, args []string) []screen.Request {
+	if len(m.world.Clusters) == 0 {
+		return []screen.Request{screen.Say{Text: "choose a cluster first", Bad: true}}
+	}
+	if len(args) == 0 {
+		if p, ok := m.top().(pointing); ok {
+			if ref, ok := p.Current(); ok {
+				return []screen.Request{screen.Push{Screen: screen.NewTree(ref)}}
+			}
+		}
+		args = []string{"deployments"}
+	}
+	r, ok := m.world.Find(args[0])
+	if !ok {
+		return []screen.Request{screen.Say{Text: "there is no resource " + args[0], Bad: true}}
+	}
+	if len(args) == 1 {
+		return []screen.Request{screen.Push{Screen: screen.NewObjects(&m.world, r, screen.Narrow{})}, screen.Say{Text: treeUsage}}
+	}
+	ref := object.Ref{Cluster: m.world.Clusters[0], Resource: r, Name: args[1]}
+	switch {
+	case !r.Namespaced:
+	case len(args) > 2:
+		ref.Namespace = args[2]
+	case len(m.world.Namespaces) > 0:
+		ref.Namespace = m.world.Namespaces[0]
+	default:
+		ref.Namespace = "default"
+	}
+	return []screen.Request{screen.Push{Screen: screen.NewTree(ref)}}
+}
