@@ -27,6 +27,8 @@ e2e() {
   # Two tests at once: three emulated machines share two cores, and with four tests
   # the probes, DNS queries and leases of their nodes ran out of time.
   SKIFF_E2E=1 CGO_ENABLED=0 go test -count=1 -timeout 60m -parallel 2 -v -run "${RUN:-.}" ./test/e2e
+  # The dashboard's actions, on sandboxes; without root it says that it is skipped.
+  SKIFF_E2E=1 CGO_ENABLED=0 go test -count=1 -timeout 30m -v -run "${RUN:-OnARealCluster}" ./test/ui
 }
 
 conformance() {

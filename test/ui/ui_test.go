@@ -5,13 +5,10 @@ package ui_test
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -21,8 +18,6 @@ import (
 	"github.com/skiff-dev/skiff/test/ui/rig"
 	"github.com/skiff-dev/skiff/test/ui/terminal"
 )
-
-var soak = flag.Duration("soak", 0, "how long to press random keys while objects change; 0: a few seconds")
 
 // Sequences that a terminal sends for keys.
 const (
@@ -42,6 +37,7 @@ type session struct {
 	*terminal.Terminal
 	t      *testing.T
 	server *rig.Server
+	stderr string // the file of what it complains of
 }
 
 // programs are built once for all tests.
@@ -84,12 +80,24 @@ func open(t *testing.T, skiff string, s *rig.Server, env []string, args ...strin
 	t.Helper()
 	cmd := exec.Command(skiff, append([]string{"ui", "--kubeconfig", s.Kubeconfig}, args...)...)
 	cmd.Env = append(append(os.Environ(), "SKIFF_HOME="+t.TempDir(), "TERM=xterm-256color", "COLORTERM=truecolor"), env...)
+	return show(t, cmd, s)
+}
+
+// show runs the dashboard on a screen of its own.
+func show(t *testing.T, cmd *exec.Cmd, s *rig.Server) *session {
+	t.Helper()
+	stderr, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = stderr.Close() }()
+	cmd.Stderr = stderr
 	term, err := terminal.Start(cmd, 140, 40)
 	if err != nil {
 		t.Skipf("no pseudo-terminal here: %v", err)
 	}
 	t.Cleanup(func() { _ = term.Close() })
-	return &session{term, t, s}
+	return &session{term, t, s, stderr.Name()}
 }
 
 // press types keys one after the other, with time for each to be told apart.
@@ -104,7 +112,7 @@ func (s *session) press(all ...string) {
 }
 
 // in is the session for a subtest: what fails is that.
-func (s *session) in(t *testing.T) *session { return &session{s.Terminal, t, s.server} }
+func (s *session) in(t *testing.T) *session { return &session{s.Terminal, t, s.server, s.stderr} }
 
 func (s *session) see(texts ...string) {
 	s.t.Helper()
@@ -285,83 +293,4 @@ func TestAClusterThatStopsAnsweringHoldsNothingUp(t *testing.T) {
 	}
 	s.press(":", "svc", enter)
 	s.see("kubernetes", "live")
-}
-
-// keyboard is what a cat on the keyboard presses; nothing of it leaves.
-var keyboard = []string{
-	"j", "k", "d", "y", "t", "l", "w", "n", "N", "A", ">", "<", "~", "g", "G", "?", "E", "O", "c", "f", "s", "h", "p", "x", "J", " ",
-	enter, escape, escape, escape, tab, down, "\x1b[A", "\x1b[C", "\x1b[D", "\x1b[5~", "\x1b[6~", "\x01", "\x1a", "/", "web", "!", "(",
-	"\x1b[<0;20;8M", "\x1b[<64;20;8M", "\x1b[<65;20;8M",
-}
-
-// places are where it starts from every now and then.
-var places = []string{"pods", "deploy", "nodes", "pulse", "events", "secrets", "svc", "controlplane", "clusters", "forwards", "crd", "ns all", "theme dusk", "theme none", "pods shop"}
-
-func TestRandomKeysAndChangesDoNoHarm(t *testing.T) {
-	skiff, controlPlane := programs(t)
-	server := serve(t, controlPlane)
-	const pods = 200
-	if err := server.Pods(t.Context(), "load", pods); err != nil {
-		t.Fatal(err)
-	}
-	s := open(t, skiff, server, nil, "--read-only")
-	s.see("live")
-	length := max(*soak, 5*time.Second)
-	ctx, stop := context.WithTimeout(t.Context(), length)
-	defer stop()
-	churned := make(chan int, 1)
-	go func() { churned <- server.Churn(ctx, "load", pods, 20) }()
-	seed := uint64(time.Now().UnixNano())
-	random := rand.New(rand.NewPCG(seed, 1))
-	t.Logf("seed %d", seed)
-	early, pressed := 0, 0
-	for start := time.Now(); ctx.Err() == nil; pressed++ {
-		if pressed%40 == 0 {
-			s.press(escape, escape, ":", places[random.IntN(len(places))], enter)
-		}
-		if pressed%150 == 0 {
-			if err := s.Resize(80+random.IntN(120), 24+random.IntN(40)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := s.Send(keyboard[random.IntN(len(keyboard))]); err != nil {
-			t.Fatalf("after %d keys: %v\n%s", pressed, err, s.Text())
-		}
-		time.Sleep(time.Duration(5+random.IntN(40)) * time.Millisecond)
-		if early == 0 && time.Since(start) > length/4 {
-			early = resident(t, s.Process.Pid)
-		}
-	}
-	late := resident(t, s.Process.Pid)
-	t.Logf("%d keys, %d changes, %d MiB after a quarter, %d MiB at the end", pressed, <-churned, early, late)
-	if late > early+early/2+40 {
-		t.Errorf("it grew from %d to %d MiB", early, late)
-	}
-	// The last random key may be half of a sequence, which takes the next with it.
-	s.press(escape, escape)
-	s.press(ctrlC)
-	end, cancel := context.WithTimeout(t.Context(), limit)
-	defer cancel()
-	if err := s.Wait(end); err != nil {
-		t.Errorf("%v\n%s", err, s.Text())
-	}
-}
-
-// resident is a process' memory in MiB.
-func resident(t *testing.T, pid int) int {
-	t.Helper()
-	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		t.Skipf("its memory cannot be read: %v", err)
-	}
-	for line := range strings.Lines(string(content)) {
-		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			kib, err := strconv.Atoi(strings.Fields(value)[0])
-			if err != nil {
-				t.Fatal(err)
-			}
-			return kib / 1024
-		}
-	}
-	return 0
 }

@@ -76,29 +76,43 @@ func (s *Server) pod(ctx context.Context, namespace string, i int) error {
 	return err
 }
 
+// maxChanges is how many changes are on their way at once.
+const maxChanges = 64
+
 // Churn changes pods of a namespace that Pods made, rate of them a second,
 // until ctx ends; it returns how many it changed.
 func (s *Server) Churn(ctx context.Context, namespace string, n, rate int) int {
 	changed := 0
 	var mu sync.Mutex // guards changed
 	var sending sync.WaitGroup
-	ticker := time.NewTicker(time.Second / time.Duration(rate))
+	change := func(i int) {
+		patch := fmt.Sprintf(`{"metadata":{"labels":{"turn":"t%d"}}}`, i)
+		_, err := s.Client.CoreV1().Pods(namespace).Patch(ctx, fmt.Sprintf("load-%04d", i%n), types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+		if err == nil {
+			mu.Lock()
+			changed++
+			mu.Unlock()
+		}
+	}
+	ticker := time.NewTicker(max(time.Second/time.Duration(rate), time.Millisecond))
 	defer ticker.Stop()
-	for i := 0; ; i++ {
+	slots, begun := make(chan struct{}, maxChanges), time.Now()
+	for i := 0; ; {
 		select {
 		case <-ctx.Done():
 			sending.Wait()
 			return changed
 		case <-ticker.C:
 		}
-		sending.Go(func() {
-			patch := fmt.Sprintf(`{"metadata":{"labels":{"turn":"t%d"}}}`, i)
-			_, err := s.Client.CoreV1().Pods(namespace).Patch(ctx, fmt.Sprintf("load-%04d", i%n), types.MergePatchType, []byte(patch), metav1.PatchOptions{})
-			if err == nil {
-				mu.Lock()
-				changed++
-				mu.Unlock()
-			}
-		})
+		// A ticker drops the ticks that nobody takes: what is due is sent, however
+		// late we are. Changes do not wait for one another.
+		for due := int(time.Since(begun).Seconds() * float64(rate)); i < due && ctx.Err() == nil; i++ {
+			turn := i
+			slots <- struct{}{}
+			sending.Go(func() {
+				change(turn)
+				<-slots
+			})
+		}
 	}
 }

@@ -1,0 +1,289 @@
+package ui_test
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Keys that only these tests press.
+const (
+	ctrlA   = "\x01"
+	ctrlU   = "\x15"
+	ctrlEnd = "\x1d" // ctrl+]
+)
+
+// TestActionsOnARealCluster does what people do, on a cluster whose nodes run
+// containers.
+func TestActionsOnARealCluster(t *testing.T) {
+	c := newCluster(t, "dev")
+	// The editor of an edit: it paints the shop.
+	editor := filepath.Join(c.home, "editor")
+	if err := os.WriteFile(editor, []byte("#!/bin/sh\nsed -i 's/value: green/value: blue/' \"$1\"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s := c.open(t, "EDITOR="+editor, "VISUAL=", "KUBE_EDITOR=", "SKIFF_EDITOR=")
+	s.see("Pods in all namespaces", "live")
+	for _, one := range []struct {
+		name string
+		test func(*testing.T, *realCluster, *session)
+	}{
+		{"load an image", testLoadImage}, // the others need it
+		{"logs", testLogs}, {"shell", testShell}, {"attach", testAttach}, {"copy", testCopy}, {"forward", testForward},
+		{"edit, history, undo", testRollouts}, {"scale and restart", testScale}, {"tree", testTree}, {"delete", testDelete},
+		{"every screen", testScreens}, {"nodes", testNodes}, {"snapshot", testSnapshot}, {"clusters", testClusters},
+	} {
+		t.Run(one.name, func(t *testing.T) { one.test(t, c, s.in(t)) })
+	}
+}
+
+func testLoadImage(t *testing.T, c *realCluster, s *session) {
+	s.visit("clusters", "", "sandbox", "running")
+	s.press("i")
+	s.see("Load an image into dev")
+	s.press(filepath.Join(c.root, "build/test/images/workload.tar"), enter)
+	s.finishes("skiff image load")
+	c.kubectl(t, "apply", "-f", "testdata/shop.yaml")
+	c.kubectl(t, "apply", "-f", filepath.Join(c.root, "test/e2e/testdata/crd.yaml"))
+	for _, what := range []string{"deployment/web", "statefulset/db", "daemonset/collector"} {
+		c.kubectl(t, "rollout", "status", what, "--timeout=5m")
+	}
+	c.kubectl(t, "wait", "--for=condition=Ready", "pod/echo", "pod/console", "--timeout=5m")
+}
+
+func testLogs(t *testing.T, c *realCluster, s *session) {
+	pods := strings.Fields(c.kubectl(t, "get", "pods", "-l", "app=web", "-o", "name"))
+	s.visit("pods shop", "^web-", "2/2")
+	s.press("g", "l")
+	s.see("Logs of pod shop/web-", "following", "serving on", "/cart/")
+	s.press("J")
+	s.see(`"path":"/cart/`)
+	s.press("J", "t", "w")
+	s.see("times", "wrapped")
+	s.press("f")
+	s.gone("following")
+	s.press("f", "/", "serving", enter)
+	s.see("serving on", "/serving")
+	s.gone("/cart/")
+	s.press(escape, escape, ctrlA, "l")
+	s.see("Logs of 2 pods")
+	for _, p := range pods {
+		s.see(strings.TrimPrefix(p, "pod/") + "/access")
+	}
+	s.visit("deploy shop", "^web", "2/2")
+	s.press("l")
+	s.see("Logs of deployment shop/web", "/access")
+	s.visit("pods shop", "payments")
+	eventually(t, "the container was started again", func() error {
+		if n := c.kubectl(t, "get", "pods", "-l", "app=payments", "-o", "jsonpath={.items[0].status.containerStatuses[0].restartCount}"); n == "0" {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	s.press("p")
+	s.see("the one before")
+	eventually(t, "the log of the container before", func() error {
+		if strings.Contains(s.Text(), "the ledger does not answer") {
+			return nil
+		}
+		// The kubelet keeps the logs of one container before, which just now may
+		// have become another.
+		if strings.Contains(s.Text(), "ended") {
+			s.press("p", "p")
+		}
+		return errors.New(s.Text())
+	})
+}
+
+func testShell(_ *testing.T, _ *realCluster, s *session) {
+	s.visit("pods shop", "db-0", "Running")
+	s.press("s")
+	s.see("#")
+	s.press("echo in-$((40+2)); tty", enter)
+	s.see("in-42", "/dev/pts/")
+	s.press("exit", enter)
+	s.see("Pods in shop")
+	s.press("?") // the first key after a shell is the dashboard's
+	s.see("Keys of")
+	s.press(escape)
+}
+
+func testAttach(_ *testing.T, _ *realCluster, s *session) {
+	s.visit("pods shop", "echo", "Running")
+	s.press("a")
+	s.see("ctrl+] leaves it")
+	s.press("hello", enter)
+	s.see("you said hello")
+	s.press(ctrlEnd)
+	s.see("Pods in shop", "Running")
+	s.visit("pods shop", "console", "Running")
+	s.press("a")
+	s.see("ctrl+] leaves it")
+	s.press(enter, "echo at-$((20+1))", enter)
+	s.see("at-21")
+	s.press(ctrlEnd)
+	s.see("Pods in shop", "Running")
+}
+
+func testCopy(t *testing.T, _ *realCluster, s *session) {
+	s.visit("pods shop", "db-0", "Running")
+	// OSC 52: the terminal puts it into the clipboard.
+	seen := s.Next("\x1b]52;c;" + base64.StdEncoding.EncodeToString([]byte("db-0")))
+	s.press("c")
+	s.see("copied db-0")
+	select {
+	case <-seen:
+	case <-time.After(limit):
+		t.Error("nothing was put into the clipboard")
+	}
+}
+
+var forwarded = regexp.MustCompile(`127\.0\.0\.1:(\d+) leads to`)
+
+func testForward(t *testing.T, c *realCluster, s *session) {
+	s.visit("deploy shop", "^web", "2/2")
+	s.press("f")
+	s.see("Forward a port to deployment shop/web", "8080")
+	s.press(enter, enter)
+	s.see("leads to deployment shop/web")
+	port := forwarded.FindStringSubmatch(s.Text())
+	if port == nil {
+		t.Fatal(s.Text())
+	}
+	s.press(":", "forwards", enter)
+	s.see("127.0.0.1:"+port[1], "deployment shop/web")
+	first := ask(t, port[1])
+	c.kubectl(t, "delete", "pods", "-l", "app=web", "--wait=true")
+	eventually(t, "the port leads to another pod", func() error {
+		response, err := http.Get("http://127.0.0.1:" + port[1] + "/hostname")
+		if err != nil {
+			return err
+		}
+		defer func() { _ = response.Body.Close() }()
+		content, err := io.ReadAll(response.Body)
+		if err == nil && string(content) == first {
+			err = fmt.Errorf("it leads to %s", content)
+		}
+		return err
+	})
+	s.press(ctrlD)
+	s.see("no port is forwarded")
+	if response, err := http.Get("http://127.0.0.1:" + port[1] + "/"); err == nil {
+		_ = response.Body.Close()
+		t.Error("it is still forwarded")
+	}
+}
+
+func ask(t *testing.T, port string) string {
+	t.Helper()
+	response, err := http.Get("http://127.0.0.1:" + port + "/hostname")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	content, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+// colour that the shop's template has.
+func colour(t *testing.T, c *realCluster) string {
+	t.Helper()
+	return c.kubectl(t, "get", "deployment", "web", "-o", "jsonpath={.spec.template.spec.containers[0].env[0].value}")
+}
+
+func painted(t *testing.T, c *realCluster, want string) {
+	t.Helper()
+	eventually(t, "the shop is "+want, func() error {
+		if got := colour(t, c); got != want {
+			return fmt.Errorf("it is %s", got)
+		}
+		return nil
+	})
+}
+
+func testRollouts(t *testing.T, c *realCluster, s *session) {
+	s.visit("deploy shop", "^web", "web")
+	s.press("e")
+	painted(t, c, "blue")
+	s.see("Deployments in shop")
+	s.press("h")
+	s.see("REVISION", "2  ")
+	s.press(escape, "u")
+	s.see("Undo the last rollout deployment?")
+	s.press("y")
+	painted(t, c, "green")
+	c.kubectl(t, "rollout", "status", "deployment/web", "--timeout=5m")
+}
+
+func testScale(t *testing.T, c *realCluster, s *session) {
+	s.visit("deploy shop", "^web", "2/2")
+	s.press("s")
+	s.see("Scale deployment shop/web")
+	s.press(ctrlU, "3", enter)
+	s.until("3/3")
+	before := c.kubectl(t, "get", "pods", "-l", "app=web", "-o", "name")
+	s.press("r")
+	s.see("Restart deployment?", "replaced one after the other")
+	s.press("y")
+	eventually(t, "there are other pods", func() error {
+		c.kubectl(t, "rollout", "status", "deployment/web", "--timeout=5m")
+		if c.kubectl(t, "get", "pods", "-l", "app=web", "-o", "name") == before {
+			return errors.New("they are the same")
+		}
+		return nil
+	})
+}
+
+func testTree(_ *testing.T, _ *realCluster, s *session) {
+	s.visit("deploy shop", "^web", "web")
+	s.press(":", "tree", enter)
+	s.see("Tree of deployment shop/web", "ReplicaSet web-", "Pod web-", "access")
+	s.visit("clusters", "", "Clusters of this host")
+	s.press(":", "tree", enter)
+	s.see("Deployments", "t shows the tree")
+}
+
+func testDelete(t *testing.T, c *realCluster, s *session) {
+	s.visit("pods shop", "db-0", "Running")
+	before := c.kubectl(t, "get", "pod", "db-0", "-o", "jsonpath={.metadata.uid}")
+	s.press(ctrlD)
+	s.see("Delete pod?", "shop/db-0", "replaced by a new one")
+	s.press("y")
+	eventually(t, "there is another db-0", func() error {
+		now, err := c.run(filepath.Join(c.root, "build/test/bin/kubectl"), "--context", "skiff-dev", "-n", "shop", "get", "pod", "db-0", "-o", "jsonpath={.metadata.uid}")
+		if err == nil && now == before {
+			err = errors.New("it is the same")
+		}
+		return err
+	})
+	c.kubectl(t, "create", "namespace", "spare")
+	s.visit("ns", "spare", "Active")
+	s.press(ctrlD)
+	s.see("Delete namespace?", "EVERYTHING", "Type spare")
+	s.press("spare", enter)
+	s.gone("Active")
+}
+
+// testScreens opens every screen that the cluster has something for.
+func testScreens(_ *testing.T, _ *realCluster, s *session) {
+	for command, texts := range map[string][]string{
+		"sts shop": {"StatefulSets in shop", "db"}, "ds shop": {"DaemonSets in shop", "collector"}, "jobs shop": {"Jobs in shop", "migrate", "Complete"},
+		"cj shop": {"CronJobs in shop", "0 3 * * *"}, "svc shop": {"Services in shop", "web"}, "endpointslices shop": {"EndpointSlices in shop", "8080"},
+		"ing shop": {"Ingresses in shop", "shop.example.com"}, "cm shop": {"ConfigMaps in shop", "kube-root-ca.crt"}, "secrets shop": {"Secrets in shop", "db-login"},
+		"pvc shop": {"PersistentVolumeClaims in shop", "Bound"}, "pv": {"PersistentVolumes", "Bound"}, "sc": {"StorageClasses"}, "events shop": {"Events in shop", "payments"},
+		"crd": {"CustomResourceDefinitions", "boats"}, "boats": {"Boats in all namespaces"}, "pulse": {"Pulse", "worker-1"}, "controlplane": {"checks pass", "control-plane-1"},
+	} {
+		s.visit(command, "", append(texts, "live")...)
+	}
+}
