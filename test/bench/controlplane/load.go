@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -184,7 +185,7 @@ func schedule(ctx context.Context, client kubernetes.Interface, n int) (bound, r
 		case event, more := <-events.ResultChan():
 			p, ok := event.Object.(*corev1.Pod)
 			if !more || !ok {
-				return 0, 0, fmt.Errorf("the watch of the pods ended with %d bound, %d Ready (%v)", len(withNode), len(running), ctx.Err())
+				return 0, 0, errors.Join(fmt.Errorf("the watch of the pods ended with %d bound, %d Ready", len(withNode), len(running)), ctx.Err())
 			}
 			if p.Spec.NodeName != "" && !withNode[p.Name] {
 				withNode[p.Name], bound = true, time.Since(began)
@@ -253,7 +254,7 @@ func watchLatencies(ctx context.Context, client kubernetes.Interface) ([]time.Du
 		}
 		seen, more := <-arrived
 		if !more || seen.value != object.Data["value"] {
-			return nil, fmt.Errorf("the watch delivered %q, not %q (%v)", seen.value, object.Data["value"], ctx.Err())
+			return nil, errors.Join(fmt.Errorf("the watch delivered %q, not %q", seen.value, object.Data["value"]), ctx.Err())
 		}
 		took = append(took, seen.at.Sub(began))
 	}
