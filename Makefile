@@ -53,7 +53,7 @@ host-packages:
 	@scripts/host-packages.sh
 
 MODULES := build/modules-fetched
-$(MODULES): go.sum $(wildcard images/programs/*/go.sum)
+$(MODULES): go.sum $(wildcard images/programs/*/go.sum test/*/go.sum test/*/*/go.sum)
 	@scripts/fetch.sh
 	@mkdir -p build && touch $@
 

@@ -9,3 +9,6 @@ go list -deps -test ./... >/dev/null
 for module in images/programs/*/go.mod; do
   go list -C "$(dirname "$module")" -deps tool >/dev/null
 done
+for module in test/tools test/conformance/suite; do
+  go list -C "$module" -e -deps -tags tools ./... >/dev/null # -e: programs are imported to be pinned
+done
