@@ -14,6 +14,10 @@ func packages() []Package {
 			"sbin/dumpe2fs", "etc/mke2fs.conf",
 		}},
 		{"nftables", []string{"usr/sbin/nft"}},
+		// Without the names of protocols nft says "6" where the service proxy
+		// wrote "tcp": one that starts again takes its own rules for strange ones
+		// and deletes them.
+		{"netbase", []string{"etc/protocols"}},
 		{"iproute2", []string{"bin/ip", "bin/ss", "sbin/bridge", "sbin/tc"}},
 		{"ca-certificates", []string{"usr/share/ca-certificates/mozilla/"}},
 	}

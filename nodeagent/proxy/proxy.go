@@ -22,6 +22,9 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
+// minSync is the rest between two passes over the rules.
+const minSync = 50 * time.Millisecond
+
 // Proxy is one node's service proxy. A process can run it once: it registers
 // metrics and handlers that are global.
 type Proxy struct {
@@ -88,9 +91,9 @@ func configuration(node nodeconfig.Node, kubeconfig string) *config.KubeProxyCon
 		MetricsBindAddress: "127.0.0.1:10249",
 		Mode:               "nftables",
 		NFTables: config.KubeProxyNFTablesConfiguration{
-			// A change is written at once; this is only how often the rules
-			// are looked at without one.
-			SyncPeriod: metav1.Duration{Duration: 2 * time.Minute},
+			// A service comes in two steps, itself and its endpoints. Upstream
+			// lets a second pass between them; a pass writes only what changed.
+			MinSyncPeriod: metav1.Duration{Duration: minSync},
 		},
 		DetectLocalMode:   "ClusterCIDR",
 		ClusterCIDR:       node.Kubernetes.PodCIDR.String(),

@@ -103,6 +103,17 @@ func TestMachineHasANodeOfItsOwnAndTheHostIsAsBefore(t *testing.T) {
 	}
 }
 
+func TestRulesAreReadBackAsTheyWereWritten(t *testing.T) {
+	r := newRig(t)
+	start(t, r, "one")
+	// The service proxy compares its rules with these when it starts again.
+	got := r.Exec(t, "one", "nft add table ip t && nft add map ip t m '{ type ipv4_addr . inet_proto . inet_service : verdict; }' && "+
+		"nft add element ip t m '{ 10.96.0.1 . tcp . 443 : accept }' && nft --json list map ip t m")
+	if !strings.Contains(got, `"10.96.0.1", "tcp", 443`) {
+		t.Errorf("a service is read back as %s", got)
+	}
+}
+
 func TestMachinesReachEachOther(t *testing.T) {
 	r := newRig(t)
 	start(t, r, "one")
