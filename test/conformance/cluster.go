@@ -49,10 +49,8 @@ func (c *cluster) up(ctx context.Context) error {
 	}
 	fmt.Printf("three nodes Ready in %.1f s\n", time.Since(start).Seconds())
 	start = time.Now()
-	for _, archive := range archives {
-		if err := c.run(ctx, "image", "load", archive, "--cluster", clusterName); err != nil {
-			return err
-		}
+	if err := c.run(ctx, append([]string{"image", "load", "--cluster", clusterName}, archives...)...); err != nil {
+		return err
 	}
 	fmt.Printf("%d archives loaded in %.1f s\n", len(archives), time.Since(start).Seconds())
 	return c.offerPulls(ctx, archives)

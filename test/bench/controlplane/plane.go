@@ -151,7 +151,7 @@ func (r *running) memory() (process.Usage, error) {
 		if err != nil {
 			return sum, err
 		}
-		sum.RSS, sum.Anonymous, sum.PSS = sum.RSS+u.RSS, sum.Anonymous+u.Anonymous, sum.PSS+u.PSS
+		sum.Add(u)
 	}
 	return sum, nil
 }

@@ -21,7 +21,7 @@ func (b *bench) idles(ctx context.Context) error {
 	if err := pause(ctx, b.settle); err != nil {
 		return err
 	}
-	before := make([]process.Totals, len(b.sides))
+	before := make([]map[string]process.Totals, len(b.sides))
 	var err error
 	for i, s := range b.sides {
 		if before[i], err = b.totals(s); err != nil {
@@ -37,25 +37,33 @@ func (b *bench) idles(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		s.idle = idle{memory: after.Memory, percent: 100 * (after.CPU - before[i].CPU).Seconds() / time.Since(begun).Seconds()}
-		fmt.Fprintf(os.Stderr, "%s: idle with %.0f MiB resident, %.0f MiB anonymous, %.2f %% of a core\n",
-			s.name, s.idle.memory.RSS, s.idle.memory.Anonymous, s.idle.percent)
+		passed := time.Since(begun).Seconds()
+		for _, program := range s.programs {
+			percent := 100 * (after[program].CPU - before[i][program].CPU).Seconds() / passed
+			memory := after[program].Memory
+			fmt.Fprintf(os.Stderr, "%s, idle %s: %.1f MiB resident, %.1f MiB anonymous, %.2f %% of a core\n",
+				s.name, program, memory.RSS, memory.Anonymous, percent)
+			s.idle.percent += percent
+			s.idle.memory.Add(memory)
+		}
 	}
 	return nil
 }
 
-// totals sums up the programs of a side, each of which runs.
-func (b *bench) totals(s *side) (process.Totals, error) {
+// totals are those of each program of a side, all of which run.
+func (b *bench) totals(s *side) (map[string]process.Totals, error) {
 	running, err := b.cluster.programs(s.node)
 	if err != nil {
-		return process.Totals{}, err
+		return nil, err
 	}
-	var pids []int
+	all := map[string]process.Totals{}
 	for _, program := range s.programs {
 		if len(running[program]) == 0 {
-			return process.Totals{}, fmt.Errorf("%s does not run on %s", program, s.node)
+			return nil, fmt.Errorf("%s does not run on %s", program, s.node)
 		}
-		pids = append(pids, running[program]...)
+		if all[program], err = process.Sum(running[program]); err != nil {
+			return nil, err
+		}
 	}
-	return process.Sum(pids)
+	return all, nil
 }

@@ -86,7 +86,10 @@ func (b *bench) memoryWithDNS(s *side) error {
 	if err != nil {
 		return err
 	}
-	s.withDNS = totals.Memory.RSS
+	s.withDNS = 0
+	for _, program := range totals {
+		s.withDNS += program.Memory.RSS
+	}
 	if s == b.sides[0] {
 		return nil // it is in the agent
 	}

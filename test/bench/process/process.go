@@ -78,6 +78,11 @@ func parseMemory(rollup []byte) (Usage, error) {
 	return u, nil
 }
 
+// Add adds another process's memory.
+func (u *Usage) Add(other Usage) {
+	u.RSS, u.Anonymous, u.PSS = u.RSS+other.RSS, u.Anonymous+other.Anonymous, u.PSS+other.PSS
+}
+
 // Totals are what several processes cost together.
 type Totals struct {
 	CPU    time.Duration
@@ -97,9 +102,7 @@ func Sum(pids []int) (Totals, error) {
 			return sum, err
 		}
 		sum.CPU += used
-		sum.Memory.RSS += memory.RSS
-		sum.Memory.Anonymous += memory.Anonymous
-		sum.Memory.PSS += memory.PSS
+		sum.Memory.Add(memory)
 	}
 	return sum, nil
 }
