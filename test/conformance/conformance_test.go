@@ -102,6 +102,42 @@ func TestASuiteThatIsNoneIsRefused(t *testing.T) {
 	}
 }
 
+// required are the versions of modules in a go.mod.
+func required(t *testing.T, path string) map[string]string {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	versions := map[string]string{}
+	for line := range strings.Lines(string(content)) {
+		line, _, _ = strings.Cut(line, "//")
+		fields := strings.Fields(strings.TrimPrefix(line, "require "))
+		if len(fields) == 2 && strings.HasPrefix(fields[1], "v") && fields[1] != "v0.0.0" {
+			versions[fields[0]] = fields[1]
+		}
+	}
+	return versions
+}
+
+// Every package that is compiled against another version of a library is
+// compiled once more: a cold build of the tests would take twice as long.
+func TestTheTestProgramSharesWhatIsCompiledForUs(t *testing.T) {
+	ours, theirs := required(t, "../../go.mod"), required(t, "suite/go.mod")
+	shared := 0
+	for module, version := range theirs {
+		if ours[module] == "" {
+			continue
+		}
+		if shared++; ours[module] != version {
+			t.Errorf("suite/go.mod has %s %s, go.mod %s", module, version, ours[module])
+		}
+	}
+	if shared < 50 {
+		t.Errorf("only %d modules are in both", shared)
+	}
+}
+
 const junit = `<testsuites><testsuite>
 <testcase name="[ReportBeforeSuite]" status="passed" time="0.1"></testcase>
 <testcase name="[SynchronizedBeforeSuite]" status="failed" time="0.1"></testcase>
