@@ -70,7 +70,6 @@ func New(ctx context.Context, s Settings, memory *transport.Server) (*Server, er
 		if err := installOpenAPI(aggregator); err != nil {
 			return nil, err
 		}
-		forgetDefinitions(config)
 	}
 	memory.Serve(aggregator.GenericAPIServer.Handler)
 	return &Server{aggregator: aggregator}, nil

@@ -32,12 +32,6 @@ func define(c *genericapiserver.Config, definitions common.GetOpenAPIDefinitions
 	c.OpenAPIConfig, c.OpenAPIV3Config = &v2, &v3
 }
 
-// forgetDefinitions lets go of the definitions of built-in types once the types
-// of server-side apply are made of them. Who asks again makes them again.
-func forgetDefinitions(c *app.Config) {
-	c.KubeAPIs.ControlPlane.Generic.OpenAPIV3Config.Definitions = nil
-}
-
 // installOpenAPI puts the embedded documents where the server of built-in types
 // would have put its own.
 func installOpenAPI(a *aggregatorapiserver.APIAggregator) error {
