@@ -28,6 +28,7 @@ type fleet struct {
 	nodes []nodeconfig.Node
 	ports []int
 	all   []*cluster
+	quota int64   // of each etcd, in bytes; 0 is the default
 	down  [3]bool // those that are not to run
 }
 
@@ -45,7 +46,7 @@ func newFleet(t *testing.T) *fleet {
 // launch starts control plane i, which may have run before.
 func (f *fleet) launch(t *testing.T, i int) {
 	t.Helper()
-	f.all[i] = &cluster{dir: filepath.Join(f.dir, f.nodes[i].Name), life: f.life}
+	f.all[i] = &cluster{dir: filepath.Join(f.dir, f.nodes[i].Name), life: f.life, quota: f.quota}
 	f.all[i].launch(t, f.nodes[i], f.ports, f.dir)
 	f.down[i] = false
 }
