@@ -83,11 +83,19 @@ func awaitRestart(ctx context.Context, c *client.Client, n *client.Node, name st
 	}
 }
 
-// anew says whether all programs of a node were started since before.
+// anew says whether programs of a node run and were all started since before.
+// One that does not run may have done all that it has to do.
 func anew(before, now nodeapi.Status) bool {
-	return len(now.Programs) > 0 && !slices.ContainsFunc(now.Programs, func(p nodeapi.Program) bool {
-		return p.PID == 0 || !p.Started.After(before.Time)
-	})
+	running := 0
+	for _, p := range now.Programs {
+		if p.PID != 0 && !p.Started.After(before.Time) {
+			return false
+		}
+		if p.PID != 0 {
+			running++
+		}
+	}
+	return running > 0
 }
 
 func ready(ctx context.Context, c *client.Client, name string) bool {

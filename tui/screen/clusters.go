@@ -32,6 +32,7 @@ func NewClusters(w *World) *Clusters {
 	)}
 	for _, name := range w.Clusters {
 		c.chosen[name] = true
+		c.table.Select(name)
 	}
 	return c
 }
@@ -92,6 +93,23 @@ func readyNodes(s daemonapi.ClusterStatus) string {
 	return fmt.Sprintf("%d/%d", ready, len(s.Nodes))
 }
 
+// nodesCell says how many nodes are ready; of a cluster that is stopped none has
+// to be.
+func nodesCell(s daemonapi.ClusterStatus) cell {
+	if s.Phase == "stopped" {
+		return dimCell(readyNodes(s))
+	}
+	return cell{readyNodes(s), parts(readyNodes(s))}
+}
+
+// sizeCell is a size, or a dash where nobody knows it.
+func sizeCell(size int64) cell {
+	if size == 0 {
+		return dimCell("-")
+	}
+	return plainCell(bytes(size))
+}
+
 func (c *Clusters) refresh() {
 	var lines []gridLine
 	for i, s := range c.all.All {
@@ -108,8 +126,8 @@ func (c *Clusters) refresh() {
 			name = "● " + s.Name
 		}
 		lines = append(lines, gridLine{key: s.Name, at: i, cells: []cell{
-			{name, theme.Accent}, stateCell(s.Phase), {readyNodes(s), parts(readyNodes(s))}, api, plainCell(s.Kubernetes),
-			plainCell(machines(s)), plainCell(bytes(int64(memory) << 20)), plainCell(bytes(disk)), dimCell(s.Server),
+			{name, theme.Accent}, stateCell(s.Phase), nodesCell(s), api, plainCell(s.Kubernetes),
+			plainCell(machines(s)), sizeCell(int64(memory) << 20), sizeCell(disk), dimCell(s.Server),
 		}})
 	}
 	c.set(lines)

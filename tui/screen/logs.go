@@ -31,7 +31,8 @@ type Logs struct {
 
 	follow, wrap, times, fields bool
 
-	top, left int // first line shown when not following, of shown
+	sources   map[string]theme.Tone // the colour of each, in the order in which they came
+	top, left int                   // first line shown when not following, of shown
 	height    int
 	shown     []int // lines that pass the filter
 	dropped   int
@@ -274,7 +275,7 @@ func (l *Logs) draw(th *theme.Theme, line feed.Line, width int) []string {
 		head += th.Paint(theme.Dim, line.At.Format("15:04:05.000")+" ")
 	}
 	if line.Source != "" {
-		head += th.Paint(sourceTone(line.Source), line.Source) + " "
+		head += th.Paint(l.toneOf(line.Source), line.Source) + " "
 	}
 	body := l.body(th, clean(line.Text))
 	room := max(10, width-widget.Width(head))
@@ -321,11 +322,18 @@ func clean(text string) string {
 	}, text)
 }
 
-// sourceTone gives each source a colour of its own, as far as they go.
-func sourceTone(source string) theme.Tone {
-	sum := 0
-	for _, r := range source {
-		sum = sum*31 + int(r)
+// sourceTones tell sources apart, as far as they go.
+var sourceTones = []theme.Tone{theme.Accent, theme.Good, theme.Number, theme.Busy, theme.String, theme.Warn}
+
+// toneOf gives each source a colour of its own.
+func (l *Logs) toneOf(source string) theme.Tone {
+	if l.sources == nil {
+		l.sources = map[string]theme.Tone{}
 	}
-	return []theme.Tone{theme.Accent, theme.Good, theme.Number, theme.Busy, theme.String, theme.Warn}[(sum%6+6)%6]
+	tone, known := l.sources[source]
+	if !known {
+		tone = sourceTones[len(l.sources)%len(sourceTones)]
+		l.sources[source] = tone
+	}
+	return tone
 }

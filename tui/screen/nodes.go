@@ -198,7 +198,7 @@ func (n *Nodes) arrange(w *World) {
 	for _, v := range n.nodes {
 		ours = ours || v.machine.Name != ""
 	}
-	columns := []widget.Column{{Title: "Name", Min: 14}}
+	columns := []widget.Column{{Title: "Name", Min: 16}}
 	if several {
 		columns = append(columns, widget.Column{Title: "Cluster", Min: 8})
 	}

@@ -86,9 +86,9 @@ func (n *Nodes) graphs(w *World, v nodeView, width int) []string {
 		cpu = fmt.Sprintf("%.2f", h.hostCPU.Last())
 	}
 	return append(lines,
-		line("host CPU", cpu, h.hostCPU, 0, theme.Good),
-		line("host memory", v.onHost(), h.hostMemory, 0, theme.Busy),
-		line("host disk", v.disk(), h.hostDisk, 0, theme.String))
+		line("host CPU", cpu, h.hostCPU, float64(v.machine.CPUs), theme.Good),
+		line("host memory", v.onHost(), h.hostMemory, float64(v.machine.MemoryMiB), theme.Busy),
+		line("host disk", v.disk(), h.hostDisk, float64(v.guest.DiskTotalBytes), theme.String))
 }
 
 // fact is a line of what is known of a node.
@@ -167,6 +167,9 @@ func conditionsText(all []object.Condition) (string, theme.Tone) {
 func (v nodeView) programs() string {
 	var programs []string
 	for _, p := range v.guest.Programs {
+		if p.PID == 0 && p.LastExit == "" {
+			continue // it has not run, or has done what it had to do
+		}
 		text := p.Name
 		if p.Restarts > 0 {
 			text += fmt.Sprintf(" (%d restarts)", p.Restarts)

@@ -286,8 +286,8 @@ func (p *Pulse) warnings(w *World, width, height int) []string {
 	slices.SortFunc(found, func(a, b warning) int { return b.row.Read.Compare(a.row.Read) })
 	var lines []string
 	for _, f := range found[:min(len(found), height-1)] {
-		lines = append(lines, "  "+w.Theme.Paint(theme.Warn, widget.Fit(cellOf(f.t, f.row, "Reason"), 18))+
-			w.Theme.Paint(theme.Accent, widget.Fit(cellOf(f.t, f.row, "Object"), 36))+widget.Cut(cellOf(f.t, f.row, "Message"), max(10, width-58)))
+		lines = append(lines, "  "+w.Theme.Paint(theme.Warn, widget.Fit(widget.Cut(cellOf(f.t, f.row, "Reason"), 19), 20))+
+			w.Theme.Paint(theme.Accent, widget.Fit(cellOf(f.t, f.row, "Object"), 36))+widget.Cut(cellOf(f.t, f.row, "Message"), max(10, width-60)))
 	}
 	if len(lines) == 0 {
 		lines = []string{w.Theme.Paint(theme.Dim, "  no warnings")}

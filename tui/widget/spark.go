@@ -25,8 +25,12 @@ func (s Series) Last() float64 {
 	return s[len(s)-1]
 }
 
+// headroom is how much higher than the largest value a graph is that has no top:
+// one that does not change is no solid bar then.
+const headroom = 1.5
+
 // Spark draws the last values into width cells, top being the full height; with
-// top 0 it is the largest of them.
+// top 0 it follows from the largest of them.
 func Spark(s Series, width int, top float64) string {
 	if width <= 0 {
 		return ""
@@ -34,7 +38,7 @@ func Spark(s Series, width int, top float64) string {
 	shown := s[max(0, len(s)-width):]
 	if top <= 0 {
 		for _, v := range shown {
-			top = max(top, v)
+			top = max(top, v*headroom)
 		}
 	}
 	line := make([]rune, 0, width)

@@ -1,6 +1,10 @@
 // Command pictures draws the dashboard's main screens for the documentation:
-// the program's own frames over a real API server with the rig's objects, as
-// SVG.
+// the program's own frames over clusters that run, as SVG. With SKIFF_HOME set
+// to a home of its own:
+//
+//	skiff up dev --driver sandbox && skiff image load build/test/images/workload.tar -c dev
+//	kubectl apply -f test/ui/testdata/shop.yaml
+//	go run ./test/ui/pictures -cluster dev
 package main
 
 import (
@@ -12,15 +16,17 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
 
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
-	"github.com/skiff-dev/skiff/test/ui/rig"
 	"github.com/skiff-dev/skiff/tui/app"
 	"github.com/skiff-dev/skiff/tui/kube"
+	"github.com/skiff-dev/skiff/vm/daemon/client"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/home"
 )
 
 // Size of the window that is drawn, in cells.
@@ -28,25 +34,31 @@ const columns, rows = 132, 34
 
 // shots are the pictures and the keys that lead to each.
 var shots = []struct {
-	name string
-	keys []string
+	name, start string
+	keys        []string
 }{
-	{"pods", nil},
-	{"filter", []string{"/", "web", "enter"}},
-	{"delete", []string{"/", "web", "enter", "ctrl+a", "ctrl+d"}},
-	{"tree", []string{":", "tree deployment web shop", "enter"}},
-	{"yaml", []string{":", "deploy shop", "enter", "y"}},
-	{"pulse", []string{":", "pulse", "enter"}},
-	{"controlplane", []string{":", "controlplane", "enter"}},
-	{"help", []string{"?"}},
+	{"pods", "", nil},
+	{"filter", "", []string{"/", "web", "enter"}},
+	{"delete", "", []string{"/", "web", "enter", "ctrl+a", "ctrl+d"}},
+	{"tree", "", []string{":", "tree deployment web shop", "enter"}},
+	{"logs", "", []string{":", "pods shop", "enter", "/", "web", "enter", "ctrl+a", "l"}},
+	{"yaml", "", []string{":", "deploy shop", "enter", "y"}},
+	{"pulse", "", []string{":", "pulse", "enter"}},
+	{"nodes", "nodes", []string{"down"}},
+	{"clusters", "clusters", []string{"down"}},
+	{"controlplane", "controlplane", nil},
+	{"help", "", []string{"?"}},
 }
+
+// settle is how long graphs have to grow.
+const settle = 100 * time.Second
 
 func main() {
 	out := flag.String("out", "docs/images", "directory for the pictures")
-	kubeconfig := flag.String("kubeconfig", "", "draw this cluster; without it one is started and filled")
+	cluster := flag.String("cluster", "dev", "the cluster that is drawn")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, *out, *kubeconfig)
+	err := run(ctx, *out, *cluster)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "pictures:", err)
@@ -54,67 +66,52 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, out, kubeconfig string) error {
-	if kubeconfig == "" {
-		dir, err := os.MkdirTemp("", "skiff-pictures-")
-		if err != nil {
-			return err
-		}
-		defer func() { _ = os.RemoveAll(dir) }()
-		program, err := rig.Program(".")
-		if err != nil {
-			return err
-		}
-		server, err := rig.Start(ctx, program, dir)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = server.Stop() }()
-		if err := server.Fill(ctx); err != nil {
-			return err
-		}
-		go server.Kubelets(ctx)
-		kubeconfig = server.Kubeconfig
-		time.Sleep(10 * time.Second) // workloads settle
-	}
-	content, err := os.ReadFile(kubeconfig)
+// run draws all pictures at once: they wait more than they work.
+func run(ctx context.Context, out, cluster string) error {
+	h, err := home.Default()
 	if err != nil {
 		return err
 	}
-	for _, s := range shots {
-		lines, err := shoot(ctx, content, s.keys)
-		if err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
-		}
-		if err := os.WriteFile(filepath.Join(out, s.name+".svg"), []byte(SVG(lines, columns)), 0o644); err != nil {
-			return err
-		}
+	failed := make([]error, len(shots))
+	var drawing sync.WaitGroup
+	for i, s := range shots {
+		drawing.Go(func() {
+			lines, err := shoot(ctx, h, cluster, s.start, s.keys)
+			if err == nil {
+				err = os.WriteFile(filepath.Join(out, s.name+".svg"), []byte(SVG(lines, columns)), 0o644)
+			}
+			if err != nil {
+				failed[i] = fmt.Errorf("%s: %w", s.name, err)
+			}
+		})
 	}
-	return nil
+	drawing.Wait()
+	return errors.Join(failed...)
 }
 
 // shoot opens the dashboard, presses keys and returns the frame.
-func shoot(ctx context.Context, kubeconfig []byte, keys []string) ([]string, error) {
+func shoot(ctx context.Context, h home.Home, cluster, start string, keys []string) ([]string, error) {
 	settings, err := app.ParseSettings(nil, nil)
 	if err != nil {
 		return nil, err
 	}
 	ports := &kube.Forwarder{}
-	m := app.New(ctx, app.Config{Host: host{kubeconfig, ports}, Ports: ports, Clusters: []string{"dev"}, Settings: settings})
+	config := app.Config{Host: host{h, ports}, Ports: ports, Clusters: []string{cluster}, Start: start, Settings: settings}
+	m := app.New(ctx, config)
 	defer m.Close()
 	c := camera{m}
 	program := tea.NewProgram(c, tea.WithInput(nil), tea.WithOutput(io.Discard), tea.WithWindowSize(columns, rows), tea.WithoutSignalHandler(), tea.WithoutRenderer())
 	ended := make(chan error, 1)
 	go func() { _, err := program.Run(); ended <- err }()
 	program.Send(tea.WindowSizeMsg{Width: columns, Height: rows})
-	time.Sleep(6 * time.Second)
+	time.Sleep(settle / 10)
 	for _, k := range keys {
 		for _, msg := range presses(k) {
 			program.Send(msg)
 		}
-		time.Sleep(500 * time.Millisecond)
+		time.Sleep(time.Second)
 	}
-	time.Sleep(10 * time.Second)
+	time.Sleep(settle)
 	taken := make(chan []string, 1)
 	program.Send(click{taken})
 	lines := <-taken
@@ -126,6 +123,8 @@ func presses(key string) []tea.Msg {
 	switch key {
 	case "enter":
 		return []tea.Msg{tea.KeyPressMsg{Code: tea.KeyEnter}}
+	case "down":
+		return []tea.Msg{tea.KeyPressMsg{Code: tea.KeyDown}}
 	case "ctrl+a", "ctrl+d":
 		return []tea.Msg{tea.KeyPressMsg{Code: rune(key[5]), Mod: tea.ModCtrl}}
 	}
@@ -158,24 +157,30 @@ func (c camera) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 // View is tea.Model's.
 func (c camera) View() tea.View { return c.m.View() }
 
-// host has no machines: the pictures are of Kubernetes alone.
+// host is this host, as far as it can be looked at.
 type host struct {
-	kubeconfig []byte
-	ports      *kube.Forwarder
+	home  home.Home
+	ports *kube.Forwarder
 }
 
-func (h host) Clusters(context.Context) ([]daemonapi.ClusterStatus, error) { return nil, nil }
-
-func (h host) Guest(context.Context, string, string) (nodeapi.Status, error) {
-	return nodeapi.Status{}, errors.New("no machine")
+func (h host) Clusters(ctx context.Context) ([]daemonapi.ClusterStatus, error) {
+	return client.List(ctx, h.home)
 }
 
-func (h host) Connect(_ context.Context, name string) (app.Kubernetes, error) {
-	return kube.New(name, h.kubeconfig, "", h.ports)
+func (h host) Guest(ctx context.Context, cluster, node string) (nodeapi.Status, error) {
+	return client.New(client.Config{Home: h.home, Name: cluster}).Node(node).Status(ctx)
+}
+
+func (h host) Connect(ctx context.Context, name string) (app.Kubernetes, error) {
+	kubeconfig, err := client.New(client.Config{Home: h.home, Name: name}).Kubeconfig(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return kube.New(name, kubeconfig, "", h.ports)
 }
 
 func (h host) Verbs() map[string]bool { return nil }
 
 func (h host) Skiff(context.Context, []string, io.Reader, io.Writer) error {
-	return errors.New("no commands")
+	return errors.New("pictures run no commands")
 }
