@@ -76,6 +76,7 @@ type etcdMember struct {
 	DatabaseBytes int64    `json:"databaseBytes"`
 	InUseBytes    int64    `json:"inUseBytes"`
 	QuotaBytes    int64    `json:"quotaBytes"`
+	RaftIndex     uint64   `json:"raftIndex"`
 	Alarms        []string `json:"alarms"`
 }
 
@@ -125,7 +126,7 @@ func (a *app) etcdMembers() *cobra.Command {
 func printMembers(out io.Writer, members []etcdMember) error {
 	const mebibyte = 1 << 20
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "MEMBER\tADDRESS\tSTATE\tDATABASE\tIN USE\tQUOTA\tALARMS")
+	fmt.Fprintln(w, "MEMBER\tADDRESS\tSTATE\tRAFT INDEX\tDATABASE\tIN USE\tQUOTA\tALARMS")
 	full := false
 	for _, m := range members {
 		name, alarms := m.Name, strings.Join(m.Alarms, ",")
@@ -137,7 +138,7 @@ func printMembers(out io.Writer, members []etcdMember) error {
 		} else {
 			full = true
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%.1f MiB\t%.1f MiB\t%.0f MiB\t%s\n", name, m.Address, m.state(),
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%.1f MiB\t%.1f MiB\t%.0f MiB\t%s\n", name, m.Address, m.state(), m.RaftIndex,
 			float64(m.DatabaseBytes)/mebibyte, float64(m.InUseBytes)/mebibyte, float64(m.QuotaBytes)/mebibyte, alarms)
 	}
 	if err := w.Flush(); err != nil {

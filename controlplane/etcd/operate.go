@@ -38,6 +38,8 @@ type MemberStatus struct {
 	// defragmentation would leave.
 	DatabaseBytes int64 `json:"databaseBytes"`
 	InUseBytes    int64 `json:"inUseBytes"`
+	// RaftIndex is the last entry of the log that the member has.
+	RaftIndex uint64 `json:"raftIndex"`
 	// QuotaBytes is where the alarm is raised that ends writing; 0 if the member
 	// does not answer.
 	QuotaBytes int64    `json:"quotaBytes"`
@@ -87,6 +89,7 @@ func (s Settings) statusOf(ctx context.Context, m *etcdserverpb.Member, alarms [
 	}
 	status.Leader = seen.Leader == m.ID
 	status.DatabaseBytes, status.InUseBytes, status.QuotaBytes = seen.DbSize, seen.DbSizeInUse, seen.DbSizeQuota
+	status.RaftIndex = seen.RaftIndex
 	return status
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/skiff-dev/skiff/tui/feed"
 	"github.com/skiff-dev/skiff/tui/object"
 	"github.com/skiff-dev/skiff/tui/screen"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
 func dev() Config { return Config{Clusters: []string{"dev"}} }
@@ -94,6 +95,43 @@ func TestFiltersNarrowAndEscapeWidens(t *testing.T) {
 	})
 }
 
+func TestLogsShowAllThatIsMarked(t *testing.T) {
+	play(t, 100, 30, dev(), func(p *player) {
+		p.press("/", "web", "enter", "ctrl+a", "l")
+		p.want("Logs of 3 pods", "listening on")
+	})
+}
+
+func TestATreeIsOfWhatIsUnderTheCursor(t *testing.T) {
+	play(t, 100, 30, dev(), func(p *player) {
+		p.press("down", ":", "tree", "enter")
+		p.want("Tree of pod shop/db-0")
+		p.press("esc", ":", "svc", "enter", ":", "tree", "enter")
+		p.want("Tree of service default/kubernetes")
+	})
+}
+
+func TestAClusterMadeAnewIsConnectedToAnew(t *testing.T) {
+	play(t, 100, 30, dev(), func(p *player) {
+		hosts := func(names ...string) {
+			d := feed.Clusters{Freshness: live()}
+			for _, name := range names {
+				d.All = append(d.All, daemonapi.ClusterStatus{Name: name})
+			}
+			p.m.hosts(d)
+			p.run(p.m.reconcile())
+			p.settle()
+		}
+		before := p.host.connected
+		hosts("ci")
+		hosts("ci", "dev")
+		if p.host.connected == before {
+			t.Error("the connection of the one that is gone is used on")
+		}
+		p.want("db-0", "● live")
+	})
+}
+
 func TestTheCursorStaysOnItsRow(t *testing.T) {
 	play(t, 100, 30, dev(), func(p *player) {
 		p.press("down", "down", "down") // search-…
@@ -151,6 +189,10 @@ func TestNamespacesAreChosenForAllScreens(t *testing.T) {
 		if got := fmt.Sprint(saved.Namespaces["dev"]); got != "[default shop]" {
 			t.Errorf("remembered %s", got)
 		}
+		p.press("0")
+		p.want("all namespaces", "coredns")
+		p.press(":", "ns shop", "enter")
+		p.reject("coredns")
 		p.press(":", "ns all", "enter")
 		p.want("all namespaces", "coredns")
 	})

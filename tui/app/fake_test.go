@@ -31,6 +31,8 @@ type fakeHost struct {
 	tasks []feed.Task
 	api   *fakeAPI
 	down  bool
+	// connected counts connections.
+	connected int
 }
 
 func (h *fakeHost) Clusters(context.Context) ([]daemonapi.ClusterStatus, error) {
@@ -63,6 +65,9 @@ func (h *fakeHost) Guest(_ context.Context, _, node string) (nodeapi.Status, err
 }
 
 func (h *fakeHost) Connect(context.Context, string) (Kubernetes, error) {
+	h.mu.Lock()
+	h.connected++
+	h.mu.Unlock()
 	if h.down {
 		return nil, fmt.Errorf("cluster %q does not run", "dev")
 	}
@@ -76,6 +81,10 @@ func (h *fakeHost) Verbs() map[string]bool {
 func (h *fakeHost) Skiff(_ context.Context, args []string, _ io.Reader, out io.Writer) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if strings.Join(args, " ") == "etcd members dev -o json" {
+		fmt.Fprint(out, `[{"name":"control-plane-1","leader":true,"databaseBytes":3145728,"inUseBytes":2097152,"raftIndex":4711}]`)
+		return nil
+	}
 	h.ran = append(h.ran, args)
 	fmt.Fprintln(out, "   0.1s  cluster          prepare       done in 0.1s")
 	fmt.Fprintln(out, "   3.2s  worker-1         boot          done in 3.1s")

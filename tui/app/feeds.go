@@ -1,7 +1,10 @@
 package app
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"strings"
 	"sync"
 	"time"
 
@@ -152,6 +155,7 @@ func (m *Model) replay(s screen.Screen) {
 const (
 	hostInterval  = 2 * time.Second
 	guestInterval = 5 * time.Second
+	etcdInterval  = 10 * time.Second
 	askLimit      = 10 * time.Second
 )
 
@@ -162,6 +166,8 @@ func (m *Model) run(ctx context.Context, need feed.Need, emit func(any)) {
 		m.runHost(ctx, emit)
 	case feed.Machines:
 		m.runGuests(ctx, need.Cluster, emit)
+	case feed.Etcd:
+		m.runEtcd(ctx, need.Cluster, emit)
 	case feed.Output:
 		m.jobs.follow(ctx, need.ID, emit)
 	case feed.Forwards:
@@ -226,6 +232,23 @@ func (m *Model) guests(ctx context.Context, cluster string) feed.Guests {
 	}
 	asked.Wait()
 	return guests
+}
+
+// runEtcd asks the members of a cluster's database, as the command line does.
+func (m *Model) runEtcd(ctx context.Context, cluster string, emit func(any)) {
+	for {
+		limited, cancel := context.WithTimeout(ctx, askLimit)
+		var out bytes.Buffer
+		members := feed.EtcdMembers{Cluster: cluster}
+		err := m.config.Host.Skiff(limited, []string{"etcd", "members", cluster, "-o", "json"}, strings.NewReader(""), &out)
+		cancel()
+		if err == nil && json.Unmarshal(out.Bytes(), &members.All) == nil {
+			emit(members)
+		}
+		if !sleep(ctx, etcdInterval) {
+			return
+		}
+	}
 }
 
 // runKubernetes answers a need from the cluster that it names, as soon as that

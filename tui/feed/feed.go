@@ -219,6 +219,32 @@ type Control struct {
 	object.Freshness
 }
 
+// Etcd is a need: the members of the database of a cluster of this host. It is
+// answered with EtcdMembers.
+type Etcd struct{ Cluster string }
+
+// Key is Need's.
+func (n Etcd) Key() string { return "etcd " + n.Cluster }
+
+// EtcdMembers answers Etcd; none if the cluster is not of this host.
+type EtcdMembers struct {
+	Cluster string
+	All     []EtcdMember
+}
+
+// EtcdMember is one of them, as "skiff etcd members -o json" tells.
+type EtcdMember struct {
+	Name    string `json:"name"`
+	Leader  bool   `json:"leader"`
+	Learner bool   `json:"learner"`
+	// Error says why it does not answer, empty if it does.
+	Error         string   `json:"error"`
+	DatabaseBytes int64    `json:"databaseBytes"`
+	InUseBytes    int64    `json:"inUseBytes"`
+	RaftIndex     uint64   `json:"raftIndex"`
+	Alarms        []string `json:"alarms"`
+}
+
 // Check is one line of /readyz.
 type Check struct {
 	Name string

@@ -8,6 +8,7 @@ const (
 	Command     Action = "command"
 	Filter      Action = "filter"
 	Pick        Action = "namespaces"
+	PickAll     Action = "all-namespaces"
 	Redraw      Action = "redraw"
 	Up          Action = "up"
 	Down        Action = "down"
@@ -102,6 +103,7 @@ var defaults = []Binding{
 	{Objects, Wide, []string{"w", "ctrl+w"}, "all columns, or the usual ones", false, false},
 	{Objects, Faults, []string{"ctrl+z"}, "only what is not well", false, false},
 	{Objects, Pick, []string{"n"}, "choose namespaces", false, false},
+	{Objects, PickAll, []string{"0"}, "all namespaces", false, false},
 	{Objects, Describe, []string{"d"}, "describe", false, true},
 	{Objects, YAML, []string{"y"}, "YAML", false, true},
 	{Objects, Edit, []string{"e"}, "edit in $EDITOR", true, true},

@@ -30,6 +30,8 @@ func (o *Objects) Act(w *World, a keys.Action) []Request {
 		o.refresh(w)
 	case keys.Pick:
 		return []Request{Push{Screen: NewNamespaces(w)}}
+	case keys.PickAll:
+		return []Request{Choose{Namespaces: []string{}}}
 	default:
 		if row := o.table.Row(); row >= 0 {
 			return o.actOn(w, a, row)

@@ -16,6 +16,7 @@ import (
 type Control struct {
 	cluster string
 	state   feed.Control
+	etcd    map[string]feed.EtcdMember // by name
 	latency widget.Series
 	rate    widget.Series
 	text    widget.Text
@@ -36,13 +37,21 @@ func (c *Control) Title() string {
 func (c *Control) Scopes() []keys.Scope { return []keys.Scope{keys.Text} }
 
 // Needs is Screen's.
-func (c *Control) Needs() []feed.Need { return []feed.Need{feed.Health{Cluster: c.cluster}} }
+func (c *Control) Needs() []feed.Need {
+	return []feed.Need{feed.Health{Cluster: c.cluster}, feed.Etcd{Cluster: c.cluster}}
+}
 
 // Freshness is Dated's.
 func (c *Control) Freshness() object.Freshness { return c.state.Freshness }
 
 // Take is Screen's.
 func (c *Control) Take(_ *World, delivery any) {
+	if d, ok := delivery.(feed.EtcdMembers); ok && d.Cluster == c.cluster {
+		c.etcd = map[string]feed.EtcdMember{}
+		for _, m := range d.All {
+			c.etcd[m.Name] = m
+		}
+	}
 	if d, ok := delivery.(feed.Control); ok && d.Cluster == c.cluster {
 		c.state = d
 		if d.State == object.Live {
@@ -135,11 +144,36 @@ func (c *Control) members(w *World) []string {
 			role = w.Theme.Paint(theme.Accent, "leads")
 		}
 		lines = append(lines, "  "+w.Theme.Paint(toneOf(state), "● ")+widget.Fit(m.Name, 20)+w.Theme.Paint(toneOf(state), widget.Fit(state, 10))+widget.Fit(m.Address, 17)+role)
+		if e, ok := c.etcd[m.Name]; ok {
+			lines = append(lines, "    "+etcdLine(w.Theme, e))
+		}
 	}
 	if len(lines) == 0 {
 		lines = []string{"  " + w.Theme.Paint(theme.Dim, "no node has the control plane's role")}
 	}
 	return append(panel(w.Theme, "Members", 60, lines...), "")
+}
+
+// etcdLine is what a member's database says.
+func etcdLine(th *theme.Theme, m feed.EtcdMember) string {
+	if m.Error != "" {
+		return th.Paint(theme.Bad, "etcd does not answer: "+m.Error)
+	}
+	role := "follower"
+	switch {
+	case m.Leader:
+		role = "leader"
+	case m.Learner:
+		role = "learner"
+	}
+	text := th.Paint(theme.Dim, "etcd "+role+", "+bytes(m.DatabaseBytes)+", "+bytes(m.InUseBytes)+" in use")
+	if m.RaftIndex > 0 {
+		text += th.Paint(theme.Dim, fmt.Sprintf(", raft index %d", m.RaftIndex))
+	}
+	if len(m.Alarms) > 0 {
+		text += "  " + th.Paint(theme.Bad, strings.Join(m.Alarms, ", "))
+	}
+	return text
 }
 
 func (c *Control) leases(w *World) []string {
