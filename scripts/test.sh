@@ -5,7 +5,8 @@
 #                  of it), without it elsewhere
 #   test.sh conformance  a part of upstream's conformance tests that touches every
 #                  SIG, on the sandbox driver; needs `make build`, Linux and root
-#   test.sh e2e    real clusters under VMs; needs `make build`. RUN narrows it, as
+#   test.sh e2e    real clusters under VMs, and as root the dashboard on sandboxes;
+#                  needs `make build`. RUN narrows it, as
 #                  go test -run does
 set -euo pipefail
 cd "$(dirname "$0")/.."

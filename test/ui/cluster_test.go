@@ -31,6 +31,9 @@ func newCluster(t *testing.T, name string) *realCluster {
 	if os.Getenv("SKIFF_E2E") == "" {
 		t.Skip("needs SKIFF_E2E=1 and built programs: run `make e2e`")
 	}
+	if os.Getenv("SKIFF_E2E_KUBECONFIG") != "" {
+		t.Skip("only the cluster of SKIFF_E2E_KUBECONFIG is asked for")
+	}
 	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
 		t.Skip("sandboxes need Linux and root")
 	}
