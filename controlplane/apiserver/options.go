@@ -38,7 +38,8 @@ type Settings struct {
 	// DialEtcd connects to etcd's gRPC services without TLS.
 	DialEtcd func(context.Context) (net.Conn, error)
 	// NewEtcdClient makes a client of the same etcd that calls it in process.
-	NewEtcdClient func() *clientv3.Client
+	// Both may wait until etcd has started.
+	NewEtcdClient func() (*clientv3.Client, error)
 }
 
 // Limits of a laptop's API server.

@@ -16,9 +16,8 @@ const (
 	// long a start may last.
 	startPoll  = 2 * time.Second
 	startLimit = 2 * time.Minute
-	// trimPoll is how often a started program is looked at: a little more often
-	// than the runtime collects at the least, so that a trim comes in its place.
-	trimPoll = 110 * time.Second
+	// trimPoll is how often a started program is looked at.
+	trimPoll = 30 * time.Second
 	// startedPercent and idlePercent of one core are what a program uses at most
 	// that has started, and one that is idle.
 	startedPercent, idlePercent = 25, 10
@@ -92,7 +91,7 @@ func idle(before, now usage, passed time.Duration, percent int) bool {
 // worthTrimming says whether a program that went from before to now in passed
 // is idle and can give back much, when the last trim left so many bytes.
 func worthTrimming(before, now usage, passed time.Duration, left int64) bool {
-	return idle(before, now, passed, idlePercent) && now.held-left > trimAbove
+	return idle(before, now, passed, idlePercent) && now.held-left > max(trimAbove, left/4)
 }
 
 func read() usage {

@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+
 	"github.com/skiff-dev/skiff/controlplane/apiserver"
 	"github.com/skiff-dev/skiff/controlplane/etcd"
 	"github.com/skiff-dev/skiff/controlplane/openapi"
@@ -47,7 +49,8 @@ func Documents(ctx context.Context) (map[string][]byte, error) {
 	built, err := apiserver.New(ctx, apiserver.Settings{
 		Address: node.Network.Address.Addr(), Port: ports[2],
 		ServiceCIDR: node.Kubernetes.ServiceCIDR, Domain: node.Kubernetes.DNSDomain,
-		PKIDir: pki, DialEtcd: member.Dial, NewEtcdClient: member.NewClient, BuildOpenAPI: true,
+		PKIDir: pki, DialEtcd: member.Dial, BuildOpenAPI: true,
+		NewEtcdClient: func() (*clientv3.Client, error) { return member.NewClient(), nil },
 	}, transport.NewServer())
 	if err != nil {
 		return nil, err

@@ -162,7 +162,7 @@ func schedule(ctx context.Context, client kubernetes.Interface, n int) (bound, r
 	if err != nil {
 		return 0, 0, fmt.Errorf("watch the pods: %w", err)
 	}
-	defer events.Stop()
+	defer func() { events.Stop() }()
 	began := time.Now()
 	failed := make(chan error, creators)
 	var creating sync.WaitGroup
@@ -185,7 +185,13 @@ func schedule(ctx context.Context, client kubernetes.Interface, n int) (bound, r
 		case event, more := <-events.ResultChan():
 			p, ok := event.Object.(*corev1.Pod)
 			if !more || !ok {
-				return 0, 0, errors.Join(fmt.Errorf("the watch of the pods ended with %d bound, %d Ready", len(withNode), len(running)), ctx.Err())
+				// A server ends watches that lag behind; a new one begins with what
+				// there is.
+				events.Stop()
+				if events, err = pods.Watch(ctx, metav1.ListOptions{}); err != nil {
+					return 0, 0, fmt.Errorf("watch the pods again: %w", err)
+				}
+				continue
 			}
 			if p.Spec.NodeName != "" && !withNode[p.Name] {
 				withNode[p.Name], bound = true, time.Since(began)
