@@ -64,6 +64,7 @@ func (d *daemon) openCluster(ctx context.Context, op *operation, spec cluster.Sp
 			state.Spec, state.Nodes = spec, union(state.Nodes, spec)
 		})
 		c.pointFront()
+		c.wake()
 		return c, false, err
 	}
 	op.begin("", daemonapi.PhasePrepare, "certificates, network, acceleration")

@@ -43,7 +43,8 @@ type running struct {
 	life  context.Context
 	end   context.CancelFunc
 	tasks sync.WaitGroup
-	// woken is told that the host slept.
+	// woken is told that certificates may have run out: the host slept, or
+	// somebody asks for the cluster.
 	woken chan struct{}
 
 	// handout is held while a running node gets new files, so that it never gets

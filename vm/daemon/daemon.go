@@ -310,8 +310,5 @@ func (d *daemon) setClocks() {
 	ctx, cancel := context.WithTimeout(d.life, 10*time.Second)
 	defer cancel()
 	c.setClocks(ctx)
-	select {
-	case c.woken <- struct{}{}: // certificates may have run out meanwhile
-	default:
-	}
+	c.wake() // certificates may have run out meanwhile
 }

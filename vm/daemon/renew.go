@@ -35,6 +35,14 @@ func (c *running) keepCertificates(ctx context.Context) error {
 	}
 }
 
+// wake has certificates looked at now.
+func (c *running) wake() {
+	select {
+	case c.woken <- struct{}{}:
+	default: // they are about to be
+	}
+}
+
 // renew makes again what has used up half of its life.
 func (c *running) renew(ctx context.Context, now time.Time) error {
 	if c.keychain().stale(now) {
