@@ -263,7 +263,7 @@ func (s *server) exec(request nodeapi.ExecRequest) *hostSession {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Cleanup(func() { conn.Close() })
+	s.t.Cleanup(func() { _ = conn.Close() })
 	body, err := json.Marshal(request)
 	if err != nil {
 		s.t.Fatal(err)
