@@ -103,10 +103,9 @@ func (g groups) make(m machine.Machine) error {
 				return fmt.Errorf("cgroup: %w", err)
 			}
 		}
-		for file, value := range limits(h, m, runtime.NumCPU()) {
-			if err := os.WriteFile(filepath.Join(own, file), []byte(value), 0); err != nil {
-				return fmt.Errorf("cgroup: %w", err)
-			}
+		processors := runtime.NumCPU()
+		if err := errors.Join(set(parent, weight(h, processors)), set(own, weight(h, m.CPUs)), set(own, limits(h, m, processors))); err != nil {
+			return fmt.Errorf("cgroup: %w", err)
 		}
 	}
 	return nil
@@ -184,6 +183,32 @@ func enable(dir string) error {
 		}
 	}
 	return nil
+}
+
+// set writes files of a group.
+func set(dir string, files map[string]string) error {
+	for file, value := range files {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(value), 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// weight are the files by which a group gets as much of a busy host as that many
+// programs. By default a whole cluster would get what one program gets, and its
+// nodes would miss their leases beside any build.
+func weight(h hierarchy, programs int) map[string]string {
+	switch {
+	case h.second():
+		const one, most = 100, 10_000 // cgroup-v2.rst, cpu.weight
+		return map[string]string{"cpu.weight": strconv.Itoa(min(programs*one, most))}
+	case slices.Contains(h.controllers, "cpu"):
+		const one = 1024 // sched-design-CFS.rst, cpu.shares
+		return map[string]string{"cpu.shares": strconv.Itoa(programs * one)}
+	default:
+		return nil
+	}
 }
 
 // limits are the files of a machine's group that keep it to its size on a host

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,6 +48,24 @@ func TestLimitsAreThoseOfTheHostsVersion(t *testing.T) {
 		"first, without both": {hierarchy{controllers: []string{"pids"}}, 4, map[string]string{}},
 	} {
 		if got := limits(c.h, m, c.processors); fmt.Sprint(got) != fmt.Sprint(c.want) {
+			t.Errorf("%s: %v, want %v", what, got, c.want)
+		}
+	}
+}
+
+func TestWeightIsThatOfAsManyPrograms(t *testing.T) {
+	for what, c := range map[string]struct {
+		h        hierarchy
+		programs int
+		want     map[string]string
+	}{
+		"second version":        {hierarchy{}, 4, map[string]string{"cpu.weight": "400"}},
+		"more than it can be":   {hierarchy{}, 128, map[string]string{"cpu.weight": "10000"}},
+		"first version":         {hierarchy{controllers: []string{"cpu", "cpuacct"}}, 2, map[string]string{"cpu.shares": "2048"}},
+		"first, no processors":  {hierarchy{controllers: []string{"memory"}}, 2, nil},
+		"first, accounted only": {hierarchy{controllers: []string{"cpuacct"}}, 2, nil},
+	} {
+		if got := weight(c.h, c.programs); !maps.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", what, got, c.want)
 		}
 	}
