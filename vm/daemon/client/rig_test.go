@@ -340,7 +340,7 @@ func newRig(t *testing.T, h home.Home, name string) *rig {
 	t.Cleanup(func() {
 		cancel()
 		if err := <-r.ended; err != nil {
-			t.Logf("the daemon ended: %v", err)
+			t.Logf("the daemon ended with %v", err)
 		}
 	})
 	for !answers(h.Cluster(name).Socket()) {
