@@ -91,7 +91,7 @@ func idle(before, now usage, passed time.Duration, percent int) bool {
 // worthTrimming says whether a program that went from before to now in passed
 // is idle and can give back much, when the last trim left so many bytes.
 func worthTrimming(before, now usage, passed time.Duration, left int64) bool {
-	return idle(before, now, passed, idlePercent) && now.held-left > max(trimAbove, left/4)
+	return idle(before, now, passed, idlePercent) && now.held-left > trimAbove
 }
 
 func read() usage {

@@ -17,7 +17,7 @@ func TestOnlyAnIdleProgramIsTrimmed(t *testing.T) {
 	}{
 		{"idle, holds twice what the last trim left", at(time.Second, 60), at(2*time.Second, 100), 50, true},
 		{"busy", at(time.Second, 60), at(20*time.Second, 100), 50, false},
-		{"idle, holds a little more", at(time.Second, 60), at(2*time.Second, 60), 50, false},
+		{"idle, holds a little more", at(time.Second, 60), at(2*time.Second, 57), 50, false},
 		{"idle, holds what no trim gives back", at(time.Second, 100), at(2*time.Second, 100), 100, false},
 		{"idle and small", at(time.Second, 6), at(2*time.Second, 12), 6, false},
 	} {
