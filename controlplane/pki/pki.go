@@ -17,9 +17,6 @@ import (
 	"time"
 )
 
-// Files are PEM blocks and other small secrets by path below a PKI directory.
-type Files map[string][]byte
-
 // How long what is made here is valid. Authorities outlive a laptop; leaves are
 // made again at every start of a machine and long before they end.
 const (

@@ -119,7 +119,7 @@ type credential struct {
 func (r *rig) credentials(t *testing.T, cluster string) []credential {
 	t.Helper()
 	now := time.Now()
-	own, err := pkiOf(home.Home(r.home).Cluster(cluster).PKI())
+	own, err := pki.ReadFiles(home.Home(r.home).Cluster(cluster).PKI())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,24 +156,6 @@ func (r *rig) credentials(t *testing.T, cluster string) []credential {
 		}
 	}
 	return all
-}
-
-// pkiOf reads the host's files of a cluster.
-func pkiOf(dir string) (pki.Files, error) {
-	files := pki.Files{}
-	err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		content, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		name, err := filepath.Rel(dir, path)
-		files[filepath.ToSlash(name)] = content
-		return err
-	})
-	return files, err
 }
 
 // probe runs this program inside a node.

@@ -20,7 +20,7 @@ import (
 // testRenewal gives running nodes certificates that have used up more than half
 // of their life, and finds all of them renewed with no program restarted.
 func testRenewal(t *testing.T, r *rig, name string, k *kube) {
-	authorities, err := pkiOf(home.Home(r.home).Cluster(name).PKI())
+	authorities, err := pki.ReadFiles(home.Home(r.home).Cluster(name).PKI())
 	if err != nil {
 		t.Fatal(err)
 	}

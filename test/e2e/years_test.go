@@ -27,7 +27,7 @@ func testTwoYears(t *testing.T, r *rig, name string, k *kube) {
 	k.kubectl(t, "create", "configmap", "plain", "--from-literal", "k=kept")
 	dir := home.Home(r.home).Cluster(name).PKI()
 	then := time.Now().AddDate(-2, 0, 0)
-	authorities, err := pkiOf(dir)
+	authorities, err := pki.ReadFiles(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

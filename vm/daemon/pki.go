@@ -21,7 +21,7 @@ type keychain struct{ files pki.Files }
 // openKeychain reads the keychain in dir, and makes it if there is none. What
 // the host holds is made again when half of its life is over.
 func openKeychain(dir string, now time.Time) (keychain, error) {
-	files, err := readTree(dir)
+	files, err := pki.ReadFiles(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return makeKeychain(dir, now)
 	}
@@ -98,24 +98,6 @@ func (k keychain) node(spec cluster.Spec, n cluster.Node, now time.Time) (pki.Fi
 		return pki.ControlPlane(k.files, subject, now)
 	}
 	return pki.Worker(k.files, subject, now)
-}
-
-// readTree reads all files below dir, named by their slash-separated paths.
-func readTree(dir string) (pki.Files, error) {
-	files := pki.Files{}
-	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		content, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		name, err := filepath.Rel(dir, path)
-		files[filepath.ToSlash(name)] = content
-		return err
-	})
-	return files, err
 }
 
 // writeTree makes dir with all files in one step: it exists whole or not at all.
