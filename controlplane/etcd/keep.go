@@ -114,7 +114,7 @@ func list(dir string) ([]string, error) {
 // save writes a snapshot whole or not at all.
 func (m *Member) save(ctx context.Context, path string) (err error) {
 	c := m.NewClient()
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	snapshot, err := c.Snapshot(ctx)
 	if err != nil {
 		return fmt.Errorf("take a snapshot: %w", err)

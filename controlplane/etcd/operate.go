@@ -173,7 +173,7 @@ func (s Settings) Snapshot(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	snapshot, err := c.Snapshot(ctx)
 	if err != nil {
 		return fmt.Errorf("take a snapshot of etcd: %w", err)
@@ -293,7 +293,7 @@ func with[T any](ctx context.Context, s Settings, address netip.Addr, call func(
 	if err != nil {
 		return none, err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	ctx, cancel := context.WithTimeout(ctx, operateTimeout)
 	defer cancel()
 	return call(ctx, c)

@@ -57,7 +57,7 @@ func (c *cluster) tls13(t *testing.T) {
 	address := strings.TrimPrefix(c.admin.Host, "https://")
 	conn, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12}) //nolint:gosec // to be refused
 	if err == nil {
-		conn.Close()
+		_ = conn.Close()
 		t.Fatal("TLS 1.2 is spoken")
 	}
 }

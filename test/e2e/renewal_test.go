@@ -46,8 +46,11 @@ func testRenewal(t *testing.T, r *rig, name string, k *kube) {
 			if extension == ".crt" {
 				old[n.Name] = append(old[n.Name], file)
 			}
-			r.pipe(t, bytes.NewReader(content), "shell", "--cluster", name, n.Name, "--", "sh", "-c", "cat >"+nodeconfig.PKIDir+"/"+file)
+			r.pipe(t, bytes.NewReader(content), "shell", "--cluster", name, n.Name, "--", "sh", "-c", "cat >"+nodeconfig.PKIDir+"/"+file+".old")
 		}
+		// All at once: this very connection needs a certificate and its key.
+		r.skiff(t, "shell", "--cluster", name, n.Name, "--", "sh", "-c",
+			"for f in $(find "+nodeconfig.PKIDir+" -name '*.old'); do mv $f ${f%.old}; done")
 	}
 	eventually(t, patience, "the API shows an old certificate", func() error {
 		return shows(status.Server, func(c *x509.Certificate) bool { return pki.Used(c, time.Now()) })
