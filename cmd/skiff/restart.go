@@ -14,8 +14,12 @@ import (
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
-// restartPoll is how often a node that restarts is asked.
-const restartPoll = 250 * time.Millisecond
+// A node that restarts is asked this often, and each time for so long: a question
+// that it had when its machine ended is never answered.
+const (
+	restartPoll    = 250 * time.Millisecond
+	restartAttempt = 5 * time.Second
+)
 
 func (a *app) restart() *cobra.Command {
 	var wait time.Duration
@@ -66,7 +70,7 @@ func awaitRestart(ctx context.Context, c *client.Client, n *client.Node, name st
 	limited, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	for {
-		if now, err := n.Status(limited); err == nil && anew(before, now) && ready(limited, c, name) {
+		if restarted(limited, c, n, name, before) {
 			return nil
 		}
 		select {
@@ -81,6 +85,14 @@ func awaitRestart(ctx context.Context, c *client.Client, n *client.Node, name st
 		case <-time.After(restartPoll):
 		}
 	}
+}
+
+// restarted asks once.
+func restarted(ctx context.Context, c *client.Client, n *client.Node, name string, before nodeapi.Status) bool {
+	ctx, cancel := context.WithTimeout(ctx, restartAttempt)
+	defer cancel()
+	now, err := n.Status(ctx)
+	return err == nil && anew(before, now) && ready(ctx, c, name)
 }
 
 // anew says whether programs of a node run and were all started since before.
