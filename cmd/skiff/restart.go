@@ -18,7 +18,7 @@ import (
 // that it had when its machine ended is never answered.
 const (
 	restartPoll    = 250 * time.Millisecond
-	restartAttempt = 5 * time.Second
+	restartAttempt = 15 * time.Second
 )
 
 func (a *app) restart() *cobra.Command {
