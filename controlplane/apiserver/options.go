@@ -38,8 +38,7 @@ type Settings struct {
 	// DialEtcd connects to etcd's gRPC services without TLS.
 	DialEtcd func(context.Context) (net.Conn, error)
 	// NewEtcdClient makes a client of the same etcd that calls it in process.
-	// Both may wait until etcd has started.
-	NewEtcdClient func() (*clientv3.Client, error)
+	NewEtcdClient func() *clientv3.Client
 }
 
 // Limits of a laptop's API server.

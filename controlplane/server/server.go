@@ -8,14 +8,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
 	"k8s.io/client-go/rest"
 
 	"github.com/skiff-dev/skiff/controlplane/apiserver"
@@ -82,9 +80,6 @@ func (r *run) serve(ctx context.Context, fail context.CancelCauseFunc) error {
 	r.phase("API server built")
 	if s.Built != nil {
 		s.Built()
-	}
-	if err := r.awaitEtcd(ctx); err != nil {
-		return errors.Join(outcome(ctx), unlessEnded(ctx, err))
 	}
 	// Without a majority of the members nothing can be served, for as long as it
 	// takes the others to come back.
@@ -181,23 +176,6 @@ func (r *run) startEtcd(ctx context.Context, fail context.CancelCauseFunc) {
 	}()
 }
 
-// awaitEtcd returns when there is a member, or with why there is none. Once
-// there is one it does not fail any more: upstream panics without storage for a
-// custom resource.
-func (r *run) awaitEtcd(ctx context.Context) error {
-	select {
-	case <-r.etcdUp:
-		return r.err
-	default:
-	}
-	select {
-	case <-r.etcdUp:
-		return r.err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
 func (r *run) stopEtcd() {
 	<-r.etcdUp
 	if r.member != nil {
@@ -213,19 +191,15 @@ func (r *run) buildAPI(ctx context.Context) (*apiserver.Server, error) {
 	}
 	defer os.RemoveAll(private)
 	s := r.settings.apiserver()
-	// Etcd may still be starting: who needs it waits for it.
-	s.DialEtcd = func(dialing context.Context) (net.Conn, error) {
-		if err := r.awaitEtcd(dialing); err != nil {
-			return nil, err
-		}
-		return r.member.Dial(dialing)
+	select {
+	case <-r.etcdUp:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
 	}
-	s.NewEtcdClient = func() (*clientv3.Client, error) {
-		if err := r.awaitEtcd(ctx); err != nil {
-			return nil, err
-		}
-		return r.member.NewClient(), nil
+	if r.err != nil {
+		return nil, r.err
 	}
+	s.DialEtcd, s.NewEtcdClient = r.member.Dial, r.member.NewClient
 	s.AuditPolicy = filepath.Join(private, "audit.yaml")
 	if err := os.WriteFile(s.AuditPolicy, []byte(apiserver.AuditPolicy), 0o600); err != nil {
 		return nil, fmt.Errorf("write the API server's configuration: %w", err)

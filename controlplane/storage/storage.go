@@ -29,7 +29,7 @@ type Getter struct {
 	generic.RESTOptionsGetter
 	// NewClient makes a client of the embedded etcd. Each resource has its own,
 	// so that its watches share a stream with nobody; whoever gets it closes it.
-	NewClient func() (*clientv3.Client, error)
+	NewClient func() *clientv3.Client
 }
 
 // GetRESTOptions implements generic.RESTOptionsGetter.
@@ -88,11 +88,7 @@ func (g Getter) cached(
 }
 
 func (g Getter) open(c *storagebackend.ConfigForResource, prefix string, newFunc, newListFunc func() runtime.Object) (storage.Interface, factory.DestroyFunc, error) {
-	inner, err := g.NewClient()
-	if err != nil {
-		return nil, nil, fmt.Errorf("reach etcd: %w", err)
-	}
-	client := &etcdkubernetes.Client{Client: inner}
+	client := &etcdkubernetes.Client{Client: g.NewClient()}
 	client.Kubernetes = client
 	client.KV = etcd3.NewETCDLatencyTracker(client.KV)
 

@@ -12,8 +12,6 @@ import (
 	"os"
 	"path/filepath"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"github.com/skiff-dev/skiff/controlplane/apiserver"
 	"github.com/skiff-dev/skiff/controlplane/etcd"
 	"github.com/skiff-dev/skiff/controlplane/openapi"
@@ -49,8 +47,7 @@ func Documents(ctx context.Context) (map[string][]byte, error) {
 	built, err := apiserver.New(ctx, apiserver.Settings{
 		Address: node.Network.Address.Addr(), Port: ports[2],
 		ServiceCIDR: node.Kubernetes.ServiceCIDR, Domain: node.Kubernetes.DNSDomain,
-		PKIDir: pki, DialEtcd: member.Dial, BuildOpenAPI: true,
-		NewEtcdClient: func() (*clientv3.Client, error) { return member.NewClient(), nil },
+		PKIDir: pki, DialEtcd: member.Dial, NewEtcdClient: member.NewClient, BuildOpenAPI: true,
 	}, transport.NewServer())
 	if err != nil {
 		return nil, err
