@@ -21,7 +21,7 @@ const serial = `[Serial]`
 
 // coreEvery is how many conformance tests of a SIG there are for each that
 // belongs to the core.
-const coreEvery = 4
+const coreEvery = 6
 
 // parts are the runs that o asks for: tests that may run side by side, then
 // those that must not.
