@@ -53,14 +53,17 @@ func parts(o options, names []string) ([]part, error) {
 	return []part{parallel, {name: "serial", focus: focus, skip: skip, labels: "Serial", procs: 1}}, nil
 }
 
+// slow marks tests that take minutes.
+const slow = `[Slow]`
+
 // core are the first conformance test of each SIG and every coreEvery-th after
-// it, serial ones left out.
+// it, serial and slow ones left out.
 func core(names []string) []string {
 	var chosen []string
 	seen := map[string]int{}
 	for _, name := range names {
 		sig, _, _ := strings.Cut(name, "]")
-		if strings.Contains(name, serial) {
+		if strings.Contains(name, serial) || strings.Contains(name, slow) {
 			continue
 		}
 		if seen[sig]%coreEvery == 0 {
