@@ -85,11 +85,13 @@ func run(ctx context.Context, o options) (err error) {
 	return h.check(os.Stdout, final)
 }
 
-// strike breaks members until all rounds are over or ctx ends.
-func (a *arena) strike(ctx context.Context, h *history) error {
+// strike breaks members until all rounds are over or interrupted ends. A round
+// that has begun is ended, so that what was seen until then can be checked.
+func (a *arena) strike(interrupted context.Context, h *history) error {
+	ctx := context.WithoutCancel(interrupted)
 	longest := map[string]time.Duration{}
 	deck := newDeck(a.options.seed)
-	for round := 1; round <= a.options.rounds && pause(ctx, calm) == nil; round++ {
+	for round := 1; round <= a.options.rounds && pause(interrupted, calm) == nil; round++ {
 		b := deck.next()
 		victim, err := a.victim(ctx, b)
 		if err != nil {
