@@ -11,14 +11,13 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
-	"time"
 
 	"k8s.io/component-base/version"
 	"k8s.io/klog/v2"
 
+	"github.com/skiff-dev/skiff/cmd/internal/quiet"
 	"github.com/skiff-dev/skiff/controlplane/memory"
 	"github.com/skiff-dev/skiff/controlplane/server"
-	"github.com/skiff-dev/skiff/controlplane/wakeups"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
@@ -75,21 +74,6 @@ func run(arguments []string) error {
 	defer stop()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	s.Built = limits.Collect
-	go settle(ctx, log)
+	go quiet.Keep(ctx, log)
 	return server.Run(ctx, s, log)
-}
-
-// timerSlack is how much later a timer may end once the start is over. The
-// shortest one that others wait for is etcd's heartbeat of 100 ms.
-const timerSlack = 20 * time.Millisecond
-
-// settle makes a control plane that has started a quiet one, until ctx ends.
-func settle(ctx context.Context, log *slog.Logger) {
-	if memory.AwaitStart(ctx) != nil {
-		return
-	}
-	if err := wakeups.Coalesce(timerSlack); err != nil {
-		log.Info("timers wake the processor one by one", "because", err)
-	}
-	memory.Keep(ctx, log)
 }

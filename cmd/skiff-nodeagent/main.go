@@ -15,6 +15,7 @@ import (
 	"github.com/go-logr/logr"
 	"k8s.io/klog/v2"
 
+	"github.com/skiff-dev/skiff/cmd/internal/quiet"
 	"github.com/skiff-dev/skiff/nodeagent/agent"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
@@ -56,5 +57,6 @@ func run() error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	go quiet.Keep(ctx, slog.Default())
 	return agent.Run(ctx, config)
 }

@@ -60,7 +60,6 @@ func Run(ctx context.Context, config Config) error {
 		return kubelet.Kubelet{Node: config.Node, Machine: machine, Paths: kubeletPaths(config)}.Run(ctx)
 	})
 	group.Go(func() error { return components(ctx, config) })
-	group.Go(func() error { return giveBack(ctx) })
 	return group.Wait()
 }
 

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"slices"
-	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -60,28 +58,5 @@ func TestWithoutATokenThereIsNothingToBootstrapWith(t *testing.T) {
 	config.Node.BootstrapToken = "abcdef.0123456789abcdef"
 	if got := kubeletPaths(config).Bootstrap; got == "" {
 		t.Error("does not bootstrap")
-	}
-}
-
-func TestOnlyWhatTheProgramsFileHoldsIsReleased(t *testing.T) {
-	const maps = `00400000-02b5e000 r-xp 00000000 00:1c 42 /usr/bin/skiff-nodeagent
-02b5e000-05a00000 r--p 0275e000 00:1c 42 /usr/bin/skiff-nodeagent
-05a00000-05b00000 rw-p 05600000 00:1c 42 /usr/bin/skiff-nodeagent
-05b00000-05c00000 rw-p 00000000 00:00 0
-7f0000000000-7f0000001000 r-xp 00000000 00:1c 43 /usr/lib/other
-7fff00000000-7fff00001000 r-xp 00000000 00:00 0 [vdso]
-`
-	want := []area{{0x400000, 0x275e000}, {0x2b5e000, 0x2ea2000}}
-	if got := programAreas(maps, "/usr/bin/skiff-nodeagent"); !slices.Equal(got, want) {
-		t.Errorf("%x, want %x", got, want)
-	}
-}
-
-func TestReleasedPagesAreThereWhenTheyAreUsedAgain(t *testing.T) {
-	if err := releaseProgram(); err != nil {
-		t.Fatal(err)
-	}
-	if got := strings.ToUpper("still running"); got != "STILL RUNNING" {
-		t.Error(got)
 	}
 }

@@ -1,7 +1,4 @@
-// Package wakeups keeps a program with hundreds of timers from waking the
-// processor for each of them: timers that end at nearly the same time end
-// together.
-package wakeups
+package quiet
 
 import (
 	"fmt"
@@ -11,12 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Coalesce lets the kernel delay the end of every sleep of this program by up to
+// coalesce lets the kernel delay the end of every sleep of this program by up to
 // slack, so that several end at once. Only what waits for time waits longer:
 // what waits for a file, a connection or another goroutine goes on as soon as
 // ever (PR_SET_TIMERSLACK, prctl(2)). It covers all threads, those to come
 // included. A program with cgo gets syscall.ENOTSUP.
-func Coalesce(slack time.Duration) error {
+func coalesce(slack time.Duration) error {
 	if _, _, errno := syscall.AllThreadsSyscall(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, uintptr(slack.Nanoseconds()), 0); errno != 0 {
 		return fmt.Errorf("let timers end together: %w", errno)
 	}

@@ -1,4 +1,4 @@
-package memory
+package quiet
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"time"
 )
+
+const mebibyte = 1 << 20
 
 // How a program is watched.
 const (
@@ -25,9 +27,9 @@ const (
 	trimAbove = 8 * mebibyte
 )
 
-// AwaitStart returns when the program has started, which is when it is not busy
+// awaitStart returns when the program has started, which is when it is not busy
 // any more, or when ctx ends, with its error.
-func AwaitStart(ctx context.Context) error {
+func awaitStart(ctx context.Context) error {
 	began, before := time.Now(), read()
 	for started := false; !started; {
 		if err := pause(ctx, startPoll); err != nil {
@@ -40,10 +42,10 @@ func AwaitStart(ctx context.Context) error {
 	return nil
 }
 
-// Keep gives back what the program's start has left, and from then on memory of
-// a program that is idle and holds much more than it needs. It returns when ctx
+// keepSmall gives back what the program's start has left, and from then on memory
+// of a program that is idle and holds much more than it needs. It returns when ctx
 // ends.
-func Keep(ctx context.Context, log *slog.Logger) {
+func keepSmall(ctx context.Context, log *slog.Logger) {
 	if err := unmapProgram(); err != nil {
 		log.Info("cannot give back the pages of the program", "because", err)
 	}

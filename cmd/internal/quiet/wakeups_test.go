@@ -1,4 +1,4 @@
-package wakeups
+package quiet
 
 import (
 	"errors"
@@ -12,7 +12,7 @@ import (
 
 func TestAllThreadsAreCovered(t *testing.T) {
 	const slack = 7 * time.Millisecond
-	if err := Coalesce(slack); errors.Is(err, syscall.ENOTSUP) {
+	if err := coalesce(slack); errors.Is(err, syscall.ENOTSUP) {
 		t.Skip(err) // with the race detector, which needs cgo
 	} else if err != nil {
 		t.Fatal(err)
