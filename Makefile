@@ -30,7 +30,7 @@ HOST_LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) \
 	-X main.kubernetes=$(KUBERNETES) -X github.com/lima-vm/lima/v2/pkg/version.Version=$(LIMA)
 
 GUEST := build/guest/linux-$(ARCH)
-GUEST_PROGRAMS := $(patsubst cmd/%,./cmd/%,$(filter-out cmd/skiff,$(wildcard cmd/*)))
+GUEST_PROGRAMS := $(patsubst cmd/%,./cmd/%,$(filter-out cmd/skiff cmd/internal,$(wildcard cmd/*)))
 SKIFF := bin/skiff
 
 ifeq ($(GOOS),darwin)
