@@ -114,11 +114,7 @@ func (c *realCluster) open(t *testing.T, env ...string) *session {
 // until waits, as long as machines may take, until all texts are on the screen.
 func (s *session) until(texts ...string) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), slow)
-	defer cancel()
-	if err := s.Await(ctx, texts...); err != nil {
-		s.t.Fatal(err)
-	}
+	s.await(slow, texts...)
 }
 
 // finishes waits until the command on the screen is over, which must go well.

@@ -116,7 +116,13 @@ func (s *session) in(t *testing.T) *session { return &session{s.Terminal, t, s.s
 
 func (s *session) see(texts ...string) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), limit)
+	s.await(limit, texts...)
+}
+
+// await waits for at most that long until all texts are on the screen.
+func (s *session) await(most time.Duration, texts ...string) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), most)
 	defer cancel()
 	if err := s.Await(ctx, texts...); err != nil {
 		s.t.Fatal(err)

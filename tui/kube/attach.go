@@ -66,8 +66,15 @@ func (c *Client) container(ctx context.Context, ref object.Ref, name string) (co
 	return pod.Spec.Containers[i], nil
 }
 
-// connectTerminal connects our terminal to a container's.
-func (c *Client) connectTerminal(ctx context.Context, ref object.Ref, o execOptions, leavable bool, in io.Reader, out io.Writer) error {
+// typing is our terminal while what is typed goes to a container; leave ends that.
+type typing struct {
+	*keyboard
+	file  *os.File
+	leave context.CancelFunc
+}
+
+// whileTyping runs do with our terminal in raw mode, until it is left.
+func whileTyping(ctx context.Context, ref object.Ref, leavable bool, in io.Reader, do func(context.Context, typing) error) error {
 	file, restore, err := raw(in)
 	if err != nil {
 		return fmt.Errorf("%s: %w", ref, err)
@@ -75,58 +82,55 @@ func (c *Client) connectTerminal(ctx context.Context, ref object.Ref, o execOpti
 	defer restore()
 	ctx, leave := context.WithCancel(ctx)
 	defer leave()
-	typed, err := newKeyboard(file, leavable, leave)
+	keys, err := newKeyboard(file, leavable, leave)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = typed.Close() }()
-	sizes := newSizes(int(file.Fd()))
-	defer sizes.stop()
-	s := streams{in: typed, out: typed.listen(out), sizes: sizes}
-	if o.deaf {
-		s.in = nil
-	}
-	return unlessLeft(ctx, c.stream(ctx, ref, o, s))
+	defer func() { _ = keys.Close() }()
+	return unlessLeft(ctx, do(ctx, typing{keys, file, leave}))
+}
+
+// connectTerminal connects our terminal to a container's.
+func (c *Client) connectTerminal(ctx context.Context, ref object.Ref, o execOptions, leavable bool, in io.Reader, out io.Writer) error {
+	return whileTyping(ctx, ref, leavable, in, func(ctx context.Context, typed typing) error {
+		sizes := newSizes(int(typed.file.Fd()))
+		defer sizes.stop()
+		s := streams{in: typed, out: typed.listen(out), sizes: sizes}
+		if o.deaf {
+			s.in = nil
+		}
+		return c.stream(ctx, ref, o, s)
+	})
 }
 
 // connectLines connects our terminal to a container that has none: lines are
 // edited here and sent when they are complete.
 func (c *Client) connectLines(ctx context.Context, ref object.Ref, o execOptions, in io.Reader, out io.Writer) error {
-	file, restore, err := raw(in)
-	if err != nil {
-		return fmt.Errorf("%s: %w", ref, err)
-	}
-	defer restore()
-	ctx, leave := context.WithCancel(ctx)
-	defer leave()
-	typed, err := newKeyboard(file, true, leave)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = typed.Close() }()
-	editor := term.NewTerminal(struct {
-		io.Reader
-		io.Writer
-	}{typed, out}, "")
-	lines, write := io.Pipe()
-	defer func() { _ = lines.Close() }()
-	go func() {
-		for {
-			line, err := editor.ReadLine()
-			if err == nil && !o.deaf {
-				_, err = io.WriteString(write, line+"\n")
+	return whileTyping(ctx, ref, true, in, func(ctx context.Context, typed typing) error {
+		editor := term.NewTerminal(struct {
+			io.Reader
+			io.Writer
+		}{typed, out}, "")
+		lines, write := io.Pipe()
+		defer func() { _ = lines.Close() }()
+		go func() {
+			for {
+				line, err := editor.ReadLine()
+				if err == nil && !o.deaf {
+					_, err = io.WriteString(write, line+"\n")
+				}
+				if err != nil { // ctrl+c, ctrl+d, or all is over
+					typed.leave()
+					return
+				}
 			}
-			if err != nil { // ctrl+c, ctrl+d, or all is over
-				leave()
-				return
-			}
+		}()
+		s := streams{in: lines, out: editor, err: editor}
+		if o.deaf {
+			s.in = nil
 		}
-	}()
-	s := streams{in: lines, out: editor, err: editor}
-	if o.deaf {
-		s.in = nil
-	}
-	return unlessLeft(ctx, c.stream(ctx, ref, o, s))
+		return c.stream(ctx, ref, o, s)
+	})
 }
 
 // unlessLeft is err, unless the person has left by a key: that is no failure.
