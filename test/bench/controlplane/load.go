@@ -47,18 +47,11 @@ func (b *bench) loads(ctx context.Context, p *plane, dir string) (sample loadSam
 		return sample, err
 	}
 	defer os.RemoveAll(dir)
-	r, err := p.start(s)
+	r, client, err := p.serve(ctx, s)
 	if err != nil {
 		return sample, err
 	}
 	defer r.stop()
-	if err := r.ready(ctx); err != nil {
-		return sample, err
-	}
-	client, err := s.client()
-	if err != nil {
-		return sample, err
-	}
 	if err := pause(ctx, b.settle); err != nil {
 		return sample, err
 	}

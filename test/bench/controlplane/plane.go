@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"k8s.io/client-go/kubernetes"
+
 	"github.com/skiff-dev/skiff/test/bench/process"
 )
 
@@ -60,6 +62,25 @@ func (p *plane) start(s site) (*running, error) {
 		}
 	}
 	return r, nil
+}
+
+// serve starts all programs and returns once the API is ready, with a client of
+// it. The caller stops what runs, unless there is an error.
+func (p *plane) serve(ctx context.Context, s site) (*running, kubernetes.Interface, error) {
+	r, err := p.start(s)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := r.ready(ctx); err != nil {
+		r.stop()
+		return nil, nil, err
+	}
+	client, err := s.client()
+	if err != nil {
+		r.stop()
+		return nil, nil, err
+	}
+	return r, client, nil
 }
 
 func (r *running) launch(c command) error {
@@ -204,18 +225,11 @@ func (b *bench) idles(ctx context.Context, p *plane, dir string) (sample idleSam
 	if _, err := p.measureStart(ctx, s); err != nil {
 		return sample, err
 	}
-	r, err := p.start(s)
+	r, client, err := p.serve(ctx, s)
 	if err != nil {
 		return sample, err
 	}
 	defer r.stop()
-	if err := r.ready(ctx); err != nil {
-		return sample, err
-	}
-	client, err := s.client()
-	if err != nil {
-		return sample, err
-	}
 	node, err := join(ctx, client, "worker-1")
 	if err != nil {
 		return sample, err
