@@ -130,11 +130,16 @@ func (s *Server) power(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fmt.Sprintf("power action %q is neither off nor restart", request.Action), http.StatusBadRequest)
 		return
 	}
-	if err := s.Power(request.Action); err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
+	// The machine may be gone before an answer that is written afterwards is on its
+	// way, and then nothing would ever end the wait for it.
+	w.Header().Set("Content-Length", "0")
 	w.WriteHeader(http.StatusAccepted)
+	if err := http.NewResponseController(w).Flush(); err != nil {
+		s.Log.Warn("answer before the machine ends", "error", err)
+	}
+	if err := s.Power(request.Action); err != nil {
+		s.Log.Error("end the machine", "action", request.Action, "error", err)
+	}
 }
 
 func (s *Server) clock(w http.ResponseWriter, r *http.Request) {

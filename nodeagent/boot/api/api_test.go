@@ -88,7 +88,7 @@ func start(t *testing.T) *server {
 		t.Fatal(err)
 	}
 	writePEM(t, filepath.Join(pki, "node-api.key"), "PRIVATE KEY", key)
-	s := &server{t: t, logDir: t.TempDir(), pkiDir: pki, alarms: filepath.Join(t.TempDir(), "alarms"), power: make(chan string, 1)}
+	s := &server{t: t, logDir: t.TempDir(), pkiDir: pki, alarms: filepath.Join(t.TempDir(), "alarms"), power: make(chan string)}
 	api := &Server{
 		PKIDir: pki, LogDirs: []string{t.TempDir(), s.logDir}, DataDir: t.TempDir(), AlarmsDir: s.alarms, Env: os.Environ(),
 		Status: func() (nodeapi.Status, error) { return nodeapi.Status{Node: "n1"}, nil },
