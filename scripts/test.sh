@@ -5,9 +5,9 @@
 #                  of it), without it elsewhere
 #   test.sh conformance  a part of upstream's conformance tests that touches every
 #                  SIG, on the sandbox driver; needs `make build`, Linux and root
-#   test.sh e2e    real clusters under VMs, and as root the dashboard on sandboxes;
-#                  needs `make build`. RUN narrows it, as
-#                  go test -run does
+#   test.sh e2e    real clusters under VMs, and on Linux as root what no VM is needed
+#                  for on sandboxes; needs `make build`. RUN narrows it as go test -run
+#                  does, SKIFF_E2E_DRIVER=lima|sandbox runs all of it on one driver
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export GOFLAGS=${GOFLAGS:--trimpath}
@@ -23,17 +23,32 @@ unit() {
   return "$failed"
 }
 
+# What is about the cluster and not about its machines: on sandboxes seconds, under
+# emulation four minutes.
+anywhere='TestEndToEnd/^(Ports|RotateSecrets|Renewal|TwoYears|Run)$'
+
 e2e() {
   test/prepare.sh
-  # Two tests at once: three emulated machines share two cores, and with four tests
-  # the probes, DNS queries and leases of their nodes ran out of time.
-  SKIFF_E2E=1 CGO_ENABLED=0 go test -count=1 -timeout 60m -parallel 2 -v -run "${RUN:-.}" ./test/e2e
+  if [ -n "${RUN:-}${SKIFF_E2E_DRIVER:-}" ] || ! sandboxes; then
+    clusters -run "${RUN:-.}"
+  else
+    clusters -skip "$anywhere"
+    SKIFF_E2E_DRIVER=sandbox clusters -run "$anywhere"
+  fi
   # The dashboard's actions, on sandboxes; without root it says that it is skipped.
   SKIFF_E2E=1 CGO_ENABLED=0 go test -count=1 -timeout 30m -v -run "${RUN:-OnARealCluster}" ./test/ui
 }
 
+# Two tests at once: three emulated machines share two cores, and with four tests
+# the probes, DNS queries and leases of their nodes ran out of time.
+clusters() {
+  SKIFF_E2E=1 CGO_ENABLED=0 go test -count=1 -timeout 60m -parallel 2 -v "$@" ./test/e2e
+}
+
+sandboxes() { [ "$(uname -s)" = Linux ] && [ "$(id -u)" = 0 ]; }
+
 conformance() {
-  if [ "$(uname -s)" != Linux ] || [ "$(id -u)" != 0 ]; then
+  if ! sandboxes; then
     echo "skipped: conformance tests (nodes that are namespaces need Linux and root: sudo make conformance-core)"
     return
   fi

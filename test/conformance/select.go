@@ -56,14 +56,17 @@ func parts(o options, names []string) ([]part, error) {
 // slow marks tests that take minutes.
 const slow = `[Slow]`
 
+// patient marks tests that watch for four minutes that nothing happens.
+const patient = "should *not* be restarted"
+
 // core are the first conformance test of each SIG and every coreEvery-th after
-// it, serial and slow ones left out.
+// it; serial, slow and patient ones are left out.
 func core(names []string) []string {
 	var chosen []string
 	seen := map[string]int{}
 	for _, name := range names {
 		sig, _, _ := strings.Cut(name, "]")
-		if strings.Contains(name, serial) || strings.Contains(name, slow) {
+		if strings.Contains(name, serial) || strings.Contains(name, slow) || strings.Contains(name, patient) {
 			continue
 		}
 		if seen[sig]%coreEvery == 0 {
