@@ -173,10 +173,11 @@ func open(ctx context.Context, config Config, dir home.Cluster, spec cluster.Spe
 	}
 	c = &running{
 		dir: dir, log: config.Log, limits: config.Limits, image: node, keys: keys, machines: machines,
-		front: &network.Front{Listener: listener, Dial: machines.Dial},
+		front: &network.Front{Listener: listener},
 		state: state, ended: map[string]string{}, woken: make(chan struct{}, 1),
 	}
 	c.life, c.end = context.WithCancel(context.WithoutCancel(ctx))
+	c.front.Dial = c.dial
 	return c, c.connect()
 }
 
@@ -186,7 +187,7 @@ func (c *running) connect() error {
 	if err != nil {
 		return err
 	}
-	c.nodes = newNodeClient(c.machines.Dial, tls)
+	c.nodes = newNodeClient(c.dial, tls)
 	api, err := c.apiConfig()
 	if err != nil {
 		return err

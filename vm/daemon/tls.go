@@ -68,7 +68,7 @@ func (c *running) apiClient() (*http.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	transport.DialContext = c.machines.Dial
+	transport.DialContext = c.dial
 	return &http.Client{Transport: transport}, nil
 }
 

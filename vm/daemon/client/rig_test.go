@@ -162,6 +162,10 @@ func (w *world) nodeAPI(name, boot string) http.Handler {
 	})
 	mux.HandleFunc("GET "+nodeapi.PathLogs, func(out http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(out, "%s of %s, last %s\n", r.URL.Query().Get("source"), name, r.URL.Query().Get("tail"))
+		if r.URL.Query().Get("follow") == "true" {
+			_ = http.NewResponseController(out).Flush()
+			<-r.Context().Done()
+		}
 	})
 	mux.HandleFunc("POST "+nodeapi.PathPower, func(out http.ResponseWriter, _ *http.Request) {
 		out.WriteHeader(http.StatusAccepted)
