@@ -1,21 +1,39 @@
 #!/usr/bin/env bash
-# Runs tests and leaves the closing lines to go test itself.
+# Runs tests and leaves the closing lines to go test itself; needs `make build`.
+#   test.sh all    the three that follow
 #   test.sh unit   hermetic tests: with the race detector where the package does
 #                  not link k8s.io/kubernetes (it would cost a second, slower build
 #                  of it), without it elsewhere
 #   test.sh conformance  a part of upstream's conformance tests that touches every
-#                  SIG, on the sandbox driver; needs `make build`, Linux and root
+#                  SIG, on the sandbox driver; needs Linux and root
 #   test.sh e2e    real clusters under VMs, and on Linux as root what no VM is needed
-#                  for on sandboxes; needs `make build`. RUN narrows it as go test -run
-#                  does, SKIFF_E2E_DRIVER=lima|sandbox runs all of it on one driver
+#                  for on sandboxes. RUN narrows it as go test -run does,
+#                  SKIFF_E2E_DRIVER=lima|sandbox runs all of it on one driver
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export GOFLAGS=${GOFLAGS:--trimpath}
 
+all() {
+  # Hermetic tests wait as much as they compute: what the later parts drive is
+  # built beside them.
+  local failed=0
+  programs &
+  unit || failed=1
+  wait "$!" || failed=1
+  [ "$failed" = 0 ]
+  conformance
+  e2e
+}
+
+programs() {
+  nice test/prepare.sh
+  if sandboxes; then nice make conformance-programs; fi
+}
+
 unit() {
   local light heavy failed=0
-  light=$(scripts/packages.sh light)
-  heavy=$(scripts/packages.sh heavy)
+  light=$(scripts/packages.sh light) || return
+  heavy=$(scripts/packages.sh heavy) || return
   # shellcheck disable=SC2086 # one word per package
   if [ -n "$light" ]; then CGO_ENABLED=1 go test -race $light || failed=1; fi
   # shellcheck disable=SC2086
@@ -25,7 +43,7 @@ unit() {
 
 # What is about the cluster and not about its machines: on sandboxes seconds, under
 # emulation four minutes.
-anywhere='TestEndToEnd/^(Ports|RotateSecrets|Renewal|TwoYears|Run)$'
+anywhere='TestEndToEnd/^(Ports|RotateSecrets|Renewal|TwoYears|Run|ControlPlanes)$'
 
 e2e() {
   test/prepare.sh
@@ -56,11 +74,12 @@ conformance() {
 }
 
 case "${1:-}" in
+  all) all ;;
   unit) unit ;;
   conformance) conformance ;;
   e2e) e2e ;;
   *)
-    echo "usage: test.sh unit|conformance|e2e" >&2
+    echo "usage: test.sh all|unit|conformance|e2e" >&2
     exit 2
     ;;
 esac

@@ -30,6 +30,7 @@ type rig struct {
 	kubeconfig string
 	env        []string
 	keep       bool
+	chosen     bool // SKIFF_E2E_DRIVER is set
 	sandboxed  bool // SKIFF_E2E_DRIVER=sandbox: nodes are no virtual machines
 }
 
@@ -68,7 +69,7 @@ func newRig(t *testing.T) *rig {
 		"HELM_DATA_HOME="+filepath.Join(home, "helm"),
 		"PATH="+filepath.Join(root, "build/test/bin")+":"+os.Getenv("PATH"))
 	if driver := os.Getenv("SKIFF_E2E_DRIVER"); driver != "" {
-		r.env, r.sandboxed = append(r.env, "SKIFF_DRIVER="+driver), driver == "sandbox"
+		r.env, r.chosen, r.sandboxed = append(r.env, "SKIFF_DRIVER="+driver), true, driver == "sandbox"
 	}
 	t.Cleanup(func() {
 		r.write(t, r.out)
