@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/storage/wal"
 )
@@ -117,13 +118,17 @@ func (s Settings) join(ctx context.Context, log *slog.Logger) (string, error) {
 func (s Settings) promote(ctx context.Context, id uint64, log *slog.Logger) error {
 	return s.insist(ctx, log, "be promoted in the etcd cluster", func(ctx context.Context, c *clientv3.Client) error {
 		_, err := c.MemberPromote(ctx, id)
-		// Promoted already: an answer was lost.
-		if err != nil && strings.Contains(err.Error(), "can only promote a learner member") {
+		if promoted(err) {
 			return nil
 		}
 		return err
 	})
 }
+
+// promoted reads the answer to a promotion: that the member is no learner means
+// that an earlier answer was lost. The words for one that is not in sync begin
+// the same.
+func promoted(err error) bool { return err == nil || errors.Is(err, rpctypes.ErrMemberNotLearner) }
 
 // errAgain is no failure: something was done and more is to do.
 var errAgain = errors.New("more to do")

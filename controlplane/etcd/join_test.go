@@ -1,9 +1,11 @@
 package etcd
 
 import (
+	"context"
 	"testing"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
 func TestAMemberJoinsFromWhereverItWasInterrupted(t *testing.T) {
@@ -32,5 +34,20 @@ func TestAMemberJoinsFromWhereverItWasInterrupted(t *testing.T) {
 	cluster := initialCluster([]*etcdserverpb.Member{member(2, "", true, "https://10.0.0.2:2380"), first}, 2, "cp-2")
 	if want := "cp-1=https://10.0.0.1:2380,cp-2=https://10.0.0.2:2380"; cluster != want {
 		t.Errorf("cluster %s", cluster)
+	}
+}
+
+// As the client has them: the words of the second begin like those of the first.
+func TestOnlyAMemberWithAVoteIsPromoted(t *testing.T) {
+	for answer, want := range map[error]bool{
+		nil: true,
+		rpctypes.Error(rpctypes.ErrGRPCMemberNotLearner): true,
+		rpctypes.Error(rpctypes.ErrGRPCLearnerNotReady):  false,
+		rpctypes.Error(rpctypes.ErrGRPCMemberNotFound):   false,
+		context.DeadlineExceeded:                         false,
+	} {
+		if got := promoted(answer); got != want {
+			t.Errorf("%v: %t, want %t", answer, got, want)
+		}
 	}
 }

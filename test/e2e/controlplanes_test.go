@@ -31,7 +31,11 @@ func testControlPlanes(t *testing.T, r *rig, name string, k *kube) {
 	w.during(t, "growing to three", true, func() { r.upWith(t, name, "3") })
 	members := r.members(t, name)
 	equal(t, "members", len(members), 3)
-
+	for _, m := range members {
+		if m.Learner {
+			t.Errorf("%s has no vote", m.Name)
+		}
+	}
 	leader := members[slices.IndexFunc(members, func(m member) bool { return m.Leader })].Name
 	w.during(t, "losing "+leader+", which led", false, func() {
 		kill(t, r.machine(t, name, leader).pid)
@@ -72,8 +76,9 @@ func (r *rig) upWith(t *testing.T, name, controlPlanes string) {
 
 // member is what is read of "skiff etcd members -o json".
 type member struct {
-	Name   string `json:"name"`
-	Leader bool   `json:"leader"`
+	Name    string `json:"name"`
+	Leader  bool   `json:"leader"`
+	Learner bool   `json:"learner"`
 }
 
 func (r *rig) members(t *testing.T, name string) (members []member) {
