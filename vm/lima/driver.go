@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	limadriver "github.com/lima-vm/lima/v2/pkg/driver"
@@ -51,6 +52,7 @@ type process struct {
 	started time.Time
 	done    chan struct{} // closed when the process has ended
 	err     error         // how it ended; read after done
+	paused  atomic.Bool
 }
 
 var _ driver.Driver = (*Driver)(nil)
@@ -213,6 +215,35 @@ func (d *Driver) Reseed(ctx context.Context, name string, seed []byte) error {
 	return nil
 }
 
+// Pause stops the machine's virtual processors.
+func (d *Driver) Pause(ctx context.Context, name string) error {
+	p := d.process(name)
+	if p == nil || !p.running() {
+		return fmt.Errorf("pause machine %s: %w", name, driver.ErrNotFound)
+	}
+	if err := d.platform.pause(ctx, d.dir(name)); err != nil {
+		return fmt.Errorf("pause machine %s: %w", name, err)
+	}
+	p.paused.Store(true)
+	return nil
+}
+
+// Resume lets the machine's virtual processors go on.
+func (d *Driver) Resume(ctx context.Context, name string) error {
+	p := d.process(name)
+	if p == nil || !p.running() {
+		return fmt.Errorf("resume machine %s: %w", name, driver.ErrNotFound)
+	}
+	if !p.paused.Load() {
+		return nil
+	}
+	if err := d.platform.resume(ctx, d.dir(name)); err != nil {
+		return fmt.Errorf("resume machine %s: %w", name, err)
+	}
+	p.paused.Store(false)
+	return nil
+}
+
 // Stop ends the machine's process.
 func (d *Driver) Stop(ctx context.Context, name string) error {
 	p := d.process(name)
@@ -246,9 +277,12 @@ func (d *Driver) Delete(ctx context.Context, name string) error {
 	return nil
 }
 
-// State is absent, stopped or running.
+// State is absent, stopped, running or paused.
 func (d *Driver) State(_ context.Context, name string) (machine.State, error) {
 	if p := d.process(name); p != nil && p.running() {
+		if p.paused.Load() {
+			return machine.StatePaused, nil
+		}
 		return machine.StateRunning, nil
 	}
 	if exists(d.disk(name)) {

@@ -2,6 +2,7 @@ package lima
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -30,6 +31,10 @@ type platform interface {
 	configure(ctx context.Context, inst *limatype.Instance) (limadriver.Driver, error)
 	// wait returns when the machine has ended, which the end of ctx makes it do.
 	wait(ctx context.Context, lima limadriver.Driver, ended <-chan error) error
+	// pause freezes the machine in dir, which runs; resume lets it go on. pause
+	// returns errors.ErrUnsupported if there is no way to.
+	pause(ctx context.Context, dir string) error
+	resume(ctx context.Context, dir string) error
 	// taken is the proportional set size of the machine in MiB and the processor
 	// time that it has had, 0 where they are unknown.
 	taken(dir string) (memoryMiB int, cpu time.Duration)
@@ -153,6 +158,21 @@ func (qemuPlatform) createRoot(ctx context.Context, root, path string) error {
 	return atomically(path, func(temporary string) error {
 		return qemuImage(ctx, "create", "-q", "-f", "qcow2", "-F", "raw", "-b", base, temporary)
 	})
+}
+
+// pause has QEMU stop all virtual processors, and their clock with them.
+func (qemuPlatform) pause(ctx context.Context, dir string) error {
+	socket := filepath.Join(dir, filenames.QMPSock)
+	err := monitor(ctx, socket, "stop")
+	if err != nil {
+		// QEMU may do it when nobody waits for it any more.
+		return errors.Join(err, monitor(context.WithoutCancel(ctx), socket, "cont"))
+	}
+	return nil
+}
+
+func (qemuPlatform) resume(ctx context.Context, dir string) error {
+	return monitor(ctx, filepath.Join(dir, filenames.QMPSock), "cont")
 }
 
 func (qemuPlatform) taken(dir string) (memoryMiB int, cpu time.Duration) {

@@ -127,6 +127,13 @@ func (vzPlatform) createRoot(_ context.Context, root, path string) error {
 	})
 }
 
+// errNoPause: Lima keeps the machine, whose framework could, to itself.
+var errNoPause = fmt.Errorf("%w: Lima offers no way to pause machines of Apple's virtualization; \"skiff stop\" stops them and keeps their disks", errors.ErrUnsupported)
+
+func (vzPlatform) pause(context.Context, string) error { return errNoPause }
+
+func (vzPlatform) resume(context.Context, string) error { return errNoPause }
+
 func (vzPlatform) taken(string) (memoryMiB int, cpu time.Duration) { return 0, 0 }
 
 func copyFile(source, target string) error {

@@ -54,6 +54,8 @@ const (
 	StateStopped State = "stopped"
 	// StateRunning: its process runs; says nothing of the guest.
 	StateRunning State = "running"
+	// StatePaused: its process keeps its memory and takes no processor time.
+	StatePaused State = "paused"
 )
 
 // Usage is what a machine takes on the host.

@@ -295,6 +295,7 @@ func (g groups) cpu(name string) time.Duration {
 // remove ends all that is left in a machine's groups (in all machines', if name
 // is empty) and removes them.
 func (g groups) remove(name string) error {
+	g.release(name)
 	var errs []error
 	for _, h := range g.hierarchies {
 		errs = append(errs, removeGroup(filepath.Join(h.mount, g.name, name)))

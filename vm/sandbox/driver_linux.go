@@ -171,6 +171,35 @@ func (d *Driver) Start(ctx context.Context, m machine.Machine) error {
 // Reseed does nothing: a sandbox boots by Start alone.
 func (d *Driver) Reseed(ctx context.Context, _ string, _ []byte) error { return ctx.Err() }
 
+// Pause freezes the machine's cgroup.
+func (d *Driver) Pause(ctx context.Context, name string) error {
+	p := d.process(name)
+	if p == nil || !p.running() {
+		return fmt.Errorf("pause machine %s: %w", name, driver.ErrNotFound)
+	}
+	if err := d.groups.freeze(ctx, name); err != nil {
+		return fmt.Errorf("pause machine %s: %w", name, err)
+	}
+	p.paused.Store(true)
+	return nil
+}
+
+// Resume thaws the machine's cgroup.
+func (d *Driver) Resume(_ context.Context, name string) error {
+	p := d.process(name)
+	if p == nil || !p.running() {
+		return fmt.Errorf("resume machine %s: %w", name, driver.ErrNotFound)
+	}
+	if !p.paused.Load() {
+		return nil
+	}
+	if err := d.groups.thaw(name); err != nil {
+		return fmt.Errorf("resume machine %s: %w", name, err)
+	}
+	p.paused.Store(false)
+	return nil
+}
+
 // Stop ends all processes of the machine.
 func (d *Driver) Stop(ctx context.Context, name string) error {
 	p := d.process(name)
@@ -205,9 +234,12 @@ func (d *Driver) Delete(ctx context.Context, name string) error {
 	return nil
 }
 
-// State is absent, stopped or running.
+// State is absent, stopped, running or paused.
 func (d *Driver) State(_ context.Context, name string) (machine.State, error) {
 	if p := d.process(name); p != nil && p.running() {
+		if p.paused.Load() {
+			return machine.StatePaused, nil
+		}
 		return machine.StateRunning, nil
 	}
 	if exists(d.data(name)) {

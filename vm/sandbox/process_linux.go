@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -27,6 +28,7 @@ type process struct {
 	stop    context.CancelFunc
 	done    chan struct{} // closed when the machine has ended
 	err     error         // how it ended; read after done
+	paused  atomic.Bool
 }
 
 func (p *process) running() bool {
@@ -61,7 +63,10 @@ func (d *Driver) run(ctx context.Context, m machine.Machine) (*process, error) {
 // that.
 func (d *Driver) keep(life context.Context, m machine.Machine, command *exec.Cmd) error {
 	for {
-		kill := context.AfterFunc(life, func() { _ = command.Process.Kill() })
+		kill := context.AfterFunc(life, func() {
+			_ = command.Process.Kill()
+			d.groups.release(m.Name)
+		})
 		_ = command.Wait() // the state says more
 		kill()
 		switch end := command.ProcessState.Sys().(syscall.WaitStatus); {

@@ -25,8 +25,8 @@ import (
 	"github.com/skiff-dev/skiff/vm/machine"
 )
 
-// envHolder makes the test binary a process that holds a machine until it is
-// killed.
+// envHolder makes the test binary a process that holds a machine, "running" or
+// "paused", until it is killed.
 const envHolder = "SKIFF_TEST_HOLD"
 
 // newRig skips the test where no sandbox can run.
@@ -163,16 +163,22 @@ func TestRestartGivesANewBootID(t *testing.T) {
 }
 
 func TestNothingIsLeftWhenTheHolderIsKilled(t *testing.T) {
-	if os.Getenv(envHolder) != "" {
-		hold(t)
+	if how := os.Getenv(envHolder); how != "" {
+		hold(t, how)
 		return
 	}
 	if err := Available(); err != nil {
 		t.Skip(err)
 	}
+	t.Run("running", func(t *testing.T) { testHolderIsKilled(t, "running") })
+	t.Run("paused", func(t *testing.T) { testHolderIsKilled(t, "paused") })
+}
+
+// testHolderIsKilled kills a holder whose machine is running or paused.
+func testHolderIsKilled(t *testing.T, how string) {
 	before := host(t)
-	holder := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.v")
-	holder.Env = append(os.Environ(), envHolder+"=1")
+	holder := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestNothingIsLeftWhenTheHolderIsKilled$", "-test.v")
+	holder.Env = append(os.Environ(), envHolder+"="+how)
 	output, err := holder.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -198,10 +204,14 @@ func TestNothingIsLeftWhenTheHolderIsKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = holder.Wait()
-	waitFor(t, "the machine's first process to end", func() bool { return syscall.Kill(pid, 0) != nil })
+	ended := func() bool { return syscall.Kill(pid, 0) != nil }
+	if how == "running" {
+		waitFor(t, "the machine's first process to end", ended)
+	}
 	if err := EndStray(dir); err != nil {
 		t.Fatal(err)
 	}
+	waitFor(t, "the machine's first process to end", ended)
 	g, err := newGroups(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -222,10 +232,15 @@ func TestNothingIsLeftWhenTheHolderIsKilled(t *testing.T) {
 }
 
 // hold is the holder: it never ends by itself.
-func hold(t *testing.T) {
+func hold(t *testing.T, how string) {
 	r := newRig(t)
 	start(t, r, "one")
 	r.Exec(t, "one", "true")
+	if how == "paused" {
+		if err := r.Driver.Pause(t.Context(), "one"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	content, err := os.ReadFile(filepath.Join(r.Dir, "one", "pid"))
 	if err != nil {
 		t.Fatal(err)

@@ -25,6 +25,8 @@ type Subject struct {
 	Read  func(t *testing.T, name string) string
 	// PowerOff lets the guest turn itself off.
 	PowerOff func(t *testing.T, name string)
+	// Busy lets the guest take processor time until it ends.
+	Busy func(t *testing.T, name string)
 }
 
 // Run runs the suite. fresh returns a driver without machines and ends it with
@@ -45,6 +47,10 @@ func Run(t *testing.T, fresh func(t *testing.T) Subject) {
 		"close stops all machines and keeps their disks":  testClose,
 		"usage counts the disk, and memory while running": testUsage,
 		"a machine's seed may be replaced at any time":    testReseed,
+		"a paused machine stands still and goes on":       testPause,
+		"only a machine that has a process can be paused": testPauseOfNone,
+		"a paused machine can be stopped and deleted":     testPauseAndStop,
+		"close stops paused machines":                     testPauseAndClose,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, fresh(t)) })
 	}

@@ -14,12 +14,13 @@ import (
 
 // Driver is the fake. Its zero value is ready.
 type Driver struct {
-	// Fail, if set, is asked before every Create, Start and Reseed; its error is
-	// theirs.
+	// Fail, if set, is asked before every Create, Start, Reseed, Pause and Resume;
+	// its error is theirs.
 	Fail func(call, name string) error
 	// Started, if set, is called with every machine that starts.
 	Started func(m machine.Machine)
-	// Reseeded, if set, is called with every new seed of a running machine.
+	// Reseeded, if set, is called with every new seed of a machine that has a
+	// process.
 	Reseeded func(name string, seed []byte)
 
 	mu       sync.Mutex // guards machines
@@ -32,6 +33,9 @@ type state struct {
 	ended   chan struct{} // nil before the first start; closed when ended
 	exit    error
 	stopped bool // by Stop: nobody waits any more
+	paused  bool
+	worked  time.Duration // until it was last started or paused
+	since   time.Time     // when it was last started or resumed
 }
 
 var _ driver.Driver = (*Driver)(nil)
@@ -73,7 +77,8 @@ func (d *Driver) Start(ctx context.Context, m machine.Machine) error {
 		d.mu.Unlock()
 		return nil
 	}
-	s.ended, s.exit, s.stopped, s.started = make(chan struct{}), nil, false, time.Now()
+	now := time.Now()
+	*s = state{disk: s.disk, ended: make(chan struct{}), started: now, since: now}
 	d.mu.Unlock()
 	if d.Started != nil {
 		d.Started(m)
@@ -81,17 +86,42 @@ func (d *Driver) Start(ctx context.Context, m machine.Machine) error {
 	return nil
 }
 
-// Reseed hands a running machine's seed to Reseeded.
+// Reseed hands a machine's seed to Reseeded.
 func (d *Driver) Reseed(ctx context.Context, name string, seed []byte) error {
 	if err := d.ask(ctx, "reseed", name); err != nil {
 		return err
 	}
-	if state, err := d.State(ctx, name); err != nil || state != machine.StateRunning {
-		return err
-	}
-	if d.Reseeded != nil {
+	d.mu.Lock()
+	s := d.machines[name]
+	runs := s != nil && s.running()
+	d.mu.Unlock()
+	if runs && d.Reseeded != nil {
 		d.Reseeded(name, seed)
 	}
+	return nil
+}
+
+// Pause marks the machine as paused.
+func (d *Driver) Pause(ctx context.Context, name string) error {
+	return d.freeze(ctx, "pause", name, true)
+}
+
+// Resume marks the machine as running.
+func (d *Driver) Resume(ctx context.Context, name string) error {
+	return d.freeze(ctx, "resume", name, false)
+}
+
+func (d *Driver) freeze(ctx context.Context, call, name string, paused bool) error {
+	if err := d.ask(ctx, call, name); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := d.machines[name]
+	if s == nil || !s.running() {
+		return fmt.Errorf("%s machine %s: %w", call, name, driver.ErrNotFound)
+	}
+	s.worked, s.since, s.paused = s.cpu(), time.Now(), paused
 	return nil
 }
 
@@ -124,6 +154,8 @@ func (d *Driver) State(_ context.Context, name string) (machine.State, error) {
 	switch s := d.machines[name]; {
 	case s == nil:
 		return machine.StateAbsent, nil
+	case s.running() && s.paused:
+		return machine.StatePaused, nil
 	case s.running():
 		return machine.StateRunning, nil
 	default:
@@ -151,7 +183,7 @@ func (d *Driver) Wait(ctx context.Context, name string) error {
 	}
 }
 
-// Usage is made up.
+// Usage is made up; a machine is never idle but while it is paused.
 func (d *Driver) Usage(_ context.Context, name string) (machine.Usage, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -161,7 +193,7 @@ func (d *Driver) Usage(_ context.Context, name string) (machine.Usage, error) {
 	}
 	usage := machine.Usage{DiskBytes: 4096 + int64(len(s.disk))}
 	if s.running() {
-		usage.Started, usage.MemoryMiB, usage.CPU = s.started, 1, time.Second
+		usage.Started, usage.MemoryMiB, usage.CPU = s.started, 1, s.cpu()
 	}
 	return usage, nil
 }
@@ -230,6 +262,14 @@ func (s *state) running() bool {
 	default:
 		return true
 	}
+}
+
+// cpu is the processor time of a machine that is always busy.
+func (s *state) cpu() time.Duration {
+	if s.paused {
+		return s.worked
+	}
+	return s.worked + time.Since(s.since)
 }
 
 func (s *state) end(exit error) {

@@ -128,6 +128,9 @@ func (r *Rig) Subject(crash func(t *testing.T, name string)) drivertest.Subject 
 		},
 		Read:     func(t *testing.T, name string) string { return r.Exec(t, name, "cat /var/mark 2>/dev/null || :") },
 		PowerOff: func(t *testing.T, name string) { r.Power(t, name, nodeapi.PowerActionOff) },
+		Busy: func(t *testing.T, name string) {
+			r.Exec(t, name, "setsid sh -c 'while :; do :; done' >/dev/null 2>&1 </dev/null &")
+		},
 	}
 }
 

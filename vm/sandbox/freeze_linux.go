@@ -1,0 +1,121 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// freezeWait is how long the programs of a machine may take to stand still: one
+// that waits for a disk does so when it has what it waits for.
+const freezeWait = 20 * time.Second
+
+// freezer is how one version of cgroups freezes a group and all groups below.
+type freezer struct {
+	// file is written with freeze or thaw, and read is the one that then has the
+	// line frozen (freezer-subsystem.rst; cgroup-v2.rst, cgroup.freeze).
+	file, freeze, thaw string
+	read, frozen       string
+}
+
+var (
+	freezerFirst  = freezer{file: "freezer.state", freeze: "FROZEN", thaw: "THAWED", read: "freezer.state", frozen: "FROZEN"}
+	freezerSecond = freezer{file: "cgroup.freeze", freeze: "1", thaw: "0", read: "cgroup.events", frozen: "frozen 1"}
+)
+
+// freezer is what freezes the group of a machine (the group of all machines, if
+// name is empty), and that group; errors.ErrUnsupported if this host has none.
+func (g groups) freezer(name string) (f freezer, dir string, err error) {
+	for _, h := range g.hierarchies {
+		switch {
+		case h.second():
+			f = freezerSecond
+		case slices.Contains(h.controllers, "freezer"):
+			f = freezerFirst
+		default:
+			continue
+		}
+		return f, filepath.Join(h.mount, g.name, name), nil
+	}
+	return f, "", fmt.Errorf("%w: the cgroups of this host have no freezer; \"skiff stop\" stops the machines and keeps their disks", errors.ErrUnsupported)
+}
+
+// freeze stops all programs of a machine where they are, and returns when none
+// runs any more. If it fails they go on.
+func (g groups) freeze(ctx context.Context, name string) error {
+	f, dir, err := g.freezer(name)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, freezeWait)
+	defer cancel()
+	err = f.await(ctx, dir)
+	if err == nil || errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	return errors.Join(err, f.write(dir, f.thaw))
+}
+
+// await writes until the group is frozen: what a program has just started may
+// have to be told once more.
+func (f freezer) await(ctx context.Context, dir string) error {
+	for {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("freeze the cgroup: %w", err)
+		}
+		if err := f.write(dir, f.freeze); err != nil {
+			return err
+		}
+		content, err := os.ReadFile(filepath.Join(dir, f.read))
+		if err != nil {
+			return fmt.Errorf("freeze the cgroup: %w", err)
+		}
+		if slices.Contains(strings.Split(string(content), "\n"), f.frozen) {
+			return nil
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+// thaw lets all programs of a machine go on.
+func (g groups) thaw(name string) error {
+	f, dir, err := g.freezer(name)
+	if err != nil {
+		return err
+	}
+	return f.write(dir, f.thaw)
+}
+
+// release ends all programs of a machine (of all machines, if name is empty),
+// frozen ones too: in cgroups of the first version these do not die as long as
+// they are frozen. What is not there needs no release.
+func (g groups) release(name string) {
+	f, dir, err := g.freezer(name)
+	if err != nil {
+		return
+	}
+	for _, group := range below(dir) {
+		kill(group)
+		_ = f.write(group, f.thaw)
+	}
+}
+
+func (f freezer) write(dir, value string) error {
+	file, err := os.OpenFile(filepath.Join(dir, f.file), os.O_WRONLY, 0)
+	if errors.Is(err, os.ErrNotExist) && exists(dir) {
+		return fmt.Errorf("%w: this kernel cannot freeze cgroups (%s is missing); \"skiff stop\" stops the machines and keeps their disks", errors.ErrUnsupported, f.file)
+	}
+	if err != nil {
+		return fmt.Errorf("write to the cgroup's freezer: %w", err)
+	}
+	_, err = file.WriteString(value)
+	if err := errors.Join(err, file.Close()); err != nil {
+		return fmt.Errorf("write to the cgroup's freezer: %w", err)
+	}
+	return nil
+}
