@@ -70,6 +70,24 @@ func TestEveryFaultIsOneClearLine(t *testing.T) {
 	}
 }
 
+func TestPausedMachinesAreResumedWantedOrNot(t *testing.T) {
+	one := with(func(s *Spec) { s.Workers = 1 })
+	var got []string
+	for _, step := range Plan(one, Observed{Prepared: true, Machines: map[string]machine.State{
+		"control-plane-1": machine.StatePaused, "worker-1": machine.StateStopped, "worker-2": machine.StatePaused,
+	}}) {
+		got = append(got, step.String())
+	}
+	want := []string{
+		"resume control-plane-1 (paused)", "resume worker-2 (paused)", "start worker-1 (stopped)",
+		"drain worker-2 (not wanted any more)", "delete worker-2 (not wanted any more)",
+		"wait control-plane-1 (not Ready)", "wait worker-1 (not Ready)",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("plan\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
 func TestNewMachinesNeedRoomOnTheHostsDisk(t *testing.T) {
 	full := Host{CPUs: 8, MemoryMiB: 32 << 10, DiskFreeMiB: 2500}
 	if faults := Validate(Default(), full, 3); len(faults) != 1 || !strings.Contains(faults[0].Error(), "no disk space") {

@@ -20,7 +20,7 @@ type Observed struct {
 
 // Plan is what leads from observed to spec; empty if there is nothing to do.
 func Plan(spec Spec, observed Observed) []Step {
-	var prepare, create, start, drain, leave, remove, wait []Step
+	var prepare, create, resume, start, drain, leave, remove, wait []Step
 	if !observed.Prepared {
 		prepare = append(prepare, Step{Action: ActionPrepare, Reason: "new cluster"})
 	}
@@ -34,7 +34,11 @@ func Plan(spec Spec, observed Observed) []Step {
 		if state == machine.StateAbsent {
 			create = append(create, Step{Action: ActionCreate, Node: n.Name, Reason: "new"})
 		}
-		if state != machine.StateRunning {
+		switch state {
+		case machine.StateRunning:
+		case machine.StatePaused:
+			resume = append(resume, Step{Action: ActionResume, Node: n.Name, Reason: string(state)})
+		default:
 			reason := string(state)
 			if ended := observed.Ended[n.Name]; ended != "" {
 				reason = "stopped by itself: " + ended
@@ -50,6 +54,9 @@ func Plan(spec Spec, observed Observed) []Step {
 			continue
 		}
 		const reason = "not wanted any more"
+		if observed.Machines[name] == machine.StatePaused {
+			resume = append(resume, Step{Action: ActionResume, Node: name, Reason: string(machine.StatePaused)})
+		}
 		drain = append(drain, Step{Action: ActionDrain, Node: name, Reason: reason})
 		remove = append(remove, Step{Action: ActionDelete, Node: name, Reason: reason})
 		if IsControlPlane(name) {
@@ -61,7 +68,7 @@ func Plan(spec Spec, observed Observed) []Step {
 		}
 	}
 	var plan []Step
-	for _, steps := range [][]Step{prepare, create, start, drain, leave, remove, wait} {
+	for _, steps := range [][]Step{prepare, create, resume, start, drain, leave, remove, wait} {
 		plan = append(plan, steps...)
 	}
 	return plan

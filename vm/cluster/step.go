@@ -7,6 +7,7 @@ type Action string
 const (
 	ActionPrepare Action = "prepare" // make certificates
 	ActionCreate  Action = "create"  // make a machine's disk
+	ActionResume  Action = "resume"  // let a paused machine go on
 	ActionStart   Action = "start"   // boot a machine
 	ActionDrain   Action = "drain"   // move pods away, then forget the node
 	ActionLeave   Action = "leave"   // take a control plane out of etcd

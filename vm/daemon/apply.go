@@ -119,6 +119,9 @@ func (a *apply) needs(node string, action cluster.Action) bool {
 // execute does all steps; nodes come up side by side, workers after the
 // machines of the control planes have begun.
 func (a *apply) execute(ctx context.Context) error {
+	if err := a.resumeAll(ctx); err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	nodes := cluster.Nodes(a.spec())
 	for _, n := range nodes {
@@ -183,9 +186,13 @@ func (a *apply) bringUp(ctx context.Context, n cluster.Node) error {
 	return nil
 }
 
-// boot makes the node's API answer and returns the kernel's boot id.
+// boot makes the node's API answer and returns the kernel's boot id. Of a machine
+// that has just gone on nothing is said: it does not boot.
 func (a *apply) boot(ctx context.Context, n cluster.Node, begun func()) (string, error) {
-	a.op.begin(n.Name, daemonapi.PhaseBoot, "")
+	resumed := a.needs(n.Name, cluster.ActionResume)
+	if !resumed {
+		a.op.begin(n.Name, daemonapi.PhaseBoot, "")
+	}
 	m, err := a.machine(n, time.Now())
 	if err != nil {
 		return "", err
@@ -205,7 +212,9 @@ func (a *apply) boot(ctx context.Context, n cluster.Node, begun func()) (string,
 		begun()
 		id, err := a.answer(ctx, n)
 		if err == nil {
-			a.op.end(n.Name, daemonapi.PhaseBoot, nil)
+			if !resumed {
+				a.op.end(n.Name, daemonapi.PhaseBoot, nil)
+			}
 			return id, nil
 		}
 		if !start || try == bootTries || ctx.Err() != nil {

@@ -57,10 +57,10 @@ func (c *running) followControlPlanes(ctx context.Context) error {
 		case <-time.After(followPeriod):
 		}
 		planes := c.controlPlanes()
-		if len(planes) < 2 {
+		if len(planes) < 2 || c.paused(ctx) {
 			continue
 		}
-		if serving := serving(ctx, probe, planes); len(serving) > 0 {
+		if serving := serving(ctx, probe, planes); len(serving) > 0 && !c.paused(ctx) {
 			c.front.SetBackends(serving)
 		}
 	}

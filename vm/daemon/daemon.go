@@ -96,12 +96,12 @@ type daemon struct {
 	end   context.CancelFunc
 	tasks sync.WaitGroup
 
-	mu       sync.Mutex    // guards what follows
-	applying *operation    // an apply or a rotation, running or last
-	wanted   *cluster.Spec // of applying, nil if that is a rotation
-	leaving  *operation    // a down
-	cluster  *running      // open, nil before the first apply
-	idle     time.Time     // since when nothing is asked
+	mu      sync.Mutex    // guards what follows
+	working *operation    // any but a down, running or last
+	wanted  *cluster.Spec // of working, nil if that is no apply
+	leaving *operation    // a down
+	cluster *running      // open, nil before the first apply
+	idle    time.Time     // since when nothing is asked
 }
 
 // Run serves the cluster until ctx ends, when machines are turned off and kept,
@@ -212,11 +212,11 @@ func (d *daemon) closeCluster() {
 	d.mu.Lock()
 	c := d.cluster
 	d.cluster = nil
-	applying := d.applying
+	working := d.working
 	d.mu.Unlock()
-	if applying != nil {
-		applying.cancel(context.Canceled)
-		<-applying.done
+	if working != nil {
+		working.cancel(context.Canceled)
+		<-working.done
 	}
 	if c == nil {
 		return
@@ -226,16 +226,24 @@ func (d *daemon) closeCluster() {
 	}
 }
 
-// powerOff lets all guests turn themselves off, for a while.
+// powerOff lets all guests turn themselves off, for a while; paused ones go on
+// for that, so that they write to their disks what they hold.
 func (d *daemon) powerOff(ctx context.Context) {
 	d.mu.Lock()
-	c := d.cluster
+	c, active := d.cluster, d.active()
 	d.mu.Unlock()
 	if c == nil {
 		return
 	}
+	if active != nil && active.work == workPause {
+		active.cancel(context.Canceled)
+		<-active.done
+	}
 	ctx, cancel := context.WithTimeout(ctx, d.config.Limits.PowerOff)
 	defer cancel()
+	if c.paused(ctx) {
+		c.wakeMachines(ctx)
+	}
 	c.powerOff(ctx)
 }
 
@@ -272,7 +280,7 @@ func (d *daemon) abandoned(now time.Time) bool {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	busy := d.cluster != nil || d.leaving != nil || d.applying != nil && !over(d.applying)
+	busy := d.cluster != nil || d.leaving != nil || d.active() != nil
 	if busy {
 		d.idle = now
 	}

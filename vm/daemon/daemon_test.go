@@ -31,7 +31,7 @@ func TestTheHostSleptIfItsClocksDisagree(t *testing.T) {
 
 func TestEveryListenerHearsAllEventsWithTheirSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		op := newOperation(nil)
+		op := newOperation(workApply, nil)
 		listen := func() chan []daemonapi.Event {
 			heard := make(chan []daemonapi.Event, 1)
 			go func() {
@@ -67,7 +67,7 @@ func TestEveryListenerHearsAllEventsWithTheirSeconds(t *testing.T) {
 }
 
 func TestAListenerMayLeave(t *testing.T) {
-	op := newOperation(nil)
+	op := newOperation(workApply, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := op.listen(ctx, func(daemonapi.Event) error { return nil }); err == nil {

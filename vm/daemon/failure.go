@@ -26,7 +26,7 @@ func asFailure(err error, log string) *daemonapi.Failure {
 	}
 	failure = &daemonapi.Failure{Cause: err.Error(), Log: log}
 	switch {
-	case errors.Is(err, driver.ErrUnavailable):
+	case errors.Is(err, driver.ErrUnavailable), errors.Is(err, errors.ErrUnsupported):
 		failure.Invalid = true
 	case errors.Is(err, cluster.ErrCorrupt):
 		failure.Invalid = true

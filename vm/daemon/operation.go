@@ -8,9 +8,10 @@ import (
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
-// operation is one apply or down: the events that it has said so far, for
-// everyone who listens from the beginning, whenever they come.
+// operation is one piece of work or a down: the events that it has said so far,
+// for everyone who listens from the beginning, whenever they come.
 type operation struct {
+	work   work // empty for a down
 	cancel context.CancelCauseFunc
 	done   chan struct{} // closed with the last event
 
@@ -26,9 +27,9 @@ type key struct {
 	phase daemonapi.Phase
 }
 
-func newOperation(cancel context.CancelCauseFunc) *operation {
+func newOperation(work work, cancel context.CancelCauseFunc) *operation {
 	return &operation{
-		cancel: cancel, done: make(chan struct{}),
+		work: work, cancel: cancel, done: make(chan struct{}),
 		started: map[key]time.Time{}, changed: make(chan struct{}),
 	}
 }

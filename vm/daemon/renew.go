@@ -29,6 +29,9 @@ func (c *running) keepCertificates(ctx context.Context) error {
 		case <-c.woken:
 		case <-time.After(renewPeriod):
 		}
+		if c.paused(ctx) {
+			continue // nodes that go on would take a new certificate for one of the future
+		}
 		if err := c.renew(ctx, time.Now()); err != nil && ctx.Err() == nil {
 			c.log.Warn("certificates not renewed, it is tried again", "error", err)
 		}

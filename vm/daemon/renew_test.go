@@ -109,7 +109,7 @@ func openAt(t *testing.T, made time.Time) (*running, *node) {
 	n := &node{}
 	driver := &fake.Driver{Reseeded: func(string, []byte) { n.seeds++ }}
 	c := &running{
-		dir: dir, log: slog.New(slog.DiscardHandler), keys: keys, state: cluster.State{Spec: spec},
+		dir: dir, log: slog.New(slog.DiscardHandler), keys: keys, state: cluster.State{Spec: spec, Nodes: union(nil, spec)},
 		ended: map[string]string{}, machines: Machines{Driver: driver}, tokenID: "abcdef", tokenSecret: "0123456789abcdef",
 	}
 	first := cluster.Nodes(spec)[0]
@@ -142,6 +142,43 @@ func openAt(t *testing.T, made time.Time) (*running, *node) {
 		t.Fatal(err)
 	}
 	return c, n
+}
+
+func TestCertificatesOfAPausedClusterWaitUntilItGoesOn(t *testing.T) {
+	c, n := openAt(t, time.Now().Add(-pki.LeafLifetime*3/5))
+	c.woken = make(chan struct{}) // taken only when the wake before is over
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- c.keepCertificates(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	before := c.keychain().files["host.crt"]
+	seeds := func() int {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return n.seeds
+	}
+	name := cluster.Nodes(c.spec())[0].Name
+	if err := c.machines.Driver.Pause(t.Context(), name); err != nil {
+		t.Fatal(err)
+	}
+	c.woken <- struct{}{}
+	c.woken <- struct{}{}
+	if seeds() != 0 || string(c.keychain().files["host.crt"]) != string(before) {
+		t.Error("certificates of a paused cluster were renewed")
+	}
+	if err := c.machines.Driver.Resume(t.Context(), name); err != nil {
+		t.Fatal(err)
+	}
+	c.woken <- struct{}{}
+	c.woken <- struct{}{}
+	if seeds() != 1 || string(c.keychain().files["host.crt"]) == string(before) {
+		t.Errorf("after the resume the node got %d new seeds, want 1", seeds())
+	}
 }
 
 func TestCertificatesAreRenewedWhileANodeRuns(t *testing.T) {

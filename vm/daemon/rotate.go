@@ -40,57 +40,25 @@ func (d *daemon) postRotate(w http.ResponseWriter, r *http.Request) {
 // beginRotate starts a rotation, or joins the one that runs. Nothing else
 // changes the cluster meanwhile: a node that boots gets the keys of just now.
 func (d *daemon) beginRotate() (*operation, *daemonapi.Failure) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if failure := d.unchangeable(); failure != nil {
-		return nil, failure
-	}
-	if d.applying != nil && !over(d.applying) {
-		return d.applying, nil
-	}
-	ctx, cancel := context.WithCancelCause(d.life)
-	op := newOperation(cancel)
-	d.applying, d.wanted = op, nil
-	c := d.cluster
-	d.tasks.Go(func() {
-		defer cancel(nil)
-		op.begin("", daemonapi.PhaseCluster, "")
-		message, err := (&rotation{running: c, op: op}).run(ctx)
-		if err != nil {
-			d.log.Error("the key of secrets is not rotated", "error", err)
-			failure := asFailure(err, d.dir.Log())
-			if failure.Hint == "" {
-				failure.Hint = "run \"skiff secrets rotate\" again to go on from here"
-			}
-			op.finish(daemonapi.PhaseCluster, "", failure)
-			return
+	return d.begin(workRotate, func(ctx context.Context, c *running, op *operation) (string, error) {
+		if err := c.awake(ctx); err != nil {
+			return "", err
 		}
-		d.log.Info("the key of secrets is rotated", "message", message)
-		op.finish(daemonapi.PhaseCluster, message, nil)
+		message, err := (&rotation{running: c, op: op}).run(ctx)
+		if err == nil {
+			return message, nil
+		}
+		failure := asFailure(err, d.dir.Log())
+		if failure.Hint == "" {
+			failure.Hint = "run \"skiff secrets rotate\" again to go on from here"
+		}
+		return "", failure
 	})
-	return op, nil
-}
-
-// unchangeable says why the keys of the cluster cannot be changed now. The
-// caller holds d.mu.
-func (d *daemon) unchangeable() *daemonapi.Failure {
-	switch {
-	case d.leaving != nil:
-		return &daemonapi.Failure{Cause: errDown.Error()}
-	case d.applying != nil && !over(d.applying) && d.wanted != nil:
-		return &daemonapi.Failure{Cause: "the cluster is just being changed", Hint: "wait until that is done"}
-	case d.cluster == nil:
-		return &daemonapi.Failure{Cause: "the cluster is stopped", Hint: "start it with \"skiff up\""}
-	}
-	return nil
 }
 
 func (d *daemon) postReadmit(w http.ResponseWriter, r *http.Request) {
 	d.mu.Lock()
-	failure, c := d.unchangeable(), d.cluster
-	if failure == nil && d.applying != nil && !over(d.applying) {
-		failure = &daemonapi.Failure{Cause: "the key of secrets is just being rotated", Hint: "wait until that is done"}
-	}
+	failure, c := d.unavailable(), d.cluster
 	d.mu.Unlock()
 	if failure != nil {
 		writeFailure(w, http.StatusConflict, failure)
@@ -105,6 +73,9 @@ func (d *daemon) postReadmit(w http.ResponseWriter, r *http.Request) {
 
 // readmit hands the retired keys to all control planes again.
 func (c *running) readmit(ctx context.Context) error {
+	if err := c.awake(ctx); err != nil {
+		return err
+	}
 	r := &rotation{running: c}
 	ring, err := c.keychain().files.Keyring()
 	if err != nil || len(ring.Retired) == 0 {

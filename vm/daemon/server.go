@@ -11,6 +11,7 @@ import (
 
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/machine"
 )
 
 // maxSpec bounds a request to apply, in bytes.
@@ -24,6 +25,8 @@ func (d *daemon) handler() http.Handler {
 	mux.HandleFunc("POST "+daemonapi.PathDown, d.postDown)
 	mux.HandleFunc("POST "+daemonapi.PathRotate, d.postRotate)
 	mux.HandleFunc("POST "+daemonapi.PathReadmit, d.postReadmit)
+	mux.HandleFunc("POST "+daemonapi.PathPause, d.postPause)
+	mux.HandleFunc("POST "+daemonapi.PathResume, d.postResume)
 	mux.HandleFunc("GET "+daemonapi.PathKubeconfig, d.getKubeconfig)
 	mux.HandleFunc(daemonapi.PathNode+"{node}/", d.proxyNode)
 	return mux
@@ -87,22 +90,22 @@ func (d *daemon) readSpec(w http.ResponseWriter, r *http.Request) (cluster.Spec,
 }
 
 // beginApply starts an apply, or joins one that does the same. It is refused
-// while the key of secrets is rotated.
+// during other work.
 func (d *daemon) beginApply(spec cluster.Spec) (*operation, *daemonapi.Failure) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.leaving != nil {
 		return nil, &daemonapi.Failure{Cause: errDown.Error(), Hint: "run \"skiff up\" again when it is gone"}
 	}
-	if d.applying != nil && !over(d.applying) {
+	if active := d.active(); active != nil {
 		if d.wanted != nil && d.wanted.Same(spec) {
-			return d.applying, nil
+			return active, nil
 		}
 		return nil, &daemonapi.Failure{Cause: "the cluster is just being changed in another way", Hint: "wait until that is done, or stop it with \"skiff down\""}
 	}
 	ctx, cancel := context.WithCancelCause(d.life)
-	op := newOperation(cancel)
-	d.applying, d.wanted = op, &spec
+	op := newOperation(workApply, cancel)
+	d.working, d.wanted = op, &spec
 	d.tasks.Go(func() {
 		defer cancel(nil)
 		d.run(ctx, op, spec)
@@ -121,7 +124,7 @@ func (d *daemon) beginDown() *operation {
 	if d.leaving != nil {
 		return d.leaving
 	}
-	op := newOperation(func(error) {})
+	op := newOperation("", func(error) {})
 	d.leaving = op
 	d.tasks.Go(func() {
 		err := d.down(op)
@@ -139,15 +142,15 @@ func (d *daemon) beginDown() *operation {
 	return op
 }
 
-// down stops an apply, ends the machines and removes all that they kept.
+// down stops other work, ends the machines and removes all that they kept.
 func (d *daemon) down(op *operation) error {
 	op.begin("", daemonapi.PhaseCluster, "")
 	op.begin("", daemonapi.PhaseStop, "")
 	d.mu.Lock()
-	applying := d.applying
+	working := d.working
 	d.mu.Unlock()
-	if applying != nil {
-		applying.cancel(errDown)
+	if working != nil {
+		working.cancel(errDown)
 	}
 	d.closeCluster()
 	op.end("", daemonapi.PhaseStop, nil)
@@ -186,6 +189,10 @@ func (d *daemon) proxyNode(w http.ResponseWriter, r *http.Request) {
 	address, ok := c.address(name)
 	if !ok {
 		writeFailure(w, http.StatusNotFound, &daemonapi.Failure{Cause: fmt.Sprintf("there is no node %s", name), Hint: "skiff status lists the nodes", Invalid: true})
+		return
+	}
+	if state, err := c.machines.Driver.State(r.Context(), name); err == nil && state == machine.StatePaused {
+		writeFailure(w, http.StatusServiceUnavailable, daemonapi.Paused(d.config.Name))
 		return
 	}
 	c.nodes.proxy(w, r, name, address)

@@ -26,9 +26,12 @@ const statusLimit = 8 * time.Second
 func (d *daemon) status(ctx context.Context) daemonapi.ClusterStatus {
 	d.mu.Lock()
 	c := d.cluster
-	active := d.applying != nil && !over(d.applying)
-	busy, rotating := active && d.wanted != nil, active && d.wanted == nil
+	var doing work
+	if active := d.active(); active != nil {
+		doing = active.work
+	}
 	d.mu.Unlock()
+	busy := doing == workApply || doing == workResume
 	if c == nil {
 		status, err := StoppedStatus(d.dir)
 		if err != nil {
@@ -41,7 +44,7 @@ func (d *daemon) status(ctx context.Context) daemonapi.ClusterStatus {
 		return status
 	}
 	status := c.status(ctx)
-	if ring, err := c.keychain().files.Keyring(); err == nil && ring.Phase != pki.PhaseSettled && !rotating {
+	if ring, err := c.keychain().files.Keyring(); err == nil && ring.Phase != pki.PhaseSettled && doing != workRotate {
 		status.Problems = append(status.Problems, "The key of secrets at rest is not rotated to the end: run \"skiff secrets rotate\".")
 	}
 	if busy {
@@ -64,6 +67,9 @@ func (c *running) status(ctx context.Context) daemonapi.ClusterStatus {
 	var all sync.WaitGroup
 	var registered map[string]kube.Node
 	all.Go(func() {
+		if len(c.those(ctx, machine.StateRunning)) == 0 {
+			return // nobody is there to answer
+		}
 		status.APIReady = c.kube.Ready(ctx) == nil
 		if status.APIReady {
 			registered, _ = c.kube.Nodes(ctx)
@@ -121,7 +127,10 @@ func configured(spec cluster.Spec, n cluster.Node) daemonapi.NodeStatus {
 func phase(status daemonapi.ClusterStatus) string {
 	runs := func(n daemonapi.NodeStatus) bool { return n.Machine == string(machine.StateRunning) }
 	fine := func(n daemonapi.NodeStatus) bool { return runs(n) && n.Ready == "True" }
+	paused := func(n daemonapi.NodeStatus) bool { return n.Machine == string(machine.StatePaused) }
 	switch {
+	case slices.ContainsFunc(status.Nodes, paused) && !slices.ContainsFunc(status.Nodes, runs):
+		return "paused"
 	case !slices.ContainsFunc(status.Nodes, runs):
 		return "stopped"
 	case status.APIReady && !slices.ContainsFunc(status.Nodes, func(n daemonapi.NodeStatus) bool { return !fine(n) }):

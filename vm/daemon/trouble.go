@@ -19,6 +19,7 @@ func (a *apply) fail(ctx context.Context, node string, phase daemonapi.Phase, er
 		daemonapi.PhaseJoin:         "%s did not join: %v",
 		daemonapi.PhaseReady:        "%s did not become Ready: %v",
 		daemonapi.PhaseDelete:       "%s could not be removed: %v",
+		daemonapi.PhaseResume:       "%s did not go on: %v",
 	}[phase]
 	failure.Cause = fmt.Sprintf(what, node, err)
 	failure.Log = a.dir.Console(node)

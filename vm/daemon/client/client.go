@@ -124,6 +124,20 @@ func (c *Client) RotateSecrets(ctx context.Context, event func(daemonapi.Event))
 	return c.stream(ctx, daemonapi.PathRotate, nil, event)
 }
 
+// Pause freezes the cluster's machines, which keep their memory and take no
+// processor time, and calls event as Apply does. Pausing a paused cluster does
+// nothing. ErrNoDaemon if the cluster does not run.
+func (c *Client) Pause(ctx context.Context, event func(daemonapi.Event)) error {
+	return c.stream(ctx, daemonapi.PathPause, nil, event)
+}
+
+// Resume lets a paused cluster go on, until its nodes are Ready, and calls event
+// as Apply does. When ctx ends, Resume returns and the work goes on. Resuming a
+// cluster that is not paused does nothing. ErrNoDaemon if it does not run.
+func (c *Client) Resume(ctx context.Context, event func(daemonapi.Event)) error {
+	return c.stream(ctx, daemonapi.PathResume, nil, event)
+}
+
 // ReadmitKeys lets the control planes read what retired keys of secrets at rest
 // encrypted, before a snapshot of that time is restored.
 func (c *Client) ReadmitKeys(ctx context.Context) error {

@@ -71,6 +71,7 @@ type world struct {
 	left      []string // control planes that left etcd
 	cordoned  []string
 	clocks    int
+	turnedOff []string          // machines whose guest was asked for it
 	under     map[string]string // secrets by name: the key that they are under
 	refuse    bool              // no secret can be written
 	seeds     map[string]int    // how often each machine was reseeded
@@ -168,6 +169,9 @@ func (w *world) nodeAPI(name, boot string) http.Handler {
 		}
 	})
 	mux.HandleFunc("POST "+nodeapi.PathPower, func(out http.ResponseWriter, _ *http.Request) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.turnedOff = append(w.turnedOff, name)
 		out.WriteHeader(http.StatusAccepted)
 		go w.driver.End(name, "")
 	})

@@ -2,7 +2,10 @@
 // each other over the daemon's unix socket: HTTP/1.1 with JSON. Plain data.
 package daemonapi
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Routes. NODE is a node's name.
 const (
@@ -28,6 +31,14 @@ const (
 	// PathReadmit: POST lets the control planes read what retired keys encrypted,
 	// before a snapshot of that time is restored; answers 204.
 	PathReadmit = "/v1/secrets/readmit"
+	// PathPause: POST freezes all machines that run, with their memory, or none;
+	// streams Event as Apply does. A second one while one runs joins it; it is
+	// refused with 409 during other work.
+	PathPause = "/v1/pause"
+	// PathResume: POST lets all paused machines go on, sets their clocks and waits
+	// until their nodes are Ready; streams Event as Apply does. A second one while
+	// one runs joins it; it is refused with 409 during other work.
+	PathResume = "/v1/resume"
 	// PathNode: everything below /v1/nodes/NODE is passed to the node API (package
 	// nodeapi) of that node, /v1/nodes/NODE/v1/exec for one, upgrades included.
 	PathNode = "/v1/nodes/"
@@ -63,6 +74,8 @@ const (
 	PhaseDrain        Phase = "drain"
 	PhaseStop         Phase = "stop"
 	PhaseDelete       Phase = "delete"
+	PhasePause        Phase = "pause"
+	PhaseResume       Phase = "resume" // until the node's clock is right
 
 	// Of a rotation of the key of secrets at rest.
 	PhaseLoad    Phase = "load"    // every control plane has loaded the keys
@@ -97,10 +110,16 @@ type Failure struct {
 // Error is the cause, so that a Failure travels as an error.
 func (f *Failure) Error() string { return f.Cause }
 
+// Paused is why nothing can be asked of the nodes of a cluster, and what to do:
+// all in one line.
+func Paused(name string) *Failure {
+	return &Failure{Cause: fmt.Sprintf("cluster %q is paused: `skiff resume %s` lets it go on", name, name)}
+}
+
 // ClusterStatus is what the daemon sees.
 type ClusterStatus struct {
 	Name string `json:"name"`
-	// Phase is "absent", "starting", "running", "degraded" or "stopped".
+	// Phase is "absent", "starting", "running", "degraded", "paused" or "stopped".
 	Phase  string `json:"phase"`
 	Driver string `json:"driver"`
 	// Accelerator says in one line what runs the machines.
@@ -124,7 +143,7 @@ type NodeStatus struct {
 	Name    string `json:"name"`
 	Role    string `json:"role"`
 	Address string `json:"address"`
-	// Machine is "absent", "stopped" or "running".
+	// Machine is "absent", "stopped", "running" or "paused".
 	Machine string `json:"machine"`
 	// MachineMessage says how the machine ended, if it ended by itself.
 	MachineMessage string `json:"machineMessage,omitempty"`
