@@ -70,9 +70,9 @@ func (a *app) completeNode(cmd *cobra.Command, args []string, _ string) ([]cobra
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), completionPatience)
 	defer cancel()
-	_, nodes, err := a.nodes(ctx, cmd.Flag("cluster").Value.String())
+	_, status, err := a.open(ctx, cmd.Flag("cluster").Value.String())
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
-	return nodes, cobra.ShellCompDirectiveNoFileComp
+	return nodeNames(status), cobra.ShellCompDirectiveNoFileComp
 }

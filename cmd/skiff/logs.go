@@ -16,6 +16,7 @@ import (
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/tail"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/home"
 )
 
@@ -86,10 +87,14 @@ func (a *app) openLogs(ctx context.Context, clusterName, node, source string, r 
 	if source == sourceDaemon {
 		return a.daemonLog(ctx, clusterName, r)
 	}
-	c, nodes, err := a.nodes(ctx, clusterName)
+	c, status, err := a.open(ctx, clusterName)
 	if err != nil {
 		return nil, err
 	}
+	if status.Phase == "paused" && source != sourceConsole {
+		return nil, daemonapi.Paused(status.Name) // a console's log lies on this host
+	}
+	nodes := nodeNames(status)
 	if node != "" {
 		if err := checkNode(node, nodes); err != nil {
 			return nil, err

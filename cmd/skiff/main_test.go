@@ -48,6 +48,7 @@ func TestNodeRowsSayWhatIsWrongFirst(t *testing.T) {
 		want string
 	}{
 		{daemonapi.NodeStatus{Machine: "stopped", Ready: "True"}, "stopped"},
+		{daemonapi.NodeStatus{Machine: "paused"}, "paused"},
 		{daemonapi.NodeStatus{Machine: "running"}, "booting"},
 		{daemonapi.NodeStatus{Machine: "running", Agent: true}, "not registered"},
 		{daemonapi.NodeStatus{Machine: "running", Agent: true, Ready: "False"}, "NotReady"},

@@ -18,27 +18,45 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/tui/terminal"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
-// nodes opens the cluster that name means and lists its nodes.
-func (a *app) nodes(ctx context.Context, name string) (*client.Client, []string, error) {
+// open opens the cluster that name means.
+func (a *app) open(ctx context.Context, name string) (*client.Client, daemonapi.ClusterStatus, error) {
 	name, err := existing(name)
 	if err != nil {
-		return nil, nil, err
+		return nil, daemonapi.ClusterStatus{}, err
 	}
 	c, _, err := a.client(name)
 	if err != nil {
-		return nil, nil, err
+		return nil, daemonapi.ClusterStatus{}, err
 	}
 	status, err := c.Status(ctx)
 	if err != nil {
-		return nil, nil, about(name, err)
+		return nil, status, about(name, err)
 	}
+	return c, status, nil
+}
+
+// nodes opens the cluster that name means and lists its nodes, of which
+// something is to be asked: those of a paused cluster would not answer.
+func (a *app) nodes(ctx context.Context, name string) (*client.Client, []string, error) {
+	c, status, err := a.open(ctx, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	if status.Phase == "paused" {
+		return nil, nil, daemonapi.Paused(status.Name)
+	}
+	return c, nodeNames(status), nil
+}
+
+func nodeNames(status daemonapi.ClusterStatus) []string {
 	var names []string
 	for _, n := range status.Nodes {
 		names = append(names, n.Name)
 	}
-	return c, names, nil
+	return names
 }
 
 // node opens the node called name.

@@ -52,7 +52,7 @@ is a virtual machine of its own; no Docker, no root, no network needed.`,
 		&cobra.Group{ID: "node", Title: "Nodes and images:"},
 		&cobra.Group{ID: "skiff", Title: "Skiff itself:"},
 	)
-	add(root, "cluster", a.up(), a.stop(), a.down(), a.runIn(), a.status(), a.list(), a.kubeconfig(), a.etcd(), a.secrets(), a.ui())
+	add(root, "cluster", a.up(), a.pause(), a.resume(), a.stop(), a.down(), a.runIn(), a.status(), a.list(), a.kubeconfig(), a.etcd(), a.secrets(), a.ui())
 	add(root, "node", a.shell(), a.logs(), a.image(), a.nerdctl(), a.restart())
 	add(root, "skiff", a.version(), a.drivers(), a.completion())
 	root.AddCommand(a.daemon())

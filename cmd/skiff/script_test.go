@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +17,9 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/home"
 )
 
 func TestMain(m *testing.M) {
@@ -42,6 +46,7 @@ func TestScripts(t *testing.T) {
 			"archive":   archiveFile,
 			"truncate":  truncate,
 			"nodeimage": nodeImageFiles,
+			"serve":     serveStatus,
 		},
 	})
 }
@@ -132,6 +137,25 @@ func truncate(ts *testscript.TestScript, _ bool, args []string) {
 	info, err := os.Stat(path)
 	ts.Check(err)
 	ts.Check(os.Truncate(path, info.Size()/2))
+}
+
+// serve NAME FILE: answers as the daemon of a cluster that is asked for its
+// status, with the content of a file, and refuses all else, until the script ends.
+func serveStatus(ts *testscript.TestScript, _ bool, args []string) {
+	status := []byte(ts.ReadFile(args[1]))
+	dir := home.Home(ts.Getenv("SKIFF_HOME")).Cluster(args[0])
+	ts.Check(os.MkdirAll(string(dir), 0o700))
+	listener, err := net.Listen("unix", dir.Socket())
+	ts.Check(err)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+daemonapi.PathStatus, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(status) })
+	server := &http.Server{Handler: mux}
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(listener) }()
+	ts.Defer(func() {
+		_ = server.Close()
+		<-done
+	})
 }
 
 // nodeimage: puts something that looks like a node image for this host where

@@ -40,16 +40,9 @@ The old key stays on this host, for snapshots of the database that were taken wi
 		if err != nil {
 			return err
 		}
-		name, err := existing(first(args))
+		c, name, err := a.existingClient(args)
 		if err != nil {
 			return err
-		}
-		c, _, err := a.client(name)
-		if err != nil {
-			return err
-		}
-		if _, err := c.Spec(); err != nil {
-			return about(name, err)
 		}
 		err = a.show(cmd.Context(), inJSON, func(ctx context.Context, event func(daemonapi.Event)) error {
 			return c.RotateSecrets(ctx, event)

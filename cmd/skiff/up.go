@@ -30,8 +30,8 @@ func (a *app) up() *cobra.Command {
 		Use:   "up [NAME]",
 		Short: "Bring a cluster up, or to what is wanted of it now",
 		Long: `Bring the cluster NAME ("skiff" by default) to what is wanted: made if it does not
-exist, healed if a part of it is gone, changed if something else is wanted than before.
-Running it again is always safe.
+exist, healed if a part of it is gone, resumed if it is paused, changed if something else
+is wanted than before. Running it again is always safe.
 
 What is wanted comes from flags, then SKIFF_* variables, then the file given with -f,
 then what the cluster was last brought to (without -f), then defaults.`,
@@ -159,41 +159,60 @@ var errNotWaited = errors.New("not waited for")
 
 // apply brings the cluster to spec and shows how it goes.
 func (a *app) apply(ctx context.Context, c *client.Client, spec cluster.Spec, wait time.Duration, asJSON bool) error {
+	return a.follow(ctx, coming{
+		command: "up", name: spec.Name, wait: wait, asJSON: asJSON,
+		work: func(ctx context.Context, event func(daemonapi.Event)) error { return c.Apply(ctx, spec, event) },
+		// From the first boot on the certificates are there, and with them the
+		// kubeconfig.
+		begun: func(e daemonapi.Event) bool {
+			return e.Phase != "" && e.Phase != daemonapi.PhasePrepare && e.Phase != daemonapi.PhaseCluster
+		},
+	})
+}
+
+// coming is the work by which a cluster comes up; it goes on when nobody waits.
+type coming struct {
+	command, name string
+	wait          time.Duration // 0: only until it has begun
+	asJSON        bool
+	work          func(ctx context.Context, event func(daemonapi.Event)) error
+	begun         func(daemonapi.Event) bool
+}
+
+// follow shows how a cluster comes up, for as long as is to be waited.
+func (a *app) follow(ctx context.Context, up coming) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var failed daemonapi.Event
-	work := func(ctx context.Context, event func(daemonapi.Event)) error {
-		if wait > 0 {
+	err := a.show(ctx, up.asJSON, func(ctx context.Context, event func(daemonapi.Event)) error {
+		if up.wait > 0 {
 			var stop context.CancelFunc
-			ctx, stop = context.WithTimeout(ctx, wait)
+			ctx, stop = context.WithTimeout(ctx, up.wait)
 			defer stop()
 		}
-		return c.Apply(ctx, spec, func(e daemonapi.Event) {
+		return up.work(ctx, func(e daemonapi.Event) {
 			event(e)
 			if e.State == daemonapi.StateFailed && e.Phase != "" && failed.Phase == "" {
 				failed = e
 			}
-			// From the first boot on the certificates are there, and with them
-			// the kubeconfig.
-			if wait == 0 && e.Phase != "" && e.Phase != daemonapi.PhasePrepare {
+			if up.wait == 0 && up.begun(e) {
 				cancel(errNotWaited)
 			}
 		})
-	}
-	err := a.show(ctx, asJSON, work)
+	})
 	switch {
 	case errors.Is(context.Cause(ctx), errNotWaited) && errors.Is(err, context.Canceled):
 		return errNotWaited
 	case errors.Is(err, context.Canceled):
 		return &interrupted{daemonapi.Failure{
-			Cause: fmt.Sprintf("interrupted; cluster %q goes on coming up", spec.Name),
-			Hint:  fmt.Sprintf("`skiff up %s` shows it again, `skiff down %s` stops it", spec.Name, spec.Name),
+			Cause: fmt.Sprintf("interrupted; cluster %q goes on coming up", up.name),
+			Hint:  fmt.Sprintf("`skiff %s %s` shows it again, `skiff down %s` stops it", up.command, up.name, up.name),
 		}}
 	case errors.Is(err, context.DeadlineExceeded):
 		return &daemonapi.Failure{
-			Cause: fmt.Sprintf("cluster %q is not ready after %s; it goes on coming up", spec.Name, wait),
-			Log:   fmt.Sprintf("skiff logs -c %s --source daemon", spec.Name),
-			Hint:  fmt.Sprintf("`skiff status %s` shows how far it is, `skiff up %s --wait %s` waits longer", spec.Name, spec.Name, 2*wait),
+			Cause: fmt.Sprintf("cluster %q is not ready after %s; it goes on coming up", up.name, up.wait),
+			Log:   fmt.Sprintf("skiff logs -c %s --source daemon", up.name),
+			Hint:  fmt.Sprintf("`skiff status %s` shows how far it is, `skiff %s %s --wait %s` waits longer", up.name, up.command, up.name, 2*up.wait),
 		}
 	case err != nil && failed.Phase != "":
 		return &phaseError{phase: failed.Phase, node: failed.Node, err: err}

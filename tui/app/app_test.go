@@ -49,6 +49,34 @@ func TestDeletingAClusterNeedsItsName(t *testing.T) {
 	})
 }
 
+func TestAClusterIsPausedAndResumed(t *testing.T) {
+	play(t, 160, 30, Config{}, func(p *player) {
+		later := func() { // the daemons have been asked again
+			time.Sleep(3 * time.Second)
+			p.settle()
+		}
+		p.press("down", "p")
+		p.want("Pause cluster dev?", "3 machines stand still", "r lets it go on")
+		p.press("y", "esc")
+		later()
+		p.want(" paused ", "0/3", "● worker-1", "0 running")
+		p.reject("not ready")
+		p.press("r", "esc")
+		later()
+		p.want(" running ", "3/3", "1 running")
+		p.press(":", "skiff pause dev", "enter")
+		p.want("skiff pause dev", "ended")
+		p.press("esc", "u", "esc")
+		later()
+		p.want(" running ", "1 running")
+		if got := fmt.Sprint(p.host.ran); got != "[[pause dev] [resume dev] [pause dev] [up dev]]" {
+			t.Errorf("ran %s", got)
+		}
+		p.press("?")
+		p.want("pause, keeping memory", "resume")
+	})
+}
+
 func TestMarkedObjectsAreActedOnTogether(t *testing.T) {
 	play(t, 100, 30, dev(), func(p *player) {
 		p.press("/", "web", "enter", "ctrl+a", "ctrl+d", "y")

@@ -31,6 +31,8 @@ type fakeHost struct {
 	tasks []feed.Task
 	api   *fakeAPI
 	down  bool
+	// paused says that "dev" is.
+	paused bool
 	// connected counts connections.
 	connected int
 }
@@ -43,12 +45,23 @@ func (h *fakeHost) Clusters(context.Context) ([]daemonapi.ClusterStatus, error) 
 			HostMemoryMiB: 391, HostCPUSeconds: 812, DiskUsedBytes: 3 << 29, Started: started,
 		}
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	phase := "running"
+	if h.paused {
+		phase = "paused"
+		node = func(name, role, address string) daemonapi.NodeStatus {
+			return daemonapi.NodeStatus{
+				Name: name, Role: role, Address: address, Machine: "paused", CPUs: 2, MemoryMiB: 2048, HostMemoryMiB: 391, DiskUsedBytes: 3 << 29, Started: started,
+			}
+		}
+	}
 	return []daemonapi.ClusterStatus{
 		{Name: "ci", Phase: "stopped", Driver: "lima", Kubernetes: "v1.36.3", Nodes: []daemonapi.NodeStatus{
 			{Name: "control-plane-1", Role: "control-plane", Machine: "stopped", Address: "192.168.104.11", CPUs: 2, MemoryMiB: 2048, DiskUsedBytes: 1 << 30},
 		}},
 		{
-			Name: "dev", Phase: "running", Driver: "lima", Accelerator: "QEMU with KVM", Server: "https://127.0.0.1:6443", APIReady: true, Kubernetes: "v1.36.3",
+			Name: "dev", Phase: phase, Driver: "lima", Accelerator: "QEMU with KVM", Server: "https://127.0.0.1:6443", APIReady: !h.paused, Kubernetes: "v1.36.3",
 			Nodes: []daemonapi.NodeStatus{
 				node("control-plane-1", "control-plane", "192.168.104.11"), node("worker-1", "worker", "192.168.104.21"), node("worker-2", "worker", "192.168.104.22"),
 			},
@@ -75,7 +88,7 @@ func (h *fakeHost) Connect(context.Context, string) (Kubernetes, error) {
 }
 
 func (h *fakeHost) Verbs() map[string]bool {
-	return map[string]bool{"up": true, "down": true, "status": true, "stop": true, "shell": true}
+	return map[string]bool{"up": true, "down": true, "status": true, "stop": true, "pause": true, "resume": true, "shell": true}
 }
 
 func (h *fakeHost) Skiff(_ context.Context, args []string, _ io.Reader, out io.Writer) error {
@@ -86,6 +99,7 @@ func (h *fakeHost) Skiff(_ context.Context, args []string, _ io.Reader, out io.W
 		return nil
 	}
 	h.ran = append(h.ran, args)
+	h.paused = args[0] == "pause"
 	fmt.Fprintln(out, "   0.1s  cluster          prepare       done in 0.1s")
 	fmt.Fprintln(out, "   3.2s  worker-1         boot          done in 3.1s")
 	return nil

@@ -23,6 +23,7 @@ var tours = []struct {
 	{"clusters", "clusters", nil},
 	{"clusters-create", "clusters", []string{"+"}},
 	{"clusters-delete", "clusters", []string{"down", "ctrl+d"}},
+	{"clusters-pause", "clusters", []string{"down", "p"}},
 	{"nodes", "nodes", nil},
 	{"nodes-ill", "nodes", []string{"end"}},
 	{"nodes-remove", "nodes", []string{"-"}},

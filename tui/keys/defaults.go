@@ -58,6 +58,8 @@ const (
 	Remove      Action = "remove"
 	Start       Action = "start"
 	Stop        Action = "stop"
+	Pause       Action = "pause"
+	Resume      Action = "resume"
 	Create      Action = "create"
 	Snapshot    Action = "snapshot"
 	LoadImage   Action = "load-image"
@@ -146,6 +148,8 @@ var defaults = []Binding{
 
 	{Clusters, Start, []string{"u"}, "start, or heal", true, true},
 	{Clusters, Stop, []string{"x"}, "stop", true, false},
+	{Clusters, Pause, []string{"p"}, "pause, keeping memory", true, false},
+	{Clusters, Resume, []string{"r"}, "resume", true, false},
 	{Clusters, Create, []string{"+"}, "create a cluster", true, true},
 	{Clusters, Delete, []string{"ctrl+d"}, "delete", true, true},
 	{Clusters, Snapshot, []string{"S"}, "take a snapshot", true, false},

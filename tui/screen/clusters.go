@@ -93,10 +93,13 @@ func readyNodes(s daemonapi.ClusterStatus) string {
 	return fmt.Sprintf("%d/%d", ready, len(s.Nodes))
 }
 
-// nodesCell says how many nodes are ready; of a cluster that is stopped none has
-// to be.
+// resting says that nothing of a cluster runs, as is wanted.
+func resting(s daemonapi.ClusterStatus) bool { return s.Phase == "stopped" || s.Phase == "paused" }
+
+// nodesCell says how many nodes are ready; of a cluster that rests none has to
+// be.
 func nodesCell(s daemonapi.ClusterStatus) cell {
-	if s.Phase == "stopped" {
+	if resting(s) {
 		return dimCell(readyNodes(s))
 	}
 	return cell{readyNodes(s), parts(readyNodes(s))}
@@ -118,7 +121,7 @@ func (c *Clusters) refresh() {
 		switch {
 		case s.APIReady:
 			api = cell{"ready", theme.Good}
-		case s.Phase == "stopped":
+		case resting(s):
 			api = dimCell("-")
 		}
 		name := "  " + s.Name
@@ -244,6 +247,13 @@ func clusterVerb(a keys.Action, s daemonapi.ClusterStatus) []Request {
 			Title: "Stop cluster " + s.Name + "?", Lines: []string{count(len(s.Nodes), "machine is", "machines are") + " shut down.", "Nothing is lost; u starts it again."},
 			Then: skiff(s.Name, "stop", s.Name),
 		}}
+	case keys.Pause:
+		return []Request{Ask{
+			Title: "Pause cluster " + s.Name + "?", Lines: []string{count(len(s.Nodes), "machine stands", "machines stand") + " still, and nobody gets an answer.", "Nothing is lost; r lets it go on."},
+			Then: skiff(s.Name, "pause", s.Name),
+		}}
+	case keys.Resume:
+		return skiff(s.Name, "resume", s.Name)
 	case keys.Delete:
 		memory, disk := taken(s)
 		lines := []string{
