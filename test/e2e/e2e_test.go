@@ -58,6 +58,7 @@ func TestEndToEnd(t *testing.T) {
 	r.subtest(t, "Ports", func(t *testing.T) { testPorts(t, r, name) })
 	r.subtest(t, "RotateSecrets", func(t *testing.T) { testRotateSecrets(t, r, name, k) })
 	r.subtest(t, "Renewal", func(t *testing.T) { testRenewal(t, r, name, k) })
+	r.subtest(t, "Pause", func(t *testing.T) { testPause(t, r, name, k) })
 	r.subtest(t, "UpTwice", func(t *testing.T) { testUpTwice(t, r, name) })
 	t.Run("Failures", func(t *testing.T) {
 		// They wait more than they work, and do not touch the same cluster.

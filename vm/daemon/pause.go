@@ -75,10 +75,7 @@ func (c *running) pause(ctx context.Context, op *operation) (string, error) {
 		group.Go(func() error {
 			op.begin(name, daemonapi.PhasePause, "")
 			err := c.machines.Driver.Pause(ctx, name)
-			switch {
-			case errors.Is(err, driver.ErrNotFound):
-				err = nil // it has just ended
-			case err != nil:
+			if err != nil && !errors.Is(err, driver.ErrNotFound) { // that one has just ended
 				op.end(name, daemonapi.PhasePause, asFailure(err, c.dir.Log()))
 				return err
 			}

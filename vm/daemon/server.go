@@ -98,7 +98,10 @@ func (d *daemon) beginApply(spec cluster.Spec) (*operation, *daemonapi.Failure) 
 		return nil, &daemonapi.Failure{Cause: errDown.Error(), Hint: "run \"skiff up\" again when it is gone"}
 	}
 	if active := d.active(); active != nil {
-		if d.wanted != nil && d.wanted.Same(spec) {
+		if active.work != workApply {
+			return nil, busyWith(active)
+		}
+		if d.wanted.Same(spec) {
 			return active, nil
 		}
 		return nil, &daemonapi.Failure{Cause: "the cluster is just being changed in another way", Hint: "wait until that is done, or stop it with \"skiff down\""}

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
@@ -16,12 +17,14 @@ const (
 	workResume work = "resume"
 )
 
-// busyWith says to people what hinders them.
-var busyWith = map[work]string{
-	workApply:  "the cluster is just being changed",
-	workRotate: "the key of secrets is just being rotated",
-	workPause:  "the cluster is just being paused",
-	workResume: "the cluster is just being resumed",
+// busyWith says to people which work hinders them.
+func busyWith(active *operation) *daemonapi.Failure {
+	return &daemonapi.Failure{Hint: "wait until that is done", Cause: map[work]string{
+		workApply:  "the cluster is just being changed",
+		workRotate: "the key of secrets is just being rotated",
+		workPause:  "the cluster is just being paused",
+		workResume: "the cluster is just being resumed",
+	}[active.work]}
 }
 
 // active is the work that is being done, nil if none is. The caller holds d.mu.
@@ -39,7 +42,7 @@ func (d *daemon) unavailable() *daemonapi.Failure {
 	case d.leaving != nil:
 		return &daemonapi.Failure{Cause: errDown.Error()}
 	case active != nil:
-		return &daemonapi.Failure{Cause: busyWith[active.work], Hint: "wait until that is done"}
+		return busyWith(active)
 	case d.cluster == nil:
 		return &daemonapi.Failure{Cause: "the cluster is stopped", Hint: "start it with \"skiff up\""}
 	}
@@ -66,6 +69,9 @@ func (d *daemon) begin(work work, do func(ctx context.Context, c *running, op *o
 		op.begin("", daemonapi.PhaseCluster, "")
 		message, err := do(ctx, c, op)
 		if err != nil {
+			if cause := context.Cause(ctx); cause != nil {
+				err = fmt.Errorf("interrupted: %w", cause)
+			}
 			d.log.Error("work on the cluster failed", "work", work, "error", err)
 			op.finish(daemonapi.PhaseCluster, "", asFailure(err, d.dir.Log()))
 			return
