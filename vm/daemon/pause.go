@@ -68,8 +68,6 @@ func (c *running) pause(ctx context.Context, op *operation) (string, error) {
 	case len(names) == 0:
 		return "", &daemonapi.Failure{Cause: "no machine of the cluster runs", Hint: "start it with \"skiff up\""}
 	}
-	c.front.SetBackends(nil)
-	c.nodes.transport.CloseIdleConnections()
 	var group errgroup.Group
 	for _, name := range names {
 		group.Go(func() error {
@@ -83,14 +81,16 @@ func (c *running) pause(ctx context.Context, op *operation) (string, error) {
 			return nil
 		})
 	}
-	err := group.Wait()
-	if err != nil {
+	if err := group.Wait(); err != nil {
 		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoLimit)
 		defer cancel()
 		c.wakeMachines(undo)
 		c.setClocks(undo)
+		return "", err
 	}
-	return "", err
+	c.front.SetBackends(nil)
+	c.nodes.transport.CloseIdleConnections()
+	return "", nil
 }
 
 // undoLimit bounds how long machines that were paused go on again, when others

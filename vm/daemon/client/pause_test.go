@@ -48,6 +48,13 @@ func (r *rig) machines(t *testing.T) (phase string, states []string) {
 	return status.Phase, states
 }
 
+// counts are how many clocks were set and how many machines have booted.
+func (w *world) counts() (clocks, boots int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.clocks, w.boots
+}
+
 func (r *rig) wantMachines(t *testing.T, phase string, states ...string) {
 	t.Helper()
 	gotPhase, got := r.machines(t)
@@ -59,7 +66,7 @@ func (r *rig) wantMachines(t *testing.T, phase string, states ...string) {
 func TestPauseFreezesAllMachinesAndResumeGivesThemTheTime(t *testing.T) {
 	r := newRig(t, shortHome(t), "demo")
 	up(t, r.client, r.spec)
-	clocks, boots := r.clocks, r.boots
+	clocks, boots := r.counts()
 	phases, _ := does(t, r.client.Pause)
 	if want := []string{"control-plane-1 pause", "worker-1 pause", "worker-2 pause"}; !slices.Equal(phases, want) {
 		t.Errorf("pause: %v, want %v", phases, want)
@@ -82,8 +89,8 @@ func TestPauseFreezesAllMachinesAndResumeGivesThemTheTime(t *testing.T) {
 		t.Errorf("resume boots: %v", phases)
 	}
 	r.wantMachines(t, "running", "running", "running", "running")
-	if set := r.clocks - clocks; set != 3 || r.boots != boots {
-		t.Errorf("%d clocks were set, want 3; %d machines have booted, want none", set, r.boots-boots)
+	if set, booted := r.counts(); set-clocks != 3 || booted != boots {
+		t.Errorf("%d clocks were set, want 3; %d machines have booted, want none", set-clocks, booted-boots)
 	}
 	if _, message := does(t, r.client.Resume); message != "it is not paused" {
 		t.Errorf("second resume: %q", message)
@@ -152,11 +159,11 @@ func TestUpResumesAPausedClusterAndDoesItsUsualWork(t *testing.T) {
 			t.Errorf("the plan %v lacks %s", steps, want)
 		}
 	}
-	boots := r.boots
+	_, boots := r.counts()
 	up(t, r.client, more)
 	r.wantMachines(t, "running", "running", "running", "running", "running")
-	if r.boots != boots+2 {
-		t.Errorf("%d machines have booted, want 2", r.boots-boots)
+	if _, booted := r.counts(); booted != boots+2 {
+		t.Errorf("%d machines have booted, want 2", booted-boots)
 	}
 }
 
@@ -253,6 +260,8 @@ func TestAPausedClusterStopsWellAndIsFoundStopped(t *testing.T) {
 		t.Errorf("daemon: %v", err)
 	}
 	r.ended <- nil
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	slices.Sort(r.turnedOff)
 	if want := []string{"control-plane-1", "worker-1", "worker-2"}; !slices.Equal(r.turnedOff, want) {
 		t.Errorf("guests that turned themselves off: %v, want %v", r.turnedOff, want)
@@ -274,6 +283,8 @@ func TestAPausedClusterIsTakenDown(t *testing.T) {
 	if entries, err := os.ReadDir(h.Clusters()); err != nil || len(entries) != 0 {
 		t.Errorf("left: %v, %v", entries, err)
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if len(r.turnedOff) > 0 {
 		t.Errorf("guests were asked to turn themselves off: %v", r.turnedOff)
 	}
