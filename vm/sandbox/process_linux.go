@@ -63,12 +63,16 @@ func (d *Driver) run(ctx context.Context, m machine.Machine) (*process, error) {
 // that.
 func (d *Driver) keep(life context.Context, m machine.Machine, command *exec.Cmd) error {
 	for {
-		kill := context.AfterFunc(life, func() {
+		killed := make(chan struct{})
+		spare := context.AfterFunc(life, func() {
+			defer close(killed)
 			_ = command.Process.Kill()
 			d.groups.release(m.Name)
 		})
 		_ = command.Wait() // the state says more
-		kill()
+		if !spare() {
+			<-killed // not when the next machine of that name is there
+		}
 		switch end := command.ProcessState.Sys().(syscall.WaitStatus); {
 		case life.Err() != nil:
 			return nil
