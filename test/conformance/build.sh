@@ -13,14 +13,28 @@ IFS=. read -r major minor _ <<<"${version#v}"
 x="-X k8s.io/component-base/version"
 flags="-s -w $x.gitVersion=$version $x.gitMajor=$major $x.gitMinor=$minor"
 
-suite() { go build -C suite -ldflags "$flags" -o "$out/$1" "$2"; }
-suite agnhost k8s.io/kubernetes/test/images/agnhost
-suite nnp k8s.io/kubernetes/test/images/nonewprivs
-suite kubectl k8s.io/kubernetes/cmd/kubectl
-suite ginkgo github.com/onsi/ginkgo/v2/ginkgo
-suite sample-apiserver k8s.io/sample-apiserver
+# An up-to-date program gets a new time from go build all the same, and images.sh would make its
+# layer anew: one whose build id stays keeps its time.
+programs=(agnhost nonewprivs kubectl ginkgo sample-apiserver etcd oci)
+times=$(mktemp -d)
+trap 'rm -rf "$times"' EXIT
+for program in "${programs[@]}"; do
+  if [ -x "$out/$program" ]; then
+    touch -r "$out/$program" "$times/$program"
+    go tool buildid "$out/$program" >"$times/$program.id"
+  fi
+done
+go build -C suite -ldflags "$flags" -o "$out/" k8s.io/kubernetes/test/images/{agnhost,nonewprivs} \
+  k8s.io/kubernetes/cmd/kubectl github.com/onsi/ginkgo/v2/ginkgo k8s.io/sample-apiserver
 # The etcd that one test deploys is the one that our control plane embeds.
-(cd ../.. && go build -ldflags '-s -w' -o "$out/etcd" go.etcd.io/etcd/server/v3 && go build -o "$out/oci" ./test/conformance/oci)
+go build -C ../.. -ldflags '-s -w' -o "$out/etcd" go.etcd.io/etcd/server/v3
+go build -C ../.. -buildvcs=false -o "$out/oci" ./test/conformance/oci
+for program in "${programs[@]}"; do
+  if [ "$(go tool buildid "$out/$program")" = "$(cat "$times/$program.id" 2>/dev/null)" ]; then
+    touch -r "$times/$program" "$out/$program"
+  fi
+done
+
 # go test -c links anew each time: half a minute that an unchanged suite need not wait.
 stamp="$version $(go version)"
 if [ ! -x "$out/e2e.test" ] || [ "$(cat "$out/e2e.test.version" 2>/dev/null)" != "$stamp" ]; then

@@ -27,38 +27,34 @@ func newCluster(o options) *cluster {
 	// A home needs a short path, for sockets lie below it.
 	home := filepath.Join(os.TempDir(), fmt.Sprintf("skiff-conformance-%d", os.Getpid()))
 	return &cluster{
-		skiff: o.skiff, memory: o.memory, images: filepath.Join(o.out, "images"),
+		skiff: o.skiff, memory: o.memory, images: filepath.Join(o.out, "images.tar"),
 		home: home, kubeconfig: filepath.Join(o.out, "kubeconfig"),
 	}
 }
 
 // up makes the cluster, with every image on every node.
 func (c *cluster) up(ctx context.Context) error {
-	archives, err := filepath.Glob(filepath.Join(c.images, "*.tar"))
-	if err != nil {
-		return err
-	}
-	if len(archives) == 0 {
-		return fmt.Errorf("no images in %s: run test/conformance/images.sh", c.images)
+	if _, err := os.Stat(c.images); err != nil {
+		return fmt.Errorf("%w: run test/conformance/images.sh", err)
 	}
 	start := time.Now()
-	err = c.run(ctx, "up", clusterName, "--driver", "sandbox", "--control-planes", "1", "--workers", "2",
+	err := c.run(ctx, "up", clusterName, "--driver", "sandbox", "--control-planes", "1", "--workers", "2",
 		"--memory", c.memory, "--kubeconfig", c.kubeconfig)
 	if err != nil {
 		return err
 	}
 	fmt.Printf("three nodes Ready in %.1f s\n", time.Since(start).Seconds())
 	start = time.Now()
-	if err := c.run(ctx, append([]string{"image", "load", "--cluster", clusterName}, archives...)...); err != nil {
+	if err := c.run(ctx, "image", "load", "--cluster", clusterName, c.images); err != nil {
 		return err
 	}
-	fmt.Printf("%d archives loaded in %.1f s\n", len(archives), time.Since(start).Seconds())
-	return c.offerPulls(ctx, archives)
+	fmt.Printf("images loaded in %.1f s\n", time.Since(start).Seconds())
+	return c.offerPulls(ctx)
 }
 
 // offerPulls lets nodes pull the images too, as one test insists on.
-func (c *cluster) offerPulls(ctx context.Context, archives []string) (err error) {
-	if c.registry, err = serve(archives); err != nil {
+func (c *cluster) offerPulls(ctx context.Context) (err error) {
+	if c.registry, err = serve(c.images); err != nil {
 		return err
 	}
 	config := fmt.Sprintf("server = \"http://%s\"\n", c.registry.address)

@@ -187,8 +187,8 @@ func TestRegistryAnswersPullsOfAnArchive(t *testing.T) {
 	if err := os.WriteFile(file, content.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r := &registry{tags: map[string]string{}, blobs: map[string]blob{}}
-	if err := r.index(file); err != nil {
+	r := &registry{archive: file, tags: map[string]string{}, blobs: map[string]blob{}}
+	if err := r.index(); err != nil {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(http.HandlerFunc(r.answer))

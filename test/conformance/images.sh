@@ -1,12 +1,13 @@
 #!/bin/sh
-# images.sh OUT: OCI archives of every image that the conformance tests name, in OUT/images,
+# images.sh OUT: every image that the conformance tests name, in one OCI archive OUT/images.tar,
 # from OUT/bin (build.sh) and Debian packages (apt-get download, unpacked, never installed).
-# An archive that is newer than what it is made of is kept.
+# One archive, because images share most of their layers: each is packed, sent and unpacked once.
+# A layer or an archive that is newer than what it is made of is kept.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 out=$(cd "${1:?usage: images.sh OUT}" && pwd)
-bin=$out/bin img=$out/images w=$out/work
-mkdir -p "$img" "$w"
+bin=$out/bin w=$out/work
+mkdir -p "$w"
 e2e=registry.k8s.io/e2e-test-images
 umask 022
 
@@ -66,17 +67,15 @@ applets() { # DIR: busybox links for the commands that no package brought
 }
 
 layer() { "$bin/oci" layer "$w/$1.tar" "$w/$1"; }
-image() { # FILE CONFIG NAMES LAYER...
-	f=$img/$1.tar c=$2 n=$3; shift 3
-	ls=; for l; do ls="$ls $w/$l.tar"; done
-	new=; for l in $ls; do [ "$f" -nt "$l" ] || new=1; done
-	[ -z "$new" ] || { "$bin/oci" image "$f" "$c" "$n" $ls && echo "$n"; }
-}
-stale() { # LAYER FILE...: is it missing or older than a file?
-	t=$w/$1.tar; shift
+older() { # FILE INPUT...: is it missing or older than an input?
+	t=$1; shift
 	[ -f "$t" ] || return 0
 	for f; do [ "$t" -nt "$f" ] || return 0; done
 	return 1
+}
+stale() { # LAYER INPUT...: must it be made anew?
+	t=$w/$1.tar; shift
+	older "$t" "$bin/oci" "$@"
 }
 binary() { # LAYER PATH PROGRAM: a layer with one program (MODE, default 755)
 	stale "$1" "$bin/$3" || return 0
@@ -100,12 +99,10 @@ if stale tools "$me"; then
 	ln -sf bash "$w/tools/bin/sh"
 	applets "$w/tools"; layer tools
 fi
-for v in 1.15-4 1.27-0; do
-	stale nginx-$v "$me" || continue
-	root "$w/nginx-$v"; debs "$w/nginx-$v" nginx busybox-static; applets "$w/nginx-$v"
-	(cd "$w/nginx-$v" && rm -rf etc/nginx/modules-enabled && mkdir -p usr/share/nginx/html etc/nginx/conf.d var/log/nginx var/lib/nginx var/cache/nginx
+if stale nginx "$me"; then
+	root "$w/nginx"; debs "$w/nginx" nginx busybox-static; applets "$w/nginx"
+	(cd "$w/nginx" && rm -rf etc/nginx/modules-enabled && mkdir -p etc/nginx/conf.d var/log/nginx var/lib/nginx var/cache/nginx
 		ln -sf /dev/stdout var/log/nginx/access.log; ln -sf /dev/stderr var/log/nginx/error.log
-		printf '<!DOCTYPE html>\n<html><head><title>Welcome to nginx!</title></head><body><h1>Welcome to nginx!</h1><!-- %s --></body></html>\n' $v >usr/share/nginx/html/index.html
 		cat >etc/nginx/nginx.conf <<-E
 		user nginx;
 		worker_processes 1;
@@ -122,10 +119,16 @@ for v in 1.15-4 1.27-0; do
 		}
 		E
 	)
+	layer nginx
+fi
+for v in 1.15-4 1.27-0; do # the two differ in their page alone
+	stale nginx-$v "$me" || continue
+	d=$w/nginx-$v/usr/share/nginx/html; rm -rf "$w/nginx-$v"; mkdir -p "$d"
+	printf '<!DOCTYPE html>\n<html><head><title>Welcome to nginx!</title></head><body><h1>Welcome to nginx!</h1><!-- %s --></body></html>\n' $v >"$d/index.html"
 	layer nginx-$v
 done
 binary agnhost agnhost agnhost
-MODE=6755 binary nnp usr/local/bin/nnp nnp
+MODE=6755 binary nnp usr/local/bin/nnp nonewprivs
 binary etcd usr/local/bin/etcd etcd
 binary sample-apiserver sample-apiserver sample-apiserver
 if stale agnhost-files "$me"; then
@@ -149,15 +152,25 @@ done
 P='"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],"WorkingDir":"/"'
 A="$P,"'"Entrypoint":["/agnhost"],"ExposedPorts":{"80/tcp":{},"8080/tcp":{},"8081/tcp":{},"9376/tcp":{},"5000/tcp":{}}'
 N="$P,"'"Cmd":["nginx","-g","daemon off;"],"StopSignal":"SIGQUIT","ExposedPorts":{"80/tcp":{}}'
+image() { # CONFIG NAME[,NAME] LAYER...: a line as oci reads it
+	printf '%s\t%s\t' "$2" "$1"; shift 2; echo "$*"
+}
 # registry.k8s.io/pause comes with the node image.
-image etcd "{$P}" registry.k8s.io/etcd:3.6.8-0 busybox etcd
-image agnhost "{$A,\"Cmd\":[\"pause\"]}" $e2e/agnhost:2.63.0,$e2e/agnhost:2.55 tools agnhost agnhost-files
-image kitten "{$A,\"Cmd\":[\"test-webserver\"]}" $e2e/kitten:1.8 tools agnhost agnhost-files kitten
-image nautilus "{$A,\"Cmd\":[\"test-webserver\"]}" $e2e/nautilus:1.8 tools agnhost agnhost-files nautilus
-image busybox "{$P,\"Cmd\":[\"sh\"]}" $e2e/busybox:1.37.0-1 busybox
-image nonroot "{$P,\"Cmd\":[\"sh\"],\"User\":\"1234\"}" $e2e/nonroot:1.5 busybox
-image nonewprivs "{$P,\"Cmd\":[\"nnp\"]}" $e2e/nonewprivs:1.4 busybox nnp
-image glibc-dns-testing "{$P,\"Cmd\":[\"bash\"]}" $e2e/glibc-dns-testing:2.0.0 tools
-image nginx-old "{$N}" $e2e/nginx:1.15-4 nginx-1.15-4
-image nginx-new "{$N}" $e2e/nginx:1.27-0 nginx-1.27-0
-image sample-apiserver "{$P,\"Entrypoint\":[\"/sample-apiserver\"]}" $e2e/sample-apiserver:1.29.2 busybox sample-apiserver
+{
+	image "{$P}" registry.k8s.io/etcd:3.6.8-0 busybox etcd
+	image "{$A,\"Cmd\":[\"pause\"]}" $e2e/agnhost:2.63.0,$e2e/agnhost:2.55 tools agnhost agnhost-files
+	image "{$A,\"Cmd\":[\"test-webserver\"]}" $e2e/kitten:1.8 tools agnhost agnhost-files kitten
+	image "{$A,\"Cmd\":[\"test-webserver\"]}" $e2e/nautilus:1.8 tools agnhost agnhost-files nautilus
+	image "{$P,\"Cmd\":[\"sh\"]}" $e2e/busybox:1.37.0-1 busybox
+	image "{$P,\"Cmd\":[\"sh\"],\"User\":\"1234\"}" $e2e/nonroot:1.5 busybox
+	image "{$P,\"Cmd\":[\"nnp\"]}" $e2e/nonewprivs:1.4 busybox nnp
+	image "{$P,\"Cmd\":[\"bash\"]}" $e2e/glibc-dns-testing:2.0.0 tools
+	image "{$N}" $e2e/nginx:1.15-4 nginx nginx-1.15-4
+	image "{$N}" $e2e/nginx:1.27-0 nginx nginx-1.27-0
+	image "{$P,\"Entrypoint\":[\"/sample-apiserver\"]}" $e2e/sample-apiserver:1.29.2 busybox sample-apiserver
+} >"$w/images.new"
+cmp -s "$w/images.new" "$w/images.list" || mv "$w/images.new" "$w/images.list"
+if older "$out/images.tar" "$w/images.list" "$bin/oci" "$w"/*.tar; then
+	"$bin/oci" archive "$out/images.tar" "$w/images.list" "$w"
+	cut -f 1 "$w/images.list"
+fi

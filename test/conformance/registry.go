@@ -13,29 +13,27 @@ import (
 	"time"
 )
 
-// registry answers pulls of the images in OCI archives, without TLS, on an
+// registry answers pulls of the images in an OCI archive, without TLS, on an
 // address of the host that nodes reach
 // (https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md).
 type registry struct {
+	archive string // path
 	address string
 	server  *http.Server
 	tags    map[string]string // digest by "repository:tag", without the host
 	blobs   map[string]blob   // by digest
 }
 
-// blob is a part of an archive.
+// blob is a part of the archive.
 type blob struct {
-	file         string
 	offset, size int64
 	kind         string // media type, of a manifest
 }
 
-func serve(archives []string) (*registry, error) {
-	r := &registry{tags: map[string]string{}, blobs: map[string]blob{}}
-	for _, file := range archives {
-		if err := r.index(file); err != nil {
-			return nil, fmt.Errorf("read %s: %w", file, err)
-		}
+func serve(archive string) (*registry, error) {
+	r := &registry{archive: archive, tags: map[string]string{}, blobs: map[string]blob{}}
+	if err := r.index(); err != nil {
+		return nil, fmt.Errorf("read %s: %w", archive, err)
 	}
 	listener, err := net.Listen("tcp", net.JoinHostPort(hostAddress(), "0"))
 	if err != nil {
@@ -64,9 +62,9 @@ func hostAddress() string {
 	return ""
 }
 
-// index finds the blobs and names in an archive.
-func (r *registry) index(path string) error {
-	file, err := os.Open(path)
+// index finds the blobs and names in the archive.
+func (r *registry) index() error {
+	file, err := os.Open(r.archive)
 	if err != nil {
 		return err
 	}
@@ -84,7 +82,7 @@ func (r *registry) index(path string) error {
 			if err != nil {
 				return err
 			}
-			r.blobs["sha256:"+sum] = blob{file: path, offset: offset, size: header.Size, kind: r.blobs["sha256:"+sum].kind}
+			r.blobs["sha256:"+sum] = blob{offset: offset, size: header.Size, kind: r.blobs["sha256:"+sum].kind}
 		}
 		if header.Name == "index.json" {
 			if err := r.readIndex(reader); err != nil {
@@ -132,7 +130,7 @@ func (r *registry) answer(w http.ResponseWriter, request *http.Request) {
 		http.NotFound(w, request)
 		return
 	}
-	file, err := os.Open(b.file)
+	file, err := os.Open(r.archive)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return

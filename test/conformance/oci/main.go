@@ -1,13 +1,18 @@
 // Command oci packs what images.sh has laid out: a directory into a layer, layers
-// into an OCI archive.
+// into one OCI archive of many images, which has what they share once.
 //
 //	oci layer OUT.tar DIRECTORY
-//	oci image OUT.tar CONFIG-JSON NAME[,NAME] LAYER.tar...
+//	oci archive OUT.tar LIST LAYERS
+//
+// Each line of LIST is an image: NAME[,NAME], CONFIG-JSON and LAYER[ LAYER]...,
+// with tabs between them; LAYERS is the directory of the LAYER.tar.
 package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -27,14 +32,14 @@ func main() {
 func run(args []string) error {
 	switch {
 	case len(args) == 3 && args[0] == "layer":
-		return layer(args[1], args[2])
-	case len(args) > 4 && args[0] == "image":
-		return image(args[1], args[2], strings.Split(args[3], ","), args[4:])
+		return packLayer(args[1], args[2])
+	case len(args) == 4 && args[0] == "archive":
+		return packImages(args[1], args[2], args[3])
 	}
-	return fmt.Errorf("usage: oci layer OUT.tar DIRECTORY | oci image OUT.tar CONFIG NAMES LAYER.tar")
+	return errors.New("usage: oci layer OUT.tar DIRECTORY | oci archive OUT.tar LIST LAYERS")
 }
 
-func layer(out, root string) error {
+func packLayer(out, root string) error {
 	var files []archive.File
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || path == root {
@@ -67,7 +72,10 @@ func layer(out, root string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(out, content, 0o644)
+	return replace(out, func(w io.Writer) error {
+		_, err := w.Write(content)
+		return err
+	})
 }
 
 // mode is a file's as tar(5) has it.
@@ -81,33 +89,61 @@ func mode(m fs.FileMode) int64 {
 	return bits
 }
 
-func image(out, config string, names, layers []string) error {
-	one := archive.Image{Arch: runtime.GOARCH}
-	if err := json.Unmarshal([]byte(config), &one.Config); err != nil {
-		return fmt.Errorf("configuration %s: %w", config, err)
+// packImages writes the images of a list, whose layers lie in dir, as one archive.
+func packImages(out, list, dir string) error {
+	lines, err := os.ReadFile(list)
+	if err != nil {
+		return err
 	}
-	for _, path := range layers {
-		content, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		one.Layers = append(one.Layers, content)
-	}
+	layers := map[string][]byte{} // read once, whoever has them
 	var all []archive.Image
-	for _, name := range names {
-		one.Name = name
-		all = append(all, one)
+	for line := range strings.Lines(string(lines)) {
+		images, names, err := parse(line)
+		if err != nil {
+			return fmt.Errorf("%s: %w", list, err)
+		}
+		for _, name := range names {
+			if layers[name] == nil {
+				if layers[name], err = os.ReadFile(filepath.Join(dir, name+".tar")); err != nil {
+					return err
+				}
+			}
+			for i := range images {
+				images[i].Layers = append(images[i].Layers, layers[name])
+			}
+		}
+		all = append(all, images...)
 	}
-	temporary := out + ".new"
+	return replace(out, func(w io.Writer) error { return archive.Write(w, all...) })
+}
+
+// parse reads a line of a list: an image under each of its names, still without
+// layers, and the layers' names.
+func parse(line string) (images []archive.Image, layers []string, err error) {
+	fields := strings.Split(strings.TrimSpace(line), "\t")
+	if len(fields) != 3 {
+		return nil, nil, fmt.Errorf("%q is not names, configuration and layers", line)
+	}
+	one := archive.Image{Arch: runtime.GOARCH}
+	if err := json.Unmarshal([]byte(fields[1]), &one.Config); err != nil {
+		return nil, nil, fmt.Errorf("configuration %s: %w", fields[1], err)
+	}
+	for name := range strings.SplitSeq(fields[0], ",") {
+		one.Name = name
+		images = append(images, one)
+	}
+	return images, strings.Fields(fields[2]), nil
+}
+
+// replace writes a file that is there as a whole or not at all.
+func replace(path string, write func(io.Writer) error) (err error) {
+	temporary := path + ".new"
 	file, err := os.Create(temporary)
 	if err != nil {
 		return err
 	}
-	if err := archive.Write(file, all...); err != nil {
-		return err
+	if err := errors.Join(write(file), file.Close()); err != nil {
+		return errors.Join(err, os.Remove(temporary))
 	}
-	if err := file.Close(); err != nil {
-		return err
-	}
-	return os.Rename(temporary, out)
+	return os.Rename(temporary, path)
 }

@@ -53,10 +53,14 @@ func (b *builder) jsonBlob(value any) descriptor {
 	return b.blob(string(content))
 }
 
-// image adds a manifest with one layer.
-func (b *builder) image(os, arch, layer string) descriptor {
+// image adds a manifest with layers.
+func (b *builder) image(os, arch string, layers ...string) descriptor {
 	config := b.jsonBlob(platform{os, arch})
-	return b.jsonBlob(manifest{Config: &config, Layers: []descriptor{b.blob(layer)}})
+	m := manifest{Config: &config}
+	for _, layer := range layers {
+		m.Layers = append(m.Layers, b.blob(layer))
+	}
+	return b.jsonBlob(m)
 }
 
 func (b *builder) layout(manifests ...descriptor) *builder {
@@ -131,6 +135,9 @@ func TestReadFindsTheImages(t *testing.T) {
 	d := aliases.image("linux", "amd64", "x")
 	aliases.layout(called("a:1", d), called("a:2", d))
 
+	shared := build(t)
+	shared.layout(called("a:1", shared.image("linux", "amd64", "base", "one")), called("b:1", shared.image("linux", "amd64", "base", "two")))
+
 	for name, c := range map[string]struct {
 		content []byte
 		want    []Image
@@ -140,6 +147,7 @@ func TestReadFindsTheImages(t *testing.T) {
 		"gzip":                   {compressed(t, oci(t, "amd64").tar()), []Image{{Names: []string{"docker.io/library/app:1"}}}},
 		"many platforms":         {many.tar(), []Image{{Names: []string{"app:many"}}}},
 		"others not pulled":      {partial.tar(), []Image{{Names: []string{"app:partial"}}}},
+		"a shared layer":         {shared.tar(), []Image{{Names: []string{"a:1"}}, {Names: []string{"b:1"}}}},
 		"two names of one image": {aliases.tar(), []Image{{Names: []string{"a:1", "a:2"}}}},
 	} {
 		got, err := Read(bytes.NewReader(c.content), "amd64")

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// unpack returns the files of a tar.
+func unpack(t *testing.T, content []byte) map[string][]byte {
+	t.Helper()
+	files := map[string][]byte{}
+	for r := tar.NewReader(bytes.NewReader(content)); ; {
+		header, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return files
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if files[header.Name], err = io.ReadAll(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestImagesOfOneArchiveShareTheirLayers(t *testing.T) {
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	for _, name := range []string{"base", "program"} {
+		write(t, filepath.Join(in(name), "bin", name), name+"'s content")
+		if err := run([]string{"layer", in(name + ".tar"), in(name)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, in("list"), "example.test/a:1,example.test/a:2\t{\"Cmd\":[\"sh\",\"-c\",\"true\"]}\tbase\n"+
+		"example.test/b:1\t{\"User\":\"1234\"}\tbase program\n")
+	if err := run([]string{"archive", in("all.tar"), in("list"), dir}); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(in("all.tar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := bytes.Count(content, []byte("base's content")); n != 1 {
+		t.Errorf("a layer that all have is there %d times", n)
+	}
+	files := unpack(t, content)
+	var index struct {
+		Manifests []struct {
+			Digest      string
+			Annotations map[string]string
+		}
+	}
+	if err := json.Unmarshal(files["index.json"], &index); err != nil {
+		t.Fatal(err)
+	}
+	layers := map[string]int{}
+	for _, m := range index.Manifests {
+		var manifest struct{ Layers []struct{} }
+		if err := json.Unmarshal(files["blobs/sha256/"+strings.TrimPrefix(m.Digest, "sha256:")], &manifest); err != nil {
+			t.Fatal(err)
+		}
+		layers[m.Annotations["io.containerd.image.name"]] = len(manifest.Layers)
+	}
+	if len(layers) != 3 || layers["example.test/a:1"] != 1 || layers["example.test/a:2"] != 1 || layers["example.test/b:1"] != 2 {
+		t.Errorf("layers by image: %v", layers)
+	}
+}
+
+func TestAnArchiveIsThereAsAWholeOrNotAtAll(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "list"), "example.test/a:1\t{}\tabsent\n")
+	if err := run([]string{"archive", filepath.Join(dir, "all.tar"), filepath.Join(dir, "list"), dir}); err == nil {
+		t.Error("an absent layer is taken")
+	}
+	for _, line := range []string{"", "a\t{}", "a\tnothing\tbase", "a\t{}\tbase\tmore"} {
+		if _, _, err := parse(line); err == nil {
+			t.Errorf("%q is taken", line)
+		}
+	}
+	out := filepath.Join(dir, "out")
+	write(t, out, "old")
+	if err := replace(out, func(io.Writer) error { return io.ErrShortWrite }); !errors.Is(err, io.ErrShortWrite) {
+		t.Error(err)
+	}
+	if content, err := os.ReadFile(out); err != nil || string(content) != "old" {
+		t.Errorf("%q, %v", content, err)
+	}
+	if files, err := filepath.Glob(filepath.Join(dir, "*.new")); err != nil || len(files) > 0 {
+		t.Errorf("left behind: %q, %v", files, err)
+	}
+}
