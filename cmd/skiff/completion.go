@@ -70,7 +70,7 @@ func (a *app) completeNode(cmd *cobra.Command, args []string, _ string) ([]cobra
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), completionPatience)
 	defer cancel()
-	_, status, err := a.open(ctx, cmd.Flag("cluster").Value.String())
+	_, status, err := a.observe(ctx, cmd.Flag("cluster").Value.String())
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}

@@ -48,25 +48,21 @@ func (a *app) kubeconfig() *cobra.Command {
 		if err := checkUser(cmd, user, merge); err != nil {
 			return err
 		}
-		name, err := existing(first(args))
-		if err != nil {
-			return err
-		}
-		c, h, err := a.client(name)
+		c, dir, err := a.open(first(args))
 		if err != nil {
 			return err
 		}
 		content, err := kubeconfigFor(cmd.Context(), c, user)
 		if err != nil {
-			return about(name, err)
+			return about(dir.Name(), err)
 		}
 		switch {
 		case merge:
-			path, err := mergeInto(cmd.Context(), content, h.Cluster(name), into)
+			path, err := mergeInto(cmd.Context(), content, dir, into)
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(a.stdout, "merged into %s; the context is now %q\n", path, kubeconfig.Context(name))
+			fmt.Fprintf(a.stdout, "merged into %s; the context is now %q\n", path, kubeconfig.Context(dir.Name()))
 			return nil
 		case inJSON:
 			if content, err = yaml.YAMLToJSON(content); err != nil {

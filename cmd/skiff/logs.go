@@ -87,7 +87,7 @@ func (a *app) openLogs(ctx context.Context, clusterName, node, source string, r 
 	if source == sourceDaemon {
 		return a.daemonLog(ctx, clusterName, r)
 	}
-	c, status, err := a.open(ctx, clusterName)
+	c, status, err := a.observe(ctx, clusterName)
 	if err != nil {
 		return nil, err
 	}

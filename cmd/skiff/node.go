@@ -21,19 +21,15 @@ import (
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
-// open opens the cluster that name means.
-func (a *app) open(ctx context.Context, name string) (*client.Client, daemonapi.ClusterStatus, error) {
-	name, err := existing(name)
-	if err != nil {
-		return nil, daemonapi.ClusterStatus{}, err
-	}
-	c, _, err := a.client(name)
+// observe opens the cluster that name means and asks how it is.
+func (a *app) observe(ctx context.Context, name string) (*client.Client, daemonapi.ClusterStatus, error) {
+	c, dir, err := a.open(name)
 	if err != nil {
 		return nil, daemonapi.ClusterStatus{}, err
 	}
 	status, err := c.Status(ctx)
 	if err != nil {
-		return nil, status, about(name, err)
+		return nil, status, about(dir.Name(), err)
 	}
 	return c, status, nil
 }
@@ -41,7 +37,7 @@ func (a *app) open(ctx context.Context, name string) (*client.Client, daemonapi.
 // nodes opens the cluster that name means and lists its nodes, of which
 // something is to be asked: those of a paused cluster would not answer.
 func (a *app) nodes(ctx context.Context, name string) (*client.Client, []string, error) {
-	c, status, err := a.open(ctx, name)
+	c, status, err := a.observe(ctx, name)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -98,16 +98,12 @@ too. Resuming a cluster that is not paused does nothing.`,
 // existingClient speaks to the daemon of the cluster that the arguments mean,
 // which must exist.
 func (a *app) existingClient(args []string) (*client.Client, string, error) {
-	name, err := existing(first(args))
-	if err != nil {
-		return nil, "", err
-	}
-	c, _, err := a.client(name)
+	c, dir, err := a.open(first(args))
 	if err != nil {
 		return nil, "", err
 	}
 	if _, err := c.Spec(); err != nil {
-		return nil, "", about(name, err)
+		return nil, "", about(dir.Name(), err)
 	}
-	return c, name, nil
+	return c, dir.Name(), nil
 }

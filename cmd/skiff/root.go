@@ -184,6 +184,17 @@ func (a *app) client(name string) (*client.Client, home.Home, error) {
 	}), h, nil
 }
 
+// open speaks to the daemon of the existing cluster that is meant by what was
+// given, and returns the cluster's directory, which has its name.
+func (a *app) open(given string) (*client.Client, home.Cluster, error) {
+	name, err := existing(given)
+	if err != nil {
+		return nil, "", err
+	}
+	c, h, err := a.client(name)
+	return c, h.Cluster(name), err
+}
+
 // imageDir is SKIFF_IMAGE_DIR, else the directory "image" beside this program.
 func imageDir() (string, error) {
 	if dir := os.Getenv("SKIFF_IMAGE_DIR"); dir != "" {

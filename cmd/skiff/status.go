@@ -25,17 +25,13 @@ func (a *app) status() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		name, err := existing(first(args))
-		if err != nil {
-			return err
-		}
-		c, _, err := a.client(name)
+		c, dir, err := a.open(first(args))
 		if err != nil {
 			return err
 		}
 		status, err := c.Status(cmd.Context())
 		if err != nil {
-			return about(name, err)
+			return about(dir.Name(), err)
 		}
 		if inJSON {
 			return a.printJSON(status)

@@ -23,18 +23,11 @@ a cluster that is stopped does nothing.`,
 		ValidArgsFunction: completeClusterArgument,
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		given := ""
-		if len(args) > 0 {
-			given = args[0]
-		}
-		name, err := existing(given)
+		c, dir, err := a.open(first(args))
 		if err != nil {
 			return err
 		}
-		c, _, err := a.client(name)
-		if err != nil {
-			return err
-		}
+		name := dir.Name()
 		stopped, err := c.Stop(cmd.Context())
 		switch {
 		case errors.Is(err, context.Canceled):
