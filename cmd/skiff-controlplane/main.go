@@ -16,6 +16,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/skiff-dev/skiff/cmd/internal/quiet"
+	"github.com/skiff-dev/skiff/controlplane/document"
 	"github.com/skiff-dev/skiff/controlplane/memory"
 	"github.com/skiff-dev/skiff/controlplane/server"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
@@ -31,7 +32,7 @@ func main() {
 func run(arguments []string) error {
 	flags := flag.NewFlagSet("skiff-controlplane", flag.ContinueOnError)
 	var s server.Settings
-	document := flags.String("node-config", nodeconfig.Path, "the node document")
+	nodeDocument := flags.String("node-config", nodeconfig.Path, "the node document")
 	flags.StringVar(&s.PKIDir, "pki-dir", nodeconfig.PKIDir, "directory of certificates and keys")
 	flags.StringVar(&s.StateDir, "state-dir", nodeconfig.StateDir, "directory of what survives restarts")
 	flags.StringVar(&s.LogDir, "log-dir", nodeconfig.LogDir, "directory of the audit log")
@@ -58,10 +59,10 @@ func run(arguments []string) error {
 	defer klog.Flush()
 
 	var err error
-	if s.Node, err = server.ReadNode(*document); err != nil {
+	if s.Node, err = document.Read(*nodeDocument); err != nil {
 		return err
 	}
-	s.PrivateDir = filepath.Dir(*document)
+	s.PrivateDir = filepath.Dir(*nodeDocument)
 	s.AlarmsDir = filepath.Join(s.PrivateDir, filepath.Base(nodeconfig.AlarmsDir))
 	if flags.NArg() > 0 {
 		return operateEtcd(context.Background(), s.Etcd(), flags.Args()[1:], os.Stdin, os.Stdout)

@@ -1,11 +1,7 @@
 package server
 
 import (
-	"encoding/json"
-	"fmt"
-	"io"
 	"net/netip"
-	"os"
 	"path/filepath"
 
 	"github.com/skiff-dev/skiff/controlplane/apiserver"
@@ -35,53 +31,6 @@ type Settings struct {
 	// Built, if not nil, is called once the API server is built, which is when
 	// most of what stays in memory is there.
 	Built func() `json:"-"`
-}
-
-// maxNodeBytes bounds the node document.
-const maxNodeBytes = 8 << 20
-
-// ReadNode reads the node document at path and checks what a control plane
-// relies on.
-func ReadNode(path string) (nodeconfig.Node, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nodeconfig.Node{}, fmt.Errorf("read the node document: %w", err)
-	}
-	defer f.Close()
-	node, err := decodeNode(io.LimitReader(f, maxNodeBytes))
-	if err != nil {
-		return nodeconfig.Node{}, fmt.Errorf("read the node document %s: %w", path, err)
-	}
-	return node, nil
-}
-
-func decodeNode(r io.Reader) (nodeconfig.Node, error) {
-	var n nodeconfig.Node
-	if err := json.NewDecoder(r).Decode(&n); err != nil {
-		return n, fmt.Errorf("not a node document: %w", err)
-	}
-	k := n.Kubernetes
-	switch {
-	case n.APIVersion != nodeconfig.APIVersion:
-		return n, fmt.Errorf("apiVersion is %q, not %q", n.APIVersion, nodeconfig.APIVersion)
-	case n.Role != nodeconfig.RoleControlPlane:
-		return n, fmt.Errorf("role is %q, not %q", n.Role, nodeconfig.RoleControlPlane)
-	case n.Name == "" || n.Cluster == "":
-		return n, fmt.Errorf("name is %q and cluster is %q; both are needed", n.Name, n.Cluster)
-	case !n.Network.Address.IsValid():
-		return n, fmt.Errorf("network.address is missing")
-	case !k.PodCIDR.IsValid() || !k.ServiceCIDR.IsValid():
-		return n, fmt.Errorf("kubernetes.podCIDR or kubernetes.serviceCIDR is missing")
-	case k.PodCIDR.Overlaps(k.ServiceCIDR):
-		return n, fmt.Errorf("kubernetes.podCIDR %s and kubernetes.serviceCIDR %s overlap", k.PodCIDR, k.ServiceCIDR)
-	case !k.ServiceCIDR.Contains(k.DNSAddress):
-		return n, fmt.Errorf("kubernetes.dnsAddress %s is not in kubernetes.serviceCIDR %s", k.DNSAddress, k.ServiceCIDR)
-	case k.DNSDomain == "":
-		return n, fmt.Errorf("kubernetes.dnsDomain is missing")
-	case n.Etcd == nil || len(n.Etcd.Members) == 0:
-		return n, fmt.Errorf("etcd.members is missing")
-	}
-	return n, nil
 }
 
 // Etcd is the control plane's share of etcd.
