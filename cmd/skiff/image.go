@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/spf13/cobra"
+
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/imagelist"
 )
 
 func (a *app) image() *cobra.Command {
@@ -87,18 +89,18 @@ func (a *app) imageList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		perNode, err := onEach(nodes, func(node string) ([]nodeImage, error) {
+		perNode, err := onEach(nodes, func(node string) ([]imagelist.NodeImage, error) {
 			out, err := capture(cmd.Context(), c, node, nil,
 				"nerdctl", "--namespace", "k8s.io", "image", "ls", "--no-trunc", "--format", "{{json .}}")
 			if err != nil {
 				return nil, err
 			}
-			return parseImages(out)
+			return imagelist.Parse(out)
 		})
 		if err != nil {
 			return err
 		}
-		images := mergeImages(nodes, perNode)
+		images := imagelist.Merge(nodes, perNode)
 		if inJSON {
 			return a.printJSON(images)
 		}

@@ -79,39 +79,6 @@ func TestHeadingShowsWhatIsWrongAndWhatToDo(t *testing.T) {
 	}
 }
 
-func TestParseImagesSkipsWhatHasNoTag(t *testing.T) {
-	images, err := parseImages(`{"Name":"docker.io/library/app:1","Repository":"app","Tag":"1","Digest":"sha256:aa","Size":"1 MiB"}
-
-{"Name":"sha256:aa","Repository":"","Tag":"","Digest":"sha256:aa","Size":"1 MiB"}
-{"Repository":"db","Tag":"2","Digest":"sha256:bb","Size":"2 MiB"}
-{"Name":"x","Repository":"x","Tag":"<none>","Digest":"sha256:bb","Size":"2 MiB"}
-`)
-	if err != nil || len(images) != 2 || images[0].Name != "docker.io/library/app:1" || images[1].Name != "db:2" {
-		t.Fatalf("%+v, %v", images, err)
-	}
-	if _, err := parseImages("WARN no such thing"); err == nil {
-		t.Error("text that is not JSON is accepted")
-	}
-}
-
-func TestMergeImagesNamesTheNodesOfEach(t *testing.T) {
-	app, old, db := nodeImage{Name: "app:1", Digest: "sha256:b"}, nodeImage{Name: "app:1", Digest: "sha256:a"}, nodeImage{Name: "db:1", Digest: "sha256:c"}
-	got := fmt.Sprint(mergeImages([]string{"n1", "n2"}, [][]nodeImage{{app, db, app}, {old, db}}))
-	if want := "[{app:1 sha256:a  [n2]} {app:1 sha256:b  [n1]} {db:1 sha256:c  [n1 n2]}]"; got != want {
-		t.Errorf("got %s", got)
-	}
-}
-
-func FuzzParseImages(f *testing.F) {
-	f.Add(`{"Name":"app:1","Tag":"1"}`)
-	f.Fuzz(func(t *testing.T, text string) {
-		images, err := parseImages(text)
-		if err == nil {
-			mergeImages([]string{"n"}, [][]nodeImage{images})
-		}
-	})
-}
-
 func TestNormalizedNamesAreWhatTheKubeletAsksFor(t *testing.T) {
 	got := strings.Join(normalized([]string{"app:1", "app", "ghcr.io/a/b:2", "docker.io/library/x:1", "Not A Name"}), " ")
 	if want := "docker.io/library/app:1 docker.io/library/app:latest ghcr.io/a/b:2 docker.io/library/x:1 Not A Name"; got != want {

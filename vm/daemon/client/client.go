@@ -3,7 +3,6 @@
 package client
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -33,8 +32,7 @@ var (
 	ErrNoCluster = errors.New("no such cluster")
 )
 
-// maxAnswer bounds an answer that is no stream, and one line of a stream, in
-// bytes.
+// maxAnswer bounds an answer that is no stream, in bytes.
 const maxAnswer = 4 << 20
 
 // Config of a Client.
@@ -314,38 +312,7 @@ func (c *Client) stream(ctx context.Context, path string, body any, event func(d
 		return err
 	}
 	defer func() { _ = response.Body.Close() }()
-	return follow(response.Body, func(e daemonapi.Event) { event(e) })
-}
-
-// errCut: the stream of events ended before the last.
-var errCut = &daemonapi.Failure{
-	Cause: "the daemon ended before it was done",
-	Hint:  "run the command again to go on from here",
-}
-
-// follow reads events, one a line, until the last. The error is the failure
-// that the last one carries.
-func follow(stream io.Reader, event func(daemonapi.Event)) error {
-	lines := bufio.NewScanner(stream)
-	lines.Buffer(nil, maxAnswer)
-	for lines.Scan() {
-		var e daemonapi.Event
-		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-			return fmt.Errorf("read the daemon's events: %w", err)
-		}
-		event(e)
-		if !e.Done {
-			continue
-		}
-		if e.Failure != nil {
-			return e.Failure
-		}
-		return nil
-	}
-	if err := lines.Err(); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("read the daemon's events: %w", err)
-	}
-	return errCut
+	return daemonapi.Follow(response.Body, event)
 }
 
 // readFailure makes an error of an answer that is none.

@@ -1,4 +1,5 @@
-package main
+// Package imagelist makes one list of the images that several nodes have.
+package imagelist
 
 import (
 	"bufio"
@@ -8,14 +9,14 @@ import (
 	"strings"
 )
 
-// nodeImage is a line of nerdctl's list, as far as it is used.
-type nodeImage struct {
+// NodeImage is a line of nerdctl's list, as far as it is used.
+type NodeImage struct {
 	Name, Digest, Size string
 	Repository, Tag    string
 }
 
-// listedImage is one image of a cluster.
-type listedImage struct {
+// Image is one image of a cluster.
+type Image struct {
 	Name   string `json:"name"`
 	Digest string `json:"digest"`
 	// Size of the unpacked layers, as nerdctl writes it.
@@ -23,17 +24,17 @@ type listedImage struct {
 	Nodes []string `json:"nodes"`
 }
 
-// parseImages reads nerdctl's list, one JSON object a line. Lines without a tag
-// are other names of images that have one, and left out.
-func parseImages(text string) ([]nodeImage, error) {
-	var images []nodeImage
+// Parse reads nerdctl's list, one JSON object a line. Lines without a tag are
+// other names of images that have one, and left out.
+func Parse(text string) ([]NodeImage, error) {
+	var images []NodeImage
 	lines := bufio.NewScanner(strings.NewReader(text))
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		if strings.TrimSpace(lines.Text()) == "" {
 			continue
 		}
-		var image nodeImage
+		var image NodeImage
 		if err := json.Unmarshal(lines.Bytes(), &image); err != nil {
 			return nil, fmt.Errorf("read nerdctl's list of images: %w", err)
 		}
@@ -50,23 +51,23 @@ func parseImages(text string) ([]nodeImage, error) {
 	return images, nil
 }
 
-// mergeImages joins what several nodes have, sorted by name. One name with two
+// Merge joins what several nodes have, sorted by name. One name with two
 // digests is two images.
-func mergeImages(nodes []string, perNode [][]nodeImage) []listedImage {
+func Merge(nodes []string, perNode [][]NodeImage) []Image {
 	type key struct{ name, digest string }
-	byKey := map[key]*listedImage{}
+	byKey := map[key]*Image{}
 	for i, images := range perNode {
 		for _, image := range images {
 			k := key{image.Name, image.Digest}
 			if byKey[k] == nil {
-				byKey[k] = &listedImage{Name: image.Name, Digest: image.Digest, Size: image.Size}
+				byKey[k] = &Image{Name: image.Name, Digest: image.Digest, Size: image.Size}
 			}
 			if on := byKey[k].Nodes; len(on) == 0 || on[len(on)-1] != nodes[i] {
 				byKey[k].Nodes = append(on, nodes[i])
 			}
 		}
 	}
-	merged := []listedImage{}
+	merged := []Image{}
 	for _, image := range byKey {
 		merged = append(merged, *image)
 	}

@@ -1,11 +1,9 @@
-package client
+package daemonapi
 
 import (
 	"errors"
 	"strings"
 	"testing"
-
-	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
 func TestAStreamWithoutALastEventIsAFailure(t *testing.T) {
@@ -15,12 +13,12 @@ func TestAStreamWithoutALastEventIsAFailure(t *testing.T) {
 		"nonsense\n":              "read the daemon's events",
 		`{"done":true,"failure":{"cause":"no luck"}}`: "no luck",
 	} {
-		if err := follow(strings.NewReader(stream), func(daemonapi.Event) {}); err == nil || !strings.Contains(err.Error(), want) {
+		if err := Follow(strings.NewReader(stream), func(Event) {}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", stream, err, want)
 		}
 	}
 	heard := 0
-	if err := follow(strings.NewReader("{\"phase\":\"boot\"}\n{\"done\":true}\nafter"), func(daemonapi.Event) { heard++ }); err != nil || heard != 2 {
+	if err := Follow(strings.NewReader("{\"phase\":\"boot\"}\n{\"done\":true}\nafter"), func(Event) { heard++ }); err != nil || heard != 2 {
 		t.Errorf("%d events, %v", heard, err)
 	}
 }
@@ -30,7 +28,7 @@ func FuzzFollow(f *testing.F) {
 	f.Add("{\"done\":true,\"failure\":{}}")
 	f.Fuzz(func(t *testing.T, stream string) {
 		last := false
-		err := follow(strings.NewReader(stream), func(e daemonapi.Event) {
+		err := Follow(strings.NewReader(stream), func(e Event) {
 			if last {
 				t.Error("an event after the last")
 			}
