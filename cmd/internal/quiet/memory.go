@@ -25,6 +25,11 @@ const (
 	startedPercent, idlePercent = 25, 10
 	// trimAbove is what a trim must give back to be worth its collection.
 	trimAbove = 8 * mebibyte
+	// firstUnmap and lastUnmap are how long after a release of the program's pages
+	// the next one is due: twice as long each time. The first come soon, because
+	// some of a program begins only after its start. Each costs 10 to 30 ms, for the
+	// kernel maps what is in use again, 64 KiB with each fault.
+	firstUnmap, lastUnmap = 30 * time.Second, 10 * time.Minute
 )
 
 // awaitStart returns when the program has started, which is when it is not busy
@@ -42,22 +47,28 @@ func awaitStart(ctx context.Context) error {
 	return nil
 }
 
-// keepSmall gives back what the program's start has left, and from then on memory
-// of a program that is idle and holds much more than it needs. It returns when ctx
-// ends.
-func keepSmall(ctx context.Context, log *slog.Logger) {
-	if err := unmapProgram(); err != nil {
-		log.Info("cannot give back the pages of the program", "because", err)
+// keepSmall gives back what the program's start has left, and from then on what a
+// program that is idle holds without need: pages of its file that it has read
+// now and then, by unmap, and memory. It returns when ctx ends.
+func keepSmall(ctx context.Context, log *slog.Logger, unmap func() error) {
+	letGo := func() {
+		if err := unmap(); err != nil {
+			log.Info("cannot give back the pages of the program", "because", err)
+		}
 	}
-	left := trim()
-	before := read()
+	letGo()
+	left, before := trim(), read()
+	wait, last := firstUnmap, time.Now()
 	for pause(ctx, trimPoll) == nil {
 		now := read()
+		if time.Since(last) >= wait && idle(before, now, trimPoll, idlePercent) {
+			letGo()
+			wait, last = min(2*wait, lastUnmap), time.Now()
+		}
 		if worthTrimming(before, now, trimPoll, left) {
 			left = trim()
-			now = read()
 		}
-		before = now
+		before = read()
 	}
 }
 

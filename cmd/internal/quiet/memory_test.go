@@ -1,7 +1,12 @@
 package quiet
 
 import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -31,4 +36,23 @@ func TestOwnUsageIsRead(t *testing.T) {
 	if u := read(); u.held <= 0 || u.busy <= 0 {
 		t.Errorf("%+v", u)
 	}
+}
+
+func TestPagesAreLetGoLessAndLessOften(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 40*time.Minute)
+		defer cancel()
+		var at []time.Duration
+		began := time.Now()
+		keepSmall(ctx, slog.New(slog.DiscardHandler), func() error {
+			at = append(at, time.Since(began))
+			return errors.New("once more, whatever becomes of it")
+		})
+		want := []time.Duration{
+			0, 30 * time.Second, 90 * time.Second, 210 * time.Second, 450 * time.Second, 930 * time.Second, 1530 * time.Second, 2130 * time.Second,
+		}
+		if !slices.Equal(at, want) {
+			t.Errorf("after %v, not %v", at, want)
+		}
+	})
 }

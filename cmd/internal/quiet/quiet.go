@@ -22,5 +22,5 @@ func Keep(ctx context.Context, log *slog.Logger) {
 	if err := coalesce(timerSlack); err != nil {
 		log.Info("timers wake the processor one by one", "because", err)
 	}
-	keepSmall(ctx, log)
+	keepSmall(ctx, log, unmapProgram)
 }
