@@ -78,6 +78,8 @@ func Volume(o controller.ProvisionOptions) (*corev1.PersistentVolume, error) {
 		return nil, fmt.Errorf("storage class %s has parameters, local volumes take none", o.StorageClass.Name)
 	case o.PVC.Spec.Selector != nil:
 		return nil, fmt.Errorf("the claim has a selector, local volumes are made for their claim alone")
+	case o.PVC.Spec.DataSource != nil || o.PVC.Spec.DataSourceRef != nil:
+		return nil, fmt.Errorf("the claim is to begin with the content of something else, local volumes begin empty")
 	case slices.Contains(o.PVC.Spec.AccessModes, corev1.ReadWriteMany):
 		return nil, fmt.Errorf("the claim asks for ReadWriteMany, a local volume is on one node")
 	case o.PVName == "" || path.Base(o.PVName) != o.PVName:

@@ -48,6 +48,12 @@ func TestVolumeRefuses(t *testing.T) {
 		{"no node", func(o *controller.ProvisionOptions) { o.SelectedNodeName = "" }, "WaitForFirstConsumer"},
 		{"parameters", func(o *controller.ProvisionOptions) { o.StorageClass.Parameters = map[string]string{"path": "/"} }, "parameters"},
 		{"selector", func(o *controller.ProvisionOptions) { o.PVC.Spec.Selector = &metav1.LabelSelector{} }, "selector"},
+		{"a clone", func(o *controller.ProvisionOptions) {
+			o.PVC.Spec.DataSource = &corev1.TypedLocalObjectReference{Kind: "PersistentVolumeClaim", Name: "other"}
+		}, "begin empty"},
+		{"what a populator fills", func(o *controller.ProvisionOptions) {
+			o.PVC.Spec.DataSourceRef = &corev1.TypedObjectReference{Kind: "Hello", Name: "world"}
+		}, "begin empty"},
 		{"many nodes", func(o *controller.ProvisionOptions) {
 			o.PVC.Spec.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany}
 		}, "ReadWriteMany"},
