@@ -104,9 +104,10 @@ conformance-programs: build
 	@test/conformance/images.sh $(CONFORMANCE)
 
 PROCS ?= 8
+DRIVER ?= sandbox
 .PHONY: conformance
-conformance: conformance-programs ## upstream's conformance tests, as root, without VMs (SUITE, FOCUS, SKIP, PROCS)
-	@$(GO) run ./test/conformance -out $(CONFORMANCE) -procs $(PROCS) -suite '$(SUITE)' -focus '$(FOCUS)' -skip '$(SKIP)'
+conformance: conformance-programs ## upstream's conformance tests, as root, without VMs (SUITE, FOCUS, SKIP, PROCS, DRIVER)
+	@$(GO) run ./test/conformance -out $(CONFORMANCE) -driver $(DRIVER) -procs $(PROCS) -suite '$(SUITE)' -focus '$(FOCUS)' -skip '$(SKIP)'
 
 .PHONY: conformance-core
 conformance-core: conformance-programs ## the part of them that touches every SIG, in minutes
@@ -114,7 +115,7 @@ conformance-core: conformance-programs ## the part of them that touches every SI
 
 .PHONY: conformance-list
 conformance-list: conformance-programs ## what suites there are beyond conformance, and what they leave out
-	@$(GO) run ./test/conformance -out $(CONFORMANCE) -list
+	@$(GO) run ./test/conformance -out $(CONFORMANCE) -driver $(DRIVER) -list
 
 FUZZTIME ?= 20s
 .PHONY: fuzz

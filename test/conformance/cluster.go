@@ -18,38 +18,59 @@ const clusterName = "conformance"
 
 // cluster is the one under test, in a home of its own.
 type cluster struct {
-	skiff, memory, images string
-	home, kubeconfig      string
-	registry              *registry
+	skiff, driver, memory, images string
+	home, kubeconfig              string
+	registry                      *registry
 }
 
 func newCluster(o options) *cluster {
 	// A home needs a short path, for sockets lie below it.
 	home := filepath.Join(os.TempDir(), fmt.Sprintf("skiff-conformance-%d", os.Getpid()))
 	return &cluster{
-		skiff: o.skiff, memory: o.memory, images: filepath.Join(o.out, "images.tar"),
+		skiff: o.skiff, driver: o.driver, memory: o.memory, images: filepath.Join(o.out, "images.tar"),
 		home: home, kubeconfig: filepath.Join(o.out, "kubeconfig"),
 	}
 }
 
-// up makes the cluster, with every image on every node.
-func (c *cluster) up(ctx context.Context) error {
+// up makes the cluster, with every image on every node, if its nodes can run what
+// is asked for.
+func (c *cluster) up(ctx context.Context, o options) error {
 	if _, err := os.Stat(c.images); err != nil {
 		return fmt.Errorf("%w: run test/conformance/images.sh", err)
 	}
 	start := time.Now()
-	err := c.run(ctx, "up", clusterName, "--driver", "sandbox", "--control-planes", "1", "--workers", "2",
+	err := c.run(ctx, "up", clusterName, "--driver", c.driver, "--control-planes", "1", "--workers", "2",
 		"--memory", c.memory, "--kubeconfig", c.kubeconfig)
 	if err != nil {
 		return err
 	}
 	fmt.Printf("three nodes Ready in %.1f s\n", time.Since(start).Seconds())
+	if err := c.can(ctx, o.suite); err != nil {
+		return err
+	}
 	start = time.Now()
 	if err := c.run(ctx, "image", "load", "--cluster", clusterName, c.images); err != nil {
 		return err
 	}
 	fmt.Printf("images loaded in %.1f s\n", time.Since(start).Seconds())
 	return c.offerPulls(ctx)
+}
+
+// can says why the nodes cannot run a suite.
+func (c *cluster) can(ctx context.Context, name string) error {
+	if name == "" {
+		return nil
+	}
+	s, err := findSuite(name)
+	if err != nil || len(s.probe) == 0 {
+		return err
+	}
+	said, err := c.output(ctx, append([]string{"shell", "worker-1", "--cluster", clusterName, "--"}, s.probe...)...)
+	if err != nil {
+		first, _, _ := strings.Cut(strings.TrimSpace(said), "\n")
+		return fmt.Errorf("suite %s needs %s; %s says: %s", s.name, s.needs, s.probe[0], first)
+	}
+	return nil
 }
 
 // offerPulls lets nodes pull the images too, as one test insists on.
@@ -78,14 +99,21 @@ func (c *cluster) down() error {
 
 // run runs skiff; what it says is shown only if it fails.
 func (c *cluster) run(ctx context.Context, args ...string) error {
+	said, err := c.output(ctx, args...)
+	if err != nil {
+		return fmt.Errorf("skiff %s: %w\n%s", strings.Join(args, " "), err, said)
+	}
+	return nil
+}
+
+// output runs skiff and returns what it says, its errors included.
+func (c *cluster) output(ctx context.Context, args ...string) (string, error) {
 	command := exec.CommandContext(ctx, c.skiff, args...)
 	command.Env = append(os.Environ(), "SKIFF_HOME="+c.home, "KUBECONFIG="+c.kubeconfig)
 	var said lockedBuffer
 	command.Stdout, command.Stderr = &said, &said
-	if err := command.Run(); err != nil {
-		return fmt.Errorf("skiff %s: %w\n%s", strings.Join(args, " "), err, said.String())
-	}
-	return nil
+	err := command.Run()
+	return said.String(), err
 }
 
 // lockedBuffer takes a command's output and its errors.

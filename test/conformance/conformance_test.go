@@ -69,7 +69,13 @@ func TestASuiteKnowsWhatItLeavesOut(t *testing.T) {
 		"[sig-storage] works",
 		"[sig-storage] alone [Serial]",
 		"[sig-storage] In-tree Volumes [Driver: nfs3] mounts",
-		"[sig-storage] In-tree Volumes [Driver: local] [LocalVolumeType: dir] mounts",
+		"[sig-storage] In-tree Volumes [Driver: local] [LocalVolumeType: dir] [Testpattern: Pre-provisioned PV (default fs)] mounts",
+		"[sig-storage] In-tree Volumes [Driver: local] [LocalVolumeType: dir] [Testpattern: Pre-provisioned PV (ext4)] mounts",
+		"[sig-storage] In-tree Volumes [Driver: local] [LocalVolumeType: block] [Testpattern: Pre-provisioned PV (ext4)] mounts",
+		"[sig-storage] In-tree Volumes [Driver: hostPath] [Testpattern: Inline-volume (default fs)] mounts",
+		"[sig-storage] In-tree Volumes [Driver: hostPath] [Testpattern: Dynamic PV (default fs)] mounts",
+		"External Storage [Driver: skiff-local] [Testpattern: Dynamic PV (default fs)] mounts",
+		"External Storage [Driver: skiff-local] [Testpattern: Dynamic PV (block volmode)] mounts",
 		"[sig-storage] later [Feature:OffByDefault]",
 		"[sig-apps] works",
 	}
@@ -77,28 +83,47 @@ func TestASuiteKnowsWhatItLeavesOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	chosen := s.choose(names)
-	left := 0
-	for _, n := range chosen.without {
-		left += n
-	}
-	if chosen.parallel != 2 || chosen.serial != 1 || left != 2 {
-		t.Errorf("%+v", chosen)
+	for driver, want := range map[string]selection{sandbox: {parallel: 4, serial: 1}, "lima": {parallel: 5, serial: 1}} {
+		chosen := s.choose(names, driver)
+		left := 0
+		for _, n := range chosen.without {
+			left += n
+		}
+		// The last name is another suite's.
+		if chosen.parallel != want.parallel || chosen.serial != want.serial || left != len(names)-1-want.parallel-want.serial {
+			t.Errorf("%s: %+v", driver, chosen)
+		}
 	}
 	for _, s := range suites {
-		for _, e := range s.exclusions() {
+		for _, e := range s.exclusions(sandbox) {
 			if e.reason == "" {
 				t.Errorf("%s leaves out %s for no reason", s.name, e.pattern)
 			}
+		}
+		if (s.needs == "") != (len(s.probe) == 0) {
+			t.Errorf("%s needs what it does not look for, or looks for what it does not need", s.name)
+		}
+	}
+}
+
+func TestAFocusNarrowsASuite(t *testing.T) {
+	p, err := parts(options{suite: "apps", focus: `Job|Cron`, procs: 8}, all())
+	if err != nil {
+		t.Fatal(err)
+	}
+	focus := regexp.MustCompile(p[0].focus)
+	for name, want := range map[string]bool{
+		"[sig-apps] Job runs": true, "[sig-apps] CronJob": true, "[sig-apps] Deployment": false, "[sig-node] Job": false, "A Job of [sig-apps]": true,
+	} {
+		if focus.MatchString(name) != want {
+			t.Errorf("%q: %v", name, !want)
 		}
 	}
 }
 
 func TestASuiteThatIsNoneIsRefused(t *testing.T) {
-	for _, o := range []options{{suite: "cloud"}, {suite: "apps", focus: "x"}} {
-		if _, err := parts(o, all()); err == nil {
-			t.Errorf("%+v is taken", o)
-		}
+	if _, err := parts(options{suite: "cloud"}, all()); err == nil {
+		t.Error("it is taken")
 	}
 }
 
@@ -143,7 +168,7 @@ const junit = `<testsuites><testsuite>
 <testcase name="[SynchronizedBeforeSuite]" status="failed" time="0.1"></testcase>
 <testcase name="[It] [sig-a] works [Conformance] [sig-a, Conformance]" status="passed" time="2"></testcase>
 <testcase name="[It] [sig-a] breaks [Conformance] [sig-a, Conformance]" status="timedout" time="3"></testcase>
-<testcase name="[It] [sig-a] needs a cloud [Feature:X] [sig-a, Feature:X]" status="skipped" time="0.5"></testcase>
+<testcase name="[It] [sig-a] needs a cloud [Feature:X] [sig-a, Feature:X]" status="skipped" time="0.5"><skipped message="skipped - no cloud"></skipped></testcase>
 <testcase name="[It] [sig-b] not chosen" status="skipped" time="0"></testcase>
 </testsuite></testsuites>`
 
@@ -159,12 +184,17 @@ func TestSummaryCountsWhatRan(t *testing.T) {
 	if want := []string{"[SynchronizedBeforeSuite]", "[sig-a] breaks [Conformance]"}; !slices.Equal(s.Failures, want) {
 		t.Errorf("%q", s.Failures)
 	}
-	if s.Seconds["[sig-a] works [Conformance]"] != 2 || s.Skips[0] != "[sig-a] needs a cloud [Feature:X]" {
+	if s.Seconds["[sig-a] works [Conformance]"] != 2 || s.Skips["[sig-a] needs a cloud [Feature:X]"] != "no cloud" {
 		t.Errorf("%+v", s)
 	}
 	s.expect([]string{"[sig-a] works [Conformance]", "[sig-c] absent [Conformance]"})
 	if s.Skipped != 2 {
 		t.Errorf("a test that did not run is not counted: %+v", s)
+	}
+	var out strings.Builder
+	s.print(&out)
+	if want := "failed: [SynchronizedBeforeSuite]\nfailed: [sig-a] breaks [Conformance]\nskipped: 1: did not run\nskipped: 1: no cloud\n1 passed, 2 failed, 2 skipped\n"; out.String() != want {
+		t.Errorf("%s", out.String())
 	}
 }
 

@@ -77,6 +77,9 @@ stale() { # LAYER INPUT...: must it be made anew?
 	t=$w/$1.tar; shift
 	older "$t" "$bin/oci" "$@"
 }
+image() { # CONFIG NAME[,NAME] LAYER...: a line as oci reads it
+	printf '%s\t%s\t' "$2" "$1"; shift 2; echo "$*"
+}
 binary() { # LAYER PATH PROGRAM: a layer with one program (MODE, default 755)
 	stale "$1" "$bin/$3" || return 0
 	rm -rf "${w:?}/$1"
@@ -140,6 +143,13 @@ if stale agnhost-files "$me"; then
 	chmod 644 "$d/localhost.key"
 	layer agnhost-files
 fi
+if stale agnhost-registry "$me" "$w/busybox.tar"; then
+	# What `agnhost fake-registry-server` has to offer, for tests of pulls with and without a secret.
+	d=$w/agnhost-registry; rm -rf "$d"; mkdir -p "$d"
+	image '{"Entrypoint":["/bin/sleep","86400"]}' localhost:5000/pause:testing busybox >"$w/registry.list"
+	"$bin/oci" registry "$d/var/registry" "$w/registry.list" "$w"
+	layer agnhost-registry
+fi
 for p in kitten nautilus; do
 	stale $p "$me" || continue
 	d=$w/$p; rm -rf "$d"; mkdir -p "$d/etc"
@@ -152,13 +162,10 @@ done
 P='"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],"WorkingDir":"/"'
 A="$P,"'"Entrypoint":["/agnhost"],"ExposedPorts":{"80/tcp":{},"8080/tcp":{},"8081/tcp":{},"9376/tcp":{},"5000/tcp":{}}'
 N="$P,"'"Cmd":["nginx","-g","daemon off;"],"StopSignal":"SIGQUIT","ExposedPorts":{"80/tcp":{}}'
-image() { # CONFIG NAME[,NAME] LAYER...: a line as oci reads it
-	printf '%s\t%s\t' "$2" "$1"; shift 2; echo "$*"
-}
 # registry.k8s.io/pause comes with the node image.
 {
 	image "{$P}" registry.k8s.io/etcd:3.6.8-0 busybox etcd
-	image "{$A,\"Cmd\":[\"pause\"]}" $e2e/agnhost:2.63.0,$e2e/agnhost:2.55 tools agnhost agnhost-files
+	image "{$A,\"Cmd\":[\"pause\"]}" $e2e/agnhost:2.63.0,$e2e/agnhost:2.55 tools agnhost agnhost-files agnhost-registry
 	image "{$A,\"Cmd\":[\"test-webserver\"]}" $e2e/kitten:1.8 tools agnhost agnhost-files kitten
 	image "{$A,\"Cmd\":[\"test-webserver\"]}" $e2e/nautilus:1.8 tools agnhost agnhost-files nautilus
 	image "{$P,\"Cmd\":[\"sh\"]}" $e2e/busybox:1.37.0-1 busybox

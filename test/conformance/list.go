@@ -11,8 +11,8 @@ import (
 	"text/tabwriter"
 )
 
-// list prints how many tests each suite has, and how many it leaves out for
-// which reason. It needs the test program and no cluster.
+// list prints how many tests each suite has, what its nodes need, and how many it
+// leaves out for which reason. It needs the test program and no cluster.
 func list(ctx context.Context, o options, out io.Writer) error {
 	names, err := allNames(ctx, o)
 	if err != nil {
@@ -21,9 +21,12 @@ func list(ctx context.Context, o options, out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "SUITE\tTESTS\tPARALLEL\tSERIAL\tLEFT OUT")
 	for _, s := range suites {
-		chosen := s.choose(names)
+		chosen := s.choose(names, o.driver)
 		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t\n", s.name, chosen.parallel+chosen.serial, chosen.parallel, chosen.serial)
-		for i, e := range s.exclusions() {
+		if s.needs != "" {
+			fmt.Fprintf(w, "\t\t\t\tneeds %s\n", s.needs)
+		}
+		for i, e := range s.exclusions(o.driver) {
 			if chosen.without[i] > 0 {
 				fmt.Fprintf(w, "\t\t\t\t%d: %s\n", chosen.without[i], e.reason)
 			}
@@ -40,9 +43,14 @@ func allNames(ctx context.Context, o options) (names []string, err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	report := filepath.Join(dir, "junit.xml")
+	driver, err := storageDriver(dir)
+	if err != nil {
+		return nil, err
+	}
 	// Without a focus it would leave out all features by itself.
 	command := exec.CommandContext(ctx, filepath.Join(o.out, "bin", "e2e.test"),
-		"--ginkgo.dry-run", "--ginkgo.focus=.", "--ginkgo.silence-skips", "--ginkgo.succinct", "--ginkgo.junit-report="+report, "--provider=skeleton")
+		"--ginkgo.dry-run", "--ginkgo.focus=.", "--ginkgo.silence-skips", "--ginkgo.succinct", "--ginkgo.junit-report="+report,
+		"--provider=skeleton", driver)
 	command.Dir = dir
 	if said, err := command.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, said[max(0, len(said)-2000):])

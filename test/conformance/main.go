@@ -26,10 +26,15 @@ import (
 //go:embed testdata/tests.txt
 var names string
 
+// ourVolumes tells upstream's storage tests of our default storage class.
+//
+//go:embed testdata/volumes.yaml
+var ourVolumes []byte
+
 // options of a run.
 type options struct {
 	out, skiff, memory, kubeconfig string
-	focus, skip, suite             string
+	focus, skip, suite, driver     string
 	procs                          int
 	core, keep, list               bool
 	timeout                        time.Duration
@@ -41,7 +46,8 @@ func main() {
 	flag.StringVar(&o.skiff, "skiff", "bin/skiff", "the program")
 	flag.StringVar(&o.memory, "memory", "5Gi", "memory of each node")
 	flag.StringVar(&o.kubeconfig, "kubeconfig", "", "use this cluster, which has the images, and make none")
-	flag.StringVar(&o.focus, "focus", "", "only tests whose name matches; all conformance tests if empty")
+	flag.StringVar(&o.driver, "driver", sandbox, "driver of the nodes; some tests run on virtual machines alone")
+	flag.StringVar(&o.focus, "focus", "", "only tests whose name matches; all conformance tests, or those of the suite, if empty")
 	flag.StringVar(&o.skip, "skip", "", "no tests whose name matches")
 	flag.StringVar(&o.suite, "suite", "", "tests beyond conformance: "+strings.Join(suiteNames(), ", "))
 	flag.BoolVar(&o.list, "list", false, "say how many tests each suite has, and run none")
@@ -81,7 +87,7 @@ func run(ctx context.Context, o options) (failed bool, err error) {
 				err = errors.Join(err, c.down())
 			}
 		}()
-		if err := c.up(ctx); err != nil {
+		if err := c.up(ctx, o); err != nil {
 			return false, err
 		}
 		o.kubeconfig = c.kubeconfig
@@ -113,10 +119,7 @@ func run(ctx context.Context, o options) (failed bool, err error) {
 	if err := os.WriteFile(filepath.Join(o.out, report), append(text, '\n'), 0o644); err != nil {
 		return false, err
 	}
-	for _, name := range summary.Failures {
-		fmt.Println("failed:", name)
-	}
-	fmt.Printf("%d passed, %d failed, %d skipped\n", summary.Passed, summary.Failed, summary.Skipped)
+	summary.print(os.Stdout)
 	return summary.Failed > 0 || summary.Passed == 0, nil
 }
 
@@ -131,6 +134,10 @@ func (p part) run(ctx context.Context, o options, dir string) error {
 		return err
 	}
 	defer func() { _ = log.Close() }()
+	driver, err := storageDriver(dir)
+	if err != nil {
+		return err
+	}
 	bin := filepath.Join(o.out, "bin")
 	args := []string{
 		fmt.Sprintf("--procs=%d", p.procs), "--timeout=" + o.timeout.String(), "--no-color", "--silence-skips", "--focus=" + p.focus,
@@ -144,7 +151,7 @@ func (p part) run(ctx context.Context, o options, dir string) error {
 	args = append(args, filepath.Join(bin, "e2e.test"), "--",
 		"--provider=skeleton", "--kubeconfig="+o.kubeconfig, "--kubectl-path="+filepath.Join(bin, "kubectl"),
 		"--report-dir="+dir, "--report-complete-junit", "--disable-log-dump",
-		"--system-pods-startup-timeout=1m", "--allowed-not-ready-nodes=0")
+		"--system-pods-startup-timeout=1m", "--allowed-not-ready-nodes=0", driver)
 	fmt.Printf("%s tests, %d at once; log %s\n", p.name, p.procs, log.Name())
 	command := exec.CommandContext(ctx, filepath.Join(bin, "ginkgo"), args...)
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGINT) }
@@ -159,4 +166,11 @@ func (p part) run(ctx context.Context, o options, dir string) error {
 		return fmt.Errorf("run the %s tests: %w", p.name, errors.Join(err, ctx.Err()))
 	}
 	return nil
+}
+
+// storageDriver is the flag that adds the storage tests of our own volumes, with
+// the file that describes them in dir.
+func storageDriver(dir string) (string, error) {
+	path := filepath.Join(dir, "volumes.yaml")
+	return "--storage.testdriver=" + path, os.WriteFile(path, ourVolumes, 0o644)
 }

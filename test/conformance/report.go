@@ -3,7 +3,9 @@ package main
 import (
 	"encoding/xml"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -17,8 +19,9 @@ type summary struct {
 	Failed   int      `json:"failed"`
 	Skipped  int      `json:"skipped"`
 	Failures []string `json:"failures"`
-	// Skips and Seconds are for whoever looks closer; Seconds by name.
-	Skips   []string           `json:"skips,omitempty"`
+	// Skips and Seconds are for whoever looks closer, by name: why a test did not
+	// run to its end, and how long it took.
+	Skips   map[string]string  `json:"skips,omitempty"`
 	Seconds map[string]float64 `json:"seconds"`
 }
 
@@ -27,6 +30,9 @@ type testCase struct {
 	Name    string  `xml:"name,attr"`
 	Status  string  `xml:"status,attr"`
 	Seconds float64 `xml:"time,attr"`
+	Skipped struct {
+		Message string `xml:"message,attr"`
+	} `xml:"skipped"`
 }
 
 // read collects all junit files below dir.
@@ -74,7 +80,7 @@ var labels = regexp.MustCompile(`( \[[^\]]*(, [^\]]*)*\])$`)
 // sum counts tests by what became of them. Those that nobody chose are left out;
 // what failed outside a test (a node of the suite) counts as a failure.
 func sum(cases []testCase) summary {
-	s := summary{Failures: []string{}, Seconds: map[string]float64{}}
+	s := summary{Failures: []string{}, Skips: map[string]string{}, Seconds: map[string]float64{}}
 	for _, c := range cases {
 		name, test := strings.CutPrefix(c.Name, "[It] ")
 		if test {
@@ -88,7 +94,7 @@ func sum(cases []testCase) summary {
 		case c.Status == "skipped" && test && c.Seconds > 0:
 			// A test that was begun and found that it cannot run here.
 			s.Skipped++
-			s.Skips = append(s.Skips, name)
+			s.Skips[name] = strings.TrimPrefix(c.Skipped.Message, "skipped - ")
 		case c.Status == "skipped" || c.Status == "pending":
 			continue
 		default:
@@ -100,7 +106,6 @@ func sum(cases []testCase) summary {
 		}
 	}
 	slices.Sort(s.Failures)
-	slices.Sort(s.Skips)
 	return s
 }
 
@@ -129,7 +134,22 @@ func (s *summary) expect(names []string) {
 	for _, name := range names {
 		if _, ran := s.Seconds[name]; !ran {
 			s.Skipped++
-			s.Skips = append(s.Skips, name+" (did not run)")
+			s.Skips[name] = "did not run"
 		}
 	}
+}
+
+// print says what failed, why tests were skipped, and how many passed.
+func (s *summary) print(out io.Writer) {
+	for _, name := range s.Failures {
+		fmt.Fprintln(out, "failed:", name)
+	}
+	times := map[string]int{}
+	for _, reason := range s.Skips {
+		times[reason]++
+	}
+	for _, reason := range slices.Sorted(maps.Keys(times)) {
+		fmt.Fprintf(out, "skipped: %d: %s\n", times[reason], reason)
+	}
+	fmt.Fprintf(out, "%d passed, %d failed, %d skipped\n", s.Passed, s.Failed, s.Skipped)
 }

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"errors"
+	"fmt"
 	"regexp"
 	"strings"
 )
@@ -36,10 +36,10 @@ func parts(o options, names []string) ([]part, error) {
 		if err != nil {
 			return nil, err
 		}
-		if focus != "" {
-			return nil, errors.New("-suite and -focus exclude each other; -skip narrows a suite")
+		skip = s.skip(o.driver)
+		if focus = s.focus; o.focus != "" {
+			focus = both(s.focus, o.focus)
 		}
-		focus, skip = s.focus, s.skip()
 	case focus == "":
 		focus = `\[Conformance\]`
 	}
@@ -75,6 +75,11 @@ func core(names []string) []string {
 		seen[sig]++
 	}
 	return chosen
+}
+
+// both matches names in which a and b match, in whichever order.
+func both(a, b string) string {
+	return fmt.Sprintf("(?:%s).*(?:%s)|(?:%s).*(?:%s)", a, b, b, a)
 }
 
 func alternatives(names []string) string {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -12,49 +13,26 @@ type suite struct {
 	// focus is a regular expression for the names of its tests, tags included.
 	focus string
 	// without are the tests among them that cannot say anything about a cluster
-	// of ours.
+	// of ours, beside those that no suite has.
 	without []exclusion
-}
-
-// exclusion says which tests are left out, and why.
-type exclusion struct{ pattern, reason string }
-
-// everywhere is left out of every suite.
-var everywhere = []exclusion{
-	{`\[Feature:OffByDefault\]`, "the feature's gate is off by default in this release"},
-	{`\[Flaky\]`, "upstream itself does not trust it"},
-	{`\[Feature:Windows\]|\[sig-windows\]`, "needs nodes with Windows"},
-	{`\[Disruptive\]`, "restarts kubelets or takes nodes away by ssh, as upstream's clouds let it"},
+	// needs is what the nodes must have, in words, and probe a command that
+	// succeeds on a node that has it; empty if any node will do.
+	needs string
+	probe []string
 }
 
 // suites are what `-suite` names.
 var suites = []suite{
 	{name: "node", focus: `\[NodeConformance\]`},
 	{
-		// Where the kernel has nft_queue: a sandbox on one that lacks it lets
-		// everything through.
-		name: "networkpolicy", focus: `\[Feature:NetworkPolicy\]`,
-		without: []exclusion{
-			{`\[Feature:SCTPConnectivity\]|SCTP`, "needs SCTP in the kernel, a module that neither containers' hosts nor our nodes load"},
-		},
+		name: "networkpolicy", focus: `\[Feature:NetworkPolicy\]`, without: networkPolicies,
+		needs: "a kernel with nft_queue, without which no policy is enforced: virtual machines have it, sandboxes have their host's",
+		probe: []string{"nft", "--check", "add table inet probe; add chain inet probe c { type filter hook input priority 0; }; add rule inet probe c queue num 1"},
 	},
-	{
-		name: "apps", focus: `\[sig-apps\]`,
-		without: []exclusion{
-			{`\[Feature:StatefulSet\]`, "deploys ZooKeeper, Redis, MySQL and CockroachDB from images that only a registry has"},
-		},
-	},
-	{
-		name: "storage", focus: `\[sig-storage\]`,
-		without: []exclusion{
-			{`\[Driver: (aws|azure-disk|azure-file|cinder|gcepd|windows-gcepd|vsphere|pd\.csi\.storage\.gke\.io)\]|gce-localssd|\[Feature:vsphere\]|Pod Disks`, "needs a cloud's disks"},
-			{`\[Driver: (nfs3?|nfs4|iscsi)\]|NFS|\[Feature:Volumes\]|\[Feature:NFS\]`, "needs the host's NFS or iSCSI server, and their images"},
-			{`\[Driver: csi-hostpath\]|CSI Mock|CSI Volumes|CSI Inline|\[Driver: mock`, "needs the CSI sidecars' images, which only a registry has"},
-			{`\[Feature:(VolumeSnapshotDataSource|VolumeGroupSnapshotDataSource|volumegroupsnapshot|SnapshotMetadata)\]`, "needs the snapshot controller and its CRDs, which are no part of Kubernetes"},
-			{`\[Feature:(Flexvolumes|StorageProvider)\]|Flexvolume`, "needs ssh to install drivers on the nodes, or a cloud's provisioner"},
-			{`\[Feature:VolumeSourceXFS\]`, "needs XFS tools in the nodes"},
-		},
-	},
+	{name: "apps", focus: `\[sig-apps\]`, without: applications},
+	// The tests of our own storage class, which volumes.yaml describes, have no
+	// SIG in their names.
+	{name: "storage", focus: `\[sig-storage\]|^External Storage`, without: volumes},
 }
 
 func findSuite(name string) (suite, error) {
@@ -74,15 +52,17 @@ func suiteNames() []string {
 	return known
 }
 
-// exclusions are all of a suite's.
-func (s suite) exclusions() []exclusion {
-	return append(append([]exclusion{}, everywhere...), s.without...)
+// exclusions are all of a suite's on nodes that driver makes.
+func (s suite) exclusions(driver string) []exclusion {
+	return slices.DeleteFunc(slices.Concat(everywhere, s.without), func(e exclusion) bool {
+		return e.sandbox && driver != sandbox
+	})
 }
 
 // skip is what ginkgo is told to leave out.
-func (s suite) skip() []string {
+func (s suite) skip(driver string) []string {
 	var patterns []string
-	for _, e := range s.exclusions() {
+	for _, e := range s.exclusions(driver) {
 		patterns = append(patterns, e.pattern)
 	}
 	return patterns
@@ -97,10 +77,10 @@ type selection struct {
 }
 
 // choose goes through the names of all of upstream's tests.
-func (s suite) choose(names []string) selection {
+func (s suite) choose(names []string, driver string) selection {
 	focus := regexp.MustCompile(s.focus)
 	var skips []*regexp.Regexp
-	for _, pattern := range s.skip() {
+	for _, pattern := range s.skip(driver) {
 		skips = append(skips, regexp.MustCompile(pattern))
 	}
 	chosen := selection{without: make([]int, len(skips))}

@@ -1,8 +1,10 @@
 // Command oci packs what images.sh has laid out: a directory into a layer, layers
-// into one OCI archive of many images, which has what they share once.
+// into one OCI archive of many images, which has what they share once, or into the
+// files that a registry inside a test's image serves.
 //
 //	oci layer OUT.tar DIRECTORY
 //	oci archive OUT.tar LIST LAYERS
+//	oci registry DIRECTORY LIST LAYERS
 //
 // Each line of LIST is an image: NAME[,NAME], CONFIG-JSON and LAYER[ LAYER]...,
 // with tabs between them; LAYERS is the directory of the LAYER.tar.
@@ -35,8 +37,10 @@ func run(args []string) error {
 		return packLayer(args[1], args[2])
 	case len(args) == 4 && args[0] == "archive":
 		return packImages(args[1], args[2], args[3])
+	case len(args) == 4 && args[0] == "registry":
+		return fillRegistry(args[1], args[2], args[3])
 	}
-	return errors.New("usage: oci layer OUT.tar DIRECTORY | oci archive OUT.tar LIST LAYERS")
+	return errors.New("usage: oci layer OUT.tar DIRECTORY | oci archive OUT.tar LIST LAYERS | oci registry DIRECTORY LIST LAYERS")
 }
 
 func packLayer(out, root string) error {
@@ -91,21 +95,29 @@ func mode(m fs.FileMode) int64 {
 
 // packImages writes the images of a list, whose layers lie in dir, as one archive.
 func packImages(out, list, dir string) error {
-	lines, err := os.ReadFile(list)
+	images, err := readImages(list, dir)
 	if err != nil {
 		return err
 	}
+	return replace(out, func(w io.Writer) error { return archive.Write(w, images...) })
+}
+
+// readImages reads a list, and the layers of its images from dir.
+func readImages(list, dir string) (all []archive.Image, err error) {
+	lines, err := os.ReadFile(list)
+	if err != nil {
+		return nil, err
+	}
 	layers := map[string][]byte{} // read once, whoever has them
-	var all []archive.Image
 	for line := range strings.Lines(string(lines)) {
 		images, names, err := parse(line)
 		if err != nil {
-			return fmt.Errorf("%s: %w", list, err)
+			return nil, fmt.Errorf("%s: %w", list, err)
 		}
 		for _, name := range names {
 			if layers[name] == nil {
 				if layers[name], err = os.ReadFile(filepath.Join(dir, name+".tar")); err != nil {
-					return err
+					return nil, err
 				}
 			}
 			for i := range images {
@@ -114,7 +126,7 @@ func packImages(out, list, dir string) error {
 		}
 		all = append(all, images...)
 	}
-	return replace(out, func(w io.Writer) error { return archive.Write(w, all...) })
+	return all, nil
 }
 
 // parse reads a line of a list: an image under each of its names, still without

@@ -1,14 +1,12 @@
 package main
 
 import (
-	"archive/tar"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 )
 
@@ -19,24 +17,6 @@ func write(t *testing.T, path, content string) {
 	}
 	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// unpack returns the files of a tar.
-func unpack(t *testing.T, content []byte) map[string][]byte {
-	t.Helper()
-	files := map[string][]byte{}
-	for r := tar.NewReader(bytes.NewReader(content)); ; {
-		header, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return files
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if files[header.Name], err = io.ReadAll(r); err != nil {
-			t.Fatal(err)
-		}
 	}
 }
 
@@ -61,12 +41,12 @@ func TestImagesOfOneArchiveShareTheirLayers(t *testing.T) {
 	if n := bytes.Count(content, []byte("base's content")); n != 1 {
 		t.Errorf("a layer that all have is there %d times", n)
 	}
-	files := unpack(t, content)
+	files, err := unpack(bytes.NewReader(content))
+	if err != nil {
+		t.Fatal(err)
+	}
 	var index struct {
-		Manifests []struct {
-			Digest      string
-			Annotations map[string]string
-		}
+		Manifests []descriptor
 	}
 	if err := json.Unmarshal(files["index.json"], &index); err != nil {
 		t.Fatal(err)
@@ -74,7 +54,7 @@ func TestImagesOfOneArchiveShareTheirLayers(t *testing.T) {
 	layers := map[string]int{}
 	for _, m := range index.Manifests {
 		var manifest struct{ Layers []struct{} }
-		if err := json.Unmarshal(files["blobs/sha256/"+strings.TrimPrefix(m.Digest, "sha256:")], &manifest); err != nil {
+		if err := json.Unmarshal(files[blobName(m.Digest)], &manifest); err != nil {
 			t.Fatal(err)
 		}
 		layers[m.Annotations["io.containerd.image.name"]] = len(manifest.Layers)
@@ -105,5 +85,36 @@ func TestAnArchiveIsThereAsAWholeOrNotAtAll(t *testing.T) {
 	}
 	if files, err := filepath.Glob(filepath.Join(dir, "*.new")); err != nil || len(files) > 0 {
 		t.Errorf("left behind: %q, %v", files, err)
+	}
+}
+
+func TestARegistrysDirectoryIsWhatAgnhostServes(t *testing.T) {
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	write(t, in("base.tar"), "layer")
+	write(t, in("list"), "localhost:5000/pause:testing\t{}\tbase\n")
+	if err := run([]string{"registry", in("out"), in("list"), dir}); err != nil {
+		t.Fatal(err)
+	}
+	read := func(path string) []byte {
+		t.Helper()
+		content, err := os.ReadFile(filepath.Join(in("out"), "pause", path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return content
+	}
+	var manifest struct {
+		MediaType string
+		Layers    []descriptor
+	}
+	if err := json.Unmarshal(read(stored("manifests", string(read("manifests/testing")))), &manifest); err != nil {
+		t.Fatal(err)
+	}
+	if manifest.MediaType == "" || len(manifest.Layers) != 1 {
+		t.Fatalf("%+v", manifest)
+	}
+	if layer := read(stored("blobs", manifest.Layers[0].Digest)); string(layer) != "layer" {
+		t.Errorf("%q", layer)
 	}
 }
