@@ -16,7 +16,13 @@ var everywhere = []exclusion{
 	{pattern: `\[Feature:OffByDefault\]`, reason: "the feature's gate is off by default in this release"},
 	{pattern: `\[Flaky\]`, reason: "upstream itself does not trust it"},
 	{pattern: `\[Feature:Windows\]|\[sig-windows\]`, reason: "needs nodes with Windows"},
-	{pattern: `\[Disruptive\]`, reason: "restarts kubelets or takes nodes away by ssh, as upstream's clouds let it"},
+}
+
+// byHand are the disruptive tests but two, which only change an object and are
+// serial, so that nobody minds.
+var byHand = exclusion{
+	pattern: `disruptive \[Disruptive\]|while kubelet is down|kubelet stopped|DaemonRestart|GenericPersistentVolume|NonGracefulNodeShutdown`,
+	reason:  "restarts kubelets or takes nodes away by ssh and systemd, as upstream's clouds let it",
 }
 
 var networkPolicies = []exclusion{
@@ -24,6 +30,7 @@ var networkPolicies = []exclusion{
 }
 
 var applications = []exclusion{
+	byHand,
 	{pattern: `\[Feature:StatefulSet\]`, reason: "deploys ZooKeeper, Redis, MySQL and CockroachDB from images that only a registry has"},
 }
 
@@ -35,6 +42,7 @@ const ours = `\[Driver: (hostPath|hostPathSymlink|emptydir|local)\]`
 // cannot have, then the patterns that upstream skips with a type, then what
 // belongs to none.
 var volumes = []exclusion{
+	byHand,
 	{pattern: `\[Driver: (aws|azure-disk|azure-file|cinder|gcepd|windows-gcepd|vsphere|pd\.csi\.storage\.gke\.io)\]|gce-localssd|\[Feature:vsphere\]|Pod Disks`, reason: "needs a cloud's disks"},
 	{pattern: `\[Driver: (nfs3?|nfs4|iscsi)\]|NFS|\[Feature:Volumes\]|\[Feature:NFS\]|DynamicProvisioner External`, reason: "needs the images of an NFS or iSCSI server, which only a registry has"},
 	{pattern: `\[Driver: csi-hostpath\]|CSI Mock|CSI Volumes|CSI Inline|\[Driver: mock`, reason: "needs the CSI sidecars' images, which only a registry has"},
