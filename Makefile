@@ -114,7 +114,8 @@ conformance-core: conformance-programs ## the part of them that touches every SI
 	@$(GO) run ./test/conformance -out $(CONFORMANCE) -procs $(PROCS) -core
 
 .PHONY: conformance-list
-conformance-list: conformance-programs ## what suites there are beyond conformance, and what they leave out
+conformance-list: $(MODULES) ## what suites there are beyond conformance, and what they leave out
+	@test/conformance/build.sh $(CONFORMANCE)/bin
 	@$(GO) run ./test/conformance -out $(CONFORMANCE) -driver $(DRIVER) -list
 
 FUZZTIME ?= 20s

@@ -18,8 +18,8 @@ var everywhere = []exclusion{
 	{pattern: `\[Feature:Windows\]|\[sig-windows\]`, reason: "needs nodes with Windows"},
 }
 
-// byHand are the disruptive tests but two, which only change an object and are
-// serial, so that nobody minds.
+// byHand are the disruptive tests. Two others call themselves so and only change an
+// object that tests beside them would mind; they run alone.
 var byHand = exclusion{
 	pattern: `disruptive \[Disruptive\]|while kubelet is down|kubelet stopped|DaemonRestart|GenericPersistentVolume|NonGracefulNodeShutdown`,
 	reason:  "restarts kubelets or takes nodes away by ssh and systemd, as upstream's clouds let it",
@@ -45,7 +45,7 @@ var volumes = []exclusion{
 	byHand,
 	{pattern: `\[Driver: (aws|azure-disk|azure-file|cinder|gcepd|windows-gcepd|vsphere|pd\.csi\.storage\.gke\.io)\]|gce-localssd|\[Feature:vsphere\]|Pod Disks`, reason: "needs a cloud's disks"},
 	{pattern: `\[Driver: (nfs3?|nfs4|iscsi)\]|NFS|\[Feature:Volumes\]|\[Feature:NFS\]|DynamicProvisioner External`, reason: "needs the images of an NFS or iSCSI server, which only a registry has"},
-	{pattern: `\[Driver: csi-hostpath\]|CSI Mock|CSI Volumes|CSI Inline|\[Driver: mock`, reason: "needs the CSI sidecars' images, which only a registry has"},
+	{pattern: `\[Driver: csi-hostpath\]|CSI Mock|CSI Volumes|CSI Inline|\[Driver: mock`, reason: "needs the CSI hostpath driver or the node driver registrar, which only a registry has, and no module proxy"},
 	{pattern: `\[Feature:(VolumeSnapshotDataSource|VolumeGroupSnapshotDataSource|volumegroupsnapshot|SnapshotMetadata)\]|Snapshot`, reason: "needs the snapshot controller and its CRDs, which are no part of Kubernetes"},
 	{pattern: `\[Feature:(Flexvolumes|StorageProvider)\]|Flexvolume`, reason: "needs ssh to install drivers on the nodes, or a cloud's provisioner"},
 	{pattern: `olume type: block(fs)?\]|\[LocalVolumeType: block(fs)?\]|loopback local block volume`, sandbox: true, reason: "needs loop devices, which belong to the kernel and would outlive the node"},
