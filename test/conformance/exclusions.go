@@ -48,7 +48,7 @@ var volumes = []exclusion{
 	{pattern: `\[Driver: csi-hostpath\]|CSI Mock|CSI Volumes|CSI Inline|\[Driver: mock`, reason: "needs the CSI hostpath driver or the node driver registrar, which only a registry has, and no module proxy"},
 	{pattern: `\[Feature:(VolumeSnapshotDataSource|VolumeGroupSnapshotDataSource|volumegroupsnapshot|SnapshotMetadata)\]|Snapshot`, reason: "needs the snapshot controller and its CRDs, which are no part of Kubernetes"},
 	{pattern: `\[Feature:(Flexvolumes|StorageProvider)\]|Flexvolume`, reason: "needs ssh to install drivers on the nodes, or a cloud's provisioner"},
-	{pattern: `olume type: block(fs)?\]|\[LocalVolumeType: block(fs)?\]|loopback local block volume`, sandbox: true, reason: "needs loop devices, which belong to the kernel and would outlive the node"},
+	{pattern: `\[(Local)?Volume ?[Tt]ype: block|loopback local block volume`, sandbox: true, reason: "needs loop devices, which belong to the kernel and would outlive the node"},
 
 	{pattern: ours + `.*\[Testpattern: (Dynamic|Generic Ephemeral|CSI Ephemeral)`, reason: "nothing provisions this type of volume"},
 	{pattern: `\[Driver: (hostPath|hostPathSymlink|emptydir)\].*\[Testpattern: Pre-provisioned`, reason: "the type is part of a pod, never a PersistentVolume"},
