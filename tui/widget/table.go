@@ -36,6 +36,7 @@ type Table struct {
 	Sort    int
 	Reverse bool
 
+	by     string // title of the column by which rows are sorted, shown or not
 	source Source
 	order  []int // rows in the order in which they are shown
 	cursor int   // in order
@@ -44,7 +45,10 @@ type Table struct {
 	height int   // rows shown the last time
 	key    string
 	marks  map[string]bool
+	marked string // key of the row that was marked last
 	widths []int
+	drawn  []int // columns as they were drawn the last time
+	ends   []int // cell behind each of them
 }
 
 // NewTable returns an empty table in the source's order.
@@ -52,16 +56,22 @@ func NewTable(columns []Column) *Table {
 	return &Table{Columns: columns, Sort: -1, height: 1, marks: map[string]bool{}}
 }
 
-// SetColumns changes the columns; a sort column that is gone is forgotten.
+// SetColumns changes the columns. Rows stay sorted by the same column, and are
+// again when it comes back.
 func (t *Table) SetColumns(columns []Column) {
 	if slices.Equal(columns, t.Columns) {
 		return
 	}
 	t.Columns, t.widths = columns, nil
-	if t.Sort >= len(columns) {
-		t.Sort = -1
-	}
+	t.Sort = t.find(t.by)
 	t.first = min(t.first, max(0, len(columns)-2))
+}
+
+func (t *Table) find(title string) int {
+	if title == "" {
+		return -1
+	}
+	return slices.IndexFunc(t.Columns, func(c Column) bool { return c.Title == title })
 }
 
 // SetSource shows other rows. The cursor stays on its row, or where it was if
@@ -137,7 +147,7 @@ func (t *Table) Move(n int) { t.move(n) }
 
 func (t *Table) move(n int) {
 	t.cursor = max(0, min(t.cursor+n, len(t.order)-1))
-	if len(t.order) > 0 && (n != 0 || t.key == "") {
+	if len(t.order) > 0 && n != 0 { // until somebody moves it, it stays at the top
 		t.key = t.source.Key(t.order[t.cursor])
 	}
 	t.top = max(0, min(t.top, len(t.order)-t.height, t.cursor))
@@ -163,30 +173,34 @@ func (t *Table) Click(y int) bool {
 // ClickHeader sorts by the column at cell x, the other way round if it is
 // sorted by it.
 func (t *Table) ClickHeader(x int) {
-	if len(t.widths) != len(t.Columns) {
-		return // it was never drawn
-	}
-	at := 2
-	for _, column := range t.visible() {
-		if at += t.widths[column] + gap; x < at {
-			if t.Sort == column {
-				t.Reverse = !t.Reverse
-			} else {
-				t.Sort, t.Reverse = column, false
-			}
-			t.arrange()
+	for i, column := range t.drawn {
+		if x < t.ends[i] && column < len(t.Columns) {
+			t.SortBy(column, t.Sort == column && !t.Reverse)
 			return
 		}
 	}
 }
 
-// SortBy sorts by a column; the same again turns the order round.
+// SortBy sorts by a column, or in the source's order if it is below 0.
 func (t *Table) SortBy(column int, reverse bool) {
-	t.Sort, t.Reverse = column, reverse
+	title := ""
+	if column >= 0 {
+		title = t.Columns[column].Title
+	}
+	t.SortByTitle(title, reverse)
+}
+
+// SortByTitle sorts by the column of that title as soon as there is one.
+func (t *Table) SortByTitle(title string, reverse bool) {
+	t.by, t.Sort, t.Reverse = title, t.find(title), reverse
 	if t.source != nil {
 		t.arrange()
 	}
 }
+
+// SortedBy is the title of the column by which rows are sorted, "" for the
+// source's order.
+func (t *Table) SortedBy() (title string, reverse bool) { return t.by, t.Reverse }
 
 // Shift moves the columns sideways; the first stays.
 func (t *Table) Shift(n int) {
@@ -201,8 +215,22 @@ func (t *Table) Mark() {
 		} else {
 			t.marks[key] = true
 		}
+		t.marked = key
 		t.move(1)
 	}
+}
+
+// MarkRange marks all from the row that was marked last to the one under the
+// cursor.
+func (t *Table) MarkRange() {
+	last := slices.IndexFunc(t.order, func(row int) bool { return t.source.Key(row) == t.marked })
+	if t.marked == "" || last < 0 {
+		last = t.cursor
+	}
+	for i := min(last, t.cursor); i <= max(last, t.cursor) && i < len(t.order); i++ {
+		t.marks[t.source.Key(t.order[i])] = true
+	}
+	t.marked = t.Key()
 }
 
 // MarkAll marks all rows that are there.
@@ -230,8 +258,18 @@ func (t *Table) Marked() []int {
 	return rows
 }
 
-// Marks is how many rows are marked.
-func (t *Table) Marks() int { return len(t.marks) }
+// Marks is how many of the rows that are there are marked.
+func (t *Table) Marks() int {
+	n := 0
+	if len(t.marks) > 0 {
+		for _, row := range t.order {
+			if t.marks[t.source.Key(row)] {
+				n++
+			}
+		}
+	}
+	return n
+}
 
 // Where says which rows are shown: "12/5000".
 func (t *Table) Where() (cursor, all int) {

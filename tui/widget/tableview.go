@@ -24,6 +24,12 @@ func (t *Table) View(th *theme.Theme, width, height int) []string {
 	}
 	t.measure(cells)
 	columns, widths := t.layout(width)
+	t.drawn, t.ends = columns, t.ends[:0]
+	end := 2
+	for _, w := range widths {
+		end += w + gap
+		t.ends = append(t.ends, end)
+	}
 	lines := make([]string, 0, height)
 	lines = append(lines, t.header(th, columns, widths, width))
 	for i, row := range shown {

@@ -76,6 +76,54 @@ func TestNumbersSortByTheirValue(t *testing.T) {
 	}
 }
 
+func TestAClickedHeaderSortsByTheColumnThatStandsThere(t *testing.T) {
+	for _, width := range []int{30, 40, 80} {
+		tab := table()
+		tab.SetSource(numbered(12))
+		header := tab.View(theme.Named("none"), width, 10)[0]
+		for column, title := range []string{"NAME", "COUNT"} {
+			tab.ClickHeader(Width(ansi.Strip(header)[:strings.Index(ansi.Strip(header), title)]))
+			if tab.Sort != column {
+				t.Errorf("a click on %s in %q sorts by column %d", title, header, tab.Sort)
+			}
+		}
+	}
+}
+
+func TestRowsStaySortedByTheirColumnWhenOthersComeAndGo(t *testing.T) {
+	tab := table()
+	tab.SetSource(numbered(12))
+	tab.SortBy(1, true)
+	tab.SetColumns([]Column{{Title: "Name"}, {Title: "CPU"}, {Title: "Count"}})
+	if tab.Sort != 2 || !tab.Reverse {
+		t.Errorf("sorted by column %d", tab.Sort)
+	}
+	tab.SetColumns([]Column{{Title: "Name"}})
+	if tab.Sort != -1 {
+		t.Errorf("sorted by column %d of one", tab.Sort)
+	}
+	tab.SetColumns(table().Columns)
+	if tab.Sort != 1 {
+		t.Errorf("sorted by column %d, the other is back", tab.Sort)
+	}
+}
+
+func TestARangeIsMarkedFromTheLastMarkOn(t *testing.T) {
+	tab := table()
+	tab.SetSource(numbered(12))
+	tab.Move(2)
+	tab.Mark() // goes on to the next
+	tab.Move(3)
+	tab.MarkRange()
+	if got := tab.Marked(); len(got) != 5 || got[0] != 2 || got[4] != 6 {
+		t.Errorf("marked %v", got)
+	}
+	tab.SetSource(numbered(12)[4:])
+	if tab.Marks() != 3 {
+		t.Errorf("%d marks, two of the rows are gone", tab.Marks())
+	}
+}
+
 func TestTextWrapsSearchesAndScrolls(t *testing.T) {
 	var text Text
 	text.Set("one two three four five\nsix\n\tseven ünïcode eight\n")
