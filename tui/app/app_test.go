@@ -11,7 +11,6 @@ import (
 
 	"github.com/skiff-dev/skiff/tui/feed"
 	"github.com/skiff-dev/skiff/tui/object"
-	"github.com/skiff-dev/skiff/tui/screen"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
@@ -163,9 +162,9 @@ func TestAClusterMadeAnewIsConnectedToAnew(t *testing.T) {
 func TestTheCursorStaysOnItsRow(t *testing.T) {
 	play(t, 100, 30, dev(), func(p *player) {
 		p.press("down", "down", "down") // search-…
-		key := feed.Objects{Cluster: "dev", Resource: screen.PodResource}.Key()
+		key := feed.Objects{Cluster: "dev", Resource: object.Pods}.Key()
 		next := p.host.api.tables["pods"]
-		next.Cluster, next.Resource, next.Freshness = "dev", screen.PodResource, live()
+		next.Cluster, next.Resource, next.Freshness = "dev", object.Pods, live()
 		next.Rows = slices.Delete(slices.Clone(next.Rows), 0, 2)
 		p.host.api.emits[key](next)
 		p.settle()
@@ -177,9 +176,9 @@ func TestTheCursorStaysOnItsRow(t *testing.T) {
 
 func TestLostDataStayWithTheirAgeAndComeBack(t *testing.T) {
 	play(t, 120, 30, dev(), func(p *player) {
-		key := feed.Objects{Cluster: "dev", Resource: screen.PodResource}.Key()
+		key := feed.Objects{Cluster: "dev", Resource: object.Pods}.Key()
 		lost := p.host.api.tables["pods"]
-		lost.Cluster, lost.Resource = "dev", screen.PodResource
+		lost.Cluster, lost.Resource = "dev", object.Pods
 		lost.Freshness = object.Freshness{State: object.Lost, At: noon.Add(-42 * time.Second), Problem: "cannot connect to 127.0.0.1:6443"}
 		p.host.api.emits[key](lost)
 		p.settle()

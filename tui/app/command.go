@@ -31,12 +31,16 @@ func commands() []command {
 	return []command{
 		{[]string{"clusters", "hosts"}, "the clusters of this host", nil, push(func(m *Model) screen.Screen { return screen.NewClusters(&m.world) })},
 		{[]string{"nodes", "node", "no", "machines"}, "nodes and their machines", nil, push(func(m *Model) screen.Screen { return screen.NewNodes(&m.world) })},
+		{[]string{"workloads", "workload", "wk"}, "all that runs pods", nil, push(func(m *Model) screen.Screen { return screen.NewWorkloads(&m.world) })},
 		{[]string{"pulse", "pulses"}, "a whole cluster on one screen", nil, push(func(m *Model) screen.Screen { return screen.NewPulse(&m.world) })},
-		{[]string{"controlplane", "cp"}, "how the control plane is", nil, controlPlane},
+		{[]string{"controlplane", "cp"}, "how the control plane is", clusterNames, controlPlane},
 		{[]string{"forwards", "pf", "portforward"}, "the ports that are forwarded", nil, push(func(*Model) screen.Screen { return screen.NewForwards() })},
 		{[]string{"tree", "xray"}, "of this, or KIND NAME", resourceNames, tree},
 		{[]string{"ns", "namespace"}, "a namespace, several (a,b), all", namespaceNames, chooseNamespaces},
 		{[]string{"ctx", "cluster", "context"}, "a cluster, or several (a,b)", clusterNames, chooseClusters},
+		{[]string{"resources", "aliases", "alias"}, "all resources and their names", nil, push(func(m *Model) screen.Screen {
+			return screen.NewResources(&m.world, m.config.Settings.Aliases)
+		})},
 		{[]string{"theme", "skin"}, "other colours", func(*Model) []string { return theme.Names() }, chooseTheme},
 		{[]string{"output"}, "what the last command wrote", nil, lastOutput},
 		{[]string{"skiff", "!"}, "run one of skiff's commands", verbNames, ownCommand},
@@ -75,7 +79,8 @@ func (m *Model) runCommand(text string) tea.Cmd {
 	return m.requests(m.resource(name, args))
 }
 
-// resource shows a resource: ":pods", ":pods kube-system", ":pods /web".
+// resource shows a resource: ":pods", ":pods kube-system", ":pods app=web",
+// ":pods @ci", ":pods /web".
 func (m *Model) resource(name string, args []string) []screen.Request {
 	r, ok := m.world.Find(name)
 	if !ok {
@@ -90,6 +95,13 @@ func (m *Model) resource(name string, args []string) []screen.Request {
 		switch {
 		case strings.HasPrefix(a, "/"):
 			pattern = a[1:]
+		case strings.HasPrefix(a, "@") && slices.Contains(m.world.Clusters, a[1:]):
+			narrow.Cluster = a[1:]
+		case strings.HasPrefix(a, "@"):
+			return []screen.Request{screen.Say{Text: a[1:] + " is none of the clusters that are shown; :ctx chooses others", Bad: true}}
+		case a == "-l":
+		case strings.Contains(a, "="):
+			pattern = "-l " + a
 		case a == "all" || a == "-A":
 			narrow.Namespaces = []string{}
 		default:
@@ -165,25 +177,6 @@ func lastOutput(m *Model, _ []string) []screen.Request {
 	return []screen.Request{screen.Push{Screen: screen.NewOutput(id, title)}}
 }
 
-// harmless are skiff's commands that change nothing.
-var harmless = []string{"status", "list", "ls", "version", "logs", "help"}
-
-func ownCommand(m *Model, args []string) []screen.Request {
-	if len(args) == 0 {
-		return []screen.Request{screen.Say{Text: "which? " + strings.Join(verbNames(m), ", ")}}
-	}
-	if m.world.ReadOnly && !slices.Contains(harmless, args[0]) {
-		return []screen.Request{screen.Say{Text: "not in read-only mode: skiff " + args[0], Bad: true}}
-	}
-	run := screen.Do{Task: feed.Task{Verb: feed.VerbSkiff, Command: args}}
-	if args[0] == "down" {
-		return []screen.Request{screen.Ask{
-			Title: "Run skiff " + strings.Join(args, " ") + "?", Lines: []string{"Machines, disks and all that is on them are lost."}, Word: "down", Then: []screen.Request{run},
-		}}
-	}
-	return []screen.Request{run}
-}
-
 func verbNames(m *Model) []string {
 	var names []string
 	for name, there := range m.world.Verbs {
@@ -198,7 +191,7 @@ func verbNames(m *Model) []string {
 func namespaceNames(m *Model) []string {
 	names := []string{"all"}
 	for _, cluster := range m.world.Clusters {
-		f := m.feeds[feed.Objects{Cluster: cluster, Resource: screen.NamespaceResource}.Key()]
+		f := m.feeds[feed.Objects{Cluster: cluster, Resource: object.Namespaces}.Key()]
 		if f == nil {
 			continue
 		}

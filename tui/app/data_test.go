@@ -7,7 +7,6 @@ import (
 
 	"github.com/skiff-dev/skiff/tui/feed"
 	"github.com/skiff-dev/skiff/tui/object"
-	"github.com/skiff-dev/skiff/tui/screen"
 )
 
 func resource(group, name, kind string, namespaced bool, short ...string) object.Resource {
@@ -18,7 +17,7 @@ func resource(group, name, kind string, namespaced bool, short ...string) object
 }
 
 var resources = []object.Resource{
-	screen.PodResource, screen.NodeResource, screen.NamespaceResource,
+	object.Pods, object.Nodes, object.Namespaces,
 	resource("", "services", "Service", true, "svc"), resource("", "secrets", "Secret", true), resource("", "events", "Event", true, "ev"),
 	resource("apps", "deployments", "Deployment", true, "deploy"), resource("apps", "statefulsets", "StatefulSet", true, "sts"),
 	resource("apps", "daemonsets", "DaemonSet", true, "ds"), resource("batch", "jobs", "Job", true), resource("batch", "cronjobs", "CronJob", true, "cj"),
@@ -140,6 +139,7 @@ func usage(cluster string) feed.Stats {
 	for i, r := range tables()["pods"].Rows {
 		s.Pods[r.Namespace+"/"+r.Name] = feed.Use{MilliCPU: int64(3 + 17*i), MemoryBytes: int64(20+30*i) << 20, At: noon}
 	}
+	s.Containers = map[string]feed.Use{"shop/web-7d9c5b8f4-x2x9k/web": {MilliCPU: 61, MemoryBytes: 120 << 20, At: noon}}
 	return s
 }
 
@@ -155,6 +155,15 @@ func control(cluster string) feed.Control {
 	}
 }
 
+var containers = []feed.Container{
+	{Name: "migrate", Kind: "init", Image: "registry.example.com/migrate:1.4.2", State: "Completed", Ended: true, Since: noon.Add(-3 * time.Hour), Requests: "-", Limits: "-"},
+	{
+		Name: "web", Image: "registry.example.com/web:1.4.2", State: "Running", Ready: true, Since: noon.Add(-3 * time.Hour), Ports: []string{"http:8080"},
+		Requests: "100m/64Mi", Limits: "-/128Mi", Probes: "liveness readiness",
+	},
+	{Name: "metrics", Image: "registry.example.com/metrics:1.4.2", State: "CrashLoopBackOff", Restarts: 7, Ports: []string{"9090"}, Requests: "-", Limits: "-"},
+}
+
 var family = feed.Branch{
 	Ref: object.Ref{Cluster: "dev", Resource: resource("apps", "deployments", "Deployment", true), Namespace: "shop", Name: "web"}, Status: "2/3 ready",
 	Below: []feed.Branch{{
@@ -164,7 +173,7 @@ var family = feed.Branch{
 }
 
 func pod(name, status string, healthy bool) feed.Branch {
-	ref := object.Ref{Cluster: "dev", Resource: screen.PodResource, Namespace: "shop", Name: name}
+	ref := object.Ref{Cluster: "dev", Resource: object.Pods, Namespace: "shop", Name: name}
 	state := map[bool]string{true: "running", false: "ContainerCreating"}[healthy]
 	return feed.Branch{Ref: ref, Status: status, Healthy: healthy, Below: []feed.Branch{
 		{Ref: ref, Container: "web", Status: state, Healthy: healthy}, {Ref: ref, Container: "metrics", Status: state, Healthy: healthy},

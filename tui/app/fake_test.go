@@ -17,7 +17,6 @@ import (
 	"github.com/skiff-dev/skiff/tui/feed"
 	"github.com/skiff-dev/skiff/tui/keys"
 	"github.com/skiff-dev/skiff/tui/object"
-	"github.com/skiff-dev/skiff/tui/screen"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
@@ -108,7 +107,7 @@ func (h *fakeHost) Skiff(_ context.Context, args []string, _ io.Reader, out io.W
 // Run and Stop are Ports'.
 func (h *fakeHost) Run(ctx context.Context, emit func(any)) {
 	emit(feed.ForwardList{All: []feed.Forwarded{{
-		ID: "1", Ref: object.Ref{Cluster: "dev", Resource: screen.PodResource, Namespace: "shop", Name: "web-7d9c5b8f4-x2x9k"},
+		ID: "1", Ref: object.Ref{Cluster: "dev", Resource: object.Pods, Namespace: "shop", Name: "web-7d9c5b8f4-x2x9k"},
 		Local: 18080, Remote: "8080", Pod: "web-7d9c5b8f4-x2x9k", State: "connected", Conns: 2, Since: noon.Add(-time.Minute),
 	}}})
 	<-ctx.Done()
@@ -151,6 +150,8 @@ func (a *fakeAPI) Run(ctx context.Context, need feed.Need, emit func(any)) {
 		emit(usage(n.Cluster))
 	case feed.Health:
 		emit(control(n.Cluster))
+	case feed.Inside:
+		emit(feed.Containers{All: containers, Freshness: a.fresh})
 	case feed.Family:
 		emit(feed.Branches{Root: family, Freshness: a.fresh})
 	}
@@ -194,6 +195,8 @@ type player struct {
 	m    *Model
 	host *fakeHost
 	msgs chan tea.Msg
+	// lent counts how often the terminal was handed over.
+	lent int
 }
 
 func play(t *testing.T, width, height int, config Config, body func(p *player)) {
@@ -201,7 +204,7 @@ func play(t *testing.T, width, height int, config Config, body func(p *player)) 
 	synctest.Test(t, func(t *testing.T) {
 		host := &fakeHost{}
 		host.api = &fakeAPI{host: host, tables: tables(), fresh: live(), emits: map[string]func(any){}, facts: feed.Facts{
-			Selector: "app=web", Ports: []string{"8080"}, Containers: []string{"web", "metrics"}, Replicas: 4,
+			Selector: "app=web", Ports: []string{"8080"}, Containers: []string{"web", "metrics"}, Replicas: 4, Loss: []string{"It has 4 pods now, 3 of them running."},
 		}}
 		config.Host, config.Ports = host, host
 		config.Now = func() time.Time { return noon }
@@ -237,6 +240,9 @@ func (p *player) run(cmd tea.Cmd) {
 }
 
 func (p *player) send(msg tea.Msg) {
+	if fmt.Sprintf("%T", msg) == "tea.execMsg" {
+		p.lent++
+	}
 	_, cmd := p.m.Update(msg)
 	p.m.Frame() // as the terminal's program does
 	p.run(cmd)
@@ -265,7 +271,9 @@ var named = map[string]tea.KeyPressMsg{
 	"enter": {Code: tea.KeyEnter}, "esc": {Code: tea.KeyEscape}, "tab": {Code: tea.KeyTab}, "up": {Code: tea.KeyUp}, "down": {Code: tea.KeyDown},
 	"space": {Code: tea.KeySpace, Text: " "}, "ctrl+d": {Code: 'd', Mod: tea.ModCtrl}, "ctrl+c": {Code: 'c', Mod: tea.ModCtrl},
 	"ctrl+a": {Code: 'a', Mod: tea.ModCtrl}, "ctrl+z": {Code: 'z', Mod: tea.ModCtrl}, "left": {Code: tea.KeyLeft}, "right": {Code: tea.KeyRight},
-	"end": {Code: tea.KeyEnd}, "backspace": {Code: tea.KeyBackspace}, "ctrl+k": {Code: 'k', Mod: tea.ModCtrl},
+	"end": {Code: tea.KeyEnd}, "home": {Code: tea.KeyHome}, "pgup": {Code: tea.KeyPgUp}, "pgdown": {Code: tea.KeyPgDown},
+	"ctrl+b": {Code: 'b', Mod: tea.ModCtrl}, "ctrl+f": {Code: 'f', Mod: tea.ModCtrl}, "ctrl+w": {Code: 'w', Mod: tea.ModCtrl},
+	"ctrl+l": {Code: 'l', Mod: tea.ModCtrl}, "ctrl+\\": {Code: '\\', Mod: tea.ModCtrl}, "ctrl+space": {Code: tea.KeySpace, Mod: tea.ModCtrl}, "backspace": {Code: tea.KeyBackspace}, "ctrl+k": {Code: 'k', Mod: tea.ModCtrl},
 }
 
 // press presses keys: each a named one, or text that is typed.

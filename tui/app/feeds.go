@@ -43,7 +43,7 @@ func (m *Model) needs() map[string]feed.Need {
 	}
 	add(feed.Host{})
 	for _, cluster := range m.world.Clusters {
-		add(feed.Catalog{Cluster: cluster}, feed.Objects{Cluster: cluster, Resource: screen.NamespaceResource})
+		add(feed.Catalog{Cluster: cluster}, feed.Objects{Cluster: cluster, Resource: object.Namespaces})
 	}
 	for _, s := range m.stack {
 		add(s.Needs()...)
@@ -284,6 +284,8 @@ func clusterOf(need feed.Need) string {
 		return n.Cluster
 	case feed.Family:
 		return n.Ref.Cluster
+	case feed.Inside:
+		return n.Pod.Cluster
 	}
 	return ""
 }
@@ -304,6 +306,8 @@ func failed(need feed.Need, err error) any {
 		return feed.Stats{Cluster: n.Cluster, Freshness: lost}
 	case feed.Health:
 		return feed.Control{Cluster: n.Cluster, Freshness: lost}
+	case feed.Inside:
+		return feed.Containers{Freshness: lost}
 	}
 	return feed.Branches{Freshness: lost}
 }

@@ -135,13 +135,29 @@ func (m *Model) titleLine() string {
 func (m *Model) crumbs(room int) string {
 	text := ""
 	for i := len(m.stack) - 2; i >= 0; i-- {
-		next := m.stack[i].Crumb() + " › " + text
+		next := m.stack[i].Crumb() + crumbArrow + text
 		if widget.Width(next) > room {
-			return "… › " + text
+			return "…" + crumbArrow + text
 		}
 		text = next
 	}
 	return text
+}
+
+const crumbArrow = " › "
+
+// clickCrumb goes back to the screen whose name stands at cell x.
+func (m *Model) clickCrumb(x int) {
+	room := (m.width - widget.Width(m.freshness()) - 2) / 3
+	way := strings.Split(strings.TrimSuffix(m.crumbs(room), crumbArrow), crumbArrow)
+	at := 1
+	for i, name := range way {
+		if at += widget.Width(name); name != "" && x < at && x > at-widget.Width(name)-1 {
+			m.stack = m.stack[:len(m.stack)-len(way)+i]
+			return
+		}
+		at += widget.Width(crumbArrow)
+	}
 }
 
 // freshness says how new the data of the screen are; with old data it says how

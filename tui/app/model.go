@@ -6,7 +6,6 @@ package app
 import (
 	"context"
 	"io"
-	"maps"
 	"slices"
 	"time"
 
@@ -63,7 +62,8 @@ type Config struct {
 	// Clusters to show first; the screen of clusters if there are none.
 	Clusters   []string
 	Namespaces []string
-	// Start is the command that opens the first screen, "pods" if empty.
+	// Start is the first screen: one of views, or "clusters"; the one that was
+	// shown last if empty.
 	Start    string
 	ReadOnly bool
 	Settings Settings
@@ -84,6 +84,7 @@ type Model struct {
 	feeds         map[string]*subscription
 	apis          *connections
 	jobs          *jobs
+	keeper        keeper
 	overlay       overlay
 	prompt        *prompt
 	notice        notice
@@ -119,29 +120,12 @@ func New(ctx context.Context, config Config) *Model {
 		world: screen.World{
 			Now: config.Now(), Theme: config.Settings.theme(), Keys: config.Settings.Keys,
 			Clusters: config.Clusters, Namespaces: config.Namespaces,
-			Resources: map[string][]object.Resource{}, Hosts: map[string]daemonapi.ClusterStatus{},
+			Orders: config.Settings.Remembered.Orders, Resources: map[string][]object.Resource{}, Hosts: map[string]daemonapi.ClusterStatus{},
 			Verbs: config.Host.Verbs(), ReadOnly: config.ReadOnly || config.Settings.ReadOnly,
 		},
 	}
-	if len(config.Clusters) == 0 {
-		m.stack = []screen.Screen{screen.NewClusters(&m.world)}
-		return m
-	}
 	m.stack = []screen.Screen{m.first(config.Start)}
 	return m
-}
-
-// first is the screen to begin with. Resources are not known yet.
-func (m *Model) first(command string) screen.Screen {
-	switch command {
-	case "clusters":
-		return screen.NewClusters(&m.world)
-	case "nodes":
-		return screen.NewNodes(&m.world)
-	case "controlplane":
-		return screen.NewControl(m.world.Clusters[0])
-	}
-	return screen.NewObjects(&m.world, screen.PodResource, screen.Narrow{})
 }
 
 type tickMsg time.Time
@@ -289,6 +273,7 @@ func (m *Model) push(s screen.Screen) {
 		m.stack = append([]screen.Screen{m.stack[0]}, m.stack[2:]...)
 	}
 	m.replay(s)
+	m.shown(s)
 }
 
 func (m *Model) paste(text string) {
@@ -314,13 +299,14 @@ func (m *Model) choose(clusters, namespaces []string) {
 	for _, s := range m.stack {
 		if r, ok := s.(rechooser); ok {
 			r.Rechoose(&m.world)
+			m.replay(s)
 		}
 	}
 	m.remember()
 }
 
-// click tells the screen where it was clicked; the line above it chooses
-// another screen.
+// click tells the screen where it was clicked; in the line above it a screen to
+// go back to.
 func (m *Model) click(msg tea.MouseClickMsg) tea.Cmd {
 	if m.overlay != nil || msg.Button != tea.MouseLeft {
 		return nil
@@ -328,6 +314,10 @@ func (m *Model) click(msg tea.MouseClickMsg) tea.Cmd {
 	now := m.config.Now()
 	double := m.clicked.x == msg.X && m.clicked.y == msg.Y && now.Sub(m.clicked.at) < 500*time.Millisecond
 	m.clicked = click{msg.X, msg.Y, now}
+	if msg.Y == bodyTop-1 {
+		m.clickCrumb(msg.X)
+		return nil
+	}
 	if p, ok := m.top().(screen.Pointed); ok && msg.Y >= bodyTop && msg.Y < m.height-1 {
 		return m.requests(p.Click(&m.world, msg.X, msg.Y-bodyTop, double))
 	}
@@ -345,20 +335,4 @@ func (m *Model) wheel(msg tea.MouseWheelMsg) {
 	case tea.MouseWheelDown:
 		p.Wheel(1)
 	}
-}
-
-// remember keeps what the next start begins with.
-func (m *Model) remember() {
-	if m.config.Save == nil {
-		return
-	}
-	state := State{Clusters: slices.Clone(m.world.Clusters), Namespaces: maps.Clone(m.config.Settings.Remembered.Namespaces), Theme: m.world.Theme.Name}
-	if state.Namespaces == nil {
-		state.Namespaces = map[string][]string{}
-	}
-	if len(m.world.Clusters) == 1 {
-		state.Namespaces[m.world.Clusters[0]] = slices.Clone(m.world.Namespaces)
-	}
-	m.config.Settings.Remembered = state
-	m.config.Save(state)
 }

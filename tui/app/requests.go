@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"strconv"
 	"strings"
@@ -38,6 +39,14 @@ func (m *Model) requests(all []screen.Request) tea.Cmd {
 			m.overlay = &sheet{Fill: r}
 		case screen.Choose:
 			m.choose(r.Clusters, r.Namespaces)
+		case screen.Sorted:
+			orders := maps.Clone(m.world.Orders) // the one before may be being saved
+			if orders == nil {
+				orders = map[string]screen.Order{}
+			}
+			orders[r.Resource] = r.Order
+			m.world.Orders = orders
+			m.remember()
 		case screen.CopyText:
 			m.say("copied "+r.What, false)
 			cmds = append(cmds, tea.SetClipboard(r.Text))

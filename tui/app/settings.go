@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/skiff-dev/skiff/tui/keys"
+	"github.com/skiff-dev/skiff/tui/object"
+	"github.com/skiff-dev/skiff/tui/screen"
 	"github.com/skiff-dev/skiff/tui/theme"
 )
 
@@ -30,6 +33,18 @@ type State struct {
 	// Namespaces by cluster.
 	Namespaces map[string][]string `json:"namespaces,omitempty"`
 	Theme      string              `json:"theme,omitempty"`
+	// View is the screen that was shown last, as --start names it; or Resource
+	// was.
+	View     string           `json:"view,omitempty"`
+	Resource *object.Resource `json:"resource,omitempty"`
+	// Orders are how resources were sorted, by their ID.
+	Orders map[string]screen.Order `json:"orders,omitempty"`
+}
+
+// usualAliases are names that people know from elsewhere and servers do not.
+var usualAliases = map[string]string{
+	"dp": "deployments", "sec": "secrets", "jo": "jobs", "ro": "roles", "rb": "rolebindings",
+	"cr": "clusterroles", "crb": "clusterrolebindings", "np": "networkpolicies", "ep": "endpointslices",
 }
 
 // maxSettings bounds the settings file in bytes.
@@ -46,7 +61,7 @@ type settingsFile struct {
 // ParseSettings reads ui.yaml and the state of the last run; either may be
 // empty. A state that cannot be read is as good as none.
 func ParseSettings(content, remembered []byte) (Settings, error) {
-	s := Settings{Keys: keys.Default()}
+	s := Settings{Keys: keys.Default(), Aliases: maps.Clone(usualAliases)}
 	if len(content) > maxSettings {
 		return s, fmt.Errorf("larger than %d KiB", maxSettings>>10)
 	}
@@ -59,7 +74,8 @@ func ParseSettings(content, remembered []byte) (Settings, error) {
 	if file.Theme != "" && theme.Named(file.Theme) == nil {
 		return s, fmt.Errorf("no theme is called %q; there are %v", file.Theme, theme.Names())
 	}
-	s.Theme, s.ReadOnly, s.Aliases = file.Theme, file.ReadOnly, file.Aliases
+	s.Theme, s.ReadOnly = file.Theme, file.ReadOnly
+	maps.Copy(s.Aliases, file.Aliases)
 	var err error
 	if s.Keys, err = s.Keys.Rebind(file.Keys); err != nil {
 		return s, err

@@ -177,8 +177,9 @@ func (n Usage) Key() string { return "usage " + n.Cluster }
 // Stats answers Usage, from the kubelets' own summaries.
 type Stats struct {
 	Cluster string
-	// Nodes by name, Pods by "namespace/name".
-	Nodes, Pods map[string]Use
+	// Nodes by name, Pods by "namespace/name", Containers by
+	// "namespace/pod/name".
+	Nodes, Pods, Containers map[string]Use
 	object.Freshness
 }
 
@@ -315,6 +316,35 @@ type Resources struct {
 	object.Freshness
 }
 
+// Inside is a need: the containers of a pod. It is answered with Containers.
+type Inside struct{ Pod object.Ref }
+
+// Key is Need's.
+func (n Inside) Key() string { return "inside " + n.Pod.Cluster + " " + n.Pod.String() }
+
+// Containers answers Inside, those that run first at first.
+type Containers struct {
+	All []Container
+	object.Freshness
+}
+
+// Container of a pod, as people read it.
+type Container struct {
+	Name, Image string
+	// Kind is "", "init", "sidecar" or "debug".
+	Kind     string
+	State    string
+	Ready    bool
+	Ended    bool // it has done what it had to do
+	Restarts int
+	// Since is when the state began, zero if nobody knows.
+	Since            time.Time
+	Ports            []string
+	Requests, Limits string
+	// Probes are "liveness readiness startup", those that there are.
+	Probes string
+}
+
 // Family is a need: an object, what owns it and what it owns, down to the
 // containers. It is answered with Branches.
 type Family struct{ Ref object.Ref }
@@ -331,6 +361,7 @@ type Branches struct {
 // Branch is one object and what it owns.
 type Branch struct {
 	Ref object.Ref
+	UID string
 	// Container is set for the containers of a pod, whose Ref is the pod's.
 	Container string
 	// Status in a word or two, and whether all is well.

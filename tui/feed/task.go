@@ -83,6 +83,6 @@ type Facts struct {
 	Replicas int64
 	// Owner is the object that controls it.
 	Owner *object.Ref
-	// Pods that it has now.
-	Pods int
+	// Loss is what is lost when the object is deleted, a line each.
+	Loss []string
 }

@@ -21,6 +21,7 @@ const (
 	Enter       Action = "open"
 	Mark        Action = "mark"
 	MarkAll     Action = "mark-all"
+	MarkRange   Action = "mark-range"
 	Unmark      Action = "unmark"
 	SortNext    Action = "sort-next"
 	SortPrev    Action = "sort-previous"
@@ -79,7 +80,7 @@ var defaults = []Binding{
 	{Everywhere, Help, []string{"?"}, "keys of this screen", false, true},
 	{Everywhere, Command, []string{":"}, "go to, or run, anything", false, true},
 	{Everywhere, Filter, []string{"/"}, "filter or search", false, true},
-	{Everywhere, Back, []string{"esc"}, "clear the filter, or go back", false, false},
+	{Everywhere, Back, []string{"esc", "q"}, "clear the filter, or go back", false, false},
 	{Everywhere, Quit, []string{"ctrl+c"}, "leave", false, false},
 	{Everywhere, Redraw, []string{"ctrl+l"}, "draw the screen anew", false, false},
 
@@ -99,13 +100,6 @@ var defaults = []Binding{
 	{List, SortAge, []string{"A"}, "sort by age", false, false},
 	{List, Copy, []string{"c"}, "copy the name", false, false},
 
-	{Objects, Mark, []string{"space"}, "mark", false, false},
-	{Objects, MarkAll, []string{"ctrl+a"}, "mark all that are shown", false, false},
-	{Objects, Unmark, []string{"ctrl+\\"}, "unmark all", false, false},
-	{Objects, Wide, []string{"w", "ctrl+w"}, "all columns, or the usual ones", false, false},
-	{Objects, Faults, []string{"ctrl+z"}, "only what is not well", false, false},
-	{Objects, Pick, []string{"n"}, "choose namespaces", false, false},
-	{Objects, PickAll, []string{"0"}, "all namespaces", false, false},
 	{Objects, Describe, []string{"d"}, "describe", false, true},
 	{Objects, YAML, []string{"y"}, "YAML", false, true},
 	{Objects, Edit, []string{"e"}, "edit in $EDITOR", true, true},
@@ -113,6 +107,15 @@ var defaults = []Binding{
 	{Objects, Owner, []string{"O"}, "go to the owner", false, false},
 	{Objects, ShowTree, []string{"t"}, "tree of owner and owned", false, false},
 	{Objects, Delete, []string{"ctrl+d"}, "delete", true, true},
+
+	{Rows, Mark, []string{"space"}, "mark", false, false},
+	{Rows, MarkRange, []string{"ctrl+space"}, "mark from the last mark to here", false, false},
+	{Rows, MarkAll, []string{"ctrl+a"}, "mark all that are shown", false, false},
+	{Rows, Unmark, []string{"ctrl+\\"}, "unmark all", false, false},
+	{Rows, Faults, []string{"ctrl+z"}, "only what is not well", false, false},
+	{Columns, Wide, []string{"w", "ctrl+w"}, "all columns, or the usual ones", false, false},
+	{Spaces, Pick, []string{"n"}, "choose namespaces", false, false},
+	{Spaces, PickAll, []string{"0"}, "all namespaces", false, false},
 
 	{Pods, ShowLogs, []string{"l"}, "logs", false, true},
 	{Pods, Previous, []string{"p"}, "logs of the container before", false, false},
@@ -126,6 +129,7 @@ var defaults = []Binding{
 	{Containers, Previous, []string{"p"}, "logs of the container before", false, false},
 	{Containers, Shell, []string{"s"}, "shell", true, true},
 	{Containers, Attach, []string{"a"}, "attach", true, false},
+	{Containers, Forward, []string{"f"}, "forward a port", true, false},
 
 	{Scalable, Scale, []string{"s"}, "scale", true, true},
 	{Rollout, Restart, []string{"r"}, "restart", true, true},
@@ -156,9 +160,18 @@ var defaults = []Binding{
 	{Clusters, LoadImage, []string{"i"}, "load an image", true, false},
 	{Clusters, Mark, []string{"space"}, "show it together with others", false, false},
 
+	{Cards, Up, []string{"up", "k"}, "the card above", false, false},
+	{Cards, Down, []string{"down", "j"}, "the card below", false, false},
+	{Cards, Left, []string{"left"}, "the card to the left", false, false},
+	{Cards, Right, []string{"right"}, "the card to the right", false, false},
+	{Cards, Enter, []string{"enter"}, "open", false, true},
+
 	{Choosing, Mark, []string{"space"}, "choose several", false, true},
 
 	{Secrets, Reveal, []string{"x"}, "show or hide the values", false, true},
+	{Document, Describe, []string{"d"}, "describe", false, false},
+	{Document, YAML, []string{"y"}, "YAML", false, false},
+	{Document, Edit, []string{"e"}, "edit in $EDITOR", true, true},
 	{Forwards, Delete, []string{"ctrl+d"}, "end", false, true},
 	{History, Undo, []string{"u"}, "go back to this revision", true, true},
 
@@ -182,7 +195,4 @@ var defaults = []Binding{
 	{Logs, Clear, []string{"x"}, "clear", false, false},
 
 	{Tree, Toggle, []string{"space"}, "open or close a branch", false, true},
-	{Tree, Describe, []string{"d"}, "describe", false, true},
-	{Tree, YAML, []string{"y"}, "YAML", false, false},
-	{Tree, ShowLogs, []string{"l"}, "logs", false, false},
 }

@@ -19,7 +19,10 @@ type Scope string
 const (
 	Everywhere Scope = "everywhere"
 	List       Scope = "list"     // any table
-	Objects    Scope = "objects"  // tables of Kubernetes objects
+	Objects    Scope = "objects"  // where a Kubernetes object is under the cursor
+	Rows       Scope = "rows"     // tables of which many rows can be marked
+	Columns    Scope = "columns"  // tables with more columns than the usual ones
+	Spaces     Scope = "spaces"   // what is in namespaces
 	Pods       Scope = "pods"     // tables of pods
 	Scalable   Scope = "scalable" // workloads with replicas
 	Rollout    Scope = "rollout"  // workloads with a history
@@ -31,10 +34,12 @@ const (
 	Containers Scope = "containers"
 	Forwards   Scope = "forwards"
 	Text       Scope = "text"
+	Document   Scope = "document" // a text about one object
 	Logs       Scope = "logs"
 	Tree       Scope = "tree"
 	History    Scope = "history"
 	Choosing   Scope = "choosing"
+	Cards      Scope = "cards"
 )
 
 // Binding is one action in one scope.

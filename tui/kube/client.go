@@ -64,7 +64,7 @@ func ForConfig(name string, config *rest.Config, ports *Forwarder) (*Client, err
 	config.WarningHandler = rest.NoWarnings{} // they would be written on the screen
 	config.DisableCompression = true          // it is on this host, or nearly so
 	c := &Client{name: name, config: config, ports: ports}
-	httpClient, err := rest.HTTPClientFor(config)
+	httpClient, err := heedful(config, quietLimit, pingLimit)
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", name, err)
 	}
@@ -109,6 +109,8 @@ func (c *Client) Run(ctx context.Context, need feed.Need, emit func(any)) {
 		c.health(ctx, emit)
 	case feed.Family:
 		c.family(ctx, need, emit)
+	case feed.Inside:
+		c.inside(ctx, need, emit)
 	}
 }
 

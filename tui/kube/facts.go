@@ -38,6 +38,7 @@ func (c *Client) Facts(ctx context.Context, ref object.Ref) (feed.Facts, error) 
 		podFacts(&facts, &pod)
 		return facts, nil
 	}
+	facts.Loss = c.loss(ctx, ref, o)
 	if ref.Resource.ID() == "services" {
 		facts.Ports = servicePorts(o)
 	}
@@ -47,7 +48,7 @@ func (c *Client) Facts(ctx context.Context, ref object.Ref) (feed.Facts, error) 
 		if err != nil {
 			return facts, err
 		}
-		facts.Pods = len(list.Items)
+		facts.Loss = append(facts.Loss, podsLost(list.Items)...)
 		if len(list.Items) > 0 && len(facts.Ports) == 0 {
 			podFacts(&facts, &list.Items[0])
 		}

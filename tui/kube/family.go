@@ -23,32 +23,20 @@ const maxClimb = 8
 
 // family tells of an object's tree, again whenever a pod beside it changes.
 func (c *Client) family(ctx context.Context, need feed.Family, emit func(any)) {
-	pods, err := c.resource(ctx, "pods")
-	if err != nil {
-		emit(feed.Branches{Freshness: freshness(err, time.Now())})
-		return
-	}
-	changes := feed.NewMailbox()
-	watched := feed.Objects{Cluster: c.name, Resource: pods}
+	watched := feed.Objects{Cluster: c.name, Resource: object.Pods}
 	if need.Ref.Namespace != "" {
 		watched.Namespaces = []string{need.Ref.Namespace}
 	}
-	go newTableWatch(c, watched).run(ctx, changes.Put)
 	var last feed.Branches
-	for {
-		if _, ok := changes.Take(ctx); !ok {
-			return
-		}
-		limited, cancel := context.WithTimeout(ctx, requestLimit)
-		root, err := c.tree(limited, need.Ref)
-		cancel()
+	c.onChange(ctx, func(ctx context.Context) {
+		root, err := c.tree(ctx, need.Ref)
 		next := feed.Branches{Root: root, Freshness: freshness(err, time.Now())}
 		if err != nil {
 			next.Root, next.At = last.Root, last.At
 		}
 		emit(next)
 		last = next
-	}
+	}, watched)
 }
 
 // kin are the objects of a namespace that may be in the tree.
@@ -162,7 +150,7 @@ func (c *Client) kin(ctx context.Context, ref object.Ref) (kin, error) {
 
 func (c *Client) branch(ctx context.Context, ref object.Ref, o *unstructured.Unstructured, k kin, depth int) feed.Branch {
 	status, healthy := workload(o)
-	b := feed.Branch{Ref: ref, Status: status, Healthy: healthy}
+	b := feed.Branch{Ref: ref, UID: string(o.GetUID()), Status: status, Healthy: healthy}
 	if ref.Resource.ID() == "pods" {
 		for i := range k.all {
 			if k.all[i].UID == o.GetUID() {
@@ -190,12 +178,8 @@ func (c *Client) branch(ctx context.Context, ref object.Ref, o *unstructured.Uns
 			pods = append(pods, &k.all[i])
 		}
 	}
-	podResource, err := c.resource(ctx, "pods")
-	if err != nil {
-		return b
-	}
 	for _, p := range pods {
-		b.Below = append(b.Below, podBranch(object.Ref{Cluster: ref.Cluster, Resource: podResource, Namespace: p.Namespace, Name: p.Name}, p))
+		b.Below = append(b.Below, podBranch(object.Ref{Cluster: ref.Cluster, Resource: object.Pods, Namespace: p.Namespace, Name: p.Name}, p))
 	}
 	return b
 }
@@ -248,7 +232,7 @@ func workload(o *unstructured.Unstructured) (string, bool) {
 }
 
 func podBranch(ref object.Ref, p *corev1.Pod) feed.Branch {
-	b := feed.Branch{Ref: ref, Status: string(p.Status.Phase), Healthy: p.Status.Phase == corev1.PodSucceeded}
+	b := feed.Branch{Ref: ref, UID: string(p.UID), Status: string(p.Status.Phase), Healthy: p.Status.Phase == corev1.PodSucceeded}
 	ready := 0
 	containers := append(append([]corev1.Container(nil), p.Spec.InitContainers...), p.Spec.Containers...)
 	statuses := append(append([]corev1.ContainerStatus(nil), p.Status.InitContainerStatuses...), p.Status.ContainerStatuses...)

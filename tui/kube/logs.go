@@ -26,15 +26,14 @@ const maxStreams = 50
 func (c *Client) logs(ctx context.Context, need feed.Logs, emit func(any)) {
 	var reading sync.WaitGroup
 	defer reading.Wait()
-	begun := map[string]bool{} // "uid/container/restarts"
+	begun := map[string]bool{} // by the stream's id
 	since := map[string]time.Time{}
 	var mu sync.Mutex // guards since
-	for ctx.Err() == nil {
-		pods, err := c.logPods(ctx, need)
+	look := func(limited context.Context) error {
+		pods, err := c.logPods(limited, need)
 		if err != nil {
 			emit(feed.Lines{Freshness: freshness(err, time.Now())})
-			pause(ctx, 2*time.Second)
-			continue
+			return err
 		}
 		several := len(pods) > 1 || len(need.Pods) > 1
 		for i := range pods {
@@ -51,14 +50,36 @@ func (c *Client) logs(ctx context.Context, need feed.Logs, emit func(any)) {
 				reading.Go(func() { c.logStream(ctx, need, s, &mu, since, emit) })
 			}
 		}
-		if need.Previous || !pause(ctx, 2*time.Second) {
-			break
+		if len(begun) == 0 {
+			emit(feed.Lines{Freshness: object.Freshness{State: object.Live, At: time.Now()}})
+		}
+		return nil
+	}
+	if !need.Previous {
+		c.onChange(ctx, func(ctx context.Context) { _ = look(ctx) }, logPodsOf(c.name, need)...)
+		return
+	}
+	for look(ctx) != nil {
+		if !pause(ctx, lastPause) {
+			return
 		}
 	}
 	reading.Wait()
 	if ctx.Err() == nil {
 		emit(feed.Lines{Done: true, Freshness: object.Freshness{State: object.Live, At: time.Now()}})
 	}
+}
+
+// logPodsOf is what to watch for pods whose logs are wanted.
+func logPodsOf(cluster string, need feed.Logs) []feed.Objects {
+	if need.Labels != "" {
+		return []feed.Objects{{Cluster: cluster, Resource: object.Pods, Namespaces: []string{need.Namespace}, Labels: need.Labels}}
+	}
+	var pods []feed.Objects
+	for _, p := range need.Pods[:min(len(need.Pods), maxStreams)] {
+		pods = append(pods, justPod(cluster, p.Namespace, p.Name))
+	}
+	return pods
 }
 
 func (c *Client) logPods(ctx context.Context, need feed.Logs) ([]corev1.Pod, error) {

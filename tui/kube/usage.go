@@ -23,6 +23,7 @@ type summary struct {
 }
 
 type measured struct {
+	Name   string `json:"name"`
 	PodRef struct {
 		Name      string `json:"name"`
 		Namespace string `json:"namespace"`
@@ -41,6 +42,7 @@ type measured struct {
 		UsedBytes     int64 `json:"usedBytes"`
 		CapacityBytes int64 `json:"capacityBytes"`
 	} `json:"fs"`
+	Containers []measured `json:"containers"`
 }
 
 // maxSummary bounds a kubelet's answer, in bytes.
@@ -50,7 +52,7 @@ const maxSummary = 32 << 20
 func (c *Client) usage(ctx context.Context, emit func(any)) {
 	var before feed.Stats
 	every(ctx, usageInterval, func(ctx context.Context) {
-		stats := feed.Stats{Cluster: c.name, Nodes: map[string]feed.Use{}, Pods: map[string]feed.Use{}}
+		stats := feed.Stats{Cluster: c.name, Nodes: map[string]feed.Use{}, Pods: map[string]feed.Use{}, Containers: map[string]feed.Use{}}
 		nodes, err := c.typed.CoreV1().Nodes().List(ctx, metav1.ListOptions{ResourceVersion: "0"})
 		if err != nil {
 			before.Freshness = freshness(err, before.At)
@@ -96,6 +98,9 @@ func (s summary) into(stats, before feed.Stats, node string, now time.Time) {
 	for _, p := range s.Pods {
 		key := p.PodRef.Namespace + "/" + p.PodRef.Name
 		stats.Pods[key] = p.use(before.Pods[key], now)
+		for _, c := range p.Containers {
+			stats.Containers[key+"/"+c.Name] = c.use(feed.Use{}, now)
+		}
 	}
 }
 

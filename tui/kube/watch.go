@@ -30,7 +30,7 @@ const (
 // Back-off between tries.
 const (
 	firstPause = 250 * time.Millisecond
-	lastPause  = 10 * time.Second
+	lastPause  = 5 * time.Second
 )
 
 // tableWatch keeps the table of one need as the server has it.
@@ -79,10 +79,31 @@ func (w *tableWatch) run(ctx context.Context, emit func(any)) {
 	}
 }
 
+// onChange calls do at first and whenever something of what is watched has
+// changed or stops answering, until ctx ends.
+func (c *Client) onChange(ctx context.Context, do func(context.Context), watched ...feed.Objects) {
+	changes := feed.NewMailbox()
+	for _, need := range watched {
+		go newTableWatch(c, need).run(ctx, changes.Put)
+	}
+	for {
+		if _, ok := changes.Take(ctx); !ok {
+			return
+		}
+		limited, cancel := context.WithTimeout(ctx, requestLimit)
+		do(limited)
+		cancel()
+	}
+}
+
 func (w *tableWatch) lost(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.fresh = freshness(err, w.fresh.At)
+	heard := w.fresh.At
+	if known := time.Now().Add(-quietLimit - pingLimit); w.fresh.State == object.Live && known.After(heard) {
+		heard = known // it had nothing to tell, and was there
+	}
+	w.fresh = freshness(err, heard)
 	w.changed = true
 }
 

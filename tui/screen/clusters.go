@@ -154,8 +154,8 @@ func (c *Clusters) SetFilter(_ *World, f filter.Filter) {
 }
 
 // Click is Pointed's.
-func (c *Clusters) Click(w *World, _, y int, double bool) []Request {
-	if c.table.Click(y-1) && double {
+func (c *Clusters) Click(w *World, x, y int, double bool) []Request {
+	if c.click(x, y) && double {
 		return c.Act(w, keys.Enter)
 	}
 	return nil

@@ -56,14 +56,13 @@ func (d *Document) secret() bool { return d.need.Ref.Resource.ID() == "secrets" 
 
 // Scopes is Screen's.
 func (d *Document) Scopes() []keys.Scope {
-	scopes := []keys.Scope{keys.Text}
-	if d.secret() && d.need.Kind == feed.YAML {
-		scopes = []keys.Scope{keys.Secrets, keys.Text}
+	switch {
+	case d.secret() && d.need.Kind == feed.YAML:
+		return []keys.Scope{keys.Secrets, keys.Document, keys.Text}
+	case d.need.Kind == feed.History:
+		return []keys.Scope{keys.History, keys.Document, keys.Text}
 	}
-	if d.need.Kind == feed.History {
-		scopes = []keys.Scope{keys.History, keys.Text}
-	}
-	return scopes
+	return []keys.Scope{keys.Document, keys.Text}
 }
 
 // Needs is Screen's.
@@ -110,6 +109,12 @@ func (d *Document) Act(_ *World, a keys.Action) []Request {
 		d.text.Set("")
 	case keys.CopyText:
 		return []Request{CopyText{What: "the text", Text: d.raw}}
+	case keys.Describe:
+		return []Request{Push{Screen: NewDocument(d.need.Ref, feed.Description), Replace: true}}
+	case keys.YAML:
+		return []Request{Push{Screen: NewDocument(d.need.Ref, feed.YAML), Replace: true}}
+	case keys.Edit:
+		return []Request{do(d.need.Ref, feed.VerbEdit, nil)}
 	case keys.Undo:
 		return d.undo()
 	}

@@ -113,3 +113,16 @@ func parts(cell string) theme.Tone {
 	}
 	return theme.Warn
 }
+
+// oldest is the freshness of the source that lags most: one that does not
+// answer before those that do.
+func oldest(sources []string, of func(string) object.Freshness) object.Freshness {
+	var worst object.Freshness
+	for i, source := range sources {
+		f := of(source)
+		if i == 0 || worst.State == object.Live && (f.State != object.Live || f.At.Before(worst.At)) {
+			worst = f
+		}
+	}
+	return worst
+}

@@ -70,8 +70,10 @@ func (f *Forwards) SetFilter(w *World, to filter.Filter) {
 }
 
 // Click is Pointed's.
-func (f *Forwards) Click(_ *World, _, y int, _ bool) []Request {
-	f.table.Click(y - 1)
+func (f *Forwards) Click(w *World, x, y int, double bool) []Request {
+	if f.click(x, y) && double {
+		return f.Act(w, keys.Enter)
+	}
 	return nil
 }
 

@@ -16,9 +16,10 @@ type cell struct {
 
 // line of a grid; at is its index in what it was made from.
 type gridLine struct {
-	key   string
-	cells []cell
-	at    int
+	key    string
+	cells  []cell
+	labels map[string]string
+	at     int
 }
 
 // grid is a small table that is made anew when its data change.
@@ -45,7 +46,7 @@ func (g *grid) set(lines []gridLine) {
 		for _, c := range l.cells {
 			texts = append(texts, c.text)
 		}
-		if g.filter.Match(texts, nil) {
+		if g.filter.Match(texts, l.labels) {
 			g.lines = append(g.lines, l)
 		}
 	}
@@ -81,6 +82,16 @@ func (g *grid) at() int {
 		return g.lines[row].at
 	}
 	return -1
+}
+
+// click sorts by the column whose header was clicked, or puts the cursor on a
+// row; true if it did that.
+func (g *grid) click(x, y int) bool {
+	if y == 0 {
+		g.table.ClickHeader(x)
+		return false
+	}
+	return g.table.Click(y - 1)
 }
 
 // Wheel is Pointed's.

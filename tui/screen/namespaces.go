@@ -47,7 +47,7 @@ func (n *Namespaces) Scopes() []keys.Scope { return []keys.Scope{keys.Choosing, 
 func (n *Namespaces) Needs() []feed.Need {
 	var needs []feed.Need
 	for _, cluster := range n.clusters {
-		needs = append(needs, feed.Objects{Cluster: cluster, Resource: NamespaceResource})
+		needs = append(needs, feed.Objects{Cluster: cluster, Resource: object.Namespaces})
 	}
 	return needs
 }
@@ -95,8 +95,8 @@ func (n *Namespaces) SetFilter(w *World, f filter.Filter) {
 }
 
 // Click is Pointed's.
-func (n *Namespaces) Click(w *World, _, y int, double bool) []Request {
-	if n.table.Click(y-1) && double {
+func (n *Namespaces) Click(w *World, x, y int, double bool) []Request {
+	if n.click(x, y) && double {
 		return n.Act(w, keys.Enter)
 	}
 	return nil
@@ -116,9 +116,16 @@ func (n *Namespaces) Act(w *World, a keys.Action) []Request {
 	case keys.Mark:
 		if at >= 0 {
 			n.chosen[n.names[at]] = !n.chosen[n.names[at]]
-			n.refresh(w)
-			n.table.Move(1)
+		} else {
+			clear(n.chosen)
 		}
+		n.refresh(w)
+		n.table.Move(1)
+	case keys.Copy:
+		if at >= 0 {
+			return []Request{CopyText{What: n.names[at], Text: n.names[at]}}
+		}
+		return say("this is no namespace, but all of them")
 	case keys.Enter:
 		chosen := []string{}
 		for _, name := range n.names {

@@ -11,18 +11,13 @@ import (
 
 // Act is Screen's.
 func (n *Nodes) Act(w *World, a keys.Action) []Request {
-	if scroll(n.table, a) {
+	if scroll(n.table, a) || mark(n.table, a) {
 		return nil
 	}
 	switch a {
-	case keys.Mark:
-		n.table.Mark()
-		return nil
-	case keys.MarkAll:
-		n.table.MarkAll()
-		return nil
-	case keys.Unmark:
-		n.table.Unmark()
+	case keys.Faults:
+		n.faults = !n.faults
+		n.arrange(w)
 		return nil
 	case keys.Add:
 		return n.resize(w, 1)
@@ -35,20 +30,6 @@ func (n *Nodes) Act(w *World, a keys.Action) []Request {
 	}
 	v := n.nodes[at]
 	switch a {
-	case keys.Enter:
-		return podsOnNode(w, v.ref())
-	case keys.Copy:
-		return []Request{CopyText{What: v.name, Text: v.name}}
-	case keys.Describe:
-		return []Request{Push{Screen: NewDocument(v.ref(), feed.Description)}}
-	case keys.YAML:
-		return []Request{Push{Screen: NewDocument(v.ref(), feed.YAML)}}
-	case keys.Edit:
-		return []Request{do(v.ref(), feed.VerbEdit, nil)}
-	case keys.Events:
-		return eventsOf(w, v.ref())
-	case keys.ShowTree:
-		return []Request{Push{Screen: NewTree(v.ref())}}
 	case keys.LoadImage:
 		return loadImage(v.cluster)
 	case keys.Shell:
@@ -56,17 +37,17 @@ func (n *Nodes) Act(w *World, a keys.Action) []Request {
 	case keys.NodeLogs:
 		return n.nodeLogs(v)
 	}
-	return n.change(a, v)
+	return n.change(w, a, v)
 }
 
 // change answers the actions that change nodes.
-func (n *Nodes) change(a keys.Action, v nodeView) []Request {
+func (n *Nodes) change(w *World, a keys.Action, v nodeView) []Request {
 	refs := n.refs()
 	switch a {
 	case keys.Cordon:
-		return n.each(feed.VerbCordon, refs)
+		return together(feed.VerbCordon, refs, nil)
 	case keys.Uncordon:
-		return n.each(feed.VerbUncordon, refs)
+		return together(feed.VerbUncordon, refs, nil)
 	case keys.Drain:
 		lines, pods := []string{}, 0
 		for _, i := range n.table.Marked() {
@@ -74,8 +55,8 @@ func (n *Nodes) change(a keys.Action, v nodeView) []Request {
 			lines = append(lines, fmt.Sprintf("%s, %s", marked.name, count(marked.pods, "pod", "pods")))
 			pods += marked.pods
 		}
-		lines = append(few(lines, 8), "", "No new pods are placed there. Its pods are evicted, as their disruption", "budgets allow; what they keep in emptyDir volumes is lost.")
-		return []Request{Ask{Title: fmt.Sprintf("Drain %s with %s?", count(len(refs), "node", "nodes"), count(pods, "pod", "pods")), Lines: lines, Then: n.each(feed.VerbDrain, refs)}}
+		lines = append(few(lines, maxNamed), "", "No new pods are placed there. Its pods are evicted, as their disruption", "budgets allow; what they keep in emptyDir volumes is lost.")
+		return []Request{Ask{Title: fmt.Sprintf("Drain %s with %s?", count(len(refs), "node", "nodes"), count(pods, "pod", "pods")), Lines: lines, Then: together(feed.VerbDrain, refs, nil)}}
 	case keys.Delete:
 		return []Request{Ask{
 			Title: "Delete node " + v.name + " from Kubernetes?",
@@ -83,17 +64,30 @@ func (n *Nodes) change(a keys.Action, v nodeView) []Request {
 			Then: []Request{do(v.ref(), feed.VerbDelete, nil)},
 		}}
 	case keys.Restart:
-		return n.reboot(v)
+		return n.reboot()
 	}
-	return nil
+	return act(w, a, aim{ref: v.ref(), refs: refs})
 }
 
-// reboot restarts the machine.
-func (n *Nodes) reboot(v nodeView) []Request {
-	return []Request{Ask{
-		Title: "Restart the machine of " + v.name + "?", Lines: []string{count(v.pods, "pod is", "pods are") + " stopped and started again."},
-		Then: skiff(v.cluster, "restart", v.name, "--cluster", v.cluster),
-	}}
+// reboot restarts the marked machines.
+func (n *Nodes) reboot() []Request {
+	var lines []string
+	var then []Request
+	pods := 0
+	for _, i := range n.table.Marked() {
+		v := n.nodes[n.lines[i].at]
+		if v.machine.Name == "" {
+			return []Request{Say{Text: v.name + " is no machine of this host", Bad: true}}
+		}
+		pods += v.pods
+		lines = append(lines, fmt.Sprintf("%s, %s", v.name, count(v.pods, "pod", "pods")))
+		then = append(then, skiff(v.cluster, "restart", v.name, "--cluster", v.cluster)...)
+	}
+	title := "Restart the machine of " + n.nodes[n.lines[n.table.Marked()[0]].at].name + "?"
+	if len(then) > 1 {
+		title = fmt.Sprintf("Restart %d machines?", len(then))
+	}
+	return []Request{Ask{Title: title, Lines: append(few(lines, maxNamed), "", count(pods, "pod is", "pods are")+" stopped and started again."), Then: then}}
 }
 
 func (n *Nodes) refs() []object.Ref {
@@ -102,14 +96,6 @@ func (n *Nodes) refs() []object.Ref {
 		refs = append(refs, n.nodes[n.lines[i].at].ref())
 	}
 	return refs
-}
-
-func (n *Nodes) each(verb feed.Verb, refs []object.Ref) []Request {
-	var all []Request
-	for _, r := range refs {
-		all = append(all, do(r, verb, nil))
-	}
-	return all
 }
 
 // resize asks for one worker more or less.

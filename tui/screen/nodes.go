@@ -28,6 +28,7 @@ type Nodes struct {
 	guests   map[string]feed.Guests
 	nodes    []nodeView
 	history  map[string]*nodeHistory
+	faults   bool // only nodes that are not well are shown
 }
 
 // nodeView is one node put together from all that is known of it.
@@ -70,29 +71,31 @@ func (n *Nodes) Crumb() string { return "nodes" }
 
 // Title is Screen's.
 func (n *Nodes) Title() string {
-	return "Nodes of " + strings.Join(few(n.clusters, 3), ", ") + "  " + strconv.Itoa(len(n.nodes))
+	text := "Nodes of " + strings.Join(few(n.clusters, 3), ", ") + "  " + strconv.Itoa(len(n.nodes))
+	if marks := n.table.Marks(); marks > 0 {
+		text += fmt.Sprintf(", %d marked", marks)
+	}
+	if n.faults {
+		text += ", only what is not well"
+	}
+	return text
 }
 
 // Scopes is Screen's.
-func (n *Nodes) Scopes() []keys.Scope { return []keys.Scope{keys.Nodes, keys.Objects, keys.List} }
+func (n *Nodes) Scopes() []keys.Scope {
+	return []keys.Scope{keys.Nodes, keys.Objects, keys.Rows, keys.List}
+}
 
 // Needs is Screen's.
 func (n *Nodes) Needs() []feed.Need {
 	needs := []feed.Need{feed.Host{}}
 	for _, cluster := range n.clusters {
 		needs = append(needs,
-			feed.Objects{Cluster: cluster, Resource: NodeResource}, feed.Objects{Cluster: cluster, Resource: PodResource},
+			feed.Objects{Cluster: cluster, Resource: object.Nodes}, feed.Objects{Cluster: cluster, Resource: object.Pods},
 			feed.Usage{Cluster: cluster}, feed.Machines{Cluster: cluster})
 	}
 	return needs
 }
-
-// Resources that every server has.
-var (
-	NodeResource      = object.Resource{Version: "v1", Name: "nodes", Singular: "node", Kind: "Node", Short: []string{"no"}, Verbs: []string{"list", "watch", "get", "delete", "patch"}}
-	PodResource       = object.Resource{Version: "v1", Name: "pods", Singular: "pod", Kind: "Pod", Short: []string{"po"}, Namespaced: true, Verbs: []string{"list", "watch", "get", "delete", "patch"}}
-	NamespaceResource = object.Resource{Version: "v1", Name: "namespaces", Singular: "namespace", Kind: "Namespace", Short: []string{"ns"}, Verbs: []string{"list", "watch", "get", "delete", "patch"}}
-)
 
 // Take is Screen's.
 func (n *Nodes) Take(w *World, delivery any) {
@@ -147,10 +150,7 @@ func (n *Nodes) historyOf(cluster, node string) *nodeHistory {
 
 // Freshness is Dated's.
 func (n *Nodes) Freshness() object.Freshness {
-	if len(n.clusters) == 0 {
-		return object.Freshness{}
-	}
-	return n.tables[n.clusters[0]].Freshness
+	return oldest(n.clusters, func(cluster string) object.Freshness { return n.tables[cluster].Freshness })
 }
 
 // refresh puts the nodes together anew.
@@ -215,6 +215,9 @@ func (n *Nodes) arrange(w *World) {
 	n.table.SetColumns(columns)
 	var lines []gridLine
 	for i, v := range n.nodes {
+		if n.faults && n.well(v) {
+			continue
+		}
 		cells := []cell{{v.name, theme.Accent}}
 		if several {
 			cells = append(cells, dimCell(v.cluster))
@@ -264,6 +267,14 @@ func (n *Nodes) status(v nodeView) string {
 		return "not registered"
 	}
 	return v.machine.Condition() // Kubernetes has not answered yet
+}
+
+// well says that nothing is wrong with a node that anyone knows of.
+func (n *Nodes) well(v nodeView) bool {
+	if n.status(v) != "Ready" || len(v.guest.Problems)+len(v.guest.Alarms) > 0 {
+		return false
+	}
+	return v.row == nil || !slices.ContainsFunc(v.row.Conditions, func(c object.Condition) bool { return !c.Well() })
 }
 
 func (v nodeView) role(n *Nodes) string {
@@ -339,7 +350,7 @@ func taintCell(v nodeView) cell {
 }
 
 func (v nodeView) ref() object.Ref {
-	return object.Ref{Cluster: v.cluster, Resource: NodeResource, Name: v.name}
+	return object.Ref{Cluster: v.cluster, Resource: object.Nodes, Name: v.name}
 }
 
 // Current is the node under the cursor, if Kubernetes knows it.
@@ -359,9 +370,7 @@ func (n *Nodes) SetFilter(w *World, f filter.Filter) {
 
 // Click is Pointed's.
 func (n *Nodes) Click(w *World, x, y int, double bool) []Request {
-	if y == 0 {
-		n.table.ClickHeader(x)
-	} else if n.table.Click(y-1) && double {
+	if n.click(x, y) && double {
 		return n.Act(w, keys.Enter)
 	}
 	return nil

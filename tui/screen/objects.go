@@ -21,6 +21,7 @@ type Objects struct {
 
 	clusters   []string
 	namespaces []string
+	common     []string // namespaces that were chosen for all screens
 	tables     map[string]object.Table
 	usage      map[string]feed.Stats
 	rows       []*object.Row
@@ -65,6 +66,11 @@ func NewObjects(w *World, r object.Resource, n Narrow) *Objects {
 		Resource: r, Scope: n, tables: map[string]object.Table{}, usage: map[string]feed.Stats{},
 		table: widget.NewTable(nil),
 	}
+	order, known := w.Orders[r.ID()]
+	if r.Name == "events" && !known {
+		order.By = "Last Seen"
+	}
+	o.table.SortByTitle(order.By, order.Reverse)
 	o.choose(w)
 	o.refresh(w)
 	return o
@@ -72,6 +78,10 @@ func NewObjects(w *World, r object.Resource, n Narrow) *Objects {
 
 // choose takes over which clusters and namespaces are to be shown.
 func (o *Objects) choose(w *World) {
+	if o.Scope.Name == "" && !slices.Equal(o.common, w.Namespaces) && o.clusters != nil {
+		o.Scope.Namespaces = nil // what was chosen later holds
+	}
+	o.common = w.Namespaces
 	o.clusters, o.namespaces = w.Clusters, w.Namespaces
 	if o.Scope.Cluster != "" {
 		o.clusters = []string{o.Scope.Cluster}
@@ -121,6 +131,9 @@ func (o *Objects) Title() string {
 		where = "in " + strings.Join(few(o.namespaces, 3), ", ")
 	}
 	text := o.Resource.Title()
+	if o.Scope.Cluster != "" && o.Scope.Name == "" {
+		text += " of " + o.Scope.Cluster
+	}
 	if where != "" {
 		text += " " + where
 	}
@@ -140,22 +153,11 @@ func (o *Objects) Title() string {
 
 // Scopes is Screen's.
 func (o *Objects) Scopes() []keys.Scope {
-	var scopes []keys.Scope
-	switch o.Resource.ID() {
-	case "pods":
-		scopes = []keys.Scope{keys.Pods}
-	case "deployments.apps", "statefulsets.apps":
-		scopes = []keys.Scope{keys.Scalable, keys.Rollout, keys.Selecting}
-	case "daemonsets.apps":
-		scopes = []keys.Scope{keys.Rollout, keys.Selecting}
-	case "replicasets.apps", "replicationcontrollers":
-		scopes = []keys.Scope{keys.Scalable, keys.Selecting}
-	case "services", "jobs.batch":
-		scopes = []keys.Scope{keys.Selecting}
-	case "cronjobs.batch":
-		scopes = []keys.Scope{keys.Cronjobs}
+	scopes := append(scopesOf(o.Resource), keys.Objects, keys.Rows, keys.Columns)
+	if o.Resource.Namespaced && o.Scope.Name == "" {
+		scopes = append(scopes, keys.Spaces)
 	}
-	return append(scopes, keys.Objects, keys.List)
+	return append(scopes, keys.List)
 }
 
 // Needs is Screen's.
@@ -191,14 +193,7 @@ func (o *Objects) Take(w *World, delivery any) {
 
 // Freshness is Dated's: that of the cluster with the oldest data.
 func (o *Objects) Freshness() object.Freshness {
-	worst := object.Freshness{State: object.Live}
-	for i, cluster := range o.clusters {
-		t := o.tables[cluster]
-		if i == 0 || t.State != object.Live || worst.State == object.Live && t.At.Before(worst.At) {
-			worst = t.Freshness
-		}
-	}
-	return worst
+	return oldest(o.clusters, func(cluster string) object.Freshness { return o.tables[cluster].Freshness })
 }
 
 // refresh makes the rows anew from what was delivered.
@@ -298,76 +293,4 @@ func least(column string) int {
 		return 10
 	}
 	return 0
-}
-
-// SetFilter is Filtered's.
-func (o *Objects) SetFilter(w *World, f filter.Filter) {
-	o.filter = f
-	o.refresh(w)
-}
-
-// Filter is Filtered's.
-func (o *Objects) Filter() filter.Filter { return o.filter }
-
-// Click is Pointed's.
-func (o *Objects) Click(w *World, x, y int, double bool) []Request {
-	if y == 0 {
-		o.table.ClickHeader(x)
-		return nil
-	}
-	if o.table.Click(y-1) && double {
-		return o.Act(w, keys.Enter)
-	}
-	return nil
-}
-
-// Wheel is Pointed's.
-func (o *Objects) Wheel(n int) { o.table.Move(n) }
-
-// View is Screen's.
-func (o *Objects) View(w *World, width, height int) []string {
-	lines := o.table.View(w.Theme, width, height)
-	if len(o.rows) > 0 {
-		return lines
-	}
-	return append(lines[:min(1, len(lines))], "", w.Theme.Paint(theme.Dim, "  "+o.nothing()))
-}
-
-func (o *Objects) nothing() string {
-	fresh := o.Freshness()
-	switch {
-	case fresh.State == object.Loading:
-		return "reading …"
-	case fresh.State == object.Refused:
-		return "the server does not show them: " + fresh.Problem
-	case fresh.State == object.Lost:
-		return fresh.Problem
-	case o.shown > 0:
-		return "none of " + count(o.shown, "object matches", "objects matches") + "; esc clears the filter"
-	}
-	return "there are none"
-}
-
-// Current is the object under the cursor.
-func (o *Objects) Current() (object.Ref, bool) {
-	row := o.table.Row()
-	if row < 0 || row >= len(o.rows) {
-		return object.Ref{}, false
-	}
-	return o.ref(row), true
-}
-
-// ref of a row.
-func (o *Objects) ref(i int) object.Ref {
-	r := o.rows[i]
-	return object.Ref{Cluster: r.Cluster, Resource: o.Resource, Namespace: r.Namespace, Name: r.Name}
-}
-
-// refs of the marked rows, by cluster, or of the one under the cursor.
-func (o *Objects) refs() []object.Ref {
-	var refs []object.Ref
-	for _, i := range o.table.Marked() {
-		refs = append(refs, o.ref(i))
-	}
-	return refs
 }

@@ -26,20 +26,14 @@ type Pulse struct {
 }
 
 // pulseOf are the resources that have a card.
-var pulseOf = []string{
-	"nodes", "pods", "deployments.apps", "statefulsets.apps", "daemonsets.apps", "jobs.batch", "cronjobs.batch",
-	"services", "persistentvolumeclaims", "events",
+var pulseOf = []object.Resource{
+	object.Nodes, object.Pods, object.Deployments, object.StatefulSets, object.DaemonSets, object.Jobs, object.CronJobs,
+	object.Services, object.Claims, object.Events,
 }
 
 // NewPulse returns the screen.
 func NewPulse(w *World) *Pulse {
-	p := &Pulse{clusters: w.Clusters, tables: map[string]object.Table{}, usage: map[string]feed.Stats{}, columns: 1}
-	for _, name := range pulseOf {
-		if r, ok := w.Find(name); ok {
-			p.resources = append(p.resources, r)
-		}
-	}
-	return p
+	return &Pulse{clusters: w.Clusters, resources: pulseOf, tables: map[string]object.Table{}, usage: map[string]feed.Stats{}, columns: 1}
 }
 
 // Rechoose is called when other clusters were chosen.
@@ -55,7 +49,7 @@ func (p *Pulse) Crumb() string { return "pulse" }
 func (p *Pulse) Title() string { return "Pulse of " + strings.Join(few(p.clusters, 3), ", ") }
 
 // Scopes is Screen's.
-func (p *Pulse) Scopes() []keys.Scope { return []keys.Scope{keys.List} }
+func (p *Pulse) Scopes() []keys.Scope { return []keys.Scope{keys.Cards} }
 
 // Needs is Screen's.
 func (p *Pulse) Needs() []feed.Need {
@@ -71,13 +65,13 @@ func (p *Pulse) Needs() []feed.Need {
 
 // Freshness is Dated's.
 func (p *Pulse) Freshness() object.Freshness {
-	worst := object.Freshness{State: object.Live}
-	for _, t := range p.tables {
-		if worst.At.IsZero() || t.State != object.Live {
-			worst = t.Freshness
+	var sources []string
+	for _, cluster := range p.clusters {
+		for _, r := range p.resources {
+			sources = append(sources, cluster+" "+r.ID())
 		}
 	}
-	return worst
+	return oldest(sources, func(source string) object.Freshness { return p.tables[source].Freshness })
 }
 
 // Take is Screen's.

@@ -4,6 +4,7 @@
 package screen
 
 import (
+	"slices"
 	"time"
 
 	"github.com/skiff-dev/skiff/tui/feed"
@@ -61,9 +62,19 @@ type World struct {
 	Resources map[string][]object.Resource
 	// Hosts are the clusters of this host, by name.
 	Hosts map[string]daemonapi.ClusterStatus
+	// Orders are how tables of resources were sorted the last time, by the
+	// resource's ID.
+	Orders map[string]Order
 	// Verbs says which commands of skiff's own there are.
 	Verbs    map[string]bool
 	ReadOnly bool
+}
+
+// Order is how a table is sorted: by the column of that title, "" for the
+// server's order.
+type Order struct {
+	By      string `json:"by,omitempty"`
+	Reverse bool   `json:"reverse,omitempty"`
 }
 
 // Find is a resource of the first cluster that has it.
@@ -129,6 +140,13 @@ type Choose struct {
 	Clusters, Namespaces []string
 }
 
+// Sorted asks to remember how a resource is sorted.
+type Sorted struct {
+	Resource string // its ID
+	Order    Order
+}
+
+func (Sorted) request()   {}
 func (Push) request()     {}
 func (Pop) request()      {}
 func (Do) request()       {}
@@ -167,13 +185,38 @@ func scroll(t *widget.Table, a keys.Action) bool {
 		t.SortBy(max(t.Sort-1, -1), false)
 	case keys.Reverse:
 		t.SortBy(t.Sort, !t.Reverse)
-	case keys.SortName, keys.SortAge:
-		name := map[keys.Action]string{keys.SortName: "Name", keys.SortAge: "Age"}[a]
-		for i, c := range t.Columns {
-			if c.Title == name {
-				t.SortBy(i, t.Sort == i && !t.Reverse)
-			}
+	case keys.SortName:
+		sortBy(t, "Name", "Object", t.Columns[0].Title)
+	case keys.SortAge:
+		sortBy(t, "Age", "Last Seen", "Up")
+	default:
+		return false
+	}
+	return true
+}
+
+// sortBy sorts by the first of the columns that there is; again, the other way
+// round.
+func sortBy(t *widget.Table, titles ...string) {
+	for _, title := range titles {
+		if i := slices.IndexFunc(t.Columns, func(c widget.Column) bool { return c.Title == title }); i >= 0 {
+			t.SortBy(i, t.Sort == i && !t.Reverse)
+			return
 		}
+	}
+}
+
+// mark marks rows of a table by an action; false if the action is none of its.
+func mark(t *widget.Table, a keys.Action) bool {
+	switch a {
+	case keys.Mark:
+		t.Mark()
+	case keys.MarkRange:
+		t.MarkRange()
+	case keys.MarkAll:
+		t.MarkAll()
+	case keys.Unmark:
+		t.Unmark()
 	default:
 		return false
 	}

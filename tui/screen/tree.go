@@ -10,11 +10,9 @@ import (
 )
 
 // Tree shows an object, what owns it and what it owns, down to the containers.
-// Containers of a pod are such a tree without its upper part.
 type Tree struct {
 	grid
 	ref      object.Ref
-	pod      bool // only the containers of ref
 	branches feed.Branches
 	nodes    []treeNode
 	closed   map[string]bool
@@ -33,35 +31,25 @@ func NewTree(ref object.Ref) *Tree {
 	)}
 }
 
-// NewContainers returns the screen of a pod's containers.
-func NewContainers(pod object.Ref) *Tree {
-	return &Tree{ref: pod, pod: true, closed: map[string]bool{}, grid: newGrid(
-		widget.Column{Title: "Container", Min: 20}, widget.Column{Title: "Status", Min: 12},
-	)}
-}
-
 // Crumb is Screen's.
 func (t *Tree) Crumb() string {
-	if t.pod {
-		return t.ref.Name
-	}
 	return "tree " + t.ref.Name
 }
 
 // Title is Screen's.
 func (t *Tree) Title() string {
-	if t.pod {
-		return "Containers of " + t.ref.String() + "  " + count(len(t.nodes), "container", "containers")
-	}
 	return "Tree of " + t.ref.String() + "  " + count(len(t.nodes), "line", "lines")
 }
 
-// Scopes is Screen's.
+// Scopes is Screen's: they are those of what is under the cursor.
 func (t *Tree) Scopes() []keys.Scope {
-	if t.pod {
-		return []keys.Scope{keys.Containers, keys.Tree, keys.List}
+	scopes := []keys.Scope{keys.Tree}
+	if at := t.at(); at >= 0 && t.nodes[at].branch.Container != "" {
+		scopes = append(scopes, keys.Containers)
+	} else if at >= 0 {
+		scopes = append(scopes, scopesOf(t.nodes[at].branch.Ref.Resource)...)
 	}
-	return []keys.Scope{keys.Tree, keys.List}
+	return append(scopes, keys.Objects, keys.List)
 }
 
 // Needs is Screen's.
@@ -84,9 +72,6 @@ func (t *Tree) Current() (object.Ref, bool) {
 	if at < 0 || at >= len(t.nodes) {
 		return object.Ref{}, false
 	}
-	if t.pod {
-		return t.ref, true
-	}
 	return t.nodes[at].branch.Ref, true
 }
 
@@ -98,13 +83,7 @@ func (t *Tree) SetFilter(_ *World, f filter.Filter) {
 
 func (t *Tree) refresh() {
 	t.nodes = t.nodes[:0]
-	if t.pod {
-		if pod, ok := findPod(t.branches.Root, t.ref); ok {
-			for _, b := range pod.Below {
-				t.nodes = append(t.nodes, treeNode{branch: b, key: b.Container})
-			}
-		}
-	} else if t.branches.Root.Ref.Name != "" {
+	if t.branches.Root.Ref.Name != "" {
 		t.walk(t.branches.Root, "", "", "")
 	}
 	var lines []gridLine
@@ -112,18 +91,6 @@ func (t *Tree) refresh() {
 		lines = append(lines, t.line(i, n))
 	}
 	t.set(lines)
-}
-
-func findPod(b feed.Branch, ref object.Ref) (feed.Branch, bool) {
-	if b.Container == "" && b.Ref.Resource.ID() == "pods" && b.Ref.Name == ref.Name {
-		return b, true
-	}
-	for _, below := range b.Below {
-		if pod, ok := findPod(below, ref); ok {
-			return pod, true
-		}
-	}
-	return feed.Branch{}, false
 }
 
 // walk lays the branches out; own is drawn before the branch, rest before what
@@ -169,7 +136,7 @@ func (t *Tree) line(i int, n treeNode) gridLine {
 
 // Click is Pointed's.
 func (t *Tree) Click(w *World, x, y int, double bool) []Request {
-	if t.table.Click(y-1) && double {
+	if t.click(x, y) && double {
 		return t.Act(w, keys.Enter)
 	}
 	return nil
@@ -185,48 +152,21 @@ func (t *Tree) Act(w *World, a keys.Action) []Request {
 		return nil
 	}
 	n := t.nodes[at]
-	ref := n.branch.Ref
-	if t.pod {
-		ref = t.ref
-	}
-	switch a {
-	case keys.Toggle:
+	if a == keys.Toggle {
 		if len(n.branch.Below) > 0 {
 			t.closed[n.key] = !t.closed[n.key]
 			t.refresh()
 		}
-	case keys.Enter:
-		if n.branch.Container != "" {
-			return containerLogs(ref, n.branch.Container, false)
-		}
-		return []Request{Push{Screen: NewDocument(ref, feed.Description)}}
-	case keys.Describe:
-		return []Request{Push{Screen: NewDocument(ref, feed.Description)}}
-	case keys.YAML:
-		return []Request{Push{Screen: NewDocument(ref, feed.YAML)}}
-	case keys.ShowLogs, keys.Previous:
-		if n.branch.Container != "" {
-			return containerLogs(ref, n.branch.Container, a == keys.Previous)
-		}
-		return logsOf(ref, a == keys.Previous)
-	case keys.Shell:
-		return []Request{do(ref, feed.VerbShell, map[string]string{"container": n.branch.Container})}
-	case keys.Attach:
-		return []Request{do(ref, feed.VerbAttach, map[string]string{"container": n.branch.Container})}
-	case keys.Copy:
-		name := ref.Name
-		if n.branch.Container != "" {
-			name = n.branch.Container
-		}
-		return []Request{CopyText{What: name, Text: name}}
+		return nil
 	}
-	return nil
-}
-
-func containerLogs(pod object.Ref, container string, previous bool) []Request {
-	return []Request{Push{Screen: NewLogs(pod, feed.Logs{
-		Cluster: pod.Cluster, Pods: []feed.PodName{{Namespace: pod.Namespace, Name: pod.Name}}, Container: container, Previous: previous, Tail: tail,
-	})}}
+	ref := n.branch.Ref
+	if n.branch.Container != "" {
+		return inside(w, a, ref, n.branch.Container)
+	}
+	if a == keys.Enter {
+		return []Request{Push{Screen: NewDocument(ref, feed.Description)}}
+	}
+	return act(w, a, aim{ref: ref, uid: n.branch.UID, refs: []object.Ref{ref}})
 }
 
 // View is Screen's.

@@ -1,0 +1,112 @@
+package app
+
+import (
+	"testing"
+
+	tea "charm.land/bubbletea/v2"
+)
+
+func TestScalingDownAsks(t *testing.T) {
+	play(t, 100, 30, dev(), func(p *player) {
+		p.press(":", "deploy", "enter", "s", "backspace", "6", "enter")
+		if len(p.host.tasks) != 1 || p.host.tasks[0].Args["replicas"] != "6" {
+			t.Fatalf("more replicas: %v", p.host.tasks)
+		}
+		p.press("s", "backspace", "1", "enter")
+		p.want("down from 4 to 1?", "3 pods are ended")
+		p.press("n")
+		if len(p.host.tasks) != 1 {
+			t.Fatalf("a no scales: %v", p.host.tasks)
+		}
+		p.press("s", "backspace", "x", "enter")
+		p.want(`"x" is no number of replicas`)
+	})
+}
+
+func TestCommandsThatTakeSomethingAwayAsk(t *testing.T) {
+	play(t, 100, 30, dev(), func(p *player) {
+		for command, word := range map[string]string{"down dev": "down", "etcd restore dev.db": "restore"} {
+			p.press(":", "skiff "+command, "enter")
+			p.want("Run skiff "+command+"?", "lost", "Type "+word)
+			p.press("esc")
+		}
+		p.press(":", "skiff stop dev", "enter")
+		p.want("Run skiff stop dev?")
+		p.press("n")
+		if len(p.host.ran) != 0 {
+			t.Fatalf("ran %v", p.host.ran)
+		}
+		p.press(":", "skiff status", "enter")
+		if len(p.host.ran) != 1 {
+			t.Fatalf("ran %v", p.host.ran)
+		}
+	})
+}
+
+func TestWorkloadsOfAllKindsAreActedOn(t *testing.T) {
+	play(t, 100, 30, dev(), func(p *player) {
+		p.press(":", "wk", "enter")
+		p.want("Workloads in all namespaces  1/7", "CronJob", "0 3 * * *")
+		p.press("space", "down", "space", "ctrl+d") // a Deployment and a StatefulSet
+		p.want("Delete 2 objects?", "deployment shop/payments", "statefulset shop/db")
+		p.press("y")
+		if refs := p.host.tasks[0].Refs; len(refs) != 2 || refs[1].Resource.ID() != "statefulsets.apps" {
+			t.Fatalf("got %v", refs)
+		}
+		p.press("/", "-l app=report", "enter")
+		p.want("report")
+		p.reject("payments")
+	})
+}
+
+func TestAClickOnTheWayGoesBack(t *testing.T) {
+	play(t, 120, 30, dev(), func(p *player) {
+		p.press(":", "deploy", "enter", "d")
+		p.want("pods › deployments ›")
+		p.send(tea.MouseClickMsg{X: 9, Y: bodyTop - 1, Button: tea.MouseLeft})
+		p.settle()
+		p.want("pods › Deployments in all namespaces")
+		p.send(tea.MouseClickMsg{X: 1, Y: bodyTop - 1, Button: tea.MouseLeft})
+		p.settle()
+		p.want("Pods in all namespaces")
+	})
+}
+
+func TestWhatWasShownLastIsShownAgain(t *testing.T) {
+	var saved State
+	config := dev()
+	config.Save = func(s State) { saved = s }
+	play(t, 100, 30, config, func(p *player) {
+		p.press(":", "svc", "enter", ">", "d") // a description is no beginning
+	})
+	if saved.Resource == nil || saved.Resource.Name != "services" || saved.Orders["services"].By != "Namespace" {
+		t.Fatalf("remembered %+v", saved)
+	}
+	config.Settings.Remembered = saved
+	play(t, 100, 30, config, func(p *player) {
+		p.want("Services in all namespaces", "NAMESPACE↑")
+		p.press(":", "pulse", "enter")
+	})
+	config.Settings.Remembered = saved
+	play(t, 100, 30, config, func(p *player) { p.want("Pulse of dev") })
+}
+
+func TestAResourceIsNarrowedAsItIsNamed(t *testing.T) {
+	settings, err := ParseSettings(nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	play(t, 120, 30, Config{Clusters: []string{"dev"}, Settings: settings}, func(p *player) {
+		p.press(":", "po app=db", "enter")
+		p.want("db-0", "/-l app=db")
+		p.reject("coredns")
+		p.press(":", "po @nowhere", "enter")
+		p.want("none of the clusters that are shown")
+		p.press(":", "ctx dev,ci", "enter", ":", "po @ci", "enter")
+		p.want("Pods of ci in all namespaces  1/7")
+		p.press(":", "dp", "enter") // as k9s calls them
+		p.want("Deployments")
+		p.press(":", "po shop", "enter", "0")
+		p.want("Pods in all namespaces", "coredns")
+	})
+}

@@ -1,0 +1,52 @@
+package app
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/skiff-dev/skiff/tui/keys"
+)
+
+// quiet are actions that rightly do nothing at some time: at an end of what they
+// move in, or without a match.
+var quiet = []keys.Action{
+	keys.Up, keys.Down, keys.PageUp, keys.PageDown, keys.Top, keys.Bottom, keys.Left, keys.Right, keys.Next, keys.Prev,
+	keys.SortPrev, keys.SortAge, keys.Reverse, keys.Unmark, keys.Wrap, keys.Wide, keys.PickAll,
+}
+
+// TestEveryKeyThatTheHelpListsDoesSomething presses each key of each screen.
+func TestEveryKeyThatTheHelpListsDoesSomething(t *testing.T) {
+	for _, name := range []string{
+		"clusters", "nodes", "workloads", "pods", "containers", "describe", "yaml", "secret", "logs", "deployments", "statefulsets", "daemonsets",
+		"jobs", "cronjobs", "history", "tree", "services", "secrets", "config", "events", "custom", "namespaces", "pulse", "forwards", "resources",
+	} {
+		tour := tours[slices.IndexFunc(tours, func(one struct {
+			name  string
+			start string
+			keys  []string
+		}) bool {
+			return one.name == name
+		})]
+		config := Config{Clusters: clustersFor(tour.start), Start: tour.start}
+		var bindings []keys.Binding
+		play(t, 120, 40, config, func(p *player) {
+			p.press(tour.keys...)
+			bindings = p.m.world.Keys.In(p.m.top().Scopes()...)
+		})
+		for _, b := range bindings {
+			if b.Scope == keys.Everywhere || b.Scope == keys.Document && (string(b.Action) == name || name == "secret" && b.Action == keys.YAML) || slices.Contains(quiet, b.Action) {
+				continue
+			}
+			play(t, 120, 40, config, func(p *player) {
+				p.press(tour.keys...)
+				state := func() string { return fmt.Sprint(p.text(), p.host.tasks, p.host.ran, p.lent) }
+				before := state()
+				p.press(b.Keys[0])
+				if state() == before {
+					t.Errorf("%s: %s (%s: %s) does nothing", name, b.Keys[0], b.Scope, b.Help)
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,96 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/skiff-dev/skiff/tui/object"
+)
+
+// housed are the resources that are counted before a namespace is deleted.
+var housed = []object.Resource{
+	object.Pods, object.Deployments, object.StatefulSets, object.DaemonSets, object.Jobs, object.CronJobs, object.Services, object.Claims,
+}
+
+// loss is what is lost with an object beside its pods, a line each. What cannot
+// be read is left out.
+func (c *Client) loss(ctx context.Context, ref object.Ref, o *unstructured.Unstructured) []string {
+	switch ref.Resource.ID() {
+	case "namespaces":
+		var counts []string
+		for _, r := range housed {
+			if n := c.count(ctx, r, ref.Name); n > 0 {
+				counts = append(counts, fmt.Sprintf("%d %s", n, r.Name))
+			}
+		}
+		if len(counts) == 0 {
+			return []string{"There are no workloads, services or claims in it now."}
+		}
+		return []string{"In it are " + strings.Join(counts, ", ") + "."}
+	case "persistentvolumeclaims":
+		volume, _, _ := unstructured.NestedString(o.Object, "spec", "volumeName")
+		if volume == "" {
+			return []string{"It has no volume yet."}
+		}
+		pv, err := c.typed.CoreV1().PersistentVolumes().Get(ctx, volume, metav1.GetOptions{})
+		if err != nil {
+			return nil
+		}
+		return []string{fate(pv)}
+	case "persistentvolumes":
+		pv, err := c.typed.CoreV1().PersistentVolumes().Get(ctx, ref.Name, metav1.GetOptions{})
+		if err != nil || pv.Spec.ClaimRef == nil {
+			return nil
+		}
+		return []string{"It is bound to claim " + line(pv.Spec.ClaimRef.Namespace+"/"+pv.Spec.ClaimRef.Name) + ".", fate(pv)}
+	case "customresourcedefinitions.apiextensions.k8s.io":
+		if r, err := c.resource(ctx, ref.Name); err == nil {
+			return []string{fmt.Sprintf("There are %d of them now.", c.count(ctx, r, ""))}
+		}
+	}
+	return nil
+}
+
+// fate is what becomes of a volume's data.
+func fate(pv *corev1.PersistentVolume) string {
+	size := pv.Spec.Capacity[corev1.ResourceStorage]
+	if pv.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimDelete {
+		return fmt.Sprintf("Volume %s of %s is deleted with all that is on it.", line(pv.Name), size.String())
+	}
+	return fmt.Sprintf("Volume %s of %s is kept (%s).", line(pv.Name), size.String(), pv.Spec.PersistentVolumeReclaimPolicy)
+}
+
+// count of the objects of a resource, without reading more than one of them.
+func (c *Client) count(ctx context.Context, r object.Resource, namespace string) int64 {
+	list, err := c.dynamic.Resource(gvr(r)).Namespace(namespace).List(ctx, metav1.ListOptions{Limit: 1})
+	if err != nil {
+		return 0
+	}
+	n := int64(len(list.Items))
+	if rest := list.GetRemainingItemCount(); rest != nil {
+		n += *rest
+	}
+	return n
+}
+
+// podsLost says how many pods go, and how many of them run.
+func podsLost(pods []corev1.Pod) []string {
+	running := 0
+	for i := range pods {
+		if pods[i].Status.Phase == corev1.PodRunning {
+			running++
+		}
+	}
+	switch len(pods) {
+	case 0:
+		return []string{"It has no pods now."}
+	case 1:
+		return []string{fmt.Sprintf("It has one pod now (%s).", pods[0].Name)}
+	}
+	return []string{fmt.Sprintf("It has %d pods now, %d of them running.", len(pods), running)}
+}
