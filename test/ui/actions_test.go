@@ -220,7 +220,7 @@ func testRollouts(t *testing.T, c *realCluster, s *session) {
 	s.press("h")
 	s.see("REVISION", "2  ")
 	s.press(escape, "u")
-	s.see("Undo the last rollout deployment?")
+	s.see("Undo the last rollout of deployment?")
 	s.press("y")
 	painted(t, c, "green")
 	c.kubectl(t, "rollout", "status", "deployment/web", "--timeout=5m")
@@ -249,6 +249,10 @@ func testTree(_ *testing.T, _ *realCluster, s *session) {
 	s.visit("deploy shop", "^web", "web")
 	s.press(":", "tree", enter)
 	s.see("Tree of deployment shop/web", "ReplicaSet web-", "Pod web-", "access")
+	s.press(ctrlD)
+	s.see("Delete deployment?", "running")
+	s.press("n", down, down, "l") // of the first pod
+	s.see("Logs of pod shop/web-", "/cart/")
 	s.visit("clusters", "", "Clusters of this host")
 	s.press(":", "tree", enter)
 	s.see("Deployments", "t shows the tree")
@@ -268,9 +272,10 @@ func testDelete(t *testing.T, c *realCluster, s *session) {
 		return err
 	})
 	c.kubectl(t, "create", "namespace", "spare")
+	c.kubectl(t, "create", "service", "clusterip", "idle", "--tcp=80", "-n", "spare")
 	s.visit("ns", "spare", "Active")
 	s.press(ctrlD)
-	s.see("Delete namespace?", "EVERYTHING", "Type spare")
+	s.see("Delete namespace?", "EVERYTHING", "It holds 1 service.", "Type spare")
 	s.press("spare", enter)
 	s.gone("Active")
 }
@@ -282,6 +287,7 @@ func testScreens(_ *testing.T, _ *realCluster, s *session) {
 		"cj shop": {"CronJobs in shop", "0 3 * * *"}, "svc shop": {"Services in shop", "web"}, "endpointslices shop": {"EndpointSlices in shop", "8080"},
 		"ing shop": {"Ingresses in shop", "shop.example.com"}, "cm shop": {"ConfigMaps in shop", "kube-root-ca.crt"}, "secrets shop": {"Secrets in shop", "db-login"},
 		"pvc shop": {"PersistentVolumeClaims in shop", "Bound"}, "pv": {"PersistentVolumes", "Bound"}, "sc": {"StorageClasses"}, "events shop": {"Events in shop", "payments"},
+		"wk shop": {"Workloads", "DaemonSet", "collector", "CronJob"}, "resources": {"Resources of dev", "boats"}, "dp shop": {"Deployments in shop"},
 		"crd": {"CustomResourceDefinitions", "boats"}, "boats": {"Boats in all namespaces"}, "pulse": {"Pulse", "worker-1"}, "controlplane": {"checks pass", "control-plane-1"},
 	} {
 		s.visit(command, "", append(texts, "live")...)

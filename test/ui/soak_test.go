@@ -18,13 +18,13 @@ var soak = flag.Duration("soak", 0, "how long to press random keys while objects
 
 // keyboard is what a cat on the keyboard presses; nothing of it leaves.
 var keyboard = []string{
-	"j", "k", "d", "y", "t", "l", "w", "n", "N", "A", ">", "<", "~", "g", "G", "?", "E", "O", "c", "f", "s", "h", "p", "x", "J", " ",
+	"j", "k", "d", "y", "e", "t", "q", "\x00", "l", "w", "n", "N", "A", ">", "<", "~", "g", "G", "?", "E", "O", "c", "f", "s", "h", "p", "x", "J", " ",
 	enter, escape, escape, escape, tab, down, "\x1b[A", "\x1b[C", "\x1b[D", "\x1b[5~", "\x1b[6~", "\x01", "\x1a", "/", "web", "!", "(",
 	"\x1b[<0;20;8M", "\x1b[<64;20;8M", "\x1b[<65;20;8M",
 }
 
 // places are where it starts from every now and then.
-var places = []string{"pods", "deploy", "nodes", "pulse", "events", "secrets", "svc", "controlplane", "clusters", "forwards", "crd", "ns all", "theme dusk", "theme none", "pods shop"}
+var places = []string{"pods", "deploy", "wk", "resources", "nodes", "pulse", "events", "secrets", "svc", "controlplane", "clusters", "forwards", "crd", "ns all", "theme dusk", "theme none", "pods shop"}
 
 func TestRandomKeysAndChangesDoNoHarm(t *testing.T) {
 	skiff, controlPlane := programs(t)

@@ -157,6 +157,26 @@ func TestPeopleFindTheirWayThroughARealCluster(t *testing.T) {
 		s.press(escape, escape)
 		s.see("payments")
 	})
+	t.Run("workloads and containers", func(t *testing.T) {
+		s := s.in(t)
+		s.press(":", "wk shop", enter)
+		s.see("Workloads", "StatefulSet", "DaemonSet", "CronJob", "Progressing")
+		s.press("/", "^db$", enter, ctrlD)
+		s.see("Delete statefulset?", "It has 3 pods now")
+		s.press("n", enter)
+		s.see("Pods of statefulset shop/db", "db-0")
+		s.press(enter)
+		s.see("Containers of pod shop/db-0", "postgres", "Running", "RESTARTS", "1m/1Mi")
+		s.press(escape, escape, escape, escape)
+	})
+	t.Run("a namespace says what is in it", func(t *testing.T) {
+		s := s.in(t)
+		s.press(":", "ns", enter)
+		s.see("Namespaces", "observability")
+		s.press("/", "^shop$", enter, ctrlD)
+		s.see("Delete namespace?", "deployments", "statefulsets", "Type shop")
+		s.press(escape, escape, escape)
+	})
 	t.Run("a secret stays hidden until it is asked for", func(t *testing.T) {
 		s := s.in(t)
 		s.press(":", "secrets shop", enter)
@@ -177,6 +197,8 @@ func TestPeopleFindTheirWayThroughARealCluster(t *testing.T) {
 		s.press("/", "web", enter, "s")
 		s.see("Scale deployment shop/web")
 		s.press("\x7f", "2", enter)
+		s.see("Scale deployment shop/web down from 4 to 2?", "2 pods are ended")
+		s.press("y")
 		s.see("has 2 replicas", "2/2")
 		s.press("r")
 		s.see("Restart deployment?")
@@ -290,6 +312,11 @@ func TestAClusterThatStopsAnsweringHoldsNothingUp(t *testing.T) {
 	s.see("Keys of")
 	s.press(escape)
 	s.see("db-0")
+	s.see("no answer,", "s old", "trying again")
+	s.see("db-0")
+	s.press(":", "nodes", enter)
+	s.see("Nodes of native")
+	s.press(escape)
 	if err := server.Thaw(); err != nil {
 		t.Fatal(err)
 	}
@@ -297,6 +324,29 @@ func TestAClusterThatStopsAnsweringHoldsNothingUp(t *testing.T) {
 	if err := server.Client.CoreV1().Pods("shop").Delete(t.Context(), "db-0", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	s.see("live") // by itself
 	s.press(":", "svc", enter)
 	s.see("kubernetes", "live")
+}
+
+func TestItGoesOnWhereItWasLeft(t *testing.T) {
+	skiff, controlPlane := programs(t)
+	server := serve(t, controlPlane)
+	home := []string{"SKIFF_HOME=" + t.TempDir()}
+	s := open(t, skiff, server, home)
+	s.see("db-0", "live")
+	s.press(":", "wk", enter)
+	s.see("Workloads in all namespaces", "live")
+	s.press(":", "dp", enter)
+	s.see("Deployments in all namespaces")
+	s.press("N")
+	s.see("NAME↑")
+	s.press(ctrlC)
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	if err := s.Wait(ctx); err != nil {
+		t.Error(err)
+	}
+	s = open(t, skiff, server, home)
+	s.see("Deployments in all namespaces", "NAME↑", "live")
 }

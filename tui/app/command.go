@@ -31,7 +31,7 @@ func commands() []command {
 	return []command{
 		{[]string{"clusters", "hosts"}, "the clusters of this host", nil, push(func(m *Model) screen.Screen { return screen.NewClusters(&m.world) })},
 		{[]string{"nodes", "node", "no", "machines"}, "nodes and their machines", nil, push(func(m *Model) screen.Screen { return screen.NewNodes(&m.world) })},
-		{[]string{"workloads", "workload", "wk"}, "all that runs pods", nil, push(func(m *Model) screen.Screen { return screen.NewWorkloads(&m.world) })},
+		{[]string{"workloads", "workload", "wk"}, "all that runs pods", namespaceNames, workloads},
 		{[]string{"pulse", "pulses"}, "a whole cluster on one screen", nil, push(func(m *Model) screen.Screen { return screen.NewPulse(&m.world) })},
 		{[]string{"controlplane", "cp"}, "how the control plane is", clusterNames, controlPlane},
 		{[]string{"forwards", "pf", "portforward"}, "the ports that are forwarded", nil, push(func(*Model) screen.Screen { return screen.NewForwards() })},
@@ -102,10 +102,8 @@ func (m *Model) resource(name string, args []string) []screen.Request {
 		case a == "-l":
 		case strings.Contains(a, "="):
 			pattern = "-l " + a
-		case a == "all" || a == "-A":
-			narrow.Namespaces = []string{}
 		default:
-			narrow.Namespaces = strings.Split(a, ",")
+			narrow.Namespaces = namespacesOf(a)
 		}
 	}
 	if !r.Namespaced {
@@ -116,6 +114,22 @@ func (m *Model) resource(name string, args []string) []screen.Request {
 		s.SetFilter(&m.world, filter.Parse(pattern))
 	}
 	return []screen.Request{screen.Push{Screen: s}}
+}
+
+func workloads(m *Model, args []string) []screen.Request {
+	var namespaces []string
+	if len(args) > 0 {
+		namespaces = namespacesOf(args[0])
+	}
+	return []screen.Request{screen.Push{Screen: screen.NewWorkloads(&m.world, namespaces)}}
+}
+
+// namespacesOf reads "shop,web", or "all".
+func namespacesOf(text string) []string {
+	if text == "all" || text == "-A" {
+		return []string{}
+	}
+	return strings.Split(text, ",")
 }
 
 func controlPlane(m *Model, args []string) []screen.Request {
@@ -135,11 +149,7 @@ func chooseNamespaces(m *Model, args []string) []screen.Request {
 		}
 		return []screen.Request{screen.Push{Screen: screen.NewNamespaces(&m.world)}}
 	}
-	chosen := []string{}
-	if args[0] != "all" && args[0] != "-A" {
-		chosen = strings.Split(strings.Join(args, ","), ",")
-	}
-	return []screen.Request{screen.Choose{Namespaces: chosen}}
+	return []screen.Request{screen.Choose{Namespaces: namespacesOf(strings.Join(args, ","))}}
 }
 
 func chooseClusters(m *Model, args []string) []screen.Request {

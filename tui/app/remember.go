@@ -57,7 +57,7 @@ func (m *Model) remember() {
 // for them.
 var views = map[string]func(*screen.World) screen.Screen{
 	"nodes":        func(w *screen.World) screen.Screen { return screen.NewNodes(w) },
-	"workloads":    func(w *screen.World) screen.Screen { return screen.NewWorkloads(w) },
+	"workloads":    func(w *screen.World) screen.Screen { return screen.NewWorkloads(w, nil) },
 	"pulse":        func(w *screen.World) screen.Screen { return screen.NewPulse(w) },
 	"controlplane": func(w *screen.World) screen.Screen { return screen.NewControl(w.Clusters[0]) },
 	"pods":         func(w *screen.World) screen.Screen { return screen.NewObjects(w, object.Pods, screen.Narrow{}) },

@@ -256,8 +256,13 @@ type Check struct {
 // Member is one control plane.
 type Member struct {
 	Name, Address string
-	Ready         string
-	Leader        bool
+	// Ready is the node's condition.
+	Ready  string
+	Leader bool
+	// API is "ready", "not ready", "no answer" or, if nobody can ask, empty;
+	// Latency is that of its last answer.
+	API     string
+	Latency time.Duration
 }
 
 // Certificate of the API or of a person.

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
@@ -82,34 +81,6 @@ func (c *Client) leases(ctx context.Context) []feed.Lease {
 			lease.Transitions = int64(*l.Spec.LeaseTransitions)
 		}
 		found = append(found, lease)
-	}
-	return found
-}
-
-// members are the nodes with the control plane's role. The leader is the one
-// that holds a lease.
-func (c *Client) members(ctx context.Context, leases []feed.Lease) []feed.Member {
-	nodes, err := c.typed.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: "node-role.kubernetes.io/control-plane", ResourceVersion: "0"})
-	if err != nil {
-		return nil
-	}
-	var found []feed.Member
-	for _, n := range nodes.Items {
-		m := feed.Member{Name: n.Name, Ready: "Unknown"}
-		for _, a := range n.Status.Addresses {
-			if a.Type == corev1.NodeInternalIP && m.Address == "" {
-				m.Address = a.Address
-			}
-		}
-		for _, condition := range n.Status.Conditions {
-			if condition.Type == corev1.NodeReady {
-				m.Ready = string(condition.Status)
-			}
-		}
-		for _, l := range leases {
-			m.Leader = m.Leader || l.Holder == n.Name || strings.HasPrefix(l.Holder, n.Name+"_")
-		}
-		found = append(found, m)
 	}
 	return found
 }

@@ -25,13 +25,17 @@ func (c *Client) loss(ctx context.Context, ref object.Ref, o *unstructured.Unstr
 		var counts []string
 		for _, r := range housed {
 			if n := c.count(ctx, r, ref.Name); n > 0 {
-				counts = append(counts, fmt.Sprintf("%d %s", n, r.Name))
+				name := r.Name
+				if n == 1 {
+					name = r.Singular
+				}
+				counts = append(counts, fmt.Sprintf("%d %s", n, name))
 			}
 		}
 		if len(counts) == 0 {
-			return []string{"There are no workloads, services or claims in it now."}
+			return []string{"It holds no workloads, services or claims now."}
 		}
-		return []string{"In it are " + strings.Join(counts, ", ") + "."}
+		return []string{"It holds " + strings.Join(counts, ", ") + "."}
 	case "persistentvolumeclaims":
 		volume, _, _ := unstructured.NestedString(o.Object, "spec", "volumeName")
 		if volume == "" {

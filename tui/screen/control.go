@@ -144,6 +144,9 @@ func (c *Control) members(w *World) []string {
 			role = w.Theme.Paint(theme.Accent, "leads")
 		}
 		lines = append(lines, "  "+w.Theme.Paint(toneOf(state), "● ")+widget.Fit(m.Name, 20)+w.Theme.Paint(toneOf(state), widget.Fit(state, 10))+widget.Fit(m.Address, 17)+role)
+		if m.API != "" {
+			lines = append(lines, "    "+apiLine(w.Theme, m))
+		}
 		if e, ok := c.etcd[m.Name]; ok {
 			lines = append(lines, "    "+etcdLine(w.Theme, e))
 		}
@@ -152,6 +155,18 @@ func (c *Control) members(w *World) []string {
 		lines = []string{"  " + w.Theme.Paint(theme.Dim, "no node has the control plane's role")}
 	}
 	return append(panel(w.Theme, "Members", 60, lines...), "")
+}
+
+// apiLine is how a member's own API server is.
+func apiLine(th *theme.Theme, m feed.Member) string {
+	text, tone := "API "+m.API, theme.Dim
+	if m.API != "ready" {
+		tone = theme.Bad
+	}
+	if m.Latency > 0 {
+		text += fmt.Sprintf(", %.1f ms", m.Latency.Seconds()*1000)
+	}
+	return th.Paint(tone, text)
 }
 
 // etcdLine is what a member's database says.

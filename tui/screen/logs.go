@@ -296,8 +296,8 @@ func (l *Logs) draw(th *theme.Theme, line feed.Line, width int) []string {
 
 func (l *Logs) body(th *theme.Theme, text string) string {
 	if p := l.filter.Pattern(); p != nil {
-		if spot := p.FindStringIndex(text); spot != nil && spot[1] > spot[0] {
-			return text[:spot[0]] + th.Paint(theme.Match, text[spot[0]:spot[1]]) + text[spot[1]:]
+		if marked := widget.Mark(th, p, text); marked != text {
+			return marked
 		}
 	}
 	if l.fields {

@@ -17,6 +17,8 @@ import (
 type Workloads struct {
 	grid
 	clusters, namespaces []string
+	common               []string                // namespaces that were chosen for all screens
+	own                  []string                // namespaces in place of those, nil for none
 	tables               map[string]object.Table // by cluster and resource
 	items                []workload
 	faults               bool
@@ -31,19 +33,27 @@ type workload struct {
 // workloadKinds in the order in which they are shown.
 var workloadKinds = []object.Resource{object.Deployments, object.StatefulSets, object.DaemonSets, object.Jobs, object.CronJobs}
 
-// NewWorkloads returns the screen.
-func NewWorkloads(w *World) *Workloads {
-	s := &Workloads{tables: map[string]object.Table{}, grid: newGrid()}
+// NewWorkloads returns the screen, of these namespaces or, with nil, of those
+// that are chosen.
+func NewWorkloads(w *World, namespaces []string) *Workloads {
+	s := &Workloads{own: namespaces, common: w.Namespaces, tables: map[string]object.Table{}, grid: newGrid()}
 	s.Rechoose(w)
 	return s
 }
 
 // Rechoose is called when other clusters or namespaces were chosen.
 func (s *Workloads) Rechoose(w *World) {
-	if !slices.Equal(s.clusters, w.Clusters) || !slices.Equal(s.namespaces, w.Namespaces) {
+	if !slices.Equal(s.common, w.Namespaces) {
+		s.own = nil // what was chosen later holds
+	}
+	namespaces := w.Namespaces
+	if s.own != nil {
+		namespaces = s.own
+	}
+	if !slices.Equal(s.clusters, w.Clusters) || !slices.Equal(s.namespaces, namespaces) {
 		clear(s.tables)
 	}
-	s.clusters, s.namespaces = w.Clusters, w.Namespaces
+	s.common, s.clusters, s.namespaces = w.Namespaces, w.Clusters, namespaces
 	s.refresh(w)
 }
 
@@ -225,6 +235,7 @@ func (s *Workloads) Act(w *World, a keys.Action) []Request {
 	case keys.Pick:
 		return []Request{Push{Screen: NewNamespaces(w)}}
 	case keys.PickAll:
+		s.own = nil
 		return []Request{Choose{Namespaces: []string{}}}
 	}
 	at := s.at()

@@ -195,19 +195,27 @@ func (t *Text) Percent() int {
 
 func (t *Text) paint(th *theme.Theme, line string) string {
 	if t.search != nil {
-		if spots := t.search.FindAllStringIndex(line, 50); len(spots) > 0 {
-			var out strings.Builder
-			last := 0
-			for _, spot := range spots {
-				out.WriteString(line[last:spot[0]])
-				out.WriteString(th.Paint(theme.Match, line[spot[0]:spot[1]]))
-				last = spot[1]
-			}
-			return out.String() + line[last:]
+		if marked := Mark(th, t.search, line); marked != line {
+			return marked
 		}
 	}
 	if t.Colour != nil {
 		return t.Colour(th, line)
 	}
 	return line
+}
+
+// maxMatches is how many matches of one line are marked.
+const maxMatches = 50
+
+// Mark paints what a pattern matches in a line.
+func Mark(th *theme.Theme, pattern *regexp.Regexp, line string) string {
+	var out strings.Builder
+	last := 0
+	for _, spot := range pattern.FindAllStringIndex(line, maxMatches) {
+		out.WriteString(line[last:spot[0]])
+		out.WriteString(th.Paint(theme.Match, line[spot[0]:spot[1]]))
+		last = spot[1]
+	}
+	return out.String() + line[last:]
 }
