@@ -52,14 +52,14 @@ Keys, colours and aliases are set in ui.yaml in SKIFF_HOME (~/.skiff).`,
 	cmd.Flags().StringVar(&o.kubeconfig, "kubeconfig", "", "show the cluster of this kubeconfig, which need not be Skiff's")
 	cmd.Flags().StringVar(&o.context, "context", "", "with --kubeconfig: its context, the current one by default")
 	cmd.Flags().StringSliceVarP(&o.namespaces, "namespace", "n", nil, "namespaces to show, all by default")
-	cmd.Flags().StringVar(&o.start, "start", "", "the first screen: pods, nodes, clusters or controlplane")
+	cmd.Flags().StringVar(&o.start, "start", "", "the first screen: "+strings.Join(uiStarts, ", ")+"; the one shown last by default")
 	cmd.Flags().BoolVar(&o.readOnly, "read-only", false, "show and change nothing")
 	_ = cmd.RegisterFlagCompletionFunc("start", cobra.FixedCompletions(uiStarts, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
 // uiStarts are the screens that ui can begin with.
-var uiStarts = []string{"pods", "nodes", "clusters", "controlplane"}
+var uiStarts = []string{"pods", "workloads", "nodes", "pulse", "controlplane", "clusters"}
 
 func (a *app) runUI(ctx context.Context, names []string, o uiOptions) error {
 	if o.start != "" && !slices.Contains(uiStarts, o.start) {

@@ -40,7 +40,13 @@ func TestRandomKeysAndChangesDoNoHarm(t *testing.T) {
 	ctx, stop := context.WithTimeout(t.Context(), length)
 	defer stop()
 	churned := make(chan int, 1)
-	go func() { churned <- server.Churn(ctx, "load", pods, 20) }()
+	go func() {
+		n, err := server.Churn(ctx, "load", pods, 20)
+		if err != nil {
+			t.Error(err)
+		}
+		churned <- n
+	}()
 	seed := uint64(time.Now().UnixNano())
 	random := rand.New(rand.NewPCG(seed, 1))
 	t.Logf("seed %d", seed)

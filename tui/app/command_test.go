@@ -59,6 +59,13 @@ func TestWorkloadsOfAllKindsAreActedOn(t *testing.T) {
 	})
 }
 
+func TestAPodLeadsToItsNode(t *testing.T) {
+	play(t, 120, 40, dev(), func(p *player) {
+		p.press("o")
+		p.want("pods › Nodes of dev", "▌ worker-2", "DiskPressure")
+	})
+}
+
 func TestAClickOnTheWayGoesBack(t *testing.T) {
 	play(t, 120, 30, dev(), func(p *player) {
 		p.press(":", "deploy", "enter", "d")

@@ -12,7 +12,6 @@ import (
 func resource(group, name, kind string, namespaced bool, short ...string) object.Resource {
 	return object.Resource{
 		Group: group, Version: "v1", Name: name, Singular: strings.ToLower(kind), Kind: kind, Namespaced: namespaced, Short: short,
-		Verbs: []string{"list", "watch", "get", "delete", "patch"},
 	}
 }
 

@@ -204,7 +204,7 @@ func play(t *testing.T, width, height int, config Config, body func(p *player)) 
 	synctest.Test(t, func(t *testing.T) {
 		host := &fakeHost{}
 		host.api = &fakeAPI{host: host, tables: tables(), fresh: live(), emits: map[string]func(any){}, facts: feed.Facts{
-			Selector: "app=web", Ports: []string{"8080"}, Containers: []string{"web", "metrics"}, Replicas: 4, Loss: []string{"It has 4 pods now, 3 of them running."},
+			Selector: "app=web", Ports: []string{"8080"}, Containers: []string{"web", "metrics"}, Replicas: 4, Node: "worker-2", Loss: []string{"It has 4 pods now, 3 of them running."},
 		}}
 		config.Host, config.Ports = host, host
 		config.Now = func() time.Time { return noon }

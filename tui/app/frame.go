@@ -250,9 +250,3 @@ func (m *Model) completionBox(lines []string) []string {
 	}
 	return widget.Overlay(lines, box, 1, m.height-1-rows)
 }
-
-// Settled says that nothing is being read: for tests and pictures.
-func (m *Model) Settled() bool {
-	d, ok := m.top().(screen.Dated)
-	return !ok || d.Freshness().State != object.Loading
-}

@@ -5,7 +5,6 @@
 package feed
 
 import (
-	"fmt"
 	"strconv"
 	"time"
 
@@ -48,16 +47,12 @@ const (
 	History     TextKind = "history"
 )
 
-// Text is a need: a text about one object, read again when Nonce changes. It
-// is answered with Document.
+// Text is a need: a text about one object. It is answered with Document.
 type Text struct {
 	Ref  object.Ref
 	Kind TextKind
 	// Reveal shows the values of a secret.
 	Reveal bool
-	// Revision is the one of a history that is wanted, 0 for the list.
-	Revision int64
-	Nonce    int
 }
 
 // Key is Need's.
@@ -66,7 +61,7 @@ func (n Text) Key() string {
 	if n.Reveal {
 		key += " revealed"
 	}
-	return key + " " + fmt.Sprint(n.Revision, n.Nonce)
+	return key
 }
 
 // Document answers Text.
@@ -86,8 +81,7 @@ type Logs struct {
 	Container string
 	Previous  bool
 	// Tail is how many lines of each container to begin with.
-	Tail  int
-	Nonce int
+	Tail int
 }
 
 // Key is Need's.
@@ -99,7 +93,7 @@ func (n Logs) Key() string {
 	if n.Previous {
 		key += " previous"
 	}
-	return key + " " + strconv.Itoa(n.Nonce)
+	return key
 }
 
 // PodName names a pod of a cluster.
@@ -275,7 +269,6 @@ type Certificate struct {
 type Lease struct {
 	Name, Holder string
 	Renewed      time.Time
-	Transitions  int64
 }
 
 // Output is a need: the lines that a running command of ours writes. It is

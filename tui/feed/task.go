@@ -79,6 +79,8 @@ type Facts struct {
 	Ports []string
 	// Containers that run, of a pod.
 	Containers []string
+	// Node that a pod is on, empty if it is on none.
+	Node string
 	// Replicas that are wanted, -1 if it has none.
 	Replicas int64
 	// Owner is the object that controls it.

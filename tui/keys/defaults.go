@@ -40,6 +40,7 @@ const (
 	Events      Action = "events"
 	Owner       Action = "owner"
 	ShowTree    Action = "tree"
+	ShowNode    Action = "node"
 	ShowLogs    Action = "logs"
 	Previous    Action = "previous-logs"
 	Shell       Action = "shell"
@@ -123,6 +124,7 @@ var defaults = []Binding{
 	{Pods, Attach, []string{"a"}, "attach", true, false},
 	{Pods, Forward, []string{"f"}, "forward a port", true, true},
 	{Pods, CopyFile, []string{"F"}, "copy a file from or to it", true, false},
+	{Pods, ShowNode, []string{"o"}, "go to its node", false, false},
 	{Pods, Kill, []string{"ctrl+k"}, "delete at once, without grace", true, false},
 
 	{Containers, ShowLogs, []string{"l"}, "logs", false, true},

@@ -93,7 +93,7 @@ func (c *Client) discover(ctx context.Context) ([]object.Resource, error) {
 func resourceOf(gv schema.GroupVersion, r metav1.APIResource) object.Resource {
 	found := object.Resource{
 		Group: gv.Group, Version: gv.Version, Name: line(r.Name), Singular: line(r.SingularName), Kind: line(r.Kind),
-		Short: r.ShortNames, Namespaced: r.Namespaced, Verbs: r.Verbs, Categories: r.Categories,
+		Short: r.ShortNames, Namespaced: r.Namespaced,
 	}
 	if r.Group != "" {
 		found.Group = r.Group

@@ -83,9 +83,6 @@ func ForConfig(name string, config *rest.Config, ports *Forwarder) (*Client, err
 	return c, nil
 }
 
-// Server is the URL of the API.
-func (c *Client) Server() string { return c.config.Host }
-
 // Forward connects a port of this host, 0 for any free one, to one of pods
 // until ctx ends, and returns it.
 func (c *Client) Forward(ctx context.Context, ref object.Ref, local int, remote string) (int, error) {

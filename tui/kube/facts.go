@@ -36,6 +36,7 @@ func (c *Client) Facts(ctx context.Context, ref object.Ref) (feed.Facts, error) 
 			return facts, err
 		}
 		podFacts(&facts, &pod)
+		facts.Node = pod.Spec.NodeName
 		return facts, nil
 	}
 	facts.Loss = c.loss(ctx, ref, o)

@@ -25,11 +25,10 @@ import (
 // Forwarder holds the ports that are forwarded, for as long as its context.
 // A forward outlives its pod: each connection goes to a pod that runs then.
 type Forwarder struct {
-	mu    sync.Mutex // guards all and next
-	all   []*forward
-	next  int
-	tell  []*feed.Mailbox
-	begun sync.WaitGroup
+	mu   sync.Mutex // guards what follows
+	all  []*forward
+	next int
+	tell []*feed.Mailbox
 }
 
 // forward is one listening port.
@@ -77,13 +76,13 @@ func (f *Forwarder) Start(ctx context.Context, c *Client, ref object.Ref, local 
 	w.id = strconv.Itoa(f.next)
 	f.all = append(f.all, w)
 	f.mu.Unlock()
-	f.begun.Go(func() {
+	go func() {
 		<-ctx.Done()
 		_ = listener.Close()
 		w.drop("")
 		f.remove(w)
-	})
-	f.begun.Go(func() { w.serve(ctx, f.changed) })
+	}()
+	go w.serve(ctx, f.changed)
 	f.changed()
 	return listener.Addr().(*net.TCPAddr).Port, nil
 }
@@ -98,9 +97,6 @@ func (f *Forwarder) Stop(id string) {
 		}
 	}
 }
-
-// Wait returns when all forwards have ended.
-func (f *Forwarder) Wait() { f.begun.Wait() }
 
 func (f *Forwarder) remove(w *forward) {
 	f.mu.Lock()

@@ -77,9 +77,6 @@ func (c *Client) leases(ctx context.Context) []feed.Lease {
 		if l.Spec.RenewTime != nil {
 			lease.Renewed = l.Spec.RenewTime.Time
 		}
-		if l.Spec.LeaseTransitions != nil {
-			lease.Transitions = int64(*l.Spec.LeaseTransitions)
-		}
 		found = append(found, lease)
 	}
 	return found

@@ -10,7 +10,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/skiff-dev/skiff/tui/feed"
-	"github.com/skiff-dev/skiff/tui/object"
 )
 
 // inside tells of a pod's containers, again whenever the pod changes.
@@ -26,12 +25,7 @@ func (c *Client) inside(ctx context.Context, need feed.Inside, emit func(any)) {
 		}
 		emit(next)
 		last = next
-	}, justPod(c.name, need.Pod.Namespace, need.Pod.Name))
-}
-
-// justPod is one pod as something to watch.
-func justPod(cluster, namespace, name string) feed.Objects {
-	return feed.Objects{Cluster: cluster, Resource: object.Pods, Namespaces: []string{namespace}, Fields: "metadata.name=" + name}
+	}, just(need.Pod))
 }
 
 // containersOf a pod, in the order in which they start.

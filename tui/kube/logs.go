@@ -77,7 +77,7 @@ func logPodsOf(cluster string, need feed.Logs) []feed.Objects {
 	}
 	var pods []feed.Objects
 	for _, p := range need.Pods[:min(len(need.Pods), maxStreams)] {
-		pods = append(pods, justPod(cluster, p.Namespace, p.Name))
+		pods = append(pods, just(object.Ref{Cluster: cluster, Resource: object.Pods, Namespace: p.Namespace, Name: p.Name}))
 	}
 	return pods
 }

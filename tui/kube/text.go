@@ -18,14 +18,14 @@ import (
 	"github.com/skiff-dev/skiff/tui/object"
 )
 
-// textInterval is how often a text on the screen is read again: describing an
-// object asks for several others, so there is no one thing to watch.
+// textInterval is how often a description on the screen is read again: it tells
+// of several objects, so there is no one thing to watch.
 const textInterval = 3 * time.Second
 
 // text reads a text about an object, again while it is on the screen.
 func (c *Client) text(ctx context.Context, need feed.Text, emit func(any)) {
 	var last feed.Document
-	every(ctx, textInterval, func(ctx context.Context) {
+	read := func(ctx context.Context) {
 		text, err := c.read(ctx, need)
 		next := feed.Document{Text: text, Freshness: freshness(err, time.Now())}
 		if err != nil {
@@ -35,7 +35,21 @@ func (c *Client) text(ctx context.Context, need feed.Text, emit func(any)) {
 			emit(next)
 			last = next
 		}
-	})
+	}
+	if need.Kind == feed.Description {
+		every(ctx, textInterval, read)
+		return
+	}
+	c.onChange(ctx, read, just(need.Ref))
+}
+
+// just is one object as something to watch.
+func just(ref object.Ref) feed.Objects {
+	watched := feed.Objects{Cluster: ref.Cluster, Resource: ref.Resource, Fields: "metadata.name=" + ref.Name}
+	if ref.Resource.Namespaced {
+		watched.Namespaces = []string{ref.Namespace}
+	}
+	return watched
 }
 
 func (c *Client) read(ctx context.Context, need feed.Text) (string, error) {
@@ -47,7 +61,7 @@ func (c *Client) read(ctx context.Context, need feed.Text) (string, error) {
 		}
 		return document(o, need.Reveal)
 	case feed.History:
-		return c.history(need.Ref, need.Revision)
+		return c.history(need.Ref)
 	}
 	return c.describe(ctx, need.Ref)
 }
@@ -110,13 +124,13 @@ func (c *Client) describe(ctx context.Context, ref object.Ref) (string, error) {
 	})
 }
 
-// history is the list of revisions of a workload, or one of them.
-func (c *Client) history(ref object.Ref, revision int64) (string, error) {
+// history is the list of revisions of a workload.
+func (c *Client) history(ref object.Ref) (string, error) {
 	viewer, err := polymorphichelpers.HistoryViewerFor(schema.GroupKind{Group: ref.Resource.Group, Kind: ref.Resource.Kind}, c.typed)
 	if err != nil {
 		return "", err
 	}
-	return viewer.ViewHistory(ref.Namespace, ref.Name, revision)
+	return viewer.ViewHistory(ref.Namespace, ref.Name, 0)
 }
 
 // within bounds a call that knows no context: when ctx ends nobody waits for it

@@ -21,6 +21,5 @@ var (
 func builtin(group, name, kind string, namespaced bool, short ...string) Resource {
 	return Resource{
 		Group: group, Version: "v1", Name: name, Singular: strings.ToLower(kind), Kind: kind, Short: short, Namespaced: namespaced,
-		Verbs: []string{"create", "delete", "get", "list", "patch", "update", "watch"},
 	}
 }

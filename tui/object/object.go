@@ -16,8 +16,6 @@ type Resource struct {
 	// Short are names such as "po".
 	Short      []string
 	Namespaced bool
-	Verbs      []string
-	Categories []string
 }
 
 // ID is "deployments.apps", or "pods" for the core group.
@@ -39,9 +37,6 @@ func (r Resource) Title() string {
 	}
 	return strings.ToUpper(r.Name[:min(1, len(r.Name))]) + r.Name[min(1, len(r.Name)):]
 }
-
-// Can says whether the resource has the verb.
-func (r Resource) Can(verb string) bool { return slices.Contains(r.Verbs, verb) }
 
 // Path below the server's root, with a namespace for namespaced resources;
 // an empty one means all.

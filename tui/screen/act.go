@@ -55,6 +55,8 @@ func act(w *World, a keys.Action, at aim) []Request {
 		return eventsOf(w, ref)
 	case keys.Owner:
 		return ownerOf(w, ref)
+	case keys.ShowNode:
+		return nodeOf(w, ref)
 	case keys.ShowTree:
 		return []Request{Push{Screen: NewTree(ref)}}
 	case keys.ShowHistory:

@@ -53,6 +53,18 @@ func podsOnNode(w *World, ref object.Ref) []Request {
 	})}}
 }
 
+// nodeOf shows the node that a pod is on, among the others.
+func nodeOf(w *World, pod object.Ref) []Request {
+	return []Request{Look{Ref: pod, Then: func(f feed.Facts) []Request {
+		if f.Node == "" {
+			return say(pod.String() + " is on no node yet")
+		}
+		nodes := NewNodes(w)
+		nodes.table.Select(pod.Cluster + "/" + f.Node)
+		return []Request{Push{Screen: nodes}}
+	}}}
+}
+
 // logsOf shows the logs of a pod, or of the pods that something selects.
 func logsOf(ref object.Ref, previous bool) []Request {
 	need := feed.Logs{Cluster: ref.Cluster, Namespace: ref.Namespace, Previous: previous, Tail: tail}

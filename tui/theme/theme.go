@@ -38,8 +38,6 @@ const (
 type Theme struct {
 	Name string
 	on   [tones]string
-	// colour is unset for the theme that uses none.
-	colour bool
 }
 
 const off = "\x1b[m"
@@ -57,9 +55,6 @@ func (t *Theme) On(tone Tone) string { return t.on[tone] }
 
 // Off ends all attributes.
 func (t *Theme) Off() string { return off }
-
-// Colour says whether the theme uses colours.
-func (t *Theme) Colour() bool { return t.colour }
 
 type rgb uint32
 
@@ -80,7 +75,7 @@ type palette struct {
 
 func (p palette) theme(name string) *Theme {
 	sgr := func(codes string) string { return "\x1b[" + codes + "m" }
-	t := &Theme{Name: name, colour: true}
+	t := &Theme{Name: name}
 	t.on = [tones]string{
 		Dim: sgr(p.dim.fg()), Title: sgr("1;" + p.title.fg()), Accent: sgr(p.accent.fg()),
 		Good: sgr(p.good.fg()), Busy: sgr(p.busy.fg()), Warn: sgr(p.warn.fg()), Bad: sgr(p.bad.fg()),

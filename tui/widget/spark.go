@@ -54,17 +54,3 @@ func Spark(s Series, width int, top float64) string {
 	}
 	return string(line)
 }
-
-// eighths of a cell, for bars.
-var eighths = []rune(" ▏▎▍▌▋▊▉█")
-
-// Gauge draws a bar that is full at 1.
-func Gauge(part float64, width int) string {
-	steps := int(max(0, min(part, 1))*float64(width*8) + 0.5)
-	line := make([]rune, 0, width)
-	for range width {
-		line = append(line, eighths[min(steps, 8)])
-		steps = max(0, steps-8)
-	}
-	return string(line)
-}

@@ -81,7 +81,7 @@ func (b *bench) run(ctx context.Context) ([]figure.Figure, error) {
 		figure.New("all rows, median", "s", all, 0),
 		figure.New("key answered, median", "ms", at(0.5), goalKeyMilliseconds),
 		figure.New("key answered, 99 of 100", "ms", at(0.99), goalKeyMilliseconds),
-		figure.New("changes a second meanwhile", "1/s", changed, 0),
+		figure.New(fmt.Sprintf("changes meanwhile, of %d a second", b.rate), "1/s", changed, 0),
 		figure.New("memory, resident", "MiB", resident, goalMemoryMiB),
 	}, nil
 }
@@ -146,9 +146,15 @@ func (b *bench) underChange(ctx context.Context, server *rig.Server) (millisecon
 	}
 	churning, stop := context.WithCancel(ctx)
 	defer stop()
-	counted := make(chan int, 1)
-	begun := time.Now()
-	go func() { counted <- server.Churn(churning, "load", b.pods, b.rate) }()
+	type churn struct {
+		changes int
+		err     error
+	}
+	churned, begun := make(chan churn, 1), time.Now()
+	go func() {
+		n, err := server.Churn(churning, "load", b.pods, b.rate)
+		churned <- churn{n, err}
+	}()
 	time.Sleep(time.Second)
 	for i := range b.presses {
 		key := "j"
@@ -167,7 +173,8 @@ func (b *bench) underChange(ctx context.Context, server *rig.Server) (millisecon
 	took := time.Since(begun).Seconds()
 	resident, err = memory(t.Process.Pid)
 	stop()
-	return milliseconds, resident, float64(<-counted) / took, err
+	made := <-churned
+	return milliseconds, resident, float64(made.changes) / took, errors.Join(err, made.err)
 }
 
 // memory is a process' resident set in MiB.

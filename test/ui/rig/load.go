@@ -3,13 +3,18 @@ package rig
 import (
 	"context"
 	"fmt"
+	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 )
 
 // Pods makes n running pods in a namespace of their own, without controllers.
@@ -76,24 +81,29 @@ func (s *Server) pod(ctx context.Context, namespace string, i int) error {
 	return err
 }
 
-// maxChanges is how many changes are on their way at once.
-const maxChanges = 64
+// maxChanges is how many changes are on their way at once, over so many
+// connections: one alone is read and written by one goroutine at each end.
+const (
+	maxChanges = 64
+	writers    = 4
+)
 
 // Churn changes pods of a namespace that Pods made, rate of them a second,
 // until ctx ends; it returns how many it changed.
-func (s *Server) Churn(ctx context.Context, namespace string, n, rate int) int {
-	changed := 0
-	var mu sync.Mutex // guards changed
-	var sending sync.WaitGroup
+func (s *Server) Churn(ctx context.Context, namespace string, n, rate int) (int, error) {
+	clients, err := s.writers()
+	if err != nil {
+		return 0, err
+	}
+	var changed atomic.Int64
 	change := func(i int) {
 		patch := fmt.Sprintf(`{"metadata":{"labels":{"turn":"t%d"}}}`, i)
-		_, err := s.Client.CoreV1().Pods(namespace).Patch(ctx, fmt.Sprintf("load-%04d", i%n), types.MergePatchType, []byte(patch), metav1.PatchOptions{})
-		if err == nil {
-			mu.Lock()
-			changed++
-			mu.Unlock()
+		pods := clients[i%len(clients)].CoreV1().Pods(namespace)
+		if _, err := pods.Patch(ctx, fmt.Sprintf("load-%04d", i%n), types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err == nil {
+			changed.Add(1)
 		}
 	}
+	var sending sync.WaitGroup
 	ticker := time.NewTicker(max(time.Second/time.Duration(rate), time.Millisecond))
 	defer ticker.Stop()
 	slots, begun := make(chan struct{}, maxChanges), time.Now()
@@ -101,7 +111,7 @@ func (s *Server) Churn(ctx context.Context, namespace string, n, rate int) int {
 		select {
 		case <-ctx.Done():
 			sending.Wait()
-			return changed
+			return int(changed.Load()), nil
 		case <-ticker.C:
 		}
 		// A ticker drops the ticks that nobody takes: what is due is sent, however
@@ -115,4 +125,21 @@ func (s *Server) Churn(ctx context.Context, namespace string, n, rate int) int {
 			})
 		}
 	}
+}
+
+// writers are clients that cost the server and this process little: answers are
+// in protobuf, over a connection for each.
+func (s *Server) writers() ([]*kubernetes.Clientset, error) {
+	var clients []*kubernetes.Clientset
+	for range writers {
+		config := rest.CopyConfig(s.Config)
+		config.ContentType = runtime.ContentTypeProtobuf
+		config.Dial = new(net.Dialer).DialContext // no transport is shared between different dialers
+		client, err := kubernetes.NewForConfig(config)
+		if err != nil {
+			return nil, err
+		}
+		clients = append(clients, client)
+	}
+	return clients, nil
 }
