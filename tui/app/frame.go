@@ -209,6 +209,9 @@ func (m *Model) hints() string {
 	out.WriteString(" ")
 	used := 1
 	for _, b := range m.world.Keys.In(m.top().Scopes()...) {
+		if _, can := m.top().(screen.Filtered); b.Action == keys.Filter && !can {
+			continue
+		}
 		if !b.Hint || b.Changes && m.world.ReadOnly {
 			continue
 		}

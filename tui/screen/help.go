@@ -73,7 +73,11 @@ func (h *Help) View(w *World, width, height int) []string {
 func (h *Help) lines(w *World, width int) []string {
 	var entries [][2]string
 	scope := keys.Scope("")
+	_, filtered := h.of.(Filtered)
 	for _, b := range w.Keys.In(h.of.Scopes()...) {
+		if b.Action == keys.Filter && !filtered {
+			continue
+		}
 		if b.Scope != scope {
 			scope = b.Scope
 			entries = append(entries, [2]string{"", strings.ToUpper(string(scope))})
@@ -90,9 +94,9 @@ func (h *Help) lines(w *World, width int) []string {
 	}
 	entries = append(entries, [2]string{"", "COMMANDS"})
 	entries = append(entries, h.commands...)
-	entries = append(entries, [2]string{"", "FILTERS"},
-		[2]string{"/text", "a regular expression"}, [2]string{"/!text", "all but those"},
-		[2]string{"/-l app=web", "a label selector"}, [2]string{"/-f wb", "letters in that order"})
+	if filtered {
+		entries = append(entries, filters...)
+	}
 	columns := max(1, min(4, width/40))
 	each := (len(entries) + columns - 1) / columns
 	lines := make([]string, each)
@@ -106,6 +110,12 @@ func (h *Help) lines(w *World, width int) []string {
 		}
 	}
 	return lines
+}
+
+// filters are what can be typed after "/".
+var filters = [][2]string{
+	{"", "FILTERS"}, {"/text", "a regular expression"}, {"/!text", "all but those"},
+	{"/-l app=web", "a label selector"}, {"/-f wb", "letters in that order"},
 }
 
 func helpLine(th *theme.Theme, entry [2]string) string {

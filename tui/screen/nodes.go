@@ -203,11 +203,10 @@ func (n *Nodes) arrange(w *World) {
 		columns = append(columns, widget.Column{Title: "Cluster", Min: 8})
 	}
 	columns = append(columns, widget.Column{Title: "Status"}, widget.Column{Title: "Role", Min: 6})
-	columns = append(columns, widget.Column{Title: "CPU", Right: true}, widget.Column{Title: "Memory", Right: true})
+	columns = append(columns, widget.Column{Title: "CPU", Right: true}, widget.Column{Title: "Memory", Right: true}, widget.Column{Title: "Pods", Right: true})
 	if ours {
 		columns = append(columns, widget.Column{Title: "On host", Right: true}, widget.Column{Title: "Disk", Right: true}, widget.Column{Title: "Up"})
 	}
-	columns = append(columns, widget.Column{Title: "Pods", Right: true})
 	if ours {
 		columns = append(columns, widget.Column{Title: "Machine", Spare: true}, widget.Column{Title: "Driver", Spare: true})
 	}
@@ -222,7 +221,7 @@ func (n *Nodes) arrange(w *World) {
 		if several {
 			cells = append(cells, dimCell(v.cluster))
 		}
-		cells = append(cells, stateCell(n.status(v)), plainCell(v.role(n)), plainCell(v.cpu()), plainCell(v.memory()))
+		cells = append(cells, stateCell(n.status(v)), plainCell(v.role(n)), plainCell(v.cpu()), plainCell(v.memory()), plainCell(strconv.Itoa(v.pods)))
 		if ours {
 			cells = append(cells, plainCell(v.onHost()), plainCell(v.disk()), dimCell(v.up(w)))
 		}
@@ -230,7 +229,6 @@ func (n *Nodes) arrange(w *World) {
 		if v.row != nil {
 			age = object.Age(v.row.Created, w.Now)
 		}
-		cells = append(cells, plainCell(strconv.Itoa(v.pods)))
 		if ours {
 			cells = append(cells, stateCell(v.machine.Machine), dimCell(w.Hosts[v.cluster].Driver))
 		}

@@ -16,7 +16,8 @@ import (
 type Pulse struct {
 	clusters  []string
 	resources []object.Resource
-	tables    map[string]object.Table // by cluster and resource
+	tables    map[string]object.Table       // by cluster and resource
+	tallies   map[string]map[theme.Tone]int // of those tables
 	usage     map[string]feed.Stats
 	cpu       widget.Series
 	memory    widget.Series
@@ -33,13 +34,14 @@ var pulseOf = []object.Resource{
 
 // NewPulse returns the screen.
 func NewPulse(w *World) *Pulse {
-	return &Pulse{clusters: w.Clusters, resources: pulseOf, tables: map[string]object.Table{}, usage: map[string]feed.Stats{}, columns: 1}
+	return &Pulse{clusters: w.Clusters, resources: pulseOf, tables: map[string]object.Table{}, tallies: map[string]map[theme.Tone]int{}, usage: map[string]feed.Stats{}, columns: 1}
 }
 
 // Rechoose is called when other clusters were chosen.
 func (p *Pulse) Rechoose(w *World) {
 	p.clusters = w.Clusters
-	p.tables = map[string]object.Table{}
+	clear(p.tables)
+	clear(p.tallies)
 }
 
 // Crumb is Screen's.
@@ -79,6 +81,11 @@ func (p *Pulse) Take(_ *World, delivery any) {
 	switch d := delivery.(type) {
 	case object.Table:
 		p.tables[d.Cluster+" "+d.Resource.ID()] = d
+		tally := map[theme.Tone]int{}
+		for _, row := range d.Rows {
+			tally[health(d, row)]++
+		}
+		p.tallies[d.Cluster+" "+d.Resource.ID()] = tally
 		if d.Resource.ID() == "pods" {
 			p.pods = p.pods.Add(float64(len(d.Rows)))
 		}
@@ -134,7 +141,7 @@ func (p *Pulse) Wheel(n int) { p.at = max(0, min(p.at+n, len(p.resources)-1)) }
 // Sizes of a card, in cells.
 const (
 	cardWidth  = 26
-	cardHeight = 5
+	cardHeight = 4
 	pulseTop   = 4
 )
 
@@ -168,29 +175,28 @@ func (p *Pulse) View(w *World, width, height int) []string {
 
 // card is one resource: how many there are and how they are.
 func (p *Pulse) card(th *theme.Theme, r object.Resource, selected bool) []string {
-	tally := map[theme.Tone]int{}
-	total := 0
+	tally, total := map[theme.Tone]int{}, 0
 	for _, cluster := range p.clusters {
-		t := p.tables[cluster+" "+r.ID()]
-		for _, row := range t.Rows {
-			total++
-			tally[health(t, row)]++
+		for tone, n := range p.tallies[cluster+" "+r.ID()] {
+			tally[tone] += n
+			total += n
 		}
 	}
-	frame := theme.Frame
+	frame, lines := theme.Frame, []rune("╭─╮│╰╯")
 	if selected {
-		frame = theme.Accent
+		frame, lines = theme.Accent, []rune("┏━┓┃┗┛")
 	}
 	inner := cardWidth - 5
-	edge := th.Paint(frame, "│")
-	title := widget.Cut(r.Title(), inner-1)
+	edge := th.Paint(frame, string(lines[3]))
+	number := fmt.Sprintf(" %d", total)
+	title := widget.Cut(r.Title(), inner-1-len(number))
 	line := func(text string) string { return edge + " " + widget.Fit(text, inner) + " " + edge + " " }
 	return []string{
-		th.Paint(frame, "╭ ") + th.Paint(theme.Title, title) + th.Paint(frame, " "+strings.Repeat("─", inner-widget.Width(title))+"╮") + " ",
-		line(th.Paint(theme.Title, fmt.Sprintf("%d", total))),
+		th.Paint(frame, string(lines[0])+" ") + th.Paint(theme.Accent, title) + th.Paint(theme.Title, number) +
+			th.Paint(frame, " "+strings.Repeat(string(lines[1]), inner-widget.Width(title)-len(number))+string(lines[2])) + " ",
 		line(bar(th, tally, total, inner)),
 		line(legend(th, tally)),
-		th.Paint(frame, "╰"+strings.Repeat("─", inner+2)+"╯") + " ",
+		th.Paint(frame, string(lines[4])+strings.Repeat(string(lines[1]), inner+2)+string(lines[5])) + " ",
 	}
 }
 
