@@ -59,6 +59,20 @@ func TestWorkloadsOfAllKindsAreActedOn(t *testing.T) {
 	})
 }
 
+func TestAFailureIsShownWhole(t *testing.T) {
+	play(t, 80, 24, dev(), func(p *player) {
+		p.host.api.refuse = "it is forbidden"
+		p.press("ctrl+d", "y")
+		p.want("it is forbidden")
+		p.reject("any key goes on")
+		p.host.api.refuse = "pods \"coredns\" is forbidden: User \"alice\" cannot delete resource \"pods\" in API group \"\" in the namespace \"kube-system\""
+		p.press("ctrl+d", "y")
+		p.want("It did not work", "in the namespace", "kube-system\"", "any key goes on")
+		p.press("y")
+		p.reject("any key goes on", "YAML of")
+	})
+}
+
 func TestAPodLeadsToItsNode(t *testing.T) {
 	play(t, 120, 40, dev(), func(p *player) {
 		p.press("o")

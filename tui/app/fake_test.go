@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -127,6 +128,7 @@ type fakeAPI struct {
 	fresh  object.Freshness
 	facts  feed.Facts
 	emits  map[string]func(any)
+	refuse string // why no task is carried out, empty if they are
 }
 
 func live() object.Freshness { return object.Freshness{State: object.Live, At: noon} }
@@ -176,6 +178,9 @@ func (a *fakeAPI) Do(_ context.Context, task feed.Task, out io.Writer) error {
 	a.host.mu.Lock()
 	defer a.host.mu.Unlock()
 	a.host.tasks = append(a.host.tasks, task)
+	if a.refuse != "" {
+		return errors.New(a.refuse)
+	}
 	fmt.Fprintf(out, "%s done\n", task.Title())
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -18,6 +19,7 @@ import (
 	"github.com/skiff-dev/skiff/tui/object"
 	"github.com/skiff-dev/skiff/tui/screen"
 	"github.com/skiff-dev/skiff/tui/theme"
+	"github.com/skiff-dev/skiff/tui/widget"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
@@ -188,8 +190,15 @@ type requestsMsg struct {
 // top is the screen that is shown.
 func (m *Model) top() screen.Screen { return m.stack[len(m.stack)-1] }
 
+// say shows a line at the bottom for a while. A failure that does not fit there
+// is shown whole, unless somebody is typing.
 func (m *Model) say(text string, bad bool) {
-	m.notice = notice{text, bad, m.config.Now().Add(8 * time.Second)}
+	line, _, more := strings.Cut(text, "\n")
+	if bad && (more || widget.Width(line) > m.width-2) && m.overlay == nil && m.prompt == nil {
+		m.overlay = &message{text}
+		return
+	}
+	m.notice = notice{line, bad, m.config.Now().Add(8 * time.Second)}
 }
 
 // key answers a key press: the overlay has it first, then the line of input,

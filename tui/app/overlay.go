@@ -3,6 +3,8 @@ package app
 import (
 	"strings"
 
+	"github.com/charmbracelet/x/ansi"
+
 	"github.com/skiff-dev/skiff/tui/screen"
 	"github.com/skiff-dev/skiff/tui/theme"
 	"github.com/skiff-dev/skiff/tui/widget"
@@ -57,6 +59,19 @@ func (q *question) view(th *theme.Theme, width int) (string, []string) {
 	}
 	return q.Title, lines
 }
+
+// message shows a text until a key is pressed.
+type message struct{ text string }
+
+func (m *message) key(string, string) ([]screen.Request, bool) { return nil, true }
+
+func (m *message) view(th *theme.Theme, width int) (string, []string) {
+	lines := strings.Split(ansi.Wrap(m.text, max(20, min(100, width-8)), " "), "\n")
+	return "It did not work", append(lines[:min(len(lines), maxMessage)], "", th.Paint(theme.Dim, "any key goes on"))
+}
+
+// maxMessage is how many lines of a message are shown.
+const maxMessage = 12
 
 // sheet asks for values.
 type sheet struct{ screen.Fill }

@@ -89,7 +89,7 @@ func failure(err error) tea.Msg {
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}
-	return requestsMsg{notice: notice{text: firstLine(err), bad: true}}
+	return requestsMsg{notice: notice{text: err.Error(), bad: true}}
 }
 
 // do carries a task out: in the terminal, as a job with a screen of its own, or

@@ -44,6 +44,7 @@ type State struct {
 // usualAliases are names that people know from elsewhere and servers do not.
 var usualAliases = map[string]string{
 	"dp": "deployments", "sec": "secrets", "jo": "jobs", "ro": "roles", "rb": "rolebindings",
+	"volumes": "persistentvolumes", "claims": "persistentvolumeclaims", "config": "configmaps",
 	"cr": "clusterroles", "crb": "clusterrolebindings", "np": "networkpolicies", "ep": "endpointslices",
 }
 
