@@ -158,20 +158,18 @@ func (m *Model) begin(title string, work func(context.Context, io.Writer) error)
 			return nil
 		case err := <-ended:
 			if err != nil {
-				return requestsMsg{notice: notice{text: title + ": " + firstLine(err), bad: true}}
+				return endedMsg{"failed, :output shows why: " + title, true}
 			}
-			return requestsMsg{notice: notice{text: title + ": done"}}
+			return endedMsg{"done: " + title, false}
 		}
 	}
 	return screen.NewOutput(id, title), cmd
 }
 
-func firstLine(err error) string {
-	text := err.Error()
-	if i := bytes.IndexByte([]byte(text), '\n'); i >= 0 {
-		text = text[:i]
-	}
-	return text
+// endedMsg says that a job is over; why stands in what it wrote.
+type endedMsg struct {
+	text string
+	bad  bool
 }
 
 // errNoTerminal: the command was given no terminal.

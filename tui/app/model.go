@@ -164,6 +164,8 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		if msg.notice != (notice{}) {
 			m.say(msg.notice.text, msg.notice.bad)
 		}
+	case endedMsg:
+		m.notice = notice{msg.text, msg.bad, m.config.Now().Add(noticeTime)}
 	case factsMsg:
 		cmd = m.requests(msg.look.Then(msg.facts))
 	case tea.BackgroundColorMsg:
@@ -190,6 +192,9 @@ type requestsMsg struct {
 // top is the screen that is shown.
 func (m *Model) top() screen.Screen { return m.stack[len(m.stack)-1] }
 
+// noticeTime is how long a line stays at the bottom.
+const noticeTime = 8 * time.Second
+
 // say shows a line at the bottom for a while. A failure that does not fit there
 // is shown whole, unless somebody is typing.
 func (m *Model) say(text string, bad bool) {
@@ -198,7 +203,7 @@ func (m *Model) say(text string, bad bool) {
 		m.overlay = &message{text}
 		return
 	}
-	m.notice = notice{line, bad, m.config.Now().Add(8 * time.Second)}
+	m.notice = notice{line, bad, m.config.Now().Add(noticeTime)}
 }
 
 // key answers a key press: the overlay has it first, then the line of input,

@@ -43,6 +43,8 @@ var shots = []struct {
 	{"tree", "", []string{":", "tree deployment web shop", "enter"}},
 	{"logs", "", []string{":", "pods shop", "enter", "/", "web", "enter", "ctrl+a", "l"}},
 	{"yaml", "", []string{":", "deploy shop", "enter", "y"}},
+	{"workloads", "", []string{":", "wk shop", "enter"}},
+	{"containers", "", []string{":", "pods shop", "enter", "/", "web", "enter", "enter"}},
 	{"pulse", "", []string{":", "pulse", "enter"}},
 	{"nodes", "nodes", []string{"down"}},
 	{"clusters", "clusters", []string{"down"}},
