@@ -139,7 +139,11 @@ func controlPlane(m *Model, args []string) []screen.Request {
 	if len(args) == 0 {
 		return []screen.Request{screen.Say{Text: "choose a cluster first", Bad: true}}
 	}
-	return []screen.Request{screen.Push{Screen: screen.NewControl(args[0])}}
+	requests := []screen.Request{screen.Push{Screen: screen.NewControl(args[0])}}
+	if len(args) > 1 {
+		requests = append(requests, screen.Say{Text: "of the others: :controlplane " + strings.Join(args[1:], ", :controlplane ")})
+	}
+	return requests
 }
 
 func chooseNamespaces(m *Model, args []string) []screen.Request {

@@ -60,14 +60,17 @@ func (q *question) view(th *theme.Theme, width int) (string, []string) {
 	return q.Title, lines
 }
 
-// message shows a text until a key is pressed.
+// message shows a text until it is sent away, not by a key that was meant for
+// something else.
 type message struct{ text string }
 
-func (m *message) key(string, string) ([]screen.Request, bool) { return nil, true }
+func (m *message) key(key, _ string) ([]screen.Request, bool) {
+	return nil, key == "enter" || key == "esc" || key == "q"
+}
 
 func (m *message) view(th *theme.Theme, width int) (string, []string) {
 	lines := strings.Split(ansi.Wrap(m.text, max(20, min(100, width-8)), " "), "\n")
-	return "It did not work", append(lines[:min(len(lines), maxMessage)], "", th.Paint(theme.Dim, "any key goes on"))
+	return "It did not work", append(lines[:min(len(lines), maxMessage)], "", th.Paint(theme.Key, "⏎")+" goes on")
 }
 
 // maxMessage is how many lines of a message are shown.
