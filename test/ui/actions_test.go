@@ -39,7 +39,7 @@ func TestActionsOnARealCluster(t *testing.T) {
 		{"load an image", testLoadImage}, // the others need it
 		{"logs", testLogs}, {"shell", testShell}, {"attach", testAttach}, {"copy", testCopy}, {"forward", testForward},
 		{"edit, history, undo", testRollouts}, {"scale and restart", testScale}, {"tree", testTree}, {"delete", testDelete},
-		{"every screen", testScreens}, {"nodes", testNodes}, {"snapshot", testSnapshot}, {"clusters", testClusters},
+		{"every screen", testScreens}, {"skiff alone", testAlone}, {"nodes", testNodes}, {"snapshot", testSnapshot}, {"clusters", testClusters},
 	} {
 		t.Run(one.name, func(t *testing.T) { one.test(t, c, s.in(t)) })
 	}

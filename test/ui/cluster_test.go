@@ -106,7 +106,13 @@ func (c *realCluster) kubectl(t *testing.T, args ...string) string {
 // open starts the dashboard of the cluster.
 func (c *realCluster) open(t *testing.T, env ...string) *session {
 	t.Helper()
-	cmd := exec.Command(c.skiff(), "ui", c.name)
+	return c.start(t, []string{"ui", c.name}, env...)
+}
+
+// start runs skiff on a screen of its own.
+func (c *realCluster) start(t *testing.T, args []string, env ...string) *session {
+	t.Helper()
+	cmd := exec.Command(c.skiff(), args...)
 	cmd.Env = append(c.env[:len(c.env):len(c.env)], env...)
 	return show(t, cmd, nil)
 }

@@ -1,6 +1,7 @@
 package ui_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -119,4 +120,19 @@ func testClusters(t *testing.T, c *realCluster, s *session) {
 		}
 		return nil
 	})
+}
+
+// testAlone runs skiff without arguments: it opens the dashboard of the cluster
+// that there is.
+func testAlone(t *testing.T, c *realCluster, _ *session) {
+	s := c.start(t, nil)
+	s.see("dev running", "2/2 nodes", "live")
+	s.press(":", "cp", enter)
+	s.see("Control plane of dev", "API ready", "etcd leader", "raft index", "expires in")
+	s.press(ctrlC)
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	if err := s.Wait(ctx); err != nil {
+		t.Error(err)
+	}
 }
