@@ -128,6 +128,7 @@ type fakeAPI struct {
 	fresh  object.Freshness
 	facts  feed.Facts
 	emits  map[string]func(any)
+	mute   bool   // it answers no need
 	refuse string // why no task is carried out, empty if they are
 }
 
@@ -136,6 +137,11 @@ func live() object.Freshness { return object.Freshness{State: object.Live, At: n
 func (a *fakeAPI) Run(ctx context.Context, need feed.Need, emit func(any)) {
 	a.mu.Lock()
 	a.emits[need.Key()] = emit
+	if a.mute {
+		a.mu.Unlock()
+		<-ctx.Done()
+		return
+	}
 	switch n := need.(type) {
 	case feed.Objects:
 		t := a.tables[n.Resource.ID()]
@@ -206,9 +212,15 @@ type player struct {
 
 func play(t *testing.T, width, height int, config Config, body func(p *player)) {
 	t.Helper()
+	playOn(t, width, height, config, false, body)
+}
+
+// playOn is play over a cluster that may answer nothing.
+func playOn(t *testing.T, width, height int, config Config, mute bool, body func(p *player)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		host := &fakeHost{}
-		host.api = &fakeAPI{host: host, tables: tables(), fresh: live(), emits: map[string]func(any){}, facts: feed.Facts{
+		host.api = &fakeAPI{host: host, tables: tables(), fresh: live(), mute: mute, emits: map[string]func(any){}, facts: feed.Facts{
 			Selector: "app=web", Ports: []string{"8080"}, Containers: []string{"web", "metrics"}, Replicas: 4, Node: "worker-2", Loss: []string{"It has 4 pods now, 3 of them running."},
 		}}
 		config.Host, config.Ports = host, host

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 
+	tea "charm.land/bubbletea/v2"
+
 	"github.com/skiff-dev/skiff/tui/keys"
 )
 
@@ -48,5 +50,23 @@ func TestEveryKeyThatTheHelpListsDoesSomething(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestNoKeyNeedsDataThatAreNotThere presses each key while nothing has answered.
+func TestNoKeyNeedsDataThatAreNotThere(t *testing.T) {
+	for name := range views {
+		playOn(t, 120, 40, Config{Clusters: []string{"dev"}, Namespaces: []string{"shop"}, Start: name}, true, func(p *player) {
+			p.want("reading …")
+			for _, b := range p.m.world.Keys.In(p.m.top().Scopes()...) {
+				if b.Action == keys.Quit || b.Action == keys.PickAll {
+					continue
+				}
+				p.press(b.Keys[0])
+				p.send(tea.MouseClickMsg{X: 20, Y: bodyTop, Button: tea.MouseLeft})
+				p.send(tea.MouseClickMsg{X: 20, Y: bodyTop + 3, Button: tea.MouseLeft})
+				p.press("esc", "esc")
+			}
+		})
 	}
 }

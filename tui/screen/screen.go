@@ -186,7 +186,7 @@ func scroll(t *widget.Table, a keys.Action) bool {
 	case keys.Reverse:
 		t.SortBy(t.Sort, !t.Reverse)
 	case keys.SortName:
-		sortBy(t, "Name", "Object", t.Columns[0].Title)
+		sortBy(t, "Name", "Object", "Cluster", "Address", "Namespace")
 	case keys.SortAge:
 		sortBy(t, "Age", "Last Seen", "Up")
 	default:
