@@ -159,7 +159,7 @@ func TestPeopleFindTheirWayThroughARealCluster(t *testing.T) {
 	})
 	t.Run("workloads and containers", func(t *testing.T) {
 		s := s.in(t)
-		s.press(":", "wk shop", enter)
+		s.press(":", "wk", enter)
 		s.see("Workloads", "StatefulSet", "DaemonSet", "CronJob", "Progressing")
 		s.press("/", "^db$", enter, ctrlD)
 		s.see("Delete statefulset?", "It has 3 pods now")
@@ -174,7 +174,7 @@ func TestPeopleFindTheirWayThroughARealCluster(t *testing.T) {
 		s.press(":", "ns", enter)
 		s.see("Namespaces", "observability")
 		s.press("/", "^shop$", enter, ctrlD)
-		s.see("Delete namespace?", "deployments", "statefulsets", "Type shop")
+		s.see("Delete namespace?", "4 deployments, 1 statefulset", "Type shop")
 		s.press(escape, escape, escape)
 	})
 	t.Run("a secret stays hidden until it is asked for", func(t *testing.T) {
