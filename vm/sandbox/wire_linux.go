@@ -34,6 +34,7 @@ type wire struct {
 	tap       *os.File
 	conn      net.Conn
 	count     atomic.Int64 // of plugs ever, so that names are new
+	machines  sync.Map     // hardware addresses of all machines ever plugged, as [6]byte
 	pumps     sync.WaitGroup
 }
 
@@ -137,6 +138,7 @@ func (w *wire) plug(pid int, mac string) error {
 		PeerName:  "eth0", PeerHardwareAddr: address, PeerNamespace: netlink.NsPid(pid),
 	}
 	pair.MasterIndex = w.bridge.Index
+	w.machines.Store([6]byte(address), true)
 	if err := w.handle.LinkAdd(pair); err != nil {
 		return fmt.Errorf("interface: %w", err)
 	}
@@ -183,6 +185,10 @@ func (w *wire) send() {
 	}
 }
 
+// receive passes frames of the user-mode network on to the machines. It sends
+// back what was for a machine that is gone, since it last saw that one here too:
+// the bridge would take the sender for one beyond the uplink, and cut it off from
+// all others.
 func (w *wire) receive() {
 	reader := bufio.NewReaderSize(w.conn, 4*maxFrame)
 	frame := make([]byte, maxFrame)
@@ -199,9 +205,23 @@ func (w *wire) receive() {
 		if _, err := io.ReadFull(reader, frame[:n]); err != nil {
 			return
 		}
+		if w.fromMachine(frame[:n]) {
+			continue
+		}
 		// A frame that the device does not take is lost, as on a wire.
 		_, _ = w.tap.Write(frame[:n])
 	}
+}
+
+// fromMachine says whether the source of an Ethernet frame is a machine of this
+// wire.
+func (w *wire) fromMachine(frame []byte) bool {
+	const source, end = 6, 12
+	if len(frame) < end {
+		return false
+	}
+	_, is := w.machines.Load([6]byte(frame[source:end]))
+	return is
 }
 
 // close ends the network; the kernel removes its namespace when the thread has
