@@ -68,6 +68,17 @@ func TestNodeRowsSayWhatIsWrongFirst(t *testing.T) {
 	}
 }
 
+func TestAnUpThatDoesNotWaitHasCertificates(t *testing.T) {
+	for phase, want := range map[daemonapi.Phase]bool{
+		"": false, daemonapi.PhaseCluster: false, daemonapi.PhasePrepare: false,
+		daemonapi.PhaseBoot: true, daemonapi.PhaseResume: true, daemonapi.PhaseControlPlane: true,
+	} {
+		if got := prepared(daemonapi.Event{Phase: phase}); got != want {
+			t.Errorf("phase %q: %t", phase, got)
+		}
+	}
+}
+
 func TestHeadingShowsWhatIsWrongAndWhatToDo(t *testing.T) {
 	status := daemonapi.ClusterStatus{Name: "dev", Phase: "running"}
 	if got := heading(status); strings.Contains(got, "Problem") {

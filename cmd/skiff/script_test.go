@@ -150,8 +150,11 @@ func serveStatus(ts *testscript.TestScript, _ bool, args []string) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+daemonapi.PathStatus, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(status) })
 	server := &http.Server{Handler: mux}
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(listener) }()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = server.Serve(listener)
+	}()
 	ts.Defer(func() {
 		_ = server.Close()
 		<-done

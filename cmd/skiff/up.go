@@ -161,13 +161,15 @@ var errNotWaited = errors.New("not waited for")
 func (a *app) apply(ctx context.Context, c *client.Client, spec cluster.Spec, wait time.Duration, asJSON bool) error {
 	return a.follow(ctx, coming{
 		command: "up", name: spec.Name, wait: wait, asJSON: asJSON,
-		work: func(ctx context.Context, event func(daemonapi.Event)) error { return c.Apply(ctx, spec, event) },
-		// From the first boot on the certificates are there, and with them the
-		// kubeconfig.
-		begun: func(e daemonapi.Event) bool {
-			return e.Phase != "" && e.Phase != daemonapi.PhasePrepare && e.Phase != daemonapi.PhaseCluster
-		},
+		work:  func(ctx context.Context, event func(daemonapi.Event)) error { return c.Apply(ctx, spec, event) },
+		begun: prepared,
 	})
+}
+
+// prepared says that an apply has made the certificates, and with them what the
+// kubeconfig is made of: they are there from the first boot on.
+func prepared(e daemonapi.Event) bool {
+	return e.Phase != "" && e.Phase != daemonapi.PhasePrepare && e.Phase != daemonapi.PhaseCluster
 }
 
 // coming is the work by which a cluster comes up; it goes on when nobody waits.

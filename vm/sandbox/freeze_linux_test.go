@@ -83,8 +83,11 @@ func TestAFrozenGroupStandsStillAndDiesAllTheSame(t *testing.T) {
 			if err := g.freeze(t.Context(), "one"); err != nil {
 				t.Fatal(err)
 			}
-			ended := make(chan error, 1)
-			go func() { ended <- busy.Wait() }()
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				_ = busy.Wait() // the state says more
+			}()
 			if err := g.remove(""); err != nil {
 				t.Fatal(err)
 			}
