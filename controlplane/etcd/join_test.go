@@ -51,3 +51,27 @@ func TestOnlyAMemberWithAVoteIsPromoted(t *testing.T) {
 		}
 	}
 }
+
+func TestAMemberIsSparedByAMajorityOfTheOthers(t *testing.T) {
+	well := func(name string) MemberStatus { return MemberStatus{Name: name} }
+	gone := func(name string) MemberStatus { return MemberStatus{Name: name, Error: "no answer"} }
+	learner := func(name string) MemberStatus { return MemberStatus{Name: name, Learner: true} }
+	for _, tt := range []struct {
+		name    string
+		members []MemberStatus
+		want    bool
+	}{
+		{"nobody else", []MemberStatus{well("a")}, true},
+		{"one that has no vote yet", []MemberStatus{well("a"), learner("b")}, true},
+		{"one other", []MemberStatus{well("a"), well("b")}, false},
+		{"two others", []MemberStatus{well("a"), well("b"), well("c")}, true},
+		{"one of two others is gone", []MemberStatus{well("a"), gone("b"), well("c")}, false},
+		{"one of two others has no vote", []MemberStatus{well("a"), learner("b"), well("c")}, false},
+		{"one of four others is gone", []MemberStatus{well("a"), gone("b"), well("c"), well("d"), well("e")}, true},
+		{"it does not answer itself", []MemberStatus{gone("a"), well("b"), well("c")}, true},
+	} {
+		if got := Spares(tt.members, "a"); got != tt.want {
+			t.Errorf("%s: %t, want %t", tt.name, got, tt.want)
+		}
+	}
+}

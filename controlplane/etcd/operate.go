@@ -67,6 +67,22 @@ func (s Settings) StatusOfMembers(ctx context.Context) ([]MemberStatus, error) {
 	return list, err
 }
 
+// Spares says whether the members take writes without the one called name: those
+// of the others that answer and have a vote are a majority, or there is no other.
+func Spares(members []MemberStatus, name string) bool {
+	voters, others := 0, 0
+	for _, m := range members {
+		if m.Learner {
+			continue
+		}
+		voters++
+		if m.Name != name && m.Error == "" {
+			others++
+		}
+	}
+	return voters == 1 || others > voters/2
+}
+
 func (s Settings) statusOf(ctx context.Context, m *etcdserverpb.Member, alarms []*etcdserverpb.AlarmMember) MemberStatus {
 	status := MemberStatus{ID: strconv.FormatUint(m.ID, 16), Name: m.Name, Learner: m.IsLearner}
 	for _, a := range alarms {

@@ -240,8 +240,38 @@ func (r *run) bootstrap(ctx context.Context) error {
 	return err
 }
 
-// lead strives for the lease and runs what only one control plane may run.
+// lead strives for the lease and runs what only one control plane may run. A
+// process that has lost the lease must end, but its member of etcd may be the one
+// on which the majority hangs: most often the lease is lost because another
+// member is.
 func (r *run) lead(ctx context.Context) error {
+	err := r.strive(ctx)
+	if errors.Is(err, leadership.ErrLost) {
+		r.log.Warn("the lease is lost; the process ends when the others can do without its member")
+		r.awaitSpare(ctx)
+	}
+	return err
+}
+
+// sparePoll is how often the members are asked whether one may leave.
+const sparePoll = 2 * time.Second
+
+// awaitSpare returns when etcd can do without this member, or ctx ends.
+func (r *run) awaitSpare(ctx context.Context) {
+	for {
+		members, err := r.settings.Etcd().StatusOfMembers(ctx)
+		if err == nil && etcd.Spares(members, r.settings.Node.Name) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(sparePoll):
+		}
+	}
+}
+
+func (r *run) strive(ctx context.Context) error {
 	return leadership.Run(ctx, leadership.Settings{
 		Client: r.client(bootstrap.UserLeader),
 		Name:   r.settings.Node.Name,
