@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -90,11 +91,14 @@ func (c *cluster) offerPulls(ctx context.Context) (err error) {
 }
 
 func (c *cluster) down() error {
-	err := c.run(context.Background(), "down", clusterName)
+	var closed error
 	if c.registry != nil {
-		err = errors.Join(err, c.registry.close())
+		closed = c.registry.close()
 	}
-	return errors.Join(err, os.RemoveAll(c.home))
+	if err := c.run(context.Background(), "down", clusterName); err != nil {
+		return errors.Join(err, closed) // the home is what a second try needs
+	}
+	return errors.Join(closed, os.RemoveAll(c.home))
 }
 
 // run runs skiff; what it says is shown only if it fails.
@@ -109,6 +113,9 @@ func (c *cluster) run(ctx context.Context, args ...string) error {
 // output runs skiff and returns what it says, its errors included.
 func (c *cluster) output(ctx context.Context, args ...string) (string, error) {
 	command := exec.CommandContext(ctx, c.skiff, args...)
+	// An interrupt of the terminal is for this program alone, which then takes the
+	// cluster down: skiff would leave that half done.
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	command.Env = append(os.Environ(), "SKIFF_HOME="+c.home, "KUBECONFIG="+c.kubeconfig)
 	var said lockedBuffer
 	command.Stdout, command.Stderr = &said, &said
