@@ -75,7 +75,8 @@ func TestASuiteKnowsWhatItLeavesOut(t *testing.T) {
 		"[sig-storage] In-tree Volumes [Driver: hostPath] [Testpattern: Inline-volume (default fs)] mounts",
 		"[sig-storage] In-tree Volumes [Driver: hostPath] [Testpattern: Dynamic PV (default fs)] mounts",
 		"External Storage [Driver: skiff-local] [Testpattern: Dynamic PV (default fs)] mounts",
-		"External Storage [Driver: skiff-local] [Testpattern: Dynamic PV (block volmode)] mounts",
+		"External Storage [Driver: skiff-local] [Testpattern: Dynamic PV (block volmode)] multiVolume [Slow] mounts",
+		"External Storage [Driver: skiff-local] [Testpattern: Dynamic PV (block volmode)] volumeMode should fail in binding",
 		"[sig-storage] later [Feature:OffByDefault]",
 		"[sig-apps] works",
 	}
@@ -83,7 +84,7 @@ func TestASuiteKnowsWhatItLeavesOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for driver, want := range map[string]selection{sandbox: {parallel: 4, serial: 1}, "lima": {parallel: 5, serial: 1}} {
+	for driver, want := range map[string]selection{sandbox: {parallel: 5, serial: 1}, "lima": {parallel: 6, serial: 1}} {
 		chosen := s.choose(names, driver)
 		left := 0
 		for _, n := range chosen.without {
