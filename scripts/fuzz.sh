@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs every fuzz target of the project for FUZZTIME (20s), one after the other.
+# Runs every fuzz target of the project for FUZZTIME (20s), one after the other, and
+# names those that failed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export GOFLAGS=${GOFLAGS:--trimpath} CGO_ENABLED=0
@@ -9,7 +10,12 @@ git ls-files -co --exclude-standard '*_test.go' |
     dir = FILENAME; sub(/[^\/]*$/, "", dir)
     print "./" dir, substr($0, 6, RLENGTH - 5)
   }' |
-  while read -r package target; do
-    echo "== $package $target"
-    go test -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-20s}" -fuzzminimizetime 10x "$package" </dev/null
-  done
+  (
+    failed=()
+    while read -r package target; do
+      echo "== $package $target"
+      go test -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-20s}" -fuzzminimizetime 10x "$package" </dev/null ||
+        failed+=("$package $target")
+    done
+    [ ${#failed[@]} = 0 ] || { printf 'failed: %s\n' "${failed[@]}" && exit 1; }
+  )

@@ -27,7 +27,8 @@ const maxLength = 1024
 
 // Parse reads a filter.
 func Parse(text string) Filter {
-	text = strings.TrimSpace(text)
+	// What is pasted need not be UTF-8, of which no regular expression is made.
+	text = strings.ToValidUTF8(strings.TrimSpace(text), string(unicode.ReplacementChar))
 	f := Filter{text: text}
 	if len(text) > maxLength {
 		f.problem = "too long"

@@ -31,7 +31,7 @@ func TestWhatIsNoRegularExpressionIsTakenLiterally(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{"web", "!(", "-l a in (b)", "-f xyz", "\x00"} {
+	for _, s := range []string{"web", "!(", "-l a in (b)", "-f xyz", "\x00", "\xd8"} {
 		f.Add(s, "cell")
 	}
 	f.Fuzz(func(t *testing.T, text, cell string) {
