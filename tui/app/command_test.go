@@ -75,6 +75,15 @@ func TestAFailureIsShownWhole(t *testing.T) {
 	})
 }
 
+func TestTheWayBackNamesNothingTwice(t *testing.T) {
+	play(t, 120, 40, dev(), func(p *player) {
+		p.press(":", "svc", "enter", ":", "nodes", "enter", ":", "svc", "enter")
+		p.want("pods › nodes › Services")
+		p.press("esc")
+		p.want("pods › Nodes of dev")
+	})
+}
+
 func TestAPodLeadsToItsNode(t *testing.T) {
 	play(t, 120, 40, dev(), func(p *player) {
 		p.press("o")

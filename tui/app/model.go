@@ -278,10 +278,10 @@ func (m *Model) back() {
 // maxStack bounds how far back one can go.
 const maxStack = 20
 
+// push shows a screen on top of the others. One like it that is on the way
+// already is shown no second time: the way back stays as short as it can be.
 func (m *Model) push(s screen.Screen) {
-	if len(m.stack) > 0 && m.top().Crumb() == s.Crumb() {
-		m.stack = m.stack[:len(m.stack)-1] // the same in another way
-	}
+	m.stack = slices.DeleteFunc(m.stack, func(other screen.Screen) bool { return other.Crumb() == s.Crumb() })
 	m.stack = append(m.stack, s)
 	if len(m.stack) > maxStack {
 		m.stack = append([]screen.Screen{m.stack[0]}, m.stack[2:]...)

@@ -182,7 +182,10 @@ func (m *Model) inTerminal(cluster string, task feed.Task) tea.Cmd {
 		return api.Interactive(m.ctx, task, in, out)
 	}}
 	return tea.Exec(job, func(err error) tea.Msg {
-		if err != nil {
+		switch {
+		case errors.Is(err, feed.ErrUnchanged):
+			return requestsMsg{notice: notice{text: err.Error()}}
+		case err != nil:
 			return failure(err)
 		}
 		return requestsMsg{notice: notice{text: task.Title() + ": done"}}

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"errors"
 	"strconv"
 
 	"github.com/skiff-dev/skiff/tui/object"
@@ -33,6 +34,9 @@ const (
 	VerbShell  Verb = "shell"
 	VerbAttach Verb = "attach"
 )
+
+// ErrUnchanged says that an edit was left without a change.
+var ErrUnchanged = errors.New("nothing was changed")
 
 // Task is something to be done, as a value.
 type Task struct {

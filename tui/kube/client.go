@@ -163,6 +163,8 @@ func Reason(err error) string {
 		return "no answer in time"
 	case errors.As(err, &network) && network.Op == "dial":
 		return "cannot connect to " + network.Addr.String()
+	case strings.Contains(err.Error(), "http2: client connection lost"): // no error of its own is exported
+		return "the server has fallen silent"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "the connection ended"
 	}

@@ -15,11 +15,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
+	"github.com/skiff-dev/skiff/tui/feed"
 	"github.com/skiff-dev/skiff/tui/object"
 )
-
-// ErrUnchanged says that the editor was left without a change.
-var ErrUnchanged = errors.New("nothing was changed")
 
 // maxEdited bounds an edited document, in bytes.
 const maxEdited = 4 << 20
@@ -45,14 +43,14 @@ func (c *Client) edit(ctx context.Context, ref object.Ref, in io.Reader, out io.
 		edited = withoutHeading(edited)
 		if strings.TrimSpace(edited) == "" || edited == text {
 			if problem != "" {
-				return fmt.Errorf("%w: %s", ErrUnchanged, problem)
+				return fmt.Errorf("nothing was changed: %s", problem)
 			}
-			return ErrUnchanged
+			return feed.ErrUnchanged
 		}
 		if err = c.applyEdit(ctx, ref, original, edited); err == nil {
 			return nil
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || errors.Is(err, feed.ErrUnchanged) {
 			return err
 		}
 		text, problem = edited, Reason(err)
@@ -74,7 +72,7 @@ func (c *Client) applyEdit(ctx context.Context, ref object.Ref, original, edited
 		return fmt.Errorf("find what was changed: %w", err)
 	}
 	if bytes.Equal(bytes.TrimSpace(patch), []byte("{}")) {
-		return ErrUnchanged
+		return feed.ErrUnchanged
 	}
 	_, err = c.at(ref).Patch(ctx, ref.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: c.config.UserAgent})
 	return err

@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/skiff-dev/skiff/tui/feed"
 )
@@ -80,5 +81,23 @@ func TestPodsThatGoAreCounted(t *testing.T) {
 		if got := podsLost(pods); len(got) != 1 || got[0] != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
+	}
+}
+
+func TestASecretThatIsShownIsLegible(t *testing.T) {
+	secret := &unstructured.Unstructured{Object: map[string]any{"kind": "Secret", "data": map[string]any{"password": "aG9yc2U=", "key": "//79/A=="}}}
+	shown := readable(secret)
+	if text, _, _ := unstructured.NestedString(shown.Object, "stringData", "password"); text != "horse" {
+		t.Errorf("%v", shown.Object)
+	}
+	if binary, _, _ := unstructured.NestedString(shown.Object, "data", "key"); binary != "//79/A==" {
+		t.Errorf("%v", shown.Object)
+	}
+	if kept, _, _ := unstructured.NestedString(secret.Object, "data", "password"); kept != "aG9yc2U=" {
+		t.Error("the secret itself was changed")
+	}
+	config := &unstructured.Unstructured{Object: map[string]any{"kind": "ConfigMap", "data": map[string]any{"a": "aG9yc2U="}}}
+	if readable(config) != config {
+		t.Error("a config map is no secret")
 	}
 }

@@ -2,9 +2,11 @@ package kube
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -59,6 +61,9 @@ func (c *Client) read(ctx context.Context, need feed.Text) (string, error) {
 		if err != nil {
 			return "", err
 		}
+		if need.Reveal {
+			o = readable(o)
+		}
 		return document(o, need.Reveal)
 	case feed.History:
 		return c.history(need.Ref)
@@ -76,6 +81,30 @@ func document(o *unstructured.Unstructured, reveal bool) (string, error) {
 	}
 	encoded, err := yaml.Marshal(o.Object)
 	return string(encoded), err
+}
+
+// readable is a secret whose texts are legible: where they may also be written.
+// What is no text stays encoded.
+func readable(secret *unstructured.Unstructured) *unstructured.Unstructured {
+	encoded, _, err := unstructured.NestedStringMap(secret.Object, "data")
+	if err != nil || secret.GetKind() != "Secret" {
+		return secret
+	}
+	secret = secret.DeepCopy()
+	texts := map[string]string{}
+	for key, value := range encoded {
+		if content, err := base64.StdEncoding.DecodeString(value); err == nil && utf8.Valid(content) {
+			texts[key] = string(content)
+			unstructured.RemoveNestedField(secret.Object, "data", key)
+		}
+	}
+	if len(texts) == len(encoded) {
+		unstructured.RemoveNestedField(secret.Object, "data")
+	}
+	if len(texts) > 0 {
+		_ = unstructured.SetNestedStringMap(secret.Object, texts, "stringData")
+	}
+	return secret
 }
 
 const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"

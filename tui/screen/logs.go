@@ -75,7 +75,7 @@ func (l *Logs) Title() string {
 			text += ", the one before"
 		}
 	}
-	text += fmt.Sprintf("  %d lines", len(l.shown))
+	text += "  " + count(len(l.shown), "line", "lines")
 	for _, on := range []struct {
 		yes  bool
 		name string

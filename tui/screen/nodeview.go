@@ -167,7 +167,7 @@ func conditionsText(all []object.Condition) (string, theme.Tone) {
 func (v nodeView) programs() string {
 	var programs []string
 	for _, p := range v.guest.Programs {
-		if p.PID == 0 && p.LastExit == "" {
+		if p.PID == 0 && (p.LastExit == "" || p.LastExit == "exit code 0") {
 			continue // it has not run, or has done what it had to do
 		}
 		text := p.Name

@@ -1,6 +1,8 @@
 package screen
 
 import (
+	"slices"
+
 	"github.com/skiff-dev/skiff/tui/feed"
 	"github.com/skiff-dev/skiff/tui/filter"
 	"github.com/skiff-dev/skiff/tui/keys"
@@ -16,6 +18,7 @@ type Tree struct {
 	branches feed.Branches
 	nodes    []treeNode
 	closed   map[string]bool
+	found    bool // the cursor was put on ref
 }
 
 type treeNode struct {
@@ -91,6 +94,10 @@ func (t *Tree) refresh() {
 		lines = append(lines, t.line(i, n))
 	}
 	t.set(lines)
+	if i := slices.IndexFunc(t.nodes, func(n treeNode) bool { return n.branch.Container == "" && n.branch.Ref.String() == t.ref.String() }); i >= 0 && !t.found {
+		t.table.Select(t.nodes[i].key)
+		t.found = true
+	}
 }
 
 // walk lays the branches out; own is drawn before the branch, rest before what
