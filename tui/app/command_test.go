@@ -75,6 +75,15 @@ func TestAFailureIsShownWhole(t *testing.T) {
 	})
 }
 
+func TestPodsAreSortedByWhatTheyUse(t *testing.T) {
+	play(t, 140, 30, dev(), func(p *player) {
+		p.press("M")
+		p.want("MEMORY↓", "▌ shop          web-7d9c5b8f4-zzp0q")
+		p.press("C", "C")
+		p.want("CPU↑", "▌ kube-system   coredns")
+	})
+}
+
 func TestTheWayBackNamesNothingTwice(t *testing.T) {
 	play(t, 120, 40, dev(), func(p *player) {
 		p.press(":", "svc", "enter", ":", "nodes", "enter", ":", "svc", "enter")

@@ -28,6 +28,8 @@ const (
 	Reverse     Action = "sort-reverse"
 	SortName    Action = "sort-name"
 	SortAge     Action = "sort-age"
+	SortCPU     Action = "sort-cpu"
+	SortMemory  Action = "sort-memory"
 	Wide        Action = "wide"
 	Faults      Action = "faults"
 	Copy        Action = "copy"
@@ -124,6 +126,8 @@ var defaults = []Binding{
 	{Pods, Attach, []string{"a"}, "attach", true, false},
 	{Pods, Forward, []string{"f"}, "forward a port", true, true},
 	{Pods, CopyFile, []string{"F"}, "copy a file from or to it", true, false},
+	{Pods, SortCPU, []string{"C"}, "sort by CPU, the most first", false, false},
+	{Pods, SortMemory, []string{"M"}, "sort by memory", false, false},
 	{Pods, ShowNode, []string{"o"}, "go to its node", false, false},
 	{Pods, Kill, []string{"ctrl+k"}, "delete at once, without grace", true, false},
 

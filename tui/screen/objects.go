@@ -183,11 +183,8 @@ func (o *Objects) Take(w *World, delivery any) {
 			o.refresh(w)
 		}
 	case feed.Stats:
-		before := len(o.usage[d.Cluster].Pods) > 0
 		o.usage[d.Cluster] = d
-		if before != (len(d.Pods) > 0) {
-			o.refresh(w)
-		}
+		o.refresh(w) // they may be sorted by it
 	}
 }
 

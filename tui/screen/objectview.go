@@ -114,7 +114,7 @@ func (o *Objects) Act(w *World, a keys.Action) []Request {
 // sorted asks to remember how the resource is sorted, if that has changed.
 func (o *Objects) sorted(a keys.Action) []Request {
 	switch a {
-	case keys.SortNext, keys.SortPrev, keys.Reverse, keys.SortName, keys.SortAge:
+	case keys.SortNext, keys.SortPrev, keys.Reverse, keys.SortName, keys.SortAge, keys.SortCPU, keys.SortMemory:
 		return []Request{o.order()}
 	}
 	return nil

@@ -189,6 +189,10 @@ func scroll(t *widget.Table, a keys.Action) bool {
 		sortBy(t, "Name", "Object", "Cluster", "Address", "Namespace")
 	case keys.SortAge:
 		sortBy(t, "Age", "Last Seen", "Up")
+	case keys.SortCPU:
+		sortMost(t, "CPU")
+	case keys.SortMemory:
+		sortMost(t, "Memory")
 	default:
 		return false
 	}
@@ -204,6 +208,12 @@ func sortBy(t *widget.Table, titles ...string) {
 			return
 		}
 	}
+}
+
+// sortMost sorts by a column, the largest first; again, the other way round.
+func sortMost(t *widget.Table, title string) {
+	by, reverse := t.SortedBy()
+	t.SortByTitle(title, by != title || !reverse)
 }
 
 // mark marks rows of a table by an action; false if the action is none of its.
