@@ -110,3 +110,11 @@ func (m *machineConn) Close() error {
 	m.closed()
 	return m.Conn.Close()
 }
+
+// CloseWrite tells the machine that no more comes, which a front passes on.
+func (m *machineConn) CloseWrite() error {
+	if half, ok := m.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
