@@ -287,7 +287,7 @@ func testScreens(_ *testing.T, _ *realCluster, s *session) {
 		"cj shop": {"CronJobs in shop", "0 3 * * *"}, "svc shop": {"Services in shop", "web"}, "endpointslices shop": {"EndpointSlices in shop", "8080"},
 		"ing shop": {"Ingresses in shop", "shop.example.com"}, "cm shop": {"ConfigMaps in shop", "kube-root-ca.crt"}, "secrets shop": {"Secrets in shop", "db-login"},
 		"pvc shop": {"PersistentVolumeClaims in shop", "Bound"}, "pv": {"PersistentVolumes", "Bound"}, "sc": {"StorageClasses"}, "events shop": {"Events in shop", "payments"},
-		"wk shop": {"Workloads", "DaemonSet", "collector", "CronJob"}, "resources": {"Resources of dev", "boats"}, "dp shop": {"Deployments in shop"},
+		"wk shop": {"Workloads", "DaemonSet", "collector", "CronJob"}, "resources": {"Resources of dev", "configmaps", "cm,config"}, "dp shop": {"Deployments in shop"},
 		"crd": {"CustomResourceDefinitions", "boats"}, "boats": {"Boats in all namespaces"}, "pulse": {"Pulse", "worker-1"}, "controlplane": {"checks pass", "control-plane-1"},
 	} {
 		s.visit(command, "", append(texts, "live")...)
