@@ -33,13 +33,22 @@ import (
 // quotaBytes bounds the database; a laptop's cluster needs a hundredth of it.
 const quotaBytes = 2 << 30
 
-// A member that is alone leads one tick after it has read its log, so a short
-// tick lets it start sooner. Members of a cluster must ride out a busy laptop's
-// stalls. The time until an election is the same for both, since a member that
-// was alone keeps its own when others join.
+// pace is how long members wait for each other. A member that is alone leads one
+// tick after it has read its log, so a short tick lets it start sooner. Members of
+// a cluster must ride out a busy laptop's stalls. The time until an election is the
+// same for both, since a member that was alone keeps its own when others join.
+type pace struct{ sole, member, election time.Duration }
+
+// paceOf is upstream's for machines that run as fast as the host. Emulated ones on
+// a busy host kept losing their leader by it and took no writes.
+func paceOf(emulated bool) pace {
+	if emulated {
+		return pace{sole: 100 * time.Millisecond, member: 500 * time.Millisecond, election: 5 * time.Second}
+	}
+	return pace{sole: 50 * time.Millisecond, member: 100 * time.Millisecond, election: time.Second}
+}
+
 const (
-	soleTick, memberTick         = 50 * time.Millisecond, 100 * time.Millisecond
-	election                     = time.Second
 	snapshotCount                = 5000
 	snapshotCatchUp              = 2000
 	compactionMode               = "periodic"
@@ -64,6 +73,8 @@ type Settings struct {
 	// Join is true for a member of a cluster that exists already: without data it
 	// asks the others to let it in, and never forms a cluster of its own.
 	Join bool
+	// Emulated says that the machines are, which makes members more patient.
+	Emulated bool
 	// Dir holds the data, mode 0700.
 	Dir string
 	// PKIDir holds etcd/ca.crt, etcd/server.crt|key and etcd/peer.crt|key.
@@ -101,11 +112,12 @@ func Config(s Settings) (*embed.Config, error) {
 	c.AutoCompactionMode, c.AutoCompactionRetention = compactionMode, compactionRetention
 	c.BackendBatchInterval = backendBatchInterval
 	c.BootstrapDefragThresholdMegabytes = bootstrapDefragThresholdMega
-	tick := memberTick
+	p := paceOf(s.Emulated)
+	tick := p.member
 	if len(s.Members) == 1 {
-		tick = soleTick
+		tick = p.sole
 	}
-	c.TickMs, c.ElectionMs = uint(tick.Milliseconds()), uint(election.Milliseconds())
+	c.TickMs, c.ElectionMs = uint(tick.Milliseconds()), uint(p.election.Milliseconds())
 
 	c.LogLevel, c.LogOutputs = logLevel, []string{"stderr"}
 	c.WarningApplyDuration = warningApplyDuration

@@ -70,6 +70,14 @@ func TestConfigOfOneOfThree(t *testing.T) {
 	if c.InitialCluster != want || c.ElectionMs != 1000 {
 		t.Errorf("cluster %q, state %q, election %d ms", c.InitialCluster, c.ClusterState, c.ElectionMs)
 	}
+	s.Emulated = true
+	slow, err := etcd.Config(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if slow.ElectionMs < 4*c.ElectionMs || slow.ElectionMs < 5*slow.TickMs {
+		t.Errorf("emulated members elect after %d ms, with a tick of %d", slow.ElectionMs, slow.TickMs)
+	}
 }
 
 func TestConfigRefuses(t *testing.T) {

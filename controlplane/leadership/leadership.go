@@ -41,18 +41,24 @@ type Settings struct {
 	// in which a starved or sleeping machine cannot renew it: nobody waits for it.
 	// It is asked all the time, and the lease follows.
 	Sole func() bool
+	// Emulated says that the machines are: the lease lasts longer then, since etcd
+	// takes longer to elect a leader.
+	Emulated bool
 	// Lead runs while the lease is held, and returns soon after its context ends.
 	Lead func(context.Context) error
 }
 
 type timing struct{ lease, renew, retry time.Duration }
 
-// timingOf makes a takeover last five seconds at most where there is somebody
-// to take over. The holder keeps trying for as long as it may: the election of
-// a new etcd leader must not cost the lease.
-func timingOf(sole bool) timing {
+// timing makes a takeover last five seconds at most where there is somebody to
+// take over, five times that on emulated machines. The holder keeps trying for as
+// long as it may: the election of a new etcd leader must not cost the lease.
+func (s Settings) timing(sole bool) timing {
 	if sole {
 		return timing{lease: 10 * time.Minute, renew: 8 * time.Minute, retry: time.Minute}
+	}
+	if s.Emulated {
+		return timing{lease: 20 * time.Second, renew: 17 * time.Second, retry: 2 * time.Second}
 	}
 	return timing{lease: 4 * time.Second, renew: 3500 * time.Millisecond, retry: 500 * time.Millisecond}
 }
@@ -115,7 +121,7 @@ func (h *holder) elect(ctx, leading context.Context) (held, again bool, err erro
 	electing, stop := context.WithCancel(ctx)
 	defer stop()
 	acquired := make(chan struct{})
-	t := timingOf(sole)
+	t := h.settings.timing(sole)
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
 		Name: Lease,
 		Lock: &resourcelock.LeaseLock{
@@ -163,7 +169,7 @@ func (h *holder) watch(ctx context.Context, sole bool, acquired <-chan struct{})
 	// A node that led before must have the lease again before others may.
 	var overdue <-chan time.Time
 	if h.started.Load() {
-		overdue = time.After(timingOf(false).renew)
+		overdue = time.After(h.settings.timing(false).renew)
 	}
 	for {
 		select {

@@ -167,7 +167,14 @@ func TestLeaseFollowsTheNumberOfControlPlanesWhileLeadingGoesOn(t *testing.T) {
 }
 
 func TestTakeoverIsQuickWhereSomebodyCanTakeOver(t *testing.T) {
-	if got := timingOf(false); got.lease > 5*time.Second || got.renew >= got.lease || got.retry >= got.renew {
+	if got := (Settings{}).timing(false); got.lease > 5*time.Second || got.renew >= got.lease || got.retry >= got.renew {
 		t.Fatalf("%+v", got)
+	}
+}
+
+func TestEmulatedMachinesGetMoreTime(t *testing.T) {
+	fast, slow := (Settings{}).timing(false), (Settings{Emulated: true}).timing(false)
+	if slow.renew < 4*fast.renew || slow.renew >= slow.lease || slow.retry >= slow.renew {
+		t.Fatalf("%+v, and emulated %+v", fast, slow)
 	}
 }

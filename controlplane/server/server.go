@@ -275,7 +275,7 @@ func (r *run) strive(ctx context.Context) error {
 	return leadership.Run(ctx, leadership.Settings{
 		Client: r.client(bootstrap.UserLeader),
 		Name:   r.settings.Node.Name,
-		Sole:   r.member.Alone,
+		Sole:   r.member.Alone, Emulated: r.settings.Node.Emulated,
 		Lead: func(ctx context.Context) error {
 			r.phase("leading")
 			return together(ctx,

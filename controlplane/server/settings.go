@@ -37,7 +37,7 @@ type Settings struct {
 func (s Settings) Etcd() etcd.Settings {
 	return etcd.Settings{
 		Cluster: s.Node.Cluster, Name: s.Node.Name, Address: s.Node.Network.Address.Addr(),
-		Members: s.Node.Etcd.Members, Join: s.Node.Etcd.Join,
+		Members: s.Node.Etcd.Members, Join: s.Node.Etcd.Join, Emulated: s.Node.Emulated,
 		Dir: filepath.Join(s.StateDir, "etcd"), PKIDir: s.PKIDir,
 		ClientPort: s.EtcdClientPort, PeerPort: s.EtcdPeerPort, QuotaBytes: s.EtcdQuotaBytes,
 	}

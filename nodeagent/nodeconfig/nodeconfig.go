@@ -89,6 +89,9 @@ type Node struct {
 	// Name is the node's and the machine's name, a DNS label.
 	Name string `json:"name"`
 	Role Role   `json:"role"`
+	// Emulated says that the cluster's machines are: one may be silent for seconds
+	// and be well.
+	Emulated bool `json:"emulated,omitempty"`
 
 	Network    Network    `json:"network"`
 	Kubernetes Kubernetes `json:"kubernetes"`

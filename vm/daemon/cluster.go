@@ -255,7 +255,9 @@ func (c *running) document(n cluster.Node, now time.Time) (nodeconfig.Node, erro
 	if err != nil {
 		return nodeconfig.Node{}, err
 	}
-	return cluster.Document(c.known(), n, files, c.tokenID+"."+c.tokenSecret, now), nil
+	document := cluster.Document(c.known(), n, files, c.tokenID+"."+c.tokenSecret, now)
+	document.Emulated = c.machines.Emulated
+	return document, nil
 }
 
 // start boots a machine and watches that it does not end by itself.

@@ -57,6 +57,8 @@ type Machines struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Run serves the machines' network until its context ends; may be nil.
 	Run func(ctx context.Context) error
+	// Emulated says that no hypervisor runs the machines.
+	Emulated bool
 }
 
 // Limits are how long phases may take. Boot is shared by all its tries.

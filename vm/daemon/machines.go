@@ -63,7 +63,7 @@ func limaMachines(ctx context.Context, config MachinesConfig) (Machines, error) 
 	if err != nil {
 		return Machines{}, err
 	}
-	return Machines{Driver: virtual, Dial: wire.DialContext, Run: wire.Run}, nil
+	return Machines{Driver: virtual, Dial: wire.DialContext, Run: wire.Run, Emulated: virtual.Emulated()}, nil
 }
 
 // dial connects to an address in the machines' network. The connection ends with

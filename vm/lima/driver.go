@@ -91,6 +91,9 @@ func (d *Driver) Name() string { return "lima" }
 // Describe says what runs the machines.
 func (d *Driver) Describe() string { return d.accel.Describe() }
 
+// Emulated says that no hypervisor runs the machines.
+func (d *Driver) Emulated() bool { return d.accel.Emulated() }
+
 // Create makes the machine's data disk.
 func (d *Driver) Create(ctx context.Context, m machine.Machine) error {
 	if err := checkSocket(d.dir(m.Name)); err != nil {
