@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -33,6 +34,10 @@ type Client struct {
 	typed   *kubernetes.Clientset
 	dynamic *dynamic.DynamicClient
 	ports   *Forwarder
+	// shared is the transport that client-go gives to all who connect by config,
+	// as kubectl's describers do at each look: it forgets, with its connections
+	// open, one that nobody holds.
+	shared http.RoundTripper
 
 	mu        sync.Mutex // guards what follows
 	resources []object.Resource
@@ -66,6 +71,9 @@ func ForConfig(name string, config *rest.Config, ports *Forwarder) (*Client, err
 	c := &Client{name: name, config: config, ports: ports}
 	httpClient, err := heedful(config, quietLimit, pingLimit)
 	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", name, err)
+	}
+	if c.shared, err = rest.TransportFor(config); err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", name, err)
 	}
 	plain := rest.CopyConfig(config)

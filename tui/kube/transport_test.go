@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -100,5 +101,39 @@ func TestAWatchEndsWhenItsServerFallsSilent(t *testing.T) {
 		}
 	case <-time.After(20 * time.Second):
 		t.Error("it goes on waiting")
+	}
+}
+
+func TestWhoConnectsByTheConfigurationSharesOneConnection(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	var connections atomic.Int64
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			connections.Add(1)
+		}
+	}
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	c, err := ForConfig("dev", &rest.Config{Host: server.URL, TLSClientConfig: rest.TLSClientConfig{Insecure: true}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		client, err := rest.HTTPClientFor(c.config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := client.Get(server.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+		runtime.GC()
+		runtime.GC() // what is cached weakly goes
+	}
+	runtime.KeepAlive(c)
+	if n := connections.Load(); n != 1 {
+		t.Errorf("%d connections", n)
 	}
 }
