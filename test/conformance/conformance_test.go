@@ -49,7 +49,7 @@ func TestCoreTouchesEverySIGAndNothingSerial(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if focus := p[0].focus; !regexp.MustCompile(focus).MatchString(chosen[len(chosen)-1]) {
+	if focus := p[0].focus[0]; !regexp.MustCompile(focus).MatchString(chosen[len(chosen)-1]) {
 		t.Error("the focus does not match what was chosen")
 	}
 }
@@ -108,17 +108,40 @@ func TestASuiteKnowsWhatItLeavesOut(t *testing.T) {
 }
 
 func TestAFocusNarrowsASuite(t *testing.T) {
-	p, err := parts(options{suite: "apps", focus: `Job|Cron`, procs: 8}, all())
-	if err != nil {
-		t.Fatal(err)
-	}
-	focus := regexp.MustCompile(p[0].focus)
-	for name, want := range map[string]bool{
-		"[sig-apps] Job runs": true, "[sig-apps] CronJob": true, "[sig-apps] Deployment": false, "[sig-node] Job": false, "A Job of [sig-apps]": true,
-	} {
-		if focus.MatchString(name) != want {
-			t.Errorf("%q: %v", name, !want)
+	names := []string{"[sig-apps] Job runs", "[sig-apps] CronJob", "[sig-apps] Deployment", "[sig-node] Job", "A Job of [sig-apps]"}
+	// One that the suite's expression matches at the same place is no other.
+	for _, focus := range []string{"Job", `\[sig-apps\].*Job|Job of \[sig-apps`} {
+		p, err := parts(options{suite: "apps", focus: focus, procs: 8}, names)
+		if err != nil {
+			t.Fatal(err)
 		}
+		matches := regexp.MustCompile(p[0].focus[0])
+		for i, want := range []bool{true, true, false, false, true} {
+			if matches.MatchString(names[i]) != want {
+				t.Errorf("%s: %q: %v", focus, names[i], !want)
+			}
+		}
+	}
+	for _, focus := range []string{"StatefulSet", "("} {
+		if _, err := parts(options{suite: "apps", focus: focus}, names); err == nil {
+			t.Errorf("%s is taken", focus)
+		}
+	}
+}
+
+func TestNoExpressionIsLongerThanAnArgument(t *testing.T) {
+	names := make([]string, 1000)
+	for i := range names {
+		names[i] = strings.Repeat("[sig-storage] ", 20)
+	}
+	focus := alternatives(names)
+	for _, one := range focus {
+		if len(one) >= 128<<10 {
+			t.Errorf("%d bytes", len(one))
+		}
+	}
+	if got := strings.Count(strings.Join(focus, "|"), "|") + 1; got != len(names) {
+		t.Errorf("%d names of %d", got, len(names))
 	}
 }
 

@@ -76,7 +76,13 @@ func run(ctx context.Context, o options) (failed bool, err error) {
 		return false, list(ctx, o, os.Stdout)
 	}
 	all := strings.Split(strings.TrimSpace(names), "\n")
-	runs, err := parts(o, all)
+	known := all
+	if o.suite != "" && o.focus != "" {
+		if known, err = allNames(ctx, o); err != nil {
+			return false, fmt.Errorf("list the tests: %w", err)
+		}
+	}
+	runs, err := parts(o, known)
 	if err != nil {
 		return false, err
 	}
@@ -140,7 +146,10 @@ func (p part) run(ctx context.Context, o options, dir string) error {
 	}
 	bin := filepath.Join(o.out, "bin")
 	args := []string{
-		fmt.Sprintf("--procs=%d", p.procs), "--timeout=" + o.timeout.String(), "--no-color", "--silence-skips", "--focus=" + p.focus,
+		fmt.Sprintf("--procs=%d", p.procs), "--timeout=" + o.timeout.String(), "--no-color", "--silence-skips",
+	}
+	for _, focus := range p.focus {
+		args = append(args, "--focus="+focus)
 	}
 	if p.labels != "" {
 		args = append(args, "--label-filter="+p.labels)

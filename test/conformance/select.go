@@ -1,16 +1,19 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
 // part is one run of ginkgo.
 type part struct {
-	name  string
-	focus string
-	skip  []string
+	name string
+	// focus and skip are regular expressions for names: a test must match one of
+	// the first and none of the others.
+	focus, skip []string
 	// labels is ginkgo's filter, if not empty.
 	labels string
 	procs  int
@@ -23,10 +26,10 @@ const serial = `[Serial]`
 // belongs to the core.
 const coreEvery = 6
 
-// parts are the runs that o asks for: tests that may run side by side, then
-// those that must not.
+// parts are the runs that o asks for, of the tests called names: those that may
+// run side by side, then those that must not.
 func parts(o options, names []string) ([]part, error) {
-	focus := o.focus
+	focus := []string{o.focus}
 	var skip []string
 	switch {
 	case o.core:
@@ -37,11 +40,13 @@ func parts(o options, names []string) ([]part, error) {
 			return nil, err
 		}
 		skip = s.skip(o.driver)
-		if focus = s.focus; o.focus != "" {
-			focus = both(s.focus, o.focus)
+		if focus = []string{s.focus}; o.focus != "" {
+			if focus, err = narrow(names, s.focus, o.focus); err != nil {
+				return nil, err
+			}
 		}
-	case focus == "":
-		focus = `\[Conformance\]`
+	case o.focus == "":
+		focus = []string{`\[Conformance\]`}
 	}
 	if o.skip != "" {
 		skip = append(skip, o.skip)
@@ -77,15 +82,37 @@ func core(names []string) []string {
 	return chosen
 }
 
-// both matches names in which a and b match, in whichever order.
-func both(a, b string) string {
-	return fmt.Sprintf("(?:%s).*(?:%s)|(?:%s).*(?:%s)", a, b, b, a)
+// narrow chooses the names that match both expressions, which ginkgo cannot.
+func narrow(names []string, a, b string) ([]string, error) {
+	first, err := regexp.Compile(a)
+	if err != nil {
+		return nil, err
+	}
+	second, err := regexp.Compile(b)
+	if err != nil {
+		return nil, fmt.Errorf("focus: %w", err)
+	}
+	chosen := slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		return !first.MatchString(name) || !second.MatchString(name)
+	})
+	if len(chosen) == 0 {
+		return nil, errors.New("no test of the suite matches the focus")
+	}
+	return alternatives(chosen), nil
 }
 
-func alternatives(names []string) string {
-	quoted := make([]string, len(names))
-	for i, name := range names {
-		quoted[i] = regexp.QuoteMeta(name)
+// atOnce is how many names an expression has: an argument of a program is no
+// longer than 128 KiB (execve(2)).
+const atOnce = 200
+
+// alternatives are expressions that match these names.
+func alternatives(names []string) (all []string) {
+	for some := range slices.Chunk(names, atOnce) {
+		quoted := make([]string, len(some))
+		for i, name := range some {
+			quoted[i] = regexp.QuoteMeta(name)
+		}
+		all = append(all, strings.Join(quoted, "|"))
 	}
-	return strings.Join(quoted, "|")
+	return all
 }
