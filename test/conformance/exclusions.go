@@ -63,6 +63,8 @@ var volumes = []exclusion{
 	{pattern: `Pre-provisioned.*multiVolume.*access to two volumes`, reason: "needs volumes that are made on demand"},
 	{pattern: class + `.*immediate`, reason: "a local volume waits until its pod knows its node"},
 	{pattern: class + `.*(volume-expand|expansion|pvc data source)`, reason: "a directory has no size that could grow, and is no copy"},
+	{pattern: class + `.*multiple PV pointing`, reason: "upstream copies the volume without its node, which the API refuses for a local one"},
+	{pattern: `\[Driver: (hostPath|hostPathSymlink|emptydir)\].*(readOnly specified in the volumeSource|cannot write to subpath readonly)`, reason: "the type has no readOnly of its own"},
 	{pattern: class + `.*(any volume data source|volumeLimits|capacity|volume-modify|seLinuxMount|lifecycle-performance)`, reason: "asks for what only CSI drivers have: populators, limits, capacity, attributes, SELinux contexts"},
 	{pattern: `\[Driver: (hostPath|hostPathSymlink|local\] \[LocalVolumeType: dir[a-z-]*)\].*allow exec`, reason: "upstream does not expect directories of a node to allow it"},
 	{pattern: `\[(Local)?Volume ?[Tt]ype: block|loopback local block volume`, sandbox: true, reason: "needs loop devices, which belong to the kernel and would outlive the node"},
