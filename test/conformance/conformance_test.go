@@ -190,9 +190,9 @@ func TestTheTestProgramSharesWhatIsCompiledForUs(t *testing.T) {
 const junit = `<testsuites><testsuite>
 <testcase name="[ReportBeforeSuite]" status="passed" time="0.1"></testcase>
 <testcase name="[SynchronizedBeforeSuite]" status="failed" time="0.1"></testcase>
-<testcase name="[It] [sig-a] works [Conformance] [sig-a, Conformance]" status="passed" time="2"></testcase>
-<testcase name="[It] [sig-a] breaks [Conformance] [sig-a, Conformance]" status="timedout" time="3"></testcase>
-<testcase name="[It] [sig-a] needs a cloud [Feature:X] [sig-a, Feature:X]" status="skipped" time="0.5"><skipped message="skipped - no cloud"></skipped></testcase>
+<testcase name="[It] [sig-a] works [Conformance]" status="passed" time="2"></testcase>
+<testcase name="[It] [sig-a] breaks [Conformance]" status="timedout" time="3"></testcase>
+<testcase name="[It] [sig-a] needs a cloud [Feature:X]" status="skipped" time="0.5"><skipped message="skipped - no cloud"></skipped></testcase>
 <testcase name="[It] [sig-b] not chosen" status="skipped" time="0"></testcase>
 </testsuite></testsuites>`
 

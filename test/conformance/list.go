@@ -42,15 +42,14 @@ func allNames(ctx context.Context, o options) (names []string, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	report := filepath.Join(dir, "junit.xml")
 	driver, err := storageDriver(dir)
 	if err != nil {
 		return nil, err
 	}
 	// Without a focus it would leave out all features by itself.
 	command := exec.CommandContext(ctx, filepath.Join(o.out, "bin", "e2e.test"),
-		"--ginkgo.dry-run", "--ginkgo.focus=.", "--ginkgo.silence-skips", "--ginkgo.succinct", "--ginkgo.junit-report="+report,
-		"--provider=skeleton", driver)
+		"--ginkgo.dry-run", "--ginkgo.focus=.", "--ginkgo.silence-skips", "--ginkgo.succinct", "--report-dir="+dir,
+		"--report-complete-junit", "--provider=skeleton", driver)
 	command.Dir = dir
 	if said, err := command.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, said[max(0, len(said)-2000):])

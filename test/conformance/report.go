@@ -8,7 +8,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -25,7 +24,7 @@ type summary struct {
 	Seconds map[string]float64 `json:"seconds"`
 }
 
-// testCase is one of a junit file that ginkgo wrote.
+// testCase is one of a junit file that the tests wrote.
 type testCase struct {
 	Name    string  `xml:"name,attr"`
 	Status  string  `xml:"status,attr"`
@@ -74,18 +73,12 @@ func parse(content []byte) ([]testCase, error) {
 	return all, nil
 }
 
-// labels are what ginkgo puts behind a test's own name.
-var labels = regexp.MustCompile(`( \[[^\]]*(, [^\]]*)*\])$`)
-
 // sum counts tests by what became of them. Those that nobody chose are left out;
 // what failed outside a test (a node of the suite) counts as a failure.
 func sum(cases []testCase) summary {
 	s := summary{Failures: []string{}, Skips: map[string]string{}, Seconds: map[string]float64{}}
 	for _, c := range cases {
 		name, test := strings.CutPrefix(c.Name, "[It] ")
-		if test {
-			name = ownName(name)
-		}
 		switch {
 		case c.Status == "passed" && test:
 			s.Passed++
@@ -109,21 +102,12 @@ func sum(cases []testCase) summary {
 	return s
 }
 
-// ownName is a test's name up to its tag, or without the list of labels.
-func ownName(name string) string {
-	if before, _, found := strings.Cut(name, "[Conformance]"); found {
-		return before + "[Conformance]"
-	}
-	return labels.ReplaceAllString(name, "")
-}
-
-// passed are the tests that passed (in a dry run, those that would run), tags
-// included.
+// passed are the tests that passed; in a dry run, those that would run.
 func passed(cases []testCase) []string {
 	var names []string
 	for _, c := range cases {
 		if name, test := strings.CutPrefix(c.Name, "[It] "); test && c.Status == "passed" {
-			names = append(names, labels.ReplaceAllString(name, ""))
+			names = append(names, name)
 		}
 	}
 	return names
