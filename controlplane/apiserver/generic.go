@@ -21,6 +21,7 @@ import (
 	"k8s.io/apiserver/pkg/util/openapi"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/cmd/kube-apiserver/app/options"
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
 	kubecontrolplane "k8s.io/kubernetes/pkg/controlplane"
@@ -133,11 +134,23 @@ func (b *base) applyAuthorization(o options.CompletedOptions) error {
 	return err
 }
 
-// applyPolicy puts our quicker hook in the place of upstream's two.
+// policyRetry is how long the policy rests that could not be put in force.
+const policyRetry = time.Second
+
+// applyPolicy puts our quicker hook in the place of upstream's two. A hook that
+// fails ends the process, and its member of etcd with it, on which a majority that
+// is just coming together may hang; so it is tried until the server stops.
 func (b *base) applyPolicy() error {
 	b.config.DisabledPostStartHooks.Insert("rbac/bootstrap-roles", "scheduling/bootstrap-system-priority-classes")
 	return b.config.AddPostStartHook("skiff/bootstrap-policy", func(hook genericapiserver.PostStartHookContext) error {
-		return policy.Ensure(hook, hook.LoopbackClientConfig)
+		_ = wait.PollUntilContextCancel(hook, policyRetry, true, func(ctx context.Context) (bool, error) {
+			err := policy.Ensure(ctx, hook.LoopbackClientConfig)
+			if err != nil && ctx.Err() == nil {
+				klog.ErrorS(err, "The bootstrap policy is not in force yet")
+			}
+			return err == nil, nil
+		})
+		return nil
 	})
 }
 
