@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/skiff-dev/skiff/tui/feed"
-	"github.com/skiff-dev/skiff/tui/filter"
 	"github.com/skiff-dev/skiff/tui/keys"
 	"github.com/skiff-dev/skiff/tui/object"
 	"github.com/skiff-dev/skiff/tui/theme"
@@ -145,12 +144,6 @@ func machines(s daemonapi.ClusterStatus) string {
 		return how
 	}
 	return strings.TrimSuffix(s.Driver+", "+how, ", ")
-}
-
-// SetFilter is Filtered's.
-func (c *Clusters) SetFilter(_ *World, f filter.Filter) {
-	c.grid.filter = f
-	c.refresh()
 }
 
 // Click is Pointed's.

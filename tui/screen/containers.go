@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/skiff-dev/skiff/tui/feed"
-	"github.com/skiff-dev/skiff/tui/filter"
 	"github.com/skiff-dev/skiff/tui/keys"
 	"github.com/skiff-dev/skiff/tui/object"
 	"github.com/skiff-dev/skiff/tui/theme"
@@ -94,12 +93,6 @@ func (c *Containers) refresh(w *World) {
 
 // Current is the pod.
 func (c *Containers) Current() (object.Ref, bool) { return c.pod, true }
-
-// SetFilter is Filtered's.
-func (c *Containers) SetFilter(w *World, f filter.Filter) {
-	c.grid.filter = f
-	c.refresh(w)
-}
 
 // Click is Pointed's.
 func (c *Containers) Click(w *World, x, y int, double bool) []Request {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/skiff-dev/skiff/tui/feed"
-	"github.com/skiff-dev/skiff/tui/filter"
 	"github.com/skiff-dev/skiff/tui/keys"
 	"github.com/skiff-dev/skiff/tui/object"
 	"github.com/skiff-dev/skiff/tui/theme"
@@ -61,12 +60,6 @@ func (f *Forwards) refresh(w *World) {
 		}})
 	}
 	f.set(lines)
-}
-
-// SetFilter is Filtered's.
-func (f *Forwards) SetFilter(w *World, to filter.Filter) {
-	f.grid.filter = to
-	f.refresh(w)
 }
 
 // Click is Pointed's.

@@ -26,8 +26,8 @@ type gridLine struct {
 type grid struct {
 	table  *widget.Table
 	filter filter.Filter
-	lines  []gridLine
-	all    int
+	lines  []gridLine // those of all that pass the filter
+	all    []gridLine
 }
 
 func newGrid(columns ...widget.Column) grid {
@@ -37,10 +37,15 @@ func newGrid(columns ...widget.Column) grid {
 // Filter is Filtered's.
 func (g *grid) Filter() filter.Filter { return g.filter }
 
+// SetFilter is Filtered's.
+func (g *grid) SetFilter(_ *World, f filter.Filter) {
+	g.filter = f
+	g.set(g.all)
+}
+
 // set shows other lines, those that pass the filter.
 func (g *grid) set(lines []gridLine) {
-	g.all = len(lines)
-	g.lines = nil
+	g.all, g.lines = lines, nil
 	for _, l := range lines {
 		var texts []string
 		for _, c := range l.cells {

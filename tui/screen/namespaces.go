@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"github.com/skiff-dev/skiff/tui/feed"
-	"github.com/skiff-dev/skiff/tui/filter"
 	"github.com/skiff-dev/skiff/tui/keys"
 	"github.com/skiff-dev/skiff/tui/object"
 	"github.com/skiff-dev/skiff/tui/theme"
@@ -86,12 +85,6 @@ func (n *Namespaces) refresh(w *World) {
 		lines = append(lines, gridLine{key: name, at: i, cells: []cell{mark, known[name], dimCell(ages[name])}})
 	}
 	n.set(lines)
-}
-
-// SetFilter is Filtered's.
-func (n *Namespaces) SetFilter(w *World, f filter.Filter) {
-	n.grid.filter = f
-	n.refresh(w)
 }
 
 // Click is Pointed's.

@@ -9,7 +9,6 @@ import (
 
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/tui/feed"
-	"github.com/skiff-dev/skiff/tui/filter"
 	"github.com/skiff-dev/skiff/tui/keys"
 	"github.com/skiff-dev/skiff/tui/object"
 	"github.com/skiff-dev/skiff/tui/theme"
@@ -358,12 +357,6 @@ func (n *Nodes) Current() (object.Ref, bool) {
 		return object.Ref{}, false
 	}
 	return n.nodes[at].ref(), true
-}
-
-// SetFilter is Filtered's.
-func (n *Nodes) SetFilter(w *World, f filter.Filter) {
-	n.grid.filter = f
-	n.refresh(w)
 }
 
 // Click is Pointed's.

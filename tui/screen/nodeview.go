@@ -17,7 +17,7 @@ func (n *Nodes) View(w *World, width, height int) []string {
 	if at < 0 || at >= len(n.nodes) {
 		lines := n.table.View(w.Theme, width, height)
 		text := "reading …"
-		if n.all > 0 {
+		if len(n.grid.all) > 0 {
 			text = "nothing matches; esc clears the filter"
 		} else if f := n.Freshness(); f.State != object.Loading {
 			text = strings.TrimSpace("there are none " + f.Problem)

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/skiff-dev/skiff/tui/feed"
-	"github.com/skiff-dev/skiff/tui/filter"
 	"github.com/skiff-dev/skiff/tui/keys"
 	"github.com/skiff-dev/skiff/tui/object"
 	"github.com/skiff-dev/skiff/tui/theme"
@@ -73,12 +72,6 @@ func (r *Resources) refresh(*World) {
 		}})
 	}
 	r.set(lines)
-}
-
-// SetFilter is Filtered's.
-func (r *Resources) SetFilter(w *World, f filter.Filter) {
-	r.grid.filter = f
-	r.refresh(w)
 }
 
 // Click is Pointed's.

@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"github.com/skiff-dev/skiff/tui/feed"
-	"github.com/skiff-dev/skiff/tui/filter"
 	"github.com/skiff-dev/skiff/tui/keys"
 	"github.com/skiff-dev/skiff/tui/object"
 	"github.com/skiff-dev/skiff/tui/theme"
@@ -76,12 +75,6 @@ func (t *Tree) Current() (object.Ref, bool) {
 		return object.Ref{}, false
 	}
 	return t.nodes[at].branch.Ref, true
-}
-
-// SetFilter is Filtered's.
-func (t *Tree) SetFilter(_ *World, f filter.Filter) {
-	t.filter = f
-	t.refresh()
 }
 
 func (t *Tree) refresh() {
@@ -186,9 +179,9 @@ func (t *Tree) View(w *World, width, height int) []string {
 	switch {
 	case t.branches.Problem != "":
 		text = t.branches.Problem
-	case t.branches.State == object.Live && t.all == 0:
+	case t.branches.State == object.Live && len(t.grid.all) == 0:
 		text = "there are none"
-	case t.all > 0:
+	case len(t.grid.all) > 0:
 		text = "nothing matches; esc clears the filter"
 	}
 	return append(lines, "", w.Theme.Paint(theme.Dim, "  "+text))

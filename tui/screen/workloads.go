@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/skiff-dev/skiff/tui/feed"
-	"github.com/skiff-dev/skiff/tui/filter"
 	"github.com/skiff-dev/skiff/tui/keys"
 	"github.com/skiff-dev/skiff/tui/object"
 	"github.com/skiff-dev/skiff/tui/theme"
@@ -206,12 +205,6 @@ func (s *Workloads) Current() (object.Ref, bool) {
 		return s.items[at].ref(), true
 	}
 	return object.Ref{}, false
-}
-
-// SetFilter is Filtered's.
-func (s *Workloads) SetFilter(w *World, f filter.Filter) {
-	s.grid.filter = f
-	s.refresh(w)
 }
 
 // Click is Pointed's.
