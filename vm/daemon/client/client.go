@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -110,10 +111,16 @@ func (c *Client) Plan(ctx context.Context, spec cluster.Spec) ([]cluster.Step, e
 // calls event for each line of progress, the last one included, from one
 // goroutine. When ctx ends, Apply returns and the work goes on.
 func (c *Client) Apply(ctx context.Context, spec cluster.Spec, event func(daemonapi.Event)) error {
-	if err := c.ensure(ctx); err != nil {
-		return err
+	for deadline := time.Now().Add(startLimit); ; {
+		if err := c.ensure(ctx); err != nil {
+			return err
+		}
+		err := c.stream(ctx, daemonapi.PathApply, spec, event)
+		// What answered was a daemon that is being killed; no event was read yet.
+		if !errors.Is(err, ErrNoDaemon) || time.Now().After(deadline) || pause(ctx, 20*time.Millisecond) != nil {
+			return err
+		}
 	}
-	return c.stream(ctx, daemonapi.PathApply, spec, event)
 }
 
 // RotateSecrets exchanges the key of secrets at rest, or goes on with that, and
@@ -289,7 +296,9 @@ func (c *Client) do(ctx context.Context, method, path string, body any) (*http.R
 // diedUnasked says whether a connection ended before its answer began: a socket
 // takes connections until the last moment of a process that is being killed.
 func diedUnasked(err error) bool {
-	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, io.EOF)
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, io.EOF) ||
+		// One that ended before the request was written: net/http exports no value for it.
+		strings.HasSuffix(err.Error(), "server closed idle connection")
 }
 
 // call sends one request and decodes the answer.
