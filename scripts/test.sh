@@ -14,20 +14,9 @@ cd "$(dirname "$0")/.."
 export GOFLAGS=${GOFLAGS:--trimpath}
 
 all() {
-  # Hermetic tests wait as much as they compute: what the later parts drive is
-  # built beside them.
-  local failed=0
-  programs &
-  unit || failed=1
-  wait "$!" || failed=1
-  [ "$failed" = 0 ]
+  unit
   conformance
   e2e
-}
-
-programs() {
-  nice test/prepare.sh
-  if sandboxes; then nice make conformance-programs; fi
 }
 
 unit() {
