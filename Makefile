@@ -86,7 +86,9 @@ check: ## formatting, vet, lint, import directions, hermetic tests with the race
 
 .PHONY: test
 test: build ## hermetic tests, a part of upstream's conformance tests (root), end-to-end tests on real VMs
-	@scripts/test.sh all
+	@scripts/test.sh unit
+	@scripts/test.sh conformance
+	@scripts/test.sh e2e
 
 .PHONY: unit
 unit: host-packages ## hermetic tests only

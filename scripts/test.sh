@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # Runs tests and leaves the closing lines to go test itself; needs `make build`.
-#   test.sh all    the three that follow
 #   test.sh unit   hermetic tests: with the race detector where the package does
 #                  not link k8s.io/kubernetes (it would cost a second, slower build
 #                  of it), without it elsewhere
@@ -13,16 +12,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export GOFLAGS=${GOFLAGS:--trimpath}
 
-all() {
-  unit
-  conformance
-  e2e
-}
-
 unit() {
   local light heavy failed=0
-  light=$(scripts/packages.sh light) || return
-  heavy=$(scripts/packages.sh heavy) || return
+  light=$(scripts/packages.sh light)
+  heavy=$(scripts/packages.sh heavy)
   # shellcheck disable=SC2086 # one word per package
   if [ -n "$light" ]; then CGO_ENABLED=1 go test -race $light || failed=1; fi
   # shellcheck disable=SC2086
@@ -63,12 +56,11 @@ conformance() {
 }
 
 case "${1:-}" in
-  all) all ;;
   unit) unit ;;
   conformance) conformance ;;
   e2e) e2e ;;
   *)
-    echo "usage: test.sh all|unit|conformance|e2e" >&2
+    echo "usage: test.sh unit|conformance|e2e" >&2
     exit 2
     ;;
 esac

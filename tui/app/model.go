@@ -333,7 +333,11 @@ func (m *Model) click(msg tea.MouseClickMsg) tea.Cmd {
 		return nil
 	}
 	if p, ok := m.top().(screen.Pointed); ok && msg.Y >= bodyTop && msg.Y < m.height-1 {
-		return m.requests(p.Click(&m.world, msg.X, msg.Y-bodyTop, double))
+		hit, requests := p.Click(msg.X, msg.Y-bodyTop)
+		if hit && double {
+			requests = append(requests, m.top().Act(&m.world, keys.Enter)...)
+		}
+		return m.requests(requests)
 	}
 	return nil
 }

@@ -146,14 +146,6 @@ func machines(s daemonapi.ClusterStatus) string {
 	return strings.TrimSuffix(s.Driver+", "+how, ", ")
 }
 
-// Click is Pointed's.
-func (c *Clusters) Click(w *World, x, y int, double bool) []Request {
-	if c.click(x, y) && double {
-		return c.Act(w, keys.Enter)
-	}
-	return nil
-}
-
 // Act is Screen's.
 func (c *Clusters) Act(w *World, a keys.Action) []Request {
 	if scroll(c.table, a) {

@@ -94,14 +94,6 @@ func (c *Containers) refresh(w *World) {
 // Current is the pod.
 func (c *Containers) Current() (object.Ref, bool) { return c.pod, true }
 
-// Click is Pointed's.
-func (c *Containers) Click(w *World, x, y int, double bool) []Request {
-	if c.click(x, y) && double {
-		return c.Act(w, keys.Enter)
-	}
-	return nil
-}
-
 // Act is Screen's.
 func (c *Containers) Act(w *World, a keys.Action) []Request {
 	if scroll(c.table, a) {

@@ -65,7 +65,7 @@ func (c *Control) Take(_ *World, delivery any) {
 func (c *Control) Wheel(n int) { c.text.Move(3 * n) }
 
 // Click is Pointed's.
-func (c *Control) Click(*World, int, int, bool) []Request { return nil }
+func (c *Control) Click(int, int) (bool, []Request) { return false, nil }
 
 // Act is Screen's.
 func (c *Control) Act(_ *World, a keys.Action) []Request {

@@ -95,7 +95,7 @@ func (d *Document) Filter() filter.Filter { return d.filter }
 func (d *Document) Wheel(n int) { d.text.Move(3 * n) }
 
 // Click is Pointed's.
-func (d *Document) Click(*World, int, int, bool) []Request { return nil }
+func (d *Document) Click(int, int) (bool, []Request) { return false, nil }
 
 // Act is Screen's.
 func (d *Document) Act(_ *World, a keys.Action) []Request {

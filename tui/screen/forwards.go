@@ -62,14 +62,6 @@ func (f *Forwards) refresh(w *World) {
 	f.set(lines)
 }
 
-// Click is Pointed's.
-func (f *Forwards) Click(w *World, x, y int, double bool) []Request {
-	if f.click(x, y) && double {
-		return f.Act(w, keys.Enter)
-	}
-	return nil
-}
-
 // Act is Screen's.
 func (f *Forwards) Act(_ *World, a keys.Action) []Request {
 	if scroll(f.table, a) {

@@ -89,14 +89,14 @@ func (g *grid) at() int {
 	return -1
 }
 
-// click sorts by the column whose header was clicked, or puts the cursor on a
-// row; true if it did that.
-func (g *grid) click(x, y int) bool {
+// Click is Pointed's: it sorts by the column whose header was clicked, or puts the
+// cursor on a row.
+func (g *grid) Click(x, y int) (hit bool, requests []Request) {
 	if y == 0 {
 		g.table.ClickHeader(x)
-		return false
+		return false, nil
 	}
-	return g.table.Click(y - 1)
+	return g.table.Click(y - 1), nil
 }
 
 // Wheel is Pointed's.

@@ -53,7 +53,7 @@ func (h *Help) Filter() filter.Filter { return h.filter }
 func (h *Help) Wheel(n int) { h.text.Move(3 * n) }
 
 // Click is Pointed's.
-func (h *Help) Click(*World, int, int, bool) []Request { return nil }
+func (h *Help) Click(int, int) (bool, []Request) { return false, nil }
 
 // Act is Screen's.
 func (h *Help) Act(_ *World, a keys.Action) []Request {

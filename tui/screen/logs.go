@@ -160,7 +160,7 @@ func (l *Logs) Filter() filter.Filter { return l.filter }
 func (l *Logs) Wheel(n int) { l.move(3 * n) }
 
 // Click is Pointed's.
-func (l *Logs) Click(*World, int, int, bool) []Request { return nil }
+func (l *Logs) Click(int, int) (bool, []Request) { return false, nil }
 
 func (l *Logs) move(n int) {
 	last := max(0, len(l.shown)-l.height)

@@ -87,14 +87,6 @@ func (n *Namespaces) refresh(w *World) {
 	n.set(lines)
 }
 
-// Click is Pointed's.
-func (n *Namespaces) Click(w *World, x, y int, double bool) []Request {
-	if n.click(x, y) && double {
-		return n.Act(w, keys.Enter)
-	}
-	return nil
-}
-
 // Act is Screen's.
 func (n *Namespaces) Act(w *World, a keys.Action) []Request {
 	if scroll(n.table, a) {

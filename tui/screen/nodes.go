@@ -358,11 +358,3 @@ func (n *Nodes) Current() (object.Ref, bool) {
 	}
 	return n.nodes[at].ref(), true
 }
-
-// Click is Pointed's.
-func (n *Nodes) Click(w *World, x, y int, double bool) []Request {
-	if n.click(x, y) && double {
-		return n.Act(w, keys.Enter)
-	}
-	return nil
-}

@@ -17,15 +17,12 @@ func (o *Objects) SetFilter(w *World, f filter.Filter) {
 func (o *Objects) Filter() filter.Filter { return o.filter }
 
 // Click is Pointed's.
-func (o *Objects) Click(w *World, x, y int, double bool) []Request {
+func (o *Objects) Click(x, y int) (hit bool, requests []Request) {
 	if y == 0 {
 		o.table.ClickHeader(x)
-		return []Request{o.order()}
+		return false, []Request{o.order()}
 	}
-	if o.table.Click(y-1) && double {
-		return o.Act(w, keys.Enter)
-	}
-	return nil
+	return o.table.Click(y - 1), nil
 }
 
 // Wheel is Pointed's.

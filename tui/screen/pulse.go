@@ -122,17 +122,16 @@ func Open(w *World, r object.Resource) []Request {
 }
 
 // Click is Pointed's.
-func (p *Pulse) Click(w *World, x, y int, double bool) []Request {
+func (p *Pulse) Click(x, y int) (hit bool, requests []Request) {
 	if y < pulseTop || p.columns == 0 {
-		return nil
+		return false, nil
 	}
-	if at := (y-pulseTop)/cardHeight*p.columns + x/cardWidth; at < len(p.resources) {
-		p.at = at
-		if double {
-			return p.Act(w, keys.Enter)
-		}
+	at := (y-pulseTop)/cardHeight*p.columns + x/cardWidth
+	if at >= len(p.resources) {
+		return false, nil
 	}
-	return nil
+	p.at = at
+	return true, nil
 }
 
 // Wheel is Pointed's.

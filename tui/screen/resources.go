@@ -74,14 +74,6 @@ func (r *Resources) refresh(*World) {
 	r.set(lines)
 }
 
-// Click is Pointed's.
-func (r *Resources) Click(w *World, x, y int, double bool) []Request {
-	if r.click(x, y) && double {
-		return r.Act(w, keys.Enter)
-	}
-	return nil
-}
-
 // Act is Screen's.
 func (r *Resources) Act(w *World, a keys.Action) []Request {
 	at := r.at()

@@ -42,7 +42,8 @@ type Filtered interface {
 
 // Pointed is a screen that understands the mouse. x and y are cells of its box.
 type Pointed interface {
-	Click(w *World, x, y int, double bool) []Request
+	// Click says whether it hit what a double click opens, as Enter does.
+	Click(x, y int) (hit bool, requests []Request)
 	Wheel(n int)
 }
 

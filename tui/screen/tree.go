@@ -134,14 +134,6 @@ func (t *Tree) line(i int, n treeNode) gridLine {
 	}}
 }
 
-// Click is Pointed's.
-func (t *Tree) Click(w *World, x, y int, double bool) []Request {
-	if t.click(x, y) && double {
-		return t.Act(w, keys.Enter)
-	}
-	return nil
-}
-
 // Act is Screen's.
 func (t *Tree) Act(w *World, a keys.Action) []Request {
 	if scroll(t.table, a) {

@@ -207,14 +207,6 @@ func (s *Workloads) Current() (object.Ref, bool) {
 	return object.Ref{}, false
 }
 
-// Click is Pointed's.
-func (s *Workloads) Click(w *World, x, y int, double bool) []Request {
-	if s.click(x, y) && double {
-		return s.Act(w, keys.Enter)
-	}
-	return nil
-}
-
 // Act is Screen's.
 func (s *Workloads) Act(w *World, a keys.Action) []Request {
 	if scroll(s.table, a) || mark(s.table, a) {
