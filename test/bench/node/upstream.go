@@ -139,7 +139,8 @@ func get(url string) error {
 
 // files are the configuration of upstream's programs: what kubeadm writes, and
 // what a node of namespaces asks of any kubelet (cgroup v1, a read-only /usr, a
-// kernel whose limits are the host's). All else is upstream's default.
+// kernel whose limits are the host's, a disk that is the host's and may be
+// fuller than upstream's percentages allow). All else is upstream's default.
 func files(node nodeconfig.Node) map[string]string {
 	kubeconfig := func(certificate, key string) string {
 		return fmt.Sprintf(`apiVersion: v1
@@ -162,7 +163,9 @@ cgroupDriver: cgroupfs
 clusterDNS: [%[2]s]
 clusterDomain: %[3]s
 containerRuntimeEndpoint: unix://%[4]s
+evictionHard: {memory.available: 100Mi, nodefs.available: 0%%, nodefs.inodesFree: 0%%, imagefs.available: 0%%}
 failCgroupV1: false
+imageGCHighThresholdPercent: 100
 resolvConf: /etc/resolv.conf
 rotateCertificates: true
 staticPodPath: %[5]s/manifests
