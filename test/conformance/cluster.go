@@ -29,7 +29,7 @@ func newCluster(o options) *cluster {
 	home := filepath.Join(os.TempDir(), fmt.Sprintf("skiff-conformance-%d", os.Getpid()))
 	return &cluster{
 		skiff: o.skiff, driver: o.driver, memory: o.memory, images: filepath.Join(o.out, "images.tar"),
-		home: home, kubeconfig: filepath.Join(o.out, "kubeconfig"),
+		home: home, kubeconfig: filepath.Join(home, "kubeconfig"),
 	}
 }
 

@@ -32,6 +32,8 @@ var networkPolicies = []exclusion{
 var applications = []exclusion{
 	byHand,
 	{pattern: `\[Feature:StatefulSet\]`, reason: "deploys ZooKeeper, Redis, MySQL and CockroachDB from images that only a registry has"},
+	{pattern: `\[Feature:StatefulUpgrade\]`, reason: "upgrades the cluster by a cloud's scripts"},
+	{pattern: `cloud load-balancer|with a private image`, reason: "needs a cloud's load balancer or private registry"},
 }
 
 // Beginnings of the names of tests that upstream tries with every type of

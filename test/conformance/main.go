@@ -89,9 +89,11 @@ func run(ctx context.Context, o options) (failed bool, err error) {
 	if o.kubeconfig == "" {
 		c := newCluster(o)
 		defer func() {
-			if !o.keep {
-				err = errors.Join(err, c.down())
+			if o.keep {
+				fmt.Printf("the cluster is still there: SKIFF_HOME=%s KUBECONFIG=%s\n", c.home, c.kubeconfig)
+				return
 			}
+			err = errors.Join(err, c.down())
 		}()
 		if err := c.up(ctx, o); err != nil {
 			return false, err
