@@ -5,18 +5,16 @@ package lima
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	limadriver "github.com/lima-vm/lima/v2/pkg/driver"
 	"github.com/lima-vm/lima/v2/pkg/limatype/filenames"
 
 	"github.com/skiff-dev/skiff/vm/driver"
+	"github.com/skiff-dev/skiff/vm/driver/process"
 	"github.com/skiff-dev/skiff/vm/machine"
 )
 
@@ -42,17 +40,7 @@ type Driver struct {
 	platform platform
 	accel    Acceleration
 
-	mu       sync.Mutex          // guards machines
-	machines map[string]*process // started and not stopped
-}
-
-// process is one machine that was started.
-type process struct {
-	cancel  context.CancelFunc
-	started time.Time
-	done    chan struct{} // closed when the process has ended
-	err     error         // how it ended; read after done
-	paused  atomic.Bool
+	machines process.Table
 }
 
 var _ driver.Driver = (*Driver)(nil)
@@ -82,7 +70,7 @@ func New(ctx context.Context, config Config) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Driver{config: config, platform: platform, accel: accel, machines: map[string]*process{}}, nil
+	return &Driver{config: config, platform: platform, accel: accel}, nil
 }
 
 // Name is "lima".
@@ -110,7 +98,7 @@ func (d *Driver) Create(ctx context.Context, m machine.Machine) error {
 
 // Start boots the machine.
 func (d *Driver) Start(ctx context.Context, m machine.Machine) error {
-	if p := d.process(m.Name); p != nil && p.running() {
+	if d.machines.Running(m.Name) != nil {
 		return nil
 	}
 	if !exists(d.disk(m.Name)) {
@@ -123,14 +111,12 @@ func (d *Driver) Start(ctx context.Context, m machine.Machine) error {
 	if err != nil {
 		return fmt.Errorf("start machine %s: %w", m.Name, err)
 	}
-	d.mu.Lock()
-	d.machines[m.Name] = p
-	d.mu.Unlock()
+	d.machines.Add(m.Name, p)
 	return nil
 }
 
 // run starts the process and returns once it runs.
-func (d *Driver) run(ctx context.Context, m machine.Machine) (*process, error) {
+func (d *Driver) run(ctx context.Context, m machine.Machine) (*process.Process, error) {
 	inst, err := d.instance(ctx, m)
 	if err != nil {
 		return nil, err
@@ -148,40 +134,37 @@ func (d *Driver) run(ctx context.Context, m machine.Machine) (*process, error) {
 		cancel()
 		return nil, err
 	}
-	p := &process{cancel: cancel, started: time.Now(), done: make(chan struct{})}
-	go d.await(life, p, m.Name, lima, ended)
-	if err := p.awaitRunning(ctx, filepath.Join(inst.Dir, filenames.PIDFile(inst.VMType))); err != nil {
+	p := process.Follow(cancel, func() error { return d.await(life, m.Name, lima, ended) })
+	if err := awaitRunning(ctx, p, filepath.Join(inst.Dir, filenames.PIDFile(inst.VMType))); err != nil {
 		cancel()
-		<-p.done
+		<-p.Done()
 		return nil, err
 	}
 	return p, nil
 }
 
-// await records how a process ended.
-func (d *Driver) await(life context.Context, p *process, name string, lima limadriver.Driver, ended <-chan error) {
-	defer close(p.done)
-	defer p.cancel()
+// await returns how a process ended, when it has.
+func (d *Driver) await(life context.Context, name string, lima limadriver.Driver, ended <-chan error) error {
 	err := d.platform.wait(life, lima, ended)
 	if err == nil {
-		return
+		return nil
 	}
 	reason := err.Error()
 	if said := lastLine(filepath.Join(d.dir(name), qemuLog)); said != "" {
 		reason += ": " + said
 	}
-	p.err = &driver.ExitError{Reason: reason}
+	return &driver.ExitError{Reason: reason}
 }
 
 // awaitRunning returns when the file with the process's id is there, which
 // QEMU writes once it has opened all that it needs.
-func (p *process) awaitRunning(ctx context.Context, pidFile string) error {
+func awaitRunning(ctx context.Context, p *process.Process, pidFile string) error {
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
 	for !exists(pidFile) {
 		select {
-		case <-p.done:
-			return fmt.Errorf("the process ended at once: %w", p.exit())
+		case <-p.Done():
+			return fmt.Errorf("the process ended at once: %w", exit(p))
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-ticker.C:
@@ -190,26 +173,17 @@ func (p *process) awaitRunning(ctx context.Context, pidFile string) error {
 	return nil
 }
 
-func (p *process) exit() error {
-	if p.err == nil {
+func exit(p *process.Process) error {
+	if p.End() == nil {
 		return &driver.ExitError{Reason: "exit status 0"}
 	}
-	return p.err
-}
-
-func (p *process) running() bool {
-	select {
-	case <-p.done:
-		return false
-	default:
-		return true
-	}
+	return p.End()
 }
 
 // Reseed writes the seed into the file that the machine has open, since a guest
 // that boots again keeps its disks.
 func (d *Driver) Reseed(ctx context.Context, name string, seed []byte) error {
-	if p := d.process(name); p == nil || !p.running() {
+	if d.machines.Running(name) == nil {
 		return ctx.Err()
 	}
 	if err := overwrite(filepath.Join(d.dir(name), filenames.CIDataISO), seed); err != nil {
@@ -220,50 +194,16 @@ func (d *Driver) Reseed(ctx context.Context, name string, seed []byte) error {
 
 // Pause stops the machine's virtual processors.
 func (d *Driver) Pause(ctx context.Context, name string) error {
-	p := d.process(name)
-	if p == nil || !p.running() {
-		return fmt.Errorf("pause machine %s: %w", name, driver.ErrNotFound)
-	}
-	if err := d.platform.pause(ctx, d.dir(name)); err != nil {
-		return fmt.Errorf("pause machine %s: %w", name, err)
-	}
-	p.paused.Store(true)
-	return nil
+	return d.machines.Pause(name, func() error { return d.platform.pause(ctx, d.dir(name)) })
 }
 
 // Resume lets the machine's virtual processors go on.
 func (d *Driver) Resume(ctx context.Context, name string) error {
-	p := d.process(name)
-	if p == nil || !p.running() {
-		return fmt.Errorf("resume machine %s: %w", name, driver.ErrNotFound)
-	}
-	if !p.paused.Load() {
-		return nil
-	}
-	if err := d.platform.resume(ctx, d.dir(name)); err != nil {
-		return fmt.Errorf("resume machine %s: %w", name, err)
-	}
-	p.paused.Store(false)
-	return nil
+	return d.machines.Resume(name, func() error { return d.platform.resume(ctx, d.dir(name)) })
 }
 
 // Stop ends the machine's process.
-func (d *Driver) Stop(ctx context.Context, name string) error {
-	p := d.process(name)
-	if p == nil {
-		return nil
-	}
-	p.cancel()
-	select {
-	case <-p.done:
-	case <-ctx.Done():
-		return fmt.Errorf("stop machine %s: %w", name, ctx.Err())
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.machines, name)
-	return nil
-}
+func (d *Driver) Stop(ctx context.Context, name string) error { return d.machines.Stop(ctx, name) }
 
 // Delete stops the machine and removes its directory and disk.
 func (d *Driver) Delete(ctx context.Context, name string) error {
@@ -282,31 +222,11 @@ func (d *Driver) Delete(ctx context.Context, name string) error {
 
 // State is absent, stopped, running or paused.
 func (d *Driver) State(_ context.Context, name string) (machine.State, error) {
-	if p := d.process(name); p != nil && p.running() {
-		if p.paused.Load() {
-			return machine.StatePaused, nil
-		}
-		return machine.StateRunning, nil
-	}
-	if exists(d.disk(name)) {
-		return machine.StateStopped, nil
-	}
-	return machine.StateAbsent, nil
+	return d.machines.State(name, !exists(d.disk(name))), nil
 }
 
 // Wait blocks until the machine's process has ended.
-func (d *Driver) Wait(ctx context.Context, name string) error {
-	p := d.process(name)
-	if p == nil {
-		return fmt.Errorf("wait for machine %s: %w", name, driver.ErrNotFound)
-	}
-	select {
-	case <-p.done:
-		return p.err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
+func (d *Driver) Wait(ctx context.Context, name string) error { return d.machines.Wait(ctx, name) }
 
 // Usage is what the machine takes on the host.
 func (d *Driver) Usage(_ context.Context, name string) (machine.Usage, error) {
@@ -314,34 +234,15 @@ func (d *Driver) Usage(_ context.Context, name string) (machine.Usage, error) {
 		return machine.Usage{}, fmt.Errorf("usage of machine %s: %w", name, driver.ErrNotFound)
 	}
 	usage := machine.Usage{DiskBytes: blocks(d.dir(name)) + blocks(filepath.Dir(d.disk(name)))}
-	if p := d.process(name); p != nil && p.running() {
-		usage.Started = p.started
+	if p := d.machines.Running(name); p != nil {
+		usage.Started = p.Started
 		usage.MemoryMiB, usage.CPU = d.platform.taken(d.dir(name))
 	}
 	return usage, nil
 }
 
 // Close stops all machines.
-func (d *Driver) Close() error {
-	d.mu.Lock()
-	var names []string
-	for name, p := range d.machines {
-		p.cancel()
-		names = append(names, name)
-	}
-	d.mu.Unlock()
-	var errs []error
-	for _, name := range names {
-		errs = append(errs, d.Stop(context.Background(), name))
-	}
-	return errors.Join(errs...)
-}
-
-func (d *Driver) process(name string) *process {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.machines[name]
-}
+func (d *Driver) Close() error { return d.machines.StopAll() }
 
 func (d *Driver) dir(name string) string { return filepath.Join(d.config.Dir, name) }
 

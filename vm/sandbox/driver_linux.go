@@ -16,6 +16,7 @@ import (
 
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/vm/driver"
+	"github.com/skiff-dev/skiff/vm/driver/process"
 	"github.com/skiff-dev/skiff/vm/machine"
 )
 
@@ -29,9 +30,10 @@ type Driver struct {
 	root   string   // where that is mounted, for the thread and what it starts
 	closed sync.Once
 
-	mu       sync.Mutex          // guards what follows
-	machines map[string]*process // started and not stopped
-	sizes    map[string]sizeAt   // of data directories
+	machines process.Table
+
+	mu    sync.Mutex        // guards sizes
+	sizes map[string]sizeAt // of data directories
 }
 
 // sizeAt is what a directory took when it was last looked at.
@@ -65,7 +67,7 @@ func New(ctx context.Context, config Config) (*Driver, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	d := &Driver{config: config, root: filepath.Join(config.Dir, "_root"), thread: newThread(), machines: map[string]*process{}, sizes: map[string]sizeAt{}}
+	d := &Driver{config: config, root: filepath.Join(config.Dir, "_root"), thread: newThread(), sizes: map[string]sizeAt{}}
 	err := d.prepare()
 	if err != nil {
 		return nil, errors.Join(err, d.Close())
@@ -149,7 +151,7 @@ func (d *Driver) Create(ctx context.Context, m machine.Machine) error {
 
 // Start starts the machine's first program.
 func (d *Driver) Start(ctx context.Context, m machine.Machine) error {
-	if p := d.process(m.Name); p != nil && p.running() {
+	if d.machines.Running(m.Name) != nil {
 		return nil
 	}
 	if !exists(d.data(m.Name)) {
@@ -162,9 +164,7 @@ func (d *Driver) Start(ctx context.Context, m machine.Machine) error {
 	if err != nil {
 		return fmt.Errorf("start machine %s: %w", m.Name, err)
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.machines[m.Name] = p
+	d.machines.Add(m.Name, p)
 	return nil
 }
 
@@ -173,50 +173,16 @@ func (d *Driver) Reseed(ctx context.Context, _ string, _ []byte) error { return 
 
 // Pause freezes the machine's cgroup.
 func (d *Driver) Pause(ctx context.Context, name string) error {
-	p := d.process(name)
-	if p == nil || !p.running() {
-		return fmt.Errorf("pause machine %s: %w", name, driver.ErrNotFound)
-	}
-	if err := d.groups.freeze(ctx, name); err != nil {
-		return fmt.Errorf("pause machine %s: %w", name, err)
-	}
-	p.paused.Store(true)
-	return nil
+	return d.machines.Pause(name, func() error { return d.groups.freeze(ctx, name) })
 }
 
 // Resume thaws the machine's cgroup.
 func (d *Driver) Resume(_ context.Context, name string) error {
-	p := d.process(name)
-	if p == nil || !p.running() {
-		return fmt.Errorf("resume machine %s: %w", name, driver.ErrNotFound)
-	}
-	if !p.paused.Load() {
-		return nil
-	}
-	if err := d.groups.thaw(name); err != nil {
-		return fmt.Errorf("resume machine %s: %w", name, err)
-	}
-	p.paused.Store(false)
-	return nil
+	return d.machines.Resume(name, func() error { return d.groups.thaw(name) })
 }
 
 // Stop ends all processes of the machine.
-func (d *Driver) Stop(ctx context.Context, name string) error {
-	p := d.process(name)
-	if p == nil {
-		return nil
-	}
-	p.stop()
-	select {
-	case <-p.done:
-	case <-ctx.Done():
-		return fmt.Errorf("stop machine %s: %w", name, ctx.Err())
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.machines, name)
-	return nil
-}
+func (d *Driver) Stop(ctx context.Context, name string) error { return d.machines.Stop(ctx, name) }
 
 // Delete stops the machine and removes its directory.
 func (d *Driver) Delete(ctx context.Context, name string) error {
@@ -236,31 +202,11 @@ func (d *Driver) Delete(ctx context.Context, name string) error {
 
 // State is absent, stopped, running or paused.
 func (d *Driver) State(_ context.Context, name string) (machine.State, error) {
-	if p := d.process(name); p != nil && p.running() {
-		if p.paused.Load() {
-			return machine.StatePaused, nil
-		}
-		return machine.StateRunning, nil
-	}
-	if exists(d.data(name)) {
-		return machine.StateStopped, nil
-	}
-	return machine.StateAbsent, nil
+	return d.machines.State(name, !exists(d.data(name))), nil
 }
 
 // Wait blocks until the machine has ended.
-func (d *Driver) Wait(ctx context.Context, name string) error {
-	p := d.process(name)
-	if p == nil {
-		return fmt.Errorf("wait for machine %s: %w", name, driver.ErrNotFound)
-	}
-	select {
-	case <-p.done:
-		return p.err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
+func (d *Driver) Wait(ctx context.Context, name string) error { return d.machines.Wait(ctx, name) }
 
 // Usage is what the machine takes on the host.
 func (d *Driver) Usage(_ context.Context, name string) (machine.Usage, error) {
@@ -268,25 +214,15 @@ func (d *Driver) Usage(_ context.Context, name string) (machine.Usage, error) {
 		return machine.Usage{}, fmt.Errorf("usage of machine %s: %w", name, driver.ErrNotFound)
 	}
 	usage := machine.Usage{DiskBytes: d.size(name)}
-	if p := d.process(name); p != nil && p.running() {
-		usage.Started, usage.MemoryMiB, usage.CPU = p.started, d.groups.memoryMiB(name), d.groups.cpu(name)
+	if p := d.machines.Running(name); p != nil {
+		usage.Started, usage.MemoryMiB, usage.CPU = p.Started, d.groups.memoryMiB(name), d.groups.cpu(name)
 	}
 	return usage, nil
 }
 
 // Close stops all machines and ends their network.
 func (d *Driver) Close() error {
-	d.mu.Lock()
-	var names []string
-	for name, p := range d.machines {
-		p.stop()
-		names = append(names, name)
-	}
-	d.mu.Unlock()
-	var errs []error
-	for _, name := range names {
-		errs = append(errs, d.Stop(context.Background(), name))
-	}
+	errs := []error{d.machines.StopAll()}
 	d.closed.Do(func() {
 		if d.wire != nil {
 			errs = append(errs, d.wire.close())
@@ -297,12 +233,6 @@ func (d *Driver) Close() error {
 		d.thread.close()
 	})
 	return errors.Join(append(errs, d.groups.remove(""))...)
-}
-
-func (d *Driver) process(name string) *process {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.machines[name]
 }
 
 // size is what a machine's directory takes, looked at now and then.

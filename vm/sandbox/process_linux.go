@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -19,44 +18,24 @@ import (
 
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/vm/driver"
+	"github.com/skiff-dev/skiff/vm/driver/process"
 	"github.com/skiff-dev/skiff/vm/machine"
 )
 
-// process is one machine that was started.
-type process struct {
-	started time.Time
-	stop    context.CancelFunc
-	done    chan struct{} // closed when the machine has ended
-	err     error         // how it ended; read after done
-	paused  atomic.Bool
-}
-
-func (p *process) running() bool {
-	select {
-	case <-p.done:
-		return false
-	default:
-		return true
-	}
-}
-
 // run starts a machine and returns once its own first program runs.
-func (d *Driver) run(ctx context.Context, m machine.Machine) (*process, error) {
+func (d *Driver) run(ctx context.Context, m machine.Machine) (*process.Process, error) {
 	command, err := d.launch(ctx, m)
 	if err != nil {
 		return nil, errors.Join(err, d.groups.remove(m.Name))
 	}
 	life, stop := context.WithCancel(context.Background())
-	p := &process{started: time.Now(), stop: stop, done: make(chan struct{})}
-	go func() {
-		defer close(p.done)
-		defer stop()
-		p.err = d.keep(life, m, command)
-		if err := errors.Join(d.groups.remove(m.Name), os.Remove(d.pidFile(m.Name))); err != nil && p.err == nil {
-			p.err = &driver.ExitError{Reason: err.Error()}
+	return process.Follow(stop, func() error {
+		end := d.keep(life, m, command)
+		if err := errors.Join(d.groups.remove(m.Name), os.Remove(d.pidFile(m.Name))); err != nil && end == nil {
+			end = &driver.ExitError{Reason: err.Error()}
 		}
-	}()
-	return p, nil
+		return end
+	}), nil
 }
 
 // keep waits until the machine has ended, and starts it again if it asked for

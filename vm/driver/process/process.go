@@ -1,0 +1,175 @@
+// Package process keeps what a driver knows of the machines that it has started,
+// so that all drivers say the same of theirs.
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/skiff-dev/skiff/vm/driver"
+	"github.com/skiff-dev/skiff/vm/machine"
+)
+
+// Process is one machine that was started.
+type Process struct {
+	// Started is when.
+	Started time.Time
+
+	stop   context.CancelFunc
+	done   chan struct{} // closed when it has ended
+	err    error         // how it ended; read after done
+	paused atomic.Bool
+}
+
+// Follow returns the process that has ended when wait returns, as wait says: nil
+// if the guest turned itself off or stop was called, which ends it.
+func Follow(stop context.CancelFunc, wait func() error) *Process {
+	p := &Process{Started: time.Now(), stop: stop, done: make(chan struct{})}
+	go func() {
+		defer close(p.done)
+		defer stop()
+		p.err = wait()
+	}()
+	return p
+}
+
+// Done is closed when the process has ended.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// End says how the process ended, which it has.
+func (p *Process) End() error { return p.err }
+
+func (p *Process) running() bool {
+	select {
+	case <-p.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// Table has a driver's processes by machine, from Add until Stop. The zero value
+// is empty. Its methods may be called at once.
+type Table struct {
+	mu   sync.Mutex // guards name
+	name map[string]*Process
+}
+
+// Add replaces what is known of a machine.
+func (t *Table) Add(name string, p *Process) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.name == nil {
+		t.name = map[string]*Process{}
+	}
+	t.name[name] = p
+}
+
+func (t *Table) get(name string) *Process {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.name[name]
+}
+
+// Running is the machine's process, paused or not; nil if it has none.
+func (t *Table) Running(name string) *Process {
+	if p := t.get(name); p != nil && p.running() {
+		return p
+	}
+	return nil
+}
+
+// State of a machine that is stopped, or absent, when it has no process.
+func (t *Table) State(name string, absent bool) machine.State {
+	switch p := t.Running(name); {
+	case p != nil && p.paused.Load():
+		return machine.StatePaused
+	case p != nil:
+		return machine.StateRunning
+	case absent:
+		return machine.StateAbsent
+	default:
+		return machine.StateStopped
+	}
+}
+
+// Pause pauses a running machine by freeze, which may be called for a paused one.
+func (t *Table) Pause(name string, freeze func() error) error {
+	p := t.Running(name)
+	if p == nil {
+		return fmt.Errorf("pause machine %s: %w", name, driver.ErrNotFound)
+	}
+	if err := freeze(); err != nil {
+		return fmt.Errorf("pause machine %s: %w", name, err)
+	}
+	p.paused.Store(true)
+	return nil
+}
+
+// Resume lets a paused machine go on by thaw.
+func (t *Table) Resume(name string, thaw func() error) error {
+	p := t.Running(name)
+	if p == nil {
+		return fmt.Errorf("resume machine %s: %w", name, driver.ErrNotFound)
+	}
+	if !p.paused.Load() {
+		return nil
+	}
+	if err := thaw(); err != nil {
+		return fmt.Errorf("resume machine %s: %w", name, err)
+	}
+	p.paused.Store(false)
+	return nil
+}
+
+// Wait is the contract's.
+func (t *Table) Wait(ctx context.Context, name string) error {
+	p := t.get(name)
+	if p == nil {
+		return fmt.Errorf("wait for machine %s: %w", name, driver.ErrNotFound)
+	}
+	select {
+	case <-p.done:
+		return p.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Stop is the contract's.
+func (t *Table) Stop(ctx context.Context, name string) error {
+	p := t.get(name)
+	if p == nil {
+		return nil
+	}
+	p.stop()
+	select {
+	case <-p.done:
+	case <-ctx.Done():
+		return fmt.Errorf("stop machine %s: %w", name, ctx.Err())
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.name, name)
+	return nil
+}
+
+// StopAll stops all machines and returns when they have ended.
+func (t *Table) StopAll() error {
+	t.mu.Lock()
+	var names []string
+	for name, p := range t.name {
+		p.stop()
+		names = append(names, name)
+	}
+	t.mu.Unlock()
+	var errs []error
+	for _, name := range names {
+		errs = append(errs, t.Stop(context.Background(), name))
+	}
+	return errors.Join(errs...)
+}
