@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,6 +57,23 @@ func testPause(t *testing.T, r *rig, name string, k *kube) {
 	t.Logf("up of a paused cluster: exit code %d in %.1f s\n%s%s", a.code, a.took.Seconds(), a.stdout, a.stderr)
 	equal(t, "exit code of up", a.code, 0)
 	goesOn(t, r, name, k, machines, pods)
+	if r.sandboxed {
+		r.endsWhatIsFrozen(t, name)
+	}
+}
+
+// endsWhatIsFrozen kills the daemon of a paused cluster of sandboxes, whose programs
+// cannot die as long as they are frozen in cgroups of the first version.
+func (r *rig) endsWhatIsFrozen(t *testing.T, name string) {
+	t.Helper()
+	r.pauses(t, name)
+	kill(t, r.status(t, name).DaemonPID)
+	contains(t, "stop", r.skiff(t, "stop", name), "stopped already")
+	if left := cgroups(t, filepath.Join(r.home, "clusters", name)); len(left) > 0 {
+		t.Errorf("left by stop: %v", left)
+	}
+	r.skiff(t, "up", name)
+	r.running(t, name)
 }
 
 // pauses pauses a cluster, which status and list then show.

@@ -9,13 +9,19 @@ import (
 	"github.com/skiff-dev/skiff/vm/sandbox"
 )
 
-// Sweep ends the machines that a dead daemon left and removes what they and
-// their cluster kept, the daemon's own files apart. The caller has the lock.
-func Sweep(dir home.Cluster) error {
+// EndStray ends the machines that a dead daemon left: most die with it, but what is
+// frozen in cgroups of the first version cannot die. The caller has the lock.
+func EndStray(dir home.Cluster) error {
 	if err := lima.EndStray(dir.Machines()); err != nil {
 		return err
 	}
-	if err := sandbox.EndStray(dir.Machines()); err != nil {
+	return sandbox.EndStray(dir.Machines())
+}
+
+// Sweep ends the machines that a dead daemon left and removes what they and
+// their cluster kept, the daemon's own files apart. The caller has the lock.
+func Sweep(dir home.Cluster) error {
+	if err := EndStray(dir); err != nil {
 		return err
 	}
 	// The state goes first: without it there is no cluster, whatever is left

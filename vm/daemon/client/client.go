@@ -194,12 +194,16 @@ func (c *Client) downLive(ctx context.Context, event func(daemonapi.Event)) erro
 }
 
 // Stop lets the guests shut down, within a limit, and the daemon end, and returns
-// when it has; false if it did not run. What the machines keep stays. When ctx
-// ends, Stop returns and the work goes on. ErrNoCluster if there is none.
+// when it has; false if it did not run, and what it may have left of its machines
+// when it died is gone. What the machines keep stays. When ctx ends, Stop returns
+// and the work goes on. ErrNoCluster if there is none.
 func (c *Client) Stop(ctx context.Context) (stopped bool, err error) {
 	status, err := c.Status(ctx)
-	if err != nil || status.DaemonPID == 0 {
+	if err != nil {
 		return false, err
+	}
+	if status.DaemonPID == 0 {
+		return false, c.endStray()
 	}
 	if err := syscall.Kill(status.DaemonPID, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return false, fmt.Errorf("stop the daemon: %w", err)
@@ -210,6 +214,20 @@ func (c *Client) Stop(ctx context.Context) (stopped bool, err error) {
 		}
 	}
 	return true, nil
+}
+
+// endStray ends what a dead daemon left of its machines, unless another works on
+// them.
+func (c *Client) endStray() error {
+	lock, err := c.dir().Acquire()
+	if errors.Is(err, home.ErrLocked) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Release() }()
+	return daemon.EndStray(c.dir())
 }
 
 // Status is the daemon's view, or what the files say when no daemon lives;
