@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"k8s.io/component-base/version"
 	"k8s.io/klog/v2"
@@ -29,6 +30,10 @@ func main() {
 	}
 }
 
+// drainLimit bounds what the API server lets a request take, and what surrounds
+// it.
+const drainLimit = 90 * time.Second
+
 func run(arguments []string) error {
 	flags := flag.NewFlagSet("skiff-controlplane", flag.ContinueOnError)
 	var s server.Settings
@@ -44,7 +49,7 @@ func run(arguments []string) error {
 	if err := flags.Parse(arguments); err != nil {
 		return err
 	}
-	if flags.NArg() > 0 && flags.Arg(0) != "etcd" {
+	if flags.NArg() > 0 && flags.Arg(0) != "etcd" && flags.Arg(0) != "drain" {
 		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
 	if *showVersion {
@@ -64,7 +69,12 @@ func run(arguments []string) error {
 	}
 	s.PrivateDir = filepath.Dir(*nodeDocument)
 	s.AlarmsDir = filepath.Join(s.PrivateDir, filepath.Base(nodeconfig.AlarmsDir))
-	if flags.NArg() > 0 {
+	switch flags.Arg(0) {
+	case "drain":
+		ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
+		defer cancel()
+		return s.Drain(ctx)
+	case "etcd":
 		return operateEtcd(context.Background(), s.Etcd(), flags.Args()[1:], os.Stdin, os.Stdout)
 	}
 	limits, err := memory.Apply()

@@ -85,6 +85,7 @@ func newBase(o options.CompletedOptions, s Settings, memory *transport.Server) (
 		sets.NewString("attach", "exec", "proxy", "log", "portforward"),
 	)
 	c.AggregatedDiscoveryGroupManager = aggregated.NewResourceManager("apis")
+	b.applyParting()
 	return b, b.applyPolicy()
 }
 

@@ -275,6 +275,7 @@ func (f *fleet) handsOver(t *testing.T) {
 	_ = f.all[leaving].stop()
 	stopped := time.Since(began)
 	t.Logf("stopped in %s, takeover %s after that", stopped.Round(time.Millisecond), f.takeover(t, by, name).Round(time.Millisecond))
+	f.drainedBefore(t, leaving)
 	f.launch(t, leaving)
 	f.ready(t, leaving)
 }
@@ -376,6 +377,7 @@ func (f *fleet) shrinks(t *testing.T) {
 	stay := f.all[0].settings.Etcd()
 	for _, i := range []int{2, 1} {
 		address := f.nodes[i].Network.Address.Addr()
+		f.drain(t, i, i+1)
 		for range 2 { // interrupted and done again
 			if err := stay.Remove(t.Context(), f.nodes[i].Name, address); err != nil {
 				t.Fatal(err)

@@ -37,9 +37,16 @@ func watchRequests(paths []string) (*requests, error) {
 	return &requests{paths: paths, watcher: watcher}, nil
 }
 
-// wait returns ErrRequested when a request appears, nil when ctx ends.
+// wait is the only call of next.
 func (r *requests) wait(ctx context.Context) error {
-	defer func() { _ = r.watcher.Close() }()
+	defer r.close()
+	return r.next(ctx)
+}
+
+func (r *requests) close() { _ = r.watcher.Close() }
+
+// next returns ErrRequested when a request appears, nil when ctx ends.
+func (r *requests) next(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():

@@ -105,6 +105,15 @@ func (r *run) serve(ctx context.Context, fail context.CancelCauseFunc) error {
 		return nil
 	}, fail)
 	defer stopSnapshots()
+	stopDraining := background(func(ctx context.Context) error {
+		return r.drain(ctx, func() {
+			stopLeading()
+			stopBootstrap()
+			built.Linger(drainLinger)
+			stopAPI()
+		})
+	}, fail)
+	defer stopDraining()
 
 	<-ctx.Done()
 	log.Info("stopping")

@@ -285,7 +285,7 @@ func (a *apply) remove(ctx context.Context, name string) error {
 		a.op.end(name, daemonapi.PhaseDrain, nil)
 	}
 	a.op.begin(name, daemonapi.PhaseDelete, "")
-	if err := a.leaveEtcd(ctx, name); err != nil {
+	if err := a.leave(ctx, name); err != nil {
 		return a.fail(ctx, name, daemonapi.PhaseDelete, err)
 	}
 	if err := a.machines.Driver.Delete(ctx, name); err != nil {

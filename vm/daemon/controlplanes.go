@@ -33,13 +33,18 @@ func endpoint(n cluster.Node) string {
 	return netip.AddrPortFrom(n.Address.Addr(), nodeconfig.PortKubernetes).String()
 }
 
-// pointFront leads the API front to all control planes that are wanted.
-func (c *running) pointFront() {
-	var backends []string
-	for _, n := range c.controlPlanes() {
-		backends = append(backends, endpoint(n))
+func endpoints(nodes []cluster.Node) []string {
+	var all []string
+	for _, n := range nodes {
+		all = append(all, endpoint(n))
 	}
-	c.front.SetBackends(backends)
+	return all
+}
+
+// pointFront leads the API front to all control planes that are wanted. Those that
+// are to leave part from their clients themselves.
+func (c *running) pointFront() {
+	c.front.SetBackends(endpoints(c.controlPlanes()), endpoints(c.leaving())...)
 }
 
 // followControlPlanes keeps the API front on those of several control planes
@@ -61,7 +66,7 @@ func (c *running) followControlPlanes(ctx context.Context) error {
 			continue
 		}
 		if serving := serving(ctx, probe, planes); len(serving) > 0 && !c.paused(ctx) {
-			c.front.SetBackends(serving)
+			c.front.SetBackends(serving, endpoints(c.leaving())...)
 		}
 	}
 }
@@ -76,13 +81,13 @@ func serving(ctx context.Context, probe *http.Client, planes []cluster.Node) []s
 		all.Go(func() { ready[i] = serves(ctx, probe, n) == nil })
 	}
 	all.Wait()
-	var endpoints []string
+	var found []string
 	for i, n := range planes {
 		if ready[i] {
-			endpoints = append(endpoints, endpoint(n))
+			found = append(found, endpoint(n))
 		}
 	}
-	return endpoints
+	return found
 }
 
 // serves returns nil if the API server on n itself is ready.
@@ -157,15 +162,38 @@ func (a *apply) removeControlPlanes(ctx context.Context) error {
 	return nil
 }
 
-// leaveEtcd takes a control plane out of etcd, by way of one that stays. It may
-// be done again after it was done.
-func (a *apply) leaveEtcd(ctx context.Context, name string) error {
+// leave takes a control plane out of the cluster; its machine runs on. It may be
+// done again after it was done.
+func (a *apply) leave(ctx context.Context, name string) error {
 	all := a.leaving()
 	i := slices.IndexFunc(all, func(n cluster.Node) bool { return n.Name == name })
 	if i < 0 {
 		return nil
 	}
-	address := all[i].Address.Addr().String()
+	a.part(ctx, all[i])
+	return a.leaveEtcd(ctx, all[i])
+}
+
+// partLimit is how long a control plane may take to part from its clients. Its API
+// server gives a request a minute.
+const partLimit = 100 * time.Second
+
+// part has a control plane end what it was asked and send its clients elsewhere. One
+// that does not is taken out all the same: that was asked for.
+func (a *apply) part(ctx context.Context, n cluster.Node) {
+	if state, err := a.machines.Driver.State(ctx, n.Name); err != nil || state != machine.StateRunning {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, partLimit)
+	defer cancel()
+	if _, err := a.nodes.run(ctx, n.Address.Addr(), controlPlaneProgram, "drain"); err != nil {
+		a.log.Warn("control plane not drained", "node", n.Name, "error", err)
+	}
+}
+
+// leaveEtcd takes a control plane's member out of etcd, by way of one that stays.
+func (a *apply) leaveEtcd(ctx context.Context, leaving cluster.Node) error {
+	name, address := leaving.Name, leaving.Address.Addr().String()
 	var failed error
 	for _, n := range a.controlPlanes() {
 		if state, err := a.machines.Driver.State(ctx, n.Name); err != nil || state != machine.StateRunning {

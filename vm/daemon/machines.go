@@ -92,7 +92,7 @@ func (c *running) nodeAt(address string) string {
 	if err != nil {
 		return ""
 	}
-	for _, n := range cluster.Nodes(c.spec()) {
+	for _, n := range append(cluster.Nodes(c.spec()), c.leaving()...) {
 		if n.Address.Addr() == at.Addr() {
 			return n.Name
 		}

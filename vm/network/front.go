@@ -28,14 +28,16 @@ type Front struct {
 	active   map[net.Conn]string // connections to backends, and to which
 }
 
-// SetBackends replaces the backends, each HOST:PORT. Connections to those that
-// are not among them end, so that clients come back and reach another.
-func (f *Front) SetBackends(addresses []string) {
+// SetBackends replaces the backends, each HOST:PORT. No connection is made any
+// more to those that are not among them. The connections that there are end, so that
+// clients come back and reach another; those to a parting backend are its own to
+// end, once it has answered what it was asked.
+func (f *Front) SetBackends(addresses []string, parting ...string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.backends = slices.Clone(addresses)
 	for conn, backend := range f.active {
-		if !slices.Contains(f.backends, backend) {
+		if !slices.Contains(f.backends, backend) && !slices.Contains(parting, backend) {
 			_ = conn.Close()
 		}
 	}

@@ -129,6 +129,35 @@ func TestFrontSkipsABackendThatDoesNotAnswerAndStaysWithTheOneThatDid(t *testing
 	}
 }
 
+func TestFrontLeavesTheEndOfAConnectionToAPartingBackend(t *testing.T) {
+	f, connect := newFront(t)
+	first, second := backend(t, "first"), backend(t, "second")
+	echoes := func(conn net.Conn) bool {
+		answer := make([]byte, 2)
+		_, err := conn.Write([]byte("hi"))
+		if err == nil {
+			_, err = io.ReadFull(conn, answer)
+		}
+		return err == nil
+	}
+	f.SetBackends([]string{first, second})
+	name, conn := connect()
+	if name != "first\n" {
+		t.Fatalf("reached %q", name)
+	}
+	f.SetBackends([]string{second}, first)
+	if name, _ := connect(); name != "second\n" {
+		t.Errorf("reached %q, want the one that stays", name)
+	}
+	if !echoes(conn) {
+		t.Error("the connection to the parting backend has ended")
+	}
+	f.SetBackends([]string{second})
+	if echoes(conn) {
+		t.Error("the connection goes on though its backend is none")
+	}
+}
+
 func TestFrontClosesTheClientWhenNoBackendAnswers(t *testing.T) {
 	_, connect := newFront(t)
 	if name, conn := connect(); name != "" {

@@ -135,8 +135,11 @@ func TestControlPlanesComeAndGoWithTheirNumber(t *testing.T) {
 		t.Errorf("plan %v, %v", steps, err)
 	}
 	up(t, r.client, r.spec)
-	if want := []string{"control-plane-3", "control-plane-2"}; !slices.Equal(r.left, want) || !slices.Equal(r.deleted, want) {
-		t.Errorf("left etcd %v, deleted %v, want both %v", r.left, r.deleted, want)
+	if want := []string{"drain control-plane-3", "remove control-plane-3", "drain control-plane-2", "remove control-plane-2"}; !slices.Equal(r.left, want) {
+		t.Errorf("they left by %v, want %v", r.left, want)
+	}
+	if want := []string{"control-plane-3", "control-plane-2"}; !slices.Equal(r.deleted, want) {
+		t.Errorf("deleted %v, want %v", r.deleted, want)
 	}
 	if status, err := r.client.Status(t.Context()); err != nil || len(status.Nodes) != 3 || status.Phase != "running" {
 		t.Errorf("status %+v, %v", status, err)

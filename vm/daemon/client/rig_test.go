@@ -68,7 +68,7 @@ type world struct {
 	boots     int
 	secrets   int
 	deleted   []string
-	left      []string // control planes that left etcd
+	left      []string // what control planes that leave were asked for, and of etcd
 	cordoned  []string
 	clocks    int
 	turnedOff []string          // machines whose guest was asked for it
@@ -191,13 +191,13 @@ func (w *world) nodeAPI(name, boot string) http.Handler {
 		maps.Copy(w.documents[name].Files, request.Files)
 		out.WriteHeader(http.StatusNoContent)
 	})
-	mux.HandleFunc("POST "+nodeapi.PathExec, w.serveExec)
+	mux.HandleFunc("POST "+nodeapi.PathExec, func(out http.ResponseWriter, r *http.Request) { w.serveExec(out, r, name) })
 	return mux
 }
 
 // serveExec runs nothing: it sends the arguments to stdout, stdin to stderr, and
-// exits with 7, or with 0 when a control plane is to leave etcd.
-func (w *world) serveExec(out http.ResponseWriter, r *http.Request) {
+// exits with 7, or with 0 when a control plane is to leave.
+func (w *world) serveExec(out http.ResponseWriter, r *http.Request, node string) {
 	var request nodeapi.ExecRequest
 	if err := json.NewDecoder(r.Body).Decode(&request); err != nil {
 		http.Error(out, err.Error(), http.StatusBadRequest)
@@ -230,11 +230,17 @@ func (w *world) serveExec(out http.ResponseWriter, r *http.Request) {
 		}
 		_ = frames.Write(nodeapi.Stderr, payload)
 	}
+	leaving := ""
 	if name, ok := strings.CutPrefix(command, "/usr/bin/skiff-controlplane etcd remove "); ok {
+		name, _, _ = strings.Cut(name, " ")
+		leaving = "remove " + name
+	} else if command == "/usr/bin/skiff-controlplane drain" {
+		leaving = "drain " + node
+	}
+	if leaving != "" {
 		code = 0
 		w.mu.Lock()
-		name, _, _ = strings.Cut(name, " ")
-		w.left = append(w.left, name)
+		w.left = append(w.left, leaving)
 		w.mu.Unlock()
 	}
 	_ = frames.Write(nodeapi.Exit, []byte{0, 0, 0, code})
