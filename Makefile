@@ -43,7 +43,7 @@ endif
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: image skiff ## bin/skiff and, beside it, bin/image: all that `skiff up` needs
@@ -97,6 +97,10 @@ unit: host-packages ## hermetic tests only
 .PHONY: e2e
 e2e: build ## the end-to-end tests on real VMs
 	@scripts/test.sh e2e
+
+.PHONY: e2e-cgroup2
+e2e-cgroup2: build ## sandboxes on a kernel with cgroup v2 alone: that of a virtual machine
+	@scripts/test.sh cgroup2
 
 CONFORMANCE := build/conformance
 .PHONY: conformance-programs

@@ -8,6 +8,8 @@
 #   test.sh e2e    real clusters under VMs, and on Linux as root what no VM is needed
 #                  for on sandboxes. RUN narrows it as go test -run does,
 #                  SKIFF_E2E_DRIVER=lima|sandbox runs all of it on one driver
+#   test.sh cgroup2  a cluster of sandboxes within a virtual machine, whose kernel has
+#                  cgroups of the second version alone
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export GOFLAGS=${GOFLAGS:--trimpath}
@@ -45,6 +47,11 @@ clusters() {
   SKIFF_E2E=1 CGO_ENABLED=0 go test -count=1 -timeout 60m -parallel 2 -v "$@" ./test/e2e
 }
 
+cgroup2() {
+  test/prepare.sh
+  SKIFF_E2E_CGROUP2=1 clusters -run SandboxesOnCgroup2
+}
+
 sandboxes() { [ "$(uname -s)" = Linux ] && [ "$(id -u)" = 0 ]; }
 
 conformance() {
@@ -59,8 +66,9 @@ case "${1:-}" in
   unit) unit ;;
   conformance) conformance ;;
   e2e) e2e ;;
+  cgroup2) cgroup2 ;;
   *)
-    echo "usage: test.sh unit|conformance|e2e" >&2
+    echo "usage: test.sh unit|conformance|e2e|cgroup2" >&2
     exit 2
     ;;
 esac

@@ -55,6 +55,19 @@ var devLinks = map[string]string{
 	"/dev/core":   "/proc/kcore",
 }
 
+// moduleDevices are those whose module the kernel loads for whoever opens them
+// first, by their number: udev would make them of modules.devname
+// (Documentation/admin-guide/devices.txt of the kernel).
+var moduleDevices = []struct {
+	path         string
+	mode         uint32
+	major, minor uint32
+}{
+	{"/dev/fuse", 0o666, 10, 229},
+	{"/dev/net/tun", 0o666, 10, 200},
+	{"/dev/loop-control", 0o600, 10, 237},
+}
+
 // stateDirs exist on the node's own disk. The image has links to some of them
 // (/home, /mnt, …), so that what pods keep there survives.
 var stateDirs = []string{
@@ -91,6 +104,9 @@ func mountSystem(sandboxed bool) error {
 			errs = append(errs, err)
 		}
 	}
+	if !sandboxed {
+		errs = append(errs, makeModuleDevices())
+	}
 	for _, dir := range []string{nodeconfig.Dir, nodeconfig.PKIDir} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			errs = append(errs, err)
@@ -101,6 +117,23 @@ func mountSystem(sandboxed bool) error {
 		errs = append(errs, mountCgroups(), coverKernel())
 	} else {
 		errs = append(errs, delegateControllers(cgroupDir))
+	}
+	return errors.Join(errs...)
+}
+
+func makeModuleDevices() error {
+	var errs []error
+	for _, d := range moduleDevices {
+		err := os.MkdirAll(filepath.Dir(d.path), 0o755)
+		if err == nil {
+			err = unix.Mknod(d.path, unix.S_IFCHR|d.mode, int(unix.Mkdev(d.major, d.minor)))
+		}
+		if err == nil {
+			err = os.Chmod(d.path, os.FileMode(d.mode)) // the mask took some of it
+		}
+		if err != nil && !errors.Is(err, os.ErrExist) { // the module is there already
+			errs = append(errs, err)
+		}
 	}
 	return errors.Join(errs...)
 }
