@@ -61,10 +61,12 @@ func (e *elections) follow(changed func() <-chan struct{}, stopped <-chan struct
 
 // impatient is a client's KV whose transactions end when they were lost with a
 // leader, with the error that etcd has for that: whether they were done, nobody
-// knows, so they are not tried again here.
+// knows, so they are not tried again here. While the leadership is handed over
+// they wait.
 type impatient struct {
 	clientv3.KV
 	elections *elections
+	gate      *gate
 }
 
 // Txn implements clientv3.KV.
@@ -98,6 +100,10 @@ func (t *transaction) Else(ops ...clientv3.Op) clientv3.Txn {
 
 // Commit implements clientv3.Txn.
 func (t *transaction) Commit() (*clientv3.TxnResponse, error) {
+	if err := t.kv.gate.enter(t.ctx); err != nil {
+		return nil, err
+	}
+	defer t.kv.gate.leave()
 	ctx, cancel := context.WithCancelCause(t.ctx)
 	defer cancel(nil)
 	release := context.AfterFunc(t.kv.elections.current.Load().ctx, func() { cancel(errLost) })

@@ -61,12 +61,12 @@ func TestAWriteLostWithItsLeaderEndsSoon(t *testing.T) {
 					time.AfterFunc(tt.election, func() { close(changes[0]) })
 				}
 				began := time.Now()
-				_, err := impatient{slowKV{takes: tt.takes}, e}.Txn(t.Context()).If().Then().Commit()
+				_, err := impatient{slowKV{takes: tt.takes}, e, &gate{}}.Txn(t.Context()).If().Then().Commit()
 				if took := time.Since(began); took != tt.want || !errors.Is(err, tt.err) {
 					t.Errorf("%v after %s, not %v after %s", err, took, tt.err, tt.want)
 				}
 				// The next leader's office is another.
-				if _, err := (impatient{slowKV{takes: time.Second}, e}).Txn(t.Context()).Commit(); err != nil {
+				if _, err := (impatient{slowKV{takes: time.Second}, e, &gate{}}).Txn(t.Context()).Commit(); err != nil {
 					t.Errorf("a later write: %v", err)
 				}
 			})
@@ -77,7 +77,7 @@ func TestAWriteLostWithItsLeaderEndsSoon(t *testing.T) {
 func TestAWritesOwnEndIsItsOwn(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := impatient{slowKV{takes: time.Minute}, newElections()}.Txn(ctx).Commit()
+	_, err := impatient{slowKV{takes: time.Minute}, newElections(), &gate{}}.Txn(ctx).Commit()
 	if !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}

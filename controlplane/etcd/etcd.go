@@ -204,6 +204,8 @@ type Member struct {
 	memory    *transport.Listener
 	server    *grpc.Server
 	elections *elections
+	gate      *gate
+	unfollow  func() // ends what follows announcements
 }
 
 // Start starts a member and returns before it serves; see Ready. One that is to
@@ -236,8 +238,9 @@ func Start(ctx context.Context, s Settings, log *slog.Logger) (*Member, error) {
 	m := &Member{
 		etcd:   running,
 		memory: transport.NewListener(), server: v3rpc.Server(running.Server, nil, nil),
-		elections: newElections(),
+		elections: newElections(), gate: &gate{},
 	}
+	m.unfollow = m.followHandovers(s.Name)
 	go m.elections.follow(running.Server.LeaderChangedNotify, running.Server.StoppingNotify())
 	go m.server.Serve(m.memory) //nolint:errcheck // ends with Stop, whose caller knows
 	if err := errors.Join(m.vote(ctx, s, log), s.joined()); err != nil {
@@ -281,7 +284,7 @@ func (m *Member) Alarms() []string {
 // way before and are not done by then.
 func (m *Member) NewClient() *clientv3.Client {
 	c := v3client.New(m.etcd.Server)
-	c.KV = impatient{c.KV, m.elections}
+	c.KV = impatient{c.KV, m.elections, m.gate}
 	return c
 }
 
@@ -306,8 +309,26 @@ func (m *Member) Ready(ctx context.Context) error {
 // Failed delivers the error that ends the member on its own.
 func (m *Member) Failed() <-chan error { return m.etcd.Err() }
 
+// followHandovers holds transactions back while a change of leadership is
+// announced, until it is stopped.
+func (m *Member) followHandovers(name string) (stop func()) {
+	c := v3client.New(m.etcd.Server)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		m.gate.follow(ctx, c, name)
+	}()
+	return func() {
+		cancel()
+		<-done
+		_ = c.Close()
+	}
+}
+
 // Stop closes the member; its data is complete on disk when it returns.
 func (m *Member) Stop() {
+	m.unfollow()
 	m.server.Stop()
 	m.etcd.Close()
 }

@@ -167,20 +167,26 @@ func (s Settings) handOver(ctx context.Context, members []*etcdserverpb.Member, 
 		if err != nil || status.Leader != leaving.ID {
 			return nil, nil //nolint:nilerr // one that does not answer leads nobody for long
 		}
-		for _, m := range members {
-			if m.ID == leaving.ID || m.IsLearner {
-				continue
-			}
-			if _, err = c.MoveLeader(ctx, m.ID); err == nil {
-				return nil, nil
-			}
-		}
-		return nil, err
+		voters := slices.DeleteFunc(slices.Clone(members), func(m *etcdserverpb.Member) bool { return m.IsLearner })
+		return nil, announced(ctx, c, len(voters), func() error { return moveLeader(ctx, c, leaving.ID, voters) })
 	})
 	if err != nil {
 		return fmt.Errorf("hand the leadership over: %w", err)
 	}
 	return nil
+}
+
+// moveLeader gives the leadership to another of the voters.
+func moveLeader(ctx context.Context, c *clientv3.Client, from uint64, voters []*etcdserverpb.Member) (err error) {
+	for _, m := range voters {
+		if m.ID == from {
+			continue
+		}
+		if _, err = c.MoveLeader(ctx, m.ID); err == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 // Snapshot writes a snapshot of the database, with a checksum, to out.
