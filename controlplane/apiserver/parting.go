@@ -4,8 +4,8 @@ import (
 	"net/http"
 	"time"
 
-	"k8s.io/apimachinery/pkg/util/httpstream"
 	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/streaming/pkg/httpstream"
 )
 
 // Linger has a Run whose context ends afterwards serve for that much longer. It

@@ -33,8 +33,8 @@ func TestAGateHoldsBackAndTellsWhenNothingIsUnderWay(t *testing.T) {
 		select {
 		case <-idle:
 			t.Error("idle, though one is under way")
-		case <-entered:
-			t.Error("one went through a gate that is held")
+		case err := <-entered:
+			t.Errorf("one went through a gate that is held: %v", err)
 		default:
 		}
 		canceled, cancel := context.WithCancel(t.Context())
