@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
@@ -63,8 +65,20 @@ func TestNodeRowsSayWhatIsWrongFirst(t *testing.T) {
 		Name: "worker-1", Role: "worker", Machine: "running", Agent: true, Ready: "True", Address: "192.168.104.21", CPUs: 2,
 		MemoryMiB: 2048, HostMemoryMiB: 391, DiskUsedBytes: 5 << 30 / 2, Started: now.Add(-3 * time.Minute),
 	}}, now)[1]
-	if got, want := strings.Join(row, " "), "worker-1 worker Ready 192.168.104.21 2 2048Mi 391Mi 2.5Gi 3m "; got != want {
+	if got, want := strings.Join(row, " "), "worker-1 worker Ready 192.168.104.21 2 2048Mi 391Mi 2.5Gi 3m - "; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestNodeRowsSayWhenTheFirstCertificateExpires(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	for rest, want := range map[time.Duration]string{360 * 24 * time.Hour: "360d", 3 * time.Hour: "3h", -time.Hour: "expired"} {
+		rows := nodeRows([]daemonapi.NodeStatus{{Certificates: []nodeapi.Certificate{
+			{Name: "etcd/peer", Expires: now.Add(rest)}, {Name: "apiserver", Expires: now.Add(400 * 24 * time.Hour)},
+		}}}, now)
+		if column := slices.Index(rows[0], "CERTS"); rows[1][column] != want {
+			t.Errorf("%s: %q, want %q", rest, rows[1][column], want)
+		}
 	}
 }
 

@@ -14,6 +14,11 @@ func (a *app) status() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status [NAME]",
 		Short: "Show a cluster and its nodes",
+		Long: `Show a cluster and its nodes.
+
+ON HOST is the memory that a machine takes of this host, DISK what its files take,
+CERTS the time until the first of the node's certificates expires; they are renewed
+by themselves long before. -o json names them all.`,
 		Example: `  skiff status
   skiff status ci -o json`,
 		Args:              arguments(0, 1),
@@ -76,7 +81,7 @@ func heading(s daemonapi.ClusterStatus) string {
 
 // nodeRows is the table of nodes at the time now.
 func nodeRows(nodes []daemonapi.NodeStatus, now time.Time) [][]string {
-	rows := [][]string{{"NODE", "ROLE", "STATUS", "ADDRESS", "CPUS", "MEMORY", "ON HOST", "DISK", "UP", "MESSAGE"}}
+	rows := [][]string{{"NODE", "ROLE", "STATUS", "ADDRESS", "CPUS", "MEMORY", "ON HOST", "DISK", "UP", "CERTS", "MESSAGE"}}
 	for _, n := range nodes {
 		host, disk, up := "-", "-", "-"
 		if n.HostMemoryMiB > 0 {
@@ -88,13 +93,20 @@ func nodeRows(nodes []daemonapi.NodeStatus, now time.Time) [][]string {
 		if !n.Started.IsZero() && n.Machine == "running" {
 			up = age(now.Sub(n.Started))
 		}
+		certificates := "-"
+		if len(n.Certificates) > 0 {
+			certificates = "expired"
+			if rest := n.Certificates[0].Expires.Sub(now); rest > 0 {
+				certificates = age(rest)
+			}
+		}
 		message := n.MachineMessage
 		if message == "" {
 			message = n.Reason
 		}
 		rows = append(rows, []string{
 			n.Name, n.Role, n.Condition(), n.Address, fmt.Sprint(n.CPUs), fmt.Sprintf("%dMi", n.MemoryMiB),
-			host, disk, up, message,
+			host, disk, up, certificates, message,
 		})
 	}
 	return rows

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -35,15 +36,16 @@ func ServeAPI(ctx context.Context) error {
 	}
 	announce(address)
 	server := &api.Server{
-		PKIDir:    nodeconfig.PKIDir,
-		Status:    readState,
-		Power:     signalPower,
-		Clock:     api.SetClock,
-		LogDirs:   []string{nodeconfig.LogDir, runLogDir},
-		DataDir:   dataDir,
-		AlarmsDir: nodeconfig.AlarmsDir,
-		Env:       environment(),
-		Log:       slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		PKIDir:        nodeconfig.PKIDir,
+		KubeletPKIDir: filepath.Join(nodeconfig.KubeletDir, "pki"),
+		Status:        readState,
+		Power:         signalPower,
+		Clock:         api.SetClock,
+		LogDirs:       []string{nodeconfig.LogDir, runLogDir},
+		DataDir:       dataDir,
+		AlarmsDir:     nodeconfig.AlarmsDir,
+		Env:           environment(),
+		Log:           slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
 	if Sandboxed() {
 		server.Clock = func(time.Time) error { return nil } // the host has set its own

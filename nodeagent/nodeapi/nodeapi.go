@@ -43,12 +43,23 @@ type Status struct {
 	// Alarms are what programs want the user to know and do now
 	// (nodeconfig.AlarmsDir), a line each.
 	Alarms []string `json:"alarms,omitempty"`
+	// Certificates are those that the node holds for itself, the one that ends
+	// first at first; authorities are not among them.
+	Certificates []Certificate `json:"certificates,omitempty"`
 	// MemoryTotalKiB and MemoryAvailableKiB as in /proc/meminfo.
 	MemoryTotalKiB     int64 `json:"memoryTotalKiB"`
 	MemoryAvailableKiB int64 `json:"memoryAvailableKiB"`
 	// DiskTotalBytes and DiskFreeBytes of the node's own disk.
 	DiskTotalBytes int64 `json:"diskTotalBytes"`
 	DiskFreeBytes  int64 `json:"diskFreeBytes"`
+}
+
+// Certificate is one that a node shows, or keeps to show, to others.
+type Certificate struct {
+	// Name as in package pki, "etcd/peer" for one; the kubelet's are
+	// "kubelet-client" and "kubelet-server".
+	Name    string    `json:"name"`
+	Expires time.Time `json:"expires"`
 }
 
 // Program is one supervised program.

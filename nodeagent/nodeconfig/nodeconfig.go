@@ -41,6 +41,9 @@ const (
 	StateDir = "/var/lib/skiff"
 	// LogDir holds one log file for each supervised program.
 	LogDir = "/var/log/skiff"
+	// KubeletDir is the kubelet's own folder, on the node's own disk; its
+	// certificates are in "pki" below it.
+	KubeletDir = "/var/lib/kubelet"
 	// ContainerdSocket is where containerd serves CRI.
 	ContainerdSocket = "/run/containerd/containerd.sock"
 )

@@ -11,6 +11,7 @@ import (
 
 	"github.com/skiff-dev/skiff/tui/feed"
 	"github.com/skiff-dev/skiff/tui/object"
+	"github.com/skiff-dev/skiff/tui/theme"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
@@ -298,6 +299,28 @@ func FuzzParseSettings(f *testing.F) {
 	f.Fuzz(func(t *testing.T, content, remembered string) {
 		if s, err := ParseSettings([]byte(content), []byte(remembered)); err == nil && s.theme() == nil {
 			t.Error("no theme")
+		}
+	})
+}
+
+func TestACertificateThatNearsItsEndStandsOut(t *testing.T) {
+	play(t, 100, 40, Config{Clusters: []string{"dev"}, Start: "controlplane"}, func(p *player) {
+		for _, c := range []struct {
+			rest time.Duration
+			tone theme.Tone
+			text string
+		}{
+			{300 * 24 * time.Hour, theme.Dim, "expires in 300d"}, {20 * 24 * time.Hour, theme.Warn, "expires in 20d"}, {-24 * time.Hour, theme.Bad, "expired 2026-11-20"},
+		} {
+			p.host.mu.Lock()
+			p.host.certificates = c.rest
+			p.host.mu.Unlock()
+			time.Sleep(3 * time.Second) // the daemons have been asked again
+			p.settle()
+			want := p.m.world.Theme.Paint(c.tone, "2 certificates, first etcd/peer, "+c.text)
+			if frame := strings.Join(p.m.Frame(), "\n"); !strings.Contains(frame, want) {
+				t.Errorf("no %q in\n%s", want, frame)
+			}
 		}
 	})
 }

@@ -33,6 +33,8 @@ type fakeHost struct {
 	down  bool
 	// paused says that "dev" is.
 	paused bool
+	// certificates is how long those of nodes last.
+	certificates time.Duration
 	// connected counts connections.
 	connected int
 }
@@ -43,6 +45,7 @@ func (h *fakeHost) Clusters(context.Context) ([]daemonapi.ClusterStatus, error) 
 		return daemonapi.NodeStatus{
 			Name: name, Role: role, Address: address, Machine: "running", Agent: true, Ready: "True", CPUs: 2, MemoryMiB: 2048,
 			HostMemoryMiB: 391, HostCPUSeconds: 812, DiskUsedBytes: 3 << 29, Started: started,
+			Certificates: []nodeapi.Certificate{{Name: "etcd/peer", Expires: noon.Add(h.certificates)}, {Name: "apiserver", Expires: noon.Add(9000 * time.Hour)}},
 		}
 	}
 	h.mu.Lock()
@@ -219,7 +222,7 @@ func play(t *testing.T, width, height int, config Config, body func(p *player)) 
 func playOn(t *testing.T, width, height int, config Config, mute bool, body func(p *player)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		host := &fakeHost{}
+		host := &fakeHost{certificates: 8000 * time.Hour}
 		host.api = &fakeAPI{host: host, tables: tables(), fresh: live(), mute: mute, emits: map[string]func(any){}, facts: feed.Facts{
 			Selector: "app=web", Ports: []string{"8080"}, Containers: []string{"web", "metrics"}, Replicas: 4, Node: "worker-2", Loss: []string{"It has 4 pods now, 3 of them running."},
 		}}

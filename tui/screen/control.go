@@ -5,11 +5,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/tui/feed"
 	"github.com/skiff-dev/skiff/tui/keys"
 	"github.com/skiff-dev/skiff/tui/object"
 	"github.com/skiff-dev/skiff/tui/theme"
 	"github.com/skiff-dev/skiff/tui/widget"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
 // Control shows how the control plane of a cluster is.
@@ -150,6 +152,9 @@ func (c *Control) members(w *World) []string {
 		if e, ok := c.etcd[m.Name]; ok {
 			lines = append(lines, "    "+etcdLine(w.Theme, e))
 		}
+		if held := certificatesOf(w.Hosts[c.cluster], m.Name); len(held) > 0 {
+			lines = append(lines, "    "+heldLine(w, held))
+		}
 	}
 	if len(lines) == 0 {
 		lines = []string{"  " + w.Theme.Paint(theme.Dim, "no node has the control plane's role")}
@@ -191,6 +196,37 @@ func etcdLine(th *theme.Theme, m feed.EtcdMember) string {
 	return text
 }
 
+// certificatesOf are those that a node of this host holds.
+func certificatesOf(cluster daemonapi.ClusterStatus, node string) []nodeapi.Certificate {
+	for _, n := range cluster.Nodes {
+		if n.Name == node {
+			return n.Certificates
+		}
+	}
+	return nil
+}
+
+// heldLine names the first of a member's certificates to end.
+func heldLine(w *World, held []nodeapi.Certificate) string {
+	text, tone := expiry(w.Now, held[0].Expires)
+	if tone == theme.Good {
+		tone = theme.Dim
+	}
+	return w.Theme.Paint(tone, count(len(held), "certificate", "certificates")+", first "+held[0].Name+", "+text)
+}
+
+// expiry says when a certificate ends.
+func expiry(now, end time.Time) (string, theme.Tone) {
+	switch rest := end.Sub(now); {
+	case rest <= 0:
+		return "expired " + end.Format(time.DateOnly), theme.Bad
+	case rest < daemonapi.CertificateSoon:
+		return "expires in " + object.Age(now, end), theme.Warn
+	default:
+		return "expires in " + object.Age(now, end), theme.Good
+	}
+}
+
 func (c *Control) leases(w *World) []string {
 	var lines []string
 	for _, l := range c.state.Leases {
@@ -206,18 +242,7 @@ func (c *Control) leases(w *World) []string {
 func (c *Control) certificates(w *World) []string {
 	var lines []string
 	for _, cert := range c.state.Certs {
-		rest := cert.Expires.Sub(w.Now)
-		tone := theme.Good
-		switch {
-		case rest <= 0:
-			tone = theme.Bad
-		case rest < 30*24*time.Hour:
-			tone = theme.Warn
-		}
-		text := "expires in " + object.Age(w.Now, cert.Expires)
-		if rest <= 0 {
-			text = "expired " + cert.Expires.Format(time.DateOnly)
-		}
+		text, tone := expiry(w.Now, cert.Expires)
 		lines = append(lines, "  "+widget.Fit(cert.Name, 14)+w.Theme.Paint(tone, widget.Fit(text, 20))+w.Theme.Paint(theme.Dim, cert.Subject))
 	}
 	return append(panel(w.Theme, "Certificates", 60, lines...), "")

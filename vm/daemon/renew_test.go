@@ -5,12 +5,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"log/slog"
 	"maps"
 	"net"
 	"net/http"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -77,6 +79,19 @@ func (n *node) api() http.Handler {
 		}
 		n.take(request.Files)
 		w.WriteHeader(http.StatusNoContent)
+	})
+	mux.HandleFunc("GET "+nodeapi.PathStatus, func(w http.ResponseWriter, _ *http.Request) {
+		var status nodeapi.Status
+		for _, name := range []string{"etcd/peer", "apiserver"} {
+			block, _ := pem.Decode(n.held()[name+".crt"])
+			certificate, err := x509.ParseCertificate(block.Bytes)
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusInternalServerError)
+				return
+			}
+			status.Certificates = append(status.Certificates, nodeapi.Certificate{Name: name, Expires: certificate.NotAfter})
+		}
+		_ = json.NewEncoder(w).Encode(status)
 	})
 	mux.HandleFunc("POST "+nodeapi.PathClock, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	return mux
@@ -222,5 +237,22 @@ func TestCertificatesAreRenewedWhileANodeRuns(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestStatusTellsWhenTheCertificatesOfANodeExpire(t *testing.T) {
+	const day = 24 * time.Hour
+	for rest, told := range map[time.Duration]bool{300 * day: false, 31 * day: false, 29 * day: true} {
+		made := time.Now().Add(rest - pki.LeafLifetime)
+		c, _ := openAt(t, made)
+		status := c.status(t.Context())
+		held := status.Nodes[0].Certificates
+		if len(held) != 2 || held[0].Name != "etcd/peer" || held[0].Expires.Sub(made.Add(pki.LeafLifetime)).Abs() > time.Second {
+			t.Errorf("%s before the end the node holds %v", rest, held)
+		}
+		text := strings.Join(status.Problems, "\n")
+		if want := "etcd/peer of control-plane-1 expires on " + made.Add(pki.LeafLifetime).UTC().Format(time.DateOnly); strings.Contains(text, want) != told {
+			t.Errorf("%s before the end, %q is in %q: %t", rest, want, text, !told)
+		}
 	}
 }

@@ -84,6 +84,7 @@ func (c *running) status(ctx context.Context) daemonapi.ClusterStatus {
 	all.Wait()
 	// Several control planes say the same of their database.
 	status.Problems = slices.Compact(slices.Sorted(slices.Values(slices.Concat(alarms...))))
+	status.Problems = append(status.Problems, ending(status.Nodes, time.Now())...)
 	for i := range status.Nodes {
 		node := registered[status.Nodes[i].Name]
 		status.Nodes[i].Ready, status.Nodes[i].Reason = node.Ready, node.Reason
@@ -111,7 +112,23 @@ func (c *running) nodeStatus(ctx context.Context, spec cluster.Spec, n cluster.N
 	}
 	said, err := c.nodes.status(ctx, n.Address.Addr())
 	node.Agent = err == nil
+	node.Certificates = said.Certificates
 	return node, said.Alarms
+}
+
+// ending says which nodes hold a certificate that should have been renewed long
+// ago, and what to do.
+func ending(nodes []daemonapi.NodeStatus, now time.Time) []string {
+	var lines []string
+	for _, n := range nodes {
+		if len(n.Certificates) == 0 || n.Certificates[0].Expires.Sub(now) > daemonapi.CertificateSoon {
+			continue
+		}
+		first := n.Certificates[0]
+		lines = append(lines, fmt.Sprintf("The certificate %s of %s expires on %s and was not renewed: run \"skiff restart %s\".",
+			first.Name, n.Name, first.Expires.UTC().Format(time.DateOnly), n.Name))
+	}
+	return lines
 }
 
 // configured is a node's status as far as its spec says it.

@@ -35,6 +35,8 @@ const (
 type Server struct {
 	// PKIDir has host-ca.crt, node-api.crt and node-api.key.
 	PKIDir string
+	// KubeletPKIDir is where the kubelet keeps what it has got from the cluster.
+	KubeletPKIDir string
 	// Status is all but what the server reads from the kernel itself.
 	Status func() (nodeapi.Status, error)
 	// Power asks PID 1 to end the machine.

@@ -33,13 +33,18 @@ import (
 // issue makes a certificate signed by parent, or by itself.
 func issue(t *testing.T, name string, parent *tls.Certificate) tls.Certificate {
 	t.Helper()
+	return issueUntil(t, name, parent, time.Now().Add(time.Hour))
+}
+
+func issueUntil(t *testing.T, name string, parent *tls.Certificate, end time.Time) tls.Certificate {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: end,
 		IsCA: parent == nil, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
@@ -58,6 +63,10 @@ func issue(t *testing.T, name string, parent *tls.Certificate) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
 }
 
+func encoded(certificate tls.Certificate) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Certificate[0]})
+}
+
 func writePEM(t *testing.T, path, kind string, der []byte) {
 	t.Helper()
 	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
@@ -72,8 +81,10 @@ type server struct {
 	config  *tls.Config
 	logDir  string
 	pkiDir  string
-	alarms  string
-	power   chan string
+	// kubeletDir is the kubelet's PKI.
+	kubeletDir string
+	alarms     string
+	power      chan string
 }
 
 func start(t *testing.T) *server {
@@ -88,9 +99,9 @@ func start(t *testing.T) *server {
 		t.Fatal(err)
 	}
 	writePEM(t, filepath.Join(pki, "node-api.key"), "PRIVATE KEY", key)
-	s := &server{t: t, logDir: t.TempDir(), pkiDir: pki, alarms: filepath.Join(t.TempDir(), "alarms"), power: make(chan string)}
+	s := &server{t: t, logDir: t.TempDir(), pkiDir: pki, kubeletDir: t.TempDir(), alarms: filepath.Join(t.TempDir(), "alarms"), power: make(chan string)}
 	api := &Server{
-		PKIDir: pki, LogDirs: []string{t.TempDir(), s.logDir}, DataDir: t.TempDir(), AlarmsDir: s.alarms, Env: os.Environ(),
+		PKIDir: pki, KubeletPKIDir: s.kubeletDir, LogDirs: []string{t.TempDir(), s.logDir}, DataDir: t.TempDir(), AlarmsDir: s.alarms, Env: os.Environ(),
 		Status: func() (nodeapi.Status, error) { return nodeapi.Status{Node: "n1"}, nil },
 		Power:  func(action string) error { s.power <- action; return nil },
 		Log:    slog.New(slog.DiscardHandler),

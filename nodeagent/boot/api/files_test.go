@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 )
@@ -92,5 +93,38 @@ func TestStatusHasTheAlarmsOfPrograms(t *testing.T) {
 	}
 	if code, text := s.do("GET", nodeapi.PathStatus, ""); code != 200 || !strings.Contains(text, `"alarms":["first","second","third"]`) {
 		t.Errorf("%d %s", code, text)
+	}
+}
+
+func TestStatusHasTheNodesOwnCertificates(t *testing.T) {
+	s := start(t)
+	authority := issue(t, "authority", nil)
+	expires := authority.Leaf.NotAfter
+	kubelet := issueUntil(t, "kubelet", &authority, expires.Add(-time.Minute))
+	for path, content := range map[string][]byte{
+		filepath.Join(s.pkiDir, "ca.crt"):                         encoded(authority),
+		filepath.Join(s.pkiDir, "etcd/peer.crt"):                  encoded(issueUntil(t, "peer", &authority, expires.Add(-time.Second))),
+		filepath.Join(s.pkiDir, "broken.crt"):                     []byte("nothing"),
+		filepath.Join(s.kubeletDir, "kubelet-client-2026.pem"):    encoded(issue(t, "old", &authority)),
+		filepath.Join(s.kubeletDir, "kubelet-server-current.pem"): encoded(kubelet),
+	} {
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, text := s.do("GET", nodeapi.PathStatus, "")
+	var status nodeapi.Status
+	if err := json.Unmarshal([]byte(text), &status); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, c := range status.Certificates {
+		names = append(names, c.Name)
+	}
+	if got := strings.Join(names, " "); got != "kubelet-server etcd/peer node-api" || !status.Certificates[0].Expires.Equal(kubelet.Leaf.NotAfter) {
+		t.Errorf("%s, the first until %s, not %s", got, status.Certificates[0].Expires, kubelet.Leaf.NotAfter)
 	}
 }

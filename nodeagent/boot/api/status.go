@@ -26,6 +26,7 @@ func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 	}
 	if err == nil {
 		status.Alarms, err = alarms(s.AlarmsDir)
+		status.Certificates = s.certificates()
 	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)

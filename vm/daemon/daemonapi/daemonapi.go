@@ -5,6 +5,8 @@ package daemonapi
 import (
 	"fmt"
 	"time"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 )
 
 // Routes. NODE is a node's name.
@@ -138,6 +140,10 @@ type ClusterStatus struct {
 	DaemonPID int `json:"daemonPID"`
 }
 
+// CertificateSoon is how little a certificate may have left before people are
+// told: it is renewed long before, so something has kept it from that.
+const CertificateSoon = 30 * 24 * time.Hour
+
 // NodeStatus is one node of ClusterStatus.
 type NodeStatus struct {
 	Name    string `json:"name"`
@@ -165,6 +171,9 @@ type NodeStatus struct {
 	// DiskUsedBytes is what the machine's files take on the host.
 	DiskUsedBytes int64     `json:"diskUsedBytes"`
 	Started       time.Time `json:"started,omitzero"`
+	// Certificates that the node holds now, the one that ends first at first;
+	// none while it does not answer.
+	Certificates []nodeapi.Certificate `json:"certificates,omitempty"`
 }
 
 // Condition is the node's state in one word, the first thing that is wrong:
