@@ -303,6 +303,19 @@ func FuzzParseSettings(f *testing.F) {
 	})
 }
 
+func TestAClustersProblemsAreShownWhole(t *testing.T) {
+	play(t, 80, 24, Config{}, func(p *player) {
+		p.press("down")
+		p.reject("problem")
+		p.host.mu.Lock()
+		p.host.problems = []string{"The database is full and takes no writes: delete what is not needed, then run \"skiff etcd defrag\"."}
+		p.host.mu.Unlock()
+		time.Sleep(3 * time.Second) // the daemons have been asked again
+		p.settle()
+		p.want("problem     The database is full", "run \"skiff etcd defrag\".", "up 3h")
+	})
+}
+
 func TestACertificateThatNearsItsEndStandsOut(t *testing.T) {
 	play(t, 100, 40, Config{Clusters: []string{"dev"}, Start: "controlplane"}, func(p *player) {
 		for _, c := range []struct {

@@ -35,6 +35,7 @@ type fakeHost struct {
 	paused bool
 	// certificates is how long those of nodes last.
 	certificates time.Duration
+	problems     []string // of "dev"
 	// connected counts connections.
 	connected int
 }
@@ -68,7 +69,7 @@ func (h *fakeHost) Clusters(context.Context) ([]daemonapi.ClusterStatus, error) 
 			Nodes: []daemonapi.NodeStatus{
 				node("control-plane-1", "control-plane", "192.168.104.11"), node("worker-1", "worker", "192.168.104.21"), node("worker-2", "worker", "192.168.104.22"),
 			},
-			Timings: map[string]float64{"boot": 3.1, "join": 2.2, "ready": 0.7},
+			Timings: map[string]float64{"boot": 3.1, "join": 2.2, "ready": 0.7}, Problems: h.problems,
 		},
 	}, nil
 }

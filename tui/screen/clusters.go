@@ -1,6 +1,7 @@
 package screen
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"sort"
@@ -27,7 +28,7 @@ func NewClusters(w *World) *Clusters {
 	c := &Clusters{memory: map[string]widget.Series{}, chosen: map[string]bool{}, grid: newGrid(
 		widget.Column{Title: "Cluster", Min: 12}, widget.Column{Title: "State"}, widget.Column{Title: "Nodes", Right: true},
 		widget.Column{Title: "API"}, widget.Column{Title: "Kubernetes"}, widget.Column{Title: "Machines", Min: 8},
-		widget.Column{Title: "Memory", Right: true}, widget.Column{Title: "Disk", Right: true}, widget.Column{Title: "Server", Min: 16},
+		widget.Column{Title: "Memory", Right: true}, widget.Column{Title: "Disk", Right: true}, widget.Column{Title: "Server", Spare: true},
 	)}
 	for _, name := range w.Clusters {
 		c.chosen[name] = true
@@ -299,15 +300,20 @@ func (c *Clusters) View(w *World, width, height int) []string {
 
 func (c *Clusters) details(w *World, s daemonapi.ClusterStatus, width int) []string {
 	th := w.Theme
-	label := func(name, value string) string {
-		return "  " + th.Paint(theme.Dim, widget.Fit(name, 12)) + value
+	facts := []fact{{"server", s.Server, theme.Plain}, {"machines", cmp.Or(s.Accelerator, s.Driver), theme.Plain}, {"last up", timings(s.Timings), theme.Plain}}
+	for _, problem := range s.Problems {
+		facts = append(facts, fact{"problem", problem, theme.Bad})
 	}
-	lines := []string{label("machines", s.Accelerator)}
-	if len(s.Timings) > 0 {
-		lines = append(lines, label("last up", timings(s.Timings)))
+	facts = slices.DeleteFunc(facts, func(f fact) bool { return f.value == "" })
+	var lines []string
+	for _, l := range draw(th, facts, width-2) {
+		lines = append(lines, "  "+l)
 	}
-	memory, _ := taken(s)
-	lines = append(lines, label("memory", widget.Fit(bytes(int64(memory)<<20), 8)+th.Paint(theme.Busy, widget.Spark(c.memory[s.Name], min(60, width-30), 0))), "")
+	if memory, _ := taken(s); memory > 0 {
+		lines = append(lines, "  "+th.Paint(theme.Dim, widget.Fit("memory", indent))+widget.Fit(bytes(int64(memory)<<20), 8)+
+			th.Paint(theme.Busy, widget.Spark(c.memory[s.Name], min(60, width-30), 0)))
+	}
+	lines = append(lines, "")
 	for _, n := range s.Nodes {
 		lines = append(lines, "  "+machineLine(th, n, w))
 	}
@@ -328,12 +334,12 @@ func timings(seconds map[string]float64) string {
 }
 
 func machineLine(th *theme.Theme, n daemonapi.NodeStatus, w *World) string {
-	up := "-"
+	up := ""
 	if n.Machine == "running" {
-		up = object.Age(n.Started, w.Now)
+		up = "  up " + object.Age(n.Started, w.Now)
 	}
 	state := n.Condition()
-	return th.Paint(toneOf(state), "● ") + th.Paint(theme.Accent, widget.Fit(n.Name, 18)) + th.Paint(toneOf(state), widget.Fit(state, 14)) +
-		widget.Fit(n.Address, 16) + widget.FitRight(fmt.Sprintf("%d CPUs", n.CPUs), 8) + widget.FitRight(bytes(int64(n.MemoryMiB)<<20), 9) +
-		widget.FitRight(bytes(n.DiskUsedBytes), 9) + "  " + th.Paint(theme.Dim, "up "+up) + "  " + th.Paint(theme.Warn, n.MachineMessage)
+	return th.Paint(toneOf(state), "● ") + th.Paint(theme.Accent, widget.Fit(n.Name, 16)) + th.Paint(toneOf(state), widget.Fit(state, 15)) +
+		widget.Fit(n.Address, 15) + widget.FitRight(fmt.Sprintf("%d CPUs", n.CPUs), 7) + widget.FitRight(bytes(int64(n.MemoryMiB)<<20), 7) +
+		widget.FitRight(bytes(n.DiskUsedBytes), 7) + th.Paint(theme.Dim, up) + th.Paint(theme.Warn, strings.TrimRight("  "+n.MachineMessage, " "))
 }

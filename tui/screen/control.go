@@ -85,11 +85,15 @@ func (c *Control) View(w *World, width, height int) []string {
 		return []string{"", "  " + w.Theme.Paint(theme.Dim, text)}
 	}
 	top := panel(w.Theme, "API server", width, c.server(w.Theme, width)...)
-	left := append(c.members(w), c.leases(w)...)
-	right := append(c.certificates(w), c.checks(w.Theme)...)
+	room := width
+	if width >= wideDetails {
+		room = width/2 - 1
+	}
+	left := append(c.members(w, room), c.leases(w, room)...)
+	right := append(c.certificates(w, room), c.checks(w.Theme, room)...)
 	var lines []string
-	if width >= 110 {
-		lines = append(top, beside(left, right, width/2-1, 1)...)
+	if room < width {
+		lines = append(top, beside(left, right, room, 2)...)
 	} else {
 		lines = append(append(top, left...), right...)
 	}
@@ -134,7 +138,7 @@ func (c *Control) server(th *theme.Theme, width int) []string {
 	}
 }
 
-func (c *Control) members(w *World) []string {
+func (c *Control) members(w *World, width int) []string {
 	var lines []string
 	for _, m := range c.state.Members {
 		state := map[string]string{"True": "Ready", "False": "NotReady"}[m.Ready]
@@ -159,7 +163,7 @@ func (c *Control) members(w *World) []string {
 	if len(lines) == 0 {
 		lines = []string{"  " + w.Theme.Paint(theme.Dim, "no node has the control plane's role")}
 	}
-	return append(panel(w.Theme, "Members", 60, lines...), "")
+	return append(panel(w.Theme, "Members", width, lines...), "")
 }
 
 // apiLine is how a member's own API server is.
@@ -227,7 +231,7 @@ func expiry(now, end time.Time) (string, theme.Tone) {
 	}
 }
 
-func (c *Control) leases(w *World) []string {
+func (c *Control) leases(w *World, width int) []string {
 	var lines []string
 	for _, l := range c.state.Leases {
 		age, tone := w.Now.Sub(l.Renewed), theme.Dim
@@ -236,20 +240,20 @@ func (c *Control) leases(w *World) []string {
 		}
 		lines = append(lines, "  "+w.Theme.Paint(theme.Accent, widget.Fit(l.Name, 30))+widget.Fit(l.Holder, 20)+w.Theme.Paint(tone, " "+object.Age(l.Renewed, w.Now)+" ago"))
 	}
-	return append(panel(w.Theme, "Who leads", 60, lines...), "")
+	return append(panel(w.Theme, "Who leads", width, lines...), "")
 }
 
-func (c *Control) certificates(w *World) []string {
+func (c *Control) certificates(w *World, width int) []string {
 	var lines []string
 	for _, cert := range c.state.Certs {
 		text, tone := expiry(w.Now, cert.Expires)
 		lines = append(lines, "  "+widget.Fit(cert.Name, 14)+w.Theme.Paint(tone, widget.Fit(text, 20))+w.Theme.Paint(theme.Dim, cert.Subject))
 	}
-	return append(panel(w.Theme, "Certificates", 60, lines...), "")
+	return append(panel(w.Theme, "Certificates that a client meets", width, lines...), "")
 }
 
 // checks are the parts of /readyz, those that fail first.
-func (c *Control) checks(th *theme.Theme) []string {
+func (c *Control) checks(th *theme.Theme, width int) []string {
 	var bad, good []string
 	for _, check := range c.state.Checks {
 		if check.OK {
@@ -258,5 +262,5 @@ func (c *Control) checks(th *theme.Theme) []string {
 			bad = append(bad, "  "+th.Paint(theme.Bad, "✗ "+check.Name+" "+check.Text))
 		}
 	}
-	return panel(th, "Checks", 60, append(bad, good...)...)
+	return panel(th, "Checks", width, append(bad, good...)...)
 }

@@ -1,6 +1,7 @@
 package screen
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/skiff-dev/skiff/tui/feed"
@@ -97,19 +98,41 @@ func (h *Help) lines(w *World, width int) []string {
 	if filtered {
 		entries = append(entries, filters...)
 	}
-	columns := max(1, min(4, width/40))
-	each := (len(entries) + columns - 1) / columns
-	lines := make([]string, each)
-	for c := range columns {
-		for i := range each {
-			text := ""
-			if n := c*each + i; n < len(entries) {
-				text = helpLine(w.Theme, entries[n])
+	all := make([]string, len(entries))
+	for i, e := range entries {
+		all[i] = " " + helpLine(w.Theme, e)
+	}
+	return inColumns(all, width)
+}
+
+// maxHelpColumns is in how many columns keys are listed at most.
+const maxHelpColumns = 4
+
+// inColumns lays lines out in as many columns as there is room for without
+// cutting one, read from the top of each to its end.
+func inColumns(all []string, width int) []string {
+	for columns := maxHelpColumns; columns > 1; columns-- {
+		each := (len(all) + columns - 1) / columns
+		lines, used := make([]string, each), 0
+		for part := range slices.Chunk(all, each) {
+			widest := 0
+			for _, l := range part {
+				widest = max(widest, widget.Width(l))
 			}
-			lines[i] += " " + widget.Fit(text, width/columns-1)
+			for i := range lines {
+				text := ""
+				if i < len(part) {
+					text = part[i]
+				}
+				lines[i] += widget.Fit(text, widest+1)
+			}
+			used += widest + 1
+		}
+		if used <= width {
+			return lines
 		}
 	}
-	return lines
+	return all
 }
 
 // filters are what can be typed after "/".

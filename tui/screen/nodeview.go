@@ -172,7 +172,7 @@ func (v nodeView) programs() string {
 		}
 		text := p.Name
 		if p.Restarts > 0 {
-			text += fmt.Sprintf(" (%d restarts)", p.Restarts)
+			text += " (" + count(p.Restarts, "restart", "restarts") + ")"
 		}
 		if p.PID == 0 {
 			text += " stopped"
