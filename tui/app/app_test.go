@@ -312,7 +312,7 @@ func TestAClustersProblemsAreShownWhole(t *testing.T) {
 		p.host.mu.Unlock()
 		time.Sleep(3 * time.Second) // the daemons have been asked again
 		p.settle()
-		p.want("problem     The database is full", "run \"skiff etcd defrag\".", "up 3h")
+		p.want("problem", "The database is full and takes no writes", "run \"skiff etcd defrag\".", "up 3h")
 	})
 }
 

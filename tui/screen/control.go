@@ -212,11 +212,17 @@ func certificatesOf(cluster daemonapi.ClusterStatus, node string) []nodeapi.Cert
 
 // heldLine names the first of a member's certificates to end.
 func heldLine(w *World, held []nodeapi.Certificate) string {
-	text, tone := expiry(w.Now, held[0].Expires)
+	text, tone := firstOf(w.Now, held)
 	if tone == theme.Good {
 		tone = theme.Dim
 	}
-	return w.Theme.Paint(tone, count(len(held), "certificate", "certificates")+", first "+held[0].Name+", "+text)
+	return w.Theme.Paint(tone, count(len(held), "certificate", "certificates")+", "+text)
+}
+
+// firstOf says which of the certificates that a node holds ends first, and when.
+func firstOf(now time.Time, held []nodeapi.Certificate) (string, theme.Tone) {
+	text, tone := expiry(now, held[0].Expires)
+	return "first " + held[0].Name + ", " + text, tone
 }
 
 // expiry says when a certificate ends.

@@ -129,6 +129,13 @@ func (n *Nodes) facts(w *World, v nodeView) []fact {
 		add("machine", text, theme.Plain)
 	}
 	add("programs", v.programs(), theme.Plain)
+	if held := v.machine.Certificates; len(held) > 0 {
+		text, tone := firstOf(w.Now, held)
+		if tone == theme.Good {
+			tone = theme.Plain
+		}
+		add("certificates", text, tone)
+	}
 	add("system", n.cell(v, "OS-Image"), theme.Plain)
 	add("kernel", n.cell(v, "Kernel-Version"), theme.Plain)
 	add("runtime", n.cell(v, "Container-Runtime"), theme.Plain)
@@ -183,7 +190,7 @@ func (v nodeView) programs() string {
 }
 
 // indent of a fact's value.
-const indent = 12
+const indent = 13
 
 // draw lays facts out in lines of width cells at most.
 func draw(th *theme.Theme, facts []fact, width int) []string {
