@@ -175,6 +175,15 @@ func TestTheCursorStaysOnItsRow(t *testing.T) {
 	})
 }
 
+func TestTheCursorStaysOnTheRowThatAFilterFound(t *testing.T) {
+	play(t, 100, 30, dev(), func(p *player) {
+		p.press("/", "search", "enter", "esc", "ctrl+d")
+		p.want("Delete pod?", "shop/search-58f6c9d7c4-p0o9i")
+		p.press("n", ":", "wk", "enter", "/", "collector", "enter", "esc", "d")
+		p.want("daemonset shop/collector")
+	})
+}
+
 func TestLostDataStayWithTheirAgeAndComeBack(t *testing.T) {
 	play(t, 120, 30, dev(), func(p *player) {
 		key := feed.Objects{Cluster: "dev", Resource: object.Pods}.Key()

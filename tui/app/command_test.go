@@ -1,6 +1,7 @@
 package app
 
 import (
+	"strings"
 	"testing"
 
 	tea "charm.land/bubbletea/v2"
@@ -72,6 +73,17 @@ func TestAFailureIsShownWhole(t *testing.T) {
 		p.want("It did not work")
 		p.press("enter")
 		p.reject("It did not work", "YAML of")
+	})
+}
+
+func TestAFailureOfACommandIsSaidOnceAndWhole(t *testing.T) {
+	play(t, 80, 24, dev(), func(p *player) {
+		p.host.refused = "\"x y\" is no name for a cluster"
+		p.press(":", "skiff up", "enter")
+		p.want("skiff: \"x y\" is no name for a cluster; lower-case letters", "nd no more than 40 of them", "failed")
+		if n := strings.Count(p.text(), "is no name"); n != 1 {
+			t.Errorf("said %d times:\n%s", n, p.text())
+		}
 	})
 }
 

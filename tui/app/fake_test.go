@@ -36,6 +36,7 @@ type fakeHost struct {
 	// certificates is how long those of nodes last.
 	certificates time.Duration
 	problems     []string // of "dev"
+	refused      string   // why no command is run, empty if they are
 	// connected counts connections.
 	connected int
 }
@@ -101,6 +102,10 @@ func (h *fakeHost) Skiff(_ context.Context, args []string, _ io.Reader, out io.W
 	if strings.Join(args, " ") == "etcd members dev -o json" {
 		fmt.Fprint(out, `[{"name":"control-plane-1","leader":true,"databaseBytes":3145728,"inUseBytes":2097152,"raftIndex":4711}]`)
 		return nil
+	}
+	if h.refused != "" {
+		fmt.Fprintf(out, "skiff: %s; lower-case letters, digits and dashes, and no more than 40 of them\n", h.refused)
+		return fmt.Errorf("skiff %s: %s", args[0], h.refused)
 	}
 	h.ran = append(h.ran, args)
 	h.paused = args[0] == "pause"

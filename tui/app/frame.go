@@ -111,14 +111,18 @@ func (m *Model) namespaceText() string {
 func (m *Model) titleLine() string {
 	th := m.world.Theme
 	right := m.freshness()
-	room := m.width - widget.Width(right) - 2
 	text := " "
-	if crumbs := m.crumbs(room / 3); crumbs != "" {
+	if crumbs := m.crumbs(m.crumbRoom()); crumbs != "" {
 		text += th.Paint(theme.Dim, crumbs)
 	}
-	title := m.top().Title()
-	head, counts, _ := strings.Cut(title, "  ")
-	text += th.Paint(theme.Title, head)
+	return widget.Fit(text+m.title(), m.width-widget.Width(right)-1) + right + " "
+}
+
+// title is what is shown, with how much of it and by which filter.
+func (m *Model) title() string {
+	th := m.world.Theme
+	head, counts, _ := strings.Cut(m.top().Title(), "  ")
+	text := th.Paint(theme.Title, head)
 	if counts != "" {
 		text += "  " + th.Paint(theme.Dim, counts)
 	}
@@ -128,7 +132,14 @@ func (m *Model) titleLine() string {
 			text += th.Paint(theme.Warn, " ("+problem+")")
 		}
 	}
-	return widget.Fit(text, room+1) + right + " "
+	return text
+}
+
+// crumbRoom is how many cells the way here may take: a third of the line, and
+// no cell that the title needs.
+func (m *Model) crumbRoom() int {
+	room := m.width - widget.Width(m.freshness()) - 2
+	return min(room/3, room-widget.Width(m.title())-1)
 }
 
 // crumbs is the way here, cut at its beginning.
@@ -136,10 +147,18 @@ func (m *Model) crumbs(room int) string {
 	text := ""
 	for i := len(m.stack) - 2; i >= 0; i-- {
 		next := m.stack[i].Crumb() + crumbArrow + text
-		if widget.Width(next) > room {
-			return "…" + crumbArrow + text
+		if widget.Width(next) <= room {
+			text = next
+			continue
 		}
-		text = next
+		const cut = "…" + crumbArrow
+		switch {
+		case widget.Width(cut+text) <= room:
+			return cut + text
+		case widget.Width(cut) <= room:
+			return cut
+		}
+		return ""
 	}
 	return text
 }
@@ -148,8 +167,7 @@ const crumbArrow = " › "
 
 // clickCrumb goes back to the screen whose name stands at cell x.
 func (m *Model) clickCrumb(x int) {
-	room := (m.width - widget.Width(m.freshness()) - 2) / 3
-	way := strings.Split(strings.TrimSuffix(m.crumbs(room), crumbArrow), crumbArrow)
+	way := strings.Split(strings.TrimSuffix(m.crumbs(m.crumbRoom()), crumbArrow), crumbArrow)
 	at := 1
 	for i, name := range way {
 		if at += widget.Width(name); name != "" && x < at && x > at-widget.Width(name)-1 {

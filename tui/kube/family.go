@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -241,6 +242,7 @@ func podBranch(ref object.Ref, p *corev1.Pod) feed.Branch {
 		for _, s := range statuses {
 			if s.Name == container.Name {
 				below.Status, below.Healthy = containerState(s)
+				b.Status = cmp.Or(trouble(s), b.Status)
 			}
 		}
 		if below.Healthy {
@@ -255,10 +257,22 @@ func podBranch(ref object.Ref, p *corev1.Pod) feed.Branch {
 	return b
 }
 
+// trouble is why a container does not run that should, in the word that the
+// server's own table has for its pod; empty if it does.
+func trouble(s corev1.ContainerStatus) string {
+	switch {
+	case s.State.Waiting != nil && s.State.Waiting.Reason != "PodInitializing":
+		return line(s.State.Waiting.Reason)
+	case s.State.Terminated != nil && s.State.Terminated.ExitCode != 0:
+		return line(s.State.Terminated.Reason)
+	}
+	return ""
+}
+
 func containerState(s corev1.ContainerStatus) (string, bool) {
 	text := ""
 	if s.RestartCount > 0 {
-		text = fmt.Sprintf(", %d restarts", s.RestartCount)
+		text = fmt.Sprintf(", %d %s", s.RestartCount, map[bool]string{true: "restart", false: "restarts"}[s.RestartCount == 1])
 	}
 	switch {
 	case s.State.Running != nil && s.Ready:

@@ -81,7 +81,8 @@ func (c *Client) scale(ctx context.Context, ref object.Ref, args map[string]stri
 	}
 	err = c.patch(ctx, ref, map[string]any{"spec": map[string]any{"replicas": replicas}}, "scale")
 	if err == nil {
-		fmt.Fprintf(out, "%s has %d replicas now\n", ref, replicas)
+		replica := map[bool]string{true: "replica", false: "replicas"}[replicas == 1]
+		fmt.Fprintf(out, "%s has %d %s now\n", ref, replicas, replica)
 	}
 	return err
 }

@@ -81,11 +81,11 @@ func change(a keys.Action, at aim) []Request {
 	case keys.Delete:
 		return deletion(at.refs)
 	case keys.Kill:
-		return ask("Delete at once, without grace", feed.VerbKill, at.refs, "Their programs are not asked to end; what they have not saved is lost.")
+		return ask("Delete at once, without grace", feed.VerbKill, at.refs, "No program is asked to end; what one has not saved is lost.")
 	case keys.Scale:
 		return []Request{Look{Ref: ref, Then: func(f feed.Facts) []Request { return scaleForm(at.refs, f) }}}
 	case keys.Restart:
-		return ask("Restart", feed.VerbRestart, at.refs, "Their pods are replaced one after the other.")
+		return ask("Restart", feed.VerbRestart, at.refs, "All pods are replaced one after the other.")
 	case keys.Undo:
 		return ask("Undo the last rollout of", feed.VerbUndo, []object.Ref{ref}, "It goes back to the revision before; its pods are replaced.")
 	case keys.Shell:

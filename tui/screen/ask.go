@@ -14,7 +14,7 @@ const maxNamed = 8
 // deletion asks before objects are deleted. What goes with a single one is
 // looked up first.
 func deletion(refs []object.Ref) []Request {
-	general := loss(refs[0].Resource)
+	general := loss(refs)
 	if len(refs) > 1 || !weighs(refs[0].Resource) {
 		return ask("Delete", feed.VerbDelete, refs, general)
 	}
@@ -34,24 +34,28 @@ func weighs(r object.Resource) bool {
 }
 
 // loss says what deleting objects of a resource takes with it.
-func loss(r object.Resource) string {
-	switch r.ID() {
+func loss(refs []object.Ref) string {
+	its, it := "Its", "it"
+	if len(refs) > 1 {
+		its, it = "Their", "them"
+	}
+	switch refs[0].Resource.ID() {
 	case "namespaces":
-		return "EVERYTHING in them is deleted: workloads, configuration, claims and their data."
+		return "EVERYTHING in " + it + " is deleted: workloads, configuration, claims and their data."
 	case "deployments.apps", "statefulsets.apps", "daemonsets.apps", "replicasets.apps", "jobs.batch", "cronjobs.batch":
-		return "Their pods are deleted with them."
+		return its + " pods are deleted with " + it + "."
 	case "pods":
 		return "A pod with an owner is replaced by a new one; one without is gone."
 	case "persistentvolumeclaims", "persistentvolumes":
 		return "The data on the volume may be deleted with it."
 	case "customresourcedefinitions.apiextensions.k8s.io":
-		return "All objects of these kinds are deleted with them."
+		return "All objects of " + map[bool]string{true: "this kind", false: "these kinds"}[len(refs) == 1] + " are deleted with " + it + "."
 	case "secrets", "configmaps":
-		return "Pods that use them do not start any more."
+		return "Pods that use " + it + " do not start any more."
 	case "nodes":
 		return "The node leaves the cluster; its machine runs on."
 	}
-	return "What they own is deleted with them."
+	return "What " + map[bool]string{true: "it owns", false: "they own"}[len(refs) == 1] + " is deleted with " + it + "."
 }
 
 // ask asks before a task on objects, naming them and what is lost.

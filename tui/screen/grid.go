@@ -39,6 +39,7 @@ func (g *grid) Filter() filter.Filter { return g.filter }
 
 // SetFilter is Filtered's.
 func (g *grid) SetFilter(_ *World, f filter.Filter) {
+	g.table.Hold()
 	g.filter = f
 	g.set(g.all)
 }

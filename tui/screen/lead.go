@@ -93,11 +93,14 @@ func logsOfMany(pods []object.Ref, previous bool) []Request {
 	return []Request{Push{Screen: newLogs(fmt.Sprintf("%d pods", len(pods)), need)}}
 }
 
+// involved selects events by the object that they are about.
+const involved = "involvedObject.name="
+
 // eventsOf are the events about one object.
 func eventsOf(w *World, ref object.Ref) []Request {
 	n := Narrow{
 		Name: "of " + ref.String(), Cluster: ref.Cluster,
-		Fields: "involvedObject.name=" + ref.Name + ",involvedObject.kind=" + ref.Resource.Kind,
+		Fields: involved + ref.Name + ",involvedObject.kind=" + ref.Resource.Kind,
 	}
 	if ref.Namespace != "" {
 		n.Namespaces = []string{ref.Namespace}

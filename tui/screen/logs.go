@@ -2,6 +2,7 @@ package screen
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/charmbracelet/x/ansi"
@@ -53,7 +54,7 @@ func newLogs(of string, need feed.Logs) *Logs {
 
 // NewOutput returns the screen of a running command.
 func NewOutput(id int, title string) *Logs {
-	return &Logs{need: feed.Output{ID: id}, title: title, follow: true, height: 1}
+	return &Logs{need: feed.Output{ID: id}, title: title, follow: true, wrap: true, height: 1}
 }
 
 // Crumb is Screen's.
@@ -107,12 +108,9 @@ func (l *Logs) Take(_ *World, delivery any) {
 	}
 	l.fresh, l.dropped = d.Freshness, l.dropped+d.Dropped
 	l.done, l.failure = d.Done, d.Failure
-	for _, line := range d.Lines {
-		l.lines = append(l.lines, line)
-		if l.match(line) {
-			l.shown = append(l.shown, len(l.lines)-1)
-		}
-	}
+	known := len(l.lines)
+	l.lines = append(l.lines, d.Lines...)
+	l.siftFrom(ordered(l.lines, known))
 	if d.Failure != "" && !l.said(d.Failure) {
 		l.lines = append(l.lines, feed.Line{Text: d.Failure})
 		l.shown = append(l.shown, len(l.lines)-1)
@@ -124,27 +122,56 @@ func (l *Logs) Take(_ *World, delivery any) {
 }
 
 // said tells whether one of the last lines is the failure in other words: a
-// command has said itself why it failed.
+// command has said itself why it failed, "skiff: cause; hint".
 func (l *Logs) said(failure string) bool {
 	for _, line := range l.lines[max(0, len(l.lines)-5):] {
-		if cause := strings.TrimPrefix(line.Text, "skiff: "); cause != "" && strings.HasSuffix(failure, cause) {
+		cause, own := strings.CutPrefix(line.Text, "skiff: ")
+		if own && (strings.HasSuffix(failure, cause) || strings.HasPrefix(cause, afterFirst(failure, ": "))) {
 			return true
 		}
 	}
 	return false
 }
 
+func afterFirst(text, separator string) string {
+	_, rest, found := strings.Cut(text, separator)
+	if !found {
+		return text
+	}
+	return rest
+}
+
 func (l *Logs) match(line feed.Line) bool {
 	return l.filter.Match([]string{line.Text, line.Source}, nil)
 }
 
-func (l *Logs) sift() {
-	l.shown = l.shown[:0]
-	for i, line := range l.lines {
-		if l.match(line) {
+func (l *Logs) sift() { l.siftFrom(0) }
+
+// siftFrom finds those that match of the lines from first on.
+func (l *Logs) siftFrom(first int) {
+	at, _ := slices.BinarySearch(l.shown, first)
+	l.shown = l.shown[:at]
+	for i := first; i < len(l.lines); i++ {
+		if l.match(l.lines[i]) {
 			l.shown = append(l.shown, i)
 		}
 	}
+}
+
+// ordered puts lines that came after the first known ones among them by their
+// times: several logs are read at once, each from its own end. It returns the
+// first index at which something is new. Lines without a time stay where they are.
+func ordered(lines []feed.Line, known int) (first int) {
+	first = known
+	for _, line := range lines[known:] {
+		for first > 0 && line.At.Before(lines[first-1].At) && !line.At.IsZero() {
+			first--
+		}
+	}
+	if !slices.ContainsFunc(lines[first:], func(line feed.Line) bool { return line.At.IsZero() }) {
+		slices.SortStableFunc(lines[first:], func(a, b feed.Line) int { return a.At.Compare(b.At) })
+	}
+	return first
 }
 
 // SetFilter is Filtered's: only lines that match are shown.

@@ -259,7 +259,8 @@ func (o *Objects) arrange() {
 		columns = append(columns, column{c, i})
 	}
 	if o.Resource.Name == "events" {
-		columns = slices.DeleteFunc(columns, func(c column) bool { return c.Name == "Name" })
+		ofOne := strings.HasPrefix(o.Scope.Fields, involved)
+		columns = slices.DeleteFunc(columns, func(c column) bool { return c.Name == "Name" || ofOne && c.Name == "Object" })
 	}
 	o.columns = columns
 	shown := make([]widget.Column, len(columns))

@@ -9,6 +9,7 @@ import (
 
 // SetFilter is Filtered's.
 func (o *Objects) SetFilter(w *World, f filter.Filter) {
+	o.table.Hold()
 	o.filter = f
 	o.refresh(w)
 }

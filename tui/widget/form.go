@@ -3,6 +3,8 @@ package widget
 import (
 	"strings"
 
+	"github.com/charmbracelet/x/ansi"
+
 	"github.com/skiff-dev/skiff/tui/theme"
 )
 
@@ -103,7 +105,9 @@ func (f *Form) View(th *theme.Theme, width int) []string {
 		}
 		lines = append(lines, th.Paint(tone, name)+Cut(value, room))
 		if i == f.at && field.Hint != "" {
-			lines = append(lines, spaces(label+2)+th.Paint(theme.Dim, Cut(field.Hint, room)))
+			for _, hint := range strings.Split(ansi.Wrap(field.Hint, room, " "), "\n") {
+				lines = append(lines, spaces(label+2)+th.Paint(theme.Dim, hint))
+			}
 		}
 	}
 	return lines

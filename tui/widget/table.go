@@ -1,6 +1,7 @@
 package widget
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/skiff-dev/skiff/tui/object"
@@ -47,8 +48,10 @@ type Table struct {
 	marks  map[string]bool
 	marked string // key of the row that was marked last
 	widths []int
-	drawn  []int // columns as they were drawn the last time
-	ends   []int // cell behind each of them
+	// longest is the width of the longest cell of the last column.
+	longest int
+	drawn   []int // columns as they were drawn the last time
+	ends    []int // cell behind each of them
 }
 
 // NewTable returns an empty table in the source's order.
@@ -114,6 +117,10 @@ func (t *Table) arrange() {
 	}
 	t.move(0)
 }
+
+// Hold keeps the cursor on its row when others come and go, as if it had been
+// moved there.
+func (t *Table) Hold() { t.key = cmp.Or(t.Key(), t.key) }
 
 // Len is the number of rows.
 func (t *Table) Len() int { return len(t.order) }

@@ -42,7 +42,7 @@ func (t *Table) View(th *theme.Theme, width, height int) []string {
 // again while the same columns are shown: the eye follows them.
 func (t *Table) measure(cells [][]string) {
 	if len(t.widths) != len(t.Columns) {
-		t.widths = make([]int, len(t.Columns))
+		t.widths, t.longest = make([]int, len(t.Columns)), 0
 		for c, column := range t.Columns {
 			t.widths[c] = Width(column.Title) + 1
 		}
@@ -51,10 +51,14 @@ func (t *Table) measure(cells [][]string) {
 		for c, cell := range row {
 			t.widths[c] = max(t.widths[c], min(Width(cell), maxColumn))
 		}
+		if len(row) > 0 {
+			t.longest = max(t.longest, Width(row[len(row)-1]))
+		}
 	}
 }
 
-// maxColumn is the widest a column gets, in cells.
+// maxColumn is the widest a column gets, in cells; the last one gets more where
+// nothing else needs the room.
 const maxColumn = 60
 
 // visible are the columns from the first shown on; the very first stays.
@@ -108,6 +112,11 @@ func (t *Table) layout(width int) (columns, widths []int) {
 	}
 	if total > room && len(widths) == 1 {
 		widths[0] = max(1, room)
+	}
+	if last := len(columns) - 1; last >= 0 && columns[last] == len(t.Columns)-1 {
+		more := max(0, min(room-total, t.longest-widths[last]))
+		widths[last] += more
+		total += more
 	}
 	if spare := room - total; spare > 0 && len(columns) > 1 {
 		each := min(spare/(len(columns)-1), 6)

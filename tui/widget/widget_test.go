@@ -66,6 +66,17 @@ func TestTheCursorStaysOnItsRowWhenOthersComeAndGo(t *testing.T) {
 	}
 }
 
+func TestTheLastColumnTakesTheRoomThatNothingElseNeeds(t *testing.T) {
+	long := strings.TrimSpace(strings.Repeat("word ", 20))
+	for width, whole := range map[int]bool{130: true, 80: false} {
+		tab := NewTable([]Column{{Title: "Name"}, {Title: "Message", Min: 10}})
+		tab.SetSource(rows{{"pod", long}})
+		if got := strings.Join(tab.View(theme.Named("none"), width, 3), "\n"); strings.Contains(got, long) != whole || strings.Contains(got, "…") == whole {
+			t.Errorf("in %d cells: %s", width, got)
+		}
+	}
+}
+
 func TestNumbersSortByTheirValue(t *testing.T) {
 	tab := table()
 	tab.SetSource(numbered(12))
