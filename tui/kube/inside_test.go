@@ -123,3 +123,27 @@ func TestATreeSaysOfAPodWhatItsTableDoes(t *testing.T) {
 		}
 	}
 }
+
+func TestAContainerThatWaitsToBeStartedAgainHasALog(t *testing.T) {
+	ended := corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 3}}
+	back := corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}}
+	ids := map[string]bool{}
+	for _, s := range []corev1.ContainerStatus{
+		{Name: "web", ContainerID: "1", State: ended},
+		{Name: "web", ContainerID: "1", State: back, LastTerminationState: ended, RestartCount: 1},
+		{Name: "web", ContainerID: "2", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}, LastTerminationState: ended, RestartCount: 1},
+	} {
+		streams := streamsOf(&corev1.Pod{Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{s}}}, feed.Logs{})
+		if len(streams) != 1 {
+			t.Fatalf("%+v: %d logs", s.State, len(streams))
+		}
+		ids[streams[0].id] = true
+	}
+	if len(ids) != 2 {
+		t.Errorf("two runs of a container are read as %d logs", len(ids))
+	}
+	image := corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ErrImagePull"}}
+	if streams := streamsOf(&corev1.Pod{Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "web", State: image}}}}, feed.Logs{}); len(streams) != 0 {
+		t.Error("one that never ran has a log")
+	}
+}

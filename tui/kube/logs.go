@@ -108,12 +108,13 @@ func (c *Client) logPods(ctx context.Context, need feed.Logs) ([]corev1.Pod, err
 
 type logStream struct{ id, pod, namespace, container, source string }
 
-// streamsOf are the logs of a pod that can be read now.
+// streamsOf are the logs of a pod that can be read now: of a container that waits
+// to be started again, what it wrote the last time.
 func streamsOf(p *corev1.Pod, need feed.Logs) []logStream {
 	var found []logStream
 	statuses := append(append([]corev1.ContainerStatus(nil), p.Status.InitContainerStatuses...), p.Status.ContainerStatuses...)
 	for _, s := range statuses {
-		started := s.State.Running != nil || s.State.Terminated != nil
+		started := s.State.Running != nil || s.State.Terminated != nil || s.LastTerminationState.Terminated != nil
 		if need.Previous {
 			started = s.RestartCount > 0
 		}
