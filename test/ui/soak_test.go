@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -19,7 +17,7 @@ var soak = flag.Duration("soak", 0, "how long to press random keys while objects
 // keyboard is what a cat on the keyboard presses; nothing of it leaves.
 var keyboard = []string{
 	"j", "k", "d", "y", "e", "t", "q", "\x00", "l", "w", "n", "N", "A", ">", "<", "~", "g", "G", "?", "E", "O", "c", "f", "s", "h", "p", "x", "J", " ",
-	enter, escape, escape, escape, tab, down, "\x1b[A", "\x1b[C", "\x1b[D", "\x1b[5~", "\x1b[6~", "\x01", "\x1a", "/", "web", "!", "(",
+	enter, alone, alone, alone, tab, down, "\x1b[A", "\x1b[C", "\x1b[D", "\x1b[5~", "\x1b[6~", "\x01", "\x1a", "/", "web", "!", "(",
 	"\x1b[<0;20;8M", "\x1b[<64;20;8M", "\x1b[<65;20;8M",
 }
 
@@ -33,9 +31,11 @@ func TestRandomKeysAndChangesDoNoHarm(t *testing.T) {
 	if err := server.Pods(t.Context(), "load", pods); err != nil {
 		t.Fatal(err)
 	}
-	idle := goroutines(t, open(t, skiff, server, nil, "--read-only"))
-	s := open(t, skiff, server, nil, "--read-only")
-	s.see("live")
+	fresh := openAnchored(t, skiff, server)
+	fresh.rest()
+	few := fresh.count(t)
+	idle := fresh.goroutines(t)
+	s := openAnchored(t, skiff, server)
 	length := max(*soak, 5*time.Second)
 	ctx, stop := context.WithTimeout(t.Context(), length)
 	defer stop()
@@ -75,40 +75,18 @@ func TestRandomKeysAndChangesDoNoHarm(t *testing.T) {
 	}
 	// The last random key may be half of a sequence, which takes the next with it.
 	s.press(escape, escape)
-	left := goroutines(t, s)
-	t.Logf("%d goroutines before, %d after", len(idle), len(left))
-	if len(left) > len(idle)+few {
-		t.Errorf("%d goroutines at first, %d after all that:\n%s", len(idle), len(left), strings.Join(left, "\n\n"))
+	s.rest()
+	s.settle(t, few)
+	left := s.goroutines(t)
+	t.Logf("%d goroutines before, %d after", size(idle), size(left))
+	for kind, stacks := range left {
+		if more := len(stacks) - len(idle[kind]); more > between {
+			t.Errorf("%d more goroutines than at first are in %s, one of them:\n%s", more, kind, stacks[0])
+		}
 	}
-}
-
-// few goroutines more or less are connections that happen to be open.
-const few = 12
-
-// goroutines of the dashboard, each with where it is, on the same screen with
-// nothing open, after which it has ended: as SIGQUIT makes any Go program tell.
-func goroutines(t *testing.T, s *session) []string {
-	t.Helper()
-	for range 25 { // out of every screen
-		s.press(escape)
+	if size(left) > size(idle)+connections {
+		t.Errorf("%d goroutines at first, %d after all that", size(idle), size(left))
 	}
-	s.press(":", "ns shop", enter, ":", "cm shop", enter)
-	s.see("ConfigMaps in shop", "live")
-	time.Sleep(3 * time.Second) // what was left behind ends
-	if err := s.Process.Signal(syscall.SIGQUIT); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
-	defer cancel()
-	if err := s.Wait(ctx); err == nil {
-		t.Error("it has no idea of SIGQUIT")
-	}
-	content, err := os.ReadFile(s.stderr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := strings.Split(string(content), "\n\n")
-	return slices.DeleteFunc(all, func(text string) bool { return !strings.HasPrefix(text, "goroutine ") })
 }
 
 // resident is a process' memory in MiB.
