@@ -56,15 +56,6 @@ func (m *Model) Frame() []string {
 // header is the first line: which clusters, and how they are.
 func (m *Model) header() string {
 	th := m.world.Theme
-	left := " skiff "
-	var parts []string
-	for _, name := range m.world.Clusters {
-		parts = append(parts, m.clusterText(name))
-	}
-	if len(parts) == 0 {
-		parts = append(parts, "no cluster chosen")
-	}
-	left += " " + strings.Join(parts, "   ")
 	right := ""
 	if m.world.ReadOnly {
 		right += "read-only  "
@@ -75,15 +66,34 @@ func (m *Model) header() string {
 	right += m.world.Now.Format("15:04:05") + " "
 	room := m.width - widget.Width(right)
 	if room < 20 {
-		return th.Paint(theme.Bar, widget.Fit(left, m.width))
+		room, right = m.width, ""
+	}
+	left := m.clustersText(true)
+	if widget.Width(left) >= room {
+		left = m.clustersText(false)
 	}
 	return th.Paint(theme.Bar, widget.Fit(left, room)+right)
 }
 
-func (m *Model) clusterText(name string) string {
+// clustersText says how the shown clusters are, in a word or in more.
+func (m *Model) clustersText(more bool) string {
+	var parts []string
+	for _, name := range m.world.Clusters {
+		parts = append(parts, m.clusterText(name, more))
+	}
+	if len(parts) == 0 {
+		parts = append(parts, "no cluster chosen")
+	}
+	return " skiff  " + strings.Join(parts, "   ")
+}
+
+func (m *Model) clusterText(name string, more bool) string {
 	s, ok := m.world.Hosts[name]
-	if !ok {
+	switch {
+	case !ok:
 		return name
+	case !more:
+		return name + " " + s.Phase
 	}
 	ready := 0
 	for _, n := range s.Nodes {
