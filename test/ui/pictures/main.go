@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"sync"
@@ -58,9 +59,10 @@ const settle = 100 * time.Second
 func main() {
 	out := flag.String("out", "docs/images", "directory for the pictures")
 	cluster := flag.String("cluster", "dev", "the cluster that is drawn")
+	skiff := flag.String("skiff", "bin/skiff", "the program that tells of the database")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, *out, *cluster)
+	err := run(ctx, *out, *cluster, *skiff)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "pictures:", err)
@@ -69,11 +71,12 @@ func main() {
 }
 
 // run draws all pictures at once: they wait more than they work.
-func run(ctx context.Context, out, cluster string) error {
-	h, err := home.Default()
+func run(ctx context.Context, out, cluster, skiff string) error {
+	at, err := home.Default()
 	if err != nil {
 		return err
 	}
+	h := host{home: at, skiff: skiff, ports: &kube.Forwarder{}}
 	failed := make([]error, len(shots))
 	var drawing sync.WaitGroup
 	for i, s := range shots {
@@ -92,13 +95,12 @@ func run(ctx context.Context, out, cluster string) error {
 }
 
 // shoot opens the dashboard, presses keys and returns the frame.
-func shoot(ctx context.Context, h home.Home, cluster, start string, keys []string) ([]string, error) {
+func shoot(ctx context.Context, h host, cluster, start string, keys []string) ([]string, error) {
 	settings, err := app.ParseSettings(nil, nil)
 	if err != nil {
 		return nil, err
 	}
-	ports := &kube.Forwarder{}
-	config := app.Config{Host: host{h, ports}, Ports: ports, Clusters: []string{cluster}, Start: start, Settings: settings}
+	config := app.Config{Host: h, Ports: h.ports, Clusters: []string{cluster}, Start: start, Settings: settings}
 	m := app.New(ctx, config)
 	defer m.Close()
 	c := camera{m}
@@ -162,6 +164,7 @@ func (c camera) View() tea.View { return c.m.View() }
 // host is this host, as far as it can be looked at.
 type host struct {
 	home  home.Home
+	skiff string // the program
 	ports *kube.Forwarder
 }
 
@@ -183,6 +186,9 @@ func (h host) Connect(ctx context.Context, name string) (app.Kubernetes, error) 
 
 func (h host) Verbs() map[string]bool { return nil }
 
-func (h host) Skiff(context.Context, []string, io.Reader, io.Writer) error {
-	return errors.New("pictures run no commands")
+// Skiff runs what a screen asks by itself: no key of a shot runs a command.
+func (h host) Skiff(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
+	cmd := exec.CommandContext(ctx, h.skiff, args...)
+	cmd.Stdin, cmd.Stdout = in, out
+	return cmd.Run()
 }
