@@ -46,6 +46,7 @@ func (k Kubelet) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("prepare the kubelet: %w", err)
 	}
+	awaitMounts(dependencies, k.Paths.Root)
 	if err := app.Run(ctx, server, dependencies, utilfeature.DefaultFeatureGate); err != nil {
 		return fmt.Errorf("run the kubelet: %w", err)
 	}

@@ -1,0 +1,226 @@
+package kubelet
+
+import (
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/klog/v2"
+	upstream "k8s.io/kubernetes/pkg/kubelet"
+	"k8s.io/kubernetes/pkg/kubelet/cm"
+	"k8s.io/kubernetes/pkg/util/oom"
+)
+
+// containers is a container manager that makes cgroups by a function.
+type containers struct {
+	cm.ContainerManager
+	cm.PodContainerManager
+	ensure func() error
+}
+
+func (c containers) NewPodContainerManager() cm.PodContainerManager { return c }
+
+func (c containers) EnsureExists(klog.Logger, *corev1.Pod) error { return c.ensure() }
+
+// awaiting are dependencies whose container manager waits below root, after
+// upstream has come to the place where it is wrapped.
+func awaiting(t *testing.T, root string, ensure func() error) *upstream.Dependencies {
+	t.Helper()
+	adjusted := 0
+	dependencies := &upstream.Dependencies{OOMAdjuster: &oom.OOMAdjuster{
+		ApplyOOMScoreAdj: func(_, _ int) error { adjusted++; return nil },
+	}}
+	awaitMounts(dependencies, root)
+	dependencies.ContainerManager = containers{ensure: ensure}
+	for range 2 {
+		if err := dependencies.OOMAdjuster.ApplyOOMScoreAdj(0, -999); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if adjusted != 2 {
+		t.Errorf("the score was set %d times, not 2", adjusted)
+	}
+	return dependencies
+}
+
+// podWith is a pod that mounts all of the volumes.
+func podWith(volumes ...corev1.Volume) *corev1.Pod {
+	container := corev1.Container{Name: "main"}
+	for _, volume := range volumes {
+		container.VolumeMounts = append(container.VolumeMounts, corev1.VolumeMount{Name: volume.Name})
+	}
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{UID: "uid"},
+		Spec:       corev1.PodSpec{Volumes: volumes, Containers: []corev1.Container{container}},
+	}
+}
+
+func volume(name string, source corev1.VolumeSource) corev1.Volume {
+	return corev1.Volume{Name: name, VolumeSource: source}
+}
+
+var (
+	account  = volume("token", corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{}})
+	config   = volume("config", corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{}})
+	secret   = volume("secret", corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{}})
+	downward = volume("downward", corev1.VolumeSource{DownwardAPI: &corev1.DownwardAPIVolumeSource{}})
+	scratch  = volume("scratch", corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}})
+	host     = volume("host", corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{}})
+	claim    = volume("claim", corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{}})
+)
+
+func TestMarksAreThoseOfTheVolumesThatContainersMount(t *testing.T) {
+	unused := podWith(account)
+	unused.Spec.Volumes = append(unused.Spec.Volumes, config)
+	for name, test := range map[string]struct {
+		pod  *corev1.Pod
+		want []string
+	}{
+		"without volumes": {pod: podWith()},
+		"every kind that can be seen": {
+			pod: podWith(account, config, secret, downward, scratch, host),
+			want: []string{
+				"volumes/kubernetes.io~projected/token/..data",
+				"volumes/kubernetes.io~configmap/config/..data",
+				"volumes/kubernetes.io~secret/secret/..data",
+				"volumes/kubernetes.io~downward-api/downward/..data",
+				"plugins/kubernetes.io~empty-dir/scratch/ready",
+			},
+		},
+		"a volume that cannot be seen":     {pod: podWith(account, claim)},
+		"a volume that no container wants": {pod: unused, want: []string{"volumes/kubernetes.io~projected/token/..data"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for i := range test.want {
+				test.want[i] = "/root/pods/uid/" + test.want[i]
+			}
+			if got := marks("/root", test.pod); !slices.Equal(got, test.want) {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+func TestPodWaitsUntilItsVolumesAreThere(t *testing.T) {
+	const mounted = 120 * time.Millisecond
+	for name, test := range map[string]struct {
+		pod      *corev1.Pod
+		ensure   error
+		min, max time.Duration
+	}{
+		"mounted volumes":   {pod: podWith(account, scratch), min: mounted + mountsPeriod, max: mounted + 2*mountsPeriod},
+		"a missing volume":  {pod: podWith(account, config), min: mountsLimit - 2*mountsPeriod, max: mountsLimit},
+		"without volumes":   {pod: podWith()},
+		"unknown volumes":   {pod: podWith(account, claim)},
+		"a cgroup's error":  {pod: podWith(account), ensure: errors.New("no cgroup")},
+		"only a host's dir": {pod: podWith(host)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				dependencies := awaiting(t, root, func() error { return test.ensure })
+				go func() {
+					time.Sleep(mounted)
+					for _, path := range marks(root, podWith(account, scratch)) {
+						mark(t, path)
+					}
+				}()
+				begun := time.Now()
+				err := dependencies.ContainerManager.NewPodContainerManager().EnsureExists(klog.Background(), test.pod)
+				if !errors.Is(err, test.ensure) {
+					t.Errorf("got error %v, want %v", err, test.ensure)
+				}
+				if took := time.Since(begun); took < test.min || took > test.max {
+					t.Errorf("took %s, not between %s and %s", took, test.min, test.max)
+				}
+				time.Sleep(mounted)
+			})
+		})
+	}
+}
+
+func mark(t *testing.T, path string) {
+	t.Helper()
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o750), os.WriteFile(path, nil, 0o600)); err != nil {
+		t.Error(err)
+	}
+}
+
+// All else that the kubelet asks of its container manager is upstream's.
+func TestOtherQuestionsGoToUpstreamsContainerManager(t *testing.T) {
+	inner := cm.NewStubContainerManager()
+	wrapped := mountsAwaiting{inner, t.TempDir()}
+	if _, isWrapped := wrapped.NewPodContainerManager().(podMountsAwaiting); !isWrapped {
+		t.Error("the manager of pods' cgroups does not wait")
+	}
+	if pods, err := wrapped.NewPodContainerManager().GetAllPodsFromCgroups(); err != nil || len(pods) != 0 {
+		t.Errorf("got %v, %v", map[types.UID]cm.CgroupName(pods), err)
+	}
+	if wrapped.Status() != inner.Status() {
+		t.Error("the status is another")
+	}
+}
+
+func TestWithoutContainerManagerNothingIsWrapped(t *testing.T) {
+	dependencies := &upstream.Dependencies{OOMAdjuster: oom.NewOOMAdjuster()}
+	dependencies.OOMAdjuster.ApplyOOMScoreAdj = func(_, _ int) error { return nil }
+	awaitMounts(dependencies, t.TempDir())
+	if err := dependencies.OOMAdjuster.ApplyOOMScoreAdj(0, 0); err != nil || dependencies.ContainerManager != nil {
+		t.Errorf("got %v, %v", dependencies.ContainerManager, err)
+	}
+}
+
+// Upstream's order is what awaitMounts is built on; nothing else would tell of
+// its change but slower pods.
+func TestUpstreamSetsItsScoreBetweenMakingAndUsingTheContainerManager(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", "{{.Dir}}", "k8s.io/kubernetes/cmd/kubelet/app").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(strings.TrimSpace(string(out)), "server.go"), nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var calls []string
+	for _, declaration := range file.Decls {
+		function, ok := declaration.(*ast.FuncDecl)
+		if !ok || function.Name.Name != "run" || function.Recv != nil {
+			continue
+		}
+		ast.Inspect(function, func(node ast.Node) bool {
+			if call, ok := node.(*ast.CallExpr); ok {
+				calls = append(calls, called(call))
+			}
+			return true
+		})
+	}
+	calls = slices.DeleteFunc(calls, func(name string) bool {
+		return name != "NewContainerManager" && name != "ApplyOOMScoreAdj" && name != "RunKubelet"
+	})
+	if want := []string{"NewContainerManager", "ApplyOOMScoreAdj", "RunKubelet"}; !slices.Equal(calls, want) {
+		t.Errorf("upstream's run calls %q, not %q", calls, want)
+	}
+}
+
+// called is the name of a function or method.
+func called(call *ast.CallExpr) string {
+	switch function := call.Fun.(type) {
+	case *ast.Ident:
+		return function.Name
+	case *ast.SelectorExpr:
+		return function.Sel.Name
+	}
+	return ""
+}
