@@ -16,10 +16,10 @@ import (
 )
 
 const (
-	// mountsLimit is podAttachAndMountRetryInterval in
-	// k8s.io/kubernetes/pkg/kubelet/volumemanager: volumes that are not there
-	// by then are found by the kubelet no later than without this wait.
-	mountsLimit = 300 * time.Millisecond
+	// mountsLimit is two of podAttachAndMountRetryInterval in
+	// k8s.io/kubernetes/pkg/kubelet/volumemanager, after which the kubelet looks
+	// anyway: volumes that come later are found no later than without this wait.
+	mountsLimit = 600 * time.Millisecond
 	// mountsPeriod is how often to look. One more passes after all is there,
 	// in which the volume manager takes note of it.
 	mountsPeriod = 10 * time.Millisecond
@@ -27,9 +27,9 @@ const (
 
 // awaitMounts has the kubelet that is made of these dependencies wait for a new
 // pod's volumes before it looks whether they are mounted. It looks at once and
-// then every 300 ms, which a pod with a service account's token, mounted within
-// 100 to 200 ms, always waits for; it looks right after the container manager
-// has made the pod's cgroup, which therefore ends when the volumes are there.
+// then every 300 ms; a service account's token is mounted after 100 to 300, three
+// steps of loops that run every 100 ms. The container manager makes the pod's
+// cgroup just before, which therefore ends when the volumes are there.
 //
 // Upstream makes the container manager itself, of much that is private, and uses
 // it after it has set its own OOM score: that is where it is wrapped.
