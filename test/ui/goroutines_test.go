@@ -3,11 +3,15 @@ package ui_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/skiff-dev/skiff/test/ui/rig"
 )
@@ -26,7 +30,24 @@ const (
 
 // anchor is the title of a screen that nothing but its own way leads to: it
 // stays the first, whatever keys are pressed.
-const anchor = "Events of configmap default/kube-root-ca.crt"
+const anchor = "Events of configmap default/anchor"
+
+// anchored makes the object that has that screen, and something to see on it.
+func anchored(t *testing.T, server *rig.Server) {
+	t.Helper()
+	_, err := server.Client.CoreV1().ConfigMaps("default").Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "anchor"}}, metav1.CreateOptions{})
+	for i := range 5 {
+		name := fmt.Sprintf("anchor.%d", i)
+		_, failed := server.Client.CoreV1().Events("default").Create(t.Context(), &corev1.Event{
+			ObjectMeta: metav1.ObjectMeta{Name: name}, Type: "Normal", Reason: "Held", Message: "the ship stays where it is", LastTimestamp: metav1.Now(),
+			InvolvedObject: corev1.ObjectReference{APIVersion: "v1", Kind: "ConfigMap", Namespace: "default", Name: "anchor"},
+		}, metav1.CreateOptions{})
+		err = errors.Join(err, failed)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
 
 // openAnchored opens the dashboard with that screen as the first. The runtime
 // tells every two seconds which goroutines there are
@@ -36,9 +57,9 @@ func openAnchored(t *testing.T, skiff string, server *rig.Server) *session {
 	s := open(t, skiff, server, []string{"GODEBUG=schedtrace=2000,scheddetail=1"}, "--read-only")
 	s.see("Pods in all namespaces", "live")
 	s.press(":", "cm default", enter)
-	s.see("ConfigMaps in default", "kube-root-ca.crt")
-	s.press("E")
-	s.see(anchor)
+	s.see("ConfigMaps in default", "anchor")
+	s.press("/", "^anchor$", enter, "E")
+	s.see(anchor, "the ship stays")
 	// What is shown again has its place at the end of the way.
 	s.press(":", "pods", enter, ":", "cm", enter, escape, escape)
 	s.see(anchor, "live")

@@ -31,12 +31,13 @@ func TestRandomKeysAndChangesDoNoHarm(t *testing.T) {
 	if err := server.Pods(t.Context(), "load", pods); err != nil {
 		t.Fatal(err)
 	}
+	anchored(t, server)
 	fresh := openAnchored(t, skiff, server)
 	fresh.rest()
 	few := fresh.count(t)
 	idle := fresh.goroutines(t)
 	s := openAnchored(t, skiff, server)
-	length := max(*soak, 5*time.Second)
+	length := max(*soak, 10*time.Second)
 	ctx, stop := context.WithTimeout(t.Context(), length)
 	defer stop()
 	churned := make(chan int, 1)
@@ -52,7 +53,7 @@ func TestRandomKeysAndChangesDoNoHarm(t *testing.T) {
 	t.Logf("seed %d", seed)
 	early, pressed := 0, 0
 	for start := time.Now(); ctx.Err() == nil; pressed++ {
-		if pressed%40 == 0 {
+		if pressed%15 == 0 {
 			s.press(escape, escape, ":", places[random.IntN(len(places))], enter)
 		}
 		if pressed%150 == 0 {

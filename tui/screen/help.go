@@ -98,41 +98,40 @@ func (h *Help) lines(w *World, width int) []string {
 	if filtered {
 		entries = append(entries, filters...)
 	}
-	all := make([]string, len(entries))
-	for i, e := range entries {
-		all[i] = " " + helpLine(w.Theme, e)
-	}
-	return inColumns(all, width)
-}
-
-// maxHelpColumns is in how many columns keys are listed at most.
-const maxHelpColumns = 4
-
-// inColumns lays lines out in as many columns as there is room for without
-// cutting one, read from the top of each to its end.
-func inColumns(all []string, width int) []string {
 	for columns := maxHelpColumns; columns > 1; columns-- {
-		each := (len(all) + columns - 1) / columns
-		lines, used := make([]string, each), 0
-		for part := range slices.Chunk(all, each) {
-			widest := 0
-			for _, l := range part {
-				widest = max(widest, widget.Width(l))
-			}
-			for i := range lines {
-				text := ""
-				if i < len(part) {
-					text = part[i]
-				}
-				lines[i] += widget.Fit(text, widest+1)
-			}
-			used += widest + 1
-		}
-		if used <= width {
+		if lines, used := inColumns(w.Theme, entries, columns); used <= width {
 			return lines
 		}
 	}
-	return all
+	lines, _ := inColumns(w.Theme, entries, 1)
+	return lines
+}
+
+// maxHelpColumns is in how many columns keys are listed at most: as many as
+// there is room for without cutting one.
+const maxHelpColumns = 4
+
+// inColumns lays entries out in columns, read from the top of each to its end,
+// and says how wide that is.
+func inColumns(th *theme.Theme, entries [][2]string, columns int) (lines []string, used int) {
+	each := (len(entries) + columns - 1) / columns
+	lines = make([]string, each)
+	for part := range slices.Chunk(entries, each) {
+		label, widest := 0, 0
+		for _, e := range part {
+			label = max(label, widget.Width(e[0]))
+		}
+		texts := make([]string, each)
+		for i, e := range part {
+			texts[i] = " " + helpLine(th, e, label)
+			widest = max(widest, widget.Width(texts[i]))
+		}
+		for i, text := range texts {
+			lines[i] += widget.Fit(text, widest+1)
+		}
+		used += widest + 1
+	}
+	return lines, used
 }
 
 // filters are what can be typed after "/".
@@ -141,9 +140,9 @@ var filters = [][2]string{
 	{"/-l app=web", "a label selector"}, {"/-f wb", "letters in that order"},
 }
 
-func helpLine(th *theme.Theme, entry [2]string) string {
+func helpLine(th *theme.Theme, entry [2]string, label int) string {
 	if entry[0] == "" {
 		return th.Paint(theme.Title, entry[1])
 	}
-	return th.Paint(theme.Key, widget.FitRight(entry[0], 13)) + "  " + entry[1]
+	return th.Paint(theme.Key, " "+widget.FitRight(entry[0], label)) + "  " + entry[1]
 }
