@@ -177,7 +177,7 @@ func (n *nested) testPause(t *testing.T) {
 	contains(t, "status of what is paused", n.skiff(t, "list"), "paused")
 	n.skiff(t, "resume", nestedName)
 	equal(t, "resumed", frozen(), "frozen 0")
-	n.kubectl(t, "wait", "--for=condition=Ready", "--timeout=10m", "pod/besteffort", "node", "--all")
+	n.kubectl(t, "wait", "--for=condition=Ready", "--timeout=10m", "pod/besteffort", "node/control-plane-1")
 }
 
 // testKilled kills all that belongs to the cluster while it comes up.
