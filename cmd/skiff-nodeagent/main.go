@@ -37,6 +37,7 @@ func run() error {
 	flags.StringVar(&config.PKIDir, "pki-dir", nodeconfig.PKIDir, "certificates and keys of the node document")
 	flags.StringVar(&config.RunDir, "run-dir", nodeconfig.Dir+"/agent", "files that the agent writes anew at each start")
 	flags.StringVar(&config.StateDir, "state-dir", nodeconfig.StateDir, "what the node keeps over a restart")
+	flags.StringVar(&config.AlarmsDir, "alarms-dir", nodeconfig.AlarmsDir, "what the agent wants the user to know, a file")
 	flags.StringVar(&config.KubeletDir, "kubelet-dir", nodeconfig.KubeletDir, "the kubelet's own folder")
 	flags.StringVar(&config.CNIDir, "cni-dir", "/etc/cni/net.d", "where the container runtime looks for its network")
 	flags.StringVar(&config.ContainerdSocket, "containerd-socket", nodeconfig.ContainerdSocket, "where containerd serves CRI")

@@ -25,6 +25,9 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/volumes"
 )
 
+// alarmsFile is this program's file below Config.AlarmsDir.
+const alarmsFile = "nodeagent"
+
 // Config is what one agent runs with.
 type Config struct {
 	Node nodeconfig.Node
@@ -34,6 +37,8 @@ type Config struct {
 	RunDir string
 	// StateDir is on the node's own disk; local volumes are below it.
 	StateDir string
+	// AlarmsDir takes a file with what the user should know.
+	AlarmsDir string
 	// KubeletDir is the kubelet's root, on the node's own disk.
 	KubeletDir string
 	// CNIDir is where the container runtime looks for its network.
@@ -118,7 +123,9 @@ func pods(ctx context.Context, config Config) error {
 	informers := network.Informers(api)
 	nodes := informers.Core().V1().Nodes()
 	nodes.Informer()
-	engine, err := policy.Policy{NodeName: config.Node.Name, Informers: informers}.Engine()
+	engine, err := policy.Policy{
+		NodeName: config.Node.Name, Informers: informers, AlarmFile: filepath.Join(config.AlarmsDir, alarmsFile),
+	}.Engine()
 	if err != nil {
 		return err
 	}

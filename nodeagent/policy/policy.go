@@ -2,22 +2,35 @@
 // The first packet of a connection that a policy may concern goes through a
 // netfilter queue to sigs.k8s.io/kube-network-policies, which decides; the rest
 // of the connection stays in the kernel. Without a policy no packet is queued.
+//
+// That library's own rules use nftables' queue expression. Some kernels are
+// built without it, yet with the older NFQUEUE target, which leads to the same
+// queues: there the rules and the queue's reader are ours. Where a kernel has
+// neither, what would be asked about is refused, and the user is told.
 package policy
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"strings"
 
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
 	"k8s.io/client-go/informers"
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/kube-network-policies/pkg/api"
 	"sigs.k8s.io/kube-network-policies/pkg/dataplane"
 	"sigs.k8s.io/kube-network-policies/pkg/networkpolicy"
 	"sigs.k8s.io/kube-network-policies/pkg/podinfo"
+
+	"github.com/skiff-dev/skiff/nodeagent/client"
 )
 
-// queue is the number of the netfilter queue, and tableName the nftables table.
+// queue is the number of the netfilter queue, and tableName the name of the
+// nftables tables.
 const (
 	queue     = 100
 	tableName = "skiff-policy"
@@ -29,11 +42,16 @@ type Policy struct {
 	// Informers tell of pods, namespaces and policies. Their owner starts them
 	// after Engine returned.
 	Informers informers.SharedInformerFactory
+	// AlarmFile has a line for the user while policies cannot be enforced, and is
+	// not there otherwise.
+	AlarmFile string
 }
 
 // Engine enforces. It is made by Policy.Engine.
 type Engine struct {
-	engine *networkpolicy.PolicyEngine
+	engine    *networkpolicy.PolicyEngine
+	changed   chan struct{} // has room for one: what the policies concern is not what it was
+	alarmFile string
 }
 
 // Engine asks the informers for what it needs and returns the engine.
@@ -47,7 +65,18 @@ func (p Policy) Engine() (*Engine, error) {
 	}
 	provider := podinfo.NewInformerProvider(pods, namespaces, nil, []podinfo.IPResolver{resolver})
 	standard := networkpolicy.NewStandardNetworkPolicy(p.NodeName, namespaces, pods, policies)
-	return &Engine{networkpolicy.NewPolicyEngine(provider, []api.PolicyEvaluator{standard})}, nil
+	return newEngine(networkpolicy.NewPolicyEngine(provider, []api.PolicyEvaluator{standard}), p.AlarmFile), nil
+}
+
+func newEngine(engine *networkpolicy.PolicyEngine, alarmFile string) *Engine {
+	e := &Engine{engine: engine, changed: make(chan struct{}, 1), alarmFile: alarmFile}
+	engine.SetDataplaneSyncCallbacks(func() {
+		select {
+		case e.changed <- struct{}{}:
+		default:
+		}
+	})
+	return e
 }
 
 // Run enforces until ctx ends or it fails; it may be run again. While it does
@@ -56,15 +85,64 @@ func (p Policy) Engine() (*Engine, error) {
 func (e *Engine) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(klog.NewContext(ctx, klog.Background().WithName("policy")))
 	defer cancel()
-	controller, err := dataplane.NewController(e.engine, dataplane.Config{QueueID: queue, NFTableName: tableName})
-	if err != nil {
-		return fmt.Errorf("prepare network policies: %w", err)
+	err := e.enforce(ctx)
+	if ctx.Err() == nil {
+		if err == nil {
+			err = errors.New("ended by itself")
+		}
+		cause, _, _ := strings.Cut(err.Error(), "\n")
+		err = errors.Join(err, e.tell("NetworkPolicies do not work: "+cause))
 	}
-	if err := controller.Run(ctx); err != nil {
+	if err != nil {
 		return fmt.Errorf("enforce network policies: %w", err)
 	}
-	if ctx.Err() == nil {
-		return errors.New("enforcing network policies ended by itself")
+	return nil
+}
+
+// way is how packets that a policy may concern reach the engine.
+type way struct {
+	name   string
+	decide expr.Any // what the kernel must know
+	run    func(context.Context) error
+}
+
+func (e *Engine) ways() []way {
+	return []way{{"nft_queue", byExpression(), e.library}, {"xt_NFQUEUE", byTarget(), e.ask}}
+}
+
+// enforce takes the first way that the kernel knows.
+func (e *Engine) enforce(ctx context.Context) error {
+	for _, w := range e.ways() {
+		err := takes(w.decide)
+		if err == nil {
+			return w.run(ctx)
+		}
+		if !errors.Is(err, unix.ENOENT) {
+			return fmt.Errorf("look for %s: %w", w.name, err)
+		}
+	}
+	return e.refuse(ctx)
+}
+
+// library enforces by the library's own rules, which need byExpression.
+func (e *Engine) library(ctx context.Context) error {
+	controller, err := dataplane.NewController(e.engine, dataplane.Config{QueueID: queue, NFTableName: tableName})
+	if err != nil {
+		return err
+	}
+	if err := e.tell(""); err != nil {
+		return err
+	}
+	return controller.Run(ctx)
+}
+
+// tell has one line for the user, or takes back what it said.
+func (e *Engine) tell(line string) error {
+	if line != "" {
+		return client.WriteFile(e.alarmFile, []byte(line+"\n"), 0o600)
+	}
+	if err := os.Remove(e.alarmFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("clear the alarm: %w", err)
 	}
 	return nil
 }
