@@ -69,7 +69,7 @@ func (c *cluster) can(ctx context.Context, name string) error {
 	said, err := c.output(ctx, append([]string{"shell", "worker-1", "--cluster", clusterName, "--"}, s.probe...)...)
 	if err != nil {
 		first, _, _ := strings.Cut(strings.TrimSpace(said), "\n")
-		return fmt.Errorf("suite %s needs %s; %s says: %s", s.name, s.needs, s.probe[0], first)
+		return fmt.Errorf("suite %s needs %s; worker-1 says: %s", s.name, s.needs, first)
 	}
 	return nil
 }
