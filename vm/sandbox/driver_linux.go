@@ -165,6 +165,9 @@ func (d *Driver) Start(ctx context.Context, m machine.Machine) error {
 		return fmt.Errorf("start machine %s: %w", m.Name, err)
 	}
 	d.machines.Add(m.Name, p)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.sizes, m.Name) // of when it had not written anything
 	return nil
 }
 
