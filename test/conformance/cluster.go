@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -21,15 +22,20 @@ const clusterName = "conformance"
 type cluster struct {
 	skiff, driver, memory, images string
 	home, kubeconfig              string
+	workers                       int
 	registry                      *registry
 }
 
+// usualWorkers is how many workers a cluster has that no suite wants more of.
+const usualWorkers = 2
+
 func newCluster(o options) *cluster {
+	s, _ := findSuite(o.suite) // none without -suite; the options were looked at
 	// A home needs a short path, for sockets lie below it.
 	home := filepath.Join(os.TempDir(), fmt.Sprintf("skiff-conformance-%d", os.Getpid()))
 	return &cluster{
 		skiff: o.skiff, driver: o.driver, memory: o.memory, images: filepath.Join(o.out, "images.tar"),
-		home: home, kubeconfig: filepath.Join(home, "kubeconfig"),
+		home: home, kubeconfig: filepath.Join(home, "kubeconfig"), workers: max(usualWorkers, s.workers),
 	}
 }
 
@@ -40,12 +46,12 @@ func (c *cluster) up(ctx context.Context, o options) error {
 		return fmt.Errorf("%w: run test/conformance/images.sh", err)
 	}
 	start := time.Now()
-	err := c.run(ctx, "up", clusterName, "--driver", c.driver, "--control-planes", "1", "--workers", "2",
+	err := c.run(ctx, "up", clusterName, "--driver", c.driver, "--control-planes", "1", "--workers", strconv.Itoa(c.workers),
 		"--memory", c.memory, "--kubeconfig", c.kubeconfig)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("three nodes Ready in %.1f s\n", time.Since(start).Seconds())
+	fmt.Printf("%d nodes Ready in %.1f s\n", 1+c.workers, time.Since(start).Seconds())
 	if err := c.can(ctx, o.suite); err != nil {
 		return err
 	}
@@ -81,7 +87,11 @@ func (c *cluster) offerPulls(ctx context.Context) (err error) {
 	}
 	config := fmt.Sprintf("server = \"http://%s\"\n", c.registry.address)
 	const dir = "/etc/containerd/certs.d/registry.k8s.io"
-	for _, node := range []string{"control-plane-1", "worker-1", "worker-2"} {
+	nodes := []string{"control-plane-1"}
+	for i := range c.workers {
+		nodes = append(nodes, fmt.Sprintf("worker-%d", i+1))
+	}
+	for _, node := range nodes {
 		script := "mkdir -p " + dir + " && printf '%s' '" + config + "' > " + dir + "/hosts.toml"
 		if err := c.run(ctx, "shell", node, "--cluster", clusterName, "--", "sh", "-c", script); err != nil {
 			return err

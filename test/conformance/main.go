@@ -1,7 +1,8 @@
 // Command conformance runs the upstream end-to-end tests of the Kubernetes
 // version that Skiff links against a cluster on the sandbox driver: one control
-// plane and two workers, made for the run and taken down after it. Test program
-// and images come from build.sh and images.sh beside it; no registry is needed.
+// plane and two workers (three for a suite that wants them), made for the run and
+// taken down after it. Test program and images come from build.sh and images.sh
+// beside it; no registry is needed.
 package main
 
 import (

@@ -19,6 +19,8 @@ type suite struct {
 	// succeeds on a node that has it; empty if any node will do.
 	needs string
 	probe []string
+	// workers is how many there must be, if more than a cluster has without it.
+	workers int
 }
 
 // suites are what `-suite` names.
@@ -31,8 +33,8 @@ var suites = []suite{
 	},
 	{name: "apps", focus: `\[sig-apps\]`, without: applications},
 	// The tests of our own storage class, which volumes.yaml describes, have no
-	// SIG in their names.
-	{name: "storage", focus: `\[sig-storage\]|External Storage \[Driver: skiff-local\]`, without: volumes},
+	// SIG in their names. Two spread volumes over three nodes.
+	{name: "storage", focus: `\[sig-storage\]|External Storage \[Driver: skiff-local\]`, without: volumes, workers: 3},
 }
 
 func findSuite(name string) (suite, error) {
