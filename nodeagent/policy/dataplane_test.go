@@ -18,7 +18,7 @@ import (
 // Every way to the engine holds pods to the same, and so does what Run makes of
 // the kernel that there is.
 func TestEveryWayEnforcesTheSame(t *testing.T) {
-	for _, w := range append((&Engine{}).ways(), way{name: "as Run chooses"}) {
+	for _, w := range append(ways(), way{name: "as Run chooses"}) {
 		t.Run(w.name, func(t *testing.T) {
 			if w.decide != nil {
 				if err := takes(w.decide); err != nil {
@@ -32,14 +32,24 @@ func TestEveryWayEnforcesTheSame(t *testing.T) {
 	}
 }
 
-// pick is the engine's own function for a way.
-func pick(e *Engine, chosen way) func(context.Context) error {
-	for _, w := range e.ways() {
-		if w.name == chosen.name {
-			return w.run
+// by enforces by a way, or by the one that Run chooses.
+func (w way) by(e *Engine) func(context.Context) error {
+	if w.decide == nil {
+		return e.Run
+	}
+	return func(ctx context.Context) error { return e.ask(ctx, w.decide) }
+}
+
+// here is the first way that this kernel knows.
+func here(t *testing.T) way {
+	t.Helper()
+	for _, w := range ways() {
+		if takes(w.decide) == nil {
+			return w
 		}
 	}
-	return e.Run
+	t.Skip("the kernel has neither nft_queue nor xt_NFQUEUE")
+	return way{}
 }
 
 func enforces(t *testing.T, w way, family string) {
@@ -47,7 +57,7 @@ func enforces(t *testing.T, w way, family string) {
 	port := server.serve(t, family)
 	to, own := netip.AddrPortFrom(server.addresses[family], port), netip.AddrPortFrom(node.addresses[family], node.serve(t, family))
 	j := &judge{}
-	stop := start(t, pick(j.engine(filepath.Join(t.TempDir(), "alarm")), w))
+	stop := start(t, w.by(j.engine(filepath.Join(t.TempDir(), "alarm"))))
 
 	// No policy concerns these connections, of which one stays.
 	before := passes(t, client, "tcp", to)
@@ -207,7 +217,7 @@ func noTables(t *testing.T) {
 
 func TestTheKernelIsAskedInATransactionThatLeavesNothing(t *testing.T) {
 	newNode(t)
-	for _, w := range (&Engine{}).ways() {
+	for _, w := range ways() {
 		if err := takes(w.decide); err != nil && !errors.Is(err, unix.ENOENT) {
 			t.Errorf("%s: %v", w.name, err)
 		}
@@ -221,11 +231,9 @@ func TestTheKernelIsAskedInATransactionThatLeavesNothing(t *testing.T) {
 
 func TestNothingPassesWhileNobodyCanBeAsked(t *testing.T) {
 	_, client, server := newNode(t)
-	if err := takes(byTarget()); err != nil {
-		t.Skipf("the kernel does not know xt_NFQUEUE: %v", err)
-	}
+	w := here(t)
 	to := netip.AddrPortFrom(server.addresses["IPv4"], server.serve(t, "IPv4"))
-	rules := ruleset{addresses: []netip.Addr{to.Addr()}, decide: byTarget()}
+	rules := ruleset{addresses: []netip.Addr{to.Addr()}, decide: w.decide}
 	if err := rules.apply(); err != nil {
 		t.Fatal(err)
 	}
@@ -239,9 +247,7 @@ func TestNothingPassesWhileNobodyCanBeAsked(t *testing.T) {
 
 func TestAReaderThatFailsLeavesTheRules(t *testing.T) {
 	newNode(t)
-	if err := takes(byTarget()); err != nil {
-		t.Skipf("the kernel does not know xt_NFQUEUE: %v", err)
-	}
+	here(t)
 	first, second := (&judge{}).engine(""), (&judge{}).engine(filepath.Join(t.TempDir(), "alarms", "test"))
 	_, stop, err := first.read(t.Context())
 	if err != nil {
@@ -287,12 +293,10 @@ func TestAKernelWithoutQueuesRefusesWhatAPolicyConcernsAndSaysSo(t *testing.T) {
 // A pod may write what it likes behind an IP header.
 func TestAMalformedPacketDoesNotEndTheReader(t *testing.T) {
 	_, client, server := newNode(t)
-	if err := takes(byTarget()); err != nil {
-		t.Skipf("the kernel does not know xt_NFQUEUE: %v", err)
-	}
+	w := here(t)
 	to := netip.AddrPortFrom(server.addresses["IPv4"], server.serve(t, "IPv4"))
 	j := &judge{}
-	start(t, j.engine("").ask)
+	start(t, w.by(j.engine("")))
 	j.rule(false, to.Addr())
 	isDenied(t, client, "tcp", to)
 	j.rule(true, to.Addr())

@@ -3,10 +3,11 @@
 // netfilter queue to sigs.k8s.io/kube-network-policies, which decides; the rest
 // of the connection stays in the kernel. Without a policy no packet is queued.
 //
-// That library's own rules use nftables' queue expression. Some kernels are
-// built without it, yet with the older NFQUEUE target, which leads to the same
-// queues: there the rules and the queue's reader are ours. Where a kernel has
-// neither, what would be asked about is refused, and the user is told.
+// The decisions are that library's, rules and queue are ours: its own rules need
+// nftables' queue expression, which some kernels are built without, and its reader
+// of the queue dies of a packet with a cut header, which any pod may send. Where a
+// kernel has no queue at all, what would be asked about is refused, and the user
+// is told.
 package policy
 
 import (
@@ -22,7 +23,6 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/kube-network-policies/pkg/api"
-	"sigs.k8s.io/kube-network-policies/pkg/dataplane"
 	"sigs.k8s.io/kube-network-policies/pkg/networkpolicy"
 	"sigs.k8s.io/kube-network-policies/pkg/podinfo"
 
@@ -99,41 +99,28 @@ func (e *Engine) Run(ctx context.Context) error {
 	return nil
 }
 
-// way is how packets that a policy may concern reach the engine.
+// way is how a rule leads a packet that a policy may concern to the queue.
 type way struct {
 	name   string
-	decide expr.Any // what the kernel must know
-	run    func(context.Context) error
+	decide expr.Any
 }
 
-func (e *Engine) ways() []way {
-	return []way{{"nft_queue", byExpression(), e.library}, {"xt_NFQUEUE", byTarget(), e.ask}}
+func ways() []way {
+	return []way{{"nft_queue", byExpression()}, {"xt_NFQUEUE", byTarget()}}
 }
 
 // enforce takes the first way that the kernel knows.
 func (e *Engine) enforce(ctx context.Context) error {
-	for _, w := range e.ways() {
+	for _, w := range ways() {
 		err := takes(w.decide)
 		if err == nil {
-			return w.run(ctx)
+			return e.ask(ctx, w.decide)
 		}
 		if !errors.Is(err, unix.ENOENT) {
 			return fmt.Errorf("look for %s: %w", w.name, err)
 		}
 	}
 	return e.refuse(ctx)
-}
-
-// library enforces by the library's own rules, which need byExpression.
-func (e *Engine) library(ctx context.Context) error {
-	controller, err := dataplane.NewController(e.engine, dataplane.Config{QueueID: queue, NFTableName: tableName})
-	if err != nil {
-		return err
-	}
-	if err := e.tell(""); err != nil {
-		return err
-	}
-	return controller.Run(ctx)
 }
 
 // tell has one line for the user, or takes back what it said.

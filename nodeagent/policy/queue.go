@@ -30,10 +30,10 @@ const (
 	verdictLimit = 100 * time.Millisecond
 )
 
-// ask enforces by rules of our own, which need byTarget.
-func (e *Engine) ask(ctx context.Context) error {
+// ask enforces by rules that decide by the queue.
+func (e *Engine) ask(ctx context.Context, decide expr.Any) error {
 	// Rules before there is a reader: they drop what nobody can be asked about.
-	if err := e.start(ctx, byTarget()); err != nil {
+	if err := e.start(ctx, decide); err != nil {
 		return err
 	}
 	failed, stop, err := e.read(ctx)
@@ -44,7 +44,7 @@ func (e *Engine) ask(ctx context.Context) error {
 	if err := e.tell(""); err != nil {
 		return err
 	}
-	return e.keep(ctx, byTarget(), failed)
+	return e.keep(ctx, decide, failed)
 }
 
 // refuse is for kernels that queue nothing: what would be asked about is dropped.
