@@ -112,15 +112,20 @@ func read() usage {
 		{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/unused:bytes"}, {Name: "/memory/classes/heap/free:bytes"},
 	}
 	metrics.Read(samples)
-	var u usage
+	u := usage{busy: busy()}
 	for _, s := range samples {
 		u.held += bytes(s.Value.Uint64())
 	}
-	var r syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &r) == nil {
-		u.busy = time.Duration(r.Utime.Nano() + r.Stime.Nano())
-	}
 	return u
+}
+
+// busy is the processor time that the program has used.
+func busy() time.Duration {
+	var r syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &r) != nil {
+		return 0
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
 func bytes(n uint64) int64 { return int64(min(n, math.MaxInt64)) }

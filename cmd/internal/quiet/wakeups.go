@@ -1,12 +1,53 @@
 package quiet
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+const (
+	// idleSlack is how much later a timer of an idle program may end. The shortest
+	// one that others wait for is etcd's heartbeat of 100 ms.
+	idleSlack = 20 * time.Millisecond
+	// busySlack is the kernel's own. A busy program needs it: the Go scheduler
+	// sleeps for microseconds before it takes work over from another processor.
+	busySlack = 50 * time.Microsecond
+	// busyPoll is how often a program is looked at, busyPercent of one core what it
+	// uses at least that is busy, and calmPolls how often it must be found idle.
+	busyPoll    = 250 * time.Millisecond
+	busyPercent = 10
+	calmPolls   = 20
+)
+
+// keepTogether has timers end together while the program is idle, until ctx ends.
+// busy is the processor time that it has used.
+func keepTogether(ctx context.Context, log *slog.Logger, coalesce func(slack time.Duration) error, busy func() time.Duration) {
+	slack, calm, before := busySlack, calmPolls, busy()
+	for pause(ctx, busyPoll) == nil {
+		now := busy()
+		if calm++; (now-before)*100 >= busyPoll*busyPercent {
+			calm = 0
+		}
+		before = now
+		wanted := busySlack
+		if calm >= calmPolls {
+			wanted = idleSlack
+		}
+		if wanted == slack {
+			continue
+		}
+		if err := coalesce(wanted); err != nil {
+			log.Info("timers wake the processor one by one", "because", err)
+			return
+		}
+		slack = wanted
+	}
+}
 
 // coalesce lets the kernel delay the end of every sleep of this program by up to
 // slack, so that several end at once. Only what waits for time waits longer:

@@ -1,10 +1,14 @@
 package quiet
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"runtime"
+	"slices"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -38,4 +42,48 @@ func TestAllThreadsAreCovered(t *testing.T) {
 		}
 	}
 	close(release)
+}
+
+func TestTimersEndTogetherOnlyWhileTheProgramIsIdle(t *testing.T) {
+	type change struct {
+		at    time.Duration
+		slack time.Duration
+	}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		began := time.Now()
+		// Idle for ten seconds, busy for ten, idle but for a moment at 35 s.
+		busy := func() time.Duration {
+			switch at := time.Since(began); {
+			case at <= 10*time.Second:
+				return at / 100
+			case at <= 20*time.Second:
+				return at / 2
+			case at <= 35*time.Second:
+				return 10*time.Second + at/100
+			default:
+				return 20*time.Second + at/100
+			}
+		}
+		var changes []change
+		keepTogether(ctx, slog.New(slog.DiscardHandler), func(slack time.Duration) error {
+			changes = append(changes, change{time.Since(began), slack})
+			return nil
+		}, busy)
+		want := []change{
+			{busyPoll, idleSlack},
+			{10*time.Second + busyPoll, busySlack}, {20*time.Second + (calmPolls+1)*busyPoll, idleSlack},
+			{35*time.Second + busyPoll, busySlack}, {35*time.Second + (calmPolls+1)*busyPoll, idleSlack},
+		}
+		if !slices.Equal(changes, want) {
+			t.Errorf("%v, not %v", changes, want)
+		}
+	})
+}
+
+func TestAProgramWhoseTimersCannotEndTogetherIsLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		keepTogether(t.Context(), slog.New(slog.DiscardHandler), func(time.Duration) error { return syscall.ENOTSUP }, func() time.Duration { return 0 })
+	})
 }
