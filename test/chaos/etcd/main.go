@@ -93,6 +93,10 @@ func (a *arena) strike(interrupted context.Context, h *history) error {
 	deck := newDeck(a.options.seed)
 	for round := 1; round <= a.options.rounds && pause(interrupted, calm) == nil; round++ {
 		b := deck.next()
+		// A process that lost the lease in the round before ends once it can be spared.
+		if err := a.heal(ctx); err != nil {
+			return fmt.Errorf("before round %d: %w", round, err)
+		}
 		victim, err := a.victim(ctx, b)
 		if err != nil {
 			return fmt.Errorf("round %d: %w", round, err)
