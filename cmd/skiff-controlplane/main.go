@@ -85,6 +85,6 @@ func run(arguments []string) error {
 	defer stop()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	s.Built = limits.Collect
-	go quiet.Keep(ctx, log)
+	go quiet.New().Keep(ctx, log)
 	return server.Run(ctx, s, log)
 }

@@ -58,6 +58,8 @@ func run() error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	go quiet.Keep(ctx, slog.Default())
+	q := quiet.New()
+	config.Wake = q.Wake
+	go q.Keep(ctx, slog.Default())
 	return agent.Run(ctx, config)
 }

@@ -39,6 +39,9 @@ type Config struct {
 	StateDir string
 	// AlarmsDir takes a file with what the user should know.
 	AlarmsDir string
+	// Wake is called when a pod is about to start, so that what the program does at
+	// leisure is not in its way. It must return at once.
+	Wake func()
 	// KubeletDir is the kubelet's root, on the node's own disk.
 	KubeletDir string
 	// CNIDir is where the container runtime looks for its network.
@@ -62,7 +65,7 @@ func Run(ctx context.Context, config Config) error {
 	group.Go(func() error { return way.Run(ctx) })
 	group.Go(func() error { return follow(ctx, config, way) })
 	group.Go(func() error {
-		return kubelet.Kubelet{Node: config.Node, Machine: machine, Paths: kubeletPaths(config)}.Run(ctx)
+		return kubelet.Kubelet{Node: config.Node, Machine: machine, Paths: kubeletPaths(config), Starting: config.Wake}.Run(ctx)
 	})
 	group.Go(func() error { return components(ctx, config) })
 	return group.Wait()

@@ -22,6 +22,8 @@ type Kubelet struct {
 	Node    nodeconfig.Node
 	Machine Machine
 	Paths   Paths
+	// Starting is called when a pod is about to start. It must return at once.
+	Starting func()
 }
 
 // Run joins the cluster if the node has not joined yet, then runs the kubelet
@@ -46,7 +48,7 @@ func (k Kubelet) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("prepare the kubelet: %w", err)
 	}
-	awaitMounts(dependencies, k.Paths.Root)
+	awaitMounts(dependencies, k.Paths.Root, k.Starting)
 	if err := app.Run(ctx, server, dependencies, utilfeature.DefaultFeatureGate); err != nil {
 		return fmt.Errorf("run the kubelet: %w", err)
 	}

@@ -36,13 +36,13 @@ func (c containers) EnsureExists(klog.Logger, *corev1.Pod) error { return c.ensu
 
 // awaiting are dependencies whose container manager waits below root, after
 // upstream has come to the place where it is wrapped.
-func awaiting(t *testing.T, root string, ensure func() error) *upstream.Dependencies {
+func awaiting(t *testing.T, root string, starting func(), ensure func() error) *upstream.Dependencies {
 	t.Helper()
 	adjusted := 0
 	dependencies := &upstream.Dependencies{OOMAdjuster: &oom.OOMAdjuster{
 		ApplyOOMScoreAdj: func(_, _ int) error { adjusted++; return nil },
 	}}
-	awaitMounts(dependencies, root)
+	awaitMounts(dependencies, root, starting)
 	dependencies.ContainerManager = containers{ensure: ensure}
 	for range 2 {
 		if err := dependencies.OOMAdjuster.ApplyOOMScoreAdj(0, -999); err != nil {
@@ -130,7 +130,8 @@ func TestPodWaitsUntilItsVolumesAreThere(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
 			synctest.Test(t, func(t *testing.T) {
-				dependencies := awaiting(t, root, func() error { return test.ensure })
+				started := 0
+				dependencies := awaiting(t, root, func() { started++ }, func() error { return test.ensure })
 				go func() {
 					time.Sleep(mounted)
 					for _, path := range marks(root, podWith(account, scratch)) {
@@ -144,6 +145,9 @@ func TestPodWaitsUntilItsVolumesAreThere(t *testing.T) {
 				}
 				if took := time.Since(begun); took < test.min || took > test.max {
 					t.Errorf("took %s, not between %s and %s", took, test.min, test.max)
+				}
+				if started != 1 {
+					t.Errorf("told %d times of a pod that starts", started)
 				}
 				time.Sleep(mounted)
 			})
@@ -161,7 +165,7 @@ func mark(t *testing.T, path string) {
 // All else that the kubelet asks of its container manager is upstream's.
 func TestOtherQuestionsGoToUpstreamsContainerManager(t *testing.T) {
 	inner := cm.NewStubContainerManager()
-	wrapped := mountsAwaiting{inner, t.TempDir()}
+	wrapped := mountsAwaiting{ContainerManager: inner, root: t.TempDir()}
 	if _, isWrapped := wrapped.NewPodContainerManager().(podMountsAwaiting); !isWrapped {
 		t.Error("the manager of pods' cgroups does not wait")
 	}
@@ -176,7 +180,7 @@ func TestOtherQuestionsGoToUpstreamsContainerManager(t *testing.T) {
 func TestWithoutContainerManagerNothingIsWrapped(t *testing.T) {
 	dependencies := &upstream.Dependencies{OOMAdjuster: oom.NewOOMAdjuster()}
 	dependencies.OOMAdjuster.ApplyOOMScoreAdj = func(_, _ int) error { return nil }
-	awaitMounts(dependencies, t.TempDir())
+	awaitMounts(dependencies, t.TempDir(), func() {})
 	if err := dependencies.OOMAdjuster.ApplyOOMScoreAdj(0, 0); err != nil || dependencies.ContainerManager != nil {
 		t.Errorf("got %v, %v", dependencies.ContainerManager, err)
 	}

@@ -24,16 +24,23 @@ const (
 	calmPolls   = 20
 )
 
-// keepTogether has timers end together while the program is idle, until ctx ends.
-// busy is the processor time that it has used.
-func keepTogether(ctx context.Context, log *slog.Logger, coalesce func(slack time.Duration) error, busy func() time.Duration) {
+// keepTogether has timers end together while the program is idle and nothing comes
+// from wake, until ctx ends. busy is the processor time that it has used.
+func keepTogether(ctx context.Context, log *slog.Logger, wake <-chan struct{}, coalesce func(slack time.Duration) error, busy func() time.Duration) {
 	slack, calm, before := busySlack, calmPolls, busy()
-	for pause(ctx, busyPoll) == nil {
-		now := busy()
-		if calm++; (now-before)*100 >= busyPoll*busyPercent {
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-wake:
 			calm = 0
+		case <-time.After(busyPoll):
+			now := busy()
+			if calm++; (now-before)*100 >= busyPoll*busyPercent {
+				calm = 0
+			}
+			before = now
 		}
-		before = now
 		wanted := busySlack
 		if calm >= calmPolls {
 			wanted = idleSlack

@@ -53,7 +53,11 @@ func TestTimersEndTogetherOnlyWhileTheProgramIsIdle(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		began := time.Now()
-		// Idle for ten seconds, busy for ten, idle but for a moment at 35 s.
+		// Idle for ten seconds, busy for ten, idle but for a moment at 35 s; woken at
+		// 50.1 s, and once more a second later.
+		wake := make(chan struct{}, 1)
+		time.AfterFunc(50100*time.Millisecond, func() { wake <- struct{}{} })
+		time.AfterFunc(51100*time.Millisecond, func() { wake <- struct{}{} })
 		busy := func() time.Duration {
 			switch at := time.Since(began); {
 			case at <= 10*time.Second:
@@ -67,7 +71,7 @@ func TestTimersEndTogetherOnlyWhileTheProgramIsIdle(t *testing.T) {
 			}
 		}
 		var changes []change
-		keepTogether(ctx, slog.New(slog.DiscardHandler), func(slack time.Duration) error {
+		keepTogether(ctx, slog.New(slog.DiscardHandler), wake, func(slack time.Duration) error {
 			changes = append(changes, change{time.Since(began), slack})
 			return nil
 		}, busy)
@@ -75,6 +79,7 @@ func TestTimersEndTogetherOnlyWhileTheProgramIsIdle(t *testing.T) {
 			{busyPoll, idleSlack},
 			{10*time.Second + busyPoll, busySlack}, {20*time.Second + (calmPolls+1)*busyPoll, idleSlack},
 			{35*time.Second + busyPoll, busySlack}, {35*time.Second + (calmPolls+1)*busyPoll, idleSlack},
+			{50100 * time.Millisecond, busySlack}, {51100*time.Millisecond + calmPolls*busyPoll, idleSlack},
 		}
 		if !slices.Equal(changes, want) {
 			t.Errorf("%v, not %v", changes, want)
@@ -84,6 +89,13 @@ func TestTimersEndTogetherOnlyWhileTheProgramIsIdle(t *testing.T) {
 
 func TestAProgramWhoseTimersCannotEndTogetherIsLeftAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		keepTogether(t.Context(), slog.New(slog.DiscardHandler), func(time.Duration) error { return syscall.ENOTSUP }, func() time.Duration { return 0 })
+		keepTogether(t.Context(), slog.New(slog.DiscardHandler), nil, func(time.Duration) error { return syscall.ENOTSUP }, func() time.Duration { return 0 })
 	})
+}
+
+func TestWakingTakesNoTimeWhateverListens(_ *testing.T) {
+	q := New()
+	for range 3 {
+		q.Wake()
+	}
 }
