@@ -94,21 +94,25 @@ func (g *gate) release() {
 // is this member's.
 func (g *gate) follow(ctx context.Context, c *clientv3.Client, name string) {
 	defer g.release()
+	// A timer of the change before would open the gate in the middle of the next.
+	expired := time.AfterFunc(holdLimit, g.release)
+	defer func() { expired.Stop() }()
 	for seen := range c.Watch(ctx, handoverKey) {
 		for _, event := range seen.Events {
+			expired.Stop()
 			if event.Type == clientv3.EventTypeDelete {
 				g.release()
 				continue
 			}
 			lease := clientv3.LeaseID(event.Kv.Lease)
-			idle, expired := g.hold(), time.AfterFunc(holdLimit, g.release)
+			idle := g.hold()
+			expired = time.AfterFunc(holdLimit, g.release)
 			go func() {
 				select {
 				case <-idle:
 					// If it cannot, the author waits a little longer.
 					_, _ = c.Put(ctx, handoverKey+"/"+name, "", clientv3.WithLease(lease))
 				case <-ctx.Done():
-					expired.Stop()
 				}
 			}()
 		}

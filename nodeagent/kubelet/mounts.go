@@ -58,23 +58,22 @@ type mountsAwaiting struct {
 }
 
 func (m mountsAwaiting) NewPodContainerManager() cm.PodContainerManager {
-	return podMountsAwaiting{m.ContainerManager.NewPodContainerManager(), m.root, m.starting}
+	return podMountsAwaiting{m.ContainerManager.NewPodContainerManager(), m}
 }
 
 type podMountsAwaiting struct {
 	cm.PodContainerManager
-	root     string
-	starting func()
+	node mountsAwaiting
 }
 
 // EnsureExists is called for a pod that has no cgroup, so once in the life of a
 // pod on a machine that stays up.
 func (m podMountsAwaiting) EnsureExists(logger klog.Logger, pod *corev1.Pod) error {
-	m.starting()
+	m.node.starting()
 	if err := m.PodContainerManager.EnsureExists(logger, pod); err != nil {
 		return err
 	}
-	waitFor(marks(m.root, pod))
+	waitFor(marks(m.node.root, pod))
 	return nil
 }
 

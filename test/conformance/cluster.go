@@ -22,7 +22,7 @@ const clusterName = "conformance"
 type cluster struct {
 	skiff, driver, memory, images string
 	home, kubeconfig              string
-	workers                       int
+	suite                         suite // the zero value without -suite
 	registry                      *registry
 }
 
@@ -30,12 +30,12 @@ type cluster struct {
 const usualWorkers = 2
 
 func newCluster(o options) *cluster {
-	s, _ := findSuite(o.suite) // none without -suite; the options were looked at
+	s, _ := findSuite(o.suite) // its name was looked at when the tests were chosen
 	// A home needs a short path, for sockets lie below it.
 	home := filepath.Join(os.TempDir(), fmt.Sprintf("skiff-conformance-%d", os.Getpid()))
 	return &cluster{
 		skiff: o.skiff, driver: o.driver, memory: o.memory, images: filepath.Join(o.out, "images.tar"),
-		home: home, kubeconfig: filepath.Join(home, "kubeconfig"), workers: max(usualWorkers, s.workers),
+		home: home, kubeconfig: filepath.Join(home, "kubeconfig"), suite: s,
 	}
 }
 
@@ -46,13 +46,13 @@ func (c *cluster) up(ctx context.Context, o options) error {
 		return fmt.Errorf("%w: run test/conformance/images.sh", err)
 	}
 	start := time.Now()
-	err := c.run(ctx, "up", clusterName, "--driver", c.driver, "--control-planes", "1", "--workers", strconv.Itoa(c.workers),
+	err := c.run(ctx, "up", clusterName, "--driver", c.driver, "--control-planes", "1", "--workers", strconv.Itoa(c.workers()),
 		"--memory", c.memory, "--kubeconfig", c.kubeconfig)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%d nodes Ready in %.1f s\n", 1+c.workers, time.Since(start).Seconds())
-	if err := c.can(ctx, o.suite); err != nil {
+	fmt.Printf("%d nodes Ready in %.1f s\n", 1+c.workers(), time.Since(start).Seconds())
+	if err := c.can(ctx); err != nil {
 		return err
 	}
 	start = time.Now()
@@ -63,14 +63,13 @@ func (c *cluster) up(ctx context.Context, o options) error {
 	return c.offerPulls(ctx)
 }
 
-// can says why the nodes cannot run a suite.
-func (c *cluster) can(ctx context.Context, name string) error {
-	if name == "" {
+func (c *cluster) workers() int { return max(usualWorkers, c.suite.workers) }
+
+// can says why the nodes cannot run the suite.
+func (c *cluster) can(ctx context.Context) error {
+	s := c.suite
+	if len(s.probe) == 0 {
 		return nil
-	}
-	s, err := findSuite(name)
-	if err != nil || len(s.probe) == 0 {
-		return err
 	}
 	said, err := c.output(ctx, append([]string{"shell", "worker-1", "--cluster", clusterName, "--"}, s.probe...)...)
 	if err != nil {
@@ -88,7 +87,7 @@ func (c *cluster) offerPulls(ctx context.Context) (err error) {
 	config := fmt.Sprintf("server = \"http://%s\"\n", c.registry.address)
 	const dir = "/etc/containerd/certs.d/registry.k8s.io"
 	nodes := []string{"control-plane-1"}
-	for i := range c.workers {
+	for i := range c.workers() {
 		nodes = append(nodes, fmt.Sprintf("worker-%d", i+1))
 	}
 	for _, node := range nodes {

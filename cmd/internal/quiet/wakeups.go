@@ -28,7 +28,7 @@ const (
 // from wake, until ctx ends. busy is the processor time that it has used.
 func keepTogether(ctx context.Context, log *slog.Logger, wake <-chan struct{}, coalesce func(slack time.Duration) error, busy func() time.Duration) {
 	slack, calm, before := busySlack, calmPolls, busy()
-	for ctx.Err() == nil {
+	for {
 		select {
 		case <-ctx.Done():
 			return

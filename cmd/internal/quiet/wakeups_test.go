@@ -93,9 +93,12 @@ func TestAProgramWhoseTimersCannotEndTogetherIsLeftAlone(t *testing.T) {
 	})
 }
 
-func TestWakingTakesNoTimeWhateverListens(_ *testing.T) {
+func TestWakingIsRememberedOnceWhenNobodyListensYet(t *testing.T) {
 	q := New()
 	for range 3 {
 		q.Wake()
+	}
+	if got := len(q.wake); got != 1 {
+		t.Errorf("%d are remembered", got)
 	}
 }
