@@ -48,7 +48,7 @@ func TestActionsOnARealCluster(t *testing.T) {
 func testLoadImage(t *testing.T, c *realCluster, s *session) {
 	s.visit("clusters", "", "sandbox", "running")
 	s.press("i")
-	s.see("Load an image into dev")
+	s.see("Load image into dev")
 	s.press(filepath.Join(c.root, "build/test/images/workload.tar"), enter)
 	s.finishes("skiff image load")
 	c.kubectl(t, "apply", "-f", "testdata/shop.yaml")
@@ -67,7 +67,7 @@ func testLogs(t *testing.T, c *realCluster, s *session) {
 	s.press("J")
 	s.see(`"path":"/cart/`)
 	s.press("J", "t", "w")
-	s.see("times", "wrapped")
+	s.see("timestamps", "wrapped")
 	s.press("f")
 	s.gone("following")
 	s.press("f", "/", "serving", enter)
@@ -89,14 +89,14 @@ func testLogs(t *testing.T, c *realCluster, s *session) {
 		return nil
 	})
 	s.press("p")
-	s.see("the one before")
+	s.see("previous")
 	eventually(t, "the log of the container before", func() error {
 		if strings.Contains(s.Text(), "the ledger does not answer") {
 			return nil
 		}
 		// The kubelet keeps the logs of one container before, which just now may
 		// have become another.
-		if strings.Contains(s.Text(), "ended") {
+		if strings.Contains(s.Text(), "finished") {
 			s.press("p", "p")
 		}
 		return errors.New(s.Text())
@@ -112,7 +112,7 @@ func testShell(_ *testing.T, _ *realCluster, s *session) {
 	s.press("exit", enter)
 	s.see("Pods in shop")
 	s.press("?") // the first key after a shell is the dashboard's
-	s.see("Keys of")
+	s.see("Help: ")
 	s.press(escape)
 }
 
@@ -151,7 +151,7 @@ var forwarded = regexp.MustCompile(`127\.0\.0\.1:(\d+) leads to`)
 func testForward(t *testing.T, c *realCluster, s *session) {
 	s.visit("deploy shop", "^web", "2/2")
 	s.press("f")
-	s.see("Forward a port to deployment shop/web", "8080")
+	s.see("Port-forward to deployment shop/web", "8080")
 	s.press(enter, enter)
 	s.see("leads to deployment shop/web")
 	port := forwarded.FindStringSubmatch(s.Text())
@@ -175,7 +175,7 @@ func testForward(t *testing.T, c *realCluster, s *session) {
 		return err
 	})
 	s.press(ctrlD)
-	s.see("no port is forwarded")
+	s.see("no port-forwards")
 	if response, err := http.Get("http://127.0.0.1:" + port[1] + "/"); err == nil {
 		_ = response.Body.Close()
 		t.Error("it is still forwarded")
@@ -234,7 +234,7 @@ func testScale(t *testing.T, c *realCluster, s *session) {
 	s.until("3/3")
 	before := c.kubectl(t, "get", "pods", "-l", "app=web", "-o", "name")
 	s.press("r")
-	s.see("Restart deployment?", "replaced one after the other")
+	s.see("Restart deployment?", "replaced one by one")
 	s.press("y")
 	eventually(t, "there are other pods", func() error {
 		c.kubectl(t, "rollout", "status", "deployment/web", "--timeout=5m")
@@ -253,7 +253,7 @@ func testTree(_ *testing.T, _ *realCluster, s *session) {
 	s.see("Delete deployment?", "running")
 	s.press("n", down, down, "l") // of the first pod
 	s.see("Logs of pod shop/web-", "/cart/")
-	s.visit("clusters", "", "Clusters of this host")
+	s.visit("clusters", "", "Clusters on this host")
 	s.press(":", "tree", enter)
 	s.see("Deployments", "t shows the tree")
 }
@@ -262,7 +262,7 @@ func testDelete(t *testing.T, c *realCluster, s *session) {
 	s.visit("pods shop", "db-0", "Running")
 	before := c.kubectl(t, "get", "pod", "db-0", "-o", "jsonpath={.metadata.uid}")
 	s.press(ctrlD)
-	s.see("Delete pod?", "shop/db-0", "replaced by a new one")
+	s.see("Delete pod?", "shop/db-0", "has an owner is replaced")
 	s.press("y")
 	eventually(t, "there is another db-0", func() error {
 		now, err := c.run(filepath.Join(c.root, "build/test/bin/kubectl"), "--context", "skiff-dev", "-n", "shop", "get", "pod", "db-0", "-o", "jsonpath={.metadata.uid}")
@@ -287,8 +287,8 @@ func testScreens(_ *testing.T, _ *realCluster, s *session) {
 		"cj shop": {"CronJobs in shop", "0 3 * * *"}, "svc shop": {"Services in shop", "web"}, "endpointslices shop": {"EndpointSlices in shop", "8080"},
 		"ing shop": {"Ingresses in shop", "shop.example.com"}, "cm shop": {"ConfigMaps in shop", "kube-root-ca.crt"}, "secrets shop": {"Secrets in shop", "db-login"},
 		"pvc shop": {"PersistentVolumeClaims in shop", "Bound"}, "pv": {"PersistentVolumes", "Bound"}, "sc": {"StorageClasses"}, "events shop": {"Events in shop", "payments"},
-		"wk shop": {"Workloads", "DaemonSet", "collector", "CronJob"}, "resources": {"Resources of dev", "configmaps", "cm,config"}, "dp shop": {"Deployments in shop"},
-		"crd": {"CustomResourceDefinitions", "boats"}, "boats": {"Boats in all namespaces"}, "pulse": {"Pulse", "worker-1"}, "controlplane": {"checks pass", "control-plane-1"},
+		"wk shop": {"Workloads", "DaemonSet", "collector", "CronJob"}, "resources": {"Resources in dev", "configmaps", "cm,config"}, "dp shop": {"Deployments in shop"},
+		"crd": {"CustomResourceDefinitions", "boats"}, "boats": {"Boats in all namespaces"}, "pulse": {"Pulse", "worker-1"}, "controlplane": {"checks passed", "control-plane-1"},
 	} {
 		s.visit(command, "", append(texts, "live")...)
 	}

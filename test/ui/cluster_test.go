@@ -130,7 +130,7 @@ func (s *session) finishes(command string) {
 	for deadline := time.Now().Add(slow); ; time.Sleep(100 * time.Millisecond) {
 		title, _, _ := strings.Cut(strings.TrimLeft(after(s.Text(), "\n"), " "), "\n")
 		switch {
-		case strings.Contains(title, "  ended"):
+		case strings.Contains(title, "  finished"):
 			return
 		case strings.Contains(title, "  failed"), time.Now().After(deadline):
 			s.t.Fatalf("%s:\n%s", command, s.Text())

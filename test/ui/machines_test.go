@@ -22,7 +22,7 @@ func testNodes(t *testing.T, _ *realCluster, s *session) {
 		s.press("exit", enter)
 		s.see("Nodes of dev")
 		s.press("?")
-		s.see("Keys of")
+		s.see("Help: ")
 		s.press(escape)
 	})
 	t.Run("cordon", func(t *testing.T) {
@@ -55,7 +55,7 @@ func testNodes(t *testing.T, _ *realCluster, s *session) {
 	t.Run("restart", func(t *testing.T) {
 		s := s.in(t)
 		s.press("g", down, "r")
-		s.see("Restart the machine of worker-1?")
+		s.see("Restart machine worker-1?")
 		s.press("y")
 		s.finishes("skiff restart worker-1")
 		s.see("node worker-1 was restarted in")
@@ -68,7 +68,7 @@ func testSnapshot(t *testing.T, c *realCluster, s *session) {
 	file := filepath.Join(c.home, "snapshot.db")
 	s.visit("clusters", "dev", "running")
 	s.press("S")
-	s.see("Snapshot of dev")
+	s.see("Snapshot dev")
 	s.press(ctrlU, file, enter)
 	s.finishes("skiff etcd snapshot")
 	if info, err := os.Stat(file); err != nil || info.Size() == 0 {
@@ -77,9 +77,9 @@ func testSnapshot(t *testing.T, c *realCluster, s *session) {
 }
 
 func testClusters(t *testing.T, c *realCluster, s *session) {
-	s.visit("clusters", "", "Clusters of this host")
+	s.visit("clusters", "", "Clusters on this host")
 	s.press("+")
-	s.see("Create a cluster", "sandbox")
+	s.see("Create cluster", "sandbox")
 	s.press(ctrlU, "tiny", enter, enter, ctrlU, "0", enter, enter, enter, ctrlU, "1536Mi", enter, enter)
 	s.finishes("skiff up tiny")
 	s.visit("clusters", "tiny", "1/1", "running")
@@ -107,7 +107,7 @@ func testClusters(t *testing.T, c *realCluster, s *session) {
 	s.until("CLUSTER", "dev ", "tiny ", "live")
 	s.visit("clusters", "tiny", "running")
 	s.press(ctrlD)
-	s.see("Delete cluster tiny?", "cannot be brought back", "Type tiny")
+	s.see("Delete cluster tiny?", "cannot be undone", "Type tiny")
 	s.press("tiny", enter)
 	s.finishes("skiff down tiny")
 	eventually(t, "nothing is left", func() error {

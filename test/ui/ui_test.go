@@ -205,7 +205,7 @@ func TestPeopleFindTheirWayThroughARealCluster(t *testing.T) {
 		s.press("/", "web", enter, "s")
 		s.see("Scale deployment shop/web")
 		s.press("\x7f", "2", enter)
-		s.see("Scale deployment shop/web down from 4 to 2?", "2 pods are ended")
+		s.see("Scale deployment shop/web down from 4 to 2?", "2 pods are deleted")
 		s.press("y")
 		s.see("has 2 replicas", "2/2")
 		s.press("r")
@@ -241,7 +241,7 @@ func TestPeopleFindTheirWayThroughARealCluster(t *testing.T) {
 		s.press("U")
 		s.gone("SchedulingDisabled")
 		s.press(":", "controlplane", enter)
-		s.see("checks pass", "skiff-controlplane", "expires in")
+		s.see("checks passed", "skiff-controlplane", "expires in")
 	})
 	t.Run("it ends when asked", func(t *testing.T) {
 		s := s.in(t)
@@ -317,7 +317,7 @@ func TestAClusterThatStopsAnsweringHoldsNothingUp(t *testing.T) {
 	}()
 	s.press("d") // waits for an answer that does not come
 	s.press(escape, ":", "help", enter)
-	s.see("Keys of")
+	s.see("Help: ")
 	s.press(escape)
 	s.see("db-0")
 	s.see("no answer,", "s old", "trying again")

@@ -45,7 +45,7 @@ func TestDeletingAClusterNeedsItsName(t *testing.T) {
 		if got := fmt.Sprint(p.host.ran); got != "[[down dev]]" {
 			t.Fatalf("ran %s", got)
 		}
-		p.want("skiff down dev", "ended")
+		p.want("skiff down dev", "finished")
 	})
 }
 
@@ -56,7 +56,7 @@ func TestAClusterIsPausedAndResumed(t *testing.T) {
 			p.settle()
 		}
 		p.press("down", "p")
-		p.want("Pause cluster dev?", "3 machines stand still", "r lets it go on")
+		p.want("Pause cluster dev?", "3 machines are frozen", "r resumes")
 		p.press("y", "esc")
 		later()
 		p.want(" paused ", "0/3", "● worker-1", "0 running")
@@ -65,7 +65,7 @@ func TestAClusterIsPausedAndResumed(t *testing.T) {
 		later()
 		p.want(" running ", "3/3", "1 running")
 		p.press(":", "skiff pause dev", "enter")
-		p.want("skiff pause dev", "ended")
+		p.want("skiff pause dev", "finished")
 		p.press("esc", "u", "esc")
 		later()
 		p.want(" running ", "1 running")
@@ -73,7 +73,7 @@ func TestAClusterIsPausedAndResumed(t *testing.T) {
 			t.Errorf("ran %s", got)
 		}
 		p.press("?")
-		p.want("pause, keeping memory", "resume")
+		p.want("p  pause", "resume")
 	})
 }
 
@@ -277,7 +277,7 @@ func TestAClusterThatCannotBeReachedHoldsNothingUp(t *testing.T) {
 		p.press(":", "svc", "enter")
 		p.want("does not run")
 		p.press(":", "clusters", "enter")
-		p.want("Clusters of this host")
+		p.want("Clusters on this host")
 	})
 }
 
@@ -339,7 +339,7 @@ func TestACertificateThatNearsItsEndStandsOut(t *testing.T) {
 			p.host.mu.Unlock()
 			time.Sleep(3 * time.Second) // the daemons have been asked again
 			p.settle()
-			want := p.m.world.Theme.Paint(c.tone, "2 certificates, first etcd/peer, "+c.text)
+			want := p.m.world.Theme.Paint(c.tone, "2 certificates, etcd/peer "+c.text)
 			if frame := strings.Join(p.m.Frame(), "\n"); !strings.Contains(frame, want) {
 				t.Errorf("no %q in\n%s", want, frame)
 			}

@@ -14,13 +14,13 @@ func TestScalingDownAsks(t *testing.T) {
 			t.Fatalf("more replicas: %v", p.host.tasks)
 		}
 		p.press("s", "backspace", "1", "enter")
-		p.want("down from 4 to 1?", "3 pods are ended")
+		p.want("down from 4 to 1?", "3 pods are deleted")
 		p.press("n")
 		if len(p.host.tasks) != 1 {
 			t.Fatalf("a no scales: %v", p.host.tasks)
 		}
 		p.press("s", "backspace", "x", "enter")
-		p.want(`"x" is no number of replicas`)
+		p.want(`invalid number of replicas "x"`)
 	})
 }
 

@@ -199,7 +199,7 @@ func (m *Model) freshness() string {
 	fresh := d.Freshness()
 	switch fresh.State {
 	case object.Loading:
-		return th.Paint(theme.Busy, "reading …")
+		return th.Paint(theme.Busy, "loading …")
 	case object.Live:
 		return th.Paint(theme.Good, "● live")
 	case object.Refused:

@@ -57,7 +57,7 @@ func TestEveryKeyThatTheHelpListsDoesSomething(t *testing.T) {
 func TestNoKeyNeedsDataThatAreNotThere(t *testing.T) {
 	for name := range views {
 		playOn(t, 120, 40, Config{Clusters: []string{"dev"}, Namespaces: []string{"shop"}, Start: name}, true, func(p *player) {
-			p.want("reading …")
+			p.want("loading …")
 			for _, b := range p.m.world.Keys.In(p.m.top().Scopes()...) {
 				if b.Action == keys.Quit || b.Action == keys.PickAll {
 					continue

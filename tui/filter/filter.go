@@ -37,7 +37,7 @@ func Parse(text string) Filter {
 	if selector, ok := strings.CutPrefix(text, "-l"); ok {
 		parsed, err := labels.Parse(strings.TrimSpace(selector))
 		if err != nil {
-			f.problem = "not a label selector"
+			f.problem = "invalid label selector"
 			return f
 		}
 		f.labels = parsed
@@ -55,7 +55,7 @@ func Parse(text string) Filter {
 	pattern, err := regexp.Compile("(?i)" + rest)
 	if err != nil {
 		pattern = regexp.MustCompile("(?i)" + regexp.QuoteMeta(rest))
-		f.problem = "taken literally"
+		f.problem = "invalid regular expression, matched literally"
 	}
 	f.pattern = pattern
 	return f

@@ -109,7 +109,7 @@ func (m Map) Rebind(changes map[string]string) (Map, error) {
 			}
 		}
 		if !found {
-			return m, fmt.Errorf("no action is called %q", name)
+			return m, fmt.Errorf("unknown action %q", name)
 		}
 	}
 	return m, m.check()
@@ -122,7 +122,7 @@ func (m Map) check() error {
 		for _, k := range b.Keys {
 			at := string(b.Scope) + " " + k
 			if other, taken := seen[at]; taken {
-				return fmt.Errorf("key %s means both %q and %q in %s", k, other, b.Action, b.Scope)
+				return fmt.Errorf("key %s is bound to both %q and %q in %s", k, other, b.Action, b.Scope)
 			}
 			seen[at] = b.Action
 		}

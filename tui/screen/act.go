@@ -81,13 +81,13 @@ func change(a keys.Action, at aim) []Request {
 	case keys.Delete:
 		return deletion(at.refs)
 	case keys.Kill:
-		return ask("Delete at once, without grace", feed.VerbKill, at.refs, "No program is asked to end; what one has not saved is lost.")
+		return ask("Kill", feed.VerbKill, at.refs, "It is deleted without a grace period; unsaved data is lost.")
 	case keys.Scale:
 		return []Request{Look{Ref: ref, Then: func(f feed.Facts) []Request { return scaleForm(at.refs, f) }}}
 	case keys.Restart:
-		return ask("Restart", feed.VerbRestart, at.refs, "All pods are replaced one after the other.")
+		return ask("Restart", feed.VerbRestart, at.refs, "Its pods are replaced one by one.")
 	case keys.Undo:
-		return ask("Undo the last rollout of", feed.VerbUndo, []object.Ref{ref}, "It goes back to the revision before; its pods are replaced.")
+		return ask("Undo the last rollout of", feed.VerbUndo, []object.Ref{ref}, "It is rolled back to the previous revision, and its pods are replaced.")
 	case keys.Shell:
 		return []Request{Look{Ref: ref, Then: func(f feed.Facts) []Request { return inContainer(ref, feed.VerbShell, f.Containers) }}}
 	case keys.Attach:

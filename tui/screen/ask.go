@@ -41,21 +41,21 @@ func loss(refs []object.Ref) string {
 	}
 	switch refs[0].Resource.ID() {
 	case "namespaces":
-		return "EVERYTHING in " + it + " is deleted: workloads, configuration, claims and their data."
+		return "EVERYTHING in " + it + " is deleted: workloads, configuration, volume claims and their data."
 	case "deployments.apps", "statefulsets.apps", "daemonsets.apps", "replicasets.apps", "jobs.batch", "cronjobs.batch":
-		return its + " pods are deleted with " + it + "."
+		return its + " pods are deleted too."
 	case "pods":
-		return "A pod with an owner is replaced by a new one; one without is gone."
+		return "A pod that has an owner is replaced; one without is gone."
 	case "persistentvolumeclaims", "persistentvolumes":
-		return "The data on the volume may be deleted with it."
+		return "The data on the volume may be deleted too."
 	case "customresourcedefinitions.apiextensions.k8s.io":
-		return "All objects of " + map[bool]string{true: "this kind", false: "these kinds"}[len(refs) == 1] + " are deleted with " + it + "."
+		return "All objects of " + map[bool]string{true: "this kind", false: "these kinds"}[len(refs) == 1] + " are deleted too."
 	case "secrets", "configmaps":
-		return "Pods that use " + it + " do not start any more."
+		return "Pods that use " + it + " can no longer start."
 	case "nodes":
-		return "The node leaves the cluster; its machine runs on."
+		return "The node leaves the cluster; its machine keeps running."
 	}
-	return "What " + map[bool]string{true: "it owns", false: "they own"}[len(refs) == 1] + " is deleted with " + it + "."
+	return "Everything " + map[bool]string{true: "it owns", false: "they own"}[len(refs) == 1] + " is deleted too."
 }
 
 // ask asks before a task on objects, naming them and what is lost.

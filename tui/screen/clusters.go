@@ -48,7 +48,7 @@ func (c *Clusters) Title() string {
 			running++
 		}
 	}
-	return fmt.Sprintf("Clusters of this host  %d, %d running", len(c.all.All), running)
+	return fmt.Sprintf("Clusters on this host  %d, %d running", len(c.all.All), running)
 }
 
 // Scopes is Screen's.
@@ -194,17 +194,17 @@ func (c *Clusters) enter(w *World, s daemonapi.ClusterStatus) []Request {
 }
 
 // usualDriver leaves it to skiff up which driver runs the machines.
-const usualDriver = "the usual one"
+const usualDriver = "auto"
 
 func createForm() []Request {
-	form := widget.NewForm("Create a cluster", []widget.Field{
-		{Name: "name", Label: "name", Value: "dev", Hint: "lower-case letters, digits and dashes"},
-		{Name: "control-planes", Label: "control planes", Value: "1", Choices: []string{"1", "3"}, Hint: "← → chooses; three survive the loss of one"},
-		{Name: "workers", Label: "workers", Value: "2"},
-		{Name: "driver", Label: "driver", Value: usualDriver, Choices: []string{usualDriver, "lima", "sandbox"}, Hint: "lima: virtual machines; sandbox: namespaces of this host (Linux, root)"},
-		{Name: "cpus", Label: "CPUs of each", Value: "2"},
-		{Name: "memory", Label: "memory of each", Value: "2Gi"},
-		{Name: "disk", Label: "disk of each", Value: "20Gi", Hint: "taken only as it fills; ⏎ creates the cluster"},
+	form := widget.NewForm("Create cluster", []widget.Field{
+		{Name: "name", Label: "Name", Value: "dev", Hint: "lower-case letters, digits and dashes"},
+		{Name: "control-planes", Label: "Control planes", Value: "1", Choices: []string{"1", "3"}, Hint: "← → to choose; 3 tolerate the loss of one"},
+		{Name: "workers", Label: "Workers", Value: "2"},
+		{Name: "driver", Label: "Driver", Value: usualDriver, Choices: []string{usualDriver, "lima", "sandbox"}, Hint: "lima: virtual machines; sandbox: namespaces on this host (Linux, root)"},
+		{Name: "cpus", Label: "CPUs per node", Value: "2"},
+		{Name: "memory", Label: "Memory per node", Value: "2Gi"},
+		{Name: "disk", Label: "Disk per node", Value: "20Gi", Hint: "allocated as it fills up; ⏎ creates the cluster"},
 	})
 	return []Request{Fill{Form: form, Then: func(v map[string]string) []Request {
 		command := []string{"up", v["name"]}
@@ -230,12 +230,12 @@ func clusterVerb(a keys.Action, s daemonapi.ClusterStatus) []Request {
 		return skiff(s.Name, "up", s.Name)
 	case keys.Stop:
 		return []Request{Ask{
-			Title: "Stop cluster " + s.Name + "?", Lines: []string{count(len(s.Nodes), "machine is", "machines are") + " shut down.", "Nothing is lost; u starts it again."},
+			Title: "Stop cluster " + s.Name + "?", Lines: []string{count(len(s.Nodes), "machine is", "machines are") + " shut down. Disks are kept; u starts the cluster again."},
 			Then: skiff(s.Name, "stop", s.Name),
 		}}
 	case keys.Pause:
 		return []Request{Ask{
-			Title: "Pause cluster " + s.Name + "?", Lines: []string{count(len(s.Nodes), "machine stands", "machines stand") + " still, and nobody gets an answer.", "Nothing is lost; r lets it go on."},
+			Title: "Pause cluster " + s.Name + "?", Lines: []string{count(len(s.Nodes), "machine is", "machines are") + " frozen, and the API does not answer.", "Memory is kept; r resumes the cluster."},
 			Then: skiff(s.Name, "pause", s.Name),
 		}}
 	case keys.Resume:
@@ -243,10 +243,10 @@ func clusterVerb(a keys.Action, s daemonapi.ClusterStatus) []Request {
 	case keys.Delete:
 		memory, disk := taken(s)
 		lines := []string{
-			"This is lost and cannot be brought back:", "",
-			"  " + count(len(s.Nodes), "machine", "machines") + " with " + bytes(disk) + " on their disks",
-			"  all that runs in the cluster, its images and volumes", "  its certificates and kubeconfig entries", "",
-			bytes(int64(memory)<<20) + " of memory become free.",
+			"This cannot be undone. Deleted are:", "",
+			"  " + count(len(s.Nodes), "machine", "machines") + " and " + bytes(disk) + " of disks",
+			"  all workloads, images and volumes", "  its certificates and kubeconfig entries", "",
+			bytes(int64(memory)<<20) + " of memory is freed.",
 		}
 		return []Request{Ask{Title: "Delete cluster " + s.Name + "?", Lines: lines, Word: s.Name, Then: skiff(s.Name, "down", s.Name)}}
 	case keys.Snapshot:
@@ -258,20 +258,20 @@ func clusterVerb(a keys.Action, s daemonapi.ClusterStatus) []Request {
 }
 
 func loadImage(cluster string) []Request {
-	form := widget.NewForm("Load an image into "+cluster, []widget.Field{
-		{Name: "image", Label: "image", Hint: "an archive from docker save, or the name of an image of this host's engine"},
+	form := widget.NewForm("Load image into "+cluster, []widget.Field{
+		{Name: "image", Label: "Image", Hint: "archive from docker save, or an image name known to the container engine on this host"},
 	})
 	return []Request{Fill{Form: form, Then: func(v map[string]string) []Request {
 		if v["image"] == "" {
-			return say("no image was named")
+			return say("image must not be empty")
 		}
 		return skiff(cluster, "image", "load", v["image"], "--cluster", cluster)
 	}}}
 }
 
 func snapshot(cluster string) []Request {
-	form := widget.NewForm("Snapshot of "+cluster, []widget.Field{
-		{Name: "file", Label: "file", Value: cluster + ".db", Hint: "all objects of the cluster, as \"skiff etcd restore\" takes them"},
+	form := widget.NewForm("Snapshot "+cluster, []widget.Field{
+		{Name: "file", Label: "File", Value: cluster + ".db", Hint: "restore it with \"skiff etcd restore\""},
 	})
 	return []Request{Fill{Form: form, Then: func(v map[string]string) []Request {
 		return skiff(cluster, "etcd", "snapshot", v["file"], "--cluster", cluster)
@@ -283,9 +283,9 @@ func (c *Clusters) View(w *World, width, height int) []string {
 	at := c.at()
 	if at < 0 || at >= len(c.all.All) {
 		lines := c.table.View(w.Theme, width, height)
-		text := "no clusters: + creates one"
+		text := "no clusters found; press + to create one"
 		if c.all.State == object.Loading {
-			text = "reading …"
+			text = loading
 		}
 		return append(lines, "", w.Theme.Paint(theme.Dim, "  "+text))
 	}

@@ -136,14 +136,14 @@ func (c *Containers) View(w *World, width, height int) []string {
 	if len(c.lines) > 0 {
 		return lines
 	}
-	text := "reading …"
+	text := loading
 	switch {
 	case c.all.Problem != "":
 		text = c.all.Problem
 	case len(c.all.All) > 0:
-		text = "nothing matches; esc clears the filter"
+		text = noMatch
 	case c.all.State == object.Live:
-		text = "there are none"
+		text = "no containers found"
 	}
 	return append(lines, "", w.Theme.Paint(theme.Dim, "  "+text))
 }

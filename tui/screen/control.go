@@ -78,7 +78,7 @@ func (c *Control) Act(_ *World, a keys.Action) []Request {
 // View is Screen's.
 func (c *Control) View(w *World, width, height int) []string {
 	if c.state.At.IsZero() {
-		text := "reading …"
+		text := loading
 		if c.state.Problem != "" {
 			text = c.state.Problem
 		}
@@ -121,9 +121,9 @@ func (c *Control) server(th *theme.Theme, width int) []string {
 			failing++
 		}
 	}
-	health := th.Paint(theme.Good, fmt.Sprintf("ready, %d checks pass", len(c.state.Checks)))
+	health := th.Paint(theme.Good, fmt.Sprintf("healthy, %d checks passed", len(c.state.Checks)))
 	if failing > 0 {
-		health = th.Paint(theme.Bad, fmt.Sprintf("not ready: %d of %d checks fail", failing, len(c.state.Checks)))
+		health = th.Paint(theme.Bad, fmt.Sprintf("failing, %d of %d checks failed", failing, len(c.state.Checks)))
 	}
 	store := "-"
 	if c.state.EtcdBytes > 0 {
@@ -147,7 +147,7 @@ func (c *Control) members(w *World, width int) []string {
 		}
 		role := ""
 		if m.Leader {
-			role = w.Theme.Paint(theme.Accent, "leads")
+			role = w.Theme.Paint(theme.Accent, "leader")
 		}
 		lines = append(lines, "  "+w.Theme.Paint(toneOf(state), "● ")+widget.Fit(m.Name, 20)+w.Theme.Paint(toneOf(state), widget.Fit(state, 10))+widget.Fit(m.Address, 17)+role)
 		if m.API != "" {
@@ -161,7 +161,7 @@ func (c *Control) members(w *World, width int) []string {
 		}
 	}
 	if len(lines) == 0 {
-		lines = []string{"  " + w.Theme.Paint(theme.Dim, "no node has the control plane's role")}
+		lines = []string{"  " + w.Theme.Paint(theme.Dim, "no control-plane nodes found")}
 	}
 	return append(panel(w.Theme, "Members", width, lines...), "")
 }
@@ -181,7 +181,7 @@ func apiLine(th *theme.Theme, m feed.Member) string {
 // etcdLine is what a member's database says.
 func etcdLine(th *theme.Theme, m feed.EtcdMember) string {
 	if m.Error != "" {
-		return th.Paint(theme.Bad, "etcd does not answer: "+m.Error)
+		return th.Paint(theme.Bad, "etcd is not responding: "+m.Error)
 	}
 	role := "follower"
 	switch {
@@ -222,7 +222,7 @@ func heldLine(w *World, held []nodeapi.Certificate) string {
 // firstOf says which of the certificates that a node holds ends first, and when.
 func firstOf(now time.Time, held []nodeapi.Certificate) (string, theme.Tone) {
 	text, tone := expiry(now, held[0].Expires)
-	return "first " + held[0].Name + ", " + text, tone
+	return held[0].Name + " " + text, tone
 }
 
 // expiry says when a certificate ends.
@@ -246,7 +246,7 @@ func (c *Control) leases(w *World, width int) []string {
 		}
 		lines = append(lines, "  "+w.Theme.Paint(theme.Accent, widget.Fit(l.Name, 30))+widget.Fit(l.Holder, 20)+w.Theme.Paint(tone, " "+object.Age(l.Renewed, w.Now)+" ago"))
 	}
-	return append(panel(w.Theme, "Who leads", width, lines...), "")
+	return append(panel(w.Theme, "Leases", width, lines...), "")
 }
 
 func (c *Control) certificates(w *World, width int) []string {
@@ -255,7 +255,7 @@ func (c *Control) certificates(w *World, width int) []string {
 		text, tone := expiry(w.Now, cert.Expires)
 		lines = append(lines, "  "+widget.Fit(cert.Name, 14)+w.Theme.Paint(tone, widget.Fit(text, 20))+w.Theme.Paint(theme.Dim, cert.Subject))
 	}
-	return append(panel(w.Theme, "Certificates that a client meets", width, lines...), "")
+	return append(panel(w.Theme, "Client-facing certificates", width, lines...), "")
 }
 
 // checks are the parts of /readyz, those that fail first.

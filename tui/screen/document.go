@@ -40,14 +40,14 @@ func (d *Document) Crumb() string { return string(d.need.Kind) + " " + d.need.Re
 
 // Title is Screen's.
 func (d *Document) Title() string {
-	text := map[feed.TextKind]string{feed.Description: "", feed.YAML: "YAML of ", feed.History: "Rollouts of "}[d.need.Kind] + d.need.Ref.String()
+	text := map[feed.TextKind]string{feed.Description: "", feed.YAML: "YAML of ", feed.History: "Rollout history of "}[d.need.Kind] + d.need.Ref.String()
 	if d.secret() && d.need.Kind == feed.YAML {
 		text += map[bool]string{true: "  values shown", false: "  values hidden"}[d.need.Reveal]
 	}
 	if at, all := d.text.Matches(); all > 0 {
 		text += fmt.Sprintf("  match %d/%d", at, all)
 	} else if !d.filter.Empty() {
-		text += "  no match"
+		text += "  no matches"
 	}
 	return text + fmt.Sprintf("  %d%%", d.text.Percent())
 }
@@ -108,7 +108,7 @@ func (d *Document) Act(_ *World, a keys.Action) []Request {
 		d.raw = ""
 		d.text.Set("")
 	case keys.CopyText:
-		return []Request{CopyText{What: "the text", Text: d.raw}}
+		return []Request{CopyText{What: "text", Text: d.raw}}
 	case keys.Describe:
 		return []Request{Push{Screen: NewDocument(d.need.Ref, feed.Description), Replace: true}}
 	case keys.YAML:
@@ -131,13 +131,13 @@ func (d *Document) undo() []Request {
 			}
 		}
 	}
-	form := widget.NewForm("Go back to a revision of "+d.need.Ref.String(), []widget.Field{
-		{Name: "revision", Label: "revision", Hint: "0 is the one before the last; the last is " + last, Value: "0"},
+	form := widget.NewForm("Roll back "+d.need.Ref.String(), []widget.Field{
+		{Name: "revision", Label: "Revision", Hint: "0 is the previous one; the latest is " + last, Value: "0"},
 	})
 	ref := d.need.Ref
 	return []Request{Fill{Form: form, Then: func(values map[string]string) []Request {
 		return []Request{Ask{
-			Title: "Undo the rollout of " + ref.String() + "?", Lines: []string{"to revision " + values["revision"], "", "Its pods are replaced."},
+			Title: "Roll back " + ref.String() + " to " + revisionText(values["revision"]) + "?", Lines: []string{"Its pods are replaced."},
 			Then: []Request{do(ref, feed.VerbUndo, values)},
 		}}
 	}}}
@@ -146,7 +146,7 @@ func (d *Document) undo() []Request {
 // View is Screen's.
 func (d *Document) View(w *World, width, height int) []string {
 	if d.raw == "" {
-		text := "reading …"
+		text := loading
 		if d.fresh.Problem != "" {
 			text = d.fresh.Problem
 		}
@@ -187,4 +187,12 @@ func scrollText(t *widget.Text, a keys.Action) bool {
 		return false
 	}
 	return true
+}
+
+// revisionText names a revision of a rollout; 0 means the one before the latest.
+func revisionText(revision string) string {
+	if revision == "0" {
+		return "the previous revision"
+	}
+	return "revision " + revision
 }

@@ -126,3 +126,12 @@ func oldest(sources []string, of func(string) object.Freshness) object.Freshness
 	}
 	return worst
 }
+
+// Messages that several screens show in place of rows.
+const (
+	loading = "loading …"
+	noMatch = "no matches; esc clears the filter"
+)
+
+// chooseHint explains a field with choices.
+const chooseHint = "← → to choose"

@@ -26,11 +26,11 @@ func NewForwards() *Forwards {
 }
 
 // Crumb is Screen's.
-func (f *Forwards) Crumb() string { return "port forwards" }
+func (f *Forwards) Crumb() string { return "port-forwards" }
 
 // Title is Screen's.
 func (f *Forwards) Title() string {
-	return "Port forwards  " + count(len(f.list.All), "port", "ports") + ", for as long as this program runs"
+	return "Port-forwards  " + count(len(f.list.All), "port", "ports") + ", until skiff exits"
 }
 
 // Scopes is Screen's.
@@ -89,7 +89,7 @@ func (f *Forwards) View(w *World, width, height int) []string {
 	f.refresh(w)
 	lines := f.table.View(w.Theme, width, height)
 	if len(f.lines) == 0 {
-		lines = append(lines, "", w.Theme.Paint(theme.Dim, "  no port is forwarded: f on a pod, service or workload forwards one"))
+		lines = append(lines, "", w.Theme.Paint(theme.Dim, "  no port-forwards: press f on a pod, service or workload to start one"))
 	}
 	return lines
 }

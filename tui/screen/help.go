@@ -30,7 +30,7 @@ func NewHelp(of Screen, commands [][2]string) *Help {
 func (h *Help) Crumb() string { return "help" }
 
 // Title is Screen's.
-func (h *Help) Title() string { return "Keys of " + h.of.Crumb() }
+func (h *Help) Title() string { return "Help: " + h.of.Crumb() }
 
 // Scopes is Screen's.
 func (h *Help) Scopes() []keys.Scope { return []keys.Scope{keys.Text} }
@@ -89,7 +89,7 @@ func (h *Help) lines(w *World, width int) []string {
 		}
 		text := b.Help
 		if b.Changes && w.ReadOnly {
-			text += " (not in read-only mode)"
+			text += " (disabled: read-only)"
 		}
 		entries = append(entries, [2]string{strings.Join(labels, " "), text})
 	}
@@ -136,8 +136,8 @@ func inColumns(th *theme.Theme, entries [][2]string, columns int) (lines []strin
 
 // filters are what can be typed after "/".
 var filters = [][2]string{
-	{"", "FILTERS"}, {"/text", "a regular expression"}, {"/!text", "all but those"},
-	{"/-l app=web", "a label selector"}, {"/-f wb", "letters in that order"},
+	{"", "FILTERS"}, {"/text", "regular expression"}, {"/!text", "inverse"},
+	{"/-l app=web", "label selector"}, {"/-f wb", "fuzzy"},
 }
 
 func helpLine(th *theme.Theme, entry [2]string, label int) string {

@@ -29,7 +29,7 @@ func lead(w *World, at aim) []Request {
 		if r, ok := object.Find(w.Resources[ref.Cluster], ref.Name); ok {
 			return []Request{Push{Screen: NewObjects(w, r, Narrow{})}}
 		}
-		return say("the server does not serve " + ref.Name)
+		return say("the API server does not serve " + ref.Name)
 	case "configmaps", "secrets":
 		return []Request{Push{Screen: NewDocument(ref, feed.YAML)}}
 	}
@@ -57,7 +57,7 @@ func podsOnNode(w *World, ref object.Ref) []Request {
 func nodeOf(w *World, pod object.Ref) []Request {
 	return []Request{Look{Ref: pod, Then: func(f feed.Facts) []Request {
 		if f.Node == "" {
-			return say(pod.String() + " is on no node yet")
+			return say(pod.String() + " is not scheduled yet")
 		}
 		nodes := NewNodes(w)
 		nodes.table.Select(pod.Cluster + "/" + f.Node)
@@ -86,7 +86,7 @@ func logsOfMany(pods []object.Ref, previous bool) []Request {
 	need := feed.Logs{Cluster: pods[0].Cluster, Previous: previous, Tail: tail}
 	for _, p := range pods {
 		if p.Cluster != need.Cluster {
-			return say("logs are of one cluster at a time; these pods are of " + need.Cluster + " and " + p.Cluster)
+			return say("cannot show logs from more than one cluster: the pods are in " + need.Cluster + " and " + p.Cluster)
 		}
 		need.Pods = append(need.Pods, feed.PodName{Namespace: p.Namespace, Name: p.Name})
 	}

@@ -73,20 +73,20 @@ func (l *Logs) Title() string {
 			text += ", container " + logs.Container
 		}
 		if logs.Previous {
-			text += ", the one before"
+			text += ", previous"
 		}
 	}
 	text += "  " + count(len(l.shown), "line", "lines")
 	for _, on := range []struct {
 		yes  bool
 		name string
-	}{{l.follow && !l.done, "following"}, {l.wrap, "wrapped"}, {l.times, "times"}, {l.done && l.failure == "", "ended"}, {l.failure != "", "failed"}} {
+	}{{l.follow && !l.done, "following"}, {l.wrap, "wrapped"}, {l.times, "timestamps"}, {l.done && l.failure == "", "finished"}, {l.failure != "", "failed"}} {
 		if on.yes {
 			text += "  " + on.name
 		}
 	}
 	if l.dropped > 0 {
-		text += fmt.Sprintf("  %d lines left out", l.dropped)
+		text += fmt.Sprintf("  %d lines dropped", l.dropped)
 	}
 	return text
 }
@@ -231,7 +231,7 @@ func (l *Logs) Act(w *World, a keys.Action) []Request {
 	case keys.Previous:
 		l.previous()
 	case keys.CopyText:
-		return []Request{CopyText{What: "the log", Text: l.plain()}}
+		return []Request{CopyText{What: "log", Text: l.plain()}}
 	}
 	return nil
 }
@@ -255,16 +255,16 @@ func (l *Logs) plain() string {
 func (l *Logs) View(w *World, width, height int) []string {
 	l.height = height
 	if len(l.shown) == 0 {
-		text := "nothing was written yet"
+		text := "no log lines yet"
 		switch {
 		case l.fresh.Problem != "":
 			text = l.fresh.Problem
 		case len(l.lines) > 0:
-			text = fmt.Sprintf("none of %d lines matches", len(l.lines))
+			text = noMatch
 		case l.fresh.State == object.Loading:
-			text = "reading …"
+			text = loading
 		case l.done:
-			text = "nothing was written"
+			text = "no log lines"
 		}
 		return []string{"", "  " + w.Theme.Paint(theme.Dim, text)}
 	}

@@ -32,11 +32,11 @@ func NewNamespaces(w *World) *Namespaces {
 }
 
 // Crumb is Screen's.
-func (n *Namespaces) Crumb() string { return "choose namespaces" }
+func (n *Namespaces) Crumb() string { return "select namespaces" }
 
 // Title is Screen's.
 func (n *Namespaces) Title() string {
-	return "Choose namespaces  space marks several, ⏎ takes them"
+	return "Select namespaces  space selects several, ⏎ applies"
 }
 
 // Scopes is Screen's.
@@ -110,7 +110,7 @@ func (n *Namespaces) Act(w *World, a keys.Action) []Request {
 		if at >= 0 {
 			return []Request{CopyText{What: n.names[at], Text: n.names[at]}}
 		}
-		return say("this is no namespace, but all of them")
+		return say("select a single namespace to copy its name")
 	case keys.Enter:
 		chosen := []string{}
 		for _, name := range n.names {

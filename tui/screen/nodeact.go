@@ -55,12 +55,12 @@ func (n *Nodes) change(w *World, a keys.Action, v nodeView) []Request {
 			lines = append(lines, fmt.Sprintf("%s, %s", marked.name, count(marked.pods, "pod", "pods")))
 			pods += marked.pods
 		}
-		lines = append(few(lines, maxNamed), "", "No new pods are placed there. Its pods are evicted, as their disruption", "budgets allow; what they keep in emptyDir volumes is lost.")
+		lines = append(few(lines, maxNamed), "", "The nodes are cordoned and their pods evicted as disruption budgets allow.", "Data in emptyDir volumes is lost.")
 		return []Request{Ask{Title: fmt.Sprintf("Drain %s with %s?", count(len(refs), "node", "nodes"), count(pods, "pod", "pods")), Lines: lines, Then: together(feed.VerbDrain, refs, nil)}}
 	case keys.Delete:
 		return []Request{Ask{
 			Title: "Delete node " + v.name + " from Kubernetes?",
-			Lines: []string{"Its pods are deleted with it. The machine runs on;", "its kubelet registers it again when it starts the next time."}, Word: v.name,
+			Lines: []string{"Its pods are deleted too. The machine keeps running;", "its kubelet registers it again at its next start."}, Word: v.name,
 			Then: []Request{do(v.ref(), feed.VerbDelete, nil)},
 		}}
 	case keys.Restart:
@@ -77,17 +77,17 @@ func (n *Nodes) reboot() []Request {
 	for _, i := range n.table.Marked() {
 		v := n.nodes[n.lines[i].at]
 		if v.machine.Name == "" {
-			return []Request{Say{Text: v.name + " is no machine of this host", Bad: true}}
+			return []Request{Say{Text: v.name + " does not run on this host", Bad: true}}
 		}
 		pods += v.pods
 		lines = append(lines, fmt.Sprintf("%s, %s", v.name, count(v.pods, "pod", "pods")))
 		then = append(then, skiff(v.cluster, "restart", v.name, "--cluster", v.cluster)...)
 	}
-	title := "Restart the machine of " + n.nodes[n.lines[n.table.Marked()[0]].at].name + "?"
+	title := "Restart machine " + n.nodes[n.lines[n.table.Marked()[0]].at].name + "?"
 	if len(then) > 1 {
 		title = fmt.Sprintf("Restart %d machines?", len(then))
 	}
-	return []Request{Ask{Title: title, Lines: append(few(lines, maxNamed), "", count(pods, "pod is", "pods are")+" stopped and started again."), Then: then}}
+	return []Request{Ask{Title: title, Lines: append(few(lines, maxNamed), "", count(pods, "pod is", "pods are")+" restarted."), Then: then}}
 }
 
 func (n *Nodes) refs() []object.Ref {
@@ -101,7 +101,7 @@ func (n *Nodes) refs() []object.Ref {
 // resize asks for one worker more or less.
 func (n *Nodes) resize(w *World, by int) []Request {
 	if len(n.clusters) != 1 || len(w.Hosts[n.clusters[0]].Nodes) == 0 {
-		return []Request{Say{Text: "this is no single cluster of this host", Bad: true}}
+		return []Request{Say{Text: "select a single cluster on this host first", Bad: true}}
 	}
 	name := n.clusters[0]
 	workers, last := 0, ""
@@ -116,10 +116,10 @@ func (n *Nodes) resize(w *World, by int) []Request {
 		return command
 	}
 	if workers == 0 {
-		return []Request{Say{Text: "there is no worker to remove", Bad: true}}
+		return []Request{Say{Text: "the cluster has no worker to remove", Bad: true}}
 	}
 	return []Request{Ask{
-		Title: "Remove " + last + " from " + name + "?", Lines: []string{"It is drained first. Its disk and what is on it is lost:", "images, and volumes that live on this node."}, Word: last, Then: command,
+		Title: "Remove " + last + " from " + name + "?", Lines: []string{"It is drained first. Its disk is deleted, with all images", "and local volumes on it."}, Word: last, Then: command,
 	}}
 }
 
@@ -129,7 +129,7 @@ func (n *Nodes) nodeLogs(v nodeView) []Request {
 	for _, p := range v.guest.Programs {
 		sources = append(sources, p.Name)
 	}
-	form := widget.NewForm("Logs of "+v.name, []widget.Field{{Name: "source", Label: "source", Value: sources[len(sources)-1], Choices: sources, Hint: "← → chooses, ⏎ goes on"}})
+	form := widget.NewForm("Logs of "+v.name, []widget.Field{{Name: "source", Label: "Source", Value: sources[len(sources)-1], Choices: sources, Hint: chooseHint}})
 	return []Request{Fill{Form: form, Then: func(values map[string]string) []Request {
 		return skiff(v.cluster, "logs", v.name, "--cluster", v.cluster, "--source", values["source"], "--follow")
 	}}}

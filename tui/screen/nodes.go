@@ -75,7 +75,7 @@ func (n *Nodes) Title() string {
 		text += fmt.Sprintf(", %d marked", marks)
 	}
 	if n.faults {
-		text += ", only what is not well"
+		text += ", unhealthy only"
 	}
 	return text
 }

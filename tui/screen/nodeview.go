@@ -1,6 +1,7 @@
 package screen
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -16,11 +17,11 @@ func (n *Nodes) View(w *World, width, height int) []string {
 	at := n.at()
 	if at < 0 || at >= len(n.nodes) {
 		lines := n.table.View(w.Theme, width, height)
-		text := "reading …"
+		text := loading
 		if len(n.grid.all) > 0 {
-			text = "nothing matches; esc clears the filter"
+			text = noMatch
 		} else if f := n.Freshness(); f.State != object.Loading {
-			text = strings.TrimSpace("there are none " + f.Problem)
+			text = cmp.Or(f.Problem, "no nodes found")
 		}
 		return append(lines, "", w.Theme.Paint(theme.Dim, "  "+text))
 	}

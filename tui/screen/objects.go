@@ -146,7 +146,7 @@ func (o *Objects) Title() string {
 		number += fmt.Sprintf(", %d marked", marks)
 	}
 	if o.faults {
-		number += ", only what is not well"
+		number += ", unhealthy only"
 	}
 	return text + "  " + number
 }

@@ -42,15 +42,15 @@ func (o *Objects) nothing() string {
 	fresh := o.Freshness()
 	switch {
 	case fresh.State == object.Loading:
-		return "reading …"
+		return loading
 	case fresh.State == object.Refused:
-		return "the server does not show them: " + fresh.Problem
+		return "access denied: " + fresh.Problem
 	case fresh.State == object.Lost:
 		return fresh.Problem
 	case o.shown > 0:
-		return "none of " + count(o.shown, "object matches", "objects matches") + "; esc clears the filter"
+		return noMatch
 	}
-	return "there are none"
+	return "no " + o.Resource.Name + " found"
 }
 
 // Current is the object under the cursor.

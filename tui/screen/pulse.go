@@ -260,7 +260,7 @@ func legend(th *theme.Theme, tally map[theme.Tone]int) string {
 	var parts []string
 	for _, t := range order {
 		if tally[t] > 0 {
-			name := map[theme.Tone]string{theme.Good: "well", theme.Busy: "busy", theme.Warn: "unwell", theme.Bad: "bad"}[t]
+			name := map[theme.Tone]string{theme.Good: "healthy", theme.Busy: "pending", theme.Warn: "degraded", theme.Bad: "failing"}[t]
 			parts = append(parts, th.Paint(t, fmt.Sprintf("%d %s", tally[t], name)))
 		}
 	}

@@ -37,7 +37,7 @@ func (r *Resources) Crumb() string { return "resources" }
 
 // Title is Screen's.
 func (r *Resources) Title() string {
-	return "Resources of " + r.cluster + "  " + count(len(r.lines), "resource", "resources")
+	return "Resources in " + r.cluster + "  " + count(len(r.lines), "resource", "resources")
 }
 
 // Scopes is Screen's.
@@ -96,9 +96,9 @@ func (r *Resources) View(w *World, width, height int) []string {
 	if len(r.lines) > 0 {
 		return lines
 	}
-	text := "reading …"
+	text := loading
 	if len(r.all.All) > 0 {
-		text = "nothing matches; esc clears the filter"
+		text = noMatch
 	} else if r.all.Problem != "" {
 		text = r.all.Problem
 	}

@@ -40,7 +40,7 @@ func (t *Tree) Crumb() string {
 
 // Title is Screen's.
 func (t *Tree) Title() string {
-	return "Tree of " + t.ref.String() + "  " + count(len(t.nodes), "line", "lines")
+	return "Tree of " + t.ref.String() + "  " + count(len(t.nodes), "object", "objects")
 }
 
 // Scopes is Screen's: they are those of what is under the cursor.
@@ -167,14 +167,14 @@ func (t *Tree) View(w *World, width, height int) []string {
 	if len(t.lines) > 0 {
 		return lines
 	}
-	text := "reading …"
+	text := loading
 	switch {
 	case t.branches.Problem != "":
 		text = t.branches.Problem
 	case t.branches.State == object.Live && len(t.grid.all) == 0:
-		text = "there are none"
+		text = "no objects found"
 	case len(t.grid.all) > 0:
-		text = "nothing matches; esc clears the filter"
+		text = noMatch
 	}
 	return append(lines, "", w.Theme.Paint(theme.Dim, "  "+text))
 }

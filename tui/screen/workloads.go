@@ -71,7 +71,7 @@ func (s *Workloads) Title() string {
 		text += fmt.Sprintf(", %d marked", marks)
 	}
 	if s.faults {
-		text += ", only what is not well"
+		text += ", unhealthy only"
 	}
 	return text
 }
@@ -246,12 +246,12 @@ func (s *Workloads) View(w *World, width, height int) []string {
 	if len(s.lines) > 0 {
 		return lines
 	}
-	text := "there are none"
+	text := "no workloads found"
 	switch fresh := s.Freshness(); {
 	case len(s.items) > 0:
-		text = "nothing matches; esc clears the filter"
+		text = noMatch
 	case fresh.State == object.Loading:
-		text = "reading …"
+		text = loading
 	case fresh.Problem != "":
 		text = fresh.Problem
 	}
