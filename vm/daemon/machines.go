@@ -33,7 +33,8 @@ func Available(spec cluster.Spec, arch string) error {
 // sandboxMachines are namespaces of this host on a network in this process.
 func sandboxMachines(ctx context.Context, config MachinesConfig) (Machines, error) {
 	wire, err := network.New(network.Config{
-		Socket: config.Cluster.Network(), Subnet: config.Spec.Network.Nodes, Log: config.Log,
+		Socket: config.Cluster.Network(), Subnet: config.Spec.Network.Nodes,
+		Pods: config.Spec.Network.Pods, Log: config.Log,
 	})
 	if err != nil {
 		return Machines{}, err
@@ -58,7 +59,8 @@ func limaMachines(ctx context.Context, config MachinesConfig) (Machines, error) 
 		return Machines{}, fmt.Errorf("prepare virtual machines: %w", err)
 	}
 	wire, err := network.New(network.Config{
-		Socket: config.Cluster.Network(), Subnet: config.Spec.Network.Nodes, Log: config.Log,
+		Socket: config.Cluster.Network(), Subnet: config.Spec.Network.Nodes,
+		Pods: config.Spec.Network.Pods, Log: config.Log,
 	})
 	if err != nil {
 		return Machines{}, err

@@ -1,7 +1,7 @@
-// Package network is the cluster's network in user mode: machines reach each
-// other and the outside, the host reaches the machines, and no machine reaches
-// what listens on the host's loopback. It needs no privilege and lives in the
-// daemon's process.
+// Package network is a cluster's user-mode network: machines reach each other and
+// the outside, the host reaches the machines, and no machine reaches what listens
+// on the host's loopback, speaks for another machine, or uses more than its share
+// of connections. It needs no privileges and runs in the daemon's process.
 package network
 
 import (
@@ -14,9 +14,14 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"time"
 
+	"github.com/containers/gvisor-tap-vsock/pkg/tap"
 	"github.com/containers/gvisor-tap-vsock/pkg/types"
-	"github.com/containers/gvisor-tap-vsock/pkg/virtualnetwork"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
 )
 
 // MTU of every link.
@@ -27,17 +32,22 @@ const gatewayMAC = "5a:94:ef:e4:0c:dd"
 
 // Config of a Network.
 type Config struct {
-	// Socket is the unix socket at which machines join, in QEMU's protocol (a
-	// frame behind its length, 32 bits big-endian). Its directory belongs to the
+	// Socket is the unix socket at which machines join, in QEMU's protocol: each
+	// frame follows its length, 32 bits big-endian. Its directory belongs to the
 	// user alone.
 	Socket string
-	// Subnet of the machines; the gateway, which also answers names as the host
-	// resolves them, has its second address.
+	// Subnet of the machines. The gateway has its second address and resolves
+	// names as the host does.
 	Subnet netip.Prefix
+	// Pods are the addresses from which machines may send to each other beside
+	// their own.
+	Pods netip.Prefix
+	// Egress is what machines may reach outside; empty means EgressAll.
+	Egress Egress
 	Log    *slog.Logger
 }
 
-// Gateway of a machines' subnet.
+// Gateway returns the gateway's address in the machines' subnet.
 func Gateway(subnet netip.Prefix) netip.Addr {
 	return subnet.Masked().Addr().Next().Next()
 }
@@ -45,84 +55,168 @@ func Gateway(subnet netip.Prefix) netip.Addr {
 // Network is a running network.
 type Network struct {
 	config   Config
-	virtual  *virtualnetwork.VirtualNetwork
+	stack    *stack.Stack
+	machines *tap.Switch
+	guard    guard
+	names    []func() error
+	open     openFlows
 	listener net.Listener
 	ports    sync.WaitGroup
 }
 
-// New makes the network and listens at its socket; machines can join once Run
-// is called. The protocol stack cannot be taken apart again, so a process makes
-// one Network for each cluster that it serves.
+// New makes the network and listens on its socket; machines can join once Run
+// is called.
 func New(config Config) (*Network, error) {
-	gateway := Gateway(config.Subnet).String()
-	virtual, err := virtualnetwork.New(&types.Configuration{
-		MTU: MTU, Subnet: config.Subnet.Masked().String(),
-		GatewayIP: gateway, GatewayMacAddress: gatewayMAC, GatewayVirtualIPs: []string{gateway},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("make the user-mode network: %w", err)
-	}
-	// The caller holds the cluster's lock: a socket that exists is a dead one.
-	if err := os.Remove(config.Socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("make the user-mode network: %w", err)
-	}
-	listener, err := net.Listen("unix", config.Socket)
-	if err != nil {
-		return nil, fmt.Errorf("make the user-mode network: %w", err)
-	}
-	if err := os.Chmod(config.Socket, 0o600); err != nil {
-		_ = listener.Close()
-		return nil, fmt.Errorf("make the user-mode network: %w", err)
-	}
-	return &Network{config: config, virtual: virtual, listener: listener}, nil
+	return newNetwork(config, (&net.Dialer{}).DialContext)
 }
 
-// Close stops to listen, for a Network that is not Run.
-func (n *Network) Close() error { return n.listener.Close() }
+// dialer connects to an address outside, as net.Dialer.DialContext does.
+type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
-// Run lets machines join until ctx ends; then it parts from them, removes the
-// socket and returns nil.
+func newNetwork(config Config, dial dialer) (*Network, error) {
+	n := &Network{config: config}
+	mac, err := net.ParseMAC(gatewayMAC)
+	if err != nil {
+		return nil, err
+	}
+	n.guard = guard{subnet: config.Subnet.Masked(), pods: config.Pods, gateway: hardwareAddress(mac)}
+	if err := n.build(dial); err != nil {
+		return nil, fmt.Errorf("make the user-mode network: %w", err)
+	}
+	if n.listener, err = listen(config.Socket); err != nil {
+		n.stack.Close()
+		return nil, fmt.Errorf("make the user-mode network: %w", err)
+	}
+	return n, nil
+}
+
+// build makes the stack, its services and its forwarders.
+func (n *Network) build(dial dialer) (err error) {
+	gateway := Gateway(n.config.Subnet)
+	if n.stack, n.machines, err = newStack(gateway, n.config.Subnet); err != nil {
+		return err
+	}
+	if n.names, err = serveNames(n.stack, gateway); err != nil {
+		n.stack.Close()
+		return err
+	}
+	flows, dials := &quota{limit: flowLimit(fileLimit())}, &quota{limit: maxDials}
+	(&tcpForwarder{allows: n.allows, dial: dial, flows: flows, dials: dials, open: &n.open}).attach(n.stack)
+	(&udpForwarder{allows: n.allows, dial: dial, flows: flows, open: &n.open}).attach(n.stack)
+	return nil
+}
+
+// allows reports whether machines may reach an address outside.
+func (n *Network) allows(target netip.Addr) bool {
+	var own []netip.Addr
+	if n.config.Egress == EgressPublic {
+		var err error
+		if own, err = hostAddresses(); err != nil {
+			n.config.Log.Warn("connection refused: the host's own addresses are unknown", "error", err)
+			return false
+		}
+	}
+	return n.config.Egress.allows(target, n.config.Subnet, own)
+}
+
+func listen(socket string) (net.Listener, error) {
+	// The caller holds the cluster's lock, so an existing socket is a dead one.
+	if err := os.Remove(socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(socket, 0o600); err != nil {
+		_ = listener.Close()
+		return nil, err
+	}
+	return listener, nil
+}
+
+// Close releases a Network that Run was not called for.
+func (n *Network) Close() error {
+	n.stack.Close()
+	return n.listener.Close()
+}
+
+// Run lets machines join until ctx ends; then it disconnects them, ends every
+// connection, removes the socket and returns nil.
 func (n *Network) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
+	var services sync.WaitGroup
+	defer services.Wait()
+	defer n.stack.Close()
+	defer n.open.end()
 	defer n.ports.Wait()
 	defer cancel()
 	release := context.AfterFunc(ctx, func() { _ = n.listener.Close() })
 	defer release()
 	defer func() { _ = n.listener.Close() }()
+	for _, serve := range n.names {
+		services.Go(func() {
+			if err := serve(); err != nil && ctx.Err() == nil {
+				n.config.Log.Error("the name service ended", "error", err)
+			}
+		})
+	}
 	for {
 		conn, err := n.listener.Accept()
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			if err == nil {
 				_ = conn.Close()
 			}
 			return nil
-		}
-		if err != nil {
+		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("accept a machine: %w", err)
+		case err != nil:
+			// Out of descriptors, for instance. The machines that have joined stay.
+			n.config.Log.Warn("a machine cannot join the network; trying again", "error", err)
+			pause(ctx, acceptPause)
+		default:
+			n.ports.Go(func() { n.serve(ctx, conn) })
 		}
-		n.ports.Go(func() { n.serve(ctx, conn) })
+	}
+}
+
+// acceptPause is how long Run waits after a failed Accept.
+const acceptPause = 100 * time.Millisecond
+
+// pause waits for d or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
 	}
 }
 
 func (n *Network) serve(ctx context.Context, conn net.Conn) {
-	p := newPort(conn)
+	p := newPort(conn, &n.guard)
 	stop := context.AfterFunc(ctx, func() { _ = p.Close() })
 	defer stop()
-	// The switch ends when the machine leaves; that is no failure.
-	err := n.virtual.AcceptBess(ctx, p)
+	// The switch returns an error whenever a machine leaves.
+	err := n.machines.Accept(ctx, p, types.BessProtocol)
 	if p.malformed() {
-		n.config.Log.Warn("machine sent what is no frame", "error", err)
+		n.config.Log.Warn("disconnected a machine that sent a malformed frame", "error", err)
 	}
 	_ = p.Close()
+	n.guard.release(p)
 	p.sender.Wait()
 }
 
-// DialContext connects to a machine; address is IP:PORT, network "tcp".
+// DialContext connects to a machine. address is IP:PORT, network "tcp".
 func (n *Network) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	if network != "tcp" {
-		return nil, fmt.Errorf("dial %s: the network speaks tcp, not %s", address, network)
+		return nil, fmt.Errorf("dial %s: unsupported network %q, want tcp", address, network)
 	}
-	conn, err := n.virtual.DialContextTCP(ctx, address)
+	at, err := netip.ParseAddrPort(address)
+	if err != nil || !at.Addr().Is4() {
+		return nil, fmt.Errorf("dial %q: want IPv4:PORT", address)
+	}
+	target := tcpip.FullAddress{NIC: nic, Addr: tcpipAddress(at.Addr()), Port: at.Port()}
+	conn, err := gonet.DialContextTCP(ctx, n.stack, target, ipv4.ProtocolNumber)
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", address, err)
 	}

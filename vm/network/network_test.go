@@ -11,16 +11,52 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 )
 
-func TestGatewayHasTheSecondAddress(t *testing.T) {
+func TestGatewayHasTheSubnetsSecondAddress(t *testing.T) {
 	if got := Gateway(netip.MustParsePrefix("192.168.104.0/24")); got != netip.MustParseAddr("192.168.104.2") {
 		t.Errorf("gateway %s", got)
 	}
 }
 
-func TestNetworkLeavesNoSocketAndPartsFromMachines(t *testing.T) {
+// flakyListener fails its first Accepts, as when the process is out of descriptors.
+type flakyListener struct {
+	net.Listener
+	failures int
+}
+
+func (f *flakyListener) Accept() (net.Conn, error) {
+	if f.failures > 0 {
+		f.failures--
+		return nil, syscall.EMFILE
+	}
+	return f.Listener.Accept()
+}
+
+func TestMachinesJoinAfterAcceptFailed(t *testing.T) {
+	n, err := newNetwork(Config{
+		Socket: filepath.Join(t.TempDir(), "net.sock"), Subnet: testSubnet, Pods: testPods, Log: slog.New(slog.DiscardHandler),
+	}, newWorld(t).dial)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.listener = &flakyListener{Listener: n.listener, failures: 2}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- n.Run(ctx) }()
+	conn, err := newGuest(t, n, workerOne).dialTCP(ctx, port80(somewhere))
+	if err != nil || !echoes(conn, "hello") {
+		t.Errorf("after failed accepts: %v", err)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("Run = %v", err)
+	}
+}
+
+func TestNetworkLeavesNoSocketAndDisconnectsMachines(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "net.sock")
 	if err := os.WriteFile(socket, nil, 0o600); err != nil { // a dead daemon's
 		t.Fatal(err)
@@ -52,10 +88,10 @@ func TestNetworkLeavesNoSocketAndPartsFromMachines(t *testing.T) {
 	}
 }
 
-func TestNetworkDialsTCPAlone(t *testing.T) {
+func TestNetworkDialsOnlyTCP(t *testing.T) {
 	n := &Network{}
 	if _, err := n.DialContext(t.Context(), "udp", "192.168.104.11:53"); err == nil {
-		t.Error("udp is dialed")
+		t.Error("dialed UDP")
 	}
 }
 

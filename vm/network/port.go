@@ -12,27 +12,25 @@ import (
 )
 
 const (
-	// minFrame is an Ethernet header; the switch reads that much of any frame.
-	minFrame = 14
-	// maxFrame is what the switch has room for.
+	// maxFrame is the largest frame that the switch has room for.
 	maxFrame = 64 << 10
-	// queueLength is how many frames wait for one machine. At full frames it is
-	// 6 MB, more than a connection has in flight.
+	// queueLength is how many frames may wait for one machine: 6 MB of full
+	// frames, more than a connection has in flight.
 	queueLength = 4096
-	// batchLength is how many frames are written with one system call.
+	// batchLength is how many frames one system call writes at most.
 	batchLength = 64
 )
 
 var errFrame = errors.New("malformed frame")
 
-// port is one machine's place at the switch: a connection on which every Read
-// and Write is one frame. It stands between the switch and QEMU because the
-// switch trusts what it reads, and waits for whoever does not read: here
-// a machine that hangs loses its own frames and holds up nobody, and a write
-// never fails, which the switch does not survive
-// while it still reads from the same machine.
+// port connects one machine to the switch: every Read and Write is one frame. It
+// exists because the switch trusts what it reads and waits for machines that do
+// not read. A port drops the frames of a machine that hangs, so that it delays no
+// other, and its Write never fails, since the switch does not survive a failed
+// write to a machine that it still reads from.
 type port struct {
 	net.Conn
+	guard  *guard
 	reader *bufio.Reader
 	queue  chan []byte
 	closed chan struct{}
@@ -41,17 +39,17 @@ type port struct {
 	bad    atomic.Bool
 }
 
-func newPort(conn net.Conn) *port {
+func newPort(conn net.Conn, guard *guard) *port {
 	p := &port{
-		Conn: conn, reader: bufio.NewReaderSize(conn, maxFrame),
+		Conn: conn, guard: guard, reader: bufio.NewReaderSize(conn, maxFrame),
 		queue: make(chan []byte, queueLength), closed: make(chan struct{}),
 	}
 	p.sender.Go(p.send)
 	return p
 }
 
-// Read reads one frame into b. Frames shorter than an Ethernet header are
-// skipped; one above maxFrame or b ends the connection.
+// Read reads one frame into b. Frames that the guard rejects are skipped; one that
+// is larger than maxFrame or b ends the connection.
 func (p *port) Read(b []byte) (int, error) {
 	for {
 		var head [4]byte
@@ -66,14 +64,14 @@ func (p *port) Read(b []byte) (int, error) {
 		if _, err := io.ReadFull(p.reader, b[:size]); err != nil {
 			return 0, err
 		}
-		if size >= minFrame {
+		if p.guard.admit(p, b[:size]) {
 			return size, nil
 		}
 	}
 }
 
-// Write queues one frame. It always succeeds; a full queue loses the frame, as
-// a wire does.
+// Write queues one frame. It always succeeds; if the queue is full, the frame is
+// lost, as on a wire.
 func (p *port) Write(b []byte) (int, error) {
 	frame := make([]byte, 4+len(b))
 	binary.BigEndian.PutUint32(frame, uint32(len(b)))
@@ -91,10 +89,10 @@ func (p *port) Close() error {
 	return p.Conn.Close()
 }
 
-// malformed says whether the machine sent what is no frame.
+// malformed reports whether the machine sent something that is not a frame.
 func (p *port) malformed() bool { return p.bad.Load() }
 
-// send writes queued frames, as many at once as there are.
+// send writes queued frames, as many at once as are waiting.
 func (p *port) send() {
 	for {
 		var frames net.Buffers
@@ -113,7 +111,7 @@ func (p *port) send() {
 			}
 		}
 		if _, err := frames.WriteTo(p.Conn); err != nil {
-			// The reading side sees the same end and tells the switch.
+			// Read fails for the same reason and tells the switch.
 			_ = p.Conn.Close()
 			return
 		}

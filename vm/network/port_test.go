@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"testing"
 )
 
@@ -18,11 +19,21 @@ func framed(frames ...[]byte) []byte {
 	return all
 }
 
+// newTestPort is the port of any machine.
+func newTestPort(t testing.TB, conn net.Conn) *port {
+	return newPort(conn, &guard{subnet: testSubnet, pods: testPods, gateway: gatewayHardware(t)})
+}
+
+// frameOf is a frame of a machine with that much payload.
+func frameOf(t testing.TB, payload int) []byte {
+	return udpFrame(macOf(workerOne), gatewayHardware(t), port80(workerOne), port80(somewhere), strings.Repeat("x", payload))
+}
+
 func TestPortReadsOneFrameAtATimeAndSkipsRunts(t *testing.T) {
 	ours, machine := net.Pipe()
-	p := newPort(ours)
+	p := newTestPort(t, ours)
 	defer func() { _ = p.Close() }()
-	first, second := bytes.Repeat([]byte{1}, 60), bytes.Repeat([]byte{2}, 1514)
+	first, second := frameOf(t, 20), frameOf(t, 1400)
 	go func() {
 		_, _ = machine.Write(framed(first, []byte("runt"), nil, second))
 		_ = machine.Close()
@@ -44,7 +55,7 @@ func TestPortReadsOneFrameAtATimeAndSkipsRunts(t *testing.T) {
 
 func TestPortRefusesAFrameThatNoLinkCarries(t *testing.T) {
 	ours, machine := net.Pipe()
-	p := newPort(ours)
+	p := newTestPort(t, ours)
 	defer func() { _ = p.Close() }()
 	go func() { _, _ = machine.Write([]byte{0xff, 0xff, 0xff, 0xff}) }()
 	if _, err := p.Read(make([]byte, 128<<10)); !errors.Is(err, errFrame) || !p.malformed() {
@@ -54,7 +65,7 @@ func TestPortRefusesAFrameThatNoLinkCarries(t *testing.T) {
 
 func TestPortNeverWaitsForAMachineThatDoesNotRead(t *testing.T) {
 	ours, machine := net.Pipe() // without a buffer: nothing is taken until it is read
-	p := newPort(ours)
+	p := newTestPort(t, ours)
 	frame := bytes.Repeat([]byte{3}, 100)
 	for range 2 * queueLength {
 		if n, err := p.Write(frame); n != len(frame) || err != nil {
@@ -74,12 +85,12 @@ func TestPortNeverWaitsForAMachineThatDoesNotRead(t *testing.T) {
 }
 
 func FuzzPortReadsAnything(f *testing.F) {
-	f.Add(framed(bytes.Repeat([]byte{1}, 64)))
+	f.Add(framed(frameOf(f, 20)))
 	f.Add(framed(nil, []byte("runt")))
 	f.Add([]byte{0, 1, 0, 1})
 	f.Fuzz(func(t *testing.T, stream []byte) {
 		ours, machine := net.Pipe()
-		p := newPort(ours)
+		p := newTestPort(t, ours)
 		go func() {
 			_, _ = machine.Write(stream)
 			_ = machine.Close()
@@ -90,7 +101,7 @@ func FuzzPortReadsAnything(f *testing.F) {
 			if err != nil {
 				break
 			}
-			if n < minFrame || n > maxFrame {
+			if n < ethernetHeader || n > maxFrame {
 				t.Errorf("frame of %d bytes", n)
 			}
 		}

@@ -80,7 +80,7 @@ func New(t *testing.T, img machine.Image, open func(ctx context.Context, dir, so
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	socket := filepath.Join(dir, "net.sock")
-	wire, err := network.New(network.Config{Socket: socket, Subnet: spec.Network.Nodes, Log: slog.Default()})
+	wire, err := network.New(network.Config{Socket: socket, Subnet: spec.Network.Nodes, Pods: spec.Network.Pods, Log: slog.Default()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,293 @@
+package network
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"gvisor.dev/gvisor/pkg/buffer"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
+	"gvisor.dev/gvisor/pkg/tcpip/checksum"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/link/channel"
+	"gvisor.dev/gvisor/pkg/tcpip/link/ethernet"
+	"gvisor.dev/gvisor/pkg/tcpip/network/arp"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
+)
+
+var (
+	testSubnet = netip.MustParsePrefix("192.168.104.0/24")
+	testPods   = netip.MustParsePrefix("10.244.0.0/16")
+	gateway    = netip.MustParseAddr("192.168.104.2")
+	// somewhere is an address outside that the tests' world answers at.
+	somewhere = netip.MustParseAddr("192.0.2.7")
+)
+
+func macOf(a netip.Addr) hardwareAddress {
+	b := a.As4()
+	return hardwareAddress{0x52, 0x55, b[0], b[1], b[2], b[3]}
+}
+
+func gatewayHardware(t testing.TB) hardwareAddress {
+	mac, err := net.ParseMAC(gatewayMAC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hardwareAddress(mac)
+}
+
+// world stands for everything outside: it records what is dialed and connects
+// every dial to a server on the host's loopback.
+type world struct {
+	tcp, udp string // servers' addresses
+	silent   netip.Addr
+
+	mu     sync.Mutex // guards dialed
+	dialed []string
+}
+
+func (w *world) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	w.mu.Lock()
+	w.dialed = append(w.dialed, network+" "+address)
+	w.mu.Unlock()
+	if at, err := netip.ParseAddrPort(address); err == nil && at.Addr() == w.silent {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	to := w.tcp
+	if network == "udp4" {
+		to = w.udp
+	}
+	return (&net.Dialer{}).DialContext(ctx, network, to)
+}
+
+func (w *world) seen() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([]string(nil), w.dialed...)
+}
+
+// newWorld starts an echo server for TCP and one for UDP.
+func newWorld(t testing.TB) *world {
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				_, _ = io.Copy(conn, conn)
+				_ = conn.Close()
+			}()
+		}
+	}()
+	packets, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = packets.Close() })
+	go func() {
+		b := make([]byte, maxDatagram)
+		for {
+			n, from, err := packets.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			if string(b[:n]) != "no answer" {
+				_, _ = packets.WriteTo(b[:n], from)
+			}
+		}
+	}()
+	return &world{
+		tcp: listener.Addr().String(), udp: packets.LocalAddr().String(),
+		silent: netip.MustParseAddr("192.0.2.77"),
+	}
+}
+
+// runNetwork runs a network in that world until the test ends.
+func runNetwork(t testing.TB, w *world, egress Egress) *Network {
+	t.Helper()
+	n, err := newNetwork(Config{
+		Socket: filepath.Join(t.TempDir(), "net.sock"), Subnet: testSubnet, Pods: testPods,
+		Egress: egress, Log: slog.New(slog.DiscardHandler),
+	}, w.dial)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- n.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Errorf("Run = %v", err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Error("Run does not return after its context ended")
+		}
+	})
+	return n
+}
+
+// join connects a machine that speaks raw frames.
+func (n *Network) join(t testing.TB) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("unix", n.config.Socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// guest is a machine with a TCP/IP stack of its own.
+type guest struct {
+	stack   *stack.Stack
+	address netip.Addr
+}
+
+// newGuest joins the network as the machine with that address.
+func newGuest(t testing.TB, n *Network, at netip.Addr) *guest {
+	t.Helper()
+	conn := n.join(t)
+	mac := macOf(at)
+	link := channel.New(1024, MTU, tcpip.LinkAddress(mac[:]))
+	s := stack.New(stack.Options{
+		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol},
+		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol},
+	})
+	if err := s.CreateNIC(1, ethernet.New(link)); err != nil {
+		t.Fatal(err)
+	}
+	own := tcpip.AddressWithPrefix{Address: tcpipAddress(at), PrefixLen: testSubnet.Bits()}
+	if err := s.AddProtocolAddress(1, tcpip.ProtocolAddress{Protocol: ipv4.ProtocolNumber, AddressWithPrefix: own}, stack.AddressProperties{}); err != nil {
+		t.Fatal(err)
+	}
+	s.SetRouteTable([]tcpip.Route{
+		{Destination: own.Subnet(), NIC: 1},
+		{Destination: header.IPv4EmptySubnet, Gateway: tcpipAddress(gateway), NIC: 1},
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(func() {
+		cancel()
+		s.Close()
+	})
+	go func() {
+		for {
+			packet := link.ReadContext(ctx)
+			if packet == nil {
+				return
+			}
+			frame := packet.ToView().AsSlice()
+			_, err := conn.Write(framed(frame))
+			packet.DecRef()
+			if err != nil {
+				return
+			}
+		}
+	}()
+	go func() {
+		var head [4]byte
+		for {
+			if _, err := io.ReadFull(conn, head[:]); err != nil {
+				return
+			}
+			frame := make([]byte, binary.BigEndian.Uint32(head[:]))
+			if _, err := io.ReadFull(conn, frame); err != nil {
+				return
+			}
+			packet := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(frame)})
+			link.InjectInbound(0, packet) // the Ethernet header says which protocol
+			packet.DecRef()
+		}
+	}()
+	return &guest{stack: s, address: at}
+}
+
+func (g *guest) dialTCP(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+	return gonet.DialContextTCP(ctx, g.stack, tcpip.FullAddress{NIC: 1, Addr: tcpipAddress(to.Addr()), Port: to.Port()}, ipv4.ProtocolNumber)
+}
+
+func (g *guest) dialUDP(t testing.TB, to netip.AddrPort) net.Conn {
+	t.Helper()
+	conn, err := gonet.DialUDP(g.stack, nil, &tcpip.FullAddress{NIC: 1, Addr: tcpipAddress(to.Addr()), Port: to.Port()}, ipv4.ProtocolNumber)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// echoes reports whether what is sent comes back.
+func echoes(conn net.Conn, text string) bool {
+	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+	if _, err := conn.Write([]byte(text)); err != nil {
+		return false
+	}
+	answer := make([]byte, len(text))
+	_, err := io.ReadFull(conn, answer)
+	return err == nil && string(answer) == text
+}
+
+// udpFrame is an Ethernet frame that carries a UDP datagram.
+func udpFrame(from, to hardwareAddress, source, destination netip.AddrPort, payload string) []byte {
+	segment := make([]byte, header.UDPMinimumSize+len(payload))
+	header.UDP(segment).Encode(&header.UDPFields{SrcPort: source.Port(), DstPort: destination.Port(), Length: uint16(len(segment))})
+	copy(segment[header.UDPMinimumSize:], payload)
+	return ipv4Frame(from, to, source.Addr(), destination.Addr(), uint8(header.UDPProtocolNumber), segment)
+}
+
+// synFrame is an Ethernet frame that asks for a TCP connection.
+func synFrame(from, to hardwareAddress, source, destination netip.AddrPort) []byte {
+	segment := make([]byte, header.TCPMinimumSize)
+	fields := header.TCPFields{
+		SrcPort: source.Port(), DstPort: destination.Port(), SeqNum: 1, DataOffset: header.TCPMinimumSize,
+		Flags: header.TCPFlagSyn, WindowSize: 65000,
+	}
+	header.TCP(segment).Encode(&fields)
+	sum := header.PseudoHeaderChecksum(header.TCPProtocolNumber, tcpipAddress(source.Addr()), tcpipAddress(destination.Addr()), uint16(len(segment)))
+	header.TCP(segment).SetChecksum(^checksum.Checksum(segment, sum))
+	return ipv4Frame(from, to, source.Addr(), destination.Addr(), uint8(header.TCPProtocolNumber), segment)
+}
+
+func ipv4Frame(from, to hardwareAddress, source, destination netip.Addr, protocol uint8, payload []byte) []byte {
+	frame := make([]byte, ethernetHeader+header.IPv4MinimumSize+len(payload))
+	header.Ethernet(frame).Encode(&header.EthernetFields{
+		SrcAddr: tcpip.LinkAddress(from[:]), DstAddr: tcpip.LinkAddress(to[:]), Type: header.IPv4ProtocolNumber,
+	})
+	packet := header.IPv4(frame[ethernetHeader:])
+	packet.Encode(&header.IPv4Fields{
+		TotalLength: uint16(len(packet)), TTL: 64, Protocol: protocol,
+		SrcAddr: tcpipAddress(source), DstAddr: tcpipAddress(destination),
+	})
+	packet.SetChecksum(^packet.CalculateChecksum())
+	copy(packet[header.IPv4MinimumSize:], payload)
+	return frame
+}
+
+// arpFrame is an ARP request or reply by which a machine says who it is.
+func arpFrame(from, to, sender hardwareAddress, senderAddress, target netip.Addr) []byte {
+	frame := bytes.Join([][]byte{to[:], from[:], {0x08, 0x06}, {0, 1, 8, 0, 6, 4, 0, 1}, sender[:]}, nil)
+	a, b := senderAddress.As4(), target.As4()
+	frame = append(append(frame, a[:]...), make([]byte, 6)...)
+	return append(frame, b[:]...)
+}

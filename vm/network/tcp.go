@@ -1,0 +1,126 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+	"time"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/waiter"
+)
+
+const (
+	// outsideTimeout bounds connecting to the outside; a silent address fails
+	// sooner than the host's kernel would give up.
+	outsideTimeout = 20 * time.Second
+	// maxPending bounds the connections being established for all machines.
+	maxPending = 4096
+)
+
+// tcpForwarder connects machines to TCP servers outside.
+type tcpForwarder struct {
+	allows func(netip.Addr) bool
+	dial   dialer
+	// flows are shared with UDP; dials are those that are not established yet.
+	flows, dials *quota
+	open         *openFlows
+}
+
+// attach makes the forwarder handle every connection that no service of the
+// gateway takes.
+func (f *tcpForwarder) attach(s *stack.Stack) {
+	s.SetTransportProtocolHandler(tcp.ProtocolNumber, tcp.NewForwarder(s, 0, maxPending, f.handle).HandlePacket)
+}
+
+// handle serves one connection until both directions have ended; it runs in a
+// goroutine of its own. A machine over its quota of dials gets no answer, so
+// that its TCP tries again; whatever else fails is refused.
+func (f *tcpForwarder) handle(r *tcp.ForwarderRequest) {
+	id := r.ID()
+	machine, target := address(id.RemoteAddress), netip.AddrPortFrom(address(id.LocalAddress), id.LocalPort)
+	if !f.allows(target.Addr()) || !f.flows.take(machine) {
+		r.Complete(true)
+		return
+	}
+	defer f.flows.give(machine)
+	inside, outside, ok := f.connect(r, machine, target)
+	if !ok {
+		return
+	}
+	both := pair{inside, outside}
+	done, err := f.open.begin(both)
+	if err != nil {
+		_ = both.Close()
+		return
+	}
+	defer done()
+	both.splice()
+}
+
+// connect connects to the target first, so that the machine sees a refusal as
+// one, then to the machine.
+func (f *tcpForwarder) connect(r *tcp.ForwarderRequest, machine netip.Addr, target netip.AddrPort) (inside, outside net.Conn, ok bool) {
+	if !f.dials.take(machine) {
+		r.Complete(false)
+		return nil, nil, false
+	}
+	defer f.dials.give(machine)
+	ctx, cancel := context.WithTimeout(context.Background(), outsideTimeout)
+	defer cancel()
+	outside, err := f.dial(ctx, "tcp4", target.String())
+	if err != nil {
+		// Out of descriptors is the host's trouble, not the target's answer.
+		r.Complete(!errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE))
+		return nil, nil, false
+	}
+	var queue waiter.Queue
+	endpoint, failed := r.CreateEndpoint(&queue)
+	r.Complete(false)
+	if failed != nil {
+		_ = outside.Close()
+		return nil, nil, false
+	}
+	// A machine that was killed says nothing: keepalives end its connections.
+	endpoint.SocketOptions().SetKeepAlive(true)
+	return gonet.NewTCPConn(&queue, endpoint), outside, true
+}
+
+// pair is the two ends of a forwarded connection.
+type pair struct{ inside, outside net.Conn }
+
+// Close closes both ends.
+func (p pair) Close() error { return errors.Join(p.inside.Close(), p.outside.Close()) }
+
+// splice copies both ways until both directions have ended, then closes both.
+func (p pair) splice() {
+	var copies sync.WaitGroup
+	copies.Go(func() { copyDirection(p.outside, p.inside) })
+	copies.Go(func() { copyDirection(p.inside, p.outside) })
+	copies.Wait()
+	_ = p.Close()
+}
+
+// copyDirection copies until source ends, then ends that direction at target.
+// If either end breaks, both are closed, since the other direction is of no use.
+func copyDirection(target, source net.Conn) {
+	_, err := io.Copy(target, source)
+	half, ok := target.(interface{ CloseWrite() error })
+	if err != nil || !ok || half.CloseWrite() != nil {
+		_ = target.Close()
+		_ = source.Close()
+	}
+}
+
+// address converts an IPv4 address of the stack.
+func address(a tcpip.Address) netip.Addr {
+	b := a.As4()
+	return netip.AddrFrom4(b)
+}
