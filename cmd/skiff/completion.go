@@ -14,9 +14,14 @@ func (a *app) completion() *cobra.Command {
 	shells := []string{"bash", "zsh", "fish", "powershell"}
 	return &cobra.Command{
 		Use:   "completion bash|zsh|fish|powershell",
-		Short: "Print the completion script of a shell",
-		Example: `  source <(skiff completion bash)
+		Short: "Print a shell completion script",
+		Example: `  # Load completions into the current bash session
+  source <(skiff completion bash)
+
+  # Install completions for zsh
   skiff completion zsh >"${fpath[1]}/_skiff"
+
+  # Install completions for fish
   skiff completion fish >~/.config/fish/completions/skiff.fish`,
 		ValidArgs: shells,
 		Args:      arguments(1, 1),
@@ -31,7 +36,7 @@ func (a *app) completion() *cobra.Command {
 			case "powershell":
 				return root.GenPowerShellCompletionWithDesc(a.stdout)
 			}
-			hint := "bash, zsh, fish and powershell are known"
+			hint := "use bash, zsh, fish or powershell"
 			if meant := nearest.Of(args[0], shells); meant != "" {
 				hint = `did you mean "` + meant + `"?`
 			}

@@ -21,9 +21,9 @@ func (a *app) daemon() *cobra.Command {
 			return daemon.Run(cmd.Context(), config)
 		},
 	}
-	cmd.Flags().StringVar(&dir, "home", "", "directory of all clusters")
-	cmd.Flags().StringVar(&config.Name, "name", "", "the cluster")
-	cmd.Flags().StringVar(&config.ImageDir, "image-dir", "", "directory of the node image")
+	cmd.Flags().StringVar(&dir, "home", "", "Skiff's home `directory`")
+	cmd.Flags().StringVar(&config.Name, "name", "", "cluster `name`")
+	cmd.Flags().StringVar(&config.ImageDir, "image-dir", "", "node image `directory`")
 	for _, name := range []string{"home", "name", "image-dir"} {
 		_ = cmd.MarkFlagRequired(name)
 	}

@@ -18,25 +18,30 @@ func (a *app) down() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
 		Use:   "down [NAME]",
-		Short: "Remove a cluster: machines, disks and kubeconfig entries",
-		Long: `Remove the cluster NAME ("skiff" by default) with all that it left on this host: machines,
-disks, sockets, processes and its entries in kubeconfigs. It does not ask. Removing what
-does not exist does nothing.`,
-		Example: `  skiff down
+		Short: "Delete a cluster and everything it left on this host",
+		Long: `Delete the cluster NAME ("skiff" by default) and everything it left on this host: machines,
+disks, sockets, processes and kubeconfig entries. There is no confirmation prompt.
+Deleting a cluster that does not exist does nothing.`,
+		Example: `  # Delete the default cluster
+  skiff down
+
+  # Delete the cluster named "ci"
   skiff down ci
+
+  # Delete all clusters
   skiff down --all`,
 		Args:              arguments(0, 1),
 		ValidArgsFunction: completeClusterArgument,
 	}
 	asJSON := output(cmd)
-	cmd.Flags().BoolVar(&all, "all", false, "every cluster of this user")
+	cmd.Flags().BoolVar(&all, "all", false, "delete all of your clusters")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		inJSON, err := asJSON()
 		if err != nil {
 			return err
 		}
 		if all && len(args) > 0 {
-			return invalid("", "down: --all and the name %q exclude each other", args[0])
+			return invalid("", "--all cannot be combined with the name %q", args[0])
 		}
 		if all {
 			return a.downAll(cmd.Context(), inJSON)
@@ -89,8 +94,8 @@ func (a *app) runDown(ctx context.Context, name string, asJSON bool) error {
 	})
 	if errors.Is(err, context.Canceled) {
 		return &interrupted{daemonapi.Failure{
-			Cause: fmt.Sprintf("interrupted; cluster %q may be half removed", name),
-			Hint:  fmt.Sprintf("`skiff down %s` finishes it", name),
+			Cause: fmt.Sprintf("interrupted; cluster %q may be partly deleted", name),
+			Hint:  fmt.Sprintf("run `skiff down %s` again to finish", name),
 		}}
 	}
 	if err != nil {
@@ -102,9 +107,9 @@ func (a *app) runDown(ctx context.Context, name string, asJSON bool) error {
 	switch {
 	case asJSON:
 	case known:
-		fmt.Fprintf(a.stdout, "cluster %q is gone\n", name)
+		fmt.Fprintf(a.stdout, "cluster %q deleted\n", name)
 	case len(names) > 0:
-		fmt.Fprintf(a.stdout, "cluster %q does not exist: nothing to do (there are: %s)\n", name, strings.Join(names, ", "))
+		fmt.Fprintf(a.stdout, "cluster %q does not exist: nothing to do (existing clusters: %s)\n", name, strings.Join(names, ", "))
 	default:
 		fmt.Fprintf(a.stdout, "cluster %q does not exist: nothing to do\n", name)
 	}

@@ -33,15 +33,19 @@ func (a *app) drivers() *cobra.Command {
 	var best bool
 	cmd := &cobra.Command{
 		Use:   "drivers",
-		Short: "Show what can run nodes on this host, and how well",
-		Long: `Show what can run nodes on this host: "lima" boots virtual machines, "sandbox" makes Linux
-namespaces of the host itself. A KVM that is present is tried by booting a kernel.`,
-		Example: `  skiff drivers
+		Short: "Show which drivers can run nodes on this host",
+		Long: `Show which drivers can run nodes on this host: "lima" boots virtual machines, "sandbox"
+uses Linux namespaces on the host itself. If KVM is present, it is tested by booting a
+kernel.`,
+		Example: `  # Show all drivers
+  skiff drivers
+
+  # Use the fastest available driver
   skiff up --driver "$(skiff drivers --best)"`,
 		Args: arguments(0, 0),
 	}
 	asJSON := output(cmd)
-	cmd.Flags().BoolVar(&best, "best", false, "print only the name of the fastest one; virtual machines first")
+	cmd.Flags().BoolVar(&best, "best", false, "print only the name of the fastest driver, preferring virtual machines")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		inJSON, err := asJSON()
 		if err != nil {
@@ -82,7 +86,7 @@ func readDrivers(ctx context.Context) ([]driverFacts, error) {
 	}
 	node, err := image.Read(dir)
 	if err != nil {
-		return nil, invalid("build it with \"make image\"", "%s", err)
+		return nil, invalid("build it with `make image`", "%s", err)
 	}
 	machines := driverFacts{Name: "lima", State: driverReady}
 	accel, err := lima.Probe(ctx, lima.Config{Cache: h.Cache(), Image: node.Image})
@@ -113,5 +117,5 @@ func bestDriver(facts []driverFacts) (string, error) {
 			}
 		}
 	}
-	return "", invalid("`skiff drivers` says why", "no driver can run nodes on this host")
+	return "", invalid("run `skiff drivers` to see why", "no driver can run nodes on this host")
 }

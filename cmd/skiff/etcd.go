@@ -26,9 +26,14 @@ func etcdTool(args ...string) []string {
 func (a *app) etcd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "etcd",
-		Short: "Look after the database of a cluster's control planes",
-		Args:  cobra.ArbitraryArgs,
-		RunE:  group,
+		Short: "Manage a cluster's etcd database",
+		Example: `  # Show the members of the default cluster
+  skiff etcd members
+
+  # Back up the database
+  skiff etcd snapshot backup.db`,
+		Args: cobra.ArbitraryArgs,
+		RunE: group,
 	}
 	cmd.AddCommand(a.etcdMembers(), a.etcdSnapshot(), a.etcdRestore(), a.etcdDefrag())
 	return cmd
@@ -83,7 +88,7 @@ type etcdMember struct {
 func (m etcdMember) state() string {
 	switch {
 	case m.Error != "":
-		return "no answer: " + lastLine(m.Error)
+		return "not responding: " + lastLine(m.Error)
 	case m.Learner:
 		return "learner"
 	case m.Leader:
@@ -95,8 +100,13 @@ func (m etcdMember) state() string {
 
 func (a *app) etcdMembers() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:               "members [CLUSTER]",
-		Short:             "Show the members, the size of their databases and their alarms",
+		Use:   "members [CLUSTER]",
+		Short: "Show the members, their database sizes and their alarms",
+		Example: `  # Show the members of the default cluster
+  skiff etcd members
+
+  # Print those of the cluster "ci" as JSON
+  skiff etcd members ci -o json`,
 		Args:              arguments(0, 1),
 		ValidArgsFunction: completeClusterArgument,
 	}
@@ -145,17 +155,21 @@ func printMembers(out io.Writer, members []etcdMember) error {
 		return err
 	}
 	if full {
-		fmt.Fprintln(out, "\nThe database is full and takes no writes: delete what is not needed, then run \"skiff etcd defrag\".")
+		fmt.Fprintln(out, "\nThe database is full and rejects writes: delete objects you do not need, then run `skiff etcd defrag`.")
 	}
 	return nil
 }
 
 func (a *app) etcdSnapshot() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "snapshot FILE",
-		Short:   "Write a snapshot of the database to a file of this host",
-		Example: `  skiff etcd snapshot before-upgrade.db`,
-		Args:    arguments(1, 1),
+		Use:   "snapshot FILE",
+		Short: "Save a snapshot of the database to a file on this host",
+		Example: `  # Save a snapshot of the default cluster
+  skiff etcd snapshot before-upgrade.db
+
+  # Save one of the cluster "ci"
+  skiff etcd snapshot -c ci backup.db`,
+		Args: arguments(1, 1),
 	}
 	name := a.clusterFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -167,7 +181,7 @@ func (a *app) etcdSnapshot() *cobra.Command {
 		for _, n := range planes {
 			size, err := snapshotInto(cmd.Context(), c, n, args[0])
 			if err == nil {
-				fmt.Fprintf(a.stdout, "wrote %s, %.1f MiB, taken on %s\n", args[0], float64(size)/(1<<20), n)
+				fmt.Fprintf(a.stdout, "saved %s (%.1f MiB, taken on %s)\n", args[0], float64(size)/(1<<20), n)
 				return nil
 			}
 			failed = errors.Join(failed, err)
@@ -213,19 +227,21 @@ func (a *app) etcdRestore() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "restore FILE",
-		Short: "Replace the database by a snapshot",
-		Long: `Replace the database by a snapshot, on however many control planes the cluster has
-now. The first one starts again with the snapshot, the others join it; the API is
-gone for a few seconds. What the first one had is kept in its node until the next
-restore. Objects in the database come back as they were; what runs on the nodes
-follows them.`,
+		Short: "Replace the database with a snapshot",
+		Long: `Replace the database with a snapshot. The cluster may have any number of control planes:
+the first one restarts with the snapshot and the others join it. The API is unavailable
+for a few seconds. The previous database stays on the first control plane until the next
+restore. All objects return to their state at the time of the snapshot, and the workloads
+on the nodes follow.`,
+		Example: `  # Restore the default cluster
+  skiff etcd restore backup.db --yes`,
 		Args: arguments(1, 1),
 	}
 	name := a.clusterFlag(cmd)
-	cmd.Flags().BoolVar(&yes, "yes", false, "do it: all that was written since the snapshot is lost")
+	cmd.Flags().BoolVar(&yes, "yes", false, "confirm that everything written since the snapshot is lost")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if !yes {
-			return invalid("add --yes to go on", "a restore loses all that was written since the snapshot")
+			return invalid("add --yes to confirm", "a restore discards everything written since the snapshot")
 		}
 		f, err := os.Open(args[0])
 		if err != nil {
@@ -248,7 +264,7 @@ follows them.`,
 			if _, err := capture(cmd.Context(), c, n, in, request...); err != nil {
 				return err
 			}
-			fmt.Fprintf(a.stdout, "%s starts again\n", n)
+			fmt.Fprintf(a.stdout, "%s is restarting\n", n)
 		}
 		return nil
 	}
@@ -257,15 +273,17 @@ follows them.`,
 
 func (a *app) etcdDefrag() *cobra.Command {
 	return &cobra.Command{
-		Use:               "defrag [CLUSTER]",
-		Short:             "Give the database's unused space back, and clear the alarm of a full one",
+		Use:   "defrag [CLUSTER]",
+		Short: "Release unused database space and clear the alarm of a full database",
+		Example: `  # Defragment the default cluster's database
+  skiff etcd defrag`,
 		Args:              arguments(0, 1),
 		ValidArgsFunction: completeClusterArgument,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if _, err := a.onAny(cmd.Context(), first(args), "defrag"); err != nil {
 				return err
 			}
-			fmt.Fprintln(a.stdout, "done")
+			fmt.Fprintln(a.stdout, "database defragmented")
 			return nil
 		},
 	}

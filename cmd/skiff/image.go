@@ -14,9 +14,14 @@ import (
 func (a *app) image() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "image",
-		Short: "Load images into a cluster, and list them",
-		Args:  cobra.ArbitraryArgs,
-		RunE:  group,
+		Short: "Load images onto the nodes, and list them",
+		Example: `  # Load an image from docker, podman or nerdctl onto every node
+  skiff image load app:1
+
+  # List the images on the nodes
+  skiff image list`,
+		Args: cobra.ArbitraryArgs,
+		RunE: group,
 	}
 	cmd.AddCommand(a.imageLoad(), a.imageList())
 	return cmd
@@ -27,19 +32,26 @@ func (a *app) imageLoad() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "load ARCHIVE|NAME...",
 		Short: "Load images onto every node",
-		Long: `Load images onto every node of a cluster, from archives (an OCI layout or docker save's
-format, as tar or tar.gz; - is standard input) or by name from docker, nerdctl or
-podman on this host. Archives are checked first: one that is truncated or made for
-another architecture is refused and nothing is loaded.`,
-		Example: `  skiff image load app.tar
-  docker save app:1 | skiff image load -
+		Long: `Load images onto every node of a cluster. An argument is either an archive (an OCI layout
+or the format of "docker save", as tar or tar.gz; - reads standard input) or the name of
+an image in docker, nerdctl or podman on this host. All archives are checked first: if one
+is truncated or built for another architecture, nothing is loaded.`,
+		Example: `  # Load images from a container engine on this host
   skiff image load app:1 db:2
+
+  # Load an archive
+  skiff image load app.tar
+
+  # Load an archive from standard input
+  docker save app:1 | skiff image load -
+
+  # Load onto one node only
   skiff image load app.tar --node worker-1`,
 		Args: arguments(1, -1),
 	}
 	name := a.clusterFlag(cmd)
 	asJSON := output(cmd)
-	cmd.Flags().StringSliceVar(&only, "node", nil, "only onto these nodes")
+	cmd.Flags().StringSliceVar(&only, "node", nil, "load onto this `node` only; may be repeated")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		inJSON, err := asJSON()
 		if err != nil {
@@ -76,7 +88,12 @@ func (a *app) imageList() *cobra.Command {
 		Use:     "list",
 		Aliases: []string{"ls"},
 		Short:   "List the images on the nodes",
-		Args:    arguments(0, 0),
+		Example: `  # List the images of the default cluster
+  skiff image list
+
+  # Print those of the cluster "ci" as JSON
+  skiff image list -c ci -o json`,
+		Args: arguments(0, 0),
 	}
 	name := a.clusterFlag(cmd)
 	asJSON := output(cmd)

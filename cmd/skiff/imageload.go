@@ -69,12 +69,12 @@ func (a *app) findImage(ctx context.Context, arg string) (imageSource, error) {
 	case err == nil && info.Mode().IsRegular():
 		return imageSource{title: arg, path: arg}, nil
 	case err == nil:
-		return imageSource{}, invalid("an archive is a file; docker save writes one", "%s is not a file", arg)
+		return imageSource{}, invalid("give an archive, such as one written by `docker save`", "%s is not a regular file", arg)
 	case looksLikeFile(arg):
 		return imageSource{}, invalid("", "%s: no such file", arg)
 	}
 	if _, err := reference.ParseNormalizedNamed(arg); err != nil {
-		return imageSource{}, invalid("", "%q is neither a file nor an image's name", arg)
+		return imageSource{}, invalid("", "%q is neither a file nor an image name", arg)
 	}
 	return fromEngine(ctx, arg)
 }
@@ -116,9 +116,9 @@ func fromEngine(ctx context.Context, name string) (imageSource, error) {
 		})
 	}
 	if len(asked) == 0 {
-		return imageSource{}, invalid("there is no docker, nerdctl or podman here to take an image from", "%s: no such file", name)
+		return imageSource{}, invalid("to load an image by name, install docker, nerdctl or podman", "%s: no such file", name)
 	}
-	return imageSource{}, invalid("name a file, or an image that "+strings.Join(asked, " or ")+" has", "%s: no such file and no such image", name)
+	return imageSource{}, invalid("give a file, or an image that exists in "+strings.Join(asked, " or "), "%s: no such file or image", name)
 }
 
 // spool writes an archive to a temporary file, since it is read more than once.
@@ -176,7 +176,7 @@ func (a *app) load(ctx context.Context, c *client.Client, nodes []string, source
 		}
 		results = append(results, loaded{s.title, normalized(s.names), nodes, time.Since(begun).Seconds()})
 		if !asJSON {
-			fmt.Fprintf(a.stdout, "%s on %s (%.1f s)\n", strings.Join(normalized(s.names), ", "), strings.Join(nodes, ", "), time.Since(begun).Seconds())
+			fmt.Fprintf(a.stdout, "loaded %s onto %s in %.1f s\n", strings.Join(normalized(s.names), ", "), strings.Join(nodes, ", "), time.Since(begun).Seconds())
 		}
 	}
 	if asJSON {

@@ -28,18 +28,25 @@ func (a *app) kubeconfig() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "kubeconfig [NAME]",
 		Short: "Print a cluster's kubeconfig, or merge it into yours",
-		Example: `  skiff kubeconfig >config
+		Long: `Print the admin kubeconfig of a cluster, merge it into your kubeconfig, or create
+one for another user with a client certificate of its own.`,
+		Example: `  # Save the default cluster's kubeconfig
+  skiff kubeconfig >config
+
+  # Merge the kubeconfig of the cluster "ci" into yours
   skiff kubeconfig ci --merge
+
+  # Create a kubeconfig for another user, valid for eight hours
   skiff kubeconfig --user jane --group dev --ttl 8h >jane.kubeconfig`,
 		Args:              arguments(0, 1),
 		ValidArgsFunction: completeClusterArgument,
 	}
 	asJSON := output(cmd)
-	cmd.Flags().BoolVar(&merge, "merge", false, "merge it into your kubeconfig and make its context current")
-	cmd.Flags().StringVar(&into, "kubeconfig", "", "with --merge, the file to merge into")
-	cmd.Flags().StringVar(&user.Name, "user", "", "make one for this user instead, with a certificate of its own")
-	cmd.Flags().StringSliceVar(&user.Groups, "group", nil, "with --user, a group that the user is in; may be given more than once")
-	cmd.Flags().DurationVar(&user.Lifetime, "ttl", defaultTTL, "with --user, how long the certificate is valid; it cannot be called back")
+	cmd.Flags().BoolVar(&merge, "merge", false, "merge it into your kubeconfig and switch to its context")
+	cmd.Flags().StringVar(&into, "kubeconfig", "", "with --merge: the `file` to merge into")
+	cmd.Flags().StringVar(&user.Name, "user", "", "create a kubeconfig for this `name` instead, with its own certificate")
+	cmd.Flags().StringSliceVar(&user.Groups, "group", nil, "with --user: a `group` of the user; may be repeated")
+	cmd.Flags().DurationVar(&user.Lifetime, "ttl", defaultTTL, "with --user: how long the certificate is valid; it cannot be revoked")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		inJSON, err := asJSON()
 		if err != nil {
@@ -62,7 +69,7 @@ func (a *app) kubeconfig() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(a.stdout, "merged into %s; the context is now %q\n", path, kubeconfig.Context(dir.Name()))
+			fmt.Fprintf(a.stdout, "merged into %s; the current context is now %q\n", path, kubeconfig.Context(dir.Name()))
 			return nil
 		case inJSON:
 			if content, err = yaml.YAMLToJSON(content); err != nil {
@@ -88,20 +95,20 @@ func checkUser(cmd *cobra.Command, user daemon.User, merge bool) error {
 	if user.Name == "" {
 		for _, flag := range []string{"user", "group", "ttl"} {
 			if cmd.Flags().Changed(flag) {
-				return invalid("for example --user jane --group dev --ttl 8h", "--%s needs --user and a name", flag)
+				return invalid("for example: --user jane --group dev --ttl 8h", "--%s requires --user", flag)
 			}
 		}
 		return nil
 	}
 	switch {
 	case merge:
-		return invalid("write it to a file instead", "--merge and --user do not go together")
+		return invalid("redirect the output to a file instead", "--merge cannot be combined with --user")
 	case strings.HasPrefix(user.Name, "system:"):
-		return invalid("use a name of your own", "--user %s: names that begin with system: are Kubernetes' own", user.Name)
+		return invalid("choose another name", "--user %s: names that start with \"system:\" are reserved for Kubernetes", user.Name)
 	case slices.ContainsFunc(user.Groups, func(g string) bool { return g == "" || strings.HasPrefix(g, "system:") }):
-		return invalid("use a group of your own and bind a role to it", "--group: groups that begin with system: are Kubernetes' own")
+		return invalid("choose another group and bind a role to it", "--group: groups that start with \"system:\" are reserved for Kubernetes")
 	case user.Lifetime < leastTTL || user.Lifetime > mostTTL:
-		return invalid("", "--ttl %s: between %s and %s are possible", user.Lifetime, leastTTL, mostTTL)
+		return invalid("", "invalid --ttl %s: must be between %s and %s", user.Lifetime, leastTTL, mostTTL)
 	}
 	return nil
 }
@@ -127,7 +134,7 @@ func (a *app) mergeKubeconfig(ctx context.Context, c *client.Client, dir home.Cl
 		path, err = mergeInto(ctx, content, dir, path)
 	}
 	if err != nil {
-		report(a.stderr, fmt.Errorf("the cluster is up, but the kubeconfig was not merged: %w", err))
+		report(a.stderr, fmt.Errorf("the cluster is running, but its kubeconfig was not merged: %w", err))
 		return merge{}
 	}
 	return merge{into: path, context: kubeconfig.Context(dir.Name())}
@@ -159,7 +166,7 @@ func recordedKubeconfigs(dir home.Cluster) ([]string, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read where the kubeconfig was merged: %w", err)
+		return nil, fmt.Errorf("read the list of merged kubeconfigs: %w", err)
 	}
 	var paths []string
 	if err := json.Unmarshal(content, &paths); err != nil {
@@ -178,7 +185,7 @@ func recordKubeconfig(dir home.Cluster, path string) error {
 		return err
 	}
 	if err := cluster.WriteFile(filepath.Join(string(dir), recordFile), content); err != nil {
-		return fmt.Errorf("record where the kubeconfig is merged: %w", err)
+		return fmt.Errorf("record the merged kubeconfig: %w", err)
 	}
 	return nil
 }

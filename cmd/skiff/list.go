@@ -14,8 +14,13 @@ func (a *app) list() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
-		Short:   "List the clusters of this user",
-		Args:    arguments(0, 0),
+		Short:   "List your clusters",
+		Example: `  # List your clusters
+  skiff list
+
+  # Print them as JSON
+  skiff list -o json`,
+		Args: arguments(0, 0),
 	}
 	asJSON := output(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -38,7 +43,7 @@ func (a *app) list() *cobra.Command {
 			return a.printJSON(clusters)
 		}
 		if len(clusters) == 0 {
-			fmt.Fprintln(a.stderr, "no clusters: `skiff up` makes one")
+			fmt.Fprintln(a.stderr, "no clusters; run `skiff up` to create one")
 			return nil
 		}
 		return table(a.stdout, clusterRows(clusters))

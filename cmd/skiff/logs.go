@@ -32,34 +32,40 @@ func (a *app) logs() *cobra.Command {
 	var source string
 	cmd := &cobra.Command{
 		Use:   "logs [NODE]",
-		Short: "Show the logs of a node, of all nodes, or of the daemon",
-		Long: `Show the last lines of logs: those of every program on NODE, or on all nodes.
+		Short: "Show the logs of nodes or of the daemon",
+		Long: `Show the last lines of the logs of every program on NODE, or on all nodes.
 
-Sources are the programs of a node ("containerd", "nodeagent",
-"controlplane"), "init" and "kernel"; and, read on the host, "console" (the
-node's serial console) and "daemon" (the cluster's daemon).`,
-		Example: `  skiff logs worker-1
+Sources on a node are its programs ("containerd", "nodeagent", "controlplane"), "init"
+and "kernel". Sources on this host are "console" (the node's serial console) and
+"daemon" (the cluster's daemon).`,
+		Example: `  # Show the last lines of every log of a node
+  skiff logs worker-1
+
+  # Follow one log
   skiff logs worker-1 --source nodeagent -f
+
+  # Show the daemon's whole log
   skiff logs --source daemon --tail 0
-  skiff logs control-plane-1 --source console
-  skiff logs export skiff-logs`,
+
+  # Show a node's serial console
+  skiff logs control-plane-1 --source console`,
 		Args:              arguments(0, 1),
 		ValidArgsFunction: a.completeNode,
 	}
 	name := a.clusterFlag(cmd)
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what is written later")
-	cmd.Flags().IntVar(&lines, "tail", 50, "last lines of each log; 0: all")
-	cmd.Flags().StringVar(&source, "source", "", "only this log")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "follow the logs")
+	cmd.Flags().IntVar(&lines, "tail", 50, "number of lines from the end of each log; 0 shows all")
+	cmd.Flags().StringVar(&source, "source", "", "show only this log `source`")
 	_ = cmd.RegisterFlagCompletionFunc("source", cobra.FixedCompletions([]string{
 		sourceDaemon, sourceConsole, "init", "kernel", "containerd", "nodeagent", "controlplane",
 	}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.AddCommand(a.logsExport())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if lines < 0 {
-			return invalid("", "--tail: %d is less than nothing", lines)
+			return invalid("", "--tail must not be negative")
 		}
 		if source == sourceDaemon && len(args) > 0 {
-			return invalid("", "--source daemon: the daemon belongs to the cluster, not to node %q", args[0])
+			return invalid("", "--source daemon cannot be combined with a node (%q): the daemon belongs to the cluster", args[0])
 		}
 		logs, err := a.openLogs(cmd.Context(), *name, first(args), source, logRange{lines, follow})
 		if err != nil {
@@ -139,14 +145,14 @@ func nodeLogs(ctx context.Context, c *client.Client, node, source string, r logR
 	if source == sourceConsole {
 		reader, err := tail.Open(ctx, c.ConsoleLog(node), r.lines, r.follow)
 		if err != nil {
-			return nil, fmt.Errorf("console log of %s: %w", node, err)
+			return nil, fmt.Errorf("read the console log of node %s: %w", node, err)
 		}
 		return []openLog{{node, reader}}, nil
 	}
 	n := c.Node(node)
 	status, err := n.Status(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("logs of %s (its serial console: --source console): %w", node, err)
+		return nil, fmt.Errorf("read the logs of node %s (try --source console): %w", node, err)
 	}
 	sources := []string{source}
 	if source == "" {
@@ -161,7 +167,7 @@ func nodeLogs(ctx context.Context, c *client.Client, node, source string, r logR
 			for _, opened := range logs {
 				opened.Close()
 			}
-			return nil, fmt.Errorf("log %s of %s: %w", s, node, err)
+			return nil, fmt.Errorf("read the log %q of node %s: %w", s, node, err)
 		}
 		logs = append(logs, openLog{node + " " + s, reader})
 	}
@@ -183,7 +189,7 @@ func checkSource(source string, status nodeapi.Status) error {
 			return nil
 		}
 	}
-	hint := "the sources are " + strings.Join(known, ", ")
+	hint := "choose one of " + strings.Join(known, ", ")
 	if meant := nearest.Of(source, known); meant != "" {
 		hint = fmt.Sprintf("did you mean %q?", meant)
 	}

@@ -29,12 +29,15 @@ const exportLimit = time.Minute
 func (a *app) logsExport() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export DIR",
-		Short: "Write all that is known of a cluster into a directory and an archive",
-		Long: `Write every node's logs (kernel, console, init, containerd, agent with the kubelet, control
-plane, pods), the daemon's log, events and objects of the Kubernetes API without the
-content of secrets, status and versions into DIR, and DIR.tar.gz with the same.
-What cannot be had is listed in DIR/errors.txt.`,
-		Example: `  skiff logs export skiff-logs
+		Short: "Export all logs and objects of a cluster to a directory and an archive",
+		Long: `Export the logs of every node (kernel, console, init, containerd, node agent, control plane,
+pods), the daemon's log, all objects of the Kubernetes API without the content of secrets,
+status and versions to DIR, and the same to DIR.tar.gz. Items that could not be collected
+are listed in DIR/errors.txt.`,
+		Example: `  # Export the logs of the default cluster
+  skiff logs export skiff-logs
+
+  # Export those of the cluster "ci"
   skiff logs export -c ci "$RUNNER_TEMP/skiff-logs"`,
 		Args: arguments(1, 1),
 	}
@@ -60,7 +63,7 @@ func (a *app) export(ctx context.Context, name, dir string, say io.Writer) error
 	}
 	b, err := bundle.New(dir)
 	if err != nil {
-		return invalid("name a directory that does not exist yet", "logs export: %s", err)
+		return invalid("choose a directory that does not exist yet", "logs export: %s", err)
 	}
 	e := exporter{Bundle: b, client: c, dir: h.Cluster(name)}
 	e.all(ctx)
@@ -70,9 +73,9 @@ func (a *app) export(ctx context.Context, name, dir string, say io.Writer) error
 	}
 	note := ""
 	if failed > 0 {
-		note = fmt.Sprintf("; %d things could not be had, see %s", failed, filepath.Join(dir, "errors.txt"))
+		note = fmt.Sprintf("; %s could not be collected, see %s", count(failed, "item"), filepath.Join(dir, "errors.txt"))
 	}
-	fmt.Fprintf(say, "logs of cluster %q are in %s and %s%s\n", name, dir, archive, note)
+	fmt.Fprintf(say, "exported the logs of cluster %q to %s and %s%s\n", name, dir, archive, note)
 	return nil
 }
 

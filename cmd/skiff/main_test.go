@@ -34,7 +34,7 @@ func TestReportPrintsOneLineAndTheHintsAndChoosesTheExitCode(t *testing.T) {
 		{"a program's code", exitCode(7), 7, ""},
 		{"interrupted", fmt.Errorf("read: %w", context.Canceled), 130, ""},
 		{"interrupted with a word", &interrupted{daemonapi.Failure{Cause: "interrupted", Hint: "go on"}}, 130, "skiff: interrupted\n  hint:  go on\n"},
-		{"no cluster", about("dev", client.ErrNoCluster), 1, "skiff: no cluster is called \"dev\"\n  hint:  `skiff list` shows the clusters, `skiff up dev` makes it\n"},
+		{"no cluster", about("dev", client.ErrNoCluster), 1, "skiff: no cluster named \"dev\"\n  hint:  run `skiff list` to see the clusters, or `skiff up dev` to create it\n"},
 	} {
 		var out strings.Builder
 		if code := report(&out, c.err); code != c.code || out.String() != c.want {

@@ -5,9 +5,15 @@ import "github.com/spf13/cobra"
 func (a *app) nerdctl() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "nerdctl NODE -- ARGS...",
-		Short: "Run nerdctl on a node, in the kubelet's namespace",
-		Example: `  skiff nerdctl worker-1 -- ps
+		Short: "Run nerdctl on a node",
+		Long:  `Run nerdctl on a node, in the containerd namespace that Kubernetes uses ("k8s.io").`,
+		Example: `  # List the containers of a node
+  skiff nerdctl worker-1 -- ps
+
+  # Inspect an image
   skiff nerdctl worker-1 -- image inspect busybox
+
+  # Run a container in another containerd namespace
   skiff nerdctl worker-1 -- --namespace default run --rm busybox date`,
 		ValidArgsFunction: a.completeNode,
 	}

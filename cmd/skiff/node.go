@@ -71,11 +71,11 @@ func checkNode(name string, names []string) error {
 	if slices.Contains(names, name) {
 		return nil
 	}
-	hint := "the nodes are " + strings.Join(names, ", ")
+	hint := "choose one of " + strings.Join(names, ", ")
 	if meant := nearest.Of(name, names); meant != "" {
 		hint = fmt.Sprintf("did you mean %q?", meant)
 	}
-	return invalid(hint, "no node is called %q", name)
+	return invalid(hint, "no node named %q", name)
 }
 
 // splitCommand takes "NODE [-- COMMAND…]" apart.
@@ -83,7 +83,7 @@ func splitCommand(cmd *cobra.Command, args []string) (node string, command []str
 	dash := cmd.ArgsLenAtDash()
 	switch {
 	case len(args) == 0 || dash == 0:
-		return "", nil, invalid("usage: "+cmd.UseLine(), "%s: which node?", cmd.Name())
+		return "", nil, invalid("usage: "+cmd.UseLine(), "%s: no node given", cmd.Name())
 	case len(args) > 1 && dash != 1:
 		return "", nil, invalid("usage: "+cmd.UseLine(), "%s: put -- before the command", cmd.Name())
 	}
@@ -122,7 +122,7 @@ func (a *app) rawTerminal(request *nodeapi.ExecRequest, streams *client.Streams)
 	}
 	old, err := term.MakeRaw(in)
 	if err != nil {
-		return nil, fmt.Errorf("hand over the terminal: %w", err)
+		return nil, fmt.Errorf("set the terminal to raw mode: %w", err)
 	}
 	// Whoever still read when the program has ended would take a key that is
 	// meant for the next one, which in the dashboard is the dashboard.
@@ -169,7 +169,7 @@ func capture(ctx context.Context, c *client.Client, name string, stdin io.Reader
 		Stdin: stdin, Stdout: &limited{&out}, Stderr: &limited{&failure},
 	})
 	if err == nil && code != 0 {
-		err = fmt.Errorf("%s on node %s ended with exit code %d: %s", args[0], name, code, lastLine(failure.String()))
+		err = fmt.Errorf("%s on node %s failed with exit code %d: %s", args[0], name, code, lastLine(failure.String()))
 	}
 	return out.String(), err
 }

@@ -15,12 +15,15 @@ import (
 func (a *app) pause() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pause [NAME]",
-		Short: "Freeze a cluster's machines: they keep their memory and take no processor",
-		Long: `Freeze the machines of the cluster NAME: they keep their memory and take no processor time,
-until "skiff resume" or "skiff up" lets them go on where they were. "skiff stop" shuts a
-paused cluster down as it does a running one. A pause does not outlive a restart of this
-host: the cluster is stopped then. Pausing a cluster that is paused does nothing.`,
-		Example: `  skiff pause
+		Short: "Freeze a cluster: its machines keep their memory and use no CPU",
+		Long: `Freeze the machines of the cluster NAME. They keep their memory and use no CPU until
+"skiff resume" or "skiff up" continues them. "skiff stop" shuts down a paused cluster
+like a running one. A pause does not survive a restart of this host: the cluster is
+then stopped. Pausing a paused cluster does nothing.`,
+		Example: `  # Pause the default cluster
+  skiff pause
+
+  # Pause the cluster named "ci"
   skiff pause ci`,
 		Args:              arguments(0, 1),
 		ValidArgsFunction: completeClusterArgument,
@@ -39,13 +42,13 @@ host: the cluster is stopped then. Pausing a cluster that is paused does nothing
 		switch {
 		case errors.Is(err, context.Canceled):
 			return &interrupted{daemonapi.Failure{
-				Cause: fmt.Sprintf("interrupted; cluster %q goes on being paused", name),
-				Hint:  fmt.Sprintf("`skiff resume %s` lets it go on", name),
+				Cause: fmt.Sprintf("interrupted; cluster %q is still being paused", name),
+				Hint:  fmt.Sprintf("run `skiff resume %s` to continue it", name),
 			}}
 		case err != nil:
 			return about(name, err)
 		case !inJSON:
-			fmt.Fprintf(a.stdout, "cluster %q is paused: `skiff resume %s` lets it go on\n", name, name)
+			fmt.Fprintf(a.stdout, "cluster %q paused; run `skiff resume %s` to continue it\n", name, name)
 		}
 		return nil
 	}
@@ -56,24 +59,27 @@ func (a *app) resume() *cobra.Command {
 	var wait time.Duration
 	cmd := &cobra.Command{
 		Use:   "resume [NAME]",
-		Short: "Let a paused cluster go on where it was",
-		Long: `Let the machines of the paused cluster NAME go on where they were, set their clocks, and
-wait until its nodes are Ready. Machines that ended are not started: "skiff up" does that,
-too. Resuming a cluster that is not paused does nothing.`,
-		Example: `  skiff resume
+		Short: "Resume a paused cluster",
+		Long: `Resume the machines of the paused cluster NAME, set their clocks, and wait until its nodes
+are Ready. Machines that have exited are not started; use "skiff up" for that. Resuming a
+cluster that is not paused does nothing.`,
+		Example: `  # Resume the default cluster
+  skiff resume
+
+  # Resume the cluster named "ci" and wait at most one minute for its nodes
   skiff resume ci --wait 1m`,
 		Args:              arguments(0, 1),
 		ValidArgsFunction: completeClusterArgument,
 	}
 	asJSON := output(cmd)
-	cmd.Flags().DurationVar(&wait, "wait", 10*time.Minute, "how long to wait for its nodes to be Ready; 0: not at all")
+	cmd.Flags().DurationVar(&wait, "wait", 10*time.Minute, "how long to wait for all nodes to be Ready; 0 returns once the machines run")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		inJSON, err := asJSON()
 		if err != nil {
 			return err
 		}
 		if wait < 0 {
-			return invalid("", "--wait: %s is less than nothing", wait)
+			return invalid("", "--wait must not be negative")
 		}
 		c, name, err := a.existingClient(args)
 		if err != nil {
@@ -88,7 +94,7 @@ too. Resuming a cluster that is not paused does nothing.`,
 			return about(name, err)
 		}
 		if !inJSON {
-			fmt.Fprintf(a.stdout, "cluster %q goes on\n", name)
+			fmt.Fprintf(a.stdout, "cluster %q resumed\n", name)
 		}
 		return nil
 	}

@@ -25,20 +25,23 @@ func (a *app) restart() *cobra.Command {
 	var wait time.Duration
 	cmd := &cobra.Command{
 		Use:   "restart NODE",
-		Short: "Restart a node's machine, and wait until the node is Ready",
-		Long: `Restart the machine of a node, as "reboot" on it does: programs are asked to end, then all
-starts anew. Its pods are stopped and started again there; to have them elsewhere
-meanwhile, drain the node first. Disks, addresses and certificates stay.`,
-		Example: `  skiff restart worker-1
+		Short: "Restart a node and wait until it is Ready",
+		Long: `Restart the machine of a node, as "reboot" on the node does. Its pods stop and start
+again on the same node; drain the node first to move them elsewhere. Disks, addresses
+and certificates are kept.`,
+		Example: `  # Restart a node of the default cluster
+  skiff restart worker-1
+
+  # Restart a node of the cluster "ci" without waiting for it
   skiff restart worker-1 --cluster ci --wait 0`,
 		Args:              arguments(1, 1),
 		ValidArgsFunction: a.completeNode,
 	}
 	name := a.clusterFlag(cmd)
-	cmd.Flags().DurationVar(&wait, "wait", 10*time.Minute, "how long to wait for the node to be Ready; 0: not at all")
+	cmd.Flags().DurationVar(&wait, "wait", 10*time.Minute, "how long to wait for the node to be Ready; 0 does not wait")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if wait < 0 {
-			return invalid("", "--wait: %s is less than nothing", wait)
+			return invalid("", "--wait must not be negative")
 		}
 		c, n, err := a.node(cmd.Context(), *name, args[0])
 		if err != nil {
@@ -52,14 +55,14 @@ meanwhile, drain the node first. Disks, addresses and certificates stay.`,
 			return err
 		}
 		if wait == 0 {
-			fmt.Fprintf(a.stdout, "node %s restarts\n", args[0])
+			fmt.Fprintf(a.stdout, "node %s is restarting\n", args[0])
 			return nil
 		}
 		begun := time.Now()
 		if err := awaitRestart(cmd.Context(), c, n, args[0], before, wait); err != nil {
 			return err
 		}
-		fmt.Fprintf(a.stdout, "node %s was restarted in %.1f s\n", args[0], time.Since(begun).Seconds())
+		fmt.Fprintf(a.stdout, "node %s restarted in %.1f s\n", args[0], time.Since(begun).Seconds())
 		return nil
 	}
 	return cmd
@@ -80,7 +83,7 @@ func awaitRestart(ctx context.Context, c *client.Client, n *client.Node, name st
 			}
 			return &daemonapi.Failure{
 				Cause: fmt.Sprintf("node %s is not Ready %s after its restart", name, wait),
-				Hint:  fmt.Sprintf("`skiff logs %s` shows what it does", name),
+				Hint:  fmt.Sprintf("run `skiff logs %s` to see what it is doing", name),
 			}
 		case <-time.After(restartPoll):
 		}

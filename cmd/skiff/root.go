@@ -28,15 +28,24 @@ type app struct {
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "skiff",
-		Short: "Real multi-node Kubernetes clusters on this machine, each node a VM",
-		Long: `Skiff brings up real multi-node Kubernetes clusters on this machine. Each node
-is a virtual machine of its own; no Docker, no root, no network needed.`,
-		Example: `  skiff up                       one control plane, two workers
-  kubectl get nodes              the context is set already
-  skiff image load app.tar       an image from docker save, on every node
-  skiff ui                       host, machines and cluster on one screen
-  skiff shell worker-1           a shell on a node
-  skiff down                     nothing is left behind`,
+		Short: "Run multi-node Kubernetes clusters on this machine",
+		Long: `Skiff runs multi-node Kubernetes clusters on this machine. Each node is a virtual
+machine, or a sandbox of Linux namespaces. Virtual machines need no root, and
+neither kind needs Docker or network access.`,
+		Example: `  # Create a cluster with one control plane and two workers
+  skiff up
+
+  # Use it: the kubectl context is already set
+  kubectl get nodes
+
+  # Load an image from this host onto every node
+  skiff image load app:1
+
+  # Open the dashboard
+  skiff ui
+
+  # Delete the cluster
+  skiff down`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
@@ -50,7 +59,7 @@ is a virtual machine of its own; no Docker, no root, no network needed.`,
 	root.AddGroup(
 		&cobra.Group{ID: "cluster", Title: "Clusters:"},
 		&cobra.Group{ID: "node", Title: "Nodes and images:"},
-		&cobra.Group{ID: "skiff", Title: "Skiff itself:"},
+		&cobra.Group{ID: "skiff", Title: "Other commands:"},
 	)
 	add(root, "cluster", a.up(), a.pause(), a.resume(), a.stop(), a.down(), a.runIn(), a.status(), a.list(), a.kubeconfig(), a.etcd(), a.secrets(), a.ui())
 	add(root, "node", a.shell(), a.logs(), a.image(), a.nerdctl(), a.restart())
@@ -97,7 +106,7 @@ func group(cmd *cobra.Command, args []string) error {
 			names = append(names, c.Name())
 		}
 	}
-	hint := fmt.Sprintf("`%s --help` lists the commands", cmd.CommandPath())
+	hint := fmt.Sprintf("run `%s --help` for the list of commands", cmd.CommandPath())
 	if meant := nearest.Of(args[0], names); meant != "" {
 		hint = fmt.Sprintf("did you mean %q?", cmd.CommandPath()+" "+meant)
 	}
@@ -109,7 +118,7 @@ func flagError(cmd *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
 	var value *pflag.InvalidValueError
 	var missing *pflag.ValueRequiredError
-	help := fmt.Sprintf("`%s --help` lists the flags", cmd.CommandPath())
+	help := fmt.Sprintf("run `%s --help` for the list of flags", cmd.CommandPath())
 	switch {
 	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "":
 		var names []string
@@ -154,11 +163,11 @@ func arguments(least, most int) cobra.PositionalArgs {
 // output adds -o to a command. The returned function says whether JSON is
 // wanted.
 func output(cmd *cobra.Command) func() (bool, error) {
-	format := cmd.Flags().StringP("output", "o", "text", `"text" or "json"`)
+	format := cmd.Flags().StringP("output", "o", "text", `output format: "text" or "json"`)
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	return func() (bool, error) {
 		if *format != "text" && *format != "json" {
-			return false, invalid("", `--output: %q is neither "text" nor "json"`, *format)
+			return false, invalid("", `invalid --output %q: must be "text" or "json"`, *format)
 		}
 		return *format == "json", nil
 	}
@@ -172,7 +181,7 @@ func (a *app) client(name string) (*client.Client, home.Home, error) {
 	}
 	program, err := os.Executable()
 	if err != nil {
-		return nil, "", fmt.Errorf("find this program: %w", err)
+		return nil, "", fmt.Errorf("locate the skiff executable: %w", err)
 	}
 	dir, err := imageDir()
 	if err != nil {
@@ -202,10 +211,10 @@ func imageDir() (string, error) {
 	}
 	program, err := os.Executable()
 	if err != nil {
-		return "", fmt.Errorf("find this program: %w", err)
+		return "", fmt.Errorf("locate the skiff executable: %w", err)
 	}
 	if program, err = filepath.EvalSymlinks(program); err != nil {
-		return "", fmt.Errorf("find this program: %w", err)
+		return "", fmt.Errorf("locate the skiff executable: %w", err)
 	}
 	return filepath.Join(filepath.Dir(program), "image"), nil
 }
@@ -224,7 +233,7 @@ const maxName = 40
 // checkName refuses what is no DNS label, before it becomes part of a path.
 func checkName(name string) error {
 	if len(name) > maxName || len(validation.IsDNS1123Label(name)) > 0 {
-		return invalid("lower-case letters, digits and dashes, at most 40, such as \"dev-1\"", "%q is no name for a cluster", name)
+		return invalid("use at most 40 lower-case letters, digits and dashes, such as \"dev-1\"", "invalid cluster name %q", name)
 	}
 	return nil
 }
@@ -262,7 +271,7 @@ func existing(name string) (string, error) {
 	case len(names) == 0 || h.Cluster(fallback).Exists():
 		return fallback, nil
 	}
-	return "", invalid("there are "+strings.Join(names, ", "), "which cluster? none is called %q", fallback)
+	return "", invalid("choose one of "+strings.Join(names, ", "), "no cluster named %q", fallback)
 }
 
 // about adds to an error of the client which cluster it is about and what to do.
@@ -270,18 +279,18 @@ func about(name string, err error) error {
 	switch {
 	case errors.Is(err, client.ErrNoCluster):
 		return &daemonapi.Failure{
-			Cause: fmt.Sprintf("no cluster is called %q", name),
-			Hint:  fmt.Sprintf("`skiff list` shows the clusters, `skiff up %s` makes it", name),
+			Cause: fmt.Sprintf("no cluster named %q", name),
+			Hint:  fmt.Sprintf("run `skiff list` to see the clusters, or `skiff up %s` to create it", name),
 		}
 	case errors.Is(err, client.ErrNoDaemon):
 		return &daemonapi.Failure{
-			Cause: fmt.Sprintf("cluster %q does not run", name),
-			Hint:  fmt.Sprintf("`skiff up %s` starts it again; nothing is lost", name),
+			Cause: fmt.Sprintf("cluster %q is not running", name),
+			Hint:  fmt.Sprintf("run `skiff up %s` to start it again; its data is intact", name),
 		}
 	case errors.Is(err, cluster.ErrCorrupt):
 		return &daemonapi.Failure{
 			Cause:   fmt.Sprintf("cluster %q: %s", name, err),
-			Hint:    fmt.Sprintf("mend that file and name it as before, or remove the cluster with `skiff down %s`", name),
+			Hint:    fmt.Sprintf("repair the file and restore its name, or delete the cluster with `skiff down %s`", name),
 			Invalid: true,
 		}
 	}
@@ -290,7 +299,7 @@ func about(name string, err error) error {
 
 // clusterFlag adds -c to a command whose arguments name a node.
 func (a *app) clusterFlag(cmd *cobra.Command) *string {
-	name := cmd.Flags().StringP("cluster", "c", "", "the cluster (default: SKIFF_CLUSTER, the only one, or \"skiff\")")
+	name := cmd.Flags().StringP("cluster", "c", "", `cluster (default: $SKIFF_CLUSTER, the only cluster, or "skiff")`)
 	_ = cmd.RegisterFlagCompletionFunc("cluster", completeClusters)
 	return name
 }

@@ -33,21 +33,26 @@ func (a *app) runIn() *cobra.Command {
 	var o runOptions
 	cmd := &cobra.Command{
 		Use:   "run [NAME] -- COMMAND [ARGUMENT...]",
-		Short: "Bring a cluster up, run a command with it, and take it down again",
-		Long: `Bring up a cluster that exists for one command: KUBECONFIG names it to the command, whose exit
-code becomes skiff's, and whatever happens the cluster is taken down afterwards. If the
-cluster does not come up or the command fails, all logs are exported first.
+		Short: "Create a cluster, run a command against it, and delete it",
+		Long: `Create a temporary cluster, run a command with KUBECONFIG set to it, and exit with the
+command's exit code. The cluster is always deleted afterwards. If it fails to start or
+the command fails, all logs are exported first.
 
-Nothing of yours is changed: no kubeconfig, no other cluster. Skiff itself speaks on
-standard error only.`,
-		Example: `  skiff run -- go test ./e2e
+Your kubeconfig and your other clusters are not touched. Skiff prints its own messages
+to standard error only.`,
+		Example: `  # Run end-to-end tests in a new cluster
+  skiff run -- go test ./e2e
+
+  # Use sandboxes instead of virtual machines
   skiff run --driver sandbox --workers 1 -- kubectl get nodes
+
+  # Configure the cluster from a file and choose where logs of a failure go
   skiff run -f skiff.yaml --logs "$RUNNER_TEMP/logs" -- make test`,
 	}
 	settings.Flags(cmd.Flags(), cluster.Default())
-	cmd.Flags().StringVarP(&o.file, "file", "f", os.Getenv("SKIFF_FILE"), "a skiff.yaml; - is standard input")
+	cmd.Flags().StringVarP(&o.file, "file", "f", os.Getenv("SKIFF_FILE"), "configuration `file` (skiff.yaml); - reads standard input")
 	cmd.Flags().DurationVar(&o.wait, "wait", 10*time.Minute, "how long to wait for all nodes to be Ready")
-	cmd.Flags().StringVar(&o.logs, "logs", "skiff-logs", "directory for the logs of a failure; \"none\": export none")
+	cmd.Flags().StringVar(&o.logs, "logs", "skiff-logs", "export logs to this `directory` after a failure; \"none\" exports nothing")
 	_ = cmd.MarkFlagFilename("file", "yaml", "yml")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		name, command, err := splitRun(cmd, args)
@@ -68,7 +73,7 @@ func splitRun(cmd *cobra.Command, args []string) (name, command []string, err er
 	case dash > 1:
 		return nil, nil, invalid(usage, "run: unexpected argument %q", args[1])
 	case len(args) == dash:
-		return nil, nil, invalid(usage, "run: which command?")
+		return nil, nil, invalid(usage, "run: no command given")
 	default:
 		return args[:dash], args[dash:], nil
 	}
@@ -76,7 +81,7 @@ func splitRun(cmd *cobra.Command, args []string) (name, command []string, err er
 
 func (a *app) runRun(cmd *cobra.Command, args, command []string, o runOptions) error {
 	if o.wait <= 0 {
-		return invalid("", "--wait: %s is no time to wait", o.wait)
+		return invalid("", "--wait must be positive")
 	}
 	spec, err := a.wantedOnce(cmd, args, o.file)
 	if err != nil {
@@ -87,8 +92,8 @@ func (a *app) runRun(cmd *cobra.Command, args, command []string, o runOptions) e
 		return err
 	}
 	if _, err := os.Stat(string(h.Cluster(spec.Name))); err == nil {
-		return invalid("name another one, or run the command with `skiff kubeconfig` in it",
-			"cluster %q exists, and run takes its cluster down", spec.Name)
+		return invalid("choose another name",
+			"cluster %q already exists, and run would delete it", spec.Name)
 	}
 	if err := c.Check(cmd.Context(), spec); err != nil {
 		return about(spec.Name, err)

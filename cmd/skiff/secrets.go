@@ -12,9 +12,11 @@ import (
 func (a *app) secrets() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "secrets",
-		Short: "Look after the key that a cluster's secrets are encrypted with at rest",
-		Args:  cobra.ArbitraryArgs,
-		RunE:  group,
+		Short: "Manage the encryption key for secrets",
+		Example: `  # Replace the encryption key of the default cluster
+  skiff secrets rotate`,
+		Args: cobra.ArbitraryArgs,
+		RunE: group,
 	}
 	cmd.AddCommand(a.secretsRotate())
 	return cmd
@@ -23,13 +25,16 @@ func (a *app) secrets() *cobra.Command {
 func (a *app) secretsRotate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rotate [CLUSTER]",
-		Short: "Encrypt all secrets at rest with a new key, and remove the old one",
-		Long: `Encrypt all secrets at rest with a new key, and remove the old one. Every control plane must
-run; none is restarted, and every secret can be read all the time. Interrupted anywhere, the
-same command goes on from there.
+		Short: "Encrypt all secrets with a new key and retire the old one",
+		Long: `Encrypt all secrets at rest with a new key, and remove the old key from the control planes.
+All control planes must be running. None is restarted, and secrets stay readable throughout.
+If interrupted, run the same command again to continue.
 
-The old key stays on this host, for snapshots of the database that were taken with it.`,
-		Example: `  skiff secrets rotate
+The old key stays on this host, for database snapshots that were taken with it.`,
+		Example: `  # Replace the encryption key of the default cluster
+  skiff secrets rotate
+
+  # Replace that of the cluster "ci", with progress as JSON
   skiff secrets rotate ci -o json`,
 		Args:              arguments(0, 1),
 		ValidArgsFunction: completeClusterArgument,
@@ -48,7 +53,7 @@ The old key stays on this host, for snapshots of the database that were taken wi
 			return c.RotateSecrets(ctx, event)
 		})
 		if err != nil {
-			return fmt.Errorf("rotate the key of secrets: %w", about(name, err))
+			return fmt.Errorf("rotate the encryption key: %w", about(name, err))
 		}
 		return nil
 	}

@@ -7,9 +7,14 @@ func (a *app) shell() *cobra.Command {
 		Use:   "shell NODE [-- COMMAND...]",
 		Short: "Open a shell on a node, or run a command there",
 		Long: `Open a shell on a node as root, or run a command there and exit with its exit code.
-No ssh is involved.`,
-		Example: `  skiff shell control-plane-1
+It does not use ssh.`,
+		Example: `  # Open a shell
+  skiff shell control-plane-1
+
+  # Run a command
   skiff shell worker-1 -- cat /proc/meminfo
+
+  # Copy the current directory to a node
   tar c . | skiff shell worker-1 -- tar x -C /var/tmp`,
 		ValidArgsFunction: a.completeNode,
 	}

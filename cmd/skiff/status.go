@@ -16,10 +16,13 @@ func (a *app) status() *cobra.Command {
 		Short: "Show a cluster and its nodes",
 		Long: `Show a cluster and its nodes.
 
-ON HOST is the memory that a machine takes of this host, DISK what its files take,
-CERTS the time until the first of the node's certificates expires; they are renewed
-by themselves long before. -o json names them all.`,
-		Example: `  skiff status
+ON HOST is the memory that a machine uses on this host, DISK the space its files use,
+and CERTS the time until the node's first certificate expires. Certificates are renewed
+automatically long before that; -o json lists them all.`,
+		Example: `  # Show the default cluster
+  skiff status
+
+  # Print the cluster named "ci" as JSON
   skiff status ci -o json`,
 		Args:              arguments(0, 1),
 		ValidArgsFunction: completeClusterArgument,

@@ -13,11 +13,14 @@ import (
 func (a *app) stop() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "stop [NAME]",
-		Short: "Shut a cluster's machines down and keep all that is on them",
-		Long: `Shut the machines of the cluster NAME down, and end its processes on this host. Disks,
-addresses and certificates stay, so that "skiff up" brings the same cluster back. Stopping
-a cluster that is stopped does nothing.`,
-		Example: `  skiff stop
+		Short: "Shut down a cluster and keep its disks",
+		Long: `Shut down the machines of the cluster NAME and end its processes on this host. Disks,
+addresses and certificates are kept, so "skiff up" starts the same cluster again.
+Stopping a stopped cluster does nothing.`,
+		Example: `  # Shut down the default cluster
+  skiff stop
+
+  # Shut down the cluster named "ci"
   skiff stop ci`,
 		Args:              arguments(0, 1),
 		ValidArgsFunction: completeClusterArgument,
@@ -32,15 +35,15 @@ a cluster that is stopped does nothing.`,
 		switch {
 		case errors.Is(err, context.Canceled):
 			return &interrupted{daemonapi.Failure{
-				Cause: fmt.Sprintf("interrupted; cluster %q goes on shutting down", name),
-				Hint:  fmt.Sprintf("`skiff status %s` shows how far it is", name),
+				Cause: fmt.Sprintf("interrupted; cluster %q is still shutting down", name),
+				Hint:  fmt.Sprintf("run `skiff status %s` to see its progress", name),
 			}}
 		case err != nil:
 			return about(name, err)
 		case stopped:
-			fmt.Fprintf(a.stdout, "cluster %q is stopped: `skiff up %s` starts it again\n", name, name)
+			fmt.Fprintf(a.stdout, "cluster %q stopped; run `skiff up %s` to start it again\n", name, name)
 		default:
-			fmt.Fprintf(a.stdout, "cluster %q is stopped already\n", name)
+			fmt.Fprintf(a.stdout, "cluster %q is already stopped\n", name)
 		}
 		return nil
 	}

@@ -32,28 +32,34 @@ func (a *app) ui() *cobra.Command {
 	var o uiOptions
 	cmd := &cobra.Command{
 		Use:   "ui [NAME...]",
-		Short: "Open the dashboard: host, machines and cluster on one screen",
-		Long: `Open a dashboard in the terminal: the clusters of this host with their machines,
-and everything in Kubernetes, live. Several NAMEs are shown together; without a
-NAME it goes on where it was left. "?" lists the keys of each screen.
+		Short: "Open the dashboard in the terminal",
+		Long: `Open a live dashboard in the terminal: your clusters, their machines, and everything
+in Kubernetes. Several NAMEs are shown together; without a NAME it opens what was shown
+last. Press "?" for the keys of each screen.
 
-Keys, colours and aliases are set in ui.yaml in SKIFF_HOME (~/.skiff).`,
-		Example: `  skiff ui
+Set keys, colours and aliases in ui.yaml in SKIFF_HOME (~/.skiff).`,
+		Example: `  # Open the dashboard where it was left
+  skiff ui
+
+  # Show two clusters together
   skiff ui dev ci
+
+  # Start with the pods of one namespace
   skiff ui -n kube-system --start pods
-  skiff ui --read-only
-  skiff ui --kubeconfig ~/.kube/config --context other`,
+
+  # Show any cluster of a kubeconfig, without changing anything
+  skiff ui --kubeconfig ~/.kube/config --context other --read-only`,
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: completeClusters,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.runUI(cmd.Context(), args, o)
 		},
 	}
-	cmd.Flags().StringVar(&o.kubeconfig, "kubeconfig", "", "show the cluster of this kubeconfig, which need not be Skiff's")
-	cmd.Flags().StringVar(&o.context, "context", "", "with --kubeconfig: its context, the current one by default")
-	cmd.Flags().StringSliceVarP(&o.namespaces, "namespace", "n", nil, "namespaces to show, all by default")
-	cmd.Flags().StringVar(&o.start, "start", "", "the first screen: "+strings.Join(uiStarts, ", ")+"; the one shown last by default")
-	cmd.Flags().BoolVar(&o.readOnly, "read-only", false, "show and change nothing")
+	cmd.Flags().StringVar(&o.kubeconfig, "kubeconfig", "", "show a cluster of this kubeconfig `file`; it need not be a Skiff cluster")
+	cmd.Flags().StringVar(&o.context, "context", "", "with --kubeconfig: the `context` to use (default: the current one)")
+	cmd.Flags().StringSliceVarP(&o.namespaces, "namespace", "n", nil, "namespaces to show (default: all)")
+	cmd.Flags().StringVar(&o.start, "start", "", "first screen: "+strings.Join(uiStarts, ", ")+" (default: the last one shown)")
+	cmd.Flags().BoolVar(&o.readOnly, "read-only", false, "disable all actions that change something")
 	_ = cmd.RegisterFlagCompletionFunc("start", cobra.FixedCompletions(uiStarts, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
@@ -63,16 +69,16 @@ var uiStarts = []string{"pods", "workloads", "nodes", "pulse", "controlplane", "
 
 func (a *app) runUI(ctx context.Context, names []string, o uiOptions) error {
 	if o.start != "" && !slices.Contains(uiStarts, o.start) {
-		return invalid("one of "+strings.Join(uiStarts, ", "), "--start: no screen %q", o.start)
+		return invalid("choose one of "+strings.Join(uiStarts, ", "), "--start: no screen named %q", o.start)
 	}
 	if o.context != "" && o.kubeconfig == "" {
-		return invalid("", "--context goes with --kubeconfig")
+		return invalid("", "--context requires --kubeconfig")
 	}
 	if o.kubeconfig != "" && len(names) > 0 {
-		return invalid("", "ui: --kubeconfig and the name %q exclude each other", names[0])
+		return invalid("", "--kubeconfig cannot be combined with the name %q", names[0])
 	}
 	if !isTerminal(a.stdin) || !isTerminal(a.stdout) {
-		return invalid("`skiff status` prints what it shows", "ui needs a terminal")
+		return invalid("run `skiff status` instead", "ui needs a terminal")
 	}
 	klog.SetLogger(logr.Discard()) // the screen is ours: client-go must not write on it
 	h, err := home.Default()
@@ -115,7 +121,7 @@ func uiClusters(h home.Home, names []string, remembered tui.State, start string)
 			return nil, err
 		}
 		if !slices.Contains(known, name) {
-			return nil, invalid("`skiff list` shows the clusters", "no cluster is called %q", name)
+			return nil, invalid("run `skiff list` to see the clusters", "no cluster named %q", name)
 		}
 	}
 	if len(names) > 0 {
@@ -160,7 +166,7 @@ func readOther(path, contextName string) (*otherCluster, error) {
 		contextName = file.CurrentContext
 	}
 	if file.Contexts[contextName] == nil {
-		return nil, invalid("name one with --context", "%s: no context %q", path, contextName)
+		return nil, invalid("choose one with --context", "%s: no context named %q", path, contextName)
 	}
 	// Paths in it are relative to the file.
 	if err := clientcmd.ResolveLocalPaths(relocate(file, path)); err != nil {
@@ -181,7 +187,7 @@ func readUISettings(h home.Home) (tui.Settings, error) {
 	path := filepath.Join(string(h), uiSettingsFile)
 	content, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return tui.Settings{}, fmt.Errorf("read the dashboard's settings: %w", err)
+		return tui.Settings{}, fmt.Errorf("read the dashboard settings: %w", err)
 	}
 	remembered, err := os.ReadFile(filepath.Join(string(h), uiStateFile))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {

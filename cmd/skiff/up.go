@@ -28,16 +28,23 @@ func (a *app) up() *cobra.Command {
 	var o upOptions
 	cmd := &cobra.Command{
 		Use:   "up [NAME]",
-		Short: "Bring a cluster up, or to what is wanted of it now",
-		Long: `Bring the cluster NAME ("skiff" by default) to what is wanted: made if it does not
-exist, healed if a part of it is gone, resumed if it is paused, changed if something else
-is wanted than before. Running it again is always safe.
+		Short: "Create a cluster, or update it to match its configuration",
+		Long: `Create the cluster NAME ("skiff" by default), or update it to match its configuration.
+This also starts a stopped cluster, resumes a paused one and replaces missing parts.
+It is safe to run again at any time.
 
-What is wanted comes from flags, then SKIFF_* variables, then the file given with -f,
-then what the cluster was last brought to (without -f), then defaults.`,
-		Example: `  skiff up
+Settings are taken from, in order of precedence: flags, SKIFF_* environment variables,
+the file given with -f, the cluster's current settings (only without -f), and defaults.`,
+		Example: `  # Create a cluster with one control plane and two workers
+  skiff up
+
+  # Create, or resize, a cluster named "ci"
   skiff up ci --workers 4 --memory 3Gi
+
+  # Create a highly available cluster
   skiff up --control-planes 3
+
+  # Show what a configuration file would change
   skiff up -f skiff.yaml --dry-run`,
 		Args:              arguments(0, 1),
 		ValidArgsFunction: completeClusterArgument,
@@ -46,10 +53,10 @@ then what the cluster was last brought to (without -f), then defaults.`,
 		},
 	}
 	settings.Flags(cmd.Flags(), cluster.Default())
-	cmd.Flags().StringVarP(&o.file, "file", "f", os.Getenv("SKIFF_FILE"), "a skiff.yaml; - is standard input")
-	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "show what would be done, and do nothing")
-	cmd.Flags().DurationVar(&o.wait, "wait", 10*time.Minute, "how long to wait for all nodes to be Ready; 0: not at all")
-	cmd.Flags().StringVar(&o.kubeconfig, "kubeconfig", "", "merge into this file, not the user's; \"none\": into none")
+	cmd.Flags().StringVarP(&o.file, "file", "f", os.Getenv("SKIFF_FILE"), "configuration `file` (skiff.yaml); - reads standard input")
+	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "print the plan without changing anything")
+	cmd.Flags().DurationVar(&o.wait, "wait", 10*time.Minute, "how long to wait for all nodes to be Ready; 0 returns once the cluster is starting")
+	cmd.Flags().StringVar(&o.kubeconfig, "kubeconfig", "", "merge into this `file` instead of your kubeconfig; \"none\" merges nowhere")
 	o.json = output(cmd)
 	_ = cmd.MarkFlagFilename("file", "yaml", "yml")
 	return cmd
@@ -61,7 +68,7 @@ func (a *app) runUp(cmd *cobra.Command, args []string, o upOptions) error {
 		return err
 	}
 	if o.wait < 0 {
-		return invalid("", "--wait: %s is less than nothing", o.wait)
+		return invalid("", "--wait must not be negative")
 	}
 	spec, err := a.wanted(cmd, args, o.file)
 	if err != nil {
@@ -88,7 +95,7 @@ func (a *app) runUp(cmd *cobra.Command, args []string, o upOptions) error {
 		return nil
 	}
 	if !waited {
-		fmt.Fprintf(a.stdout, "cluster %q comes up in the background: `skiff status %s` shows how far it is\n", spec.Name, spec.Name)
+		fmt.Fprintf(a.stdout, "cluster %q is starting in the background; run `skiff status %s` to see its progress\n", spec.Name, spec.Name)
 		return nil
 	}
 	return a.summary(cmd.Context(), c, time.Since(begun), merged)
@@ -146,7 +153,7 @@ func (a *app) showPlan(ctx context.Context, c *client.Client, spec cluster.Spec,
 		return a.printJSON(steps)
 	}
 	if len(steps) == 0 {
-		fmt.Fprintf(a.stdout, "nothing to do: cluster %q is as wanted\n", spec.Name)
+		fmt.Fprintf(a.stdout, "cluster %q is up to date: nothing to do\n", spec.Name)
 	}
 	for _, step := range steps {
 		fmt.Fprintln(a.stdout, step)
@@ -207,14 +214,14 @@ func (a *app) follow(ctx context.Context, up coming) error {
 		return errNotWaited
 	case errors.Is(err, context.Canceled):
 		return &interrupted{daemonapi.Failure{
-			Cause: fmt.Sprintf("interrupted; cluster %q goes on coming up", up.name),
-			Hint:  fmt.Sprintf("`skiff %s %s` shows it again, `skiff down %s` stops it", up.command, up.name, up.name),
+			Cause: fmt.Sprintf("interrupted; cluster %q is still starting in the background", up.name),
+			Hint:  fmt.Sprintf("run `skiff %s %s` to watch it again, or `skiff down %s` to delete it", up.command, up.name, up.name),
 		}}
 	case errors.Is(err, context.DeadlineExceeded):
 		return &daemonapi.Failure{
-			Cause: fmt.Sprintf("cluster %q is not ready after %s; it goes on coming up", up.name, up.wait),
+			Cause: fmt.Sprintf("cluster %q is not ready after %s and is still starting in the background", up.name, up.wait),
 			Log:   fmt.Sprintf("skiff logs -c %s --source daemon", up.name),
-			Hint:  fmt.Sprintf("`skiff status %s` shows how far it is, `skiff %s %s --wait %s` waits longer", up.name, up.command, up.name, 2*up.wait),
+			Hint:  fmt.Sprintf("run `skiff status %s` to see its progress, or `skiff %s %s --wait %s` to wait longer", up.name, up.command, up.name, 2*up.wait),
 		}
 	case err != nil && failed.Phase != "":
 		return &phaseError{phase: failed.Phase, node: failed.Node, err: err}
@@ -254,17 +261,25 @@ func (a *app) summary(ctx context.Context, c *client.Client, took time.Duration,
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "cluster %q is ready: %d nodes, Kubernetes %s, in %.1f s", status.Name, len(status.Nodes), status.Kubernetes, took.Seconds())
+	fmt.Fprintf(a.stdout, "cluster %q is ready: %s, Kubernetes %s, in %.1f s", status.Name, count(len(status.Nodes), "node"), status.Kubernetes, took.Seconds())
 	fmt.Fprintf(a.stdout, "%s\n", timings(status.Timings))
 	fmt.Fprintf(a.stdout, "machines: %s\n", status.Accelerator)
 	switch {
 	case merged.into != "":
-		fmt.Fprintf(a.stdout, "kubectl's context is now %q; try\n\n  kubectl get nodes\n", merged.context)
+		fmt.Fprintf(a.stdout, "kubectl now uses the context %q; try:\n\n  kubectl get nodes\n", merged.context)
 	default:
-		fmt.Fprintf(a.stdout, "no kubeconfig was changed; try\n\n  skiff kubeconfig %s >config && kubectl --kubeconfig config get nodes\n", status.Name)
+		fmt.Fprintf(a.stdout, "no kubeconfig was changed; try:\n\n  skiff kubeconfig %s >config && kubectl --kubeconfig config get nodes\n", status.Name)
 	}
 	fmt.Fprintf(a.stdout, "  skiff status %s\n  skiff down %s\n", status.Name, status.Name)
 	return nil
+}
+
+// count returns "1 node" or "2 nodes".
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // timings is " (boot 3.1 s, join 2.0 s)", in the order of the phases.

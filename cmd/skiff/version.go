@@ -30,8 +30,13 @@ type imageVersion struct {
 func (a *app) version() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "version",
-		Short: "Show the versions of this program, Kubernetes and the node image",
-		Args:  arguments(0, 0),
+		Short: "Show the versions of Skiff, Kubernetes and the node image",
+		Example: `  # Show the versions
+  skiff version
+
+  # Print them as JSON
+  skiff version -o json`,
+		Args: arguments(0, 0),
 	}
 	asJSON := output(cmd)
 	cmd.RunE = func(_ *cobra.Command, _ []string) error {
@@ -46,7 +51,7 @@ func (a *app) version() *cobra.Command {
 		if inJSON {
 			return a.printJSON(v)
 		}
-		node := "none (`make image` builds it)"
+		node := "none (run `make image` to build it)"
 		if v.Image != nil {
 			node = fmt.Sprintf("%s, %s", v.Image.Digest, v.Image.Arch)
 		}

@@ -58,7 +58,7 @@ func testNodes(t *testing.T, _ *realCluster, s *session) {
 		s.see("Restart machine worker-1?")
 		s.press("y")
 		s.finishes("skiff restart worker-1")
-		s.see("node worker-1 was restarted in")
+		s.see("node worker-1 restarted in")
 		s.press(escape)
 		s.until("2/2 nodes", "running")
 	})

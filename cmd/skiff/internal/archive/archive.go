@@ -33,11 +33,11 @@ var (
 	// ErrTruncated says that the archive ends too early.
 	ErrTruncated = errors.New("the archive is truncated")
 	// ErrFormat says that these are no images.
-	ErrFormat = errors.New("not an image archive")
+	ErrFormat = errors.New("not a valid image archive")
 	// ErrPlatform says that an image is for other machines.
-	ErrPlatform = errors.New("image for another platform")
+	ErrPlatform = errors.New("built for another platform")
 	// ErrUnnamed says that nobody could refer to an image.
-	ErrUnnamed = errors.New("an image without a name")
+	ErrUnnamed = errors.New("the image has no name")
 )
 
 // Image is one image of an archive that is whole.
@@ -76,14 +76,14 @@ func Read(r io.Reader, arch string) ([]Image, error) {
 	case c.documents["manifest.json"] != nil:
 		return c.saved(arch)
 	}
-	return nil, fmt.Errorf("%w: neither oci-layout nor manifest.json is in it", ErrFormat)
+	return nil, fmt.Errorf("%w: it contains neither oci-layout nor manifest.json", ErrFormat)
 }
 
 // decompress sees through gzip. finish checks what follows the tar.
 func decompress(r *bufio.Reader) (_ io.Reader, finish func() error, err error) {
 	head, err := r.Peek(4)
 	if errors.Is(err, io.EOF) {
-		return nil, nil, fmt.Errorf("%w: only %d bytes", ErrTruncated, len(head))
+		return nil, nil, fmt.Errorf("%w: it has only %d bytes", ErrTruncated, len(head))
 	}
 	if err != nil {
 		return nil, nil, err

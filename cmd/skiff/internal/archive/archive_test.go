@@ -187,11 +187,11 @@ func TestReadRefusesWhatCannotRun(t *testing.T) {
 		err     error
 		says    string
 	}{
-		"another architecture":        {oci(t, "arm64").tar(), ErrPlatform, "docker.io/library/app:1 is for linux/arm64, the nodes are linux/amd64"},
-		"another architecture, saved": {saved(t, "arm64").tar(), ErrPlatform, "app:1 is for linux/arm64, the nodes are linux/amd64"},
+		"another architecture":        {oci(t, "arm64").tar(), ErrPlatform, "docker.io/library/app:1 is for linux/arm64, but the nodes run linux/amd64"},
+		"another architecture, saved": {saved(t, "arm64").tar(), ErrPlatform, "app:1 is for linux/arm64, but the nodes run linux/amd64"},
 		"another system":              {wrong.tar(), ErrPlatform, "x:1 is for windows/amd64"},
 		"no name":                     {unnamed.tar(), ErrUnnamed, "save it under a full name"},
-		"damaged layer":               {damaged.tar(), ErrFormat, "its content is not its digest's"},
+		"damaged layer":               {damaged.tar(), ErrFormat, "its content does not match its digest"},
 		"empty file":                  {nil, ErrTruncated, "only 0 bytes"},
 		"text":                        {[]byte(strings.Repeat("no tar ", 200)), ErrFormat, ""},
 		"another tar":                 {func() []byte { b := build(t); b.file("a", "b"); return b.tar() }(), ErrFormat, "neither oci-layout nor manifest.json"},

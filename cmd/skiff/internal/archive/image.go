@@ -92,7 +92,7 @@ func (c *contents) usable(d descriptor, name, arch string) error {
 		return nil
 	}
 	if len(found) > 0 && errors.Is(err, ErrPlatform) {
-		return fmt.Errorf("%w: %s is for %s, the nodes are linux/%s", ErrPlatform, name, strings.Join(found, ", "), arch)
+		return fmt.Errorf("%w: %s is for %s, but the nodes run linux/%s", ErrPlatform, name, strings.Join(found, ", "), arch)
 	}
 	return fmt.Errorf("image %s: %w", name, err)
 }
@@ -112,11 +112,11 @@ func (c *contents) find(d descriptor, arch string, depth int, found *[]string) e
 	case m.Config != nil:
 		return c.whole(m, arch, found)
 	case depth == 0:
-		return fmt.Errorf("%w: indexes nested too deeply", ErrFormat)
+		return fmt.Errorf("%w: indexes are nested too deeply", ErrFormat)
 	}
 	// Of other platforms only the manifest may be there: docker save leaves the
 	// rest out when they were never pulled. A missing one is not searched.
-	result := fmt.Errorf("%w: none for linux/%s", ErrPlatform, arch)
+	result := fmt.Errorf("%w: no image for linux/%s", ErrPlatform, arch)
 	for _, child := range m.Manifests {
 		err := c.find(child, arch, depth-1, found)
 		if err == nil {
@@ -184,7 +184,7 @@ func (c *contents) saved(arch string) ([]Image, error) {
 		var found []string
 		err := c.runsOn(e.Config, arch, &found)
 		if len(found) > 0 {
-			return nil, fmt.Errorf("%w: %s is for %s, the nodes are linux/%s", ErrPlatform, e.RepoTags[0], found[0], arch)
+			return nil, fmt.Errorf("%w: %s is for %s, but the nodes run linux/%s", ErrPlatform, e.RepoTags[0], found[0], arch)
 		}
 		for _, layer := range e.Layers {
 			err = errors.Join(err, c.present(layer, -1))
@@ -195,7 +195,7 @@ func (c *contents) saved(arch string) ([]Image, error) {
 		images = append(images, Image{Names: e.RepoTags})
 	}
 	if len(images) == 0 {
-		return nil, fmt.Errorf("%w: no image is in it", ErrFormat)
+		return nil, fmt.Errorf("%w: it contains no image", ErrFormat)
 	}
 	return images, nil
 }
@@ -204,7 +204,7 @@ func (c *contents) saved(arch string) ([]Image, error) {
 func blob(digest string) (string, error) {
 	hash, ok := strings.CutPrefix(digest, "sha256:")
 	if !ok || len(hash) != 64 || strings.Trim(hash, "0123456789abcdef") != "" {
-		return "", fmt.Errorf("%w: %q is no sha256 digest", ErrFormat, digest)
+		return "", fmt.Errorf("%w: invalid sha256 digest %q", ErrFormat, digest)
 	}
 	return "blobs/sha256/" + hash, nil
 }
@@ -215,7 +215,7 @@ func (c *contents) present(file string, size int64) error {
 	case !ok:
 		return fmt.Errorf("%w: %s is missing", ErrTruncated, file)
 	case c.harmed[file]:
-		return fmt.Errorf("%w: %s is damaged, its content is not its digest's", ErrFormat, file)
+		return fmt.Errorf("%w: %s is damaged: its content does not match its digest", ErrFormat, file)
 	case size >= 0 && have != size:
 		return fmt.Errorf("%w: %s has %d bytes, not %d", ErrFormat, file, have, size)
 	}
@@ -229,7 +229,7 @@ func (c *contents) document(file string, into any) error {
 	}
 	content := c.documents[file]
 	if content == nil {
-		return fmt.Errorf("%w: %s is not JSON of at most %d MiB", ErrFormat, file, maxDocument>>20)
+		return fmt.Errorf("%w: %s is not a JSON document of at most %d MiB", ErrFormat, file, maxDocument>>20)
 	}
 	if err := json.Unmarshal(content, into); err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrFormat, file, err)

@@ -60,7 +60,7 @@ func (b *Bundle) Fail(what string, err error) {
 
 func (b *Bundle) add(name string, fill func(io.Writer) error) (err error) {
 	if !filepath.IsLocal(name) {
-		return errors.New("the name leads out of the bundle")
+		return errors.New("the name points outside the bundle")
 	}
 	path := filepath.Join(b.dir, filepath.FromSlash(name))
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {

@@ -32,7 +32,7 @@ func TestWhatFailsIsWrittenDownAndTheRestIsThere(t *testing.T) {
 		t.Fatalf("%d failed, %v", failed, err)
 	}
 	text, err := os.ReadFile(filepath.Join(dir, errorsFile))
-	want := "../four.log: the name leads out of the bundle\na/two.log: then broken\nthree.log: absent\n"
+	want := "../four.log: the name points outside the bundle\na/two.log: then broken\nthree.log: absent\n"
 	if err != nil || string(text) != want {
 		t.Errorf("%q, %v", text, err)
 	}

@@ -34,7 +34,7 @@ func parse(content []byte) (*document, error) {
 		root = doc.Content[0]
 	}
 	if root.Kind != yaml.MappingNode {
-		return nil, errors.New("no keys and values")
+		return nil, errors.New("not a YAML mapping")
 	}
 	d := &document{root}
 	if value(root, "apiVersion") == nil {
@@ -68,7 +68,7 @@ func (d *document) merge(addition *clientcmdapi.Config) (changed bool, err error
 	name := addition.CurrentContext
 	added := addition.Contexts[name]
 	if added == nil || addition.Clusters[added.Cluster] == nil || addition.AuthInfos[added.AuthInfo] == nil {
-		return false, errors.New("the cluster's kubeconfig has no whole current context")
+		return false, errors.New("the cluster's kubeconfig has no complete current context")
 	}
 	previous := d.current()
 	if previous == name {

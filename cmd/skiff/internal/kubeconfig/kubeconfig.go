@@ -34,7 +34,7 @@ func UserPath() (string, error) {
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return "", fmt.Errorf("find the home directory: %w", err)
+		return "", fmt.Errorf("find your kubeconfig: %w", err)
 	}
 	return filepath.Join(home, clientcmd.RecommendedHomeDir, clientcmd.RecommendedFileName), nil
 }
@@ -73,7 +73,7 @@ func edit(ctx context.Context, path string, create bool, change func(*document) 
 		return nil
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("make the directory of %s: %w", path, err)
+		return fmt.Errorf("create the directory of %s: %w", path, err)
 	}
 	unlock, err := lock(ctx, path)
 	if err != nil {
@@ -89,7 +89,7 @@ func edit(ctx context.Context, path string, create bool, change func(*document) 
 	if err != nil {
 		return &daemonapi.Failure{
 			Cause: fmt.Sprintf("%s is not a kubeconfig: %s", path, oneLine(err)),
-			Hint:  "the file was not changed; mend it, or set KUBECONFIG to another",
+			Hint:  "the file was not changed; fix it, or set KUBECONFIG to another file",
 		}
 	}
 	changed, err := change(d)
@@ -115,7 +115,7 @@ func read(path string) ([]byte, error) {
 		return nil, fmt.Errorf("read the kubeconfig: %w", err)
 	case !info.Mode().IsRegular() || info.Size() > maxFile:
 		return nil, &daemonapi.Failure{
-			Cause: fmt.Sprintf("%s is not a kubeconfig: not a file of at most %d MiB", path, maxFile>>20),
+			Cause: fmt.Sprintf("%s is not a kubeconfig: not a regular file of at most %d MiB", path, maxFile>>20),
 			Hint:  "set KUBECONFIG to another file",
 		}
 	}

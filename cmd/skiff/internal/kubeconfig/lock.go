@@ -46,7 +46,7 @@ func lock(ctx context.Context, path string) (unlock func(), err error) {
 		if errors.Is(err, os.ErrExist) {
 			return nil, &daemonapi.Failure{
 				Cause: fmt.Sprintf("%s exists: another program is changing the kubeconfig", name),
-				Hint:  "if none is, remove that file and try again",
+				Hint:  "if no other program is running, remove that file and try again",
 			}
 		}
 		return nil, fmt.Errorf("lock the kubeconfig: %w", err)

@@ -69,7 +69,7 @@ func Parse(name string, content []byte) (File, error) {
 		return File{}, syntaxError(name, err)
 	}
 	if err := decoder.Decode(&more); !errors.Is(err, io.EOF) {
-		return File{}, fault(name, more.Line, "", "more than one document")
+		return File{}, fault(name, more.Line, "", "more than one YAML document")
 	}
 	file := File{name: name, values: map[string]entry{}}
 	return file, file.read(doc.Content[0], "")
@@ -85,13 +85,13 @@ func (f File) read(node *yaml.Node, within string) error {
 		if within != "" {
 			what = within
 		}
-		return fault(f.name, node.Line, `such as "workers: 2"`, "%s takes keys and values", what)
+		return fault(f.name, node.Line, `such as "workers: 2"`, "%s must be a mapping", what)
 	}
 	seen := map[string]bool{}
 	for i := 0; i < len(node.Content); i += 2 {
 		key, value := node.Content[i], node.Content[i+1]
 		if seen[key.Value] {
-			return fault(f.name, key.Line, "", "key %q stands twice", key.Value)
+			return fault(f.name, key.Line, "", "duplicate key %q", key.Value)
 		}
 		seen[key.Value] = true
 		if err := f.readKey(key, value, within); err != nil {
@@ -104,7 +104,7 @@ func (f File) read(node *yaml.Node, within string) error {
 func (f File) readKey(key, value *yaml.Node, within string) error {
 	known := keys(within)
 	if key.Kind != yaml.ScalarNode || !contains(known, key.Value) {
-		hint := "the keys are " + strings.Join(known, ", ")
+		hint := "valid keys are " + strings.Join(known, ", ")
 		if meant := nearest.Of(key.Value, known); meant != "" {
 			hint = fmt.Sprintf("did you mean %q?", meant)
 		}
@@ -115,7 +115,7 @@ func (f File) readKey(key, value *yaml.Node, within string) error {
 		return f.read(value, path)
 	}
 	if value.Kind != yaml.ScalarNode {
-		return fault(f.name, value.Line, "", "%s takes one value", path)
+		return fault(f.name, value.Line, "", "%s must be a single value", path)
 	}
 	for _, field := range fields() {
 		if field.key != path {
@@ -125,7 +125,7 @@ func (f File) readKey(key, value *yaml.Node, within string) error {
 		case field.whole && value.Tag != "!!int":
 			return fault(f.name, value.Line, "", "%s: %q is not a whole number", path, value.Value)
 		case value.Tag != "!!str" && value.Tag != "!!int" && value.Tag != "!!float":
-			return fault(f.name, value.Line, "", "%s: %q is not text", path, value.Value)
+			return fault(f.name, value.Line, "", "%s: %q is not a string", path, value.Value)
 		}
 	}
 	f.values[path] = entry{text: value.Value, line: value.Line}
@@ -191,7 +191,7 @@ func syntaxError(name string, err error) error {
 	if m := regexp.MustCompile(`^line (\d+): (.*)$`).FindStringSubmatch(message); m != nil {
 		place, message = name+":"+m[1], m[2]
 	}
-	return &daemonapi.Failure{Cause: fmt.Sprintf("%s: not YAML: %s", place, message), Invalid: true}
+	return &daemonapi.Failure{Cause: fmt.Sprintf("%s: invalid YAML: %s", place, message), Invalid: true}
 }
 
 // reason is the error of a file operation without its path.

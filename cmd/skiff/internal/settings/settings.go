@@ -86,13 +86,13 @@ func prefix(key string, at func(*cluster.Spec) *netip.Prefix) field {
 // Flags adds the flags that set a key of the Spec. Their defaults in help are
 // those of spec.
 func Flags(flags *pflag.FlagSet, spec cluster.Spec) {
-	flags.Int("control-planes", spec.ControlPlanes, "control-plane nodes: 1, or an odd number")
-	flags.Int("workers", spec.Workers, "worker nodes")
+	flags.Int("control-planes", spec.ControlPlanes, "number of control-plane nodes (odd)")
+	flags.Int("workers", spec.Workers, "number of worker nodes")
 	flags.Int("cpus", spec.CPUs, "CPUs of each node")
 	flags.String("memory", spec.Memory, "memory of each node")
-	flags.String("disk", spec.Disk, "disk of each node; takes only what is used")
-	flags.Int("api-port", spec.APIPort, "port of the Kubernetes API on 127.0.0.1 (0: a free one, then kept)")
-	flags.String("driver", spec.Driver, `what runs the nodes: "lima" (virtual machines) or "sandbox" (Linux namespaces, needs root)`)
+	flags.String("disk", spec.Disk, "maximum disk size of each node; only used space is allocated")
+	flags.Int("api-port", spec.APIPort, "port of the Kubernetes API on 127.0.0.1; 0 picks a free one and keeps it")
+	flags.String("driver", spec.Driver, `driver that runs the nodes: "lima" (virtual machines) or "sandbox" (Linux namespaces, needs root)`)
 }
 
 // Resolve returns the wanted cluster. file may be the zero File. Flags count
