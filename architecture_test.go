@@ -39,6 +39,7 @@ var forbidden = []struct{ folder, prefix, why string }{
 	{"controlplane/pki", "k8s.io/", "every house may import it: standard library only"},
 	{"nodeagent/nodeconfig", "k8s.io/", "every house may import it: standard library only"},
 	{"nodeagent/nodeapi", "k8s.io/", "every house may import it: standard library only"},
+	{"internal", "k8s.io/", "PID 1 and the host import it: standard library and small libraries only"},
 }
 
 // emptyNames say nothing about what a package keeps.
@@ -60,7 +61,7 @@ func TestHousesDoNotImportEachOther(t *testing.T) {
 		}
 		for _, imp := range s.imports {
 			to, ours := strings.CutPrefix(imp, module)
-			if !ours || slices.Contains(plainData, to) {
+			if !ours || slices.Contains(plainData, to) || internal(to) {
 				continue
 			}
 			if other := house(to); other != from {
@@ -77,10 +78,23 @@ func TestPlainDataImportsOnlyTheStandardLibraryAndPlainData(t *testing.T) {
 		}
 		for _, imp := range s.imports {
 			own, ours := strings.CutPrefix(imp, module)
-			if ours && slices.Contains(plainData, own) || !strings.Contains(strings.Split(imp, "/")[0], ".") {
+			if ours && (slices.Contains(plainData, own) || internal(own)) || !strings.Contains(strings.Split(imp, "/")[0], ".") {
 				continue
 			}
 			t.Errorf("%s imports %s", s.file, imp)
+		}
+	}
+}
+
+func TestInternalPackagesImportNothingElseOfThisModule(t *testing.T) {
+	for _, s := range sources(t) {
+		if !internal(s.folder) || strings.HasSuffix(s.file, "_test.go") {
+			continue
+		}
+		for _, imp := range s.imports {
+			if own, ours := strings.CutPrefix(imp, module); ours && !internal(own) {
+				t.Errorf("%s imports %s: packages below internal are leaves", s.file, imp)
+			}
 		}
 	}
 }
@@ -126,6 +140,10 @@ func house(folder string) string {
 	}
 	return ""
 }
+
+// internal reports whether a folder of this module is one of the leaf packages
+// that every top-level package may import.
+func internal(folder string) bool { return strings.HasPrefix(folder, "internal/") }
 
 // sources parses the imports of every Go file of this module; folders with a
 // go.mod of their own are other modules.

@@ -10,12 +10,12 @@ import (
 
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/skiff-dev/skiff/internal/names"
 )
 
 const (
-	userPrefix = "system:node:"
-	groupNodes = "system:nodes"
-	pemType    = "CERTIFICATE REQUEST"
+	pemType = "CERTIFICATE REQUEST"
 	// maxNames bounds what one certificate may be valid for.
 	maxNames = 16
 )
@@ -49,8 +49,8 @@ type Fleet struct {
 
 // NodeName is the node that a request comes from; false if from none.
 func NodeName(r certificatesv1.CertificateSigningRequestSpec) (string, bool) {
-	name, ok := strings.CutPrefix(r.Username, userPrefix)
-	return name, ok && name != "" && slices.Contains(r.Groups, groupNodes)
+	name, ok := strings.CutPrefix(r.Username, names.UserNodePrefix)
+	return name, ok && name != "" && slices.Contains(r.Groups, names.GroupNodes)
 }
 
 // Decide says whether the kubelet behind r may have the serving certificate
@@ -103,8 +103,8 @@ func checkForm(request *x509.CertificateRequest, r certificatesv1.CertificateSig
 	switch {
 	case subject.CommonName != r.Username:
 		return deny("common name %q is not the requester %q", subject.CommonName, r.Username)
-	case !slices.Equal(subject.Organization, []string{groupNodes}):
-		return deny("organization %q is not %q", subject.Organization, groupNodes)
+	case !slices.Equal(subject.Organization, []string{names.GroupNodes}):
+		return deny("organization %q is not %q", subject.Organization, names.GroupNodes)
 	case len(request.EmailAddresses) > 0 || len(request.URIs) > 0:
 		return deny("e-mail addresses or URIs are asked for")
 	case len(request.DNSNames)+len(request.IPAddresses) == 0:

@@ -21,16 +21,8 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
-)
 
-// Names of what is made here.
-const (
-	// StorageClass is the default storage class.
-	StorageClass = "local"
-	// Provisioner makes its volumes.
-	Provisioner = "skiff.dev/local"
-	// DNSService is the cluster's DNS, in kube-system.
-	DNSService = "kube-dns"
+	"github.com/skiff-dev/skiff/internal/names"
 )
 
 // Object is one object and where the API keeps it.
@@ -43,7 +35,7 @@ type Object struct {
 
 // Settings are what the objects depend on.
 type Settings struct {
-	// DNSAddress is the ClusterIP of DNSService.
+	// DNSAddress is the ClusterIP of names.DNSService.
 	DNSAddress netip.Addr
 }
 
@@ -54,8 +46,8 @@ func Objects(s Settings) []Object {
 }
 
 func dnsService(address netip.Addr) Object {
-	m := meta(DNSService, metav1.NamespaceSystem)
-	m.Labels["k8s-app"] = "kube-dns"
+	m := meta(names.DNSService, metav1.NamespaceSystem)
+	m.Labels["k8s-app"] = names.DNSService
 	m.Labels["kubernetes.io/cluster-service"] = "true"
 	m.Labels["kubernetes.io/name"] = "CoreDNS"
 	// No selector: each node's agent publishes an endpoint slice of its own DNS
@@ -76,12 +68,12 @@ func dnsService(address netip.Addr) Object {
 }
 
 func storageClass() Object {
-	m := meta(StorageClass, "")
+	m := meta(names.LocalStorageClass, "")
 	m.Annotations = map[string]string{"storageclass.kubernetes.io/is-default-class": "true"}
 	return Object{Yielding: true, Resource: storagev1.SchemeGroupVersion.WithResource("storageclasses"), Object: &storagev1.StorageClass{
 		TypeMeta:          metav1.TypeMeta{APIVersion: storagev1.SchemeGroupVersion.String(), Kind: "StorageClass"},
 		ObjectMeta:        m,
-		Provisioner:       Provisioner,
+		Provisioner:       names.LocalProvisioner,
 		ReclaimPolicy:     ptr.To(corev1.PersistentVolumeReclaimDelete),
 		VolumeBindingMode: ptr.To(storagev1.VolumeBindingWaitForFirstConsumer),
 	}}

@@ -10,6 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/dynamic/fake"
+
+	"github.com/skiff-dev/skiff/internal/names"
 )
 
 var settings = Settings{DNSAddress: netip.MustParseAddr("10.96.0.10")}
@@ -46,7 +48,7 @@ func TestAChangedRoleIsMendedAndAStorageClassIsNot(t *testing.T) {
 		mended bool
 		field  string
 	}{
-		{"role", clusterRole(UserLabeller, rule("", read(), "nodes")), true, "rules"},
+		{"role", clusterRole(names.UserLabeller, rule("", read(), "nodes")), true, "rules"},
 		{"storage class", storageClass(), false, "provisioner"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -94,7 +96,7 @@ func TestNobodyButAdministratorsMayDoEverything(t *testing.T) {
 				}
 			}
 		}
-		if role, _, _ := unstructured.NestedString(u, "roleRef", "name"); role == "cluster-admin" && o.Object.GetName() != "skiff:cluster-admins" {
+		if role, _, _ := unstructured.NestedString(u, "roleRef", "name"); role == "cluster-admin" && o.Object.GetName() != names.GroupClusterAdmins {
 			t.Errorf("%s binds cluster-admin", o.Object.GetName())
 		}
 	}

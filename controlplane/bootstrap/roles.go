@@ -4,22 +4,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/skiff-dev/skiff/controlplane/pki"
-)
-
-// Users of the control plane's own small parts. Each has the role of the same
-// name.
-const (
-	UserLeader      = "system:skiff:leader"
-	UserApprover    = "system:skiff:approver"
-	UserLabeller    = "system:skiff:labeller"
-	UserProvisioner = "system:skiff:provisioner"
-)
-
-// Groups that Kubernetes knows.
-const (
-	groupBootstrappers = "system:bootstrappers"
-	groupNodes         = "system:nodes"
+	"github.com/skiff-dev/skiff/internal/names"
 )
 
 func read() []string { return []string{"get", "list", "watch"} }
@@ -28,8 +13,8 @@ func rule(group string, verbs []string, resources ...string) rbacv1.PolicyRule {
 	return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: resources, Verbs: verbs}
 }
 
-func named(r rbacv1.PolicyRule, names ...string) rbacv1.PolicyRule {
-	r.ResourceNames = names
+func named(r rbacv1.PolicyRule, resources ...string) rbacv1.PolicyRule {
+	r.ResourceNames = resources
 	return r
 }
 
@@ -40,43 +25,43 @@ func groupBindings() []Object {
 	}
 	const approve = "system:certificates.k8s.io:certificatesigningrequests:"
 	return []Object{
-		bind(pki.GroupClusterAdmins, pki.GroupClusterAdmins, "cluster-admin"),
-		bind(pki.GroupKubeletClients, pki.GroupKubeletClients, "system:kubelet-api-admin"),
-		bind("skiff:node-bootstrappers", groupBootstrappers, "system:node-bootstrapper"),
-		bind("skiff:approve-node-client", groupBootstrappers, approve+"nodeclient"),
-		bind("skiff:approve-node-client-renewal", groupNodes, approve+"selfnodeclient"),
+		bind(names.GroupClusterAdmins, names.GroupClusterAdmins, "cluster-admin"),
+		bind(names.GroupKubeletClients, names.GroupKubeletClients, "system:kubelet-api-admin"),
+		bind("skiff:node-bootstrappers", names.GroupBootstrappers, "system:node-bootstrapper"),
+		bind("skiff:approve-node-client", names.GroupBootstrappers, approve+"nodeclient"),
+		bind("skiff:approve-node-client-renewal", names.GroupNodes, approve+"selfnodeclient"),
 	}
 }
 
 // userRoles give each of our users what it does, and no more.
 func userRoles() []Object {
 	roles := map[string][]rbacv1.PolicyRule{
-		pki.UserNetwork: {
+		names.UserNetwork: {
 			rule("", read(), "nodes", "pods", "namespaces", "services"),
 			rule("networking.k8s.io", read(), "networkpolicies"),
 			rule("discovery.k8s.io", read(), "endpointslices"),
 		},
-		pki.UserDNS: {
+		names.UserDNS: {
 			rule("", read(), "services", "namespaces", "pods", "nodes"),
 			rule("discovery.k8s.io", read(), "endpointslices"),
 		},
-		pki.UserVolumes: {
+		names.UserVolumes: {
 			rule("", []string{"get", "list", "watch", "update", "patch"}, "persistentvolumes"),
 			rule("", []string{"create", "patch"}, "events"),
 		},
-		UserLeader: {
+		names.UserLeader: {
 			named(rule("", []string{"get"}, "namespaces"), metav1.NamespaceSystem),
 		},
-		UserApprover: {
+		names.UserApprover: {
 			rule("", read(), "nodes"),
 			rule("certificates.k8s.io", read(), "certificatesigningrequests"),
 			rule("certificates.k8s.io", []string{"update"}, "certificatesigningrequests/approval"),
 			named(rule("certificates.k8s.io", []string{"approve"}, "signers"), "kubernetes.io/kubelet-serving"),
 		},
-		UserLabeller: {
+		names.UserLabeller: {
 			rule("", []string{"get", "list", "watch", "patch"}, "nodes"),
 		},
-		UserProvisioner: {
+		names.UserProvisioner: {
 			rule("", []string{"get", "list", "watch", "create", "delete", "update", "patch"}, "persistentvolumes"),
 			rule("", read(), "persistentvolumeclaims", "nodes"),
 			rule("storage.k8s.io", read(), "storageclasses"),
@@ -96,8 +81,8 @@ func userRoles() []Object {
 func namespacedRoles() []Object {
 	leases := rule("coordination.k8s.io", []string{"get", "update"}, "leases")
 	return append(
-		kubeSystemRole(pki.UserDNS, rule("discovery.k8s.io", []string{"create", "get", "update", "patch", "delete"}, "endpointslices")),
-		kubeSystemRole(UserLeader, named(leases, "skiff-controlplane"), rule("coordination.k8s.io", []string{"create"}, "leases"))...,
+		kubeSystemRole(names.UserDNS, rule("discovery.k8s.io", []string{"create", "get", "update", "patch", "delete"}, "endpointslices")),
+		kubeSystemRole(names.UserLeader, named(leases, names.ControlPlaneLease), rule("coordination.k8s.io", []string{"create"}, "leases"))...,
 	)
 }
 

@@ -10,7 +10,7 @@ import (
 	"k8s.io/client-go/util/keyutil"
 	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/cmd/kube-controller-manager/app"
-	"k8s.io/kubernetes/cmd/kube-controller-manager/names"
+	controllernames "k8s.io/kubernetes/cmd/kube-controller-manager/names"
 	serviceaccountcontroller "k8s.io/kubernetes/pkg/controller/serviceaccount"
 	"k8s.io/kubernetes/pkg/controller/validatingadmissionpolicystatus"
 	"k8s.io/kubernetes/pkg/serviceaccount"
@@ -53,7 +53,7 @@ func tokenController(ctx context.Context, s Settings, shared app.ControllerConte
 // keeps the definitions of all built-in types in memory for it, 13 MB; this one
 // asks the API for those that a policy names.
 func policyStatusController(shared app.ControllerContext) (*validatingadmissionpolicystatus.Controller, error) {
-	const name = names.ValidatingAdmissionPolicyStatusController
+	const name = controllernames.ValidatingAdmissionPolicyStatusController
 	discovery, err := shared.ClientBuilder.DiscoveryClient(name)
 	if err != nil {
 		return nil, fmt.Errorf("make the policy controller's discovery client: %w", err)

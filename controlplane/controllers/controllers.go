@@ -13,14 +13,12 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	"k8s.io/kubernetes/cmd/kube-controller-manager/app/config"
-	"k8s.io/kubernetes/cmd/kube-controller-manager/names"
+	controllernames "k8s.io/kubernetes/cmd/kube-controller-manager/names"
 	"sync"
 
 	"github.com/skiff-dev/skiff/controlplane/transport"
+	"github.com/skiff-dev/skiff/internal/names"
 )
-
-// User is who the controller manager itself is to the API server.
-const User = "system:kube-controller-manager"
 
 // Workers of the controllers that are put together here; upstream's defaults
 // are for larger clusters.
@@ -36,7 +34,7 @@ func Run(ctx context.Context, s Settings, memory *transport.Server) error {
 	if err != nil {
 		return err
 	}
-	root := clients{config: func(string) *rest.Config { return memory.Client(transport.User(User)) }}
+	root := clients{config: func(string) *rest.Config { return memory.Client(transport.User(names.UserControllerManager)) }}
 	each := clients{config: func(name string) *rest.Config { return memory.Client(transport.ServiceAccount(name)) }}
 
 	eventClient, err := root.Client("event-broadcaster")
@@ -59,8 +57,8 @@ func Run(ctx context.Context, s Settings, memory *transport.Server) error {
 		return err
 	}
 	descriptors := app.NewControllerDescriptors()
-	delete(descriptors, names.ServiceAccountTokenController)             // tokens
-	delete(descriptors, names.ValidatingAdmissionPolicyStatusController) // policies
+	delete(descriptors, controllernames.ServiceAccountTokenController)             // tokens
+	delete(descriptors, controllernames.ValidatingAdmissionPolicyStatusController) // policies
 	built, err := app.BuildControllers(ctx, shared, descriptors, nil, ignoreChecks{})
 	if err != nil {
 		return fmt.Errorf("build the controllers: %w", err)

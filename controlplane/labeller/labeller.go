@@ -18,14 +18,8 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/skiff-dev/skiff/controlplane/reconcile"
+	"github.com/skiff-dev/skiff/internal/names"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
-)
-
-const (
-	// Label is what the kubelet sets on its node.
-	Label = "skiff.dev/role"
-	// RolePrefix begins Kubernetes' labels for roles.
-	RolePrefix = "node-role.kubernetes.io/"
 )
 
 // Settings are what the labeller needs to know.
@@ -37,9 +31,9 @@ type Settings struct {
 // Missing is the label that a node with labels should have and has not; "" if
 // none is missing.
 func Missing(labels map[string]string) string {
-	switch role := nodeconfig.Role(labels[Label]); role {
+	switch role := nodeconfig.Role(labels[names.LabelRole]); role {
 	case nodeconfig.RoleControlPlane, nodeconfig.RoleWorker:
-		label := RolePrefix + string(role)
+		label := names.LabelNodeRolePrefix + string(role)
 		if _, there := labels[label]; !there {
 			return label
 		}

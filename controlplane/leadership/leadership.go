@@ -15,12 +15,14 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
+
+	"github.com/skiff-dev/skiff/internal/names"
 )
 
 // The lease.
 const (
 	Namespace = metav1.NamespaceSystem
-	Lease     = "skiff-controlplane"
+	Lease     = names.ControlPlaneLease
 )
 
 // accessPoll is how often a new cluster is asked whether the lease can be used

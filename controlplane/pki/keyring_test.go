@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func names(keys []EncryptionKey) string {
+func keyNames(keys []EncryptionKey) string {
 	var all []string
 	for _, k := range keys {
 		all = append(all, k.Name)
@@ -77,20 +77,20 @@ func TestRotationKeepsEveryKeyThatSomethingMayBeUnder(t *testing.T) {
 			}
 			known := slices.ContainsFunc(k.Keys, func(other EncryptionKey) bool { return other.Name == first.Name })
 			if (k.Keys[0].Name == first.Name) != step.first || known != step.old {
-				t.Errorf("phase %q: keys %s", k.Phase, names(k.Keys))
+				t.Errorf("phase %q: keys %s", k.Phase, keyNames(k.Keys))
 			}
 			encoded, err := k.Encode()
 			if err != nil {
 				t.Fatal(err)
 			}
 			again, err := Files{KeyringFile: encoded}.Keyring()
-			if err != nil || names(again.Keys) != names(k.Keys) || names(again.Retired) != names(k.Retired) || again.Phase != k.Phase {
+			if err != nil || keyNames(again.Keys) != keyNames(k.Keys) || keyNames(again.Retired) != keyNames(k.Retired) || again.Phase != k.Phase {
 				t.Errorf("%+v came back as %+v, %v", k, again, err)
 			}
 		}
 	}
-	if names(k.Keys) != "key3" || names(k.Retired) != "key1 key2" || k.Phase != PhaseSettled {
-		t.Errorf("after two rotations %q, retired %q, phase %q", names(k.Keys), names(k.Retired), k.Phase)
+	if keyNames(k.Keys) != "key3" || keyNames(k.Retired) != "key1 key2" || k.Phase != PhaseSettled {
+		t.Errorf("after two rotations %q, retired %q, phase %q", keyNames(k.Keys), keyNames(k.Retired), k.Phase)
 	}
 }
 
@@ -109,14 +109,14 @@ func TestReadmittedKeysDecryptAndAreNeverFirst(t *testing.T) {
 		"removed":       {added(t, settled).Promote().Remove(), "key3 key1 key2", PhasePromoted, "key3"},
 	} {
 		got := tt.from.Readmit()
-		if names(got.Keys) != tt.keys || got.Phase != tt.phase {
-			t.Errorf("%s: keys %s in phase %q", name, names(got.Keys), got.Phase)
+		if keyNames(got.Keys) != tt.keys || got.Phase != tt.phase {
+			t.Errorf("%s: keys %s in phase %q", name, keyNames(got.Keys), got.Phase)
 		}
 		if got.Phase == PhaseAdded {
 			got = got.Promote()
 		}
-		if got = got.Remove(); names(got.Keys) != tt.next || got.validate() != nil {
-			t.Errorf("%s: then keys %s, %v", name, names(got.Keys), got.validate())
+		if got = got.Remove(); keyNames(got.Keys) != tt.next || got.validate() != nil {
+			t.Errorf("%s: then keys %s, %v", name, keyNames(got.Keys), got.validate())
 		}
 		if len(got.Keys)+len(got.Retired) != len(tt.from.Keys)+len(tt.from.Retired) {
 			t.Errorf("%s: a key was lost", name)
@@ -150,7 +150,7 @@ func TestKeyringRefusesWhatCannotBe(t *testing.T) {
 			t.Errorf("%s: %+v", name, k)
 		}
 	}
-	if k, err := (Files{"encryption.key": []byte(secret + "\n")}).Keyring(); err != nil || names(k.Keys) != "key1" {
+	if k, err := (Files{"encryption.key": []byte(secret + "\n")}).Keyring(); err != nil || keyNames(k.Keys) != "key1" {
 		t.Errorf("the key of an old cluster: %+v, %v", k, err)
 	}
 }

@@ -15,6 +15,8 @@ import (
 	"net"
 	"net/netip"
 	"time"
+
+	"github.com/skiff-dev/skiff/internal/names"
 )
 
 // How long what is made here is valid. Authorities outlive a laptop; leaves are
@@ -24,16 +26,6 @@ const (
 	LeafLifetime      = 365 * 24 * time.Hour
 	// Backdate allows for guests and hosts whose clocks differ.
 	Backdate = time.Hour
-)
-
-// Groups and users that only Skiff has.
-const (
-	GroupClusterAdmins  = "skiff:cluster-admins"
-	GroupKubeletClients = "skiff:kubelet-clients"
-	UserAdmin           = "skiff-admin"
-	UserNetwork         = "system:skiff:network"
-	UserDNS             = "system:skiff:dns"
-	UserVolumes         = "system:skiff:volumes"
 )
 
 // Node is whom leaf certificates are made for.
@@ -74,10 +66,10 @@ func Worker(authorities Files, node Node, now time.Time) (Files, error) {
 	}
 	return files, files.makeLeaves(authorities, now, []leaf{
 		{path: "node-api", authority: "host-ca", name: node.Name, server: true, dns: []string{node.Name}, ips: addresses(node.Address)},
-		{path: "proxy", authority: "ca", name: "system:kube-proxy"},
-		{path: "network", authority: "ca", name: UserNetwork},
-		{path: "dns", authority: "ca", name: UserDNS},
-		{path: "volumes", authority: "ca", name: UserVolumes},
+		{path: "proxy", authority: "ca", name: names.UserKubeProxy},
+		{path: "network", authority: "ca", name: names.UserNetwork},
+		{path: "dns", authority: "ca", name: names.UserDNS},
+		{path: "volumes", authority: "ca", name: names.UserVolumes},
 	})
 }
 
@@ -109,7 +101,7 @@ func ControlPlane(authorities Files, node Node, now time.Time) (Files, error) {
 			},
 			ips: addresses(loopback, node.Address, node.ServiceAddress),
 		},
-		{path: "apiserver-kubelet-client", authority: "ca", name: "kube-apiserver-kubelet-client", groups: []string{GroupKubeletClients}},
+		{path: "apiserver-kubelet-client", authority: "ca", name: "kube-apiserver-kubelet-client", groups: []string{names.GroupKubeletClients}},
 		{path: "front-proxy-client", authority: "front-proxy-ca", name: "front-proxy-client"},
 		{path: "apiserver-etcd-client", authority: "etcd/ca", name: "kube-apiserver-etcd-client"},
 		{path: "etcd/server", authority: "etcd/ca", name: node.Name, server: true, client: true, dns: etcdNames, ips: etcdAddresses},
@@ -118,7 +110,7 @@ func ControlPlane(authorities Files, node Node, now time.Time) (Files, error) {
 }
 
 // Host makes what only the host holds: admin (a client of the Kubernetes API
-// in GroupClusterAdmins) and host (a client of the node API), with ca.crt and
+// in names.GroupClusterAdmins) and host (a client of the node API), with ca.crt and
 // host-ca.crt to verify the other sides.
 func Host(authorities Files, now time.Time) (Files, error) {
 	files := Files{}
@@ -126,7 +118,7 @@ func Host(authorities Files, now time.Time) (Files, error) {
 		return nil, err
 	}
 	return files, files.makeLeaves(authorities, now, []leaf{
-		{path: "admin", authority: "ca", name: UserAdmin, groups: []string{GroupClusterAdmins}},
+		{path: "admin", authority: "ca", name: names.UserAdmin, groups: []string{names.GroupClusterAdmins}},
 		{path: "host", authority: "host-ca", name: "skiff-host"},
 	})
 }

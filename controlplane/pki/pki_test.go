@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/skiff-dev/skiff/internal/names"
 )
 
 var (
@@ -61,7 +63,7 @@ func TestControlPlaneHoldsWhatItServesAndDialsWith(t *testing.T) {
 	verify(t, files, "apiserver-etcd-client", "etcd/ca", "", x509.ExtKeyUsageClientAuth)
 	verify(t, files, "front-proxy-client", "front-proxy-ca", "", x509.ExtKeyUsageClientAuth)
 	kubelets := verify(t, files, "apiserver-kubelet-client", "ca", "", x509.ExtKeyUsageClientAuth)
-	if !slices.Equal(kubelets.Subject.Organization, []string{GroupKubeletClients}) {
+	if !slices.Equal(kubelets.Subject.Organization, []string{names.GroupKubeletClients}) {
 		t.Errorf("kubelet client is in groups %v", kubelets.Subject.Organization)
 	}
 }

@@ -16,6 +16,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
+
+	"github.com/skiff-dev/skiff/internal/names"
 )
 
 const firstRetry, lastRetry = time.Second, 5 * time.Minute
@@ -23,7 +25,7 @@ const firstRetry, lastRetry = time.Second, 5 * time.Minute
 // Orphaned says whether a volume waits for a node agent that will never come:
 // it is deleted, and its node does not exist.
 func Orphaned(v *corev1.PersistentVolume, exists func(node string) bool) bool {
-	if v.DeletionTimestamp == nil || !slices.Contains(v.Finalizers, Finalizer) {
+	if v.DeletionTimestamp == nil || !slices.Contains(v.Finalizers, names.LocalVolumeFinalizer) {
 		return false
 	}
 	node := NodeOf(v)
@@ -96,7 +98,7 @@ func release(ctx context.Context, client kubernetes.Interface, name string) erro
 	if lookup != nil || !orphaned {
 		return lookup
 	}
-	rest := slices.DeleteFunc(slices.Clone(v.Finalizers), func(f string) bool { return f == Finalizer })
+	rest := slices.DeleteFunc(slices.Clone(v.Finalizers), func(f string) bool { return f == names.LocalVolumeFinalizer })
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"resourceVersion": v.ResourceVersion, "finalizers": rest}})
 	if err != nil {
 		return fmt.Errorf("encode patch: %w", err)

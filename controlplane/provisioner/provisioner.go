@@ -16,15 +16,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v13/controller"
-)
 
-const (
-	// Name is the provisioner that a storage class asks for.
-	Name = "skiff.dev/local"
-	// Finalizer keeps a volume until its directory is gone.
-	Finalizer = "skiff.dev/local-volume"
-	// Dir holds the volumes' directories, on each node.
-	Dir = "/var/lib/skiff/volumes"
+	"github.com/skiff-dev/skiff/internal/names"
 )
 
 // workers provision and delete at once.
@@ -42,7 +35,7 @@ func Run(ctx context.Context, s Settings) error {
 	if err != nil {
 		return fmt.Errorf("make the provisioner's client: %w", err)
 	}
-	provisioning := controller.NewProvisionController(ctx, client, Name, local{},
+	provisioning := controller.NewProvisionController(ctx, client, names.LocalProvisioner, local{},
 		controller.LeaderElection(false),
 		controller.Threadiness(workers),
 	)
@@ -91,14 +84,14 @@ func Volume(o controller.ProvisionOptions) (*corev1.PersistentVolume, error) {
 	}
 	filesystem := corev1.PersistentVolumeFilesystem
 	return &corev1.PersistentVolume{
-		ObjectMeta: metav1.ObjectMeta{Name: o.PVName, Finalizers: []string{Finalizer}},
+		ObjectMeta: metav1.ObjectMeta{Name: o.PVName, Finalizers: []string{names.LocalVolumeFinalizer}},
 		Spec: corev1.PersistentVolumeSpec{
 			Capacity:                      corev1.ResourceList{corev1.ResourceStorage: o.PVC.Spec.Resources.Requests[corev1.ResourceStorage]},
 			AccessModes:                   o.PVC.Spec.AccessModes,
 			PersistentVolumeReclaimPolicy: reclaim,
 			MountOptions:                  o.StorageClass.MountOptions,
 			VolumeMode:                    &filesystem,
-			PersistentVolumeSource:        corev1.PersistentVolumeSource{Local: &corev1.LocalVolumeSource{Path: path.Join(Dir, o.PVName)}},
+			PersistentVolumeSource:        corev1.PersistentVolumeSource{Local: &corev1.LocalVolumeSource{Path: path.Join(names.LocalVolumesDir, o.PVName)}},
 			NodeAffinity:                  onNode(o.SelectedNodeName),
 		},
 	}, nil

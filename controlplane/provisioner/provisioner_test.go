@@ -12,6 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/fake"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v13/controller"
+
+	"github.com/skiff-dev/skiff/internal/names"
 )
 
 func claim() controller.ProvisionOptions {
@@ -33,7 +35,7 @@ func TestVolumeIsADirectoryOnTheChosenNode(t *testing.T) {
 	}
 	capacity := v.Spec.Capacity[corev1.ResourceStorage]
 	if v.Name != "pvc-1234" || v.Spec.Local.Path != "/var/lib/skiff/volumes/pvc-1234" || NodeOf(v) != "worker-1" ||
-		v.Finalizers[0] != Finalizer || capacity.String() != "1Gi" ||
+		v.Finalizers[0] != names.LocalVolumeFinalizer || capacity.String() != "1Gi" ||
 		v.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimDelete {
 		t.Fatalf("%+v", v)
 	}

@@ -20,9 +20,6 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/profile"
 )
 
-// User is who the scheduler is to the API server.
-const User = "system:kube-scheduler"
-
 // Settings are what the scheduler needs to know.
 type Settings struct {
 	Client *rest.Config

@@ -18,6 +18,7 @@ import (
 
 	"github.com/skiff-dev/skiff/controlplane/etcd"
 	"github.com/skiff-dev/skiff/controlplane/server/servertest"
+	"github.com/skiff-dev/skiff/internal/names"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
@@ -123,7 +124,7 @@ func (f *fleet) voters(t *testing.T, by, want int) []etcd.MemberStatus {
 
 // holder is who has the lease, as control plane by sees it.
 func (f *fleet) holder(ctx context.Context, by int) (string, int32, error) {
-	lease, err := f.all[by].client.CoordinationV1().Leases(metav1.NamespaceSystem).Get(ctx, "skiff-controlplane", metav1.GetOptions{})
+	lease, err := f.all[by].client.CoordinationV1().Leases(metav1.NamespaceSystem).Get(ctx, names.ControlPlaneLease, metav1.GetOptions{})
 	if err != nil {
 		return "", 0, err
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/skiff-dev/skiff/controlplane/etcd"
 	"github.com/skiff-dev/skiff/controlplane/server/servertest"
+	"github.com/skiff-dev/skiff/internal/names"
 )
 
 // TestFullDatabase fills a small database until it takes no more, finds the
@@ -92,7 +93,7 @@ func TestFullDatabaseOfThree(t *testing.T) {
 	before, _, err := f.holder(t.Context(), 0)
 	t.Logf("the lease was held by %q, %v", before, err)
 	f.eventually(t, 0, "controllers work again", func(ctx context.Context) error {
-		lease, err := f.all[0].client.CoordinationV1().Leases(metav1.NamespaceSystem).Get(ctx, "skiff-controlplane", metav1.GetOptions{})
+		lease, err := f.all[0].client.CoordinationV1().Leases(metav1.NamespaceSystem).Get(ctx, names.ControlPlaneLease, metav1.GetOptions{})
 		if err == nil && (lease.Spec.RenewTime == nil || time.Since(lease.Spec.RenewTime.Time) > leaseLength) {
 			err = fmt.Errorf("nobody renews the lease: %+v", lease.Spec)
 		}

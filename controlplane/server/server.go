@@ -26,6 +26,7 @@ import (
 	"github.com/skiff-dev/skiff/controlplane/provisioner"
 	"github.com/skiff-dev/skiff/controlplane/scheduler"
 	"github.com/skiff-dev/skiff/controlplane/transport"
+	"github.com/skiff-dev/skiff/internal/names"
 )
 
 // stopLimit bounds how long a control plane takes to stop. Without a majority of
@@ -220,7 +221,7 @@ func (r *run) buildAPI(ctx context.Context) (*apiserver.Server, error) {
 const readyPoll = 20 * time.Millisecond
 
 func (r *run) ready(ctx context.Context) error {
-	client := &http.Client{Transport: r.memory.As(transport.User("system:skiff:probe"))}
+	client := &http.Client{Transport: r.memory.As(transport.User(names.UserProbe))}
 	for {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://localhost/readyz", nil)
 		if err != nil {
@@ -282,7 +283,7 @@ func (r *run) awaitSpare(ctx context.Context) {
 
 func (r *run) strive(ctx context.Context) error {
 	return leadership.Run(ctx, leadership.Settings{
-		Client: r.client(bootstrap.UserLeader),
+		Client: r.client(names.UserLeader),
 		Name:   r.settings.Node.Name,
 		Sole:   r.member.Alone, Emulated: r.settings.Node.Emulated,
 		Lead: func(ctx context.Context) error {
@@ -292,16 +293,16 @@ func (r *run) strive(ctx context.Context) error {
 					return controllers.Run(ctx, r.settings.controllers(), r.memory)
 				},
 				func(ctx context.Context) error {
-					return scheduler.Run(ctx, scheduler.Settings{Client: r.client(scheduler.User)})
+					return scheduler.Run(ctx, scheduler.Settings{Client: r.client(names.UserScheduler)})
 				},
 				func(ctx context.Context) error {
-					return approver.Run(ctx, approver.Settings{Client: r.client(bootstrap.UserApprover), Fleet: r.settings.fleet(), Log: r.log})
+					return approver.Run(ctx, approver.Settings{Client: r.client(names.UserApprover), Fleet: r.settings.fleet(), Log: r.log})
 				},
 				func(ctx context.Context) error {
-					return labeller.Run(ctx, labeller.Settings{Client: r.client(bootstrap.UserLabeller), Log: r.log})
+					return labeller.Run(ctx, labeller.Settings{Client: r.client(names.UserLabeller), Log: r.log})
 				},
 				func(ctx context.Context) error {
-					return provisioner.Run(ctx, provisioner.Settings{Client: r.client(bootstrap.UserProvisioner), Log: r.log})
+					return provisioner.Run(ctx, provisioner.Settings{Client: r.client(names.UserProvisioner), Log: r.log})
 				},
 			)
 		},

@@ -1,0 +1,68 @@
+// Package names holds the names that host, nodes and control plane must agree
+// on: labels, finalizers, users, groups and objects of the Kubernetes API.
+package names
+
+// Labels and taints of nodes.
+const (
+	// LabelRole carries a node's role. The kubelet sets it, so it is
+	// information for users and must not be trusted.
+	LabelRole = "skiff.dev/role"
+	// LabelNodeRolePrefix begins Kubernetes' own role labels, which kubelets
+	// may not set (KEP-279).
+	LabelNodeRolePrefix = "node-role.kubernetes.io/"
+	// TaintControlPlane keeps ordinary pods off control planes.
+	TaintControlPlane = LabelNodeRolePrefix + "control-plane"
+)
+
+// Local volumes.
+const (
+	// LocalStorageClass is the default storage class.
+	LocalStorageClass = "local"
+	// LocalProvisioner provisions its volumes.
+	LocalProvisioner = "skiff.dev/local"
+	// LocalVolumeFinalizer keeps a volume until its directory is removed.
+	LocalVolumeFinalizer = "skiff.dev/local-volume"
+	// LocalVolumesDir holds the directories of a node's volumes.
+	LocalVolumesDir = "/var/lib/skiff/volumes"
+)
+
+// Cluster DNS.
+const (
+	// DNSService is the service of the cluster's DNS servers, in kube-system.
+	DNSService = "kube-dns"
+	// DNSManager is the value of the managed-by label on its endpoint slices.
+	DNSManager = "dns.skiff.dev"
+)
+
+// ControlPlaneLease is the lease, in kube-system, whose holder runs the
+// controllers and the scheduler.
+const ControlPlaneLease = "skiff-controlplane"
+
+// Groups and users that Kubernetes defines.
+const (
+	GroupNodes            = "system:nodes"
+	GroupBootstrappers    = "system:bootstrappers"
+	UserNodePrefix        = "system:node:"
+	UserKubeProxy         = "system:kube-proxy"
+	UserControllerManager = "system:kube-controller-manager"
+	UserScheduler         = "system:kube-scheduler"
+)
+
+// Groups and users that only Skiff has.
+const (
+	GroupClusterAdmins  = "skiff:cluster-admins"
+	GroupKubeletClients = "skiff:kubelet-clients"
+	UserAdmin           = "skiff-admin"
+
+	// Parts of the node agent.
+	UserNetwork = "system:skiff:network"
+	UserDNS     = "system:skiff:dns"
+	UserVolumes = "system:skiff:volumes"
+
+	// Parts of the control plane. Each has the role of the same name.
+	UserLeader      = "system:skiff:leader"
+	UserApprover    = "system:skiff:approver"
+	UserLabeller    = "system:skiff:labeller"
+	UserProvisioner = "system:skiff:provisioner"
+	UserProbe       = "system:skiff:probe"
+)
