@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/ptr"
 
+	"github.com/skiff-dev/skiff/internal/names"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
@@ -21,7 +22,7 @@ import (
 // node's own pods.
 const (
 	namespace = metav1.NamespaceSystem
-	service   = "kube-dns"
+	service   = names.DNSService
 )
 
 // endpointSlice says whether the node's server answers. It belongs to the Node
@@ -33,7 +34,7 @@ func endpointSlice(node nodeconfig.Node, owner types.UID, ready bool) *discovery
 			Name:      service + "-" + node.Name,
 			Labels: map[string]string{
 				discoveryv1.LabelServiceName: service,
-				discoveryv1.LabelManagedBy:   "dns.skiff.dev",
+				discoveryv1.LabelManagedBy:   names.DNSManager,
 			},
 			OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: node.Name, UID: owner}},
 		},

@@ -12,11 +12,9 @@ import (
 	"k8s.io/kubernetes/pkg/util/taints"
 	"k8s.io/utils/ptr"
 
+	"github.com/skiff-dev/skiff/internal/names"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
-
-// LabelRole says what runs on a node; its value is a nodeconfig.Role.
-const LabelRole = "skiff.dev/role"
 
 // Machine is what the configuration depends on beside the node document.
 type Machine struct {
@@ -59,7 +57,7 @@ func Server(node nodeconfig.Node, machine Machine, paths Paths) (*options.Kubele
 	flags.RootDirectory = paths.Root
 	flags.HostnameOverride = node.Name
 	flags.NodeIP = node.Network.Address.Addr().String()
-	flags.NodeLabels = map[string]string{LabelRole: string(node.Role)}
+	flags.NodeLabels = map[string]string{names.LabelRole: string(node.Role)}
 	maps.Copy(flags.NodeLabels, node.Kubernetes.Labels)
 
 	config.RegisterWithTaints, _, err = taints.ParseTaints(node.Kubernetes.Taints)

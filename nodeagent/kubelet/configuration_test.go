@@ -11,6 +11,7 @@ import (
 	kubeletconfig "k8s.io/kubernetes/pkg/kubelet/apis/config"
 	"k8s.io/kubernetes/pkg/kubelet/apis/config/validation"
 
+	"github.com/skiff-dev/skiff/internal/names"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
@@ -26,7 +27,7 @@ func document(role nodeconfig.Role) nodeconfig.Node {
 			DNSAddress: netip.MustParseAddr("10.96.0.10"),
 			DNSDomain:  "cluster.local",
 			Labels:     map[string]string{"example.com/disk": "fast"},
-			Taints:     []string{"node-role.kubernetes.io/control-plane:NoSchedule"},
+			Taints:     []string{names.TaintControlPlane + ":NoSchedule"},
 		},
 	}
 }
@@ -96,10 +97,10 @@ func TestServerRegistersTheNodeAsItsDocumentSays(t *testing.T) {
 	if server.HostnameOverride != "worker-1" || server.NodeIP != "192.168.104.21" {
 		t.Errorf("registers as %s at %s", server.HostnameOverride, server.NodeIP)
 	}
-	if server.NodeLabels[LabelRole] != "control-plane" || server.NodeLabels["example.com/disk"] != "fast" {
+	if server.NodeLabels[names.LabelRole] != "control-plane" || server.NodeLabels["example.com/disk"] != "fast" {
 		t.Errorf("labels %v", server.NodeLabels)
 	}
-	if taints := server.RegisterWithTaints; len(taints) != 1 || taints[0].Key != "node-role.kubernetes.io/control-plane" {
+	if taints := server.RegisterWithTaints; len(taints) != 1 || taints[0].Key != names.TaintControlPlane {
 		t.Errorf("taints %v", taints)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/kubernetes/pkg/kubelet/certificate/bootstrap"
 
+	"github.com/skiff-dev/skiff/internal/names"
 	"github.com/skiff-dev/skiff/nodeagent/client"
 )
 
@@ -79,7 +80,7 @@ func (k Kubelet) forgetForeignIdentity() error {
 		if err != nil {
 			return fmt.Errorf("read the cluster's CA: %w", err)
 		}
-		mine := certificate.Subject.CommonName == "system:node:"+k.Node.Name
+		mine := certificate.Subject.CommonName == names.UserNodePrefix+k.Node.Name
 		if mine && certificate.CheckSignatureFrom(authority) == nil {
 			return nil
 		}

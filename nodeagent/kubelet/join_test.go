@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/skiff-dev/skiff/internal/names"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
@@ -41,7 +42,7 @@ func TestForgetsOnlyTheIdentityOfAnotherClusterOrNode(t *testing.T) {
 			k := Kubelet{Node: nodeconfig.Node{Name: "worker-1"}, Paths: Paths{Root: dir, ClientCA: filepath.Join(dir, "ca.crt")}}
 			write(t, k.Paths.ClientCA, ours.pem)
 			write(t, k.Paths.kubeconfig(), []byte("{}"))
-			write(t, k.currentCertificate(), test.signer.sign(t, "system:node:"+test.node))
+			write(t, k.currentCertificate(), test.signer.sign(t, names.UserNodePrefix+test.node))
 			if err := k.forgetForeignIdentity(); err != nil {
 				t.Fatal(err)
 			}

@@ -19,16 +19,11 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
+
+	"github.com/skiff-dev/skiff/internal/names"
 )
 
-const (
-	// Provisioner made the volumes that this package looks after.
-	Provisioner = "skiff.dev/local"
-	// Finalizer keeps a volume's object until its folder is gone.
-	Finalizer = "skiff.dev/local-volume"
-
-	provisionedBy = "pv.kubernetes.io/provisioned-by"
-)
+const provisionedBy = "pv.kubernetes.io/provisioned-by"
 
 // Volumes are one node's local volumes.
 type Volumes struct {
@@ -90,7 +85,7 @@ func (v Volumes) Run(ctx context.Context) error {
 // The folder's path is not taken from the volume: it must be the one that
 // follows from its name.
 func (v Volumes) mine(volume *corev1.PersistentVolume) bool {
-	return volume.Annotations[provisionedBy] == Provisioner &&
+	return volume.Annotations[provisionedBy] == names.LocalProvisioner &&
 		volume.Spec.Local != nil &&
 		filepath.Base(volume.Name) == volume.Name && volume.Name != "." && volume.Name != ".." &&
 		volume.Spec.Local.Path == filepath.Join(v.Dir, volume.Name) &&
@@ -115,7 +110,7 @@ func (v Volumes) reconcile(ctx context.Context, root *os.Root, volume *corev1.Pe
 		return makeFolder(root, volume.Name)
 	}
 	// A volume that is deleted while a claim holds it waits for the claim.
-	if volume.Status.Phase == corev1.VolumeBound || !slices.Contains(volume.Finalizers, Finalizer) {
+	if volume.Status.Phase == corev1.VolumeBound || !slices.Contains(volume.Finalizers, names.LocalVolumeFinalizer) {
 		return nil
 	}
 	if volume.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimDelete {
@@ -125,7 +120,7 @@ func (v Volumes) reconcile(ctx context.Context, root *os.Root, volume *corev1.Pe
 		}
 	}
 	released := volume.DeepCopy()
-	released.Finalizers = slices.DeleteFunc(released.Finalizers, func(f string) bool { return f == Finalizer })
+	released.Finalizers = slices.DeleteFunc(released.Finalizers, func(f string) bool { return f == names.LocalVolumeFinalizer })
 	if _, err := v.API.CoreV1().PersistentVolumes().Update(ctx, released, metav1.UpdateOptions{}); err != nil {
 		return fmt.Errorf("release volume %s: %w", volume.Name, err)
 	}

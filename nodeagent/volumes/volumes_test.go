@@ -11,6 +11,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/fake"
+
+	"github.com/skiff-dev/skiff/internal/names"
 )
 
 func TestMakesAFolderThatEveryPodCanWrite(t *testing.T) {
@@ -154,7 +156,7 @@ func TestRunFollowsTheCluster(t *testing.T) {
 	await(t, func() bool { _, err := os.Stat(path); return os.IsNotExist(err) })
 	await(t, func() bool {
 		got, err := v.API.CoreV1().PersistentVolumes().Get(ctx, pv.Name, metav1.GetOptions{})
-		return err != nil || !slices.Contains(got.Finalizers, Finalizer)
+		return err != nil || !slices.Contains(got.Finalizers, names.LocalVolumeFinalizer)
 	})
 	cancel()
 	if err := <-done; err != nil {
