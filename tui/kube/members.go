@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/skiff-dev/skiff/internal/names"
 	"github.com/skiff-dev/skiff/tui/feed"
 )
 
@@ -20,7 +21,7 @@ const memberLimit = 2 * time.Second
 // members are the nodes with the control plane's role. The leader is the one
 // that holds a lease.
 func (c *Client) members(ctx context.Context, leases []feed.Lease) []feed.Member {
-	nodes, err := c.typed.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: "node-role.kubernetes.io/control-plane", ResourceVersion: "0"})
+	nodes, err := c.typed.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: names.TaintControlPlane, ResourceVersion: "0"})
 	if err != nil {
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/skiff-dev/skiff/internal/names"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
@@ -52,7 +53,7 @@ func Document(state State, n Node, files map[string][]byte, token string, now ti
 		document.Etcd = membership(state, n, document.ControlPlanes)
 		// A cluster without workers runs everything on its control planes.
 		if spec.Workers > 0 {
-			document.Kubernetes.Taints = []string{"node-role.kubernetes.io/control-plane:NoSchedule"}
+			document.Kubernetes.Taints = []string{names.TaintControlPlane + ":NoSchedule"}
 		}
 	}
 	return document
