@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/skiff-dev/skiff/controlplane/pki"
+	"github.com/skiff-dev/skiff/internal/names"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/test/e2e/probe"
 	"github.com/skiff-dev/skiff/vm/home"
@@ -137,11 +138,11 @@ func (r *rig) credentials(t *testing.T, cluster string) []credential {
 		if err != nil {
 			t.Fatal(err)
 		}
-		kubelet, key, err := pki.Client(authorities, "system:node:worker-9", []string{"system:nodes"}, time.Hour, now)
+		kubelet, key, err := pki.Client(authorities, names.UserNodePrefix+"worker-9", []string{names.GroupNodes}, time.Hour, now)
 		if err != nil {
 			t.Fatal(err)
 		}
-		claim := map[string]string{"X-Remote-User": pki.UserAdmin, "X-Remote-Group": "system:masters"}
+		claim := map[string]string{"X-Remote-User": names.UserAdmin, "X-Remote-Group": "system:masters"}
 		for name, files := range map[string][2][]byte{
 			asHost: {host["host.crt"], host["host.key"]}, asAdmin: {host["admin.crt"], host["admin.key"]},
 			asEtcd:     {member["apiserver-etcd-client.crt"], member["apiserver-etcd-client.key"]},

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/skiff-dev/skiff/controlplane/pki"
+	"github.com/skiff-dev/skiff/internal/names"
 	"github.com/skiff-dev/skiff/vm/home"
 )
 
@@ -45,7 +46,7 @@ func testTwoYears(t *testing.T, r *rig, name string, k *kube) {
 	}
 	nodes := r.status(t, name).Nodes
 	for _, n := range nodes {
-		certificate, key, err := pki.Client(authorities, "system:node:"+n.Name, []string{"system:nodes"}, pki.LeafLifetime, then)
+		certificate, key, err := pki.Client(authorities, names.UserNodePrefix+n.Name, []string{names.GroupNodes}, pki.LeafLifetime, then)
 		if err != nil {
 			t.Fatal(err)
 		}
