@@ -15,14 +15,15 @@ import (
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/machine"
+	"github.com/skiff-dev/skiff/vm/operation"
 )
 
 // run does an apply from its first event to its last.
-func (d *daemon) run(ctx context.Context, op *operation, spec cluster.Spec) {
-	op.begin("", daemonapi.PhaseCluster, "")
+func (d *daemon) run(ctx context.Context, op *operation.Operation, spec cluster.Spec) {
+	op.Begin("", daemonapi.PhaseCluster, "")
 	message, err := d.apply(ctx, op, spec)
 	if err == nil {
-		op.finish(daemonapi.PhaseCluster, message, nil)
+		op.Finish(message, nil)
 		d.log.Info("cluster is as wanted", "message", message)
 		return
 	}
@@ -30,10 +31,10 @@ func (d *daemon) run(ctx context.Context, op *operation, spec cluster.Spec) {
 		err = fmt.Errorf("interrupted: %w", cause)
 	}
 	d.log.Error("cluster is not as wanted", "error", err)
-	op.finish(daemonapi.PhaseCluster, "", asFailure(err, d.dir.Log()))
+	op.Finish("", operation.AsFailure(err, d.dir.Log()))
 }
 
-func (d *daemon) apply(ctx context.Context, op *operation, spec cluster.Spec) (string, error) {
+func (d *daemon) apply(ctx context.Context, op *operation.Operation, spec cluster.Spec) (string, error) {
 	c, fresh, err := d.openCluster(ctx, op, spec)
 	if err != nil {
 		return "", err
@@ -54,7 +55,7 @@ func (d *daemon) apply(ctx context.Context, op *operation, spec cluster.Spec) (s
 }
 
 // openCluster opens the cluster, or gives the open one its new spec.
-func (d *daemon) openCluster(ctx context.Context, op *operation, spec cluster.Spec) (c *running, fresh bool, err error) {
+func (d *daemon) openCluster(ctx context.Context, op *operation.Operation, spec cluster.Spec) (c *running, fresh bool, err error) {
 	d.mu.Lock()
 	c = d.cluster
 	d.mu.Unlock()
@@ -67,23 +68,23 @@ func (d *daemon) openCluster(ctx context.Context, op *operation, spec cluster.Sp
 		c.wake()
 		return c, false, err
 	}
-	op.begin("", daemonapi.PhasePrepare, "certificates, network, acceleration")
+	op.Begin("", daemonapi.PhasePrepare, "certificates, network, acceleration")
 	c, err = open(ctx, d.config, d.dir, spec)
 	if err != nil {
-		failure := asFailure(err, d.dir.Log())
-		op.end("", daemonapi.PhasePrepare, failure)
+		failure := operation.AsFailure(err, d.dir.Log())
+		op.End("", daemonapi.PhasePrepare, failure)
 		return nil, false, failure
 	}
 	d.mu.Lock()
 	d.cluster = c
 	d.mu.Unlock()
 	d.log.Info("cluster open", "driver", c.machines.Driver.Name(), "runs", c.machines.Driver.Describe())
-	op.add(daemonapi.Event{Phase: daemonapi.PhasePrepare, State: daemonapi.StateDone, Message: c.machines.Driver.Describe()})
+	op.Add(daemonapi.Event{Phase: daemonapi.PhasePrepare, State: daemonapi.StateDone, Message: c.machines.Driver.Describe()})
 	return c, true, nil
 }
 
 // conclude writes down what the cluster now is and what it took.
-func (d *daemon) conclude(ctx context.Context, c *running, op *operation) error {
+func (d *daemon) conclude(ctx context.Context, c *running, op *operation.Operation) error {
 	version, err := c.kube.Version(ctx)
 	if err != nil {
 		version = ""
@@ -94,7 +95,7 @@ func (d *daemon) conclude(ctx context.Context, c *running, op *operation) error 
 			state.Kubernetes = version
 		}
 	})
-	content, encode := json.MarshalIndent(op.timings(time.Now()), "", "  ")
+	content, encode := json.MarshalIndent(op.Timings(time.Now()), "", "  ")
 	if encode == nil {
 		encode = cluster.WriteFile(d.dir.Timings(), append(content, '\n'))
 	}
@@ -104,7 +105,7 @@ func (d *daemon) conclude(ctx context.Context, c *running, op *operation) error 
 // apply carries out one plan.
 type apply struct {
 	*running
-	op    *operation
+	op    *operation.Operation
 	steps []cluster.Step
 	// apiReady is closed when the Kubernetes API answers and nodes may join.
 	apiReady chan struct{}
@@ -170,19 +171,19 @@ func (a *apply) bringUp(ctx context.Context, n cluster.Node) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	a.op.begin(n.Name, daemonapi.PhaseJoin, "")
+	a.op.Begin(n.Name, daemonapi.PhaseJoin, "")
 	if err := a.joinControlPlane(ctx, n); err != nil {
 		return a.fail(ctx, n.Name, daemonapi.PhaseJoin, err)
 	}
 	if err := a.wait(ctx, n, a.limits.Join, func(ctx context.Context) error { return a.joined(ctx, n.Name, boot) }); err != nil {
 		return a.fail(ctx, n.Name, daemonapi.PhaseJoin, err)
 	}
-	a.op.end(n.Name, daemonapi.PhaseJoin, nil)
-	a.op.begin(n.Name, daemonapi.PhaseReady, "")
+	a.op.End(n.Name, daemonapi.PhaseJoin, nil)
+	a.op.Begin(n.Name, daemonapi.PhaseReady, "")
 	if err := a.wait(ctx, n, a.limits.Ready, func(ctx context.Context) error { return a.ready(ctx, n.Name) }); err != nil {
 		return a.fail(ctx, n.Name, daemonapi.PhaseReady, err)
 	}
-	a.op.end(n.Name, daemonapi.PhaseReady, nil)
+	a.op.End(n.Name, daemonapi.PhaseReady, nil)
 	return nil
 }
 
@@ -191,7 +192,7 @@ func (a *apply) bringUp(ctx context.Context, n cluster.Node) error {
 func (a *apply) boot(ctx context.Context, n cluster.Node, begun func()) (string, error) {
 	resumed := a.needs(n.Name, cluster.ActionResume)
 	if !resumed {
-		a.op.begin(n.Name, daemonapi.PhaseBoot, "")
+		a.op.Begin(n.Name, daemonapi.PhaseBoot, "")
 	}
 	m, err := a.machine(n, time.Now())
 	if err != nil {
@@ -213,7 +214,7 @@ func (a *apply) boot(ctx context.Context, n cluster.Node, begun func()) (string,
 		id, err := a.answer(ctx, n)
 		if err == nil {
 			if !resumed {
-				a.op.end(n.Name, daemonapi.PhaseBoot, nil)
+				a.op.End(n.Name, daemonapi.PhaseBoot, nil)
 			}
 			return id, nil
 		}
@@ -221,7 +222,7 @@ func (a *apply) boot(ctx context.Context, n cluster.Node, begun func()) (string,
 			return "", err
 		}
 		a.log.Warn("machine did not boot, starting it again", "machine", n.Name, "try", try, "error", err)
-		a.op.begin(n.Name, daemonapi.PhaseBoot, "no answer, starting the machine again")
+		a.op.Begin(n.Name, daemonapi.PhaseBoot, "no answer, starting the machine again")
 		if err := a.machines.Driver.Stop(ctx, n.Name); err != nil {
 			return "", err
 		}
@@ -248,7 +249,7 @@ func (a *apply) bringUpAPI(ctx context.Context) error {
 		return err
 	}
 	phase := daemonapi.PhaseControlPlane
-	a.op.begin("", phase, "")
+	a.op.Begin("", phase, "")
 	first := cluster.Nodes(a.spec())[0]
 	if err := a.wait(ctx, first, a.limits.ControlPlane, a.kube.Ready); err != nil {
 		return a.fail(ctx, first.Name, phase, err)
@@ -262,7 +263,7 @@ func (a *apply) bringUpAPI(ctx context.Context) error {
 	if err := a.change(func(state *cluster.State) { state.Formed = true }); err != nil {
 		return a.fail(ctx, first.Name, phase, err)
 	}
-	a.op.end("", phase, nil)
+	a.op.End("", phase, nil)
 	close(a.apiReady)
 	return nil
 }
@@ -274,17 +275,17 @@ func (a *apply) remove(ctx context.Context, name string) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	a.op.begin(name, daemonapi.PhaseDrain, "")
+	a.op.Begin(name, daemonapi.PhaseDrain, "")
 	drain, cancel := context.WithTimeout(ctx, a.limits.Drain)
 	defer cancel()
 	// Pods that do not go lose their node all the same: that was asked for.
 	if err := a.kube.Drain(drain, name); err != nil {
 		a.log.Warn("node not drained", "node", name, "error", err)
-		a.op.add(daemonapi.Event{Node: name, Phase: daemonapi.PhaseDrain, State: daemonapi.StateDone, Message: "not all pods left in time"})
+		a.op.Add(daemonapi.Event{Node: name, Phase: daemonapi.PhaseDrain, State: daemonapi.StateDone, Message: "not all pods left in time"})
 	} else {
-		a.op.end(name, daemonapi.PhaseDrain, nil)
+		a.op.End(name, daemonapi.PhaseDrain, nil)
 	}
-	a.op.begin(name, daemonapi.PhaseDelete, "")
+	a.op.Begin(name, daemonapi.PhaseDelete, "")
 	if err := a.leave(ctx, name); err != nil {
 		return a.fail(ctx, name, daemonapi.PhaseDelete, err)
 	}
@@ -294,7 +295,7 @@ func (a *apply) remove(ctx context.Context, name string) error {
 	if err := a.kube.Forget(ctx, name); err != nil {
 		return a.fail(ctx, name, daemonapi.PhaseDelete, err)
 	}
-	a.op.end(name, daemonapi.PhaseDelete, nil)
+	a.op.End(name, daemonapi.PhaseDelete, nil)
 	return nil
 }
 

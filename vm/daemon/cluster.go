@@ -22,6 +22,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/kube"
 	"github.com/skiff-dev/skiff/vm/machine"
 	"github.com/skiff-dev/skiff/vm/network"
+	"github.com/skiff-dev/skiff/vm/operation"
 )
 
 // tokenLifetime is how long a kubelet without a certificate can join.
@@ -129,7 +130,7 @@ func open(ctx context.Context, config Config, dir home.Cluster, spec cluster.Spe
 	now := time.Now()
 	node, err := image.Read(config.ImageDir)
 	if err != nil {
-		return nil, invalid(err, "build it with \"make image\", or name its directory with SKIFF_IMAGE_DIR")
+		return nil, operation.Invalid(err, "build it with \"make image\", or name its directory with SKIFF_IMAGE_DIR")
 	}
 	state, err := cluster.ReadState(dir.State(), now)
 	if err != nil && !cluster.IsAbsent(err) {
@@ -143,7 +144,7 @@ func open(ctx context.Context, config Config, dir home.Cluster, spec cluster.Spe
 	}
 	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", spec.APIPort))
 	if err != nil {
-		return nil, invalid(fmt.Errorf("port %d on 127.0.0.1 is in use", spec.APIPort), "choose another with --api-port, or 0 for any free one")
+		return nil, operation.Invalid(fmt.Errorf("port %d on 127.0.0.1 is in use", spec.APIPort), "choose another with --api-port, or 0 for any free one")
 	}
 	defer func() {
 		if err != nil {

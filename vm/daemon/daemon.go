@@ -20,6 +20,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/driver"
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/image"
+	"github.com/skiff-dev/skiff/vm/operation"
 )
 
 // Config of a daemon.
@@ -85,9 +86,6 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// errDown is why an apply ends when the cluster is taken down.
-var errDown = errors.New("the cluster is being taken down")
-
 // daemon is a running one.
 type daemon struct {
 	config Config
@@ -98,12 +96,12 @@ type daemon struct {
 	end   context.CancelFunc
 	tasks sync.WaitGroup
 
-	mu      sync.Mutex    // guards what follows
-	working *operation    // any but a down, running or last
-	wanted  *cluster.Spec // of working, nil if that is no apply
-	leaving *operation    // a down
-	cluster *running      // open, nil before the first apply
-	idle    time.Time     // since when nothing is asked
+	mu      sync.Mutex           // guards what follows
+	working *operation.Operation // any but a down, running or last
+	wanted  *cluster.Spec        // of working, nil if that is no apply
+	leaving *operation.Operation // a down
+	cluster *running             // open, nil before the first apply
+	idle    time.Time            // since when nothing is asked
 }
 
 // Run serves the cluster until ctx ends, when machines are turned off and kept,
@@ -217,8 +215,8 @@ func (d *daemon) closeCluster() {
 	working := d.working
 	d.mu.Unlock()
 	if working != nil {
-		working.cancel(context.Canceled)
-		<-working.done
+		working.Cancel(context.Canceled)
+		<-working.Done()
 	}
 	if c == nil {
 		return
@@ -237,9 +235,9 @@ func (d *daemon) powerOff(ctx context.Context) {
 	if c == nil {
 		return
 	}
-	if active != nil && active.work == workPause {
-		active.cancel(context.Canceled)
-		<-active.done
+	if active != nil && active.Kind() == operation.KindPause {
+		active.Cancel(context.Canceled)
+		<-active.Done()
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.config.Limits.PowerOff)
 	defer cancel()
@@ -287,15 +285,6 @@ func (d *daemon) abandoned(now time.Time) bool {
 		d.idle = now
 	}
 	return now.Sub(d.idle) > d.config.Limits.Idle
-}
-
-func over(o *operation) bool {
-	select {
-	case <-o.done:
-		return true
-	default:
-		return false
-	}
 }
 
 // clockPeriod is how often the host's clocks are compared, clockJump how far

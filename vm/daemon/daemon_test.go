@@ -1,16 +1,13 @@
 package daemon
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/skiff-dev/skiff/controlplane/pki"
-	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
 func TestTheHostSleptIfItsClocksDisagree(t *testing.T) {
@@ -26,52 +23,6 @@ func TestTheHostSleptIfItsClocksDisagree(t *testing.T) {
 		if got := slept(test.wall, test.monotonic); got != test.want {
 			t.Errorf("slept(%s, %s) = %t", test.wall, test.monotonic, got)
 		}
-	}
-}
-
-func TestEveryListenerHearsAllEventsWithTheirSeconds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		op := newOperation(workApply, nil)
-		listen := func() chan []daemonapi.Event {
-			heard := make(chan []daemonapi.Event, 1)
-			go func() {
-				var events []daemonapi.Event
-				_ = op.listen(t.Context(), func(e daemonapi.Event) error {
-					events = append(events, e)
-					return nil
-				})
-				heard <- events
-			}()
-			return heard
-		}
-		early := listen()
-		op.begin("worker-1", daemonapi.PhaseBoot, "")
-		time.Sleep(3 * time.Second)
-		op.end("worker-1", daemonapi.PhaseBoot, nil)
-		op.begin("worker-2", daemonapi.PhaseBoot, "")
-		time.Sleep(time.Second)
-		op.end("worker-2", daemonapi.PhaseBoot, nil)
-		op.finish(daemonapi.PhaseCluster, "", nil)
-		late := listen()
-		for _, heard := range []chan []daemonapi.Event{early, late} {
-			events := <-heard
-			if len(events) != 5 || events[1].Seconds != 3 || !events[4].Done {
-				t.Errorf("heard %+v", events)
-			}
-		}
-		timings := op.timings(time.Now())
-		if timings.Phases["boot"] != 3 || timings.Nodes["worker-2"]["boot"] != 1 {
-			t.Errorf("timings %+v", timings)
-		}
-	})
-}
-
-func TestAListenerMayLeave(t *testing.T) {
-	op := newOperation(workApply, nil)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := op.listen(ctx, func(daemonapi.Event) error { return nil }); err == nil {
-		t.Error("listening goes on")
 	}
 }
 

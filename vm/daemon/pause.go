@@ -13,10 +13,11 @@ import (
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/driver"
 	"github.com/skiff-dev/skiff/vm/machine"
+	"github.com/skiff-dev/skiff/vm/operation"
 )
 
 func (d *daemon) postPause(w http.ResponseWriter, r *http.Request) {
-	op, failure := d.begin(workPause, func(ctx context.Context, c *running, op *operation) (string, error) {
+	op, failure := d.begin(operation.KindPause, func(ctx context.Context, c *running, op *operation.Operation) (string, error) {
 		return c.pause(ctx, op)
 	})
 	if failure != nil {
@@ -27,7 +28,7 @@ func (d *daemon) postPause(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *daemon) postResume(w http.ResponseWriter, r *http.Request) {
-	op, failure := d.begin(workResume, func(ctx context.Context, c *running, op *operation) (string, error) {
+	op, failure := d.begin(operation.KindResume, func(ctx context.Context, c *running, op *operation.Operation) (string, error) {
 		return c.resume(ctx, op)
 	})
 	if failure != nil {
@@ -60,7 +61,7 @@ func (c *running) awake(ctx context.Context) error {
 
 // pause freezes all machines that run, or none. Clients of the API lose their
 // connections, rather than wait for an answer.
-func (c *running) pause(ctx context.Context, op *operation) (string, error) {
+func (c *running) pause(ctx context.Context, op *operation.Operation) (string, error) {
 	names := c.those(ctx, machine.StateRunning)
 	switch {
 	case len(names) == 0 && c.paused(ctx):
@@ -71,13 +72,13 @@ func (c *running) pause(ctx context.Context, op *operation) (string, error) {
 	var group errgroup.Group
 	for _, name := range names {
 		group.Go(func() error {
-			op.begin(name, daemonapi.PhasePause, "")
+			op.Begin(name, daemonapi.PhasePause, "")
 			err := c.machines.Driver.Pause(ctx, name)
 			if err != nil && !errors.Is(err, driver.ErrNotFound) { // that one has just ended
-				op.end(name, daemonapi.PhasePause, asFailure(err, c.dir.Log()))
+				op.End(name, daemonapi.PhasePause, operation.AsFailure(err, c.dir.Log()))
 				return err
 			}
-			op.end(name, daemonapi.PhasePause, nil)
+			op.End(name, daemonapi.PhasePause, nil)
 			return nil
 		})
 	}
@@ -110,7 +111,7 @@ func (c *running) wakeMachines(ctx context.Context) {
 
 // resume lets all paused machines go on and waits until their nodes are Ready.
 // Machines that ended are not started.
-func (c *running) resume(ctx context.Context, op *operation) (string, error) {
+func (c *running) resume(ctx context.Context, op *operation.Operation) (string, error) {
 	if !c.paused(ctx) {
 		return "it is not paused", nil
 	}
@@ -146,7 +147,7 @@ func (a *apply) resumeAll(ctx context.Context) error {
 // goOn lets a paused machine go on. Its clock stood still: it gets the host's
 // time before anybody waits for what it does.
 func (a *apply) goOn(ctx context.Context, name string) error {
-	a.op.begin(name, daemonapi.PhaseResume, "")
+	a.op.Begin(name, daemonapi.PhaseResume, "")
 	if err := a.machines.Driver.Resume(ctx, name); err != nil {
 		return a.fail(ctx, name, daemonapi.PhaseResume, err)
 	}
@@ -159,6 +160,6 @@ func (a *apply) goOn(ctx context.Context, name string) error {
 			return a.fail(ctx, name, daemonapi.PhaseResume, err)
 		}
 	}
-	a.op.end(name, daemonapi.PhaseResume, nil)
+	a.op.End(name, daemonapi.PhaseResume, nil)
 	return nil
 }

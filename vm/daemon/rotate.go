@@ -14,6 +14,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/machine"
+	"github.com/skiff-dev/skiff/vm/operation"
 )
 
 // loadLimit is how long a control plane may take to load new keys: it looks for
@@ -39,8 +40,8 @@ func (d *daemon) postRotate(w http.ResponseWriter, r *http.Request) {
 
 // beginRotate starts a rotation, or joins the one that runs. Nothing else
 // changes the cluster meanwhile: a node that boots gets the keys of just now.
-func (d *daemon) beginRotate() (*operation, *daemonapi.Failure) {
-	return d.begin(workRotate, func(ctx context.Context, c *running, op *operation) (string, error) {
+func (d *daemon) beginRotate() (*operation.Operation, *daemonapi.Failure) {
+	return d.begin(operation.KindRotate, func(ctx context.Context, c *running, op *operation.Operation) (string, error) {
 		if err := c.awake(ctx); err != nil {
 			return "", err
 		}
@@ -48,7 +49,7 @@ func (d *daemon) beginRotate() (*operation, *daemonapi.Failure) {
 		if err == nil {
 			return message, nil
 		}
-		failure := asFailure(err, d.dir.Log())
+		failure := operation.AsFailure(err, d.dir.Log())
 		if failure.Hint == "" {
 			failure.Hint = "run \"skiff secrets rotate\" again to go on from here"
 		}
@@ -65,7 +66,7 @@ func (d *daemon) postReadmit(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := c.readmit(r.Context()); err != nil {
-		writeFailure(w, http.StatusInternalServerError, asFailure(err, d.dir.Log()))
+		writeFailure(w, http.StatusInternalServerError, operation.AsFailure(err, d.dir.Log()))
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -90,7 +91,7 @@ func (c *running) readmit(ctx context.Context) error {
 // rotation exchanges the key of secrets at rest.
 type rotation struct {
 	*running
-	op *operation
+	op *operation.Operation
 }
 
 // run goes on from the cluster's keyring until there is one new key. It says
@@ -136,14 +137,14 @@ func (r *rotation) run(ctx context.Context) (string, error) {
 
 // phase says that something is done, and how it ended.
 func (r *rotation) phase(phase daemonapi.Phase, message string, do func() error) error {
-	r.op.begin("", phase, message)
+	r.op.Begin("", phase, message)
 	err := do()
 	if err != nil {
 		err = &daemonapi.Failure{Cause: err.Error(), Log: r.dir.Log(), Hint: "run \"skiff secrets rotate\" again to go on from here"}
-		r.op.end("", phase, asFailure(err, ""))
+		r.op.End("", phase, operation.AsFailure(err, ""))
 		return err
 	}
-	r.op.end("", phase, nil)
+	r.op.End("", phase, nil)
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/machine"
+	"github.com/skiff-dev/skiff/vm/operation"
 )
 
 // maxSpec bounds a request to apply, in bytes.
@@ -39,7 +40,7 @@ func (d *daemon) getStatus(w http.ResponseWriter, r *http.Request) {
 func (d *daemon) postPlan(w http.ResponseWriter, r *http.Request) {
 	spec, err := d.readSpec(w, r)
 	if err != nil {
-		writeFailure(w, http.StatusUnprocessableEntity, joined(err))
+		writeFailure(w, http.StatusUnprocessableEntity, operation.Joined(err))
 		return
 	}
 	d.mu.Lock()
@@ -48,7 +49,7 @@ func (d *daemon) postPlan(w http.ResponseWriter, r *http.Request) {
 	observed := cluster.Observed{}
 	if c != nil {
 		if observed, err = c.observe(r.Context()); err != nil {
-			writeFailure(w, http.StatusInternalServerError, asFailure(err, d.dir.Log()))
+			writeFailure(w, http.StatusInternalServerError, operation.AsFailure(err, d.dir.Log()))
 			return
 		}
 	} else if state, err := cluster.ReadState(d.dir.State(), time.Now()); err == nil {
@@ -60,7 +61,7 @@ func (d *daemon) postPlan(w http.ResponseWriter, r *http.Request) {
 func (d *daemon) postApply(w http.ResponseWriter, r *http.Request) {
 	spec, err := d.readSpec(w, r)
 	if err != nil {
-		writeFailure(w, http.StatusUnprocessableEntity, joined(err))
+		writeFailure(w, http.StatusUnprocessableEntity, operation.Joined(err))
 		return
 	}
 	op, failure := d.beginApply(spec)
@@ -77,10 +78,10 @@ func (d *daemon) readSpec(w http.ResponseWriter, r *http.Request) (cluster.Spec,
 	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxSpec))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&spec); err != nil {
-		return spec, invalid(fmt.Errorf("read the wanted cluster: %w", err), "")
+		return spec, operation.Invalid(fmt.Errorf("read the wanted cluster: %w", err), "")
 	}
 	if spec.Name != d.config.Name {
-		return spec, invalid(fmt.Errorf("this is the daemon of cluster %s, not %s", d.config.Name, spec.Name), "")
+		return spec, operation.Invalid(fmt.Errorf("this is the daemon of cluster %s, not %s", d.config.Name, spec.Name), "")
 	}
 	state, err := cluster.ReadState(d.dir.State(), time.Now())
 	if err != nil && !cluster.IsAbsent(err) {
@@ -91,23 +92,23 @@ func (d *daemon) readSpec(w http.ResponseWriter, r *http.Request) (cluster.Spec,
 
 // beginApply starts an apply, or joins one that does the same. It is refused
 // during other work.
-func (d *daemon) beginApply(spec cluster.Spec) (*operation, *daemonapi.Failure) {
+func (d *daemon) beginApply(spec cluster.Spec) (*operation.Operation, *daemonapi.Failure) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.leaving != nil {
-		return nil, &daemonapi.Failure{Cause: errDown.Error(), Hint: "run \"skiff up\" again when it is gone"}
+		return nil, &daemonapi.Failure{Cause: operation.ErrDown.Error(), Hint: "run \"skiff up\" again when it is gone"}
 	}
 	if active := d.active(); active != nil {
-		if active.work != workApply {
-			return nil, busyWith(active)
+		if active.Kind() != operation.KindApply {
+			return nil, operation.Busy(active.Kind())
 		}
 		if d.wanted.Same(spec) {
 			return active, nil
 		}
-		return nil, &daemonapi.Failure{Cause: "the cluster is just being changed in another way", Hint: "wait until that is done, or stop it with \"skiff down\""}
+		return nil, &daemonapi.Failure{Cause: "another change is in progress", Hint: "wait until it is done, or stop it with \"skiff down\""}
 	}
 	ctx, cancel := context.WithCancelCause(d.life)
-	op := newOperation(workApply, cancel)
+	op := operation.New(operation.KindApply, cancel)
 	d.working, d.wanted = op, &spec
 	d.tasks.Go(func() {
 		defer cancel(nil)
@@ -121,43 +122,43 @@ func (d *daemon) postDown(w http.ResponseWriter, r *http.Request) {
 }
 
 // beginDown starts to take the cluster down, or joins that.
-func (d *daemon) beginDown() *operation {
+func (d *daemon) beginDown() *operation.Operation {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.leaving != nil {
 		return d.leaving
 	}
-	op := newOperation("", func(error) {})
+	op := operation.New(operation.KindDown, nil)
 	d.leaving = op
 	d.tasks.Go(func() {
 		err := d.down(op)
 		if err != nil {
 			d.log.Error("cluster not removed", "error", err)
-			op.finish(daemonapi.PhaseCluster, "", asFailure(err, d.dir.Log()))
+			op.Finish("", operation.AsFailure(err, d.dir.Log()))
 			d.mu.Lock()
 			defer d.mu.Unlock()
 			d.leaving = nil // it may be tried again
 			return
 		}
-		op.finish(daemonapi.PhaseCluster, "removed", nil)
+		op.Finish("removed", nil)
 		d.end()
 	})
 	return op
 }
 
 // down stops other work, ends the machines and removes all that they kept.
-func (d *daemon) down(op *operation) error {
-	op.begin("", daemonapi.PhaseCluster, "")
-	op.begin("", daemonapi.PhaseStop, "")
+func (d *daemon) down(op *operation.Operation) error {
+	op.Begin("", daemonapi.PhaseCluster, "")
+	op.Begin("", daemonapi.PhaseStop, "")
 	d.mu.Lock()
 	working := d.working
 	d.mu.Unlock()
 	if working != nil {
-		working.cancel(errDown)
+		working.Cancel(operation.ErrDown)
 	}
 	d.closeCluster()
-	op.end("", daemonapi.PhaseStop, nil)
-	op.begin("", daemonapi.PhaseDelete, "")
+	op.End("", daemonapi.PhaseStop, nil)
+	op.Begin("", daemonapi.PhaseDelete, "")
 	if err := Sweep(d.dir); err != nil {
 		return err
 	}
@@ -166,14 +167,14 @@ func (d *daemon) down(op *operation) error {
 			return fmt.Errorf("remove the cluster: %w", err)
 		}
 	}
-	op.end("", daemonapi.PhaseDelete, nil)
+	op.End("", daemonapi.PhaseDelete, nil)
 	return nil
 }
 
 func (d *daemon) getKubeconfig(w http.ResponseWriter, _ *http.Request) {
 	content, err := Kubeconfig(d.dir)
 	if err != nil {
-		writeFailure(w, http.StatusNotFound, asFailure(err, ""))
+		writeFailure(w, http.StatusNotFound, operation.AsFailure(err, ""))
 		return
 	}
 	w.Header().Set("Content-Type", "application/yaml")
@@ -186,7 +187,7 @@ func (d *daemon) proxyNode(w http.ResponseWriter, r *http.Request) {
 	c := d.cluster
 	d.mu.Unlock()
 	if c == nil {
-		writeFailure(w, http.StatusServiceUnavailable, &daemonapi.Failure{Cause: "the cluster is stopped", Hint: "start it with \"skiff up\""})
+		writeFailure(w, http.StatusServiceUnavailable, operation.Stopped())
 		return
 	}
 	address, ok := c.address(name)
@@ -203,11 +204,11 @@ func (d *daemon) proxyNode(w http.ResponseWriter, r *http.Request) {
 
 // stream sends an operation's events, one a line, until the last or until the
 // client leaves.
-func (d *daemon) stream(w http.ResponseWriter, r *http.Request, op *operation) {
+func (d *daemon) stream(w http.ResponseWriter, r *http.Request, op *operation.Operation) {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	flush := http.NewResponseController(w)
 	encoder := json.NewEncoder(w)
-	err := op.listen(r.Context(), func(event daemonapi.Event) error {
+	err := op.Listen(r.Context(), func(event daemonapi.Event) error {
 		return errors.Join(encoder.Encode(event), flush.Flush())
 	})
 	if err != nil && r.Context().Err() == nil {
@@ -218,4 +219,10 @@ func (d *daemon) stream(w http.ResponseWriter, r *http.Request, op *operation) {
 func writeJSON(w http.ResponseWriter, value any) {
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(value)
+}
+
+func writeFailure(w http.ResponseWriter, status int, failure *daemonapi.Failure) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(failure)
 }

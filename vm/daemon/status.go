@@ -16,6 +16,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/kube"
 	"github.com/skiff-dev/skiff/vm/machine"
+	"github.com/skiff-dev/skiff/vm/operation"
 )
 
 // statusLimit bounds what a status asks: an emulated node on a busy host may
@@ -26,12 +27,12 @@ const statusLimit = 8 * time.Second
 func (d *daemon) status(ctx context.Context) daemonapi.ClusterStatus {
 	d.mu.Lock()
 	c := d.cluster
-	var doing work
+	var doing operation.Kind
 	if active := d.active(); active != nil {
-		doing = active.work
+		doing = active.Kind()
 	}
 	d.mu.Unlock()
-	busy := doing == workApply || doing == workResume
+	busy := doing == operation.KindApply || doing == operation.KindResume
 	if c == nil {
 		status, err := StoppedStatus(d.dir)
 		if err != nil {
@@ -44,7 +45,7 @@ func (d *daemon) status(ctx context.Context) daemonapi.ClusterStatus {
 		return status
 	}
 	status := c.status(ctx)
-	if ring, err := c.keychain().files.Keyring(); err == nil && ring.Phase != pki.PhaseSettled && doing != workRotate {
+	if ring, err := c.keychain().files.Keyring(); err == nil && ring.Phase != pki.PhaseSettled && doing != operation.KindRotate {
 		status.Problems = append(status.Problems, "The key of secrets at rest is not rotated to the end: run \"skiff secrets rotate\".")
 	}
 	if busy {
@@ -243,7 +244,7 @@ func readTimings(dir home.Cluster) map[string]float64 {
 	if err != nil {
 		return nil
 	}
-	var timings Timings
+	var timings operation.Timings
 	if err := json.Unmarshal(content, &timings); err != nil {
 		return nil
 	}

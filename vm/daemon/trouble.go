@@ -33,7 +33,7 @@ func (a *apply) fail(ctx context.Context, node string, phase daemonapi.Phase, er
 	if phase == daemonapi.PhaseControlPlane {
 		event = ""
 	}
-	a.op.end(event, phase, failure)
+	a.op.End(event, phase, failure)
 	return failure
 }
 

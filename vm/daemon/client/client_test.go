@@ -196,7 +196,7 @@ func TestTwoWhoApplyTheSameShareOneWorkAndAnotherIsRefused(t *testing.T) {
 	other := r.spec
 	other.Workers = 5
 	var failure *daemonapi.Failure
-	if err := r.client.Apply(t.Context(), other, nobody); !errors.As(err, &failure) || !strings.Contains(failure.Cause, "in another way") {
+	if err := r.client.Apply(t.Context(), other, nobody); !errors.As(err, &failure) || !strings.Contains(failure.Cause, "another change is in progress") {
 		t.Errorf("another: %v", err)
 	}
 	joined := make(chan error, 1)

@@ -214,7 +214,7 @@ func TestPauseAndOtherWorkExcludeEachOther(t *testing.T) {
 		"resume": func() error { return r.client.Resume(t.Context(), nobody) },
 		"rotate": func() error { return r.client.RotateSecrets(t.Context(), nobody) },
 	} {
-		if err := work(); !errors.As(err, &failure) || !strings.Contains(failure.Cause, "just being") {
+		if err := work(); !errors.As(err, &failure) || !strings.Contains(failure.Cause, "being paused") {
 			t.Errorf("%s during a pause: %v", what, err)
 		}
 	}
