@@ -119,14 +119,14 @@ func testShell(_ *testing.T, _ *realCluster, s *session) {
 func testAttach(_ *testing.T, _ *realCluster, s *session) {
 	s.visit("pods shop", "echo", "Running")
 	s.press("a")
-	s.see("ctrl+] leaves it")
+	s.see("ctrl+] to detach")
 	s.press("hello", enter)
 	s.see("you said hello")
 	s.press(ctrlEnd)
 	s.see("Pods in shop", "Running")
 	s.visit("pods shop", "console", "Running")
 	s.press("a")
-	s.see("ctrl+] leaves it")
+	s.see("ctrl+] to detach")
 	s.press(enter, "echo at-$((20+1))", enter)
 	s.see("at-21")
 	s.press(ctrlEnd)
@@ -146,14 +146,14 @@ func testCopy(t *testing.T, _ *realCluster, s *session) {
 	}
 }
 
-var forwarded = regexp.MustCompile(`127\.0\.0\.1:(\d+) leads to`)
+var forwarded = regexp.MustCompile(`forwarding 127\.0\.0\.1:(\d+) to `)
 
 func testForward(t *testing.T, c *realCluster, s *session) {
 	s.visit("deploy shop", "^web", "2/2")
 	s.press("f")
 	s.see("Port-forward to deployment shop/web", "8080")
 	s.press(enter, enter)
-	s.see("leads to deployment shop/web")
+	s.see(" to deployment shop/web")
 	port := forwarded.FindStringSubmatch(s.Text())
 	if port == nil {
 		t.Fatal(s.Text())
@@ -275,7 +275,7 @@ func testDelete(t *testing.T, c *realCluster, s *session) {
 	c.kubectl(t, "create", "service", "clusterip", "idle", "--tcp=80", "-n", "spare")
 	s.visit("ns", "spare", "Active")
 	s.press(ctrlD)
-	s.see("Delete namespace?", "EVERYTHING", "It holds 1 service.", "Type spare")
+	s.see("Delete namespace?", "EVERYTHING", "It contains 1 service.", "Type spare")
 	s.press("spare", enter)
 	s.gone("Active")
 }

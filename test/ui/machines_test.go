@@ -42,7 +42,7 @@ func testNodes(t *testing.T, _ *realCluster, s *session) {
 		s.see("Drain 1 node with", "worker-2", "emptyDir")
 		s.press("y")
 		s.finishes("drain node worker-2")
-		s.see("node worker-2 is drained")
+		s.see("node worker-2 drained")
 		s.press(escape)
 		s.see("SchedulingDisabled")
 		s.press("-")

@@ -170,7 +170,7 @@ func TestPeopleFindTheirWayThroughARealCluster(t *testing.T) {
 		s.press(":", "wk", enter)
 		s.see("Workloads", "StatefulSet", "DaemonSet", "CronJob", "Progressing")
 		s.press("/", "^db$", enter, ctrlD)
-		s.see("Delete statefulset?", "It has 3 pods now")
+		s.see("Delete statefulset?", "It has 3 pods")
 		s.press("n", enter)
 		s.see("Pods of statefulset shop/db", "db-0")
 		s.press(enter)
@@ -207,11 +207,11 @@ func TestPeopleFindTheirWayThroughARealCluster(t *testing.T) {
 		s.press("\x7f", "2", enter)
 		s.see("Scale deployment shop/web down from 4 to 2?", "2 pods are deleted")
 		s.press("y")
-		s.see("has 2 replicas", "2/2")
+		s.see("scaled to 2 replicas", "2/2")
 		s.press("r")
 		s.see("Restart deployment?")
 		s.press("y")
-		s.see("restarts its pods")
+		s.see("restarted")
 		s.press("h")
 		s.see("REVISION", "2  ")
 		s.press(escape)
@@ -272,7 +272,7 @@ func TestARefusedEditIsShownInTheEditor(t *testing.T) {
 	script := filepath.Join(t.TempDir(), "editor")
 	content := `#!/bin/sh
 cp "$1" "$1.seen.$(date +%N)"
-if grep -q 'It was refused' "$1"; then
+if grep -q 'The change was rejected' "$1"; then
   sed -i 's/replicas: -3/replicas: 3/' "$1"; cp "$1" "` + script + `.refused"
 else
   sed -i 's/replicas: 2/replicas: -3/' "$1"
@@ -320,7 +320,7 @@ func TestAClusterThatStopsAnsweringHoldsNothingUp(t *testing.T) {
 	s.see("Help: ")
 	s.press(escape)
 	s.see("db-0")
-	s.see("no answer,", "s old", "trying again")
+	s.see("no response,", "s old", "retrying")
 	s.see("db-0")
 	s.press(":", "nodes", enter)
 	s.see("Nodes of native")

@@ -37,7 +37,7 @@ func TestDeletingAClusterNeedsItsName(t *testing.T) {
 		p.press("down", "ctrl+d")
 		p.want("Delete cluster dev?", "3 machines", "certificates")
 		p.press("dex", "enter")
-		p.want("that is another word")
+		p.want("that does not match")
 		if len(p.host.ran) != 0 {
 			t.Fatal("it ran all the same")
 		}
@@ -95,11 +95,11 @@ func TestReadOnlyModeChangesNothing(t *testing.T) {
 	config.ReadOnly = true
 	play(t, 100, 30, config, func(p *player) {
 		p.press("ctrl+d")
-		p.want("not in read-only mode")
+		p.want("not available in read-only mode")
 		p.press("y") // YAML, and no answer to a question
 		p.want("YAML of pod")
 		p.press("esc", ":", "skiff down dev", "enter")
-		p.want("not in read-only mode")
+		p.want("not available in read-only mode")
 		if len(p.host.tasks) != 0 || len(p.host.ran) != 0 {
 			t.Errorf("did %v, %v", p.host.tasks, p.host.ran)
 		}
@@ -192,7 +192,7 @@ func TestLostDataStayWithTheirAgeAndComeBack(t *testing.T) {
 		lost.Freshness = object.Freshness{State: object.Lost, At: noon.Add(-42 * time.Second), Problem: "cannot connect to 127.0.0.1:6443"}
 		p.host.api.emits[key](lost)
 		p.settle()
-		p.want("no answer, 42s old", "trying again: cannot connect", "db-0")
+		p.want("no response, data is 42s old", "retrying: cannot connect", "db-0")
 		p.press(":", "svc", "enter")
 		p.want("Services")
 		lost.Freshness = live()
@@ -210,7 +210,7 @@ func TestACommandCompletesResourcesAndNamespaces(t *testing.T) {
 		p.want("Pods in shop")
 		p.reject("coredns")
 		p.press(":", "no-such-thing", "enter")
-		p.want("no command and no resource no-such-thing")
+		p.want(`no command or resource named "no-such-thing"`)
 		p.press(":", "up")
 		p.press("up", "up", "esc")
 	})
@@ -275,7 +275,7 @@ func TestAClusterThatCannotBeReachedHoldsNothingUp(t *testing.T) {
 		p.host.down = true
 		p.m.apis.apis = map[string]Kubernetes{}
 		p.press(":", "svc", "enter")
-		p.want("does not run")
+		p.want("is not running")
 		p.press(":", "clusters", "enter")
 		p.want("Clusters on this host")
 	})

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"fmt"
 	"slices"
 	"sort"
 	"strings"
@@ -29,28 +30,28 @@ func commands() []command {
 		return func(m *Model, _ []string) []screen.Request { return []screen.Request{screen.Push{Screen: s(m)}} }
 	}
 	return []command{
-		{[]string{"clusters", "hosts"}, "the clusters of this host", nil, push(func(m *Model) screen.Screen { return screen.NewClusters(&m.world) })},
+		{[]string{"clusters", "hosts"}, "clusters on this host", nil, push(func(m *Model) screen.Screen { return screen.NewClusters(&m.world) })},
 		{[]string{"nodes", "node", "no", "machines"}, "nodes and their machines", nil, push(func(m *Model) screen.Screen { return screen.NewNodes(&m.world) })},
-		{[]string{"workloads", "workload", "wk"}, "all that runs pods", namespaceNames, workloads},
-		{[]string{"pulse", "pulses"}, "a whole cluster on one screen", nil, push(func(m *Model) screen.Screen { return screen.NewPulse(&m.world) })},
-		{[]string{"controlplane", "cp"}, "how the control plane is", clusterNames, controlPlane},
-		{[]string{"forwards", "pf", "portforward"}, "the ports that are forwarded", nil, push(func(*Model) screen.Screen { return screen.NewForwards() })},
-		{[]string{"tree", "xray"}, "of this, or KIND NAME", resourceNames, tree},
-		{[]string{"ns", "namespace"}, "a namespace, several (a,b), all", namespaceNames, chooseNamespaces},
-		{[]string{"ctx", "cluster", "context"}, "a cluster, or several (a,b)", clusterNames, chooseClusters},
-		{[]string{"resources", "aliases", "alias"}, "all resources and their names", nil, push(func(m *Model) screen.Screen {
+		{[]string{"workloads", "workload", "wk"}, "all workloads in one table", namespaceNames, workloads},
+		{[]string{"pulse", "pulses"}, "cluster overview", nil, push(func(m *Model) screen.Screen { return screen.NewPulse(&m.world) })},
+		{[]string{"controlplane", "cp"}, "control plane status", clusterNames, controlPlane},
+		{[]string{"forwards", "pf", "portforward"}, "forwarded ports", nil, push(func(*Model) screen.Screen { return screen.NewForwards() })},
+		{[]string{"tree", "xray"}, "ownership tree of this, or of KIND NAME", resourceNames, tree},
+		{[]string{"ns", "namespace"}, "choose namespaces: a,b or all", namespaceNames, chooseNamespaces},
+		{[]string{"ctx", "cluster", "context"}, "choose clusters: a,b", clusterNames, chooseClusters},
+		{[]string{"resources", "aliases", "alias"}, "resources and their short names", nil, push(func(m *Model) screen.Screen {
 			return screen.NewResources(&m.world, m.config.Settings.Aliases)
 		})},
-		{[]string{"theme", "skin"}, "other colours", func(*Model) []string { return theme.Names() }, chooseTheme},
-		{[]string{"output"}, "what the last command wrote", nil, lastOutput},
-		{[]string{"skiff", "!"}, "run one of skiff's commands", verbNames, ownCommand},
+		{[]string{"theme", "skin"}, "change the theme", func(*Model) []string { return theme.Names() }, chooseTheme},
+		{[]string{"output"}, "output of the last command", nil, lastOutput},
+		{[]string{"skiff", "!"}, "run a skiff command", verbNames, ownCommand},
 		{[]string{"help", "h"}, "keys of this screen", nil, push(func(m *Model) screen.Screen { return screen.NewHelp(m.top(), commandHelp()) })},
-		{[]string{"quit", "q", "q!", "exit"}, "leave", nil, func(m *Model, _ []string) []screen.Request { m.quitting = true; return nil }},
+		{[]string{"quit", "q", "q!", "exit"}, "close the dashboard", nil, func(m *Model, _ []string) []screen.Request { m.quitting = true; return nil }},
 	}
 }
 
 func commandHelp() [][2]string {
-	help := [][2]string{{":pods shop", "any resource, by any of its names"}}
+	help := [][2]string{{":pods shop", "a resource, by name or short name"}}
 	for _, c := range commands() {
 		help = append(help, [2]string{":" + c.names[0], c.help})
 	}
@@ -87,7 +88,7 @@ func (m *Model) resource(name string, args []string) []screen.Request {
 		if len(m.world.Clusters) == 0 {
 			return []screen.Request{screen.Say{Text: "choose a cluster first", Bad: true}}
 		}
-		return []screen.Request{screen.Say{Text: "there is no command and no resource " + name, Bad: true}}
+		return []screen.Request{screen.Say{Text: fmt.Sprintf("no command or resource named %q", name), Bad: true}}
 	}
 	narrow := screen.Narrow{}
 	pattern := ""
@@ -98,7 +99,7 @@ func (m *Model) resource(name string, args []string) []screen.Request {
 		case strings.HasPrefix(a, "@") && slices.Contains(m.world.Clusters, a[1:]):
 			narrow.Cluster = a[1:]
 		case strings.HasPrefix(a, "@"):
-			return []screen.Request{screen.Say{Text: a[1:] + " is none of the clusters that are shown; :ctx chooses others", Bad: true}}
+			return []screen.Request{screen.Say{Text: fmt.Sprintf("cluster %q is not shown; choose it with :ctx", a[1:]), Bad: true}}
 		case a == "-l":
 		case strings.Contains(a, "="):
 			pattern = "-l " + a
@@ -141,7 +142,7 @@ func controlPlane(m *Model, args []string) []screen.Request {
 	}
 	requests := []screen.Request{screen.Push{Screen: screen.NewControl(args[0])}}
 	if len(args) > 1 {
-		requests = append(requests, screen.Say{Text: "of the others: :controlplane " + strings.Join(args[1:], ", :controlplane ")})
+		requests = append(requests, screen.Say{Text: "for the others: :controlplane " + strings.Join(args[1:], ", :controlplane ")})
 	}
 	return requests
 }
@@ -163,7 +164,7 @@ func chooseClusters(m *Model, args []string) []screen.Request {
 	names := strings.Split(strings.Join(args, ","), ",")
 	for _, name := range names {
 		if _, ok := m.world.Hosts[name]; !ok && len(m.world.Hosts) > 0 && !slices.Contains(m.config.Clusters, name) {
-			return []screen.Request{screen.Say{Text: "there is no cluster " + name, Bad: true}}
+			return []screen.Request{screen.Say{Text: fmt.Sprintf("no cluster named %q", name), Bad: true}}
 		}
 	}
 	return []screen.Request{screen.Choose{Clusters: names}}
@@ -175,7 +176,7 @@ func chooseTheme(m *Model, args []string) []screen.Request {
 	}
 	t := theme.Named(args[0])
 	if t == nil {
-		return []screen.Request{screen.Say{Text: "themes: " + strings.Join(theme.Names(), ", "), Bad: true}}
+		return []screen.Request{screen.Say{Text: noTheme(args[0]).Error(), Bad: true}}
 	}
 	m.world.Theme = t
 	m.config.Settings.Theme = t.Name

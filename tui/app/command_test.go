@@ -65,23 +65,23 @@ func TestAFailureIsShownWhole(t *testing.T) {
 		p.host.api.refuse = "it is forbidden"
 		p.press("ctrl+d", "y")
 		p.want("it is forbidden")
-		p.reject("It did not work")
+		p.reject("─ Error ─")
 		p.host.api.refuse = "pods \"coredns\" is forbidden: User \"alice\" cannot delete resource \"pods\" in API group \"\" in the namespace \"kube-system\""
 		p.press("ctrl+d", "y")
-		p.want("It did not work", "in the namespace", "kube-system\"", "goes on")
+		p.want("─ Error ─", "in the namespace", "kube-system\"", "close")
 		p.press("j", "y")
-		p.want("It did not work")
+		p.want("─ Error ─")
 		p.press("enter")
-		p.reject("It did not work", "YAML of")
+		p.reject("─ Error ─", "YAML of")
 	})
 }
 
 func TestAFailureOfACommandIsSaidOnceAndWhole(t *testing.T) {
 	play(t, 80, 24, dev(), func(p *player) {
-		p.host.refused = "\"x y\" is no name for a cluster"
+		p.host.refused = "\"x y\" is not a valid cluster name"
 		p.press(":", "skiff up", "enter")
-		p.want("skiff: \"x y\" is no name for a cluster; lower-case letters", "nd no more than 40 of them", "failed")
-		if n := strings.Count(p.text(), "is no name"); n != 1 {
+		p.want("skiff: \"x y\" is not a valid cluster name; lower-case letters", "nd no more than 40 of them", "failed")
+		if n := strings.Count(p.text(), "is not a valid"); n != 1 {
 			t.Errorf("said %d times:\n%s", n, p.text())
 		}
 	})
@@ -154,7 +154,7 @@ func TestAResourceIsNarrowedAsItIsNamed(t *testing.T) {
 		p.want("db-0", "/-l app=db")
 		p.reject("coredns")
 		p.press(":", "po @nowhere", "enter")
-		p.want("none of the clusters that are shown")
+		p.want(`cluster "nowhere" is not shown`)
 		p.press(":", "ctx dev,ci", "enter", ":", "po @ci", "enter")
 		p.want("Pods of ci in all namespaces  1/7")
 		p.press(":", "dp", "enter") // as k9s calls them

@@ -149,7 +149,7 @@ func control(cluster string) feed.Control {
 		Members: []feed.Member{{Name: "control-plane-1", Address: "192.168.104.11", Ready: "True", Leader: true, API: "ready", Latency: 4100 * time.Microsecond}},
 		Leases:  []feed.Lease{{Name: "skiff-controlplane", Holder: "control-plane-1", Renewed: noon.Add(-2 * time.Second)}},
 		Certs: []feed.Certificate{
-			{Name: "yours", Subject: "CN=skiff-admin", Expires: noon.Add(20 * 24 * time.Hour)}, {Name: "API server", Subject: "CN=kube-apiserver", Expires: noon.Add(360 * 24 * time.Hour)},
+			{Name: "client", Subject: "CN=skiff-admin", Expires: noon.Add(20 * 24 * time.Hour)}, {Name: "API server", Subject: "CN=kube-apiserver", Expires: noon.Add(360 * 24 * time.Hour)},
 		},
 	}
 }

@@ -87,7 +87,7 @@ func (h *fakeHost) Connect(context.Context, string) (Kubernetes, error) {
 	h.connected++
 	h.mu.Unlock()
 	if h.down {
-		return nil, fmt.Errorf("cluster %q does not run", "dev")
+		return nil, fmt.Errorf("cluster %q is not running", "dev")
 	}
 	return h.api, nil
 }
@@ -126,7 +126,7 @@ func (h *fakeHost) Run(ctx context.Context, emit func(any)) {
 func (h *fakeHost) Stop(id string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.ran = append(h.ran, []string{"end forward", id})
+	h.ran = append(h.ran, []string{"stop forward", id})
 }
 
 // fakeAPI answers every need with what a test has put there.
@@ -230,7 +230,7 @@ func playOn(t *testing.T, width, height int, config Config, mute bool, body func
 	synctest.Test(t, func(t *testing.T) {
 		host := &fakeHost{certificates: 8000 * time.Hour}
 		host.api = &fakeAPI{host: host, tables: tables(), fresh: live(), mute: mute, emits: map[string]func(any){}, facts: feed.Facts{
-			Selector: "app=web", Ports: []string{"8080"}, Containers: []string{"web", "metrics"}, Replicas: 4, Node: "worker-2", Loss: []string{"It has 4 pods now, 3 of them running."},
+			Selector: "app=web", Ports: []string{"8080"}, Containers: []string{"web", "metrics"}, Replicas: 4, Node: "worker-2", Loss: []string{"It has 4 pods, 3 of them running."},
 		}}
 		config.Host, config.Ports = host, host
 		config.Now = func() time.Time { return noon }

@@ -36,7 +36,7 @@ func (m *Model) View() tea.View {
 // wider than it.
 func (m *Model) Frame() []string {
 	if m.width < leastWidth || m.height < leastHeight {
-		return widget.Box([]string{fmt.Sprintf("window too small: %d×%d", m.width, m.height)}, m.width, m.height)
+		return widget.Box([]string{fmt.Sprintf("window too small: %d×%d, need %d×%d", m.width, m.height, leastWidth, leastHeight)}, m.width, m.height)
 	}
 	th := m.world.Theme
 	lines := make([]string, 0, m.height)
@@ -82,7 +82,7 @@ func (m *Model) clustersText(more bool) string {
 		parts = append(parts, m.clusterText(name, more))
 	}
 	if len(parts) == 0 {
-		parts = append(parts, "no cluster chosen")
+		parts = append(parts, "no cluster selected")
 	}
 	return " skiff  " + strings.Join(parts, "   ")
 }
@@ -203,12 +203,12 @@ func (m *Model) freshness() string {
 	case object.Live:
 		return th.Paint(theme.Good, "● live")
 	case object.Refused:
-		return th.Paint(theme.Warn, "refused")
+		return th.Paint(theme.Warn, "unavailable")
 	}
 	if fresh.At.IsZero() {
-		return th.Paint(theme.Bad, "○ no answer yet")
+		return th.Paint(theme.Bad, "○ no response yet")
 	}
-	return th.Paint(theme.Bad, "○ no answer, "+object.Age(fresh.At, m.world.Now)+" old")
+	return th.Paint(theme.Bad, "○ no response, data is "+object.Age(fresh.At, m.world.Now)+" old")
 }
 
 // footer is the last line: the line of input, a notice, or the keys.
@@ -225,7 +225,7 @@ func (m *Model) footer() string {
 		return " " + th.Paint(tone, widget.Fit(m.notice.text, m.width-1))
 	}
 	if d, ok := m.top().(screen.Dated); ok && d.Freshness().State == object.Lost {
-		return " " + th.Paint(theme.Warn, widget.Fit("trying again: "+d.Freshness().Problem, m.width-1))
+		return " " + th.Paint(theme.Warn, widget.Fit("retrying: "+d.Freshness().Problem, m.width-1))
 	}
 	return m.hints()
 }

@@ -118,7 +118,7 @@ func (j *job) tell() {
 func (j *jobs) follow(ctx context.Context, id int, emit func(any)) {
 	one := j.get(id)
 	if one == nil {
-		emit(feed.Lines{Done: true, Failure: "it is not known any more"})
+		emit(feed.Lines{Done: true, Failure: "the output of this command is no longer available"})
 		return
 	}
 	for sent := 0; ; {
@@ -158,7 +158,7 @@ func (m *Model) begin(title string, work func(context.Context, io.Writer) error)
 			return nil
 		case err := <-ended:
 			if err != nil {
-				return endedMsg{"failed, :output shows why: " + title, true}
+				return endedMsg{"failed: " + title + "; :output shows why", true}
 			}
 			return endedMsg{"done: " + title, false}
 		}
@@ -173,7 +173,7 @@ type endedMsg struct {
 }
 
 // errNoTerminal: the command was given no terminal.
-var errNoTerminal = errors.New("there is no terminal")
+var errNoTerminal = errors.New("standard input is not a terminal")
 
 // terminalJob is a tea.ExecCommand: work that has the terminal to itself.
 type terminalJob struct {

@@ -230,7 +230,7 @@ func (m *Model) key(msg tea.KeyPressMsg) tea.Cmd {
 		return nil
 	}
 	if binding.Changes && m.world.ReadOnly {
-		m.say("not in read-only mode: "+binding.Help, true)
+		m.say("not available in read-only mode: "+binding.Help, true)
 		return nil
 	}
 	m.notice = notice{}
@@ -271,7 +271,7 @@ func (m *Model) back() {
 	if len(m.stack) > 1 {
 		m.stack = m.stack[:len(m.stack)-1]
 	} else {
-		m.say("this is the first screen; :q or ctrl+c leaves", false)
+		m.say("this is the first screen; press ctrl+c or type :q to quit", false)
 	}
 }
 

@@ -51,11 +51,11 @@ func (q *question) view(th *theme.Theme, width int) (string, []string) {
 	if q.Word == "" {
 		return q.Title, append(lines, th.Paint(theme.Key, "y")+" yes    "+th.Paint(theme.Key, "n")+" no")
 	}
-	lines = append(lines, "Type "+th.Paint(theme.Bad, q.Word)+" and ⏎ to go on, esc to leave it.", "")
+	lines = append(lines, "Type "+th.Paint(theme.Bad, q.Word)+" and press ⏎ to confirm, or esc to cancel.", "")
 	q.input.Prompt = "› "
 	lines = append(lines, q.input.View(th, max(20, min(44, width-10))))
 	if q.wrong {
-		lines = append(lines, th.Paint(theme.Bad, "that is another word"))
+		lines = append(lines, th.Paint(theme.Bad, "that does not match"))
 	}
 	return q.Title, lines
 }
@@ -70,7 +70,7 @@ func (m *message) key(key, _ string) ([]screen.Request, bool) {
 
 func (m *message) view(th *theme.Theme, width int) (string, []string) {
 	lines := strings.Split(ansi.Wrap(m.text, max(20, min(100, width-8)), " "), "\n")
-	return "It did not work", append(lines[:min(len(lines), maxMessage)], "", th.Paint(theme.Key, "⏎")+" goes on")
+	return "Error", append(lines[:min(len(lines), maxMessage)], "", th.Paint(theme.Key, "⏎")+" close")
 }
 
 // maxMessage is how many lines of a message are shown.
@@ -91,7 +91,7 @@ func (s *sheet) key(key, text string) ([]screen.Request, bool) {
 
 func (s *sheet) view(th *theme.Theme, width int) (string, []string) {
 	lines := s.Form.View(th, max(30, min(64, width-10)))
-	return s.Form.Title, append(lines, "", th.Paint(theme.Key, "⏎")+" next, on the last go on    "+th.Paint(theme.Key, "esc")+" leave")
+	return s.Form.Title, append(lines, "", th.Paint(theme.Key, "⏎")+" next field, confirm on the last    "+th.Paint(theme.Key, "esc")+" cancel")
 }
 
 // prompt is the line of input at the bottom.

@@ -18,22 +18,22 @@ var losses = []struct {
 	lost    []string
 	word    bool // the first word must be typed
 }{
-	{"down", []string{"Machines, disks and all that is on them are lost."}, true},
-	{"stop", []string{"Its machines are shut down with all that runs in them; what is on their disks stays."}, false},
-	{"restart", []string{"The pods on that machine are stopped and started again."}, false},
-	{"etcd restore", []string{"All objects become those of the snapshot: what was made or changed since then", "is lost."}, true},
-	{"etcd defrag", []string{"A member answers nobody while it is at it."}, false},
+	{"down", []string{"Its machines and disks, with everything on them, are lost."}, true},
+	{"stop", []string{"Its machines are shut down with everything that runs on them. Their disks are kept."}, false},
+	{"restart", []string{"All pods on that machine are restarted."}, false},
+	{"etcd restore", []string{"All objects return to their state in the snapshot.", "Everything created or changed since then is lost."}, true},
+	{"etcd defrag", []string{"Each member stops serving requests while it is defragmented."}, false},
 }
 
 // ownCommand runs one of skiff's own commands, as ":skiff" is told.
 func ownCommand(m *Model, args []string) []screen.Request {
 	if len(args) == 0 {
-		return []screen.Request{screen.Say{Text: "which? " + strings.Join(verbNames(m), ", ")}}
+		return []screen.Request{screen.Say{Text: ":skiff needs a command: " + strings.Join(verbNames(m), ", ")}}
 	}
 	text := strings.Join(args, " ") + " "
 	begins := func(command string) bool { return strings.HasPrefix(text, command+" ") }
 	if m.world.ReadOnly && !slices.ContainsFunc(harmless, begins) {
-		return []screen.Request{screen.Say{Text: "not in read-only mode: skiff " + args[0], Bad: true}}
+		return []screen.Request{screen.Say{Text: "not available in read-only mode: skiff " + args[0], Bad: true}}
 	}
 	run := screen.Do{Task: feed.Task{Verb: feed.VerbSkiff, Command: args}}
 	for _, l := range losses {

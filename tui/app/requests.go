@@ -150,7 +150,7 @@ func lastLine(text, otherwise string) string {
 func (m *Model) forward(cluster string, task feed.Task) tea.Cmd {
 	local, err := strconv.Atoi(task.Args["local"])
 	if err != nil || local < 0 || local > 65535 || len(task.Refs) == 0 {
-		m.say(fmt.Sprintf("%q is no port", task.Args["local"]), true)
+		m.say(fmt.Sprintf("invalid port %q: use a number from 0 to 65535", task.Args["local"]), true)
 		return nil
 	}
 	return func() tea.Msg {
@@ -163,7 +163,7 @@ func (m *Model) forward(cluster string, task feed.Task) tea.Cmd {
 		if err != nil {
 			return failure(err)
 		}
-		return requestsMsg{notice: notice{text: fmt.Sprintf("127.0.0.1:%d leads to %s, port %s; :forwards lists them", port, task.Refs[0], task.Args["port"])}}
+		return requestsMsg{notice: notice{text: fmt.Sprintf("forwarding 127.0.0.1:%d to %s, port %s; :forwards lists all", port, task.Refs[0], task.Args["port"])}}
 	}
 }
 

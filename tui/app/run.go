@@ -23,7 +23,7 @@ func Run(ctx context.Context, config Config, in io.Reader, out io.Writer) error 
 	case err == nil, errors.Is(err, tea.ErrInterrupted), errors.Is(err, tea.ErrProgramKilled) && ctx.Err() != nil:
 		return ctx.Err()
 	}
-	return fmt.Errorf("show the dashboard: %w", err)
+	return fmt.Errorf("run the dashboard: %w", err)
 }
 
 // Close ends all feeds and tasks and waits for them, but not for ever.

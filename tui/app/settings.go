@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -64,7 +65,7 @@ type settingsFile struct {
 func ParseSettings(content, remembered []byte) (Settings, error) {
 	s := Settings{Keys: keys.Default(), Aliases: maps.Clone(usualAliases)}
 	if len(content) > maxSettings {
-		return s, fmt.Errorf("larger than %d KiB", maxSettings>>10)
+		return s, fmt.Errorf("file is larger than %d KiB", maxSettings>>10)
 	}
 	var file settingsFile
 	decoder := yaml.NewDecoder(bytes.NewReader(content))
@@ -73,7 +74,7 @@ func ParseSettings(content, remembered []byte) (Settings, error) {
 		return s, err
 	}
 	if file.Theme != "" && theme.Named(file.Theme) == nil {
-		return s, fmt.Errorf("no theme is called %q; there are %v", file.Theme, theme.Names())
+		return s, noTheme(file.Theme)
 	}
 	s.Theme, s.ReadOnly = file.Theme, file.ReadOnly
 	maps.Copy(s.Aliases, file.Aliases)
@@ -86,6 +87,10 @@ func ParseSettings(content, remembered []byte) (Settings, error) {
 		s.Remembered = state
 	}
 	return s, nil
+}
+
+func noTheme(name string) error {
+	return fmt.Errorf("no theme named %q: choose one of %s", name, strings.Join(theme.Names(), ", "))
 }
 
 // theme in force: NO_COLOR before the file, the file before what is remembered.

@@ -1,6 +1,8 @@
 package app
 
 import (
+	"fmt"
+
 	"github.com/skiff-dev/skiff/tui/object"
 	"github.com/skiff-dev/skiff/tui/screen"
 )
@@ -11,7 +13,7 @@ type pointing interface {
 }
 
 // treeUsage is what ":tree" can be told.
-const treeUsage = "t shows the tree of the one under the cursor; or :tree deployment NAME [NAMESPACE]"
+const treeUsage = "t shows the tree of the selected object; or type :tree KIND NAME [NAMESPACE]"
 
 // tree answers ":tree [KIND [NAME [NAMESPACE]]]": what is not said is the object
 // under the cursor or, where there is none, chosen from a list.
@@ -29,7 +31,7 @@ func tree(m *Model, args []string) []screen.Request {
 	}
 	r, ok := m.world.Find(args[0])
 	if !ok {
-		return []screen.Request{screen.Say{Text: "there is no resource " + args[0], Bad: true}}
+		return []screen.Request{screen.Say{Text: fmt.Sprintf("no resource named %q", args[0]), Bad: true}}
 	}
 	if len(args) == 1 {
 		return []screen.Request{screen.Push{Screen: screen.NewObjects(&m.world, r, screen.Narrow{})}, screen.Say{Text: treeUsage}}

@@ -253,7 +253,7 @@ type Member struct {
 	// Ready is the node's condition.
 	Ready  string
 	Leader bool
-	// API is "ready", "not ready", "no answer" or, if nobody can ask, empty;
+	// API is "ready", "not ready", "no response" or, if nobody can ask, empty;
 	// Latency is that of its last answer.
 	API     string
 	Latency time.Duration

@@ -23,7 +23,7 @@ const (
 	VerbTrigger  Verb = "trigger"
 	VerbSuspend  Verb = "suspend"
 	VerbForward  Verb = "forward"
-	VerbUnbind   Verb = "end forward"
+	VerbUnbind   Verb = "stop forward"
 	VerbCopy     Verb = "copy"
 	VerbSkiff    Verb = "skiff" // a command of skiff's own
 )
@@ -36,7 +36,7 @@ const (
 )
 
 // ErrUnchanged says that an edit was left without a change.
-var ErrUnchanged = errors.New("nothing was changed")
+var ErrUnchanged = errors.New("edit cancelled, no changes made")
 
 // Task is something to be done, as a value.
 type Task struct {

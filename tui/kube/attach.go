@@ -17,7 +17,7 @@ import (
 )
 
 // errNoTerminal: what should hand over its terminal has none.
-var errNoTerminal = errors.New("this is no terminal")
+var errNoTerminal = errors.New("standard input is not a terminal")
 
 // raw makes a terminal hand over every key until restore.
 func raw(in io.Reader) (file *os.File, restore func(), err error) {
@@ -27,7 +27,7 @@ func raw(in io.Reader) (file *os.File, restore func(), err error) {
 	}
 	old, err := term.MakeRaw(int(file.Fd()))
 	if err != nil {
-		return nil, nil, fmt.Errorf("hand over the terminal: %w", err)
+		return nil, nil, fmt.Errorf("set the terminal to raw mode: %w", err)
 	}
 	return file, func() { _ = term.Restore(int(file.Fd()), old) }, nil
 }
@@ -43,7 +43,7 @@ func (c *Client) attach(ctx context.Context, ref object.Ref, container string, i
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "attached to %s, container %s; ctrl+] leaves it\r\n", ref, spec.Name)
+	fmt.Fprintf(out, "attached to %s, container %s; press ctrl+] to detach\r\n", ref, spec.Name)
 	o := execOptions{container: spec.Name, tty: spec.TTY, deaf: !spec.Stdin}
 	if spec.TTY {
 		return c.connectTerminal(ctx, ref, o, true, in, out)
@@ -61,7 +61,7 @@ func (c *Client) container(ctx context.Context, ref object.Ref, name string) (co
 	}
 	i := slices.IndexFunc(pod.Spec.Containers, func(c corev1.Container) bool { return name == "" || c.Name == name })
 	if i < 0 {
-		return corev1.Container{}, fmt.Errorf("%s has no container %q", ref, name)
+		return corev1.Container{}, fmt.Errorf("%s has no container named %q", ref, name)
 	}
 	return pod.Spec.Containers[i], nil
 }
@@ -144,7 +144,7 @@ func unlessLeft(ctx context.Context, err error) error {
 // Interactive carries out a task that needs the terminal for itself.
 func (c *Client) Interactive(ctx context.Context, task feed.Task, in io.Reader, out io.Writer) error {
 	if len(task.Refs) == 0 {
-		return fmt.Errorf("%s: of what?", task.Verb)
+		return fmt.Errorf("%s: no object given", task.Verb)
 	}
 	switch ref := task.Refs[0]; task.Verb {
 	case feed.VerbEdit:
@@ -154,5 +154,5 @@ func (c *Client) Interactive(ctx context.Context, task feed.Task, in io.Reader, 
 	case feed.VerbAttach:
 		return c.attach(ctx, ref, task.Args["container"], in, out)
 	}
-	return fmt.Errorf("%s needs no terminal", task.Verb)
+	return fmt.Errorf("%q is not an action that uses the terminal", task.Verb)
 }

@@ -134,7 +134,7 @@ func (c *Client) resource(ctx context.Context, name string) (object.Resource, er
 	if r, ok := object.Find(known, name); ok {
 		return r, nil
 	}
-	return object.Resource{}, fmt.Errorf("the server has no resource called %q", name)
+	return object.Resource{}, fmt.Errorf("the server doesn't have a resource type %q", name)
 }
 
 func gvr(r object.Resource) schema.GroupVersionResource {
@@ -168,13 +168,13 @@ func Reason(err error) string {
 	var network *net.OpError
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return "no answer in time"
+		return "timed out waiting for a response"
 	case errors.As(err, &network) && network.Op == "dial":
 		return "cannot connect to " + network.Addr.String()
 	case strings.Contains(err.Error(), "http2: client connection lost"): // no error of its own is exported
-		return "the server has fallen silent"
+		return "the server stopped responding"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "the connection ended"
+		return "the connection was closed"
 	}
 	return strings.Join(strings.Fields(err.Error()), " ")
 }

@@ -22,9 +22,9 @@ func (c *Client) copy(ctx context.Context, ref object.Ref, args map[string]strin
 	to, intoContainer := strings.CutPrefix(args["to"], ":")
 	switch {
 	case inside == intoContainer:
-		return errors.New("one of both paths is the container's and begins with a colon")
+		return errors.New("exactly one of the two paths must begin with a colon, which marks a path in the container")
 	case from == "" || to == "":
-		return errors.New("a path is empty")
+		return errors.New("both paths are required")
 	case inside:
 		return c.download(ctx, ref, args["container"], from, to, out)
 	}
@@ -50,7 +50,7 @@ func (c *Client) download(ctx context.Context, ref object.Ref, container, from, 
 		err = errors.Join(failure, err)
 	}
 	if err == nil {
-		fmt.Fprintf(out, "%d files from %s:%s are in %s\n", n, ref, from, to)
+		fmt.Fprintf(out, "copied %d files from %s:%s to %s\n", n, ref, from, to)
 	}
 	return err
 }
@@ -120,7 +120,7 @@ func (c *Client) upload(ctx context.Context, ref object.Ref, container, from, to
 	if err != nil {
 		return fmt.Errorf("%w %s", err, said.text())
 	}
-	fmt.Fprintf(out, "%s is in %s:%s\n", from, ref, to)
+	fmt.Fprintf(out, "copied %s to %s:%s\n", from, ref, to)
 	return nil
 }
 

@@ -84,7 +84,7 @@ type wireEvent struct {
 }
 
 // errNoTable: the server answered with something else.
-var errNoTable = errors.New("the server sent no table")
+var errNoTable = errors.New("the server did not send a table")
 
 // decodeTable reads one answer to a list.
 func decodeTable(in io.Reader) (wireTable, error) {

@@ -43,7 +43,7 @@ func (c *Client) edit(ctx context.Context, ref object.Ref, in io.Reader, out io.
 		edited = withoutHeading(edited)
 		if strings.TrimSpace(edited) == "" || edited == text {
 			if problem != "" {
-				return fmt.Errorf("nothing was changed: %s", problem)
+				return fmt.Errorf("edit cancelled, the last change was rejected: %s", problem)
 			}
 			return feed.ErrUnchanged
 		}
@@ -65,11 +65,11 @@ func (c *Client) applyEdit(ctx context.Context, ref object.Ref, original, edited
 	}
 	after, err := yaml.YAMLToJSONStrict([]byte(edited))
 	if err != nil {
-		return fmt.Errorf("this is not YAML: %w", err)
+		return fmt.Errorf("invalid YAML: %w", err)
 	}
 	patch, err := jsonpatch.CreateMergePatch(before, after)
 	if err != nil {
-		return fmt.Errorf("find what was changed: %w", err)
+		return fmt.Errorf("compare with the original: %w", err)
 	}
 	if bytes.Equal(bytes.TrimSpace(patch), []byte("{}")) {
 		return feed.ErrUnchanged
@@ -78,12 +78,12 @@ func (c *Client) applyEdit(ctx context.Context, ref object.Ref, original, edited
 	return err
 }
 
-const headingEnd = "# ---- the object begins below; lines above are left out ----\n"
+const headingEnd = "# ---- Edit the object below. Everything above this line is ignored. ----\n"
 
 func heading(ref object.Ref, problem string) string {
-	text := fmt.Sprintf("# %s\n# Leave the editor without a change to leave it as it is.\n", ref)
+	text := fmt.Sprintf("# %s\n# To cancel, leave the object unchanged and close the editor.\n", ref)
 	if problem != "" {
-		text += "#\n# It was refused:\n#   " + problem + "\n#\n"
+		text += "#\n# The change was rejected:\n#   " + problem + "\n#\n"
 	}
 	return text + headingEnd
 }
@@ -99,7 +99,7 @@ func withoutHeading(text string) string {
 func runEditor(ctx context.Context, ref object.Ref, text string, in io.Reader, out io.Writer) (string, error) {
 	file, err := os.CreateTemp("", "skiff-"+ref.Resource.Singular+"-*.yaml")
 	if err != nil {
-		return "", fmt.Errorf("make a file to edit: %w", err)
+		return "", fmt.Errorf("create a temporary file: %w", err)
 	}
 	defer func() { _ = os.Remove(file.Name()) }()
 	if _, err := file.WriteString(text); err != nil {
@@ -112,7 +112,7 @@ func runEditor(ctx context.Context, ref object.Ref, text string, in io.Reader, o
 	cmd := exec.CommandContext(ctx, words[0], append(words[1:], file.Name())...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, out
 	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("%s: %w (set EDITOR to another editor)", words[0], err)
+		return "", fmt.Errorf("%s: %w (set EDITOR to use another editor)", words[0], err)
 	}
 	content, err := os.ReadFile(file.Name())
 	if err != nil {

@@ -100,7 +100,7 @@ func (c *Client) owner(ctx context.Context, ref object.Ref, owner metav1.OwnerRe
 			return above, nil
 		}
 	}
-	return object.Ref{}, fmt.Errorf("the server has no %s %s", owner.APIVersion, owner.Kind)
+	return object.Ref{}, fmt.Errorf("the server doesn't have a resource type %s %s", owner.APIVersion, owner.Kind)
 }
 
 func cutVersion(apiVersion string) (group, version string, ok bool) {
@@ -221,9 +221,9 @@ func workload(o *unstructured.Unstructured) (string, bool) {
 		done, _ := number("status", "succeeded")
 		failed, _ := number("status", "failed")
 		if failed > 0 {
-			return fmt.Sprintf("%d done, %d failed", done, failed), false
+			return fmt.Sprintf("%d succeeded, %d failed", done, failed), false
 		}
-		return fmt.Sprintf("%d done", done), true
+		return fmt.Sprintf("%d succeeded", done), true
 	}
 	if wanted, ok := number("spec", "replicas"); ok {
 		ready, _ := number("status", "readyReplicas")
@@ -280,7 +280,7 @@ func containerState(s corev1.ContainerStatus) (string, bool) {
 	case s.State.Running != nil:
 		return "running, not ready" + text, false
 	case s.State.Terminated != nil:
-		return fmt.Sprintf("ended: %s%s", line(s.State.Terminated.Reason), text), s.State.Terminated.ExitCode == 0
+		return fmt.Sprintf("terminated: %s%s", line(s.State.Terminated.Reason), text), s.State.Terminated.ExitCode == 0
 	case s.State.Waiting != nil && s.State.Waiting.Reason != "":
 		return line(s.State.Waiting.Reason) + text, false
 	}

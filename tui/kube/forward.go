@@ -57,7 +57,7 @@ const dialLimit = 30 * time.Second
 // It returns the port of the host.
 func (f *Forwarder) Start(ctx context.Context, c *Client, ref object.Ref, local int, remote string) (int, error) {
 	if remote == "" {
-		return 0, errors.New("which port?")
+		return 0, errors.New("no port given")
 	}
 	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(local)))
 	if err != nil {
@@ -343,7 +343,7 @@ func lasting(labels map[string]string) map[string]string {
 func portNumber(p *corev1.Pod, port string) (int, error) {
 	if n, err := strconv.Atoi(port); err == nil {
 		if n < 1 || n > 65535 {
-			return 0, fmt.Errorf("%d is no port", n)
+			return 0, fmt.Errorf("invalid port %d: use a number from 1 to 65535", n)
 		}
 		return n, nil
 	}
@@ -354,5 +354,5 @@ func portNumber(p *corev1.Pod, port string) (int, error) {
 			}
 		}
 	}
-	return 0, fmt.Errorf("pod %s has no port called %q", p.Name, port)
+	return 0, fmt.Errorf("pod %s has no port named %q", p.Name, port)
 }

@@ -93,13 +93,13 @@ func (c *Client) certificates(ctx context.Context) []feed.Certificate {
 		conn, err := (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", host)
 		if err == nil {
 			for i, cert := range conn.(*tls.Conn).ConnectionState().PeerCertificates {
-				note([]string{"API server", "its issuer", "above it"}[min(i, 2)], cert)
+				note([]string{"API server", "API server CA", "parent CA"}[min(i, 2)], cert)
 			}
 			_ = conn.Close()
 		}
 	}
 	for name, content := range map[string][]byte{
-		"yours": firstOf(c.config.CertData, c.config.CertFile), "authority": firstOf(c.config.CAData, c.config.CAFile),
+		"client": firstOf(c.config.CertData, c.config.CertFile), "trusted CA": firstOf(c.config.CAData, c.config.CAFile),
 	} {
 		for block, rest := pem.Decode(content); block != nil; block, rest = pem.Decode(rest) {
 			if cert, err := x509.ParseCertificate(block.Bytes); err == nil {

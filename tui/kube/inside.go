@@ -91,7 +91,7 @@ func stateOf(s corev1.ContainerStatus) (string, time.Time) {
 	case s.State.Terminated != nil:
 		state := line(s.State.Terminated.Reason)
 		if state == "" {
-			state = "Ended"
+			state = "Terminated"
 		}
 		if code := s.State.Terminated.ExitCode; code != 0 {
 			state += fmt.Sprintf(" (%d)", code)

@@ -65,11 +65,11 @@ func TestWhatBecomesOfAVolumeIsSaid(t *testing.T) {
 			Capacity: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}, PersistentVolumeReclaimPolicy: corev1.PersistentVolumeReclaimDelete,
 		},
 	}
-	if got := fate(pv); got != "Volume pv-1 of 1Gi is deleted with all that is on it." {
+	if got := fate(pv); got != "Volume pv-1 (1Gi) and its data are deleted." {
 		t.Error(got)
 	}
 	pv.Spec.PersistentVolumeReclaimPolicy = corev1.PersistentVolumeReclaimRetain
-	if got := fate(pv); got != "Volume pv-1 of 1Gi is kept (Retain)." {
+	if got := fate(pv); got != "Volume pv-1 (1Gi) is kept: its reclaim policy is Retain." {
 		t.Error(got)
 	}
 }
@@ -77,7 +77,7 @@ func TestWhatBecomesOfAVolumeIsSaid(t *testing.T) {
 func TestPodsThatGoAreCounted(t *testing.T) {
 	running := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "a"}, Status: corev1.PodStatus{Phase: corev1.PodRunning}}
 	for want, pods := range map[string][]corev1.Pod{
-		"It has no pods now.": nil, "It has one pod now (a).": {running}, "It has 3 pods now, 2 of them running.": {running, running, {}},
+		"It has no pods.": nil, "It has one pod (a).": {running}, "It has 3 pods, 2 of them running.": {running, running, {}},
 	} {
 		if got := podsLost(pods); len(got) != 1 || got[0] != want {
 			t.Errorf("got %q, want %q", got, want)

@@ -33,9 +33,9 @@ func (c *Client) loss(ctx context.Context, ref object.Ref, o *unstructured.Unstr
 			}
 		}
 		if len(counts) == 0 {
-			return []string{"It holds no workloads, services or claims now."}
+			return []string{"It contains no workloads, services or claims."}
 		}
-		return []string{"It holds " + strings.Join(counts, ", ") + "."}
+		return []string{"It contains " + strings.Join(counts, ", ") + "."}
 	case "persistentvolumeclaims":
 		volume, _, _ := unstructured.NestedString(o.Object, "spec", "volumeName")
 		if volume == "" {
@@ -54,7 +54,7 @@ func (c *Client) loss(ctx context.Context, ref object.Ref, o *unstructured.Unstr
 		return []string{"It is bound to claim " + line(pv.Spec.ClaimRef.Namespace+"/"+pv.Spec.ClaimRef.Name) + ".", fate(pv)}
 	case "customresourcedefinitions.apiextensions.k8s.io":
 		if r, err := c.resource(ctx, ref.Name); err == nil {
-			return []string{fmt.Sprintf("There are %d of them now.", c.count(ctx, r, ""))}
+			return []string{fmt.Sprintf("%d objects of this type are deleted with it.", c.count(ctx, r, ""))}
 		}
 	}
 	return nil
@@ -64,9 +64,9 @@ func (c *Client) loss(ctx context.Context, ref object.Ref, o *unstructured.Unstr
 func fate(pv *corev1.PersistentVolume) string {
 	size := pv.Spec.Capacity[corev1.ResourceStorage]
 	if pv.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimDelete {
-		return fmt.Sprintf("Volume %s of %s is deleted with all that is on it.", line(pv.Name), size.String())
+		return fmt.Sprintf("Volume %s (%s) and its data are deleted.", line(pv.Name), size.String())
 	}
-	return fmt.Sprintf("Volume %s of %s is kept (%s).", line(pv.Name), size.String(), pv.Spec.PersistentVolumeReclaimPolicy)
+	return fmt.Sprintf("Volume %s (%s) is kept: its reclaim policy is %s.", line(pv.Name), size.String(), pv.Spec.PersistentVolumeReclaimPolicy)
 }
 
 // count of the objects of a resource, without reading more than one of them.
@@ -92,9 +92,9 @@ func podsLost(pods []corev1.Pod) []string {
 	}
 	switch len(pods) {
 	case 0:
-		return []string{"It has no pods now."}
+		return []string{"It has no pods."}
 	case 1:
-		return []string{fmt.Sprintf("It has one pod now (%s).", pods[0].Name)}
+		return []string{fmt.Sprintf("It has one pod (%s).", pods[0].Name)}
 	}
-	return []string{fmt.Sprintf("It has %d pods now, %d of them running.", len(pods), running)}
+	return []string{fmt.Sprintf("It has %d pods, %d of them running.", len(pods), running)}
 }

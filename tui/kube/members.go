@@ -93,5 +93,5 @@ func (c *Client) askMember(ctx context.Context, node string, port int32) (state 
 	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
 		return "", 0 // nobody may ask it
 	}
-	return "no answer", 0
+	return "no response", 0
 }

@@ -55,7 +55,7 @@ func controlPlanes(t *testing.T, members map[string]int) *Client {
 
 func TestEachMemberIsAsked(t *testing.T) {
 	client := controlPlanes(t, map[string]int{"well": 200, "ill": 500, "gone": 503, "private": 403, "new": 0})
-	want := map[string]string{"well": "ready", "ill": "not ready", "gone": "no answer"}
+	want := map[string]string{"well": "ready", "ill": "not ready", "gone": "no response"}
 	found := client.members(t.Context(), []feed.Lease{{Holder: "well_1"}})
 	if len(found) != 5 {
 		t.Fatalf("%d members", len(found))

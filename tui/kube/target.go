@@ -50,7 +50,7 @@ func (c *Client) podOrSuccessor(ctx context.Context, ref object.Ref, known map[s
 		known = lasting(pod.Labels)
 	}
 	if len(known) == 0 {
-		return nil, fmt.Errorf("pod %s does not run", ref.Name)
+		return nil, fmt.Errorf("pod %s is not running", ref.Name)
 	}
 	return c.running(ctx, ref.Namespace, labels.SelectorFromSet(known).String())
 }
@@ -62,7 +62,7 @@ func (c *Client) behindService(ctx context.Context, ref object.Ref, port string)
 		return nil, "", err
 	}
 	if len(service.Spec.Selector) == 0 {
-		return nil, "", fmt.Errorf("service %s selects no pods", ref.Name)
+		return nil, "", fmt.Errorf("service %s has no selector", ref.Name)
 	}
 	for _, p := range service.Spec.Ports {
 		if p.Name == port || strconv.Itoa(int(p.Port)) == port {
@@ -89,7 +89,7 @@ func (c *Client) selector(ctx context.Context, ref object.Ref) (string, error) {
 func selectorOf(o *unstructured.Unstructured) (string, error) {
 	found, ok, _ := unstructured.NestedMap(o.Object, "spec", "selector")
 	if !ok {
-		return "", fmt.Errorf("%s %s selects no pods", o.GetKind(), o.GetName())
+		return "", fmt.Errorf("%s %s has no selector", o.GetKind(), o.GetName())
 	}
 	if o.GetKind() == "Service" || o.GetKind() == "ReplicationController" {
 		set, _, err := unstructured.NestedStringMap(o.Object, "spec", "selector")
@@ -124,7 +124,7 @@ func (c *Client) running(ctx context.Context, namespace, selector string) (*core
 		}
 	}
 	if found == nil {
-		return nil, fmt.Errorf("no pod with %s runs", selector)
+		return nil, fmt.Errorf("no running pod matches %s", selector)
 	}
 	return found, nil
 }

@@ -36,7 +36,7 @@ func (c *Client) Do(ctx context.Context, task feed.Task, out io.Writer) error {
 		feed.VerbTrigger: c.trigger, feed.VerbSuspend: c.suspend, feed.VerbCopy: c.copy,
 	}[task.Verb]
 	if !ok {
-		return fmt.Errorf("%s is nothing that can be done to an object", task.Verb)
+		return fmt.Errorf("unknown action %q", task.Verb)
 	}
 	var failed []error
 	for _, ref := range task.Refs {
@@ -60,7 +60,7 @@ func (c *Client) kill(ctx context.Context, ref object.Ref, _ map[string]string, 
 	now := int64(0)
 	err := c.at(ref).Delete(ctx, ref.Name, metav1.DeleteOptions{GracePeriodSeconds: &now})
 	if err == nil {
-		fmt.Fprintf(out, "%s was deleted without grace\n", ref)
+		fmt.Fprintf(out, "%s force deleted\n", ref)
 	}
 	return err
 }
@@ -77,12 +77,12 @@ func (c *Client) patch(ctx context.Context, ref object.Ref, patch any, subresour
 func (c *Client) scale(ctx context.Context, ref object.Ref, args map[string]string, out io.Writer) error {
 	replicas, err := strconv.ParseInt(args["replicas"], 10, 32)
 	if err != nil || replicas < 0 {
-		return fmt.Errorf("%q is no number of replicas", args["replicas"])
+		return fmt.Errorf("invalid number of replicas %q: use 0 or more", args["replicas"])
 	}
 	err = c.patch(ctx, ref, map[string]any{"spec": map[string]any{"replicas": replicas}}, "scale")
 	if err == nil {
 		replica := map[bool]string{true: "replica", false: "replicas"}[replicas == 1]
-		fmt.Fprintf(out, "%s has %d %s now\n", ref, replicas, replica)
+		fmt.Fprintf(out, "%s scaled to %d %s\n", ref, replicas, replica)
 	}
 	return err
 }
@@ -96,7 +96,7 @@ func (c *Client) restart(ctx context.Context, ref object.Ref, _ map[string]strin
 		"template": map[string]any{"metadata": map[string]any{"annotations": note}},
 	}})
 	if err == nil {
-		fmt.Fprintf(out, "%s restarts its pods\n", ref)
+		fmt.Fprintf(out, "%s restarted\n", ref)
 	}
 	return err
 }
@@ -106,7 +106,7 @@ func (c *Client) undo(ctx context.Context, ref object.Ref, args map[string]strin
 	if text := args["revision"]; text != "" {
 		var err error
 		if revision, err = strconv.ParseInt(text, 10, 64); err != nil {
-			return fmt.Errorf("%q is no revision", text)
+			return fmt.Errorf("invalid revision %q: use a number", text)
 		}
 	}
 	rollbacker, err := polymorphichelpers.RollbackerFor(schema.GroupKind{Group: ref.Resource.Group, Kind: ref.Resource.Kind}, c.typed)
@@ -149,7 +149,7 @@ func (c *Client) schedulable(ctx context.Context, ref object.Ref, yes bool, out 
 	if err := drain.RunCordonOrUncordon(c.drainer(ctx, out), node, !yes); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s takes %s pods\n", ref, map[bool]string{true: "new", false: "no new"}[yes])
+	fmt.Fprintf(out, "%s %s\n", ref, map[bool]string{true: "uncordoned", false: "cordoned"}[yes])
 	return nil
 }
 
@@ -159,10 +159,10 @@ func (c *Client) drainer(ctx context.Context, out io.Writer) *drain.Helper {
 		IgnoreAllDaemonSets: true, DeleteEmptyDirData: true, Force: true, ChunkSize: 500,
 		OnPodDeletionOrEvictionFinished: func(pod *corev1.Pod, _ bool, err error) {
 			if err != nil {
-				fmt.Fprintf(out, "pod %s/%s stays: %s\n", pod.Namespace, pod.Name, Reason(err))
+				fmt.Fprintf(out, "cannot evict pod %s/%s: %s\n", pod.Namespace, pod.Name, Reason(err))
 				return
 			}
-			fmt.Fprintf(out, "pod %s/%s has left\n", pod.Namespace, pod.Name)
+			fmt.Fprintf(out, "pod %s/%s evicted\n", pod.Namespace, pod.Name)
 		},
 	}
 }
@@ -174,7 +174,7 @@ func (c *Client) drain(ctx context.Context, ref object.Ref, _ map[string]string,
 	if err := drain.RunNodeDrain(c.drainer(ctx, out), ref.Name); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s is drained\n", ref)
+	fmt.Fprintf(out, "%s drained\n", ref)
 	return nil
 }
 
@@ -195,7 +195,7 @@ func (c *Client) trigger(ctx context.Context, ref object.Ref, _ map[string]strin
 		Spec: cron.Spec.JobTemplate.Spec,
 	}, metav1.CreateOptions{})
 	if err == nil {
-		fmt.Fprintf(out, "job %s/%s was made\n", job.Namespace, job.Name)
+		fmt.Fprintf(out, "job %s/%s created\n", job.Namespace, job.Name)
 	}
 	return err
 }
@@ -207,7 +207,7 @@ func (c *Client) suspend(ctx context.Context, ref object.Ref, _ map[string]strin
 	}
 	suspended := cron.Spec.Suspend == nil || !*cron.Spec.Suspend
 	if err = c.patch(ctx, ref, map[string]any{"spec": map[string]any{"suspend": suspended}}); err == nil {
-		fmt.Fprintf(out, "%s %s\n", ref, map[bool]string{true: "is suspended", false: "goes on"}[suspended])
+		fmt.Fprintf(out, "%s %s\n", ref, map[bool]string{true: "suspended", false: "resumed"}[suspended])
 	}
 	return err
 }
