@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/skiff-dev/skiff/internal/atomicfile"
 )
 
 // StateVersion is the shape of State that this program writes and reads.
@@ -91,31 +93,10 @@ func WriteState(path string, state State) error {
 	if err != nil {
 		return fmt.Errorf("write the cluster's state: %w", err)
 	}
-	if err := WriteFile(path, append(content, '\n')); err != nil {
+	if err := atomicfile.Write(path, append(content, '\n'), 0o600); err != nil {
 		return fmt.Errorf("write the cluster's state: %w", err)
 	}
 	return nil
-}
-
-// WriteFile replaces a file in one step that survives a crash of the host,
-// mode 0600.
-func WriteFile(path string, content []byte) (err error) {
-	temporary, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(temporary.Name())
-		}
-	}()
-	if _, err := temporary.Write(content); err != nil {
-		return errors.Join(err, temporary.Close())
-	}
-	if err := errors.Join(temporary.Sync(), temporary.Close()); err != nil {
-		return err
-	}
-	return os.Rename(temporary.Name(), path)
 }
 
 // IsAbsent says that there is no state file.

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/skiff-dev/skiff/internal/atomicfile"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
@@ -97,7 +98,7 @@ func (d *daemon) conclude(ctx context.Context, c *running, op *operation.Operati
 	})
 	content, encode := json.MarshalIndent(op.Timings(time.Now()), "", "  ")
 	if encode == nil {
-		encode = cluster.WriteFile(d.dir.Timings(), append(content, '\n'))
+		encode = atomicfile.Write(d.dir.Timings(), append(content, '\n'), 0o600)
 	}
 	return errors.Join(err, encode)
 }

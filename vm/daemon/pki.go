@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/skiff-dev/skiff/controlplane/pki"
+	"github.com/skiff-dev/skiff/internal/atomicfile"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/vm/cluster"
 )
@@ -37,7 +37,7 @@ func openKeychain(dir string, now time.Time) (keychain, error) {
 		return keychain{}, fmt.Errorf("renew the host's certificates: %w", err)
 	}
 	for path, content := range host {
-		if err := cluster.WriteFile(filepath.Join(dir, filepath.FromSlash(path)), content); err != nil {
+		if err := atomicfile.Write(filepath.Join(dir, filepath.FromSlash(path)), content, 0o600); err != nil {
 			return keychain{}, fmt.Errorf("renew the host's certificates: %w", err)
 		}
 	}
@@ -66,7 +66,7 @@ func (k keychain) withKeyring(dir string, ring pki.Keyring) (keychain, error) {
 	if err != nil {
 		return keychain{}, err
 	}
-	if err := cluster.WriteFile(filepath.Join(dir, pki.KeyringFile), content); err != nil {
+	if err := atomicfile.Write(filepath.Join(dir, pki.KeyringFile), content, 0o600); err != nil {
 		return keychain{}, fmt.Errorf("write the keys of secrets at rest: %w", err)
 	}
 	return keychain{pki.Merge(k.files, pki.Files{pki.KeyringFile: content})}, nil
@@ -82,7 +82,7 @@ func makeKeychain(dir string, now time.Time) (keychain, error) {
 		return keychain{}, err
 	}
 	files := pki.Merge(authorities, host)
-	if err := writeTree(dir, files); err != nil {
+	if err := atomicfile.WriteTree(dir, files); err != nil {
 		return keychain{}, fmt.Errorf("write the cluster's certificates: %w", err)
 	}
 	return keychain{files}, nil
@@ -98,22 +98,4 @@ func (k keychain) node(spec cluster.Spec, n cluster.Node, now time.Time) (pki.Fi
 		return pki.ControlPlane(k.files, subject, now)
 	}
 	return pki.Worker(k.files, subject, now)
-}
-
-// writeTree makes dir with all files in one step: it exists whole or not at all.
-func writeTree(dir string, files pki.Files) error {
-	temporary := dir + ".new"
-	if err := os.RemoveAll(temporary); err != nil {
-		return err
-	}
-	for name, content := range files {
-		path := filepath.Join(temporary, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			return err
-		}
-		if err := os.WriteFile(path, content, 0o600); err != nil {
-			return err
-		}
-	}
-	return os.Rename(temporary, dir)
 }

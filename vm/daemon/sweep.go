@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/skiff-dev/skiff/internal/atomicfile"
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/lima"
 	"github.com/skiff-dev/skiff/vm/sandbox"
@@ -27,11 +28,14 @@ func Sweep(dir home.Cluster) error {
 	// The state goes first: without it there is no cluster, whatever is left
 	// when this is interrupted.
 	for _, path := range []string{
-		dir.State(), dir.PKI(), dir.PKI() + ".new", dir.Machines(), dir.Network(), dir.Timings(),
+		dir.State(), dir.PKI(), dir.Machines(), dir.Network(), dir.Timings(),
 	} {
 		if err := os.RemoveAll(path); err != nil {
 			return fmt.Errorf("remove the cluster: %w", err)
 		}
+	}
+	if err := atomicfile.RemoveLeftovers(dir.PKI()); err != nil {
+		return fmt.Errorf("remove the cluster: %w", err)
 	}
 	return nil
 }

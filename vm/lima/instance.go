@@ -14,6 +14,7 @@ import (
 	"github.com/lima-vm/lima/v2/pkg/limatype/filenames"
 	"github.com/lima-vm/lima/v2/pkg/limayaml"
 
+	"github.com/skiff-dev/skiff/internal/atomicfile"
 	"github.com/skiff-dev/skiff/vm/driver"
 	"github.com/skiff-dev/skiff/vm/machine"
 )
@@ -52,7 +53,7 @@ func (d *Driver) writeInstance(ctx context.Context, m machine.Machine) error {
 		filenames.CIDataISO:     pad(m.Seed),
 		emptyFirmware:           nil,
 	} {
-		if err := write(filepath.Join(dir, name), content); err != nil {
+		if err := atomicfile.Write(filepath.Join(dir, name), content, 0o600); err != nil {
 			return err
 		}
 	}
@@ -145,18 +146,6 @@ func link(source, target string) error {
 		return nil
 	}
 	return os.Symlink(source, target)
-}
-
-// write replaces a file in one step, mode 0600.
-func write(path string, content []byte) error {
-	temporary := path + ".new"
-	if err := remove(temporary); err != nil {
-		return err
-	}
-	if err := os.WriteFile(temporary, content, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(temporary, path)
 }
 
 func remove(path string) error {

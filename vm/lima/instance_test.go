@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/skiff-dev/skiff/internal/atomicfile"
 	"github.com/skiff-dev/skiff/vm/driver"
 	"github.com/skiff-dev/skiff/vm/machine"
 )
@@ -28,7 +29,7 @@ func TestSeedIsPaddedToWholeBlocksWithRoomToGrow(t *testing.T) {
 
 func TestSeedIsOverwrittenInPlace(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "seed")
-	if err := write(path, pad([]byte("first and long"))); err != nil {
+	if err := atomicfile.Write(path, pad([]byte("first and long")), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	open, err := os.Open(path)
@@ -91,7 +92,7 @@ func TestLinkReplacesWhatWasThere(t *testing.T) {
 	dir := t.TempDir()
 	source, target := filepath.Join(dir, "a"), filepath.Join(dir, "b")
 	for _, content := range []string{"first", "second"} {
-		if err := write(source, []byte(content)); err != nil {
+		if err := atomicfile.Write(source, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if err := link(source, target); err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/lima-vm/lima/v2/pkg/limatype"
 	"github.com/lima-vm/lima/v2/pkg/limatype/filenames"
 
+	"github.com/skiff-dev/skiff/internal/atomicfile"
 	"github.com/skiff-dev/skiff/vm/driver"
 )
 
@@ -208,10 +209,7 @@ func atomically(path string, fill func(temporary string) error) error {
 		_ = os.Remove(temporary)
 		return err
 	}
-	if err := os.Chmod(temporary, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(temporary, path)
+	return atomicfile.Install(temporary, path, 0o600)
 }
 
 // blocks are the bytes that a directory's own files take on disk. Hard links

@@ -13,6 +13,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/skiff-dev/skiff/internal/atomicfile"
 )
 
 // How long a kernel may take under the hypervisor to boot to its end, and until
@@ -123,17 +125,7 @@ func writeProbe(path string, result probeResult) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("keep what the host can do: %w", err)
 	}
-	temporary, err := os.CreateTemp(filepath.Dir(path), "acceleration-*")
-	if err != nil {
-		return fmt.Errorf("keep what the host can do: %w", err)
-	}
-	_, err = temporary.Write(content)
-	err = errors.Join(err, temporary.Close())
-	if err == nil {
-		err = os.Rename(temporary.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(temporary.Name())
+	if err := atomicfile.Write(path, content, 0o600); err != nil {
 		return fmt.Errorf("keep what the host can do: %w", err)
 	}
 	return nil
