@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"github.com/skiff-dev/skiff/internal/atomicfile"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
@@ -194,15 +194,11 @@ func (a *app) etcdSnapshot() *cobra.Command {
 // snapshotInto writes the file whole or not at all: it holds all of the
 // cluster, so it is its owner's alone.
 func snapshotInto(ctx context.Context, c *client.Client, node, path string) (size int64, err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	f, err := atomicfile.Create(path, 0o600)
 	if err != nil {
 		return 0, fmt.Errorf("write the snapshot: %w", err)
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
-		}
-	}()
+	defer f.Discard()
 	var failure strings.Builder
 	code, err := c.Node(node).Exec(ctx, nodeapi.ExecRequest{Args: etcdTool("snapshot")}, client.Streams{
 		Stdin: strings.NewReader(""), Stdout: f, Stderr: &limited{&failure},
@@ -217,10 +213,10 @@ func snapshotInto(ctx context.Context, c *client.Client, node, path string) (siz
 	if err != nil {
 		return 0, fmt.Errorf("write the snapshot: %w", err)
 	}
-	if err := errors.Join(f.Sync(), os.Rename(f.Name(), path)); err != nil {
+	if err := f.Commit(); err != nil {
 		return 0, fmt.Errorf("write the snapshot: %w", err)
 	}
-	return info.Size(), f.Close()
+	return info.Size(), nil
 }
 
 func (a *app) etcdRestore() *cobra.Command {

@@ -15,7 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/kubeconfig"
-	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/internal/atomicfile"
 	"github.com/skiff-dev/skiff/vm/daemon"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
 	"github.com/skiff-dev/skiff/vm/home"
@@ -184,7 +184,7 @@ func recordKubeconfig(dir home.Cluster, path string) error {
 	if err != nil {
 		return err
 	}
-	if err := cluster.WriteFile(filepath.Join(string(dir), recordFile), content); err != nil {
+	if err := atomicfile.Write(filepath.Join(string(dir), recordFile), content, 0o600); err != nil {
 		return fmt.Errorf("record the merged kubeconfig: %w", err)
 	}
 	return nil

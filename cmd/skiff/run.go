@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/settings"
+	"github.com/skiff-dev/skiff/internal/atomicfile"
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
 	"github.com/skiff-dev/skiff/vm/home"
@@ -140,7 +141,7 @@ func (a *app) once(ctx context.Context, quiet *app, c *client.Client, h home.Hom
 	}
 	// In the cluster's own directory, it goes when the cluster goes.
 	kubeconfig := filepath.Join(string(h.Cluster(spec.Name)), "kubeconfig")
-	if err := cluster.WriteFile(kubeconfig, content); err != nil {
+	if err := atomicfile.Write(kubeconfig, content, 0o600); err != nil {
 		return err
 	}
 	return a.command(ctx, command, "KUBECONFIG="+kubeconfig, "SKIFF_CLUSTER="+spec.Name)

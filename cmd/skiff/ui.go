@@ -15,9 +15,9 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 
+	"github.com/skiff-dev/skiff/internal/atomicfile"
 	tui "github.com/skiff-dev/skiff/tui/app"
 	"github.com/skiff-dev/skiff/tui/kube"
-	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/home"
 )
 
@@ -210,5 +210,5 @@ func saveUIState(h home.Home, s tui.State) {
 	if err := os.MkdirAll(string(h), 0o700); err != nil {
 		return
 	}
-	_ = cluster.WriteFile(filepath.Join(string(h), uiStateFile), content)
+	_ = atomicfile.Write(filepath.Join(string(h), uiStateFile), content, 0o600)
 }

@@ -14,7 +14,7 @@ import (
 
 	"k8s.io/client-go/tools/clientcmd"
 
-	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/internal/atomicfile"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
@@ -131,7 +131,7 @@ func read(path string) ([]byte, error) {
 func replace(path string, before, after []byte, d *document) error {
 	ours := d.ours()
 	if len(before) > 0 && ours {
-		if err := cluster.WriteFile(path+BackupSuffix, before); err != nil {
+		if err := atomicfile.Write(path+BackupSuffix, before, 0o600); err != nil {
 			return fmt.Errorf("keep a backup of %s: %w", path, err)
 		}
 	}
@@ -139,7 +139,7 @@ func replace(path string, before, after []byte, d *document) error {
 		if err := os.Remove(path); err != nil {
 			return fmt.Errorf("remove the empty kubeconfig: %w", err)
 		}
-	} else if err := cluster.WriteFile(path, after); err != nil {
+	} else if err := atomicfile.Write(path, after, 0o600); err != nil {
 		return fmt.Errorf("write the kubeconfig: %w", err)
 	}
 	if !ours {
