@@ -2,7 +2,6 @@ package etcd
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/skiff-dev/skiff/internal/atomicfile"
 )
 
 // Snapshots that a member keeps on its own.
@@ -120,16 +121,16 @@ func (m *Member) save(ctx context.Context, path string) (err error) {
 		return fmt.Errorf("take a snapshot: %w", err)
 	}
 	defer snapshot.Close()
-	f, err := os.OpenFile(path+partialSuffix, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	f, err := atomicfile.Create(path, 0o600)
 	if err != nil {
 		return fmt.Errorf("take a snapshot: %w", err)
 	}
-	_, err = io.Copy(f, snapshot)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(path+partialSuffix, path)
+	defer f.Discard()
+	if _, err := io.Copy(f, snapshot); err != nil {
+		return fmt.Errorf("take a snapshot: %w", err)
 	}
-	if err != nil {
-		return fmt.Errorf("take a snapshot: %w", errors.Join(err, os.Remove(path+partialSuffix)))
+	if err := f.Commit(); err != nil {
+		return fmt.Errorf("take a snapshot: %w", err)
 	}
 	return nil
 }

@@ -11,6 +11,8 @@ import (
 
 	"go.etcd.io/etcd/etcdutl/v3/snapshot"
 	"go.uber.org/zap"
+
+	"github.com/skiff-dev/skiff/internal/atomicfile"
 )
 
 // Files beside the data directory that say what is to become of it when the
@@ -48,19 +50,20 @@ func (s Settings) RequestRejoin(by io.Reader) error {
 // request writes a file whole or not at all.
 func (s Settings) request(suffix string, content io.Reader, limit int64) (err error) {
 	path := s.Dir + suffix
-	f, err := os.OpenFile(path+partialSuffix, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	f, err := atomicfile.Create(path, 0o600)
 	if err != nil {
 		return fmt.Errorf("leave a request for etcd: %w", err)
 	}
+	defer f.Discard()
 	n, err := io.Copy(f, io.LimitReader(content, limit+1))
 	if err == nil && (n == 0 || n > limit) {
 		err = fmt.Errorf("%d bytes: between 1 and %d are possible", n, limit)
 	}
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(path+partialSuffix, path)
+	if err == nil {
+		err = f.Commit()
 	}
 	if err != nil {
-		return fmt.Errorf("leave a request for etcd: %w", errors.Join(err, os.Remove(path+partialSuffix)))
+		return fmt.Errorf("leave a request for etcd: %w", err)
 	}
 	return nil
 }
@@ -123,17 +126,5 @@ func (s Settings) restore() error {
 	if err := os.Remove(s.Dir + restoreSuffix); err != nil {
 		return fmt.Errorf("restore etcd: %w", err)
 	}
-	return syncDir(filepath.Dir(s.Dir))
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("flush %s: %w", path, err)
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("flush %s: %w", path, err)
-	}
-	return nil
+	return atomicfile.SyncDir(filepath.Dir(s.Dir))
 }

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/skiff-dev/skiff/internal/atomicfile"
 )
 
 // alarmPoll is how often etcd is asked for alarms, by a function call.
@@ -68,10 +70,7 @@ func writeAlarms(path string, alarms []string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("write the alarms: %w", err)
 	}
-	if err := os.WriteFile(path+".new", []byte(lines.String()), 0o600); err != nil {
-		return fmt.Errorf("write the alarms: %w", err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
+	if err := atomicfile.Write(path, []byte(lines.String()), 0o600); err != nil {
 		return fmt.Errorf("write the alarms: %w", err)
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/skiff-dev/skiff/controlplane/openapi"
 	"github.com/skiff-dev/skiff/controlplane/server/upstream"
+	"github.com/skiff-dev/skiff/internal/atomicfile"
 )
 
 func main() {
@@ -31,9 +32,8 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	next := os.Args[1] + ".next"
-	if err := os.WriteFile(next, archive, 0o644); err != nil {
+	if err := atomicfile.Write(os.Args[1], archive, 0o644); err != nil {
 		return fmt.Errorf("write archive: %w", err)
 	}
-	return os.Rename(next, os.Args[1])
+	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/skiff-dev/skiff/controlplane/pki"
+	"github.com/skiff-dev/skiff/internal/atomicfile"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
@@ -159,10 +160,7 @@ func write(path string, content []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("make directory: %w", err)
 	}
-	if err := os.WriteFile(path+".new", content, 0o600); err != nil {
-		return fmt.Errorf("write file: %w", err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
+	if err := atomicfile.Write(path, content, 0o600); err != nil {
 		return fmt.Errorf("write file: %w", err)
 	}
 	return nil
