@@ -10,13 +10,14 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/skiff-dev/skiff/internal/atomicfile"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
 // writeIdentity writes the document, its files, and what of it programs look
 // for in /etc.
 func writeIdentity(node *nodeconfig.Node, raw []byte) error {
-	if err := writeFile(nodeconfig.Path, bytes.TrimRight(raw, "\x00\n"), 0o600); err != nil {
+	if err := atomicfile.Write(nodeconfig.Path, bytes.TrimRight(raw, "\x00\n"), 0o600); err != nil {
 		return err
 	}
 	for name, content := range node.Files {
@@ -24,12 +25,12 @@ func writeIdentity(node *nodeconfig.Node, raw []byte) error {
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return err
 		}
-		if err := writeFile(path, content, 0o600); err != nil {
+		if err := atomicfile.Write(path, content, 0o600); err != nil {
 			return err
 		}
 	}
 	for name, content := range etcFiles(node) {
-		if err := writeFile(filepath.Join("/etc", name), []byte(content), 0o644); err != nil {
+		if err := atomicfile.Write(filepath.Join("/etc", name), []byte(content), 0o644); err != nil {
 			return err
 		}
 	}

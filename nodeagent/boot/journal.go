@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/skiff-dev/skiff/internal/atomicfile"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
@@ -142,7 +142,7 @@ func (j *journal) save() {
 	if err != nil {
 		return
 	}
-	_ = writeFile(j.path, text, 0o600)
+	_ = atomicfile.Write(j.path, text, 0o600)
 }
 
 // readState is what save wrote.
@@ -153,24 +153,4 @@ func readState() (nodeapi.Status, error) {
 		return state, err
 	}
 	return state, json.Unmarshal(text, &state)
-}
-
-// writeFile writes a file at once or not at all.
-func writeFile(path string, content []byte, mode os.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Chmod(mode)
-	}
-	if closed := f.Close(); err == nil {
-		err = closed
-	}
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return os.Rename(f.Name(), path)
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/skiff-dev/skiff/internal/atomicfile"
 	"github.com/skiff-dev/skiff/nodeagent/boot/program"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
@@ -141,5 +142,5 @@ func copyFile(to, from string) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(to, content, 0o644)
+	return atomicfile.Write(to, content, 0o644)
 }

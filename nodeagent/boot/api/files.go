@@ -1,14 +1,13 @@
 package api
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
 	"os"
 	"path"
 	"path/filepath"
 
+	"github.com/skiff-dev/skiff/internal/atomicfile"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 )
 
@@ -32,35 +31,28 @@ func (s *Server) files(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// newSuffix marks a file that is to take another's place.
-const newSuffix = ".new"
-
 // replace writes all files beside those that they replace and then renames them
-// one after another: a certificate and its key differ for as short as can be,
-// and none is ever seen in part.
-func replace(dir string, files map[string][]byte) (err error) {
-	defer func() {
-		if err == nil {
-			return
-		}
-		for name := range files {
-			if failed := os.Remove(filepath.Join(dir, name+newSuffix)); failed != nil && !errors.Is(failed, fs.ErrNotExist) {
-				err = errors.Join(err, failed)
-			}
-		}
-	}()
+// one after another, so that a certificate and its key differ only for a moment
+// and no file is ever seen in part.
+func replace(dir string, files map[string][]byte) error {
+	var ready []*atomicfile.File
 	for name, content := range files {
 		target := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(target), 0o700); err != nil {
 			return err
 		}
-		if err := os.WriteFile(target+newSuffix, content, 0o600); err != nil {
+		f, err := atomicfile.Create(target, 0o600)
+		if err != nil {
 			return err
 		}
+		defer f.Discard()
+		if _, err := f.Write(content); err != nil {
+			return err
+		}
+		ready = append(ready, f)
 	}
-	for name := range files {
-		target := filepath.Join(dir, name)
-		if err := os.Rename(target+newSuffix, target); err != nil {
+	for _, f := range ready {
+		if err := f.Commit(); err != nil {
 			return err
 		}
 	}

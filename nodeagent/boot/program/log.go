@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/skiff-dev/skiff/internal/atomicfile"
 )
 
 // maxLogBytes is when a log file is moved aside; one old file is kept.
@@ -40,18 +42,19 @@ func rotate(path string, limit int64) (err error) {
 	}
 	defer from.Close()
 	old := path + ".1"
-	to, err := os.OpenFile(old+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o640)
+	to, err := atomicfile.Create(old, 0o640)
 	if err != nil {
 		return err
 	}
+	defer to.Discard()
 	// At most as much as the limit allows, from the end.
 	if _, err = from.Seek(-min(limit, info.Size()), io.SeekEnd); err == nil {
 		_, err = io.Copy(to, from)
 	}
-	if err = errors.Join(err, to.Close()); err != nil {
+	if err != nil {
 		return fmt.Errorf("copy %s: %w", path, err)
 	}
-	if err := os.Rename(old+".tmp", old); err != nil {
+	if err := to.Commit(); err != nil {
 		return err
 	}
 	return os.Truncate(path, 0)
