@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/skiff-dev/skiff/images/recipe"
+	"github.com/skiff-dev/skiff/internal/atomicfile"
 )
 
 // Config is one run.
@@ -212,7 +213,7 @@ func (c Config) publish(from string, names []string, manifest Manifest) error {
 			return err
 		}
 	}
-	return writeFile(filepath.Join(c.Out, FileImage), append(text, '\n'), 0o644)
+	return atomicfile.Write(filepath.Join(c.Out, FileImage), append(text, '\n'), 0o644)
 }
 
 // move renames, or copies to a file beside the target first where the cache is
@@ -225,7 +226,7 @@ func move(to, from string) error {
 	if err := copyFile(temporary, from, 0o644); err != nil {
 		return err
 	}
-	return os.Rename(temporary, to)
+	return atomicfile.Install(temporary, to, 0o644)
 }
 
 // usedPackages are the packages that at least one path was taken from.

@@ -112,14 +112,10 @@ func copyFile(to, from string, mode os.FileMode) error {
 	return copyTo(to, f, mode)
 }
 
-// writeFile writes a file at once or not at all.
+// writeFile writes a file and the directories above it.
 func writeFile(path string, content []byte, mode os.FileMode) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	temporary := path + ".tmp"
-	if err := copyTo(temporary, bytes.NewReader(content), mode); err != nil {
-		return err
-	}
-	return os.Rename(temporary, path)
+	return copyTo(path, bytes.NewReader(content), mode)
 }

@@ -12,6 +12,8 @@ import (
 	"os/signal"
 	"path/filepath"
 	"text/tabwriter"
+
+	"github.com/skiff-dev/skiff/internal/atomicfile"
 )
 
 // Figure is one measured value. A pointer is nil where there is no such value.
@@ -95,10 +97,7 @@ func Write(path string, figures []Figure) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("write figures: %w", err)
 	}
-	if err := os.WriteFile(path+".new", append(data, '\n'), 0o644); err != nil {
-		return fmt.Errorf("write figures: %w", err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
+	if err := atomicfile.Write(path, append(data, '\n'), 0o644); err != nil {
 		return fmt.Errorf("write figures: %w", err)
 	}
 	return nil

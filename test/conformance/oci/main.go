@@ -21,6 +21,7 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/skiff-dev/skiff/internal/atomicfile"
 	"github.com/skiff-dev/skiff/test/images/archive"
 )
 
@@ -148,14 +149,14 @@ func parse(line string) (images []archive.Image, layers []string, err error) {
 }
 
 // replace writes a file that is there as a whole or not at all.
-func replace(path string, write func(io.Writer) error) (err error) {
-	temporary := path + ".new"
-	file, err := os.Create(temporary)
+func replace(path string, write func(io.Writer) error) error {
+	file, err := atomicfile.Create(path, 0o644)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(write(file), file.Close()); err != nil {
-		return errors.Join(err, os.Remove(temporary))
+	defer file.Discard()
+	if err := write(file); err != nil {
+		return err
 	}
-	return os.Rename(temporary, path)
+	return file.Commit()
 }
