@@ -1,12 +1,19 @@
-// Package skiff_test keeps the project's shape: which house may import which,
-// and that every package says what it is.
+// Package skiff_test checks the project's structure: which package may import
+// which, and that every package says what it is for.
 package skiff_test
 
 import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io"
 	"io/fs"
+	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -17,8 +24,11 @@ import (
 
 const module = "github.com/skiff-dev/skiff/"
 
-// plainData are the packages that every house may import: values and codecs,
-// nothing that acts.
+// topLevel packages do not import each other; cmd imports them all.
+var topLevel = []string{"vm", "controlplane", "nodeagent", "tui", "images"}
+
+// plainData packages may be imported by every top-level package: values and
+// codecs, nothing that acts. They depend on the standard library and each other.
 var plainData = []string{
 	"nodeagent/nodeconfig",
 	"nodeagent/nodeapi",
@@ -27,23 +37,21 @@ var plainData = []string{
 	"vm/daemon/daemonapi",
 }
 
-// houses do not import each other.
-var houses = []string{"vm", "controlplane", "nodeagent", "tui", "images"}
+// leaf is the folder of packages that everything may import. They import none of
+// the project's other packages.
+const leaf = "internal"
 
-// forbidden names imports that a folder must not have, and why.
+// forbidden names dependencies, direct or not, that a folder must not have.
 var forbidden = []struct{ folder, prefix, why string }{
 	{"vm", "k8s.io/kubernetes", "the host program links client-go only"},
 	{"tui", "k8s.io/kubernetes", "the host program links client-go only"},
-	{"cmd/skiff/", "k8s.io/kubernetes", "the host program links client-go only"},
-	{"nodeagent/boot", "k8s.io/", "PID 1 is small and must not die"},
-	{"internal/atomicfile", "k8s.io/", "every package may import it"},
-	{"controlplane/pki", "k8s.io/", "every house may import it: standard library only"},
-	{"nodeagent/nodeconfig", "k8s.io/", "every house may import it: standard library only"},
-	{"nodeagent/nodeapi", "k8s.io/", "every house may import it: standard library only"},
-	{"internal", "k8s.io/", "PID 1 and the host import it: standard library and small libraries only"},
+	{"cmd/skiff", "k8s.io/kubernetes", "the host program links client-go only"},
+	{"cmd/skiff-init", "k8s.io", "PID 1 is small and must not fail"},
+	{"nodeagent/boot", "k8s.io", "PID 1 is small and must not fail"},
+	{leaf, "k8s.io/kubernetes", "everything may import it"},
 }
 
-// emptyNames say nothing about what a package keeps.
+// emptyNames say nothing about what a package contains.
 var emptyNames = []string{"util", "utils", "common", "helpers", "types", "manager", "misc"}
 
 type source struct {
@@ -54,75 +62,128 @@ type source struct {
 	imports []string
 }
 
-func TestHousesDoNotImportEachOther(t *testing.T) {
+func TestTopLevelPackagesDoNotImportEachOther(t *testing.T) {
 	for _, s := range sources(t) {
-		from := house(s.folder)
+		from := topLevelOf(s.folder)
 		if from == "" {
 			continue
 		}
 		for _, imp := range s.imports {
 			to, ours := strings.CutPrefix(imp, module)
-			if !ours || slices.Contains(plainData, to) || internal(to) {
+			if !ours || within(to, leaf) || slices.Contains(plainData, to) {
 				continue
 			}
-			if strings.HasPrefix(to, "internal/") {
-				continue
-			}
-			if other := house(to); other != from {
-				t.Errorf("%s imports %s: %s may import only itself and %v", s.file, to, from, plainData)
+			if topLevelOf(to) != from {
+				t.Errorf("%s imports %s: %s may import only itself, %s and %v", s.file, to, from, leaf, plainData)
 			}
 		}
 	}
 }
 
-func TestPlainDataImportsOnlyTheStandardLibraryAndPlainData(t *testing.T) {
+func TestLeafPackagesImportNoOtherPackageOfTheProject(t *testing.T) {
 	for _, s := range sources(t) {
-		if !slices.Contains(plainData, s.folder) || strings.HasSuffix(s.file, "_test.go") {
-			continue
-		}
 		for _, imp := range s.imports {
-			own, ours := strings.CutPrefix(imp, module)
-			if ours && (slices.Contains(plainData, own) || internal(own)) || !strings.Contains(strings.Split(imp, "/")[0], ".") {
-				continue
-			}
-			t.Errorf("%s imports %s", s.file, imp)
-		}
-	}
-}
-
-func TestInternalPackagesImportNothingElseOfThisModule(t *testing.T) {
-	for _, s := range sources(t) {
-		if !internal(s.folder) || strings.HasSuffix(s.file, "_test.go") {
-			continue
-		}
-		for _, imp := range s.imports {
-			if own, ours := strings.CutPrefix(imp, module); ours && !internal(own) {
-				t.Errorf("%s imports %s: packages below internal are leaves", s.file, imp)
+			if to, ours := strings.CutPrefix(imp, module); ours && within(s.folder, leaf) && !within(to, leaf) {
+				t.Errorf("%s imports %s", s.file, to)
 			}
 		}
 	}
 }
 
-func TestForbiddenImportsAreAbsent(t *testing.T) {
-	for _, s := range sources(t) {
-		for _, rule := range forbidden {
-			if !strings.HasPrefix(s.folder+"/", strings.TrimSuffix(rule.folder, "/")+"/") {
+func TestPlainDataDependsOnlyOnTheStandardLibrary(t *testing.T) {
+	dependencies := listDependencies(t, "linux")
+	for _, folder := range plainData {
+		for _, dependency := range dependencies.closure(module + folder) {
+			own, ours := strings.CutPrefix(dependency, module)
+			if ours && (slices.Contains(plainData, own) || within(own, leaf)) || dependencies[dependency].Standard {
 				continue
 			}
-			for _, imp := range s.imports {
-				if strings.HasPrefix(imp, rule.prefix) {
-					t.Errorf("%s imports %s: %s", s.file, imp, rule.why)
+			t.Errorf("%s depends on %s", folder, dependency)
+		}
+	}
+}
+
+func TestForbiddenDependenciesAreAbsent(t *testing.T) {
+	for _, system := range []string{"linux", "darwin"} {
+		dependencies := listDependencies(t, system)
+		for importPath := range dependencies {
+			folder, ours := strings.CutPrefix(importPath, module)
+			if !ours {
+				continue
+			}
+			for _, rule := range forbidden {
+				if !within(folder, rule.folder) {
+					continue
+				}
+				for _, dependency := range dependencies.closure(importPath) {
+					if within(dependency, rule.prefix) {
+						t.Errorf("%s: %s depends on %s: %s", system, folder, dependency, rule.why)
+						break
+					}
 				}
 			}
 		}
 	}
 }
 
+var update = flag.Bool("update", false, "rewrite the linter's import rules in .golangci.yaml")
+
+// TestLinterKnowsTheSameDirections keeps depguard's rules, which show a wrong
+// import in an editor, generated from the tables above.
+func TestLinterKnowsTheSameDirections(t *testing.T) {
+	const file, begin, end = ".golangci.yaml", "      # Generated: go test . -update\n", "      # End of generated rules.\n"
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, found := strings.Cut(string(content), begin)
+	_, after, ended := strings.Cut(rest, end)
+	if !found || !ended {
+		t.Fatalf("%s has no generated rules", file)
+	}
+	want := before + begin + linterRules() + end + after
+	switch {
+	case want == string(content):
+	case *update:
+		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	default:
+		t.Errorf("%s has other rules than this test: run \"go test . -update\"", file)
+	}
+}
+
+// linterRules are depguard's rules, one for each top-level package.
+func linterRules() string {
+	var b strings.Builder
+	b.WriteString("      rules:\n")
+	for _, name := range topLevel {
+		fmt.Fprintf(&b, "        %s:\n          files: [\"**/%s/**\"]\n          list-mode: lax\n          allow:\n", name, name)
+		for _, p := range plainData {
+			if topLevelOf(p) != name {
+				fmt.Fprintf(&b, "            - %s%s\n", module, p)
+			}
+		}
+		fmt.Fprintf(&b, "          deny:\n            - {pkg: %scmd, desc: \"cmd imports the other packages, never the other way\"}\n", module)
+		for _, other := range topLevel {
+			if other != name {
+				fmt.Fprintf(&b, "            - {pkg: %s%s, desc: \"top-level packages do not import each other\"}\n", module, other)
+			}
+		}
+		for _, f := range forbidden {
+			if f.folder == name {
+				fmt.Fprintf(&b, "            - {pkg: %s, desc: %q}\n", f.prefix, f.why)
+			}
+		}
+	}
+	return b.String()
+}
+
 func TestEveryPackageIsNamedAndDocumented(t *testing.T) {
 	documented := map[string]bool{}
 	for _, s := range sources(t) {
 		if slices.Contains(emptyNames, s.pkg) {
-			t.Errorf("%s: package %s says nothing about what it keeps", s.file, s.pkg)
+			t.Errorf("%s: the name %s says nothing about the package", s.file, s.pkg)
 		}
 		if strings.HasSuffix(s.file, "_test.go") {
 			continue
@@ -136,21 +197,72 @@ func TestEveryPackageIsNamedAndDocumented(t *testing.T) {
 	}
 }
 
-// house is the house that a folder of this module belongs to, or "".
-func house(folder string) string {
+// within reports whether a slash-separated path is folder or below it.
+func within(name, folder string) bool {
+	return name == folder || strings.HasPrefix(name, folder+"/")
+}
+
+// topLevelOf returns the top-level package that a folder belongs to, or "".
+func topLevelOf(folder string) string {
 	first, _, _ := strings.Cut(folder, "/")
-	if slices.Contains(houses, first) {
+	if slices.Contains(topLevel, first) {
 		return first
 	}
 	return ""
 }
 
-// internal reports whether a folder of this module is one of the leaf packages
-// that every top-level package may import.
-func internal(folder string) bool { return strings.HasPrefix(folder, "internal/") }
+// dependencies are packages by import path.
+type dependencies map[string]listed
 
-// sources parses the imports of every Go file of this module; folders with a
-// go.mod of their own are other modules.
+type listed struct {
+	ImportPath string
+	Imports    []string
+	Standard   bool
+}
+
+// listDependencies asks the go command for all packages of this module, and all
+// that they depend on, as built for an operating system.
+func listDependencies(t *testing.T, system string) dependencies {
+	t.Helper()
+	list := exec.Command("go", "list", "-e", "-deps", "-json=ImportPath,Imports,Standard", "./...")
+	list.Env = append(os.Environ(), "GOOS="+system, "CGO_ENABLED=0")
+	list.Stderr = os.Stderr
+	out, err := list.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	all := dependencies{}
+	for decoder := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all[p.ImportPath] = p
+	}
+}
+
+// closure returns everything that a package depends on, itself excluded.
+func (d dependencies) closure(importPath string) []string {
+	seen := map[string]bool{importPath: true}
+	queue := slices.Clone(d[importPath].Imports)
+	var all []string
+	for len(queue) > 0 {
+		next := queue[len(queue)-1]
+		queue = queue[:len(queue)-1]
+		if seen[next] {
+			continue
+		}
+		seen[next] = true
+		all = append(all, next)
+		queue = append(queue, d[next].Imports...)
+	}
+	return all
+}
+
+// sources parses the imports of every Go file of this module, tests and files for
+// other systems included. Folders with a go.mod of their own are other modules.
 func sources(t *testing.T) []source {
 	t.Helper()
 	var all []source
@@ -182,17 +294,18 @@ func sources(t *testing.T) []source {
 		t.Fatal(err)
 	}
 	if len(all) < 10 {
-		t.Fatalf("only %d Go files found: the walk is wrong", len(all))
+		t.Fatalf("found only %d Go files: the walk is wrong", len(all))
 	}
 	return all
 }
 
+// skipped reports whether a folder holds nothing of this module: what is built,
+// test data, hidden folders and nested modules.
 func skipped(folder string) bool {
-	if folder == "." {
+	switch base := filepath.Base(folder); {
+	case folder == ".":
 		return false
-	}
-	base := filepath.Base(folder)
-	if base == "testdata" || base == "bin" || base == "build" || strings.HasPrefix(base, ".") {
+	case folder == "bin" || folder == "build" || base == "testdata" || strings.HasPrefix(base, "."):
 		return true
 	}
 	nested, _ := filepath.Glob(filepath.Join(folder, "go.mod"))
