@@ -48,7 +48,7 @@ var forbidden = []struct{ folder, prefix, why string }{
 	{"cmd/skiff", "k8s.io/kubernetes", "the host program links client-go only"},
 	{"cmd/skiff-init", "k8s.io", "PID 1 is small and must not fail"},
 	{"nodeagent/boot", "k8s.io", "PID 1 is small and must not fail"},
-	{leaf, "k8s.io/kubernetes", "everything may import it"},
+	{leaf, "k8s.io", "PID 1 imports it: standard library and small libraries only"},
 }
 
 // emptyNames say nothing about what a package contains.
