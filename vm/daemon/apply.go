@@ -237,7 +237,7 @@ const bootTries = 3
 // answer waits for the node's API and returns the kernel's boot id.
 func (a *apply) answer(ctx context.Context, n cluster.Node) (id string, err error) {
 	err = a.wait(ctx, n, a.limits.Boot/bootTries, func(ctx context.Context) error {
-		status, err := a.nodes.status(ctx, n.Address.Addr())
+		status, err := a.node(n).Status(ctx)
 		id = status.BootID
 		return err
 	})

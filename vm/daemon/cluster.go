@@ -22,6 +22,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/kube"
 	"github.com/skiff-dev/skiff/vm/machine"
 	"github.com/skiff-dev/skiff/vm/network"
+	"github.com/skiff-dev/skiff/vm/node"
 	"github.com/skiff-dev/skiff/vm/operation"
 )
 
@@ -36,7 +37,7 @@ type running struct {
 	image    image.Image
 	machines Machines
 	front    *network.Front
-	nodes    *nodeClient
+	nodes    *node.Pool
 	kube     *kube.Client
 	// tokenID and tokenSecret are what kubelets join with while this daemon lives.
 	tokenID, tokenSecret string
@@ -124,6 +125,9 @@ func (c *running) address(name string) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
+// node returns a client of a node's API.
+func (c *running) node(n cluster.Node) *node.Client { return c.nodes.Node(n.Name, n.Address.Addr()) }
+
 // open makes spec's cluster ready to be run: state, certificates, network, API
 // front, driver. Nothing boots.
 func open(ctx context.Context, config Config, dir home.Cluster, spec cluster.Spec) (c *running, err error) {
@@ -188,7 +192,7 @@ func (c *running) connect() error {
 	if err != nil {
 		return err
 	}
-	c.nodes = newNodeClient(c.dial, tls)
+	c.nodes = node.NewPool(c.dial, tls)
 	api, err := c.apiConfig()
 	if err != nil {
 		return err
@@ -219,7 +223,7 @@ func (c *running) serve(name string, run func(context.Context) error) {
 func (c *running) close() error {
 	err := c.machines.Driver.Close()
 	c.end()
-	c.nodes.transport.CloseIdleConnections()
+	c.nodes.CloseIdleConnections()
 	c.tasks.Wait()
 	return err
 }
@@ -343,7 +347,7 @@ func (c *running) each(ctx context.Context, do func(n cluster.Node)) {
 
 func (c *running) setClocks(ctx context.Context) {
 	c.each(ctx, func(n cluster.Node) {
-		if err := c.nodes.clock(ctx, n.Address.Addr(), time.Now()); err != nil {
+		if err := c.node(n).SetClock(ctx, time.Now()); err != nil {
 			c.log.Warn("cannot set a node's clock", "node", n.Name, "error", err)
 		}
 	})
@@ -352,7 +356,7 @@ func (c *running) setClocks(ctx context.Context) {
 // powerOff lets the guests turn themselves off and waits for it until ctx ends.
 func (c *running) powerOff(ctx context.Context) {
 	c.each(ctx, func(n cluster.Node) {
-		if err := c.nodes.power(ctx, n.Address.Addr()); err != nil {
+		if err := c.node(n).PowerOff(ctx); err != nil {
 			c.log.Warn("a node cannot be turned off", "node", n.Name, "error", err)
 			return
 		}

@@ -22,6 +22,7 @@ import (
 const (
 	followPeriod = 2 * time.Second
 	probeLimit   = 2 * time.Second
+	maxLine      = 4 << 20 // bytes of one line of an answer
 )
 
 // controlPlanes that are wanted.
@@ -108,7 +109,7 @@ func fetch(ctx context.Context, probe *http.Client, n cluster.Node, path string,
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
-		_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, maxAnswer))
+		_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, maxLine))
 		return fmt.Errorf("its API server answers %s to %s", response.Status, path)
 	}
 	if line == nil {
@@ -116,7 +117,7 @@ func fetch(ctx context.Context, probe *http.Client, n cluster.Node, path string,
 		return err
 	}
 	lines := bufio.NewScanner(response.Body)
-	lines.Buffer(nil, maxAnswer)
+	lines.Buffer(nil, maxLine)
 	for lines.Scan() {
 		line(lines.Text())
 	}
@@ -186,7 +187,7 @@ func (a *apply) part(ctx context.Context, n cluster.Node) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, partLimit)
 	defer cancel()
-	if _, err := a.nodes.run(ctx, n.Address.Addr(), controlPlaneProgram, "drain"); err != nil {
+	if _, err := a.node(n).Run(ctx, controlPlaneProgram, "drain"); err != nil {
 		a.log.Warn("control plane not drained", "node", n.Name, "error", err)
 	}
 }
@@ -199,7 +200,7 @@ func (a *apply) leaveEtcd(ctx context.Context, leaving cluster.Node) error {
 		if state, err := a.machines.Driver.State(ctx, n.Name); err != nil || state != machine.StateRunning {
 			continue
 		}
-		_, err := a.nodes.run(ctx, n.Address.Addr(), controlPlaneProgram, "etcd", "remove", name, address)
+		_, err := a.node(n).Run(ctx, controlPlaneProgram, "etcd", "remove", name, address)
 		if err == nil {
 			return nil
 		}

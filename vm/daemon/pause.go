@@ -90,7 +90,7 @@ func (c *running) pause(ctx context.Context, op *operation.Operation) (string, e
 		return "", err
 	}
 	c.front.SetBackends(nil)
-	c.nodes.transport.CloseIdleConnections()
+	c.nodes.CloseIdleConnections()
 	return "", nil
 }
 
@@ -155,7 +155,7 @@ func (a *apply) goOn(ctx context.Context, name string) error {
 	if i := slices.IndexFunc(nodes, func(n cluster.Node) bool { return n.Name == name }); i >= 0 {
 		n := nodes[i]
 		if err := a.wait(ctx, n, a.limits.Boot, func(ctx context.Context) error {
-			return a.nodes.clock(ctx, n.Address.Addr(), time.Now())
+			return a.node(n).SetClock(ctx, time.Now())
 		}); err != nil {
 			return a.fail(ctx, name, daemonapi.PhaseResume, err)
 		}

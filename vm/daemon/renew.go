@@ -2,16 +2,12 @@ package daemon
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net/netip"
 	"time"
 
 	"github.com/skiff-dev/skiff/controlplane/pki"
-	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/vm/cluster"
 )
 
@@ -89,7 +85,7 @@ func (c *running) renewHost(now time.Time) error {
 // renewNode hands a node new certificates if it is time; false if it is not.
 // All that a node holds is as old as what its API shows.
 func (c *running) renewNode(ctx context.Context, n cluster.Node, now time.Time) (bool, error) {
-	shown, err := c.nodes.certificate(ctx, n.Address.Addr())
+	shown, err := c.nodes.Certificate(ctx, n.Address.Addr())
 	if err != nil || !pki.Used(shown, now) {
 		return false, err
 	}
@@ -97,7 +93,7 @@ func (c *running) renewNode(ctx context.Context, n cluster.Node, now time.Time) 
 		return false, err
 	}
 	// What is open was opened with the old one.
-	c.nodes.transport.CloseIdleConnections()
+	c.nodes.CloseIdleConnections()
 	c.log.Info("renewed a node's certificates", "node", n.Name)
 	return true, nil
 }
@@ -120,22 +116,8 @@ func (c *running) handOut(ctx context.Context, n cluster.Node, now time.Time, ch
 	}
 	files := maps.Clone(document.Files)
 	maps.DeleteFunc(files, func(path string, _ []byte) bool { return !chosen(path) })
-	if err := c.nodes.files(ctx, n.Address.Addr(), files); err != nil {
-		return fmt.Errorf("hand new files to %s: %w", n.Name, err)
+	if err := c.node(n).WriteFiles(ctx, files); err != nil {
+		return fmt.Errorf("hand new files to a running node: %w", err)
 	}
 	return nil
-}
-
-// certificate is the one that a node's API shows to a new connection.
-func (c *nodeClient) certificate(ctx context.Context, address netip.Addr) (*x509.Certificate, error) {
-	conn, err := c.dial(ctx, "tcp", netip.AddrPortFrom(address, nodeconfig.PortNodeAPI).String())
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = conn.Close() }()
-	secured, ok := conn.(*tls.Conn)
-	if !ok || len(secured.ConnectionState().PeerCertificates) == 0 {
-		return nil, fmt.Errorf("the node API at %s shows no certificate", address)
-	}
-	return secured.ConnectionState().PeerCertificates[0], nil
 }

@@ -24,31 +24,32 @@ import (
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/kube"
 	"github.com/skiff-dev/skiff/vm/machine"
+	"github.com/skiff-dev/skiff/vm/node"
 )
 
-// node is one that holds certificates, shows them, and takes new ones. Its clock
+// fakeNode is one that holds certificates, shows them, and takes new ones. Its clock
 // is the host's.
-type node struct {
+type fakeNode struct {
 	mu     sync.Mutex // guards what follows
 	files  pki.Files
 	seeds  int
 	tokens int
 }
 
-func (n *node) take(files map[string][]byte) {
+func (n *fakeNode) take(files map[string][]byte) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.files = pki.Merge(n.files, files)
 }
 
-func (n *node) held() pki.Files {
+func (n *fakeNode) held() pki.Files {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return maps.Clone(n.files)
 }
 
 // listen serves TLS with a leaf of the node's files, for clients of authority.
-func (n *node) listen(t *testing.T, leaf, authority string, handler http.Handler) net.Listener {
+func (n *fakeNode) listen(t *testing.T, leaf, authority string, handler http.Handler) net.Listener {
 	t.Helper()
 	clients := x509.NewCertPool()
 	clients.AppendCertsFromPEM(n.held()[authority+".crt"])
@@ -69,7 +70,7 @@ func (n *node) listen(t *testing.T, leaf, authority string, handler http.Handler
 	return listener
 }
 
-func (n *node) api() http.Handler {
+func (n *fakeNode) api() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+nodeapi.PathFiles, func(w http.ResponseWriter, r *http.Request) {
 		var request nodeapi.FilesRequest
@@ -97,7 +98,7 @@ func (n *node) api() http.Handler {
 	return mux
 }
 
-func (n *node) kubernetes() http.Handler {
+func (n *fakeNode) kubernetes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /api/v1/namespaces/kube-system/secrets", func(w http.ResponseWriter, _ *http.Request) {
 		n.mu.Lock()
@@ -112,7 +113,7 @@ func (n *node) kubernetes() http.Handler {
 
 // openAt is a cluster of one control plane, all of whose certificates were made
 // at made, and that node.
-func openAt(t *testing.T, made time.Time) (*running, *node) {
+func openAt(t *testing.T, made time.Time) (*running, *fakeNode) {
 	t.Helper()
 	dir := home.Home(t.TempDir()).Cluster("old")
 	keys, err := openKeychain(filepath.Join(string(dir), "pki"), made)
@@ -121,7 +122,7 @@ func openAt(t *testing.T, made time.Time) (*running, *node) {
 	}
 	spec := cluster.Default()
 	spec.Name, spec.Workers = "old", 0
-	n := &node{}
+	n := &fakeNode{}
 	driver := &fake.Driver{Reseeded: func(string, []byte) { n.seeds++ }}
 	c := &running{
 		dir: dir, log: slog.New(slog.DiscardHandler), keys: keys, state: cluster.State{Spec: spec, Nodes: union(nil, spec)},
@@ -147,8 +148,8 @@ func openAt(t *testing.T, made time.Time) (*running, *node) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.nodes = newNodeClient(c.machines.Dial, config)
-	t.Cleanup(c.nodes.transport.CloseIdleConnections)
+	c.nodes = node.NewPool(c.machines.Dial, config)
+	t.Cleanup(c.nodes.CloseIdleConnections)
 	api, err := c.apiConfig()
 	if err != nil {
 		t.Fatal(err)

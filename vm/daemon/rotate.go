@@ -303,7 +303,7 @@ func (r *rotation) distribute(ctx context.Context) error {
 func (r *rotation) tool(ctx context.Context, command string) (string, error) {
 	var failed error
 	for _, n := range r.planes() {
-		out, err := r.nodes.run(ctx, n.Address.Addr(), controlPlaneProgram, "etcd", command)
+		out, err := r.node(n).Run(ctx, controlPlaneProgram, "etcd", command)
 		if err == nil {
 			return out, nil
 		}

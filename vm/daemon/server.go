@@ -199,7 +199,12 @@ func (d *daemon) proxyNode(w http.ResponseWriter, r *http.Request) {
 		writeFailure(w, http.StatusServiceUnavailable, daemonapi.Paused(d.config.Name))
 		return
 	}
-	c.nodes.proxy(w, r, name, address)
+	c.nodes.Proxy(w, r, address, daemonapi.PathNode+name, func(w http.ResponseWriter, err error) {
+		writeFailure(w, http.StatusBadGateway, &daemonapi.Failure{
+			Cause: fmt.Sprintf("node %s does not answer: %v", name, err),
+			Hint:  "\"skiff status\" shows whether its machine is running",
+		})
+	})
 }
 
 // stream sends an operation's events, one a line, until the last or until the

@@ -111,7 +111,7 @@ func (c *running) nodeStatus(ctx context.Context, spec cluster.Spec, n cluster.N
 	if state != machine.StateRunning {
 		return node, nil
 	}
-	said, err := c.nodes.status(ctx, n.Address.Addr())
+	said, err := c.node(n).Status(ctx)
 	node.Agent = err == nil
 	node.Certificates = said.Certificates
 	return node, said.Alarms

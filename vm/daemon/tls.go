@@ -1,12 +1,10 @@
 package daemon
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"time"
 
@@ -14,9 +12,6 @@ import (
 
 	"github.com/skiff-dev/skiff/vm/cluster"
 )
-
-// handshakeLimit allows for emulated nodes on a busy host.
-const handshakeLimit = 20 * time.Second
 
 // pair is how the host shows one of its certificates: the one that it has when a
 // connection is made, since they are renewed meanwhile.
@@ -79,39 +74,4 @@ func (c *running) apiConfig() (*rest.Config, error) {
 		return nil, err
 	}
 	return &rest.Config{Host: cluster.Server(c.spec().APIPort), Transport: transport}, nil
-}
-
-// dialNode makes TLS connections to nodes. One whose certificate has run out, as
-// of a machine that slept with its host for long, is taken for what it was while
-// it was valid: it is the only way to hand it a new one.
-func dialNode(dial dialFunc, config *tls.Config) dialFunc {
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		ctx, cancel := context.WithTimeout(ctx, handshakeLimit)
-		defer cancel()
-		host, _, err := net.SplitHostPort(address)
-		if err != nil {
-			return nil, err
-		}
-		config := config.Clone()
-		config.ServerName = host
-		conn, err := handshake(ctx, dial, network, address, config)
-		var expired x509.CertificateInvalidError
-		if errors.As(err, &expired) && expired.Reason == x509.Expired {
-			config.Time = func() time.Time { return expired.Cert.NotAfter }
-			conn, err = handshake(ctx, dial, network, address, config)
-		}
-		return conn, err
-	}
-}
-
-func handshake(ctx context.Context, dial dialFunc, network, address string, config *tls.Config) (net.Conn, error) {
-	conn, err := dial(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	secured := tls.Client(conn, config)
-	if err := secured.HandshakeContext(ctx); err != nil {
-		return nil, errors.Join(err, conn.Close())
-	}
-	return secured, nil
 }

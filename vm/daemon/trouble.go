@@ -45,7 +45,7 @@ func (a *apply) troubled(ctx context.Context, name string) string {
 	}
 	ctx, cancel := context.WithTimeout(ctx, pollAttempt)
 	defer cancel()
-	status, err := a.nodes.status(ctx, address)
+	status, err := a.nodes.Node(name, address).Status(ctx)
 	if err != nil {
 		return "the node does not answer: " + err.Error()
 	}

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -23,6 +24,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/daemon"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/home"
+	"github.com/skiff-dev/skiff/vm/node"
 )
 
 // Sentinels.
@@ -289,31 +291,53 @@ func (c *Client) do(ctx context.Context, method, path string, body any) (*http.R
 		}
 		content = bytes.NewReader(encoded)
 	}
-	request, err := http.NewRequestWithContext(ctx, method, "http://daemon"+path, content)
+	request, err := http.NewRequestWithContext(ctx, method, daemonURL+path, content)
 	if err != nil {
 		return nil, err
 	}
-	transport := &http.Transport{
-		DisableKeepAlives: true,
-		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return c.dial(ctx) },
-	}
-	response, err := transport.RoundTrip(request)
+	response, err := c.RoundTrip(request)
 	if err != nil {
-		if diedUnasked(err) {
-			return nil, fmt.Errorf("%w any more (%w)", ErrNoDaemon, err)
-		}
 		return nil, err
 	}
 	if response.StatusCode < 300 {
 		return response, nil
 	}
 	defer func() { _ = response.Body.Close() }()
-	return nil, readFailure(response)
+	return nil, daemonapi.ReadFailure(response)
 }
 
-// diedUnasked says whether a connection ended before its answer began: a socket
-// takes connections until the last moment of a process that is being killed.
-func diedUnasked(err error) bool {
+// daemonURL is the daemon's base URL. Its host is not used: there is one socket.
+const daemonURL = "http://daemon"
+
+// Node returns a client of a node's API that goes through the daemon.
+func (c *Client) Node(name string) *Node {
+	return node.New(name, daemonURL+daemonapi.PathNode+url.PathEscape(name), c)
+}
+
+// What a caller of Node needs.
+type (
+	Node    = node.Client
+	Streams = node.Streams
+	Size    = node.Size
+)
+
+// RoundTrip sends a request to the daemon on a connection of its own;
+// ErrNoDaemon if no daemon answers.
+func (c *Client) RoundTrip(request *http.Request) (*http.Response, error) {
+	transport := &http.Transport{
+		DisableKeepAlives: true,
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return c.dial(ctx) },
+	}
+	response, err := transport.RoundTrip(request)
+	if err != nil && closedEarly(err) {
+		return nil, fmt.Errorf("%w any more (%w)", ErrNoDaemon, err)
+	}
+	return response, err
+}
+
+// closedEarly reports whether a connection ended before the answer began: the
+// socket of a process that is being killed accepts connections until the end.
+func closedEarly(err error) bool {
 	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, io.EOF) ||
 		// One that ended before the request was written: net/http exports no value for it.
 		strings.HasSuffix(err.Error(), "server closed idle connection")
@@ -340,16 +364,6 @@ func (c *Client) stream(ctx context.Context, path string, body any, event func(d
 	}
 	defer func() { _ = response.Body.Close() }()
 	return daemonapi.Follow(response.Body, event)
-}
-
-// readFailure makes an error of an answer that is none.
-func readFailure(response *http.Response) error {
-	content, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
-	var failure daemonapi.Failure
-	if err := json.Unmarshal(content, &failure); err == nil && failure.Cause != "" {
-		return &failure
-	}
-	return fmt.Errorf("%s: %s", response.Status, bytes.TrimSpace(content[:min(len(content), 300)]))
 }
 
 func pause(ctx context.Context, d time.Duration) error {

@@ -2,10 +2,12 @@ package daemonapi
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 )
 
 // maxEvent bounds one event, in bytes.
@@ -40,4 +42,18 @@ func Follow(stream io.Reader, event func(Event)) error {
 		return fmt.Errorf("read the daemon's events: %w", err)
 	}
 	return errCut
+}
+
+// maxFailure bounds the answer to a request that failed, in bytes.
+const maxFailure = 1 << 20
+
+// ReadFailure returns the error of a response whose status is not a success: a
+// *Failure if the body holds one, else the status and the beginning of the body.
+func ReadFailure(response *http.Response) error {
+	content, _ := io.ReadAll(io.LimitReader(response.Body, maxFailure))
+	var failure Failure
+	if err := json.Unmarshal(content, &failure); err == nil && failure.Cause != "" {
+		return &failure
+	}
+	return fmt.Errorf("%s: %s", response.Status, bytes.TrimSpace(content[:min(len(content), 300)]))
 }
