@@ -131,19 +131,19 @@ var logLines = []feed.Line{
 }
 
 func usage(cluster string) feed.Stats {
-	s := feed.Stats{Cluster: cluster, Nodes: map[string]feed.Use{}, Pods: map[string]feed.Use{}, Freshness: live()}
+	s := feed.Stats{Cluster: cluster, Nodes: map[string]feed.ResourceUsage{}, Pods: map[string]feed.ResourceUsage{}, Freshness: live()}
 	for i, name := range []string{"control-plane-1", "worker-1", "worker-2"} {
-		s.Nodes[name] = feed.Use{MilliCPU: int64(310 - 90*i), MemoryBytes: int64(420-60*i) << 20, ReceivedPerS: 12_000, SentPerS: 48_000, At: noon}
+		s.Nodes[name] = feed.ResourceUsage{MilliCPU: int64(310 - 90*i), MemoryBytes: int64(420-60*i) << 20, ReceivedPerS: 12_000, SentPerS: 48_000, At: noon}
 	}
 	for i, r := range tables()["pods"].Rows {
-		s.Pods[r.Namespace+"/"+r.Name] = feed.Use{MilliCPU: int64(3 + 17*i), MemoryBytes: int64(20+30*i) << 20, At: noon}
+		s.Pods[r.Namespace+"/"+r.Name] = feed.ResourceUsage{MilliCPU: int64(3 + 17*i), MemoryBytes: int64(20+30*i) << 20, At: noon}
 	}
-	s.Containers = map[string]feed.Use{"shop/web-7d9c5b8f4-x2x9k/web": {MilliCPU: 61, MemoryBytes: 120 << 20, At: noon}}
+	s.Containers = map[string]feed.ResourceUsage{"shop/web-7d9c5b8f4-x2x9k/web": {MilliCPU: 61, MemoryBytes: 120 << 20, At: noon}}
 	return s
 }
 
-func control(cluster string) feed.Control {
-	return feed.Control{
+func control(cluster string) feed.ControlPlaneStatus {
+	return feed.ControlPlaneStatus{
 		Cluster: cluster, Version: "v1.36.3", Latency: 2300 * time.Microsecond, EtcdBytes: 3 << 20, EtcdObjects: 214, RequestsPerS: 31, InFlight: 2, Freshness: live(),
 		Checks:  []feed.Check{{Name: "ping", OK: true, Text: "ok"}, {Name: "etcd", OK: true, Text: "ok"}, {Name: "poststarthook/rbac/bootstrap-roles", OK: false, Text: "failed: reason withheld"}},
 		Members: []feed.Member{{Name: "control-plane-1", Address: "192.168.104.11", Ready: "True", Leader: true, API: "ready", Latency: 4100 * time.Microsecond}},
@@ -163,18 +163,18 @@ var containers = []feed.Container{
 	{Name: "metrics", Image: "registry.example.com/metrics:1.4.2", State: "CrashLoopBackOff", Restarts: 7, Ports: []string{"9090"}, Requests: "-", Limits: "-"},
 }
 
-var family = feed.Branch{
+var family = feed.TreeNode{
 	Ref: object.Ref{Cluster: "dev", Resource: resource("apps", "deployments", "Deployment", true), Namespace: "shop", Name: "web"}, Status: "2/3 ready",
-	Below: []feed.Branch{{
+	Children: []feed.TreeNode{{
 		Ref: object.Ref{Cluster: "dev", Resource: resource("apps", "replicasets", "ReplicaSet", true), Namespace: "shop", Name: "web-7d9c5b8f4"}, Status: "2/3 ready",
-		Below: []feed.Branch{pod("web-7d9c5b8f4-x2x9k", "Running", true), pod("web-7d9c5b8f4-b7b2p", "Running", true), pod("web-7d9c5b8f4-zzp0q", "Pending", false)},
+		Children: []feed.TreeNode{pod("web-7d9c5b8f4-x2x9k", "Running", true), pod("web-7d9c5b8f4-b7b2p", "Running", true), pod("web-7d9c5b8f4-zzp0q", "Pending", false)},
 	}},
 }
 
-func pod(name, status string, healthy bool) feed.Branch {
+func pod(name, status string, healthy bool) feed.TreeNode {
 	ref := object.Ref{Cluster: "dev", Resource: object.Pods, Namespace: "shop", Name: name}
 	state := map[bool]string{true: "running", false: "ContainerCreating"}[healthy]
-	return feed.Branch{Ref: ref, Status: status, Healthy: healthy, Below: []feed.Branch{
+	return feed.TreeNode{Ref: ref, Status: status, Healthy: healthy, Children: []feed.TreeNode{
 		{Ref: ref, Container: "web", Status: state, Healthy: healthy}, {Ref: ref, Container: "metrics", Status: state, Healthy: healthy},
 	}}
 }

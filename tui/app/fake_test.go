@@ -165,12 +165,12 @@ func (a *fakeAPI) Run(ctx context.Context, need feed.Need, emit func(any)) {
 		emit(feed.Lines{Lines: logLines, Freshness: a.fresh})
 	case feed.Usage:
 		emit(usage(n.Cluster))
-	case feed.Health:
+	case feed.ControlPlane:
 		emit(control(n.Cluster))
-	case feed.Inside:
+	case feed.PodContainers:
 		emit(feed.Containers{All: containers, Freshness: a.fresh})
-	case feed.Family:
-		emit(feed.Branches{Root: family, Freshness: a.fresh})
+	case feed.Tree:
+		emit(feed.Ownership{Root: family, Freshness: a.fresh})
 	}
 	a.mu.Unlock()
 	<-ctx.Done()

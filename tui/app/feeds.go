@@ -208,8 +208,8 @@ func (m *Model) runGuests(ctx context.Context, cluster string, emit func(any)) {
 	}
 }
 
-func (m *Model) guests(ctx context.Context, cluster string) feed.Guests {
-	guests := feed.Guests{Cluster: cluster, Nodes: map[string]nodeapi.Status{}, Freshness: object.Freshness{State: object.Live, At: time.Now()}}
+func (m *Model) guests(ctx context.Context, cluster string) feed.MachineStatus {
+	guests := feed.MachineStatus{Cluster: cluster, Nodes: map[string]nodeapi.Status{}, Freshness: object.Freshness{State: object.Live, At: time.Now()}}
 	all, err := m.config.Host.Clusters(ctx)
 	if err != nil {
 		return guests
@@ -280,11 +280,11 @@ func clusterOf(need feed.Need) string {
 		return n.Cluster
 	case feed.Usage:
 		return n.Cluster
-	case feed.Health:
+	case feed.ControlPlane:
 		return n.Cluster
-	case feed.Family:
+	case feed.Tree:
 		return n.Ref.Cluster
-	case feed.Inside:
+	case feed.PodContainers:
 		return n.Pod.Cluster
 	}
 	return ""
@@ -304,12 +304,12 @@ func failed(need feed.Need, err error) any {
 		return feed.Lines{Freshness: lost}
 	case feed.Usage:
 		return feed.Stats{Cluster: n.Cluster, Freshness: lost}
-	case feed.Health:
-		return feed.Control{Cluster: n.Cluster, Freshness: lost}
-	case feed.Inside:
+	case feed.ControlPlane:
+		return feed.ControlPlaneStatus{Cluster: n.Cluster, Freshness: lost}
+	case feed.PodContainers:
 		return feed.Containers{Freshness: lost}
 	}
-	return feed.Branches{Freshness: lost}
+	return feed.Ownership{Freshness: lost}
 }
 
 // connections keeps one API for each cluster.

@@ -115,7 +115,7 @@ func (m *Model) do(cluster string, task feed.Task) tea.Cmd {
 		})
 		m.push(s)
 		return cmd
-	case feed.VerbUnbind:
+	case feed.VerbStopForward:
 		return func() tea.Msg { m.config.Ports.Stop(task.Args["id"]); return nil }
 	case feed.VerbForward:
 		return m.forward(cluster, task)

@@ -1,7 +1,7 @@
-// Package feed says what a screen needs to know and what it is told: plain
-// values. A screen lists its needs; whoever runs the screens keeps one feed for
-// each, whose deliveries replace one another, so that a slow screen never holds
-// up a fast server.
+// Package feed defines, as plain values, what a screen can ask for and what it
+// receives. A screen lists its needs. The program runs one feed per distinct
+// need and hands its deliveries to every screen that has it. A newer delivery
+// replaces one that was not taken yet, so a slow screen never blocks a server.
 package feed
 
 import (
@@ -13,22 +13,21 @@ import (
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
-// Need is something that a screen wants to be told about. Key tells two needs
-// apart.
+// Need is data that a screen subscribes to. Two needs with the same key share
+// one feed.
 type Need interface{ Key() string }
 
-// Objects is a need: all objects of a resource. It is answered with
-// object.Table.
+// Objects asks for all objects of a resource. It is answered with object.Table.
 type Objects struct {
 	Cluster  string
 	Resource object.Resource
-	// Namespaces to show, all if empty.
+	// Namespaces to list; all if empty.
 	Namespaces []string
-	// Labels and Fields are selectors, as the API takes them.
+	// Labels and Fields are selectors in the API's syntax.
 	Labels, Fields string
 }
 
-// Key is Need's.
+// Key implements Need.
 func (n Objects) Key() string {
 	key := "objects " + n.Cluster + " " + n.Resource.ID() + " " + n.Labels + " " + n.Fields
 	for _, ns := range n.Namespaces {
@@ -37,7 +36,7 @@ func (n Objects) Key() string {
 	return key
 }
 
-// TextKind is which text of an object is wanted.
+// TextKind selects one of the texts about an object.
 type TextKind string
 
 // The kinds of text.
@@ -47,7 +46,7 @@ const (
 	History     TextKind = "history"
 )
 
-// Text is a need: a text about one object. It is answered with Document.
+// Text asks for a text about one object. It is answered with Document.
 type Text struct {
 	Ref  object.Ref
 	Kind TextKind
@@ -55,7 +54,7 @@ type Text struct {
 	Reveal bool
 }
 
-// Key is Need's.
+// Key implements Need.
 func (n Text) Key() string {
 	key := "text " + string(n.Kind) + " " + n.Ref.Cluster + " " + n.Ref.String()
 	if n.Reveal {
@@ -70,21 +69,21 @@ type Document struct {
 	object.Freshness
 }
 
-// Logs is a need: the logs of pods. It is answered with Lines.
+// Logs asks for the logs of pods. It is answered with Lines.
 type Logs struct {
 	Cluster, Namespace string
-	// Pods one by one, of any namespace; or those of Namespace that Labels
-	// select, as they come and go.
+	// Pods lists individual pods of any namespace. If it is empty, Labels selects
+	// pods of Namespace, including those created later.
 	Pods   []PodName
 	Labels string
-	// Container is empty for all.
+	// Container is one container's name; all containers if empty.
 	Container string
 	Previous  bool
-	// Tail is how many lines of each container to begin with.
+	// Tail is the number of past lines to start with, per container.
 	Tail int
 }
 
-// Key is Need's.
+// Key implements Need.
 func (n Logs) Key() string {
 	key := "logs " + n.Cluster + "/" + n.Namespace + " " + n.Labels + " " + n.Container
 	for _, p := range n.Pods {
@@ -96,34 +95,36 @@ func (n Logs) Key() string {
 	return key
 }
 
-// PodName names a pod of a cluster.
+// PodName identifies a pod within a cluster.
 type PodName struct{ Namespace, Name string }
 
-// Line of a log.
+// Line is one line of a log.
 type Line struct {
-	// Source is "pod/container", empty where there is but one.
+	// Source is "pod/container"; empty if there is only one source.
 	Source string
 	At     time.Time
 	Text   string
 }
 
-// Lines answers Logs and Output: what was written since the last delivery.
+// Lines answers Logs and Output with the lines written since the previous
+// delivery.
 type Lines struct {
 	Lines []Line
-	// Dropped counts lines that came faster than anyone could read.
+	// Dropped counts lines that were discarded because they arrived too fast.
 	Dropped int
-	// Done says that no more will come; Failure why, if it ended badly.
+	// Done reports that no more lines will follow; Failure is the reason if the
+	// source ended with an error.
 	Done    bool
 	Failure string
 	object.Freshness
 }
 
-// maxPending bounds the lines between two deliveries.
+// maxPending bounds the lines kept between two deliveries.
 const maxPending = 5000
 
-// After is Joining's.
-func (l Lines) After(before any) any {
-	older, ok := before.(Lines)
+// AppendTo implements Appendable.
+func (l Lines) AppendTo(earlier any) any {
+	older, ok := earlier.(Lines)
 	if !ok {
 		return l
 	}
@@ -136,10 +137,10 @@ func (l Lines) After(before any) any {
 	return l
 }
 
-// Host is a need: the clusters of this host. It is answered with Clusters.
+// Host asks for the clusters on this host. It is answered with Clusters.
 type Host struct{}
 
-// Key is Need's.
+// Key implements Need.
 func (Host) Key() string { return "host" }
 
 // Clusters answers Host.
@@ -148,38 +149,40 @@ type Clusters struct {
 	object.Freshness
 }
 
-// Machines is a need: what the nodes of a cluster say of themselves. It is
-// answered with Guests.
+// Machines asks for the status that each node of a cluster reports about
+// itself. It is answered with MachineStatus.
 type Machines struct{ Cluster string }
 
-// Key is Need's.
+// Key implements Need.
 func (n Machines) Key() string { return "machines " + n.Cluster }
 
-// Guests answers Machines, by the node's name.
-type Guests struct {
+// MachineStatus answers Machines.
+type MachineStatus struct {
 	Cluster string
-	Nodes   map[string]nodeapi.Status
+	// Nodes by name; a node that did not answer is missing.
+	Nodes map[string]nodeapi.Status
 	object.Freshness
 }
 
-// Usage is a need: what nodes and pods use. It is answered with Stats.
+// Usage asks for the resource usage of nodes, pods and containers. It is
+// answered with Stats.
 type Usage struct{ Cluster string }
 
-// Key is Need's.
+// Key implements Need.
 func (n Usage) Key() string { return "usage " + n.Cluster }
 
-// Stats answers Usage, from the kubelets' own summaries.
+// Stats answers Usage, from the summary API of the kubelets.
 type Stats struct {
 	Cluster string
 	// Nodes by name, Pods by "namespace/name", Containers by
 	// "namespace/pod/name".
-	Nodes, Pods, Containers map[string]Use
+	Nodes, Pods, Containers map[string]ResourceUsage
 	object.Freshness
 }
 
-// Use is what a node or pod uses.
-type Use struct {
-	// MilliCPU is thousandths of a core.
+// ResourceUsage is what a node, pod or container uses.
+type ResourceUsage struct {
+	// MilliCPU is in thousandths of a core.
 	MilliCPU                 int64
 	MemoryBytes              int64
 	DiskBytes, DiskTotal     int64
@@ -188,25 +191,25 @@ type Use struct {
 	At                       time.Time
 }
 
-// Health is a need: how the parts of the control plane are. It is answered
-// with Control.
-type Health struct{ Cluster string }
+// ControlPlane asks for the status of a control plane. It is answered with
+// ControlPlaneStatus.
+type ControlPlane struct{ Cluster string }
 
-// Key is Need's.
-func (n Health) Key() string { return "health " + n.Cluster }
+// Key implements Need.
+func (n ControlPlane) Key() string { return "control plane " + n.Cluster }
 
-// Control answers Health.
-type Control struct {
+// ControlPlaneStatus answers ControlPlane.
+type ControlPlaneStatus struct {
 	Cluster string
 	Version string
-	// Latency of the last answer of /readyz.
+	// Latency of the last /readyz request.
 	Latency time.Duration
-	// Checks of the API server, in its own order.
+	// Checks of the API server, in the server's order.
 	Checks  []Check
 	Members []Member
 	Certs   []Certificate
 	Leases  []Lease
-	// Etcd as the API server's metrics tell.
+	// The following come from the API server's metrics.
 	EtcdBytes    int64
 	EtcdObjects  int64
 	RequestsPerS float64
@@ -214,25 +217,25 @@ type Control struct {
 	object.Freshness
 }
 
-// Etcd is a need: the members of the database of a cluster of this host. It is
-// answered with EtcdMembers.
+// Etcd asks for the etcd members of a cluster on this host. It is answered with
+// EtcdMembers.
 type Etcd struct{ Cluster string }
 
-// Key is Need's.
+// Key implements Need.
 func (n Etcd) Key() string { return "etcd " + n.Cluster }
 
-// EtcdMembers answers Etcd; none if the cluster is not of this host.
+// EtcdMembers answers Etcd; it is empty for a cluster that is not on this host.
 type EtcdMembers struct {
 	Cluster string
 	All     []EtcdMember
 }
 
-// EtcdMember is one of them, as "skiff etcd members -o json" tells.
+// EtcdMember is one member, in the format of "skiff etcd members -o json".
 type EtcdMember struct {
 	Name    string `json:"name"`
 	Leader  bool   `json:"leader"`
 	Learner bool   `json:"learner"`
-	// Error says why it does not answer, empty if it does.
+	// Error is why the member did not answer, empty if it did.
 	Error         string   `json:"error"`
 	DatabaseBytes int64    `json:"databaseBytes"`
 	InUseBytes    int64    `json:"inUseBytes"`
@@ -247,48 +250,47 @@ type Check struct {
 	Text string
 }
 
-// Member is one control plane.
+// Member is one control plane node.
 type Member struct {
 	Name, Address string
-	// Ready is the node's condition.
+	// Ready is the status of the node's Ready condition.
 	Ready  string
 	Leader bool
-	// API is "ready", "not ready", "no response" or, if nobody can ask, empty;
-	// Latency is that of its last answer.
+	// API is the state of the node's API server: "ready", "not ready", "no
+	// response" or, if it cannot be queried, empty. Latency is that of the query.
 	API     string
 	Latency time.Duration
 }
 
-// Certificate of the API or of a person.
+// Certificate is one that an API client meets: the server's or its own.
 type Certificate struct {
 	Name, Subject string
 	Expires       time.Time
 }
 
-// Lease is who leads in what.
+// Lease is a leader election lease and its holder.
 type Lease struct {
 	Name, Holder string
 	Renewed      time.Time
 }
 
-// Output is a need: the lines that a running command of ours writes. It is
-// answered with Lines.
+// Output asks for the output of a skiff command that the dashboard started. It
+// is answered with Lines.
 type Output struct{ ID int }
 
-// Key is Need's.
+// Key implements Need.
 func (n Output) Key() string { return "output " + strconv.Itoa(n.ID) }
 
-// Forwards is a need: the ports that are forwarded. It is answered with
-// ForwardList.
+// Forwards asks for the active port-forwards. It is answered with ForwardList.
 type Forwards struct{}
 
-// Key is Need's.
+// Key implements Need.
 func (Forwards) Key() string { return "forwards" }
 
 // ForwardList answers Forwards.
 type ForwardList struct{ All []Forwarded }
 
-// Forwarded is one port of the host that leads to pods.
+// Forwarded is a port of the host that is forwarded to pods.
 type Forwarded struct {
 	ID      string
 	Ref     object.Ref
@@ -301,10 +303,11 @@ type Forwarded struct {
 	Since   time.Time
 }
 
-// Catalog is a need: what a cluster serves. It is answered with Resources.
+// Catalog asks for the resources that a cluster serves. It is answered with
+// Resources.
 type Catalog struct{ Cluster string }
 
-// Key is Need's.
+// Key implements Need.
 func (n Catalog) Key() string { return "catalog " + n.Cluster }
 
 // Resources answers Catalog.
@@ -314,56 +317,55 @@ type Resources struct {
 	object.Freshness
 }
 
-// Inside is a need: the containers of a pod. It is answered with Containers.
-type Inside struct{ Pod object.Ref }
+// PodContainers asks for the containers of a pod. It is answered with Containers.
+type PodContainers struct{ Pod object.Ref }
 
-// Key is Need's.
-func (n Inside) Key() string { return "inside " + n.Pod.Cluster + " " + n.Pod.String() }
+// Key implements Need.
+func (n PodContainers) Key() string { return "containers " + n.Pod.Cluster + " " + n.Pod.String() }
 
-// Containers answers Inside, those that run first at first.
+// Containers answers PodContainers, in start order.
 type Containers struct {
 	All []Container
 	object.Freshness
 }
 
-// Container of a pod, as people read it.
+// Container is a container of a pod, formatted for display.
 type Container struct {
 	Name, Image string
 	// Kind is "", "init", "sidecar" or "debug".
 	Kind     string
 	State    string
 	Ready    bool
-	Ended    bool // it has done what it had to do
+	Ended    bool // terminated successfully
 	Restarts int
-	// Since is when the state began, zero if nobody knows.
+	// Since is when the state began; zero if unknown.
 	Since            time.Time
 	Ports            []string
 	Requests, Limits string
-	// Probes are "liveness readiness startup", those that there are.
+	// Probes names the configured probes: "liveness readiness startup".
 	Probes string
 }
 
-// Family is a need: an object, what owns it and what it owns, down to the
-// containers. It is answered with Branches.
-type Family struct{ Ref object.Ref }
+// Tree asks for an object with its owners and everything it owns, down to the
+// containers. It is answered with Ownership.
+type Tree struct{ Ref object.Ref }
 
-// Key is Need's.
-func (n Family) Key() string { return "family " + n.Ref.Cluster + " " + n.Ref.String() }
+// Key implements Need.
+func (n Tree) Key() string { return "tree " + n.Ref.Cluster + " " + n.Ref.String() }
 
-// Branches answers Family.
-type Branches struct {
-	Root Branch
+// Ownership answers Tree.
+type Ownership struct {
+	Root TreeNode
 	object.Freshness
 }
 
-// Branch is one object and what it owns.
-type Branch struct {
+// TreeNode is an object and the objects it owns.
+type TreeNode struct {
 	Ref object.Ref
 	UID string
-	// Container is set for the containers of a pod, whose Ref is the pod's.
+	// Container is set for a container of the pod Ref.
 	Container string
-	// Status in a word or two, and whether all is well.
-	Status  string
-	Healthy bool
-	Below   []Branch
+	Status    string // in one or two words
+	Healthy   bool
+	Children  []TreeNode
 }

@@ -6,29 +6,29 @@ import (
 	"time"
 )
 
-// Joining is a delivery that is appended to the one before, if nobody has taken
-// that yet, and does not replace it.
-type Joining interface{ After(before any) any }
+// Appendable is a delivery that does not replace an earlier one that is still
+// waiting, but is appended to it.
+type Appendable interface{ AppendTo(earlier any) any }
 
-// Interval between two deliveries of one feed.
+// Interval is the minimum time between two deliveries of one feed.
 const Interval = 100 * time.Millisecond
 
-// Mailbox holds the newest delivery until somebody takes it.
+// Mailbox holds the newest delivery until it is taken.
 type Mailbox struct {
 	mu      sync.Mutex // guards pending
 	pending any
 	full    chan struct{}
-	taken   time.Time // of the one taker
+	taken   time.Time // only used by the goroutine that calls Take
 }
 
 // NewMailbox returns an empty mailbox.
 func NewMailbox() *Mailbox { return &Mailbox{full: make(chan struct{}, 1)} }
 
-// Put never blocks.
+// Put stores a delivery. It never blocks.
 func (m *Mailbox) Put(delivery any) {
 	m.mu.Lock()
-	if joining, ok := delivery.(Joining); ok && m.pending != nil {
-		delivery = joining.After(m.pending)
+	if appendable, ok := delivery.(Appendable); ok && m.pending != nil {
+		delivery = appendable.AppendTo(m.pending)
 	}
 	m.pending = delivery
 	m.mu.Unlock()
@@ -38,8 +38,8 @@ func (m *Mailbox) Put(delivery any) {
 	}
 }
 
-// Take waits for a delivery, no more often than every Interval; false when ctx
-// has ended. It is for one goroutine at a time.
+// Take waits for a delivery and returns it, at most once per Interval. It
+// returns false when ctx is done. Only one goroutine may call it at a time.
 func (m *Mailbox) Take(ctx context.Context) (any, bool) {
 	if rest := Interval - time.Since(m.taken); rest > 0 {
 		select {

@@ -7,49 +7,49 @@ import (
 	"github.com/skiff-dev/skiff/tui/object"
 )
 
-// Verb is what a Task does.
+// Verb is the action of a Task.
 type Verb string
 
-// Verbs on objects of a cluster.
+// Verbs that run in the background.
 const (
-	VerbDelete   Verb = "delete"
-	VerbKill     Verb = "kill" // delete without grace
-	VerbScale    Verb = "scale"
-	VerbRestart  Verb = "restart"
-	VerbUndo     Verb = "undo"
-	VerbCordon   Verb = "cordon"
-	VerbUncordon Verb = "uncordon"
-	VerbDrain    Verb = "drain"
-	VerbTrigger  Verb = "trigger"
-	VerbSuspend  Verb = "suspend"
-	VerbForward  Verb = "forward"
-	VerbUnbind   Verb = "stop forward"
-	VerbCopy     Verb = "copy"
-	VerbSkiff    Verb = "skiff" // a command of skiff's own
+	VerbDelete      Verb = "delete"
+	VerbKill        Verb = "kill" // delete without a grace period
+	VerbScale       Verb = "scale"
+	VerbRestart     Verb = "restart"
+	VerbUndo        Verb = "undo"
+	VerbCordon      Verb = "cordon"
+	VerbUncordon    Verb = "uncordon"
+	VerbDrain       Verb = "drain"
+	VerbTrigger     Verb = "trigger"
+	VerbSuspend     Verb = "suspend"
+	VerbForward     Verb = "forward"
+	VerbStopForward Verb = "stop forward"
+	VerbCopy        Verb = "copy"
+	VerbSkiff       Verb = "skiff" // run a skiff command
 )
 
-// Verbs that need the terminal for themselves.
+// Verbs that take over the terminal.
 const (
 	VerbEdit   Verb = "edit"
 	VerbShell  Verb = "shell"
 	VerbAttach Verb = "attach"
 )
 
-// ErrUnchanged says that an edit was left without a change.
+// ErrUnchanged is returned by an edit that changed nothing.
 var ErrUnchanged = errors.New("edit cancelled, no changes made")
 
-// Task is something to be done, as a value.
+// Task is an action on objects, or a skiff command.
 type Task struct {
 	Verb Verb
 	Refs []object.Ref
-	// Args by name: "replicas", "revision", "container", "port", "local",
+	// Args are the action's arguments by name: "replicas", "revision", "container", "port", "local",
 	// "from", "to".
 	Args map[string]string
-	// Command is that of VerbSkiff: ["up", "ci", "--workers", "3"].
+	// Command holds the arguments of VerbSkiff: ["up", "ci", "--workers", "3"].
 	Command []string
 }
 
-// Title says in a line what the task does.
+// Title describes the task in one line.
 func (t Task) Title() string {
 	if t.Verb == VerbSkiff {
 		text := "skiff"
@@ -75,20 +75,20 @@ func plural(n int, what string) string {
 	return strconv.Itoa(n) + " " + what
 }
 
-// Facts are what must be known of an object before something is done with it.
+// Facts are properties of an object that an action on it needs.
 type Facts struct {
-	// Selector of its pods, "" if it selects none.
+	// Selector of the object's pods; empty if it selects none.
 	Selector string
-	// Ports by number or name, as a forward takes them.
+	// Ports by number or name, as a port-forward accepts them.
 	Ports []string
-	// Containers that run, of a pod.
+	// Containers of the pod.
 	Containers []string
-	// Node that a pod is on, empty if it is on none.
+	// Node that runs the pod; empty if it is not scheduled.
 	Node string
-	// Replicas that are wanted, -1 if it has none.
+	// Replicas is the desired number; -1 if the object has none.
 	Replicas int64
 	// Owner is the object that controls it.
 	Owner *object.Ref
-	// Loss is what is lost when the object is deleted, a line each.
+	// Loss lists, one per line, what is lost when the object is deleted.
 	Loss []string
 }

@@ -110,11 +110,11 @@ func (c *Client) Run(ctx context.Context, need feed.Need, emit func(any)) {
 		c.logs(ctx, need, emit)
 	case feed.Usage:
 		c.usage(ctx, emit)
-	case feed.Health:
+	case feed.ControlPlane:
 		c.health(ctx, emit)
-	case feed.Family:
+	case feed.Tree:
 		c.family(ctx, need, emit)
-	case feed.Inside:
+	case feed.PodContainers:
 		c.inside(ctx, need, emit)
 	}
 }

@@ -23,15 +23,15 @@ var offspring = []string{"deployments.apps", "statefulsets.apps", "daemonsets.ap
 const maxClimb = 8
 
 // family tells of an object's tree, again whenever a pod beside it changes.
-func (c *Client) family(ctx context.Context, need feed.Family, emit func(any)) {
+func (c *Client) family(ctx context.Context, need feed.Tree, emit func(any)) {
 	watched := feed.Objects{Cluster: c.name, Resource: object.Pods}
 	if need.Ref.Namespace != "" {
 		watched.Namespaces = []string{need.Ref.Namespace}
 	}
-	var last feed.Branches
+	var last feed.Ownership
 	c.onChange(ctx, func(ctx context.Context) {
 		root, err := c.tree(ctx, need.Ref)
-		next := feed.Branches{Root: root, Freshness: freshness(err, time.Now())}
+		next := feed.Ownership{Root: root, Freshness: freshness(err, time.Now())}
 		if err != nil {
 			next.Root, next.At = last.Root, last.At
 		}
@@ -47,15 +47,15 @@ type kin struct {
 	all   []corev1.Pod
 }
 
-func (c *Client) tree(ctx context.Context, ref object.Ref) (feed.Branch, error) {
+func (c *Client) tree(ctx context.Context, ref object.Ref) (feed.TreeNode, error) {
 	top, err := c.at(ref).Get(ctx, ref.Name, metav1.GetOptions{})
 	if err != nil {
-		return feed.Branch{}, err
+		return feed.TreeNode{}, err
 	}
 	ref, top = c.climb(ctx, ref, top)
 	k, err := c.kin(ctx, ref)
 	if err != nil {
-		return feed.Branch{}, err
+		return feed.TreeNode{}, err
 	}
 	return c.branch(ctx, ref, top, k, 0), nil
 }
@@ -149,9 +149,9 @@ func (c *Client) kin(ctx context.Context, ref object.Ref) (kin, error) {
 	return k, nil
 }
 
-func (c *Client) branch(ctx context.Context, ref object.Ref, o *unstructured.Unstructured, k kin, depth int) feed.Branch {
+func (c *Client) branch(ctx context.Context, ref object.Ref, o *unstructured.Unstructured, k kin, depth int) feed.TreeNode {
 	status, healthy := workload(o)
-	b := feed.Branch{Ref: ref, UID: string(o.GetUID()), Status: status, Healthy: healthy}
+	b := feed.TreeNode{Ref: ref, UID: string(o.GetUID()), Status: status, Healthy: healthy}
 	if ref.Resource.ID() == "pods" {
 		for i := range k.all {
 			if k.all[i].UID == o.GetUID() {
@@ -168,7 +168,7 @@ func (c *Client) branch(ctx context.Context, ref object.Ref, o *unstructured.Uns
 		if err != nil || emptyReplicaSet(child) {
 			continue
 		}
-		b.Below = append(b.Below, c.branch(ctx, childRef, child, k, depth+1))
+		b.Children = append(b.Children, c.branch(ctx, childRef, child, k, depth+1))
 	}
 	pods := k.pods[o.GetUID()]
 	if selected := selectedBy(o, k.all); ref.Resource.ID() == "services" {
@@ -180,7 +180,7 @@ func (c *Client) branch(ctx context.Context, ref object.Ref, o *unstructured.Uns
 		}
 	}
 	for _, p := range pods {
-		b.Below = append(b.Below, podBranch(object.Ref{Cluster: ref.Cluster, Resource: object.Pods, Namespace: p.Namespace, Name: p.Name}, p))
+		b.Children = append(b.Children, podBranch(object.Ref{Cluster: ref.Cluster, Resource: object.Pods, Namespace: p.Namespace, Name: p.Name}, p))
 	}
 	return b
 }
@@ -232,13 +232,13 @@ func workload(o *unstructured.Unstructured) (string, bool) {
 	return "", true
 }
 
-func podBranch(ref object.Ref, p *corev1.Pod) feed.Branch {
-	b := feed.Branch{Ref: ref, UID: string(p.UID), Status: string(p.Status.Phase), Healthy: p.Status.Phase == corev1.PodSucceeded}
+func podBranch(ref object.Ref, p *corev1.Pod) feed.TreeNode {
+	b := feed.TreeNode{Ref: ref, UID: string(p.UID), Status: string(p.Status.Phase), Healthy: p.Status.Phase == corev1.PodSucceeded}
 	ready := 0
 	containers := append(append([]corev1.Container(nil), p.Spec.InitContainers...), p.Spec.Containers...)
 	statuses := append(append([]corev1.ContainerStatus(nil), p.Status.InitContainerStatuses...), p.Status.ContainerStatuses...)
 	for _, container := range containers {
-		below := feed.Branch{Ref: ref, Container: container.Name, Status: "waiting"}
+		below := feed.TreeNode{Ref: ref, Container: container.Name, Status: "waiting"}
 		for _, s := range statuses {
 			if s.Name == container.Name {
 				below.Status, below.Healthy = containerState(s)
@@ -248,7 +248,7 @@ func podBranch(ref object.Ref, p *corev1.Pod) feed.Branch {
 		if below.Healthy {
 			ready++
 		}
-		b.Below = append(b.Below, below)
+		b.Children = append(b.Children, below)
 	}
 	b.Healthy = b.Healthy || p.Status.Phase == corev1.PodRunning && ready == len(containers)
 	if p.DeletionTimestamp != nil {

@@ -24,7 +24,7 @@ const healthInterval = 3 * time.Second
 
 // health tells how the control plane is.
 func (c *Client) health(ctx context.Context, emit func(any)) {
-	last := feed.Control{Cluster: c.name}
+	last := feed.ControlPlaneStatus{Cluster: c.name}
 	var requests counter
 	every(ctx, healthInterval, func(ctx context.Context) {
 		begun := time.Now()
@@ -34,7 +34,7 @@ func (c *Client) health(ctx context.Context, emit func(any)) {
 			emit(last)
 			return
 		}
-		next := feed.Control{Cluster: c.name, Latency: time.Since(begun), Checks: checks(string(text))}
+		next := feed.ControlPlaneStatus{Cluster: c.name, Latency: time.Since(begun), Checks: checks(string(text))}
 		next.Freshness = object.Freshness{State: object.Live, At: time.Now()}
 		if v, err := c.typed.Discovery().ServerVersion(); err == nil {
 			next.Version = v.GitVersion
@@ -138,7 +138,7 @@ func (k *counter) rate(value float64, now time.Time) float64 {
 }
 
 // readMetrics takes the few figures that the screen shows.
-func readMetrics(content []byte, into *feed.Control, requests *counter) {
+func readMetrics(content []byte, into *feed.ControlPlaneStatus, requests *counter) {
 	var total float64
 	lines := bufio.NewScanner(bytes.NewReader(content))
 	lines.Buffer(nil, 1<<20)

@@ -13,7 +13,7 @@ import (
 )
 
 // inside tells of a pod's containers, again whenever the pod changes.
-func (c *Client) inside(ctx context.Context, need feed.Inside, emit func(any)) {
+func (c *Client) inside(ctx context.Context, need feed.PodContainers, emit func(any)) {
 	var last feed.Containers
 	c.onChange(ctx, func(ctx context.Context) {
 		pod, err := c.typed.CoreV1().Pods(need.Pod.Namespace).Get(ctx, need.Pod.Name, metav1.GetOptions{})

@@ -52,7 +52,7 @@ const maxSummary = 32 << 20
 func (c *Client) usage(ctx context.Context, emit func(any)) {
 	var before feed.Stats
 	every(ctx, usageInterval, func(ctx context.Context) {
-		stats := feed.Stats{Cluster: c.name, Nodes: map[string]feed.Use{}, Pods: map[string]feed.Use{}, Containers: map[string]feed.Use{}}
+		stats := feed.Stats{Cluster: c.name, Nodes: map[string]feed.ResourceUsage{}, Pods: map[string]feed.ResourceUsage{}, Containers: map[string]feed.ResourceUsage{}}
 		nodes, err := c.typed.CoreV1().Nodes().List(ctx, metav1.ListOptions{ResourceVersion: "0"})
 		if err != nil {
 			before.Freshness = freshness(err, before.At)
@@ -99,14 +99,14 @@ func (s summary) into(stats, before feed.Stats, node string, now time.Time) {
 		key := p.PodRef.Namespace + "/" + p.PodRef.Name
 		stats.Pods[key] = p.use(before.Pods[key], now)
 		for _, c := range p.Containers {
-			stats.Containers[key+"/"+c.Name] = c.use(feed.Use{}, now)
+			stats.Containers[key+"/"+c.Name] = c.use(feed.ResourceUsage{}, now)
 		}
 	}
 }
 
 // use adds rates to the counters, from what was measured before.
-func (m measured) use(before feed.Use, now time.Time) feed.Use {
-	u := feed.Use{
+func (m measured) use(before feed.ResourceUsage, now time.Time) feed.ResourceUsage {
+	u := feed.ResourceUsage{
 		MilliCPU: m.CPU.UsageNanoCores / 1e6, MemoryBytes: m.Memory.WorkingSetBytes,
 		DiskBytes: m.Fs.UsedBytes, DiskTotal: m.Fs.CapacityBytes,
 		ReceivedBytes: m.Network.RxBytes, SentBytes: m.Network.TxBytes, At: now,

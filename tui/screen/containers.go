@@ -44,7 +44,7 @@ func (c *Containers) Scopes() []keys.Scope {
 
 // Needs is Screen's.
 func (c *Containers) Needs() []feed.Need {
-	return []feed.Need{feed.Inside{Pod: c.pod}, feed.Usage{Cluster: c.pod.Cluster}}
+	return []feed.Need{feed.PodContainers{Pod: c.pod}, feed.Usage{Cluster: c.pod.Cluster}}
 }
 
 // Freshness is Dated's.

@@ -17,7 +17,7 @@ import (
 // Control shows how the control plane of a cluster is.
 type Control struct {
 	cluster string
-	state   feed.Control
+	state   feed.ControlPlaneStatus
 	etcd    map[string]feed.EtcdMember // by name
 	latency widget.Series
 	rate    widget.Series
@@ -40,7 +40,7 @@ func (c *Control) Scopes() []keys.Scope { return []keys.Scope{keys.Text} }
 
 // Needs is Screen's.
 func (c *Control) Needs() []feed.Need {
-	return []feed.Need{feed.Health{Cluster: c.cluster}, feed.Etcd{Cluster: c.cluster}}
+	return []feed.Need{feed.ControlPlane{Cluster: c.cluster}, feed.Etcd{Cluster: c.cluster}}
 }
 
 // Freshness is Dated's.
@@ -54,7 +54,7 @@ func (c *Control) Take(_ *World, delivery any) {
 			c.etcd[m.Name] = m
 		}
 	}
-	if d, ok := delivery.(feed.Control); ok && d.Cluster == c.cluster {
+	if d, ok := delivery.(feed.ControlPlaneStatus); ok && d.Cluster == c.cluster {
 		c.state = d
 		if d.State == object.Live {
 			c.latency = c.latency.Add(d.Latency.Seconds() * 1000)

@@ -74,7 +74,7 @@ func (f *Forwards) Act(_ *World, a keys.Action) []Request {
 	p := f.list.All[at]
 	switch a {
 	case keys.Delete:
-		return []Request{Do{Cluster: p.Ref.Cluster, Task: feed.Task{Verb: feed.VerbUnbind, Args: map[string]string{"id": p.ID}}}}
+		return []Request{Do{Cluster: p.Ref.Cluster, Task: feed.Task{Verb: feed.VerbStopForward, Args: map[string]string{"id": p.ID}}}}
 	case keys.Enter:
 		return []Request{Push{Screen: NewDocument(p.Ref, feed.Description)}}
 	case keys.Copy:

@@ -24,7 +24,7 @@ type Nodes struct {
 	tables   map[string]object.Table
 	pods     map[string]object.Table
 	usage    map[string]feed.Stats
-	guests   map[string]feed.Guests
+	guests   map[string]feed.MachineStatus
 	nodes    []nodeView
 	history  map[string]*nodeHistory
 	faults   bool // only nodes that are not well are shown
@@ -36,7 +36,7 @@ type nodeView struct {
 	row           *object.Row          // of Kubernetes; nil if it is not registered
 	machine       daemonapi.NodeStatus // of the host; no name if it is no machine of ours
 	guest         nodeapi.Status
-	use           feed.Use
+	use           feed.ResourceUsage
 	pods          int
 }
 
@@ -52,7 +52,7 @@ type nodeHistory struct {
 // NewNodes returns the screen.
 func NewNodes(w *World) *Nodes {
 	n := &Nodes{
-		tables: map[string]object.Table{}, pods: map[string]object.Table{}, usage: map[string]feed.Stats{}, guests: map[string]feed.Guests{},
+		tables: map[string]object.Table{}, pods: map[string]object.Table{}, usage: map[string]feed.Stats{}, guests: map[string]feed.MachineStatus{},
 		history: map[string]*nodeHistory{}, grid: newGrid(),
 	}
 	n.Rechoose(w)
@@ -113,7 +113,7 @@ func (n *Nodes) Take(w *World, delivery any) {
 			h.cpu, h.memory = h.cpu.Add(float64(use.MilliCPU)), h.memory.Add(float64(use.MemoryBytes))
 			h.received, h.sent = h.received.Add(use.ReceivedPerS), h.sent.Add(use.SentPerS)
 		}
-	case feed.Guests:
+	case feed.MachineStatus:
 		n.guests[d.Cluster] = d
 		for name, guest := range d.Nodes {
 			h := n.historyOf(d.Cluster, name)

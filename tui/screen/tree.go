@@ -14,14 +14,14 @@ import (
 type Tree struct {
 	grid
 	ref      object.Ref
-	branches feed.Branches
+	branches feed.Ownership
 	nodes    []treeNode
 	closed   map[string]bool
 	found    bool // the cursor was put on ref
 }
 
 type treeNode struct {
-	branch feed.Branch
+	branch feed.TreeNode
 	key    string
 	prefix string
 }
@@ -55,14 +55,14 @@ func (t *Tree) Scopes() []keys.Scope {
 }
 
 // Needs is Screen's.
-func (t *Tree) Needs() []feed.Need { return []feed.Need{feed.Family{Ref: t.ref}} }
+func (t *Tree) Needs() []feed.Need { return []feed.Need{feed.Tree{Ref: t.ref}} }
 
 // Freshness is Dated's.
 func (t *Tree) Freshness() object.Freshness { return t.branches.Freshness }
 
 // Take is Screen's.
 func (t *Tree) Take(_ *World, delivery any) {
-	if d, ok := delivery.(feed.Branches); ok {
+	if d, ok := delivery.(feed.Ownership); ok {
 		t.branches = d
 		t.refresh()
 	}
@@ -95,14 +95,14 @@ func (t *Tree) refresh() {
 
 // walk lays the branches out; own is drawn before the branch, rest before what
 // is below it.
-func (t *Tree) walk(b feed.Branch, path, own, rest string) {
+func (t *Tree) walk(b feed.TreeNode, path, own, rest string) {
 	key := path + "/" + b.Ref.Resource.ID() + "/" + b.Ref.Name + "/" + b.Container
 	t.nodes = append(t.nodes, treeNode{branch: b, key: key, prefix: own})
 	if t.closed[key] {
 		return
 	}
-	for i, below := range b.Below {
-		if i == len(b.Below)-1 {
+	for i, below := range b.Children {
+		if i == len(b.Children)-1 {
 			t.walk(below, key, rest+"└─ ", rest+"   ")
 		} else {
 			t.walk(below, key, rest+"├─ ", rest+"│  ")
@@ -145,7 +145,7 @@ func (t *Tree) Act(w *World, a keys.Action) []Request {
 	}
 	n := t.nodes[at]
 	if a == keys.Toggle {
-		if len(n.branch.Below) > 0 {
+		if len(n.branch.Children) > 0 {
 			t.closed[n.key] = !t.closed[n.key]
 			t.refresh()
 		}
