@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"path/filepath"
 	"time"
 
@@ -14,10 +13,11 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/skiff-dev/skiff/internal/balancer"
 	"github.com/skiff-dev/skiff/nodeagent/client"
 	"github.com/skiff-dev/skiff/nodeagent/dns"
-	"github.com/skiff-dev/skiff/nodeagent/front"
 	"github.com/skiff-dev/skiff/nodeagent/kubelet"
+	"github.com/skiff-dev/skiff/nodeagent/loadbalancer"
 	"github.com/skiff-dev/skiff/nodeagent/network"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/nodeagent/policy"
@@ -60,10 +60,13 @@ func Run(ctx context.Context, config Config) error {
 		return err
 	}
 	tune(machine.MemoryBytes)
+	api, err := loadbalancer.Listen(ctx, config.Node)
+	if err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
-	way := apiFront(config.Node)
-	group.Go(func() error { return way.Run(ctx) })
-	group.Go(func() error { return follow(ctx, config, way) })
+	group.Go(func() error { return api.Run(ctx) })
+	group.Go(func() error { return follow(ctx, config, api) })
 	group.Go(func() error {
 		return kubelet.Kubelet{Node: config.Node, Machine: machine, Paths: kubeletPaths(config), Starting: config.Wake}.Run(ctx)
 	})
@@ -71,17 +74,17 @@ func Run(ctx context.Context, config Config) error {
 	return group.Wait()
 }
 
-// follow keeps the front on the control planes that there are now.
-func follow(ctx context.Context, config Config, f *front.Front) error {
+// follow keeps the load balancer's backends equal to the current control planes.
+func follow(ctx context.Context, config Config, b *balancer.Balancer) error {
 	identity := client.Component(config.PKIDir, "network")
 	api, err := kubernetes.NewForConfig(identity.Config())
 	if err != nil {
-		return fmt.Errorf("make the front's client: %w", err)
+		return fmt.Errorf("make the load balancer's client: %w", err)
 	}
 	if err := identity.Wait(ctx, client.PathList("discovery.k8s.io", "endpointslices")); err != nil {
 		return ended(ctx, err)
 	}
-	return again(ctx, "API front", func(ctx context.Context) error { return f.Follow(ctx, api) })
+	return again(ctx, "API load balancer", func(ctx context.Context) error { return loadbalancer.Follow(ctx, api, b) })
 }
 
 // components runs what needs nothing but the API server. Each waits until the
@@ -178,15 +181,6 @@ func again(ctx context.Context, name string, run func(context.Context) error) er
 		}
 		wait = min(2*wait, time.Minute)
 	}
-}
-
-func apiFront(node nodeconfig.Node) *front.Front {
-	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	f := &front.Front{Listen: netip.AddrPortFrom(loopback, nodeconfig.PortAPIFront)}
-	for _, peer := range node.ControlPlanes {
-		f.Backends = append(f.Backends, netip.AddrPortFrom(peer.Address, nodeconfig.PortKubernetes))
-	}
-	return f
 }
 
 func kubeletPaths(config Config) kubelet.Paths {

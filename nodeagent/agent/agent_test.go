@@ -3,11 +3,8 @@ package agent
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"testing"
 	"testing/synctest"
-
-	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
 func TestCollectorSparesSmallMachinesMoreMemory(t *testing.T) {
@@ -38,16 +35,6 @@ func TestAPartThatFailsIsRunAgainUntilTheEnd(t *testing.T) {
 			t.Errorf("%d runs, %v", runs, err)
 		}
 	})
-}
-
-func TestTheFrontLeadsToEveryControlPlane(t *testing.T) {
-	f := apiFront(nodeconfig.Node{ControlPlanes: []nodeconfig.Peer{
-		{Name: "control-plane-1", Address: netip.MustParseAddr("192.168.104.11")},
-		{Name: "control-plane-2", Address: netip.MustParseAddr("192.168.104.12")},
-	}})
-	if !f.Listen.Addr().IsLoopback() || len(f.Backends) != 2 || f.Backends[1].String() != "192.168.104.12:6443" {
-		t.Errorf("%v leads to %v", f.Listen, f.Backends)
-	}
 }
 
 func TestWithoutATokenThereIsNothingToBootstrapWith(t *testing.T) {

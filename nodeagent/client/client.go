@@ -1,5 +1,5 @@
 // Package client gives each of the agent's components its own way to the API
-// server: all go through the node's front, none shares another's certificate.
+// server: all go through the node's load balancer, none shares another's certificate.
 package client
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/skiff-dev/skiff/internal/atomicfile"
 )
 
-// Server is the API server's URL on a node: nodeconfig.PortAPIFront on the loopback
+// Server is the API server's URL on a node: nodeconfig.PortAPILoadBalancer on the loopback
 // interface.
 const Server = "https://127.0.0.1:7443"
 

@@ -17,8 +17,8 @@ func TestServerIsTheNodesFront(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if server.Port() != strconv.Itoa(nodeconfig.PortAPIFront) {
-		t.Errorf("port %s, want %d", server.Port(), nodeconfig.PortAPIFront)
+	if server.Port() != strconv.Itoa(nodeconfig.PortAPILoadBalancer) {
+		t.Errorf("port %s, want %d", server.Port(), nodeconfig.PortAPILoadBalancer)
 	}
 }
 

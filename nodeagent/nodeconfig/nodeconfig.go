@@ -18,9 +18,9 @@ const (
 	PortNodeAPI = 10240
 	// PortKubernetes is the Kubernetes API server (TLS).
 	PortKubernetes = 6443
-	// PortAPIFront is the node's own way to whichever control plane answers;
+	// PortAPILoadBalancer is the node's own way to whichever control plane answers;
 	// bound to 127.0.0.1 on every node.
-	PortAPIFront = 7443
+	PortAPILoadBalancer = 7443
 	// PortEtcdClient and PortEtcdPeer are the embedded etcd's (mutual TLS).
 	PortEtcdClient = 2379
 	PortEtcdPeer   = 2380

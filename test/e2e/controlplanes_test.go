@@ -18,7 +18,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// testControlPlanes writes through the host's front all the while: the cluster
+// testControlPlanes writes through the host's load balancer all the while: the cluster
 // grows from one control plane to three, loses the one that leads, heals, loses
 // all of its machines at once, comes back and shrinks. Writes go on, and none that
 // was acknowledged is lost; growing, healing and shrinking fail none.

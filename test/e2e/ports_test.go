@@ -69,7 +69,7 @@ const (
 func knownPorts(role nodeconfig.Role) []port {
 	health := []string{"/livez", "/readyz", "/healthz"}
 	api := map[string]int{"/version": 401, "/metrics": 401, "/api/v1/secrets": 401, "/readyz/etcd": 401, "/debug/pprof/": 401}
-	front := []string{asAdmin, asKubelet}
+	server := []string{asAdmin, asKubelet}
 	ports := []port{
 		{name: "node API", number: nodeconfig.PortNodeAPI, closed: map[string]int{"/v1/status": 0, "/v1/logs?source=init": 0}, admits: []string{asHost}, proof: "/v1/status"},
 		{name: "kubelet", number: 10250, closed: map[string]int{"/pods": 401, "/metrics": 401, "/configz": 401, "/healthz": 401, "/runningpods/": 401}, admits: []string{asAdmin}, proof: "/healthz"},
@@ -78,7 +78,7 @@ func knownPorts(role nodeconfig.Role) []port {
 		// Upstream's, which its configuration cannot close: figures and settings of the
 		// proxy for whoever is on the node itself, nothing that a secret is in.
 		{name: "service proxy's metrics", number: 10249, loopback: true, clear: true, open: []string{"/metrics", "/proxyMode"}, closed: map[string]int{"/debug/pprof/": 404, "/logs": 404}},
-		{name: "API front", number: nodeconfig.PortAPIFront, loopback: true, open: health, closed: api, admits: front, proof: "/version"},
+		{name: "API load balancer", number: nodeconfig.PortAPILoadBalancer, loopback: true, open: health, closed: api, admits: server, proof: "/version"},
 		{name: "cluster DNS", number: 53, program: "skiff-nodeagent"},
 		{name: "cluster DNS", number: 53, network: "udp", program: "skiff-nodeagent"},
 		// What it streams is found by a token of its own, which the kubelet asks for.
@@ -87,7 +87,7 @@ func knownPorts(role nodeconfig.Role) []port {
 	if role == nodeconfig.RoleControlPlane {
 		etcd := map[string]int{"/version": 0, "/health": 0, "/metrics": 0, "/v3/kv/range": 0, "/debug/pprof/": 0}
 		ports = append(ports,
-			port{name: "Kubernetes API", number: nodeconfig.PortKubernetes, open: health, closed: api, admits: front, proof: "/version"},
+			port{name: "Kubernetes API", number: nodeconfig.PortKubernetes, open: health, closed: api, admits: server, proof: "/version"},
 			port{name: "etcd's clients", number: nodeconfig.PortEtcdClient, closed: etcd, admits: []string{asEtcd}, proof: "/health"},
 			port{name: "etcd's peers", number: nodeconfig.PortEtcdPeer, closed: etcd, admits: []string{asEtcd}, proof: "/members"},
 		)
@@ -324,12 +324,12 @@ func (a attempt) check(t *testing.T, from string, answer probe.Answer) {
 	}
 }
 
-// tryHost tries what the host itself listens on for the cluster: the API's front
+// tryHost tries what the host itself listens on for the cluster: the API load balancer
 // and nothing else.
 func (r *rig) tryHost(t *testing.T, cluster string, credentials []credential) {
 	t.Helper()
 	status := r.status(t, cluster)
-	front := netip.MustParseAddrPort(strings.TrimPrefix(status.Server, "https://"))
+	balancer := netip.MustParseAddrPort(strings.TrimPrefix(status.Server, "https://"))
 	listeners, err := probe.Listeners("/proc")
 	if err != nil {
 		t.Fatal(err)
@@ -337,16 +337,16 @@ func (r *rig) tryHost(t *testing.T, cluster string, credentials []credential) {
 	found := false
 	for _, l := range listeners {
 		switch {
-		case l.Network == "tcp" && l.Address == front:
+		case l.Network == "tcp" && l.Address == balancer:
 			found = true
 		case l.PID == status.DaemonPID:
 			t.Errorf("the daemon listens on %s %s", l.Network, l.Address)
 		}
 	}
 	if !found {
-		t.Errorf("nothing listens on %s", front)
+		t.Errorf("nothing listens on %s", balancer)
 	}
-	x := target{address: front}
+	x := target{address: balancer}
 	for _, p := range knownPorts(nodeconfig.RoleControlPlane) {
 		if p.number == nodeconfig.PortKubernetes {
 			x.port = p

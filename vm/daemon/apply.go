@@ -65,7 +65,7 @@ func (d *daemon) openCluster(ctx context.Context, op *operation.Operation, spec 
 			spec.APIPort = state.Spec.APIPort
 			state.Spec, state.Nodes = spec, union(state.Nodes, spec)
 		})
-		c.pointFront()
+		c.pointLoadBalancer()
 		c.wake()
 		return c, false, err
 	}

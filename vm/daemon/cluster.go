@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/skiff-dev/skiff/internal/balancer"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/driver"
@@ -21,7 +22,6 @@ import (
 	"github.com/skiff-dev/skiff/vm/image"
 	"github.com/skiff-dev/skiff/vm/kube"
 	"github.com/skiff-dev/skiff/vm/machine"
-	"github.com/skiff-dev/skiff/vm/network"
 	"github.com/skiff-dev/skiff/vm/node"
 	"github.com/skiff-dev/skiff/vm/operation"
 )
@@ -31,14 +31,14 @@ const tokenLifetime = 2 * time.Hour
 
 // running is an open cluster: its machines can be started and reached.
 type running struct {
-	dir      home.Cluster
-	log      *slog.Logger
-	limits   Limits
-	image    image.Image
-	machines Machines
-	front    *network.Front
-	nodes    *node.Pool
-	kube     *kube.Client
+	dir          home.Cluster
+	log          *slog.Logger
+	limits       Limits
+	image        image.Image
+	machines     Machines
+	loadBalancer *balancer.Balancer
+	nodes        *node.Pool
+	kube         *kube.Client
 	// tokenID and tokenSecret are what kubelets join with while this daemon lives.
 	tokenID, tokenSecret string
 
@@ -129,7 +129,7 @@ func (c *running) address(name string) (netip.Addr, bool) {
 func (c *running) node(n cluster.Node) *node.Client { return c.nodes.Node(n.Name, n.Address.Addr()) }
 
 // open makes spec's cluster ready to be run: state, certificates, network, API
-// front, driver. Nothing boots.
+// load balancer, driver. Nothing boots.
 func open(ctx context.Context, config Config, dir home.Cluster, spec cluster.Spec) (c *running, err error) {
 	now := time.Now()
 	node, err := image.Read(config.ImageDir)
@@ -178,11 +178,11 @@ func open(ctx context.Context, config Config, dir home.Cluster, spec cluster.Spe
 	}
 	c = &running{
 		dir: dir, log: config.Log, limits: config.Limits, image: node, keys: keys, machines: machines,
-		front: &network.Front{Listener: listener},
-		state: state, ended: map[string]string{}, woken: make(chan struct{}, 1),
+		loadBalancer: &balancer.Balancer{Listener: listener, Log: config.Log},
+		state:        state, ended: map[string]string{}, woken: make(chan struct{}, 1),
 	}
 	c.life, c.end = context.WithCancel(context.WithoutCancel(ctx))
-	c.front.Dial = c.dial
+	c.loadBalancer.Dial = c.dial
 	return c, c.connect()
 }
 
@@ -201,8 +201,8 @@ func (c *running) connect() error {
 		return err
 	}
 	c.tokenID, c.tokenSecret = token()
-	c.pointFront()
-	c.serve("front", c.front.Run)
+	c.pointLoadBalancer()
+	c.serve("API load balancer", c.loadBalancer.Run)
 	c.serve("control planes", c.followControlPlanes)
 	c.serve("certificates", c.keepCertificates)
 	if c.machines.Run != nil {

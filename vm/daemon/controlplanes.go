@@ -18,7 +18,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/machine"
 )
 
-// How the API front finds control planes that serve.
+// How the API load balancer finds control planes that serve.
 const (
 	followPeriod = 2 * time.Second
 	probeLimit   = 2 * time.Second
@@ -42,13 +42,13 @@ func endpoints(nodes []cluster.Node) []string {
 	return all
 }
 
-// pointFront leads the API front to all control planes that are wanted. Those that
+// pointLoadBalancer leads the API load balancer to all control planes that are wanted. Those that
 // are to leave part from their clients themselves.
-func (c *running) pointFront() {
-	c.front.SetBackends(endpoints(c.controlPlanes()), endpoints(c.leaving())...)
+func (c *running) pointLoadBalancer() {
+	c.loadBalancer.SetBackends(endpoints(c.controlPlanes()), endpoints(c.leaving())...)
 }
 
-// followControlPlanes keeps the API front on those of several control planes
+// followControlPlanes keeps the API load balancer on those of several control planes
 // that serve: one that hangs still accepts connections.
 func (c *running) followControlPlanes(ctx context.Context) error {
 	probe, err := c.apiClient()
@@ -67,7 +67,7 @@ func (c *running) followControlPlanes(ctx context.Context) error {
 			continue
 		}
 		if serving := serving(ctx, probe, planes); len(serving) > 0 && !c.paused(ctx) {
-			c.front.SetBackends(serving, endpoints(c.leaving())...)
+			c.loadBalancer.SetBackends(serving, endpoints(c.leaving())...)
 		}
 	}
 }

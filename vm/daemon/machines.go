@@ -113,7 +113,7 @@ func (m *machineConn) Close() error {
 	return m.Conn.Close()
 }
 
-// CloseWrite tells the machine that no more comes, which a front passes on.
+// CloseWrite tells the machine that no more comes, which a load balancer passes on.
 func (m *machineConn) CloseWrite() error {
 	if half, ok := m.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()

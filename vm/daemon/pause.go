@@ -89,7 +89,7 @@ func (c *running) pause(ctx context.Context, op *operation.Operation) (string, e
 		c.setClocks(undo)
 		return "", err
 	}
-	c.front.SetBackends(nil)
+	c.loadBalancer.SetBackends(nil)
 	c.nodes.CloseIdleConnections()
 	return "", nil
 }
@@ -99,14 +99,14 @@ func (c *running) pause(ctx context.Context, op *operation.Operation) (string, e
 const undoLimit = 30 * time.Second
 
 // wakeMachines lets all paused machines go on as far as it can, and leads the API
-// front to them again.
+// load balancer to them again.
 func (c *running) wakeMachines(ctx context.Context) {
 	for _, name := range c.those(ctx, machine.StatePaused) {
 		if err := c.machines.Driver.Resume(ctx, name); err != nil {
 			c.log.Warn("a paused machine does not go on", "machine", name, "error", err)
 		}
 	}
-	c.pointFront()
+	c.pointLoadBalancer()
 }
 
 // resume lets all paused machines go on and waits until their nodes are Ready.
@@ -138,7 +138,7 @@ func (a *apply) resumeAll(ctx context.Context) error {
 	if !resumed {
 		return nil
 	}
-	a.pointFront()
+	a.pointLoadBalancer()
 	err := group.Wait()
 	a.wake() // certificates may have run out meanwhile
 	return err

@@ -57,7 +57,7 @@ func (c *running) apiTransport() (*http.Transport, error) {
 	}, nil
 }
 
-// apiClient asks single control planes, past the front.
+// apiClient asks single control planes, past the load balancer.
 func (c *running) apiClient() (*http.Client, error) {
 	transport, err := c.apiTransport()
 	if err != nil {
@@ -67,7 +67,7 @@ func (c *running) apiClient() (*http.Client, error) {
 	return &http.Client{Transport: transport}, nil
 }
 
-// apiConfig leads to the API by way of the host's front.
+// apiConfig leads to the API by way of the host's load balancer.
 func (c *running) apiConfig() (*rest.Config, error) {
 	transport, err := c.apiTransport()
 	if err != nil {
