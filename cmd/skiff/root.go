@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -268,7 +269,7 @@ func existing(name string) (string, error) {
 	switch {
 	case len(names) == 1:
 		return names[0], nil
-	case len(names) == 0 || h.Cluster(fallback).Exists():
+	case len(names) == 0 || slices.Contains(names, fallback):
 		return fallback, nil
 	}
 	return "", invalid("choose one of "+strings.Join(names, ", "), "no cluster named %q", fallback)
@@ -287,10 +288,12 @@ func about(name string, err error) error {
 			Cause: fmt.Sprintf("cluster %q is not running", name),
 			Hint:  fmt.Sprintf("run `skiff up %s` to start it again; its data is intact", name),
 		}
-	case errors.Is(err, cluster.ErrCorrupt):
+	case errors.Is(err, cluster.ErrNewer):
+		return &daemonapi.Failure{Cause: fmt.Sprintf("cluster %q: %s", name, err), Invalid: true}
+	case errors.Is(err, cluster.ErrDamaged):
 		return &daemonapi.Failure{
 			Cause:   fmt.Sprintf("cluster %q: %s", name, err),
-			Hint:    fmt.Sprintf("repair the file and restore its name, or delete the cluster with `skiff down %s`", name),
+			Hint:    fmt.Sprintf("restore a good copy of the file, or delete the cluster with `skiff down %s`", name),
 			Invalid: true,
 		}
 	}

@@ -113,10 +113,13 @@ func install(f *os.File, path string, mode fs.FileMode) error {
 }
 
 // WriteTree creates the directory dir with files, whose names are
-// slash-separated paths below it: files have mode 0600, directories 0700. The
-// directory appears complete or not at all. It fails with fs.ErrExist if dir
+// slash-separated paths below it: files have mode 0600, directories 0700. It
+// creates missing parents of dir. The directory appears complete or not at all. It fails with fs.ErrExist if dir
 // exists and is not empty.
 func WriteTree(dir string, files map[string][]byte) (err error) {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+		return err
+	}
 	if err := RemoveLeftovers(dir); err != nil {
 		return err
 	}

@@ -2,9 +2,11 @@ package cluster
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -257,14 +259,14 @@ func TestPlanIsWhatSeparatesSeenFromWanted(t *testing.T) {
 
 func TestStateIsReadAsItWasWritten(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "cluster.json")
-	if _, err := ReadState(path, time.Now()); !IsAbsent(err) {
+	if _, err := ReadState(path); !IsAbsent(err) {
 		t.Errorf("no file: %v", err)
 	}
 	want := State{Spec: with(func(s *Spec) { s.APIPort = 6443 }), Nodes: []string{"worker-1"}, Created: time.Now().UTC().Round(0)}
 	if err := WriteState(path, want); err != nil {
 		t.Fatal(err)
 	}
-	got, err := ReadState(path, time.Now())
+	got, err := ReadState(path)
 	if err != nil || got.Spec != want.Spec || !got.Created.Equal(want.Created) || got.Version != StateVersion {
 		t.Errorf("read %+v, %v", got, err)
 	}
@@ -273,27 +275,62 @@ func TestStateIsReadAsItWasWritten(t *testing.T) {
 	}
 }
 
-func TestADamagedStateIsKeptAsideAndNeverOverwritten(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "cluster.json")
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	for _, content := range []string{"", "{", `{"version":99}`, `{"version":1,"surprise":true}`, `{"version":1,"spec":{"name":"../x"}}`} {
+func TestReadingAStateChangesNothing(t *testing.T) {
+	good := `"spec":{"name":"a","controlPlanes":1,"workers":2,"cpus":2,"memory":"2Gi","disk":"20Gi","driver":"lima","network":{"nodes":"192.168.104.0/24","pods":"10.244.0.0/16","services":"10.96.0.0/16","domain":"cluster.local"}}`
+	for content, want := range map[string]error{
+		"":                                     ErrDamaged,
+		"{":                                    ErrDamaged,
+		"[]":                                   ErrDamaged,
+		"{}":                                   ErrDamaged,
+		`{"version":-1}`:                       ErrDamaged,
+		`{"version":1}`:                        ErrDamaged,
+		`{"version":2,"spec":{}}`:              ErrDamaged,
+		`{"version":2,"nodes":"x"}`:            ErrDamaged,
+		`{"version":2,"spec":{"name":"../x"}}`: ErrDamaged,
+		`{"version":2,"nodes":["../x"],` + good + `}`: ErrDamaged,
+		`{"version":99}`:                             ErrNewer,
+		`{"version":99,"spec":"changed"}`:            ErrNewer,
+		`{"version":2,"surprise":true,` + good + `}`: ErrNewer,
+		`{"version":2,` + strings.Replace(good, `"cpus"`, `"gpus":1,"cpus"`, 1) + `}`: ErrNewer,
+		`{"version":2,` + good + `}`: nil,
+	} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "cluster.json")
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		now = now.Add(time.Second)
-		if _, err := ReadState(path, now); !errors.Is(err, ErrCorrupt) {
-			t.Errorf("%q: %v", content, err)
+		if _, err := ReadState(path); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", content, err, want)
 		}
-		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("%q is still in place", content)
+		if left, err := os.ReadFile(path); err != nil || string(left) != content {
+			t.Errorf("%s: the file is %q afterwards, %v", content, left, err)
+		}
+		if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
+			t.Errorf("%s: files %v, %v", content, files, err)
 		}
 	}
-	aside := Damaged(path)
-	if len(aside) != 5 {
-		t.Fatalf("kept aside: %v", aside)
-	}
-	if content, err := os.ReadFile(aside[1]); string(content) != "{" || err != nil {
-		t.Errorf("kept %q, %v", content, err)
+}
+
+// The fixtures are state files as earlier programs wrote them, one for each
+// version: they must stay readable.
+func TestStateFilesOfEveryVersionAreReadable(t *testing.T) {
+	for version := 1; version <= StateVersion; version++ {
+		state, err := ReadState(filepath.Join("testdata", "state", fmt.Sprintf("v%d.json", version)))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if version < StateVersion && migrations[version] == nil {
+			t.Errorf("no migration from version %d", version)
+		}
+		want := State{
+			Version: StateVersion, Spec: with(func(s *Spec) { s.Name, s.APIPort = "dev", 43211 }),
+			Nodes: []string{"control-plane-1", "worker-1", "worker-2"}, Formed: true,
+			Image: "sha256:0f1e", Kubernetes: "v1.36.3", Created: time.Date(2026, 11, 2, 9, 30, 0, 0, time.UTC),
+		}
+		if !reflect.DeepEqual(state, want) {
+			t.Errorf("version %d: %+v\nwant %+v", version, state, want)
+		}
 	}
 }
 

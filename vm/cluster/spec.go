@@ -18,21 +18,13 @@ type Spec struct {
 	// APIPort is the host's port for the Kubernetes API on 127.0.0.1; 0 picks a
 	// free one once and keeps it.
 	APIPort int `json:"apiPort,omitempty" mapstructure:"apiPort"`
-	// Driver is one of Drivers; empty means the first.
+	// Driver is one of Drivers.
 	Driver  string  `json:"driver,omitempty" mapstructure:"driver"`
 	Network Network `json:"network" mapstructure:"network"`
 }
 
 // Drivers are what can run machines: virtual machines, or namespaces of the host.
 func Drivers() []string { return []string{"lima", "sandbox"} }
-
-// DriverOf is the driver that runs spec's machines.
-func DriverOf(spec Spec) string {
-	if spec.Driver == "" {
-		return Drivers()[0]
-	}
-	return spec.Driver
-}
 
 // Network are the cluster's address ranges. They cannot change once the
 // cluster exists.
@@ -51,7 +43,7 @@ type Network struct {
 func Default() Spec {
 	return Spec{
 		Name: "skiff", ControlPlanes: 1, Workers: 2,
-		CPUs: 2, Memory: "2Gi", Disk: "20Gi",
+		CPUs: 2, Memory: "2Gi", Disk: "20Gi", Driver: "lima",
 		Network: Network{
 			Nodes:    netip.MustParsePrefix("192.168.104.0/24"),
 			Pods:     netip.MustParsePrefix("10.244.0.0/16"),

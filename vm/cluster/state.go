@@ -8,18 +8,26 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/skiff-dev/skiff/internal/atomicfile"
 )
 
-// StateVersion is the shape of State that this program writes and reads.
-const StateVersion = 1
+// StateVersion is the version of State that this program writes. A change of
+// what a field means needs a new version and a step in migrations; a new
+// optional field does not, because older programs refuse fields that they do
+// not know.
+const StateVersion = 2
 
-// ErrCorrupt says that a state file could not be read; it was kept aside.
-var ErrCorrupt = errors.New("the cluster's state file is damaged")
+// Errors of reading a state file.
+var (
+	// ErrDamaged reports a state file that cannot be understood.
+	ErrDamaged = errors.New("the cluster's state file is damaged")
+	// ErrNewer reports a state file that a newer version of this program wrote.
+	// Nothing of such a cluster must be changed.
+	ErrNewer = errors.New("the cluster was made by a newer skiff")
+)
 
 // State is what the host remembers of a cluster.
 type State struct {
@@ -28,8 +36,8 @@ type State struct {
 	Spec Spec `json:"spec"`
 	// Nodes are the names of all machines that exist or may exist.
 	Nodes []string `json:"nodes"`
-	// Formed is set once the first control plane has formed the etcd cluster:
-	// whoever comes later joins it.
+	// Formed is set once the first control plane has formed the etcd cluster.
+	// Control planes that are created later join it.
 	Formed bool `json:"formed,omitempty"`
 	// Image is the digest of the node image that machines were last started
 	// with, Kubernetes its version.
@@ -38,55 +46,119 @@ type State struct {
 	Created    time.Time `json:"created"`
 }
 
-// ParseState reads the content of a state file.
+// stateDocument is a state file of any version as decoded JSON.
+type stateDocument map[string]any
+
+// migrations change a document of the version that is the key into one of the
+// next version. They are pure, and stay as long as files of that version may
+// exist.
+var migrations = map[int]func(stateDocument) error{
+	1: nameDriver,
+}
+
+// nameDriver writes out the driver, which was optional in version 1.
+func nameDriver(d stateDocument) error {
+	spec, ok := d["spec"].(map[string]any)
+	if !ok {
+		return errors.New("spec is missing")
+	}
+	if name, _ := spec["driver"].(string); name == "" {
+		spec["driver"] = "lima"
+	}
+	return nil
+}
+
+// ParseState decodes a state file of this or an older version. The error is
+// ErrNewer or ErrDamaged.
 func ParseState(content []byte) (State, error) {
-	var state State
-	decoder := json.NewDecoder(bytes.NewReader(content))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&state); err != nil {
-		return State{}, fmt.Errorf("decode: %w", err)
+	var header struct{ Version int }
+	if err := json.Unmarshal(content, &header); err != nil {
+		return State{}, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	if state.Version != StateVersion {
-		return State{}, fmt.Errorf("version %d is not %d", state.Version, StateVersion)
+	switch {
+	case header.Version > StateVersion:
+		return State{}, fmt.Errorf("%w (state version %d): use that skiff or newer", ErrNewer, header.Version)
+	case header.Version < 1:
+		return State{}, fmt.Errorf("%w: version %d is unknown", ErrDamaged, header.Version)
 	}
-	// The host may have changed since; that is no damage.
-	if faults := Validate(state.Spec, Host{CPUs: 1 << 20, MemoryMiB: 1 << 40, DiskFreeMiB: 1 << 40}, 0); len(faults) > 0 {
-		return State{}, errors.Join(faults...)
+	content, err := migrate(content, header.Version)
+	if err != nil {
+		return State{}, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	for _, name := range state.Nodes {
-		if !label.MatchString(name) {
-			return State{}, fmt.Errorf("node %q is no name", name)
-		}
+	state, err := decodeState(content)
+	if err != nil {
+		return State{}, err
+	}
+	if err := state.validate(); err != nil {
+		return State{}, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	return state, nil
 }
 
-// ReadState reads the state file at path; fs.ErrNotExist if there is none. A
-// file that cannot be understood is renamed, never overwritten, and the error
-// is ErrCorrupt with the new name.
-func ReadState(path string, now time.Time) (State, error) {
+// migrate brings content from a version to StateVersion.
+func migrate(content []byte, version int) ([]byte, error) {
+	if version == StateVersion {
+		return content, nil
+	}
+	var document stateDocument
+	decoder := json.NewDecoder(bytes.NewReader(content))
+	decoder.UseNumber()
+	if err := decoder.Decode(&document); err != nil {
+		return nil, err
+	}
+	for ; version < StateVersion; version++ {
+		if err := migrations[version](document); err != nil {
+			return nil, fmt.Errorf("migrate from version %d: %w", version, err)
+		}
+	}
+	document["version"] = StateVersion
+	return json.Marshal(document)
+}
+
+// decodeState decodes a document of StateVersion. A field that this program
+// does not know was written by a newer one, which relies on it.
+func decodeState(content []byte) (State, error) {
+	var state State
+	if err := json.Unmarshal(content, &state); err != nil {
+		return State{}, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	strict := json.NewDecoder(bytes.NewReader(content))
+	strict.DisallowUnknownFields()
+	if err := strict.Decode(&State{}); err != nil {
+		return State{}, fmt.Errorf("%w (%w): use that skiff or newer", ErrNewer, err)
+	}
+	return state, nil
+}
+
+// validate checks what the file itself must satisfy. The host may have changed
+// since it was written, which is no damage.
+func (s State) validate() error {
+	faults := Validate(s.Spec, Host{CPUs: 1 << 20, MemoryMiB: 1 << 40, DiskFreeMiB: 1 << 40}, 0)
+	for _, name := range s.Nodes {
+		if !label.MatchString(name) {
+			faults = append(faults, fmt.Errorf("invalid node name %q", name))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// ReadState reads the state file at path; it changes nothing. The error is
+// fs.ErrNotExist if there is no file, ErrDamaged or ErrNewer if it cannot be
+// used.
+func ReadState(path string) (State, error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return State{}, fmt.Errorf("read the cluster's state: %w", err)
 	}
 	state, err := ParseState(content)
-	if err == nil {
-		return state, nil
+	if err != nil {
+		return State{}, fmt.Errorf("%s: %w", path, err)
 	}
-	aside := fmt.Sprintf("%s.corrupt-%s", path, now.UTC().Format("20060102T150405Z"))
-	if rename := os.Rename(path, aside); rename != nil {
-		return State{}, fmt.Errorf("%w: %w (and it cannot be kept aside: %w)", ErrCorrupt, err, rename)
-	}
-	return State{}, fmt.Errorf("%w: %w; it was kept as %s", ErrCorrupt, err, aside)
+	return state, nil
 }
 
-// Damaged are the state files that ReadState kept aside for path.
-func Damaged(path string) []string {
-	files, _ := filepath.Glob(path + ".corrupt-*")
-	return files
-}
-
-// WriteState replaces the state file at path in one step.
+// WriteState replaces the state file at path. The caller holds the cluster's
+// lock and has read the file it replaces, so that no newer state is lost.
 func WriteState(path string, state State) error {
 	state.Version = StateVersion
 	content, err := json.MarshalIndent(state, "", "  ")
@@ -99,7 +171,7 @@ func WriteState(path string, state State) error {
 	return nil
 }
 
-// IsAbsent says that there is no state file.
+// IsAbsent reports whether err means that there is no state file.
 func IsAbsent(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
 func sorted[T any](m map[string]T) []string { return slices.Sorted(maps.Keys(m)) }

@@ -52,7 +52,7 @@ func Validate(spec Spec, host Host, newMachines int) []error {
 	if spec.Workers < 0 || spec.Workers > maxWorkers {
 		fault("workers is %d: between 0 and %d fit", spec.Workers, maxWorkers)
 	}
-	if !slices.Contains(Drivers(), DriverOf(spec)) {
+	if !slices.Contains(Drivers(), spec.Driver) {
 		fault("driver %q is unknown: there is %s", spec.Driver, strings.Join(Drivers(), " and "))
 	}
 	if spec.APIPort < 0 || spec.APIPort > 65535 {
@@ -139,7 +139,7 @@ func Changes(old, wanted Spec) []error {
 			faults = append(faults, fmt.Errorf("%s cannot change from %v to %v while the cluster exists: run \"skiff down %s\" first", name, was, is, old.Name))
 		}
 	}
-	fixed("driver", DriverOf(old), DriverOf(wanted))
+	fixed("driver", old.Driver, wanted.Driver)
 	fixed("cpus", old.CPUs, wanted.CPUs)
 	fixed("memory", canonical(old.Memory), canonical(wanted.Memory))
 	fixed("disk", canonical(old.Disk), canonical(wanted.Disk))

@@ -19,12 +19,22 @@ func Check(dir home.Cluster, spec cluster.Spec, host cluster.Host, state cluster
 	faults := cluster.Validate(spec, host, wanted)
 	if known {
 		faults = append(faults, cluster.Changes(state.Spec, spec)...)
-	} else if damaged := cluster.Damaged(dir.State()); len(damaged) > 0 {
-		faults = append(faults, fmt.Errorf("the cluster's state file was damaged and kept as %s: restore a good copy as %s, or remove the cluster with \"skiff down %s\"", damaged[0], dir.State(), spec.Name))
+	} else if err := CheckOrphaned(dir); err != nil {
+		faults = append(faults, fmt.Errorf("%w: restore a good copy, or remove the cluster with \"skiff down %s\"", err, spec.Name))
 	}
 	var failures []error
 	for _, fault := range faults {
 		failures = append(failures, operation.Invalid(fault, ""))
 	}
 	return errors.Join(failures...)
+}
+
+// CheckOrphaned returns cluster.ErrDamaged if dir holds a cluster's machines or
+// certificates but no state file.
+func CheckOrphaned(dir home.Cluster) error {
+	presence, err := dir.Presence()
+	if err == nil && presence == home.Orphaned {
+		err = fmt.Errorf("%w: %s is missing, but machines or certificates are there", cluster.ErrDamaged, dir.State())
+	}
+	return err
 }

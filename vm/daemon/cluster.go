@@ -136,7 +136,7 @@ func open(ctx context.Context, config Config, dir home.Cluster, spec cluster.Spe
 	if err != nil {
 		return nil, operation.Invalid(err, "build it with \"make image\", or name its directory with SKIFF_IMAGE_DIR")
 	}
-	state, err := cluster.ReadState(dir.State(), now)
+	state, err := cluster.ReadState(dir.State())
 	if err != nil && !cluster.IsAbsent(err) {
 		return nil, err
 	}

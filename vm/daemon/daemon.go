@@ -140,9 +140,11 @@ func Run(ctx context.Context, config Config) (err error) {
 }
 
 func (d *daemon) serve(ctx context.Context) error {
-	if !d.dir.Exists() {
-		// Without a state file there is no cluster: what lies here is left of a
-		// down that was interrupted.
+	presence, err := d.dir.Presence()
+	if err != nil {
+		return err
+	}
+	if presence == home.Removing {
 		if err := Sweep(d.dir); err != nil {
 			return err
 		}
@@ -182,8 +184,9 @@ func (d *daemon) leave() error {
 	if err := os.Remove(d.dir.Socket()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove the daemon's socket: %w", err)
 	}
-	if d.dir.Exists() || len(cluster.Damaged(d.dir.State())) > 0 {
-		return nil
+	presence, err := d.dir.Presence()
+	if err != nil || presence != home.Absent {
+		return err
 	}
 	if err := os.RemoveAll(string(d.dir)); err != nil {
 		return fmt.Errorf("remove the cluster's directory: %w", err)

@@ -3,6 +3,7 @@ package daemon
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -54,6 +55,24 @@ func TestTheKeychainIsMadeOnceAndRenewedInTime(t *testing.T) {
 	mended, err := openKeychain(dir, now)
 	if err != nil || string(mended.files["host.crt"]) == string(first.files["host.crt"]) {
 		t.Errorf("a certificate without its key stays: %v", err)
+	}
+}
+
+func TestReadingAStaleKeychainWritesNothing(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "pki")
+	now := time.Now()
+	first, err := openKeychain(dir, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := now.Add(pki.LeafLifetime * 3 / 4)
+	read, renewed, err := loadKeychain(dir, late)
+	if err != nil || len(renewed) == 0 || read.stale(late) {
+		t.Errorf("%d certificates renewed, %v", len(renewed), err)
+	}
+	after, err := pki.ReadFiles(dir)
+	if err != nil || !reflect.DeepEqual(after, first.files) {
+		t.Errorf("reading changed the files: %v", err)
 	}
 }
 

@@ -18,30 +18,42 @@ import (
 // they lie in the cluster's directory.
 type keychain struct{ files pki.Files }
 
-// openKeychain reads the keychain in dir, and makes it if there is none. What
-// the host holds is made again when half of its life is over.
+// openKeychain reads the keychain in dir, or creates it if there is none. It
+// replaces the host's own certificates once half of their life is over. The
+// caller holds the cluster's lock.
 func openKeychain(dir string, now time.Time) (keychain, error) {
-	files, err := pki.ReadFiles(dir)
+	k, renewed, err := loadKeychain(dir, now)
 	if errors.Is(err, fs.ErrNotExist) {
 		return makeKeychain(dir, now)
 	}
 	if err != nil {
-		return keychain{}, fmt.Errorf("read the cluster's certificates: %w", err)
+		return keychain{}, err
 	}
-	k := keychain{files}
-	if !k.stale(now) {
-		return k, nil
-	}
-	host, err := pki.Host(files, now)
-	if err != nil {
-		return keychain{}, fmt.Errorf("renew the host's certificates: %w", err)
-	}
-	for path, content := range host {
+	for path, content := range renewed {
 		if err := atomicfile.Write(filepath.Join(dir, filepath.FromSlash(path)), content, 0o600); err != nil {
 			return keychain{}, fmt.Errorf("renew the host's certificates: %w", err)
 		}
 	}
-	return keychain{pki.Merge(files, host)}, nil
+	return k, nil
+}
+
+// loadKeychain reads the keychain in dir and changes nothing there. If the
+// host's own certificates have to be replaced, the keychain has new ones, which
+// are also returned as renewed. The error is fs.ErrNotExist if there is none.
+func loadKeychain(dir string, now time.Time) (k keychain, renewed pki.Files, err error) {
+	files, err := pki.ReadFiles(dir)
+	if err != nil {
+		return keychain{}, nil, fmt.Errorf("read the cluster's certificates: %w", err)
+	}
+	k = keychain{files}
+	if !k.stale(now) {
+		return k, nil, nil
+	}
+	renewed, err = pki.Host(files, now)
+	if err != nil {
+		return keychain{}, nil, fmt.Errorf("renew the host's certificates: %w", err)
+	}
+	return keychain{pki.Merge(files, renewed)}, renewed, nil
 }
 
 // stale says that the host's own certificates are to be made again: half of

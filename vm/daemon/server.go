@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
-	"time"
 
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
@@ -52,7 +50,7 @@ func (d *daemon) postPlan(w http.ResponseWriter, r *http.Request) {
 			writeFailure(w, http.StatusInternalServerError, operation.AsFailure(err, d.dir.Log()))
 			return
 		}
-	} else if state, err := cluster.ReadState(d.dir.State(), time.Now()); err == nil {
+	} else if state, err := cluster.ReadState(d.dir.State()); err == nil {
 		observed = Stopped(d.dir, state)
 	}
 	writeJSON(w, cluster.Plan(spec, observed))
@@ -83,7 +81,7 @@ func (d *daemon) readSpec(w http.ResponseWriter, r *http.Request) (cluster.Spec,
 	if spec.Name != d.config.Name {
 		return spec, operation.Invalid(fmt.Errorf("this is the daemon of cluster %s, not %s", d.config.Name, spec.Name), "")
 	}
-	state, err := cluster.ReadState(d.dir.State(), time.Now())
+	state, err := cluster.ReadState(d.dir.State())
 	if err != nil && !cluster.IsAbsent(err) {
 		return spec, err
 	}
@@ -161,11 +159,6 @@ func (d *daemon) down(op *operation.Operation) error {
 	op.Begin("", daemonapi.PhaseDelete, "")
 	if err := Sweep(d.dir); err != nil {
 		return err
-	}
-	for _, damaged := range cluster.Damaged(d.dir.State()) {
-		if err := os.Remove(damaged); err != nil {
-			return fmt.Errorf("remove the cluster: %w", err)
-		}
 	}
 	op.End("", daemonapi.PhaseDelete, nil)
 	return nil

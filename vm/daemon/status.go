@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -36,7 +37,7 @@ func (d *daemon) status(ctx context.Context) daemonapi.ClusterStatus {
 	if c == nil {
 		status, err := StoppedStatus(d.dir)
 		if err != nil {
-			status = daemonapi.ClusterStatus{Name: d.config.Name, Phase: "absent"}
+			status = Unreadable(d.config.Name, err)
 		}
 		if busy {
 			status.Phase = "starting"
@@ -158,15 +159,35 @@ func phase(status daemonapi.ClusterStatus) string {
 	}
 }
 
+// Unreadable returns the status of a cluster whose state could not be read
+// because of err.
+func Unreadable(name string, err error) daemonapi.ClusterStatus {
+	status := daemonapi.ClusterStatus{Name: name, Phase: "damaged"}
+	switch {
+	case cluster.IsAbsent(err):
+		status.Phase = "absent"
+		return status
+	case errors.Is(err, cluster.ErrNewer):
+		status.Phase = "newer"
+	}
+	status.Problems = []string{err.Error()}
+	return status
+}
+
 // StoppedStatus is what the files in dir say of a cluster that nothing runs;
 // the error is fs.ErrNotExist if there is none.
 func StoppedStatus(dir home.Cluster) (daemonapi.ClusterStatus, error) {
-	state, err := cluster.ReadState(dir.State(), time.Now())
+	state, err := cluster.ReadState(dir.State())
+	if cluster.IsAbsent(err) {
+		if orphaned := CheckOrphaned(dir); orphaned != nil {
+			err = orphaned
+		}
+	}
 	if err != nil {
 		return daemonapi.ClusterStatus{}, err
 	}
 	status := daemonapi.ClusterStatus{
-		Name: state.Spec.Name, Phase: "stopped", Driver: cluster.DriverOf(state.Spec),
+		Name: state.Spec.Name, Phase: "stopped", Driver: state.Spec.Driver,
 		Server: cluster.Server(state.Spec.APIPort), Kubernetes: state.Kubernetes, Timings: readTimings(dir),
 	}
 	machines := Stopped(dir, state).Machines
@@ -191,8 +212,9 @@ func Stopped(dir home.Cluster, state cluster.State) cluster.Observed {
 	return observed
 }
 
-// Kubeconfig is the admin's, from the files in dir. Its certificate is made
-// again when half of its life is over.
+// Kubeconfig returns the admin's kubeconfig from the files in dir; it changes
+// none of them. A certificate past half of its life is replaced by a new one in
+// the result.
 func Kubeconfig(dir home.Cluster) ([]byte, error) {
 	state, keys, err := readKeychain(dir)
 	if err != nil {
@@ -227,15 +249,11 @@ func UserKubeconfig(dir home.Cluster, u User) ([]byte, error) {
 
 // readKeychain reads what a kubeconfig is made of.
 func readKeychain(dir home.Cluster) (cluster.State, keychain, error) {
-	now := time.Now()
-	state, err := cluster.ReadState(dir.State(), now)
+	state, err := cluster.ReadState(dir.State())
 	if err != nil {
 		return state, keychain{}, err
 	}
-	if _, err := os.Stat(dir.PKI()); err != nil {
-		return state, keychain{}, fmt.Errorf("read the cluster's certificates: %w", err)
-	}
-	keys, err := openKeychain(dir.PKI(), now)
+	keys, _, err := loadKeychain(dir.PKI(), time.Now())
 	return state, keys, err
 }
 

@@ -1,8 +1,11 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/skiff-dev/skiff/internal/atomicfile"
 	"github.com/skiff-dev/skiff/vm/home"
@@ -25,17 +28,39 @@ func Sweep(dir home.Cluster) error {
 	if err := EndStray(dir); err != nil {
 		return err
 	}
-	// The state goes first: without it there is no cluster, whatever is left
-	// when this is interrupted.
-	for _, path := range []string{
-		dir.State(), dir.PKI(), dir.Machines(), dir.Network(), dir.Timings(),
-	} {
+	if err := beginRemoval(dir); err != nil {
+		return fmt.Errorf("remove the cluster: %w", err)
+	}
+	renamed, err := filepath.Glob(dir.State() + ".corrupt-*") // by earlier versions
+	if err != nil {
+		return fmt.Errorf("remove the cluster: %w", err)
+	}
+	for _, path := range append(renamed, dir.PKI(), dir.Machines(), dir.Network(), dir.Timings()) {
 		if err := os.RemoveAll(path); err != nil {
 			return fmt.Errorf("remove the cluster: %w", err)
 		}
 	}
-	if err := atomicfile.RemoveLeftovers(dir.PKI()); err != nil {
+	for _, path := range []string{dir.PKI(), dir.State()} {
+		if err := atomicfile.RemoveLeftovers(path); err != nil {
+			return fmt.Errorf("remove the cluster: %w", err)
+		}
+	}
+	// The mark goes last: until then the removal can be continued.
+	if err := os.Remove(dir.Removing()); err != nil {
 		return fmt.Errorf("remove the cluster: %w", err)
 	}
 	return nil
+}
+
+// beginRemoval leaves the mark of a removal in place of the state file, whatever
+// that contains.
+func beginRemoval(dir home.Cluster) error {
+	err := os.Rename(dir.State(), dir.Removing())
+	if errors.Is(err, fs.ErrNotExist) {
+		return atomicfile.Write(dir.Removing(), nil, 0o600)
+	}
+	if err != nil {
+		return err
+	}
+	return atomicfile.SyncDir(string(dir))
 }

@@ -90,10 +90,49 @@ func (c Cluster) Console(node string) string {
 	return filepath.Join(c.Machines(), node, "serial.log")
 }
 
-// Exists says whether the cluster has a state file.
-func (c Cluster) Exists() bool {
-	_, err := os.Stat(c.State())
-	return err == nil
+// Removing exists while the cluster is being removed. It is the state file under
+// another name, so a removal begins in one step and can be continued.
+func (c Cluster) Removing() string { return c.State() + ".removing" }
+
+// Presence is how much of a cluster a directory holds.
+type Presence string
+
+const (
+	// Absent: nothing that belongs to a cluster.
+	Absent Presence = "absent"
+	// Present: a state file, readable or not.
+	Present Presence = "present"
+	// Removing: a removal was begun and not completed.
+	Removing Presence = "removing"
+	// Orphaned: machines, certificates or other versions of the state file, but
+	// no state file. Nothing of it may be deleted unless the user asks for it.
+	Orphaned Presence = "orphaned"
+)
+
+// Presence looks for what only a cluster has. An error means that it cannot be
+// known.
+func (c Cluster) Presence() (Presence, error) {
+	for _, sign := range []struct {
+		path  string
+		means Presence
+	}{{c.Removing(), Removing}, {c.State(), Present}, {c.PKI(), Orphaned}, {c.Machines(), Orphaned}} {
+		_, err := os.Stat(sign.path)
+		if err == nil {
+			return sign.means, nil
+		}
+		if !errors.Is(err, os.ErrNotExist) {
+			return "", fmt.Errorf("look for the cluster: %w", err)
+		}
+	}
+	// Earlier versions renamed a state file that they could not read.
+	renamed, err := filepath.Glob(c.State() + ".corrupt-*")
+	if err != nil {
+		return "", fmt.Errorf("look for the cluster: %w", err)
+	}
+	if len(renamed) > 0 {
+		return Orphaned, nil
+	}
+	return Absent, nil
 }
 
 func (c Cluster) join(name string) string { return filepath.Join(string(c), name) }

@@ -48,7 +48,9 @@ func AsFailure(err error, log string) *daemonapi.Failure {
 	switch {
 	case errors.Is(err, driver.ErrUnavailable), errors.Is(err, errors.ErrUnsupported):
 		failure.Invalid = true
-	case errors.Is(err, cluster.ErrCorrupt):
+	case errors.Is(err, cluster.ErrNewer):
+		failure.Invalid = true
+	case errors.Is(err, cluster.ErrDamaged):
 		failure.Invalid = true
 		failure.Hint = "restore a good copy, or remove the cluster with \"skiff down\""
 	case errors.Is(err, image.ErrNotFound):
@@ -59,10 +61,11 @@ func AsFailure(err error, log string) *daemonapi.Failure {
 	return failure
 }
 
-// Joined returns one failure for all errors that err joins.
+// Joined returns one failure for all errors that err, made by errors.Join, joins.
 func Joined(err error) *daemonapi.Failure {
-	var many interface{ Unwrap() []error }
-	if !errors.As(err, &many) {
+	// Not errors.As: an error inside may wrap several, which is not a list.
+	many, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // see above
+	if !ok {
 		return AsFailure(err, "")
 	}
 	var whole daemonapi.Failure

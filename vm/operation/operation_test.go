@@ -77,7 +77,7 @@ func TestAsFailureKeepsFailuresAndMarksInvalidInput(t *testing.T) {
 	}{
 		{errors.New("broken"), false, "log"},
 		{fmt.Errorf("no KVM: %w", driver.ErrUnavailable), true, "log"},
-		{fmt.Errorf("read: %w", cluster.ErrCorrupt), true, "log"},
+		{fmt.Errorf("read: %w", cluster.ErrDamaged), true, "log"},
 		{ErrDown, false, ""},
 	} {
 		if got := AsFailure(test.err, "log"); got.Invalid != test.invalid || got.Log != test.log || got.Cause != test.err.Error() {

@@ -5,25 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"time"
 
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/daemon"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/image"
+	"github.com/skiff-dev/skiff/vm/operation"
 )
 
 // Check finds what is wrong with spec on this host before anything is changed.
 // Its error is a *daemonapi.Failure with Invalid set, or several joined
 // (errors.Join), one for each fault.
 func (c *Client) Check(ctx context.Context, spec cluster.Spec) error {
-	state, err := cluster.ReadState(c.dir().State(), time.Now())
+	state, err := cluster.ReadState(c.dir().State())
 	known := err == nil
 	if err != nil && !cluster.IsAbsent(err) {
-		return &daemonapi.Failure{
-			Cause: err.Error(), Invalid: true,
-			Hint: fmt.Sprintf("put a good copy back as %s, or remove the cluster with \"skiff down %s\"", c.dir().State(), c.config.Name),
-		}
+		return operation.AsFailure(err, "")
 	}
 	faults := []error{daemon.Check(c.dir(), spec, daemon.HostFacts(c.config.Home), state, known)}
 	node, err := image.Read(c.config.ImageDir)

@@ -73,10 +73,9 @@ func List(ctx context.Context, h home.Home) ([]daemonapi.ClusterStatus, error) {
 		asked.Go(func() {
 			status, err := New(Config{Home: h, Name: name}).Status(ctx)
 			if errors.Is(err, ErrNoCluster) {
-				return
-			}
-			if err != nil {
-				status = daemonapi.ClusterStatus{Name: name, Phase: "damaged"}
+				status = unfinished(h.Cluster(name))
+			} else if err != nil {
+				status = daemon.Unreadable(name, err)
 			}
 			all[i] = status
 		})
@@ -86,9 +85,20 @@ func List(ctx context.Context, h home.Home) ([]daemonapi.ClusterStatus, error) {
 	return all, ctx.Err()
 }
 
+// unfinished returns the status of a cluster whose removal was interrupted; its
+// phase is absent if there is none.
+func unfinished(dir home.Cluster) daemonapi.ClusterStatus {
+	status := daemonapi.ClusterStatus{Name: dir.Name(), Phase: "absent"}
+	if presence, err := dir.Presence(); err == nil && presence == home.Removing && !dir.Held() {
+		status.Phase = "removing"
+		status.Problems = []string{fmt.Sprintf("its removal was interrupted: run \"skiff down %s\" again", dir.Name())}
+	}
+	return status
+}
+
 // Spec is the one that the cluster was last brought to; ErrNoCluster if none.
 func (c *Client) Spec() (cluster.Spec, error) {
-	state, err := cluster.ReadState(c.dir().State(), time.Now())
+	state, err := cluster.ReadState(c.dir().State())
 	if cluster.IsAbsent(err) {
 		return cluster.Spec{}, fmt.Errorf("%s: %w", c.config.Name, ErrNoCluster)
 	}
@@ -102,7 +112,7 @@ func (c *Client) Plan(ctx context.Context, spec cluster.Spec) ([]cluster.Step, e
 	if !errors.Is(err, ErrNoDaemon) {
 		return steps, err
 	}
-	state, err := cluster.ReadState(c.dir().State(), time.Now())
+	state, err := cluster.ReadState(c.dir().State())
 	if err != nil && !cluster.IsAbsent(err) {
 		return nil, err
 	}
@@ -169,6 +179,9 @@ func (c *Client) Down(ctx context.Context, event func(daemonapi.Event)) error {
 		return err
 	}
 	defer func() { _ = lock.Release() }()
+	if _, err := cluster.ReadState(c.dir().State()); errors.Is(err, cluster.ErrNewer) {
+		return err
+	}
 	event(daemonapi.Event{Time: time.Now(), Phase: daemonapi.PhaseDelete, State: daemonapi.StateRunning})
 	if err := daemon.Sweep(c.dir()); err != nil {
 		return err

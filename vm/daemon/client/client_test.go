@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,8 +18,10 @@ import (
 	"time"
 
 	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/daemon"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/home"
 )
 
 func up(t *testing.T, c *client.Client, spec cluster.Spec) []daemonapi.Event {
@@ -276,30 +281,144 @@ func TestTwoClustersLiveSideBySide(t *testing.T) {
 	}
 }
 
-func TestADamagedStateIsReportedOnceAndKept(t *testing.T) {
-	h := shortHome(t)
-	dir := h.Cluster("demo")
-	if err := os.MkdirAll(string(dir), 0o700); err != nil {
-		t.Fatal(err)
+// writeCluster leaves the files of a cluster that nothing runs; a state of nil
+// is missing.
+func writeCluster(t *testing.T, dir home.Cluster, state []byte) {
+	t.Helper()
+	files := map[string]string{"pki/ca.key": "key", "vm/worker-1/disk": "data"}
+	if state != nil {
+		files["cluster.json"] = string(state)
 	}
-	if err := os.WriteFile(dir.State(), []byte("not json"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	c := client.New(client.Config{Home: h, Name: "demo", ImageDir: imageDir(t), Command: []string{"false"}})
-	for range 2 {
-		var failure *daemonapi.Failure
-		if err := c.Check(t.Context(), small("demo")); !errors.As(err, &failure) || !failure.Invalid || !strings.Contains(err.Error(), "corrupt-") {
-			t.Errorf("check: %v", err)
+	for name, content := range files {
+		path := filepath.Join(string(dir), name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
 		}
 	}
-	if kept := cluster.Damaged(dir.State()); len(kept) != 1 {
-		t.Errorf("kept %v", kept)
-	}
-	if err := c.Down(t.Context(), nobody); err != nil {
+}
+
+// files returns the content of every file below dir, but for the daemon's own.
+func files(t *testing.T, dir home.Cluster) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(string(dir), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() || path == dir.Lock() || path == dir.Log() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		name, _ := filepath.Rel(string(dir), path)
+		all[name] = string(content)
+		return err
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(string(dir)); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("after down: %v", err)
+	return all
+}
+
+func TestAStateThatCannotBeUsedLosesNothing(t *testing.T) {
+	for name, test := range map[string]struct {
+		state []byte
+		phase string
+		want  error
+	}{
+		"damaged": {[]byte("not json"), "damaged", cluster.ErrDamaged},
+		"newer":   {[]byte(`{"version":99,"spec":{}}`), "newer", cluster.ErrNewer},
+		"missing": {nil, "damaged", cluster.ErrDamaged},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, images := shortHome(t), imageDir(t)
+			dir := h.Cluster("demo")
+			writeCluster(t, dir, test.state)
+			before := files(t, dir)
+			c := client.New(client.Config{Home: h, Name: "demo", ImageDir: images, Command: []string{"false"}})
+			for range 2 {
+				if all, err := client.List(t.Context(), h); err != nil || len(all) != 1 || all[0].Phase != test.phase || len(all[0].Problems) != 1 {
+					t.Errorf("list: %+v, %v", all, err)
+				}
+				if _, err := c.Status(t.Context()); !errors.Is(err, test.want) {
+					t.Errorf("status: %v", err)
+				}
+				var failure *daemonapi.Failure
+				if err := c.Check(t.Context(), small("demo")); !errors.As(err, &failure) || !failure.Invalid {
+					t.Errorf("check: %v", err)
+				}
+			}
+			serveBriefly(t, daemon.Config{Home: h, Name: "demo", ImageDir: images}, c)
+			if after := files(t, dir); !maps.Equal(after, before) {
+				t.Errorf("files %v, before %v", after, before)
+			}
+			err := c.Down(t.Context(), nobody)
+			if test.want == cluster.ErrNewer {
+				if after := files(t, dir); !errors.Is(err, cluster.ErrNewer) || !maps.Equal(after, before) {
+					t.Errorf("down: %v, files %v, before %v", err, after, before)
+				}
+				return
+			}
+			if _, stat := os.Stat(string(dir)); err != nil || !errors.Is(stat, os.ErrNotExist) {
+				t.Errorf("down: %v; afterwards %v", err, stat)
+			}
+		})
+	}
+}
+
+// serveBriefly runs a daemon until it answers, has it refuse to create the
+// cluster, and ends it.
+func serveBriefly(t *testing.T, config daemon.Config, c *client.Client) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- daemon.Run(ctx, config) }()
+	for !exists(config.Home.Cluster(config.Name).Socket()) {
+		time.Sleep(time.Millisecond)
+	}
+	if all, err := client.List(t.Context(), config.Home); err != nil || len(all) != 1 || len(all[0].Problems) != 1 {
+		t.Errorf("list with a daemon: %+v, %v", all, err)
+	}
+	var failure *daemonapi.Failure
+	if err := c.Apply(t.Context(), small(config.Name), nobody); !errors.As(err, &failure) || !failure.Invalid {
+		t.Errorf("apply: %v", err)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("daemon: %v", err)
+	}
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+func TestAnInterruptedRemovalIsShownAndContinued(t *testing.T) {
+	h, images := shortHome(t), imageDir(t)
+	dir := h.Cluster("demo")
+	writeCluster(t, dir, []byte("any state"))
+	if err := os.Rename(dir.State(), dir.Removing()); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := client.List(t.Context(), h); err != nil || len(all) != 1 || all[0].Phase != "removing" {
+		t.Errorf("list: %+v, %v", all, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- daemon.Run(ctx, daemon.Config{Home: h, Name: "demo", ImageDir: images}) }()
+	for !exists(dir.Socket()) {
+		time.Sleep(time.Millisecond)
+	}
+	if left := files(t, dir); len(left) != 0 {
+		t.Errorf("files %v", left)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if exists(string(dir)) {
+		t.Error("the directory is still there")
 	}
 }
 
