@@ -68,7 +68,7 @@ func (r *rig) endsWhatIsFrozen(t *testing.T, name string) {
 	t.Helper()
 	r.pauses(t, name)
 	kill(t, r.status(t, name).DaemonPID)
-	contains(t, "stop", r.skiff(t, "stop", name), "stopped already")
+	contains(t, "stop", r.skiff(t, "stop", name), "already stopped")
 	if left := cgroups(t, filepath.Join(r.home, "clusters", name)); len(left) > 0 {
 		t.Errorf("left by stop: %v", left)
 	}
