@@ -26,8 +26,9 @@ export GOFLAGS := -trimpath
 KUBE_X := -X k8s.io/component-base/version
 GUEST_LDFLAGS := -s -w $(KUBE_X).gitVersion=$(KUBERNETES) $(KUBE_X).gitMajor=1 \
 	$(KUBE_X).gitMinor=$(MINOR)
-HOST_LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) \
-	-X main.kubernetes=$(KUBERNETES) -X github.com/lima-vm/lima/v2/pkg/version.Version=$(LIMA)
+BUILD := github.com/skiff-dev/skiff/cmd/skiff/internal/build
+HOST_LDFLAGS := -s -w -X $(BUILD).version=$(VERSION) -X $(BUILD).commit=$(COMMIT) \
+	-X $(BUILD).kubernetes=$(KUBERNETES) -X github.com/lima-vm/lima/v2/pkg/version.Version=$(LIMA)
 
 GUEST := build/guest/linux-$(ARCH)
 GUEST_PROGRAMS := $(patsubst cmd/%,./cmd/%,$(filter-out cmd/skiff cmd/internal,$(wildcard cmd/*)))

@@ -1,129 +1,39 @@
-// Command skiff brings up real multi-node Kubernetes clusters on this host, each
-// node a virtual machine. The same program is also each cluster's daemon and,
-// under QEMU's name, what starts QEMU for it.
+// Command skiff runs multi-node Kubernetes clusters on this host. Each node is a
+// virtual machine or a sandbox of Linux namespaces. The same program is also the
+// daemon of each cluster and, when started under QEMU's name, what starts QEMU
+// for it.
 package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
-	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/command"
 	"github.com/skiff-dev/skiff/vm/lima"
 )
 
-// Set by the linker; see the Makefile.
-var (
-	version    = "dev"
-	commit     = ""
-	kubernetes = ""
-)
-
-// Exit codes. A program run on a node passes its own code through.
-const (
-	exitFailed      = 1
-	exitInvalid     = 2
-	exitInterrupted = 130
-)
-
 func main() {
-	// First of all and with nothing else done: the daemon runs QEMU through us.
+	// This comes first: the daemon starts QEMU through this program.
 	if lima.IsQEMU(os.Args[0]) {
 		fmt.Fprintln(os.Stderr, lima.ExecQEMU(os.Args))
-		os.Exit(exitFailed)
+		os.Exit(cli.ExitFailed)
 	}
 	ctx, stop := interruptible()
-	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
-	err := a.root().ExecuteContext(ctx)
-	code := report(os.Stderr, err)
+	streams := cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
+	err := command.New(streams).ExecuteContext(ctx)
+	code := streams.Report(err)
 	stop()
 	os.Exit(code)
 }
 
-// interruptible is cancelled by the first SIGINT, SIGTERM or SIGHUP; the second
-// ends the process at once.
+// interruptible returns a context that the first SIGINT, SIGTERM or SIGHUP
+// cancels. A second signal ends the process at once.
 func interruptible() (context.Context, func()) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop)
 	return ctx, stop
 }
-
-// exitCode is the code of a program that ran on a node: it has said all there
-// is to say.
-type exitCode int
-
-func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
-
-// report prints err, the only place that does, and returns the exit code.
-func report(out io.Writer, err error) int {
-	var code exitCode
-	var stopped *interrupted
-	result := exitFailed
-	switch {
-	case err == nil:
-		return 0
-	case errors.As(err, &code):
-		return int(code)
-	case errors.As(err, &stopped):
-		result = exitInterrupted
-	case errors.Is(err, context.Canceled):
-		return exitInterrupted // whoever pressed Ctrl-C knows
-	}
-	for _, one := range split(err) {
-		failure := explain(one)
-		if failure.Invalid {
-			result = exitInvalid
-			fmt.Fprintf(out, "skiff: %s\n", complaint(one, failure.Hint))
-			continue
-		}
-		fmt.Fprintf(out, "skiff: %s\n", oneLine(one.Error()))
-		var phase *phaseError
-		if errors.As(one, &phase) {
-			fmt.Fprintf(out, "  phase: %s\n", phase.where())
-		}
-		if failure.Log != "" {
-			fmt.Fprintf(out, "  log:   %s\n", failure.Log)
-		}
-		if failure.Hint != "" {
-			fmt.Fprintf(out, "  hint:  %s\n", failure.Hint)
-		}
-	}
-	return result
-}
-
-// complaint is the one line that bad input gets, the hint in it.
-func complaint(err error, hint string) string {
-	if hint == "" {
-		return oneLine(err.Error())
-	}
-	return oneLine(err.Error() + "; " + hint)
-}
-
-// split takes several joined errors apart, so that each has its line.
-func split(err error) []error {
-	var joined interface{ Unwrap() []error }
-	if errors.As(err, &joined) && err.Error() == errors.Join(joined.Unwrap()...).Error() {
-		var all []error
-		for _, one := range joined.Unwrap() {
-			all = append(all, split(one)...)
-		}
-		return all
-	}
-	return []error{err}
-}
-
-// explain finds the hint that travels with an error.
-func explain(err error) daemonapi.Failure {
-	var failure *daemonapi.Failure
-	if errors.As(err, &failure) {
-		return *failure
-	}
-	return daemonapi.Failure{}
-}
-
-func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }

@@ -12,9 +12,10 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/skiff-dev/skiff/internal/atomicfile"
+
 	"k8s.io/client-go/tools/clientcmd"
 
-	"github.com/skiff-dev/skiff/internal/atomicfile"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 

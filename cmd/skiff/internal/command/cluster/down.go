@@ -1,0 +1,144 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/kubeconfig"
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/home"
+)
+
+// Down returns the command `down`.
+func Down(s cli.Streams) *cobra.Command {
+	var all bool
+	cmd := &cobra.Command{
+		Use:   "down [NAME]",
+		Short: "Delete a cluster and everything it left on this host",
+		Long: `Delete the cluster NAME ("skiff" by default) and everything it left on this host: machines,
+disks, sockets, processes and kubeconfig entries. There is no confirmation prompt.
+Deleting a cluster that does not exist does nothing.`,
+		Example: `  # Delete the default cluster
+  skiff down
+
+  # Delete the cluster named "ci"
+  skiff down ci
+
+  # Delete all clusters
+  skiff down --all`,
+		Args:              cli.Arguments(0, 1),
+		ValidArgsFunction: target.CompleteClusterArgument,
+	}
+	asJSON := cli.Output(cmd)
+	cmd.Flags().BoolVar(&all, "all", false, "delete all of your clusters")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		inJSON, err := asJSON()
+		if err != nil {
+			return err
+		}
+		if all && len(args) > 0 {
+			return cli.Invalid("", "--all cannot be combined with the name %q", args[0])
+		}
+		if all {
+			return downAll(cmd.Context(), s, inJSON)
+		}
+		name, err := target.Named(args)
+		if err != nil {
+			return err
+		}
+		return runDown(cmd.Context(), s, name, inJSON)
+	}
+	return cmd
+}
+
+func downAll(ctx context.Context, s cli.Streams, asJSON bool) error {
+	h, err := home.Default()
+	if err != nil {
+		return err
+	}
+	names, err := h.Names()
+	if err != nil {
+		return err
+	}
+	if len(names) == 0 && !asJSON {
+		fmt.Fprintln(s.Out, "no clusters: nothing to do")
+	}
+	var failed []error
+	for _, name := range names {
+		failed = append(failed, runDown(ctx, s, name, asJSON))
+	}
+	return errors.Join(failed...)
+}
+
+func runDown(ctx context.Context, s cli.Streams, name string, asJSON bool) error {
+	c, h, err := target.Client(name)
+	if err != nil {
+		return err
+	}
+	names, err := h.Names()
+	if err != nil {
+		return err
+	}
+	known := slices.Contains(names, name)
+	merged, err := kubeconfig.Recorded(h.Cluster(name))
+	if err != nil {
+		fmt.Fprintf(s.Err, "skiff: %s\n", cli.OneLine(err.Error()))
+	}
+	// This also handles a name without a directory: a process may be left over.
+	err = s.Show(ctx, asJSON, func(ctx context.Context, event func(daemonapi.Event)) error {
+		return c.Down(ctx, event)
+	})
+	if errors.Is(err, context.Canceled) {
+		return cli.Interrupted(
+			fmt.Sprintf("interrupted; cluster %q may be partly deleted", name),
+			fmt.Sprintf("run `skiff down %s` again to finish", name),
+		)
+	}
+	if err != nil {
+		return err
+	}
+	if err := unmerge(ctx, s, name, merged); err != nil {
+		return err
+	}
+	switch {
+	case asJSON:
+	case known:
+		fmt.Fprintf(s.Out, "cluster %q deleted\n", name)
+	case len(names) > 0:
+		fmt.Fprintf(s.Out, "cluster %q does not exist: nothing to do (existing clusters: %s)\n", name, strings.Join(names, ", "))
+	default:
+		fmt.Fprintf(s.Out, "cluster %q does not exist: nothing to do\n", name)
+	}
+	return nil
+}
+
+// unmerge removes the cluster from the user's kubeconfig and from all others that
+// it was merged into.
+func unmerge(ctx context.Context, s cli.Streams, name string, merged []string) error {
+	user, err := kubeconfig.UserPath()
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(merged, user) {
+		merged = append(merged, user)
+	}
+	var failed []error
+	for _, path := range merged {
+		err := kubeconfig.Remove(ctx, path, kubeconfig.Context(name))
+		var failure *daemonapi.Failure
+		if errors.As(err, &failure) {
+			// The file is no kubeconfig, so it holds no entry of ours.
+			s.Report(err)
+			continue
+		}
+		failed = append(failed, err)
+	}
+	return errors.Join(failed...)
+}

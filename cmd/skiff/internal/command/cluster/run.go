@@ -1,0 +1,179 @@
+package cluster
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/skiff-dev/skiff/internal/atomicfile"
+
+	"github.com/spf13/cobra"
+
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/logs"
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/settings"
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
+	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/daemon/client"
+	"github.com/skiff-dev/skiff/vm/home"
+)
+
+// commandGrace is how long the command may take to exit after it was signalled.
+const commandGrace = 30 * time.Second
+
+// runOptions are the flags of run that are not settings of the cluster.
+type runOptions struct {
+	file string
+	wait time.Duration
+	logs string
+}
+
+// Run returns the command `run`.
+func Run(s cli.Streams) *cobra.Command {
+	var o runOptions
+	cmd := &cobra.Command{
+		Use:   "run [NAME] -- COMMAND [ARGUMENT...]",
+		Short: "Create a cluster, run a command against it, and delete it",
+		Long: `Create a temporary cluster, run a command with KUBECONFIG set to it, and exit with the
+command's exit code. The cluster is always deleted afterwards. If it fails to start or
+the command fails, all logs are exported first.
+
+Your kubeconfig and your other clusters are not touched. Skiff prints its own messages
+to standard error only.`,
+		Example: `  # Run end-to-end tests in a new cluster
+  skiff run -- go test ./e2e
+
+  # Use sandboxes instead of virtual machines
+  skiff run --driver sandbox --workers 1 -- kubectl get nodes
+
+  # Configure the cluster from a file and choose where logs of a failure go
+  skiff run -f skiff.yaml --logs "$RUNNER_TEMP/logs" -- make test`,
+	}
+	settings.Flags(cmd.Flags(), cluster.Default())
+	cmd.Flags().StringVarP(&o.file, "file", "f", os.Getenv("SKIFF_FILE"), "configuration `file` (skiff.yaml); - reads standard input")
+	cmd.Flags().DurationVar(&o.wait, "wait", 10*time.Minute, "how long to wait for all nodes to be Ready")
+	cmd.Flags().StringVar(&o.logs, "logs", "skiff-logs", "export logs to this `directory` after a failure; \"none\" exports nothing")
+	_ = cmd.MarkFlagFilename("file", "yaml", "yml")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		name, command, err := splitRun(cmd, args)
+		if err != nil {
+			return err
+		}
+		return runOnce(cmd, s, name, command, o)
+	}
+	return cmd
+}
+
+// splitRun parses "[NAME] -- COMMAND…".
+func splitRun(cmd *cobra.Command, args []string) (name, command []string, err error) {
+	usage := "usage: " + cmd.UseLine()
+	switch dash := cmd.ArgsLenAtDash(); {
+	case dash < 0:
+		return nil, nil, cli.Invalid(usage, "run: put -- before the command")
+	case dash > 1:
+		return nil, nil, cli.Invalid(usage, "run: unexpected argument %q", args[1])
+	case len(args) == dash:
+		return nil, nil, cli.Invalid(usage, "run: no command given")
+	default:
+		return args[:dash], args[dash:], nil
+	}
+}
+
+func runOnce(cmd *cobra.Command, s cli.Streams, args, command []string, o runOptions) error {
+	if o.wait <= 0 {
+		return cli.Invalid("", "--wait must be positive")
+	}
+	spec, err := resolveOnce(cmd, s.In, args, o.file)
+	if err != nil {
+		return err
+	}
+	c, h, err := target.Client(spec.Name)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(string(h.Cluster(spec.Name))); err == nil {
+		return cli.Invalid("choose another name",
+			"cluster %q already exists, and run would delete it", spec.Name)
+	}
+	if err := c.Check(cmd.Context(), spec); err != nil {
+		return target.Explain(spec.Name, err)
+	}
+	// Standard output belongs to the command.
+	quiet := cli.Streams{In: s.In, Out: s.Err, Err: s.Err}
+	err = once(cmd.Context(), s, quiet, c, h, spec, command, o.wait)
+	after := context.WithoutCancel(cmd.Context())
+	if err != nil && o.logs != "none" && cmd.Context().Err() == nil {
+		if failed := logs.Export(after, quiet, spec.Name, o.logs); failed != nil {
+			s.Report(failed)
+		}
+	}
+	if failed := runDown(after, quiet, spec.Name, false); failed != nil {
+		if err == nil {
+			return failed
+		}
+		s.Report(failed)
+	}
+	return err
+}
+
+// resolveOnce returns the cluster for one command. Without a given name it has a
+// random one, so that several can run at the same time.
+func resolveOnce(cmd *cobra.Command, stdin io.Reader, args []string, file string) (cluster.Spec, error) {
+	spec, err := resolve(cmd, stdin, args, file)
+	if err == nil && len(args) == 0 && spec.Name == cluster.Default().Name && os.Getenv("SKIFF_CLUSTER") == "" {
+		spec.Name = "run-" + strings.ToLower(rand.Text()[:8])
+	}
+	return spec, err
+}
+
+// once creates the cluster and runs the command.
+func once(ctx context.Context, s, quiet cli.Streams, c *client.Client, h home.Home, spec cluster.Spec, command []string, wait time.Duration) error {
+	if err := apply(ctx, quiet, c, spec, wait, false); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err() // run deletes the cluster, so the hints of apply do not hold
+		}
+		return err
+	}
+	content, err := c.Kubeconfig(ctx)
+	if err != nil {
+		return err
+	}
+	// It is deleted with the cluster's directory.
+	kubeconfig := filepath.Join(string(h.Cluster(spec.Name)), "kubeconfig")
+	if err := atomicfile.Write(kubeconfig, content, 0o600); err != nil {
+		return err
+	}
+	return execute(ctx, s, command, "KUBECONFIG="+kubeconfig, "SKIFF_CLUSTER="+spec.Name)
+}
+
+// execute runs a program on this host with the given streams. Its exit code is
+// returned as a cli.ExitCode.
+func execute(ctx context.Context, s cli.Streams, args []string, env ...string) error {
+	command := exec.CommandContext(ctx, args[0], args[1:]...)
+	command.Env = append(os.Environ(), env...)
+	command.Stdin, command.Stdout, command.Stderr = s.In, s.Out, s.Err
+	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
+	command.WaitDelay = commandGrace
+	err := command.Run()
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &exit) && exit.Exited():
+		return cli.ExitCode(exit.ExitCode())
+	case errors.As(err, &exit):
+		// The code that a shell reports; see bash(1), "EXIT STATUS".
+		return cli.ExitCode(128 + int(exit.Sys().(syscall.WaitStatus).Signal()))
+	case ctx.Err() != nil:
+		return ctx.Err()
+	default:
+		return cli.Invalid("", "run %s: %s", args[0], err)
+	}
+}

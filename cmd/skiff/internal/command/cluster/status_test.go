@@ -1,0 +1,61 @@
+package cluster
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+)
+
+func TestNodeRowsShowTheCondition(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	for _, c := range []struct {
+		node daemonapi.NodeStatus
+		want string
+	}{
+		{daemonapi.NodeStatus{Machine: "stopped", Ready: "True"}, "stopped"},
+		{daemonapi.NodeStatus{Machine: "paused"}, "paused"},
+		{daemonapi.NodeStatus{Machine: "running"}, "booting"},
+		{daemonapi.NodeStatus{Machine: "running", Agent: true}, "not registered"},
+		{daemonapi.NodeStatus{Machine: "running", Agent: true, Ready: "False"}, "NotReady"},
+		{daemonapi.NodeStatus{Machine: "running", Agent: true, Ready: "Unknown"}, "Unknown"},
+		{daemonapi.NodeStatus{Machine: "running", Agent: true, Ready: "True"}, "Ready"},
+	} {
+		if got := nodeRows([]daemonapi.NodeStatus{c.node}, now)[1][2]; got != c.want {
+			t.Errorf("%+v: %q, want %q", c.node, got, c.want)
+		}
+	}
+	row := nodeRows([]daemonapi.NodeStatus{{
+		Name: "worker-1", Role: "worker", Machine: "running", Agent: true, Ready: "True", Address: "192.168.104.21", CPUs: 2,
+		MemoryMiB: 2048, HostMemoryMiB: 391, DiskUsedBytes: 5 << 30 / 2, Started: now.Add(-3 * time.Minute),
+	}}, now)[1]
+	if got, want := strings.Join(row, " "), "worker-1 worker Ready 192.168.104.21 2 2048Mi 391Mi 2.5Gi 3m - "; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestNodeRowsShowWhenTheFirstCertificateExpires(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	for rest, want := range map[time.Duration]string{360 * 24 * time.Hour: "360d", 3 * time.Hour: "3h", -time.Hour: "expired"} {
+		rows := nodeRows([]daemonapi.NodeStatus{{Certificates: []nodeapi.Certificate{
+			{Name: "etcd/peer", Expires: now.Add(rest)}, {Name: "apiserver", Expires: now.Add(400 * 24 * time.Hour)},
+		}}}, now)
+		if column := slices.Index(rows[0], "CERTS"); rows[1][column] != want {
+			t.Errorf("%s: %q, want %q", rest, rows[1][column], want)
+		}
+	}
+}
+
+func TestHeadingShowsProblems(t *testing.T) {
+	status := daemonapi.ClusterStatus{Name: "dev", Phase: "running"}
+	if got := heading(status); strings.Contains(got, "Problem") {
+		t.Errorf("a problem without one:\n%s", got)
+	}
+	status.Problems = []string{"The database is full: run \"skiff etcd defrag\"."}
+	if got := heading(status); !strings.Contains(got, "\nProblem     The database is full: run \"skiff etcd defrag\".\n") {
+		t.Errorf("not a line of its own:\n%s", got)
+	}
+}

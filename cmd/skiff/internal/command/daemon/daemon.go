@@ -1,0 +1,34 @@
+// Package daemon holds the hidden command `daemon`.
+package daemon
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
+	"github.com/skiff-dev/skiff/vm/daemon"
+	"github.com/skiff-dev/skiff/vm/home"
+)
+
+// New returns the hidden command `daemon`, which the client starts for each
+// cluster.
+func New(s cli.Streams) *cobra.Command {
+	var config daemon.Config
+	var dir string
+	cmd := &cobra.Command{
+		Use:    "daemon",
+		Short:  "Run a cluster's daemon in the foreground",
+		Hidden: true,
+		Args:   cli.Arguments(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			config.Home = home.Home(dir)
+			return daemon.Run(cmd.Context(), config)
+		},
+	}
+	cmd.Flags().StringVar(&dir, "home", "", "Skiff's home `directory`")
+	cmd.Flags().StringVar(&config.Name, "name", "", "cluster `name`")
+	cmd.Flags().StringVar(&config.ImageDir, "image-dir", "", "node image `directory`")
+	for _, name := range []string{"home", "name", "image-dir"} {
+		_ = cmd.MarkFlagRequired(name)
+	}
+	return cmd
+}

@@ -1,0 +1,25 @@
+// Package image holds the commands `image load` and `image list`.
+package image
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
+)
+
+// New returns the command `image`.
+func New(s cli.Streams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "image",
+		Short: "Load images onto the nodes, and list them",
+		Example: `  # Load an image from docker, podman or nerdctl onto every node
+  skiff image load app:1
+
+  # List the images on the nodes
+  skiff image list`,
+		Args: cobra.ArbitraryArgs,
+		RunE: cli.Group,
+	}
+	cmd.AddCommand(newLoad(s), newList(s))
+	return cmd
+}

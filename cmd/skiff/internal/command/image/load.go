@@ -1,0 +1,161 @@
+package image
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/distribution/reference"
+	"github.com/spf13/cobra"
+
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/remote"
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
+	"github.com/skiff-dev/skiff/vm/daemon/client"
+)
+
+func newLoad(s cli.Streams) *cobra.Command {
+	var only []string
+	cmd := &cobra.Command{
+		Use:   "load ARCHIVE|NAME...",
+		Short: "Load images onto every node",
+		Long: `Load images onto every node of a cluster. An argument is either an archive (an OCI layout
+or the format of "docker save", as tar or tar.gz; - reads standard input) or the name of
+an image in docker, nerdctl or podman on this host. All archives are checked first: if one
+is truncated or built for another architecture, nothing is loaded.`,
+		Example: `  # Load images from a container engine on this host
+  skiff image load app:1 db:2
+
+  # Load an archive
+  skiff image load app.tar
+
+  # Load an archive from standard input
+  docker save app:1 | skiff image load -
+
+  # Load onto one node only
+  skiff image load app.tar --node worker-1`,
+		Args: cli.Arguments(1, -1),
+	}
+	name := target.Flag(cmd)
+	asJSON := cli.Output(cmd)
+	cmd.Flags().StringSliceVar(&only, "node", nil, "load onto this `node` only; may be repeated")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		inJSON, err := asJSON()
+		if err != nil {
+			return err
+		}
+		sources, err := openSources(cmd.Context(), s.In, args)
+		defer func() {
+			for _, opened := range sources {
+				opened.close()
+			}
+		}()
+		if err != nil {
+			return err
+		}
+		c, nodes, err := target.Nodes(cmd.Context(), *name)
+		if err != nil {
+			return err
+		}
+		for _, n := range only {
+			if err := target.CheckNode(n, nodes); err != nil {
+				return err
+			}
+		}
+		if len(only) > 0 {
+			nodes = only
+		}
+		return load(cmd.Context(), s, c, nodes, sources, inJSON)
+	}
+	return cmd
+}
+
+// loaded is what `skiff image load -o json` prints for each source.
+type loaded struct {
+	Source string   `json:"source"`
+	Images []string `json:"images"`
+	Nodes  []string `json:"nodes"`
+	// Seconds until the last node had the images.
+	Seconds float64 `json:"seconds"`
+}
+
+// load sends the archives one after another, each to all nodes concurrently.
+func load(ctx context.Context, s cli.Streams, c *client.Client, nodes []string, sources []source, asJSON bool) error {
+	results := []loaded{}
+	for _, from := range sources {
+		begun := time.Now()
+		meter := newMeter(nodes, from.size)
+		stop := meter.show(s.Err)
+		_, err := remote.OnEach(nodes, func(node string) (struct{}, error) {
+			return struct{}{}, sendImage(ctx, c, node, from, meter.of(node))
+		})
+		stop()
+		if err != nil {
+			return fmt.Errorf("load %s: %w", from.title, err)
+		}
+		results = append(results, loaded{from.title, normalized(from.names), nodes, time.Since(begun).Seconds()})
+		if !asJSON {
+			fmt.Fprintf(s.Out, "loaded %s onto %s in %.1f s\n", strings.Join(normalized(from.names), ", "), strings.Join(nodes, ", "), time.Since(begun).Seconds())
+		}
+	}
+	if asJSON {
+		return s.JSON(results)
+	}
+	return nil
+}
+
+// sendImage streams an archive into the containerd of a node.
+func sendImage(ctx context.Context, c *client.Client, node string, from source, sent *atomic.Int64) error {
+	file, err := os.Open(from.path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	ctr := func(stdin io.Reader, args ...string) (string, error) {
+		return remote.Capture(ctx, c, node, stdin, append([]string{"ctr", "--namespace", "k8s.io", "images"}, args...)...)
+	}
+	if _, err := ctr(&counted{file, sent}, "import", "--local", "-"); err != nil {
+		return err
+	}
+	// An OCI layout may name an image "app:1" where the kubelet asks for
+	// docker.io/library/app:1. Names of docker save are normalized on import.
+	var short []string
+	for _, name := range from.names {
+		if normalized([]string{name})[0] != name {
+			short = append(short, name)
+		}
+	}
+	if len(short) == 0 {
+		return nil
+	}
+	present, err := ctr(nil, "list", "--quiet")
+	if err != nil {
+		return err
+	}
+	for _, name := range short {
+		if !slices.Contains(strings.Fields(present), name) {
+			continue
+		}
+		if _, err := ctr(nil, "tag", "--force", name, normalized([]string{name})[0]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// normalized returns names as the kubelet asks for them.
+func normalized(names []string) []string {
+	var full []string
+	for _, name := range names {
+		if ref, err := reference.ParseDockerRef(name); err == nil {
+			name = ref.String()
+		}
+		full = append(full, name)
+	}
+	return full
+}

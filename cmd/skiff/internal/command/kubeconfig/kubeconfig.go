@@ -1,0 +1,119 @@
+// Package kubeconfig holds the command `kubeconfig`.
+package kubeconfig
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
+
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/kubeconfig"
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
+	"github.com/skiff-dev/skiff/vm/daemon"
+	"github.com/skiff-dev/skiff/vm/daemon/client"
+)
+
+// New returns the command `kubeconfig`.
+func New(s cli.Streams) *cobra.Command {
+	var merge bool
+	var into string
+	var user daemon.User
+	cmd := &cobra.Command{
+		Use:   "kubeconfig [NAME]",
+		Short: "Print a cluster's kubeconfig, or merge it into yours",
+		Long: `Print the admin kubeconfig of a cluster, merge it into your kubeconfig, or create
+one for another user with a client certificate of its own.`,
+		Example: `  # Save the default cluster's kubeconfig
+  skiff kubeconfig >config
+
+  # Merge the kubeconfig of the cluster "ci" into yours
+  skiff kubeconfig ci --merge
+
+  # Create a kubeconfig for another user, valid for eight hours
+  skiff kubeconfig --user jane --group dev --ttl 8h >jane.kubeconfig`,
+		Args:              cli.Arguments(0, 1),
+		ValidArgsFunction: target.CompleteClusterArgument,
+	}
+	asJSON := cli.Output(cmd)
+	cmd.Flags().BoolVar(&merge, "merge", false, "merge it into your kubeconfig and switch to its context")
+	cmd.Flags().StringVar(&into, "kubeconfig", "", "with --merge: the `file` to merge into")
+	cmd.Flags().StringVar(&user.Name, "user", "", "create a kubeconfig for this `name` instead, with its own certificate")
+	cmd.Flags().StringSliceVar(&user.Groups, "group", nil, "with --user: a `group` of the user; may be repeated")
+	cmd.Flags().DurationVar(&user.Lifetime, "ttl", defaultTTL, "with --user: how long the certificate is valid; it cannot be revoked")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		inJSON, err := asJSON()
+		if err != nil {
+			return err
+		}
+		if err := checkUser(cmd, user, merge); err != nil {
+			return err
+		}
+		c, dir, err := target.Open(cli.First(args))
+		if err != nil {
+			return err
+		}
+		content, err := kubeconfigFor(cmd.Context(), c, user)
+		if err != nil {
+			return target.Explain(dir.Name(), err)
+		}
+		switch {
+		case merge:
+			path, err := kubeconfig.MergeCluster(cmd.Context(), dir, into, content)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(s.Out, "merged into %s; the current context is now %q\n", path, kubeconfig.Context(dir.Name()))
+			return nil
+		case inJSON:
+			if content, err = yaml.YAMLToJSON(content); err != nil {
+				return fmt.Errorf("convert the kubeconfig: %w", err)
+			}
+			content = append(content, '\n')
+		}
+		_, err = s.Out.Write(content)
+		return err
+	}
+	return cmd
+}
+
+// Lifetimes of the certificates of other users.
+const (
+	defaultTTL = 8 * time.Hour
+	leastTTL   = time.Minute
+	mostTTL    = 365 * 24 * time.Hour
+)
+
+// checkUser rejects identities that are reserved or incomplete.
+func checkUser(cmd *cobra.Command, user daemon.User, merge bool) error {
+	if user.Name == "" {
+		for _, flag := range []string{"user", "group", "ttl"} {
+			if cmd.Flags().Changed(flag) {
+				return cli.Invalid("for example: --user jane --group dev --ttl 8h", "--%s requires --user", flag)
+			}
+		}
+		return nil
+	}
+	switch {
+	case merge:
+		return cli.Invalid("redirect the output to a file instead", "--merge cannot be combined with --user")
+	case strings.HasPrefix(user.Name, "system:"):
+		return cli.Invalid("choose another name", "--user %s: names that start with \"system:\" are reserved for Kubernetes", user.Name)
+	case slices.ContainsFunc(user.Groups, func(g string) bool { return g == "" || strings.HasPrefix(g, "system:") }):
+		return cli.Invalid("choose another group and bind a role to it", "--group: groups that start with \"system:\" are reserved for Kubernetes")
+	case user.Lifetime < leastTTL || user.Lifetime > mostTTL:
+		return cli.Invalid("", "invalid --ttl %s: must be between %s and %s", user.Lifetime, leastTTL, mostTTL)
+	}
+	return nil
+}
+
+func kubeconfigFor(ctx context.Context, c *client.Client, user daemon.User) ([]byte, error) {
+	if user.Name == "" {
+		return c.Kubeconfig(ctx)
+	}
+	return c.UserKubeconfig(user)
+}

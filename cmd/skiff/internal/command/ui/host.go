@@ -1,0 +1,70 @@
+package ui
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	tui "github.com/skiff-dev/skiff/tui/app"
+
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
+	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
+	"github.com/skiff-dev/skiff/tui/kube"
+	"github.com/skiff-dev/skiff/vm/daemon/client"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/home"
+)
+
+// host implements tui.Host: it reads from the daemons and acts through skiff's own
+// commands.
+type host struct {
+	root  Root
+	home  home.Home
+	ports *kube.Forwarder
+	other *otherCluster // of --kubeconfig; nil without it
+}
+
+// Clusters implements tui.Host.
+func (u *host) Clusters(ctx context.Context) ([]daemonapi.ClusterStatus, error) {
+	return client.List(ctx, u.home)
+}
+
+// Guest implements tui.Host.
+func (u *host) Guest(ctx context.Context, cluster, node string) (nodeapi.Status, error) {
+	return client.New(client.Config{Home: u.home, Name: cluster}).Node(node).Status(ctx)
+}
+
+// Connect implements tui.Host.
+func (u *host) Connect(ctx context.Context, name string) (tui.Kubernetes, error) {
+	if u.other != nil && u.other.name == name {
+		return kube.New(name, u.other.kubeconfig, u.other.context, u.ports)
+	}
+	content, err := client.New(client.Config{Home: u.home, Name: name}).Kubeconfig(ctx)
+	if err != nil {
+		return nil, target.Explain(name, err)
+	}
+	return kube.New(name, content, "", u.ports)
+}
+
+// Verbs implements tui.Host.
+func (u *host) Verbs() map[string]bool {
+	verbs := map[string]bool{}
+	for _, c := range u.root(cli.Streams{}).Commands() {
+		if c.IsAvailableCommand() && c.Name() != "ui" {
+			verbs[c.Name()] = true
+		}
+	}
+	return verbs
+}
+
+// Skiff implements tui.Host.
+func (u *host) Skiff(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
+	root := u.root(cli.Streams{In: in, Out: out, Err: out})
+	root.SetArgs(args)
+	if err := root.ExecuteContext(ctx); err != nil {
+		cli.Report(out, err)
+		return fmt.Errorf("skiff %s: %w", args[0], err)
+	}
+	return nil
+}

@@ -1,0 +1,50 @@
+// Package version holds the command `version`.
+package version
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/build"
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
+)
+
+// New returns the command `version`.
+func New(s cli.Streams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "version",
+		Short: "Show the versions of Skiff, Kubernetes and the node image",
+		Example: `  # Show the build.Info
+  skiff version
+
+  # Print them as JSON
+  skiff version -o json`,
+		Args: cli.Arguments(0, 0),
+	}
+	asJSON := cli.Output(cmd)
+	cmd.RunE = func(_ *cobra.Command, _ []string) error {
+		inJSON, err := asJSON()
+		if err != nil {
+			return err
+		}
+		v, err := build.Read()
+		if err != nil {
+			return err
+		}
+		if inJSON {
+			return s.JSON(v)
+		}
+		node := "none (run `make image` to build it)"
+		if v.Image != nil {
+			node = fmt.Sprintf("%s, %s", v.Image.Digest, v.Image.Arch)
+		}
+		return s.Table([][]string{
+			{"skiff", v.Client + " " + v.Commit},
+			{"kubernetes", v.Kubernetes},
+			{"node image", node},
+			{"built with", v.Go + " for " + v.Platform},
+		})
+	}
+	return cmd
+}

@@ -1,0 +1,48 @@
+package target
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/skiff-dev/skiff/vm/home"
+)
+
+// CompleteClusters completes the names of the user's clusters.
+func CompleteClusters(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	h, err := home.Default()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	names, err := h.Names()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// CompleteClusterArgument completes a command's only argument, a cluster.
+func CompleteClusterArgument(cmd *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return CompleteClusters(cmd, args, word)
+}
+
+// completionTimeout bounds how long pressing Tab may wait for the daemon.
+const completionTimeout = 2 * time.Second
+
+// CompleteNode completes the nodes of the cluster that the flag of Flag selects.
+func CompleteNode(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
+	defer cancel()
+	_, status, err := Observe(ctx, cmd.Flag("cluster").Value.String())
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	return NodeNames(status), cobra.ShellCompDirectiveNoFileComp
+}

@@ -1,0 +1,170 @@
+// Package target finds the cluster, node and daemon that a command line refers
+// to.
+package target
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
+	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/daemon/client"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/home"
+)
+
+// Client returns a client for the daemon of the cluster named name, which need
+// not exist.
+func Client(name string) (*client.Client, home.Home, error) {
+	h, err := home.Default()
+	if err != nil {
+		return nil, "", err
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return nil, "", fmt.Errorf("locate the skiff executable: %w", err)
+	}
+	dir, err := ImageDir()
+	if err != nil {
+		return nil, "", err
+	}
+	return client.New(client.Config{
+		Home: h, Name: name, ImageDir: dir,
+		Command: []string{program, "daemon", "--home", string(h), "--name", name, "--image-dir", dir},
+	}), h, nil
+}
+
+// Open returns a client for the daemon of the cluster that given selects, as in
+// Existing, and the cluster's directory.
+func Open(given string) (*client.Client, home.Cluster, error) {
+	name, err := Existing(given)
+	if err != nil {
+		return nil, "", err
+	}
+	c, h, err := Client(name)
+	return c, h.Cluster(name), err
+}
+
+// ImageDir returns the directory of the node image: SKIFF_IMAGE_DIR, or else the
+// directory "image" beside this program.
+func ImageDir() (string, error) {
+	if dir := os.Getenv("SKIFF_IMAGE_DIR"); dir != "" {
+		return filepath.Abs(dir)
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("locate the skiff executable: %w", err)
+	}
+	if program, err = filepath.EvalSymlinks(program); err != nil {
+		return "", fmt.Errorf("locate the skiff executable: %w", err)
+	}
+	return filepath.Join(filepath.Dir(program), "image"), nil
+}
+
+// DefaultName returns the name of the cluster that is used when none is given.
+func DefaultName() string {
+	if name := os.Getenv("SKIFF_CLUSTER"); name != "" {
+		return name
+	}
+	return cluster.Default().Name
+}
+
+// maxName keeps the sockets in a cluster's directory under 104 characters.
+const maxName = 40
+
+// CheckName returns an error unless name is a DNS label. Names become parts of
+// paths.
+func CheckName(name string) error {
+	if len(name) > maxName || len(validation.IsDNS1123Label(name)) > 0 {
+		return cli.Invalid("use at most 40 lower-case letters, digits and dashes, such as \"dev-1\"", "invalid cluster name %q", name)
+	}
+	return nil
+}
+
+// Named returns the first argument, or else the default name, if it is valid.
+func Named(args []string) (string, error) {
+	if len(args) > 0 {
+		return args[0], CheckName(args[0])
+	}
+	name := DefaultName()
+	return name, CheckName(name)
+}
+
+// Existing returns the cluster that a command on an existing cluster refers to:
+// name, or else SKIFF_CLUSTER, the only cluster, or the default.
+func Existing(name string) (string, error) {
+	if name != "" {
+		return name, CheckName(name)
+	}
+	if os.Getenv("SKIFF_CLUSTER") != "" {
+		return Named(nil)
+	}
+	h, err := home.Default()
+	if err != nil {
+		return "", err
+	}
+	names, err := h.Names()
+	if err != nil {
+		return "", err
+	}
+	fallback := DefaultName()
+	switch {
+	case len(names) == 1:
+		return names[0], nil
+	case len(names) == 0 || slices.Contains(names, fallback):
+		return fallback, nil
+	}
+	return "", cli.Invalid("choose one of "+strings.Join(names, ", "), "no cluster named %q", fallback)
+}
+
+// Explain adds the cluster's name and a hint to an error of the client.
+func Explain(name string, err error) error {
+	switch {
+	case errors.Is(err, client.ErrNoCluster):
+		return &daemonapi.Failure{
+			Cause: fmt.Sprintf("no cluster named %q", name),
+			Hint:  fmt.Sprintf("run `skiff list` to see the clusters, or `skiff up %s` to create it", name),
+		}
+	case errors.Is(err, client.ErrNoDaemon):
+		return &daemonapi.Failure{
+			Cause: fmt.Sprintf("cluster %q is not running", name),
+			Hint:  fmt.Sprintf("run `skiff up %s` to start it again; its data is intact", name),
+		}
+	case errors.Is(err, cluster.ErrNewer):
+		return &daemonapi.Failure{Cause: fmt.Sprintf("cluster %q: %s", name, err), Invalid: true}
+	case errors.Is(err, cluster.ErrDamaged):
+		return &daemonapi.Failure{
+			Cause:   fmt.Sprintf("cluster %q: %s", name, err),
+			Hint:    fmt.Sprintf("restore a good copy of the file, or delete the cluster with `skiff down %s`", name),
+			Invalid: true,
+		}
+	}
+	return err
+}
+
+// Flag adds the flag -c to a command whose arguments do not name a cluster.
+func Flag(cmd *cobra.Command) *string {
+	name := cmd.Flags().StringP("cluster", "c", "", `cluster (default: $SKIFF_CLUSTER, the only cluster, or "skiff")`)
+	_ = cmd.RegisterFlagCompletionFunc("cluster", CompleteClusters)
+	return name
+}
+
+// OpenExisting is like Open for the first argument, and returns an error if the
+// cluster does not exist.
+func OpenExisting(args []string) (*client.Client, string, error) {
+	c, dir, err := Open(cli.First(args))
+	if err != nil {
+		return nil, "", err
+	}
+	if _, err := c.Spec(); err != nil {
+		return nil, "", Explain(dir.Name(), err)
+	}
+	return c, dir.Name(), nil
+}
