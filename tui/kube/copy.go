@@ -15,8 +15,8 @@ import (
 	"github.com/skiff-dev/skiff/tui/object"
 )
 
-// copy moves files between the host and a container with the container's own
-// tar. A path of the container is written ":PATH".
+// copy copies files between the host and a container with the tar command of
+// the container. A path in the container is written ":PATH".
 func (c *Client) copy(ctx context.Context, ref object.Ref, args map[string]string, out io.Writer) error {
 	from, inside := strings.CutPrefix(args["from"], ":")
 	to, intoContainer := strings.CutPrefix(args["to"], ":")
@@ -35,11 +35,11 @@ func (c *Client) download(ctx context.Context, ref object.Ref, container, from, 
 	reader, writer := io.Pipe()
 	failed := make(chan error, 1)
 	go func() {
-		var said limited
-		err := c.stream(ctx, ref, execOptions{container: container, command: []string{"tar", "cf", "-", "-C", path.Dir(from), path.Base(from)}},
-			streams{out: writer, err: &said})
+		var message outputHead
+		err := c.Exec(ctx, ref, ExecOptions{Container: container, Command: []string{"tar", "cf", "-", "-C", path.Dir(from), path.Base(from)}},
+			Streams{Out: writer, Err: &message})
 		if err != nil {
-			err = fmt.Errorf("%w %s", err, said.text())
+			err = fmt.Errorf("%w %s", err, message.text())
 		}
 		_ = writer.CloseWithError(err)
 		failed <- err
@@ -55,8 +55,8 @@ func (c *Client) download(ctx context.Context, ref object.Ref, container, from, 
 	return err
 }
 
-// unpack writes an archive below the directory to. No name in it leads out of
-// that directory; links are left out.
+// unpack extracts an archive into a directory. It skips links, and fails on a
+// name outside the directory.
 func unpack(in io.Reader, to string) (files int, err error) {
 	if err := os.MkdirAll(to, 0o755); err != nil {
 		return 0, err
@@ -111,20 +111,20 @@ func (c *Client) upload(ctx context.Context, ref object.Ref, container, from, to
 		_ = writer.CloseWithError(err)
 		packed <- err
 	}()
-	var said limited
-	err := c.stream(ctx, ref, execOptions{container: container, command: []string{"tar", "xmf", "-", "-C", to}}, streams{in: reader, out: &said, err: &said})
+	var message outputHead
+	err := c.Exec(ctx, ref, ExecOptions{Container: container, Command: []string{"tar", "xmf", "-", "-C", to}}, Streams{In: reader, Out: &message, Err: &message})
 	_ = reader.Close()
 	if failure := <-packed; failure != nil && !errors.Is(failure, io.ErrClosedPipe) {
 		err = errors.Join(failure, err)
 	}
 	if err != nil {
-		return fmt.Errorf("%w %s", err, said.text())
+		return fmt.Errorf("%w %s", err, message.text())
 	}
 	fmt.Fprintf(out, "copied %s to %s:%s\n", from, ref, to)
 	return nil
 }
 
-// pack writes a file, or a directory with all below it, as an archive.
+// pack writes a file or a directory tree as an archive.
 func pack(out io.Writer, from string) error {
 	archive := tar.NewWriter(out)
 	base := filepath.Dir(filepath.Clean(from))
@@ -159,12 +159,12 @@ func pack(out io.Writer, from string) error {
 	return errors.Join(err, archive.Close())
 }
 
-// limited keeps the beginning of what a program says.
-type limited struct{ content []byte }
+// outputHead keeps the beginning of what a program writes.
+type outputHead struct{ content []byte }
 
-func (l *limited) Write(p []byte) (int, error) {
+func (l *outputHead) Write(p []byte) (int, error) {
 	l.content = append(l.content, p[:min(len(p), max(0, 4096-len(l.content)))]...)
 	return len(p), nil
 }
 
-func (l *limited) text() string { return line(strings.TrimSpace(string(l.content))) }
+func (l *outputHead) text() string { return oneLine(strings.TrimSpace(string(l.content))) }

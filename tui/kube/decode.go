@@ -12,17 +12,17 @@ import (
 	"github.com/skiff-dev/skiff/tui/object"
 )
 
-// acceptTable asks for the server's own columns.
+// acceptTable requests the table format, with the server's columns.
 const acceptTable = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 
-// maxPage bounds one answer to a list, in bytes.
+// maxPage bounds the response to a list request, in bytes.
 const maxPage = 256 << 20
 
 // maxCell bounds one cell, in bytes.
 const maxCell = 1024
 
-// wireTable is what is read of a metav1.Table, or of the metav1.Status that
-// stands in its place.
+// wireTable holds the decoded fields of a metav1.Table, or of the metav1.Status
+// that a server sends instead.
 type wireTable struct {
 	Kind     string `json:"kind"`
 	Metadata struct {
@@ -34,7 +34,7 @@ type wireTable struct {
 		Priority int    `json:"priority"`
 	} `json:"columnDefinitions"`
 	Rows []wireRow `json:"rows"`
-	// Of a Status.
+	// Fields of a Status.
 	Message string `json:"message"`
 	Reason  string `json:"reason"`
 	Code    int    `json:"code"`
@@ -56,7 +56,7 @@ type wireRow struct {
 				Controller bool   `json:"controller"`
 			} `json:"ownerReferences"`
 		} `json:"metadata"`
-		// Of nodes alone, which are asked for whole.
+		// Only set for nodes, which are requested as full objects.
 		Spec struct {
 			Taints []struct {
 				Key    string `json:"key"`
@@ -77,20 +77,20 @@ type wireStatus struct {
 	} `json:"conditions"`
 }
 
-// wireEvent is one event of a watch.
+// wireEvent is a watch event.
 type wireEvent struct {
 	Type   string    `json:"type"`
 	Object wireTable `json:"object"`
 }
 
-// errNoTable: the server answered with something else.
+// errNoTable is returned for a response in another format.
 var errNoTable = errors.New("the server did not send a table")
 
-// decodeTable reads one answer to a list.
+// decodeTable reads the response to a list request.
 func decodeTable(in io.Reader) (wireTable, error) {
 	var t wireTable
 	if err := json.NewDecoder(io.LimitReader(in, maxPage)).Decode(&t); err != nil {
-		return t, fmt.Errorf("read the server's table: %w", err)
+		return t, fmt.Errorf("decode the table: %w", err)
 	}
 	if t.Kind != "Table" {
 		return t, errNoTable
@@ -101,7 +101,7 @@ func decodeTable(in io.Reader) (wireTable, error) {
 func (t wireTable) columns() []object.Column {
 	columns := make([]object.Column, len(t.ColumnDefinitions))
 	for i, d := range t.ColumnDefinitions {
-		columns[i] = object.Column{Name: line(d.Name), Wide: d.Priority > 0}
+		columns[i] = object.Column{Name: oneLine(d.Name), Wide: d.Priority > 0}
 	}
 	return columns
 }
@@ -119,14 +119,14 @@ func (w *wireRow) row(cluster string, now time.Time) *object.Row {
 		}
 	}
 	for _, t := range w.Object.Spec.Taints {
-		text := line(t.Key)
+		text := oneLine(t.Key)
 		if t.Value != "" {
-			text += "=" + line(t.Value)
+			text += "=" + oneLine(t.Value)
 		}
-		r.Taints = append(r.Taints, text+":"+line(t.Effect))
+		r.Taints = append(r.Taints, text+":"+oneLine(t.Effect))
 	}
 	for _, c := range w.Object.Status.Conditions {
-		r.Conditions = append(r.Conditions, object.Condition{Type: line(c.Type), Status: line(c.Status), Reason: line(c.Reason), Message: line(c.Message)})
+		r.Conditions = append(r.Conditions, object.Condition{Type: oneLine(c.Type), Status: oneLine(c.Status), Reason: oneLine(c.Reason), Message: oneLine(c.Message)})
 	}
 	for i, cell := range w.Cells {
 		r.Cells[i] = cellText(cell)
@@ -134,14 +134,13 @@ func (w *wireRow) row(cluster string, now time.Time) *object.Row {
 	return r
 }
 
-// cellText is a cell of a table as text, one line without control characters:
-// it comes from objects that anyone may have written.
+// cellText formats a cell of a table.
 func cellText(cell any) string {
 	switch v := cell.(type) {
 	case nil:
 		return ""
 	case string:
-		return line(v)
+		return oneLine(v)
 	case float64:
 		return strconv.FormatFloat(v, 'f', -1, 64)
 	case bool:
@@ -151,10 +150,12 @@ func cellText(cell any) string {
 	if err != nil {
 		return ""
 	}
-	return line(string(encoded))
+	return oneLine(string(encoded))
 }
 
-func line(text string) string {
+// oneLine makes text from the cluster safe to display: it limits its length,
+// replaces line breaks and tabs by spaces and removes control characters.
+func oneLine(text string) string {
 	if len(text) > maxCell {
 		text = text[:maxCell] + "…"
 	}

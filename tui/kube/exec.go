@@ -2,13 +2,12 @@ package kube
 
 import (
 	"context"
+	"fmt"
 	"io"
-	"os"
-	"os/signal"
-	"syscall"
+	"slices"
 
-	"golang.org/x/term"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/remotecommand"
 	"k8s.io/streaming/pkg/httpstream"
@@ -16,29 +15,39 @@ import (
 	"github.com/skiff-dev/skiff/tui/object"
 )
 
-type streams struct {
-	in       io.Reader
-	out, err io.Writer
-	sizes    remotecommand.TerminalSizeQueue
+// Streams are the local ends of a process in a container. Err is unused with a
+// TTY, whose output is a single stream.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+	Sizes    remotecommand.TerminalSizeQueue
 }
 
-type execOptions struct {
-	container string
-	command   []string // nil attaches to what runs already
-	tty       bool
-	deaf      bool // it has no standard input
+// ExecOptions select a container and what to run in it.
+type ExecOptions struct {
+	Container string
+	Command   []string // nil attaches to the main process
+	TTY       bool
+	NoStdin   bool // do not connect Streams.In
 }
 
-// stream runs a command in a container, or attaches to it, until it ends.
-func (c *Client) stream(ctx context.Context, ref object.Ref, o execOptions, s streams) error {
+// Exec runs a command in a container, or attaches to its main process, until
+// that ends or ctx is done.
+func (c *Client) Exec(ctx context.Context, ref object.Ref, o ExecOptions, s Streams) error {
+	if o.NoStdin {
+		s.In = nil
+	}
+	if o.TTY {
+		s.Err = nil
+	}
 	request := c.typed.CoreV1().RESTClient().Post().Resource("pods").Namespace(ref.Namespace).Name(ref.Name)
-	if o.command == nil {
+	if o.Command == nil {
 		request = request.SubResource("attach").VersionedParams(&corev1.PodAttachOptions{
-			Container: o.container, Stdin: s.in != nil, Stdout: true, Stderr: !o.tty && s.err != nil, TTY: o.tty,
+			Container: o.Container, Stdin: s.In != nil, Stdout: true, Stderr: s.Err != nil, TTY: o.TTY,
 		}, scheme.ParameterCodec)
 	} else {
 		request = request.SubResource("exec").VersionedParams(&corev1.PodExecOptions{
-			Container: o.container, Command: o.command, Stdin: s.in != nil, Stdout: true, Stderr: !o.tty && s.err != nil, TTY: o.tty,
+			Container: o.Container, Command: o.Command, Stdin: s.In != nil, Stdout: true, Stderr: s.Err != nil, TTY: o.TTY,
 		}, scheme.ParameterCodec)
 	}
 	sockets, err := remotecommand.NewWebSocketExecutor(c.config, "GET", request.URL().String())
@@ -55,45 +64,23 @@ func (c *Client) stream(ctx context.Context, ref object.Ref, o execOptions, s st
 	if err != nil {
 		return err
 	}
-	options := remotecommand.StreamOptions{Stdin: s.in, Stdout: s.out, Tty: o.tty, TerminalSizeQueue: s.sizes}
-	if !o.tty {
-		options.Stderr = s.err
-	}
-	return executor.StreamWithContext(ctx, options)
+	return executor.StreamWithContext(ctx, remotecommand.StreamOptions{
+		Stdin: s.In, Stdout: s.Out, Stderr: s.Err, Tty: o.TTY, TerminalSizeQueue: s.Sizes,
+	})
 }
 
-// shells are tried in this order.
-var shells = []string{"sh", "-c", "command -v bash >/dev/null && exec bash; exec sh"}
-
-// sizes tells the container how large our terminal is.
-type sizes struct {
-	fd      int
-	changed chan os.Signal
-	done    chan struct{}
-}
-
-func newSizes(fd int) *sizes {
-	s := &sizes{fd: fd, changed: make(chan os.Signal, 1), done: make(chan struct{})}
-	s.changed <- syscall.SIGWINCH // the first size
-	signal.Notify(s.changed, syscall.SIGWINCH)
-	return s
-}
-
-func (s *sizes) stop() {
-	signal.Stop(s.changed)
-	close(s.done)
-}
-
-// Next is remotecommand.TerminalSizeQueue's.
-func (s *sizes) Next() *remotecommand.TerminalSize {
-	select {
-	case <-s.done:
-		return nil
-	case <-s.changed:
-	}
-	width, height, err := term.GetSize(s.fd)
+// Container returns a container of a pod by name, or the first one if the name
+// is empty.
+func (c *Client) Container(ctx context.Context, pod object.Ref, name string) (corev1.Container, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestLimit)
+	defer cancel()
+	p, err := c.typed.CoreV1().Pods(pod.Namespace).Get(ctx, pod.Name, metav1.GetOptions{})
 	if err != nil {
-		return nil
+		return corev1.Container{}, err
 	}
-	return &remotecommand.TerminalSize{Width: uint16(width), Height: uint16(height)}
+	i := slices.IndexFunc(p.Spec.Containers, func(c corev1.Container) bool { return name == "" || c.Name == name })
+	if i < 0 {
+		return corev1.Container{}, fmt.Errorf("%s has no container named %q", pod, name)
+	}
+	return p.Spec.Containers[i], nil
 }

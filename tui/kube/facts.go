@@ -13,12 +13,12 @@ import (
 	"github.com/skiff-dev/skiff/tui/object"
 )
 
-// Facts reads what must be known of an object before something is done with it.
+// Facts returns the properties of an object that actions on it need.
 func (c *Client) Facts(ctx context.Context, ref object.Ref) (feed.Facts, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestLimit)
 	defer cancel()
 	facts := feed.Facts{Replicas: -1}
-	o, err := c.at(ref).Get(ctx, ref.Name, metav1.GetOptions{})
+	o, err := c.resourceClient(ref).Get(ctx, ref.Name, metav1.GetOptions{})
 	if err != nil {
 		return facts, err
 	}
@@ -39,7 +39,7 @@ func (c *Client) Facts(ctx context.Context, ref object.Ref) (feed.Facts, error) 
 		facts.Node = pod.Spec.NodeName
 		return facts, nil
 	}
-	facts.Loss = c.loss(ctx, ref, o)
+	facts.Loss = c.deletionLoss(ctx, ref, o)
 	if ref.Resource.ID() == "services" {
 		facts.Ports = servicePorts(o)
 	}
@@ -49,7 +49,7 @@ func (c *Client) Facts(ctx context.Context, ref object.Ref) (feed.Facts, error) 
 		if err != nil {
 			return facts, err
 		}
-		facts.Loss = append(facts.Loss, podsLost(list.Items)...)
+		facts.Loss = append(facts.Loss, podCount(list.Items)...)
 		if len(list.Items) > 0 && len(facts.Ports) == 0 {
 			podFacts(&facts, &list.Items[0])
 		}
@@ -69,10 +69,10 @@ func servicePorts(o *unstructured.Unstructured) []string {
 	return ports
 }
 
-// podFacts adds what a pod's containers tell.
+// podFacts adds the containers of a pod and their ports.
 func podFacts(f *feed.Facts, p *corev1.Pod) {
 	for _, container := range p.Spec.Containers {
-		f.Containers = append(f.Containers, line(container.Name))
+		f.Containers = append(f.Containers, oneLine(container.Name))
 		for _, port := range container.Ports {
 			f.Ports = append(f.Ports, strconv.Itoa(int(port.ContainerPort)))
 		}

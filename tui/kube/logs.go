@@ -16,17 +16,17 @@ import (
 	"github.com/skiff-dev/skiff/tui/object"
 )
 
-// maxLogLine bounds one line of a log in bytes; the rest of it is dropped.
+// maxLogLine bounds a line of a log, in bytes; the rest of the line is dropped.
 const maxLogLine = 16 << 10
 
-// maxStreams bounds how many logs are read at once.
+// maxStreams bounds the number of logs that are read at the same time.
 const maxStreams = 50
 
 // logs follows the logs of pods as they come and go.
 func (c *Client) logs(ctx context.Context, need feed.Logs, emit func(any)) {
 	var reading sync.WaitGroup
 	defer reading.Wait()
-	begun := map[string]bool{} // by the stream's id
+	started := map[string]bool{} // by stream ID
 	since := map[string]time.Time{}
 	var mu sync.Mutex // guards since
 	look := func(limited context.Context) error {
@@ -38,10 +38,10 @@ func (c *Client) logs(ctx context.Context, need feed.Logs, emit func(any)) {
 		several := len(pods) > 1 || len(need.Pods) > 1
 		for i := range pods {
 			for _, s := range streamsOf(&pods[i], need) {
-				if begun[s.id] || len(begun) >= maxStreams {
+				if started[s.id] || len(started) >= maxStreams {
 					continue
 				}
-				begun[s.id] = true
+				started[s.id] = true
 				if several || need.Labels != "" {
 					s.source = s.pod + "/" + s.container
 				} else if need.Container == "" && len(pods[i].Spec.Containers)+len(pods[i].Spec.InitContainers) > 1 {
@@ -50,7 +50,7 @@ func (c *Client) logs(ctx context.Context, need feed.Logs, emit func(any)) {
 				reading.Go(func() { c.logStream(ctx, need, s, &mu, since, emit) })
 			}
 		}
-		if len(begun) == 0 {
+		if len(started) == 0 {
 			emit(feed.Lines{Freshness: object.Freshness{State: object.Live, At: time.Now()}})
 		}
 		return nil
@@ -60,7 +60,7 @@ func (c *Client) logs(ctx context.Context, need feed.Logs, emit func(any)) {
 		return
 	}
 	for look(ctx) != nil {
-		if !pause(ctx, lastPause) {
+		if !sleep(ctx, maxBackoff) {
 			return
 		}
 	}
@@ -70,14 +70,14 @@ func (c *Client) logs(ctx context.Context, need feed.Logs, emit func(any)) {
 	}
 }
 
-// logPodsOf is what to watch for pods whose logs are wanted.
+// logPodsOf selects the pods to watch for changes.
 func logPodsOf(cluster string, need feed.Logs) []feed.Objects {
 	if need.Labels != "" {
 		return []feed.Objects{{Cluster: cluster, Resource: object.Pods, Namespaces: []string{need.Namespace}, Labels: need.Labels}}
 	}
 	var pods []feed.Objects
 	for _, p := range need.Pods[:min(len(need.Pods), maxStreams)] {
-		pods = append(pods, just(object.Ref{Cluster: cluster, Resource: object.Pods, Namespace: p.Namespace, Name: p.Name}))
+		pods = append(pods, single(object.Ref{Cluster: cluster, Resource: object.Pods, Namespace: p.Namespace, Name: p.Name}))
 	}
 	return pods
 }
@@ -96,7 +96,7 @@ func (c *Client) logPods(ctx context.Context, need feed.Logs) ([]corev1.Pod, err
 	for _, name := range need.Pods {
 		pod, err := c.typed.CoreV1().Pods(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{ResourceVersion: "0"})
 		if apierrors.IsNotFound(err) && len(need.Pods) > 1 {
-			continue // the others go on
+			continue // follow the other pods
 		}
 		if err != nil {
 			return nil, err
@@ -108,17 +108,17 @@ func (c *Client) logPods(ctx context.Context, need feed.Logs) ([]corev1.Pod, err
 
 type logStream struct{ id, pod, namespace, container, source string }
 
-// streamsOf are the logs of a pod that can be read now: of a container that waits
-// to be started again, what it wrote the last time.
+// streamsOf returns the logs of a pod that can be read now. A container that
+// waits to be restarted has the log of its last run.
 func streamsOf(p *corev1.Pod, need feed.Logs) []logStream {
 	var found []logStream
 	statuses := append(append([]corev1.ContainerStatus(nil), p.Status.InitContainerStatuses...), p.Status.ContainerStatuses...)
 	for _, s := range statuses {
-		started := s.State.Running != nil || s.State.Terminated != nil || s.LastTerminationState.Terminated != nil
+		hasLog := s.State.Running != nil || s.State.Terminated != nil || s.LastTerminationState.Terminated != nil
 		if need.Previous {
-			started = s.RestartCount > 0
+			hasLog = s.RestartCount > 0
 		}
-		if !started || need.Container != "" && s.Name != need.Container {
+		if !hasLog || need.Container != "" && s.Name != need.Container {
 			continue
 		}
 		found = append(found, logStream{
@@ -128,9 +128,9 @@ func streamsOf(p *corev1.Pod, need feed.Logs) []logStream {
 	return found
 }
 
-// logStream reads one log to its end, over as many connections as it takes.
+// logStream reads a log to its end and reconnects as necessary.
 func (c *Client) logStream(ctx context.Context, need feed.Logs, s logStream, mu *sync.Mutex, since map[string]time.Time, emit func(any)) {
-	wait := firstPause
+	wait := minBackoff
 	for tries := 0; ctx.Err() == nil && tries < 5; tries++ {
 		options := &corev1.PodLogOptions{Container: s.container, Follow: !need.Previous, Timestamps: true, Previous: need.Previous}
 		mu.Lock()
@@ -148,8 +148,8 @@ func (c *Client) logStream(ctx context.Context, need feed.Logs, s logStream, mu 
 			if ctx.Err() == nil {
 				emit(feed.Lines{Freshness: freshness(err, time.Now())})
 			}
-			pause(ctx, wait)
-			wait = min(2*wait, lastPause)
+			sleep(ctx, wait)
+			wait = min(2*wait, maxBackoff)
 			continue
 		}
 		emit(feed.Lines{Freshness: object.Freshness{State: object.Live, At: time.Now()}})
@@ -161,15 +161,15 @@ func (c *Client) logStream(ctx context.Context, need feed.Logs, s logStream, mu 
 		})
 		_ = body.Close()
 		if err == nil {
-			return // the container has ended
+			return // the container has terminated
 		}
 		tries = 0
-		pause(ctx, wait)
+		sleep(ctx, wait)
 	}
 }
 
-// readLog splits a log with timestamps into lines. Lines not newer than last
-// have been read before.
+// readLog splits a log with timestamps into lines. It skips lines that are not
+// newer than last, which have been read before.
 func readLog(in io.Reader, source string, last time.Time, each func(feed.Line)) error {
 	reader := bufio.NewReaderSize(in, maxLogLine)
 	for {
@@ -181,7 +181,7 @@ func readLog(in io.Reader, source string, last time.Time, each func(feed.Line)) 
 			return err
 		}
 		text := string(content)
-		for more && err == nil { // the rest of a line that is too long
+		for more && err == nil { // drop the rest of a long line
 			_, more, err = reader.ReadLine()
 		}
 		at, rest := splitTime(text)
@@ -192,7 +192,7 @@ func readLog(in io.Reader, source string, last time.Time, each func(feed.Line)) 
 	}
 }
 
-// splitTime takes the timestamp off that the kubelet puts before a line.
+// splitTime separates a line from the timestamp that the kubelet puts before it.
 func splitTime(text string) (time.Time, string) {
 	stamp, rest, _ := strings.Cut(text, " ")
 	at, err := time.Parse(time.RFC3339Nano, stamp)

@@ -12,18 +12,18 @@ import (
 	"github.com/skiff-dev/skiff/tui/object"
 )
 
-// housed are the resources that are counted before a namespace is deleted.
-var housed = []object.Resource{
+// countedResources are counted before a namespace is deleted.
+var countedResources = []object.Resource{
 	object.Pods, object.Deployments, object.StatefulSets, object.DaemonSets, object.Jobs, object.CronJobs, object.Services, object.Claims,
 }
 
-// loss is what is lost with an object beside its pods, a line each. What cannot
-// be read is left out.
-func (c *Client) loss(ctx context.Context, ref object.Ref, o *unstructured.Unstructured) []string {
+// deletionLoss lists what is lost with an object besides its pods, one per line.
+// What cannot be read is left out.
+func (c *Client) deletionLoss(ctx context.Context, ref object.Ref, o *unstructured.Unstructured) []string {
 	switch ref.Resource.ID() {
 	case "namespaces":
 		var counts []string
-		for _, r := range housed {
+		for _, r := range countedResources {
 			if n := c.count(ctx, r, ref.Name); n > 0 {
 				name := r.Name
 				if n == 1 {
@@ -45,13 +45,13 @@ func (c *Client) loss(ctx context.Context, ref object.Ref, o *unstructured.Unstr
 		if err != nil {
 			return nil
 		}
-		return []string{fate(pv)}
+		return []string{volumeOutcome(pv)}
 	case "persistentvolumes":
 		pv, err := c.typed.CoreV1().PersistentVolumes().Get(ctx, ref.Name, metav1.GetOptions{})
 		if err != nil || pv.Spec.ClaimRef == nil {
 			return nil
 		}
-		return []string{"It is bound to claim " + line(pv.Spec.ClaimRef.Namespace+"/"+pv.Spec.ClaimRef.Name) + ".", fate(pv)}
+		return []string{"It is bound to claim " + oneLine(pv.Spec.ClaimRef.Namespace+"/"+pv.Spec.ClaimRef.Name) + ".", volumeOutcome(pv)}
 	case "customresourcedefinitions.apiextensions.k8s.io":
 		if r, err := c.resource(ctx, ref.Name); err == nil {
 			return []string{fmt.Sprintf("%d objects of this type are deleted with it.", c.count(ctx, r, ""))}
@@ -60,16 +60,17 @@ func (c *Client) loss(ctx context.Context, ref object.Ref, o *unstructured.Unstr
 	return nil
 }
 
-// fate is what becomes of a volume's data.
-func fate(pv *corev1.PersistentVolume) string {
+// volumeOutcome describes what happens to a volume's data when its claim is
+// deleted.
+func volumeOutcome(pv *corev1.PersistentVolume) string {
 	size := pv.Spec.Capacity[corev1.ResourceStorage]
 	if pv.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimDelete {
-		return fmt.Sprintf("Volume %s (%s) and its data are deleted.", line(pv.Name), size.String())
+		return fmt.Sprintf("Volume %s (%s) and its data are deleted.", oneLine(pv.Name), size.String())
 	}
-	return fmt.Sprintf("Volume %s (%s) is kept: its reclaim policy is %s.", line(pv.Name), size.String(), pv.Spec.PersistentVolumeReclaimPolicy)
+	return fmt.Sprintf("Volume %s (%s) is kept: its reclaim policy is %s.", oneLine(pv.Name), size.String(), pv.Spec.PersistentVolumeReclaimPolicy)
 }
 
-// count of the objects of a resource, without reading more than one of them.
+// count returns the number of objects of a resource. It reads only one of them.
 func (c *Client) count(ctx context.Context, r object.Resource, namespace string) int64 {
 	list, err := c.dynamic.Resource(gvr(r)).Namespace(namespace).List(ctx, metav1.ListOptions{Limit: 1})
 	if err != nil {
@@ -82,8 +83,8 @@ func (c *Client) count(ctx context.Context, r object.Resource, namespace string)
 	return n
 }
 
-// podsLost says how many pods go, and how many of them run.
-func podsLost(pods []corev1.Pod) []string {
+// podCount describes how many pods are deleted, and how many of them are running.
+func podCount(pods []corev1.Pod) []string {
 	running := 0
 	for i := range pods {
 		if pods[i].Status.Phase == corev1.PodRunning {

@@ -15,11 +15,11 @@ import (
 	"github.com/skiff-dev/skiff/tui/feed"
 )
 
-// memberLimit is how long one API server may take to say how it is.
+// memberLimit is the timeout for the /readyz request to one API server.
 const memberLimit = 2 * time.Second
 
-// members are the nodes with the control plane's role. The leader is the one
-// that holds a lease.
+// members returns the control plane nodes. The leader is the one that holds a
+// lease.
 func (c *Client) members(ctx context.Context, leases []feed.Lease) []feed.Member {
 	nodes, err := c.typed.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: names.TaintControlPlane, ResourceVersion: "0"})
 	if err != nil {
@@ -27,18 +27,18 @@ func (c *Client) members(ctx context.Context, leases []feed.Lease) []feed.Member
 	}
 	ports := c.serverPorts(ctx)
 	found := make([]feed.Member, len(nodes.Items))
-	var asked sync.WaitGroup
+	var group sync.WaitGroup
 	for i := range nodes.Items {
-		found[i] = memberOf(&nodes.Items[i], leases)
+		found[i] = newMember(&nodes.Items[i], leases)
 		if port := ports[found[i].Address]; port != 0 {
-			asked.Go(func() { found[i].API, found[i].Latency = c.askMember(ctx, found[i].Name, port) })
+			group.Go(func() { found[i].API, found[i].Latency = c.queryMember(ctx, found[i].Name, port) })
 		}
 	}
-	asked.Wait()
+	group.Wait()
 	return found
 }
 
-func memberOf(n *corev1.Node, leases []feed.Lease) feed.Member {
+func newMember(n *corev1.Node, leases []feed.Lease) feed.Member {
 	m := feed.Member{Name: n.Name, Ready: "Unknown"}
 	for _, a := range n.Status.Addresses {
 		if a.Type == corev1.NodeInternalIP && m.Address == "" {
@@ -56,8 +56,8 @@ func memberOf(n *corev1.Node, leases []feed.Lease) feed.Member {
 	return m
 }
 
-// serverPorts are the ports of the API servers that take requests, by address:
-// the endpoints of the service that leads to them.
+// serverPorts returns the ports of the API servers by address, from the
+// endpoints of the kubernetes service.
 func (c *Client) serverPorts(ctx context.Context) map[string]int32 {
 	slices, err := c.typed.DiscoveryV1().EndpointSlices(metav1.NamespaceDefault).List(ctx, metav1.ListOptions{LabelSelector: "kubernetes.io/service-name=kubernetes", ResourceVersion: "0"})
 	if err != nil {
@@ -77,21 +77,21 @@ func (c *Client) serverPorts(ctx context.Context) map[string]int32 {
 	return ports
 }
 
-// askMember asks the API server on one node, by way of the one that we speak
-// to, whether it is ready, and how long that took.
-func (c *Client) askMember(ctx context.Context, node string, port int32) (state string, took time.Duration) {
+// queryMember queries /readyz of the API server on a node, proxied by the API
+// server of the client's connection. It returns the state and the latency.
+func (c *Client) queryMember(ctx context.Context, node string, port int32) (state string, took time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, memberLimit)
 	defer cancel()
-	begun := time.Now()
+	start := time.Now()
 	_, err := c.raw.Get().AbsPath("/api/v1/nodes", fmt.Sprintf("https:%s:%d", node, port), "proxy/readyz").MaxRetries(0).DoRaw(ctx)
-	took = time.Since(begun)
+	took = time.Since(start)
 	switch {
 	case err == nil:
 		return "ready", took
 	case apierrors.IsInternalError(err):
 		return "not ready", took
 	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
-		return "", 0 // nobody may ask it
+		return "", 0 // not permitted
 	}
 	return "no response", 0
 }

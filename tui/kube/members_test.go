@@ -14,9 +14,9 @@ import (
 	"github.com/skiff-dev/skiff/tui/feed"
 )
 
-// controlPlanes is an API server that knows of some members: by name their
-// address and what asking them by way of it answers, 0 for a member that is no
-// endpoint.
+// controlPlanes returns a client of an API server with the given members. The
+// value is the HTTP status of a member's proxied /readyz; a member with 0 is not
+// an endpoint of the kubernetes service.
 func controlPlanes(t *testing.T, members map[string]int) *Client {
 	t.Helper()
 	var nodes corev1.NodeList
@@ -36,14 +36,14 @@ func controlPlanes(t *testing.T, members map[string]int) *Client {
 		}
 		answers.HandleFunc("/api/v1/nodes/https:"+name+":6443/proxy/readyz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
 	}
-	tell := func(path string, object any) {
+	respond := func(path string, object any) {
 		answers.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			_ = json.NewEncoder(w).Encode(object)
 		})
 	}
-	tell("/api/v1/nodes", nodes)
-	tell("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", discoveryv1.EndpointSliceList{Items: []discoveryv1.EndpointSlice{slice}})
+	respond("/api/v1/nodes", nodes)
+	respond("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", discoveryv1.EndpointSliceList{Items: []discoveryv1.EndpointSlice{slice}})
 	server := httptest.NewServer(answers)
 	t.Cleanup(server.Close)
 	client, err := ForConfig("dev", &rest.Config{Host: server.URL}, nil)
@@ -53,15 +53,15 @@ func controlPlanes(t *testing.T, members map[string]int) *Client {
 	return client
 }
 
-func TestEachMemberIsAsked(t *testing.T) {
-	client := controlPlanes(t, map[string]int{"well": 200, "ill": 500, "gone": 503, "private": 403, "new": 0})
-	want := map[string]string{"well": "ready", "ill": "not ready", "gone": "no response"}
-	found := client.members(t.Context(), []feed.Lease{{Holder: "well_1"}})
+func TestMembersQueriesEachAPIServer(t *testing.T) {
+	client := controlPlanes(t, map[string]int{"healthy": 200, "failing": 500, "unreachable": 503, "forbidden": 403, "new": 0})
+	want := map[string]string{"healthy": "ready", "failing": "not ready", "unreachable": "no response"}
+	found := client.members(t.Context(), []feed.Lease{{Holder: "healthy_1"}})
 	if len(found) != 5 {
 		t.Fatalf("%d members", len(found))
 	}
 	for _, m := range found {
-		if m.API != want[m.Name] || m.Ready != "True" || m.Leader != (m.Name == "well") || (m.Latency > 0) != (m.API == "ready" || m.API == "not ready") {
+		if m.API != want[m.Name] || m.Ready != "True" || m.Leader != (m.Name == "healthy") || (m.Latency > 0) != (m.API == "ready" || m.API == "not ready") {
 			t.Errorf("%+v", m)
 		}
 	}

@@ -23,13 +23,13 @@ import (
 	"github.com/skiff-dev/skiff/tui/object"
 )
 
-// drainLimit is how long a node's pods may take to leave it.
+// drainLimit is how long draining a node may take.
 const drainLimit = 5 * time.Minute
 
-// Do carries out a task on each object in turn and writes what it did to out.
-// It goes on after an error; all errors come back joined.
+// Do carries out a task on each object in turn and reports the results to out.
+// It continues after an error and returns all errors joined.
 func (c *Client) Do(ctx context.Context, task feed.Task, out io.Writer) error {
-	do, ok := map[feed.Verb]func(context.Context, object.Ref, map[string]string, io.Writer) error{
+	action, ok := map[feed.Verb]func(context.Context, object.Ref, map[string]string, io.Writer) error{
 		feed.VerbDelete: c.delete, feed.VerbKill: c.kill, feed.VerbScale: c.scale,
 		feed.VerbRestart: c.restart, feed.VerbUndo: c.undo,
 		feed.VerbCordon: c.cordon, feed.VerbUncordon: c.uncordon, feed.VerbDrain: c.drain,
@@ -40,7 +40,7 @@ func (c *Client) Do(ctx context.Context, task feed.Task, out io.Writer) error {
 	}
 	var failed []error
 	for _, ref := range task.Refs {
-		if err := do(ctx, ref, task.Args, out); err != nil {
+		if err := action(ctx, ref, task.Args, out); err != nil {
 			failed = append(failed, fmt.Errorf("%s %s: %w", task.Verb, ref, err))
 		}
 	}
@@ -49,7 +49,7 @@ func (c *Client) Do(ctx context.Context, task feed.Task, out io.Writer) error {
 
 func (c *Client) delete(ctx context.Context, ref object.Ref, _ map[string]string, out io.Writer) error {
 	background := metav1.DeletePropagationBackground
-	err := c.at(ref).Delete(ctx, ref.Name, metav1.DeleteOptions{PropagationPolicy: &background})
+	err := c.resourceClient(ref).Delete(ctx, ref.Name, metav1.DeleteOptions{PropagationPolicy: &background})
 	if err == nil {
 		fmt.Fprintf(out, "%s is being deleted\n", ref)
 	}
@@ -58,7 +58,7 @@ func (c *Client) delete(ctx context.Context, ref object.Ref, _ map[string]string
 
 func (c *Client) kill(ctx context.Context, ref object.Ref, _ map[string]string, out io.Writer) error {
 	now := int64(0)
-	err := c.at(ref).Delete(ctx, ref.Name, metav1.DeleteOptions{GracePeriodSeconds: &now})
+	err := c.resourceClient(ref).Delete(ctx, ref.Name, metav1.DeleteOptions{GracePeriodSeconds: &now})
 	if err == nil {
 		fmt.Fprintf(out, "%s force deleted\n", ref)
 	}
@@ -70,7 +70,7 @@ func (c *Client) patch(ctx context.Context, ref object.Ref, patch any, subresour
 	if err != nil {
 		return err
 	}
-	_, err = c.at(ref).Patch(ctx, ref.Name, types.MergePatchType, body, metav1.PatchOptions{FieldManager: c.config.UserAgent}, subresources...)
+	_, err = c.resourceClient(ref).Patch(ctx, ref.Name, types.MergePatchType, body, metav1.PatchOptions{FieldManager: c.config.UserAgent}, subresources...)
 	return err
 }
 
@@ -87,13 +87,13 @@ func (c *Client) scale(ctx context.Context, ref object.Ref, args map[string]stri
 	return err
 }
 
-// restartedAt is the annotation with which kubectl restarts a workload.
+// restartedAt is the annotation that kubectl sets to restart a workload.
 const restartedAt = "kubectl.kubernetes.io/restartedAt"
 
 func (c *Client) restart(ctx context.Context, ref object.Ref, _ map[string]string, out io.Writer) error {
-	note := map[string]any{restartedAt: time.Now().Format(time.RFC3339)}
+	annotations := map[string]any{restartedAt: time.Now().Format(time.RFC3339)}
 	err := c.patch(ctx, ref, map[string]any{"spec": map[string]any{
-		"template": map[string]any{"metadata": map[string]any{"annotations": note}},
+		"template": map[string]any{"metadata": map[string]any{"annotations": annotations}},
 	}})
 	if err == nil {
 		fmt.Fprintf(out, "%s restarted\n", ref)
@@ -113,7 +113,7 @@ func (c *Client) undo(ctx context.Context, ref object.Ref, args map[string]strin
 	if err != nil {
 		return err
 	}
-	o, err := c.at(ref).Get(ctx, ref.Name, metav1.GetOptions{})
+	o, err := c.resourceClient(ref).Get(ctx, ref.Name, metav1.GetOptions{})
 	if err != nil {
 		return err
 	}
@@ -124,36 +124,36 @@ func (c *Client) undo(ctx context.Context, ref object.Ref, args map[string]strin
 	if err := scheme.Scheme.Convert(o, typed, nil); err != nil {
 		return fmt.Errorf("read %s: %w", ref, err)
 	}
-	said, err := within(ctx, func() (string, error) {
+	message, err := callWithContext(ctx, func() (string, error) {
 		return rollbacker.Rollback(typed, nil, revision, util.DryRunNone)
 	})
 	if err == nil {
-		fmt.Fprintf(out, "%s: %s\n", ref, line(said))
+		fmt.Fprintf(out, "%s: %s\n", ref, oneLine(message))
 	}
 	return err
 }
 
 func (c *Client) cordon(ctx context.Context, ref object.Ref, _ map[string]string, out io.Writer) error {
-	return c.schedulable(ctx, ref, false, out)
+	return c.setSchedulable(ctx, ref, false, out)
 }
 
 func (c *Client) uncordon(ctx context.Context, ref object.Ref, _ map[string]string, out io.Writer) error {
-	return c.schedulable(ctx, ref, true, out)
+	return c.setSchedulable(ctx, ref, true, out)
 }
 
-func (c *Client) schedulable(ctx context.Context, ref object.Ref, yes bool, out io.Writer) error {
+func (c *Client) setSchedulable(ctx context.Context, ref object.Ref, schedulable bool, out io.Writer) error {
 	node, err := c.typed.CoreV1().Nodes().Get(ctx, ref.Name, metav1.GetOptions{})
 	if err != nil {
 		return err
 	}
-	if err := drain.RunCordonOrUncordon(c.drainer(ctx, out), node, !yes); err != nil {
+	if err := drain.RunCordonOrUncordon(c.drainHelper(ctx, out), node, !schedulable); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s %s\n", ref, map[bool]string{true: "uncordoned", false: "cordoned"}[yes])
+	fmt.Fprintf(out, "%s %s\n", ref, map[bool]string{true: "uncordoned", false: "cordoned"}[schedulable])
 	return nil
 }
 
-func (c *Client) drainer(ctx context.Context, out io.Writer) *drain.Helper {
+func (c *Client) drainHelper(ctx context.Context, out io.Writer) *drain.Helper {
 	return &drain.Helper{
 		Ctx: ctx, Client: c.typed, Out: out, ErrOut: out, GracePeriodSeconds: -1, Timeout: drainLimit,
 		IgnoreAllDaemonSets: true, DeleteEmptyDirData: true, Force: true, ChunkSize: 500,
@@ -168,10 +168,10 @@ func (c *Client) drainer(ctx context.Context, out io.Writer) *drain.Helper {
 }
 
 func (c *Client) drain(ctx context.Context, ref object.Ref, _ map[string]string, out io.Writer) error {
-	if err := c.schedulable(ctx, ref, false, out); err != nil {
+	if err := c.setSchedulable(ctx, ref, false, out); err != nil {
 		return err
 	}
-	if err := drain.RunNodeDrain(c.drainer(ctx, out), ref.Name); err != nil {
+	if err := drain.RunNodeDrain(c.drainHelper(ctx, out), ref.Name); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "%s drained\n", ref)
@@ -183,13 +183,13 @@ func (c *Client) trigger(ctx context.Context, ref object.Ref, _ map[string]strin
 	if err != nil {
 		return err
 	}
-	notes := map[string]string{"cronjob.kubernetes.io/instantiate": "manual"}
+	annotations := map[string]string{"cronjob.kubernetes.io/instantiate": "manual"}
 	for k, v := range cron.Spec.JobTemplate.Annotations {
-		notes[k] = v
+		annotations[k] = v
 	}
 	job, err := c.typed.BatchV1().Jobs(ref.Namespace).Create(ctx, &batchv1.Job{
 		ObjectMeta: metav1.ObjectMeta{
-			GenerateName: ref.Name[:min(len(ref.Name), 50)] + "-manual-", Labels: cron.Spec.JobTemplate.Labels, Annotations: notes,
+			GenerateName: ref.Name[:min(len(ref.Name), 50)] + "-manual-", Labels: cron.Spec.JobTemplate.Labels, Annotations: annotations,
 			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(cron, batchv1.SchemeGroupVersion.WithKind("CronJob"))},
 		},
 		Spec: cron.Spec.JobTemplate.Spec,

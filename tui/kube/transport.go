@@ -9,29 +9,29 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// A server that says nothing for quietLimit is asked whether it is there, and
-// has pingLimit to answer: then its watches end, and what they showed is old.
+// A connection without data for pingAfter is pinged. If there is no response
+// within pingTimeout it is closed, which ends its watches.
 const (
-	quietLimit = 3 * time.Second
-	pingLimit  = 5 * time.Second
+	pingAfter   = 3 * time.Second
+	pingTimeout = 5 * time.Second
 )
 
-// heedful returns an HTTP client that notices when the server has fallen silent:
-// it is asked after quiet and must answer in time.
-// A watch that has nothing to tell looks just like one whose server hangs;
-// client-go's own connections take 45 seconds to tell them apart.
-func heedful(config *rest.Config, quiet, answer time.Duration) (*http.Client, error) {
+// newHTTPClient returns an HTTP client that closes a connection to a server that
+// stopped responding: it pings the server after quiet, which must respond within
+// timeout. An idle watch looks like one whose server hangs; client-go's own
+// connections take 45 seconds to tell them apart.
+func newHTTPClient(config *rest.Config, quiet, timeout time.Duration) (*http.Client, error) {
 	config = rest.CopyConfig(config)
 	if config.Dial == nil {
-		// client-go shares transports of equal configurations; none is equal to one
-		// with a dialer of its own.
-		config.Dial = (&net.Dialer{Timeout: answer, KeepAlive: quiet}).DialContext
+		// A custom dialer keeps client-go from sharing the transport with other users
+		// of an equal configuration.
+		config.Dial = (&net.Dialer{Timeout: timeout, KeepAlive: quiet}).DialContext
 	}
 	config.Wrap(func(outer http.RoundTripper) http.RoundTripper {
 		inner := outer
 		for {
 			if transport, ok := inner.(*http.Transport); ok {
-				transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: quiet, PingTimeout: answer}
+				transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: quiet, PingTimeout: timeout}
 				return outer
 			}
 			wrapper, ok := inner.(utilnet.RoundTripperWrapper)

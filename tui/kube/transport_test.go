@@ -15,8 +15,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// relay passes bytes on to a server until it is told to stop, as a process that
-// is stopped and a cable that is cut do: nothing is closed.
+// relay forwards connections to a server. When silent is set, it drops all data
+// without closing anything, like a stopped process or a cut cable.
 type relay struct {
 	net.Listener
 	silent atomic.Bool
@@ -64,7 +64,7 @@ func (r *relay) pass(from, to net.Conn) {
 	}
 }
 
-func TestAWatchEndsWhenItsServerFallsSilent(t *testing.T) {
+func TestWatchEndsWhenTheServerStopsResponding(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "first\n")
 		_ = http.NewResponseController(w).Flush()
@@ -74,7 +74,7 @@ func TestAWatchEndsWhenItsServerFallsSilent(t *testing.T) {
 	server.StartTLS()
 	t.Cleanup(server.CloseClientConnections)
 	line := newRelay(t, strings.TrimPrefix(server.URL, "https://"))
-	client, err := heedful(&rest.Config{Host: "https://" + line.Addr().String(), TLSClientConfig: rest.TLSClientConfig{Insecure: true}}, 50*time.Millisecond, 200*time.Millisecond)
+	client, err := newHTTPClient(&rest.Config{Host: "https://" + line.Addr().String(), TLSClientConfig: rest.TLSClientConfig{Insecure: true}}, 50*time.Millisecond, 200*time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,27 +84,27 @@ func TestAWatchEndsWhenItsServerFallsSilent(t *testing.T) {
 	}
 	defer func() { _ = answer.Body.Close() }()
 	if answer.ProtoMajor != 2 {
-		t.Fatalf("it speaks %s", answer.Proto)
+		t.Fatalf("got %s, want HTTP/2", answer.Proto)
 	}
 	ended := make(chan error, 1)
 	go func() { _, err := io.Copy(io.Discard, answer.Body); ended <- err }()
 	select {
 	case err := <-ended:
-		t.Fatalf("it ended while the server was there: %v", err)
+		t.Fatalf("the watch ended while the server was responding: %v", err)
 	case <-time.After(time.Second): // several pings
 	}
 	line.silent.Store(true)
 	select {
 	case err := <-ended:
 		if err == nil || errors.Is(err, io.EOF) {
-			t.Errorf("it ended as if the server had: %v", err)
+			t.Errorf("the watch ended as if the server had closed it: %v", err)
 		}
 	case <-time.After(20 * time.Second):
-		t.Error("it goes on waiting")
+		t.Error("the watch did not end")
 	}
 }
 
-func TestWhoConnectsByTheConfigurationSharesOneConnection(t *testing.T) {
+func TestClientsOfTheConfigShareOneConnection(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	var connections atomic.Int64
 	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
@@ -130,10 +130,10 @@ func TestWhoConnectsByTheConfigurationSharesOneConnection(t *testing.T) {
 		}
 		_ = answer.Body.Close()
 		runtime.GC()
-		runtime.GC() // what is cached weakly goes
+		runtime.GC() // collects what is held weakly
 	}
 	runtime.KeepAlive(c)
 	if n := connections.Load(); n != 1 {
-		t.Errorf("%d connections", n)
+		t.Errorf("got %d connections, want 1", n)
 	}
 }

@@ -12,17 +12,17 @@ import (
 	"github.com/skiff-dev/skiff/tui/object"
 )
 
-// usageInterval is how often kubelets are asked: they measure every ten seconds.
+// usageInterval is how often kubelets are queried. They measure every ten seconds.
 const usageInterval = 10 * time.Second
 
-// summary is what is read of a kubelet's /stats/summary
+// summary holds the decoded fields of a kubelet's /stats/summary
 // (k8s.io/kubelet/pkg/apis/stats/v1alpha1).
 type summary struct {
-	Node measured   `json:"node"`
-	Pods []measured `json:"pods"`
+	Node measurement   `json:"node"`
+	Pods []measurement `json:"pods"`
 }
 
-type measured struct {
+type measurement struct {
 	Name   string `json:"name"`
 	PodRef struct {
 		Name      string `json:"name"`
@@ -42,13 +42,13 @@ type measured struct {
 		UsedBytes     int64 `json:"usedBytes"`
 		CapacityBytes int64 `json:"capacityBytes"`
 	} `json:"fs"`
-	Containers []measured `json:"containers"`
+	Containers []measurement `json:"containers"`
 }
 
-// maxSummary bounds a kubelet's answer, in bytes.
+// maxSummary bounds a kubelet's response, in bytes.
 const maxSummary = 32 << 20
 
-// usage tells what nodes and pods use, as their kubelets see it.
+// usage delivers the resource usage of nodes, pods and containers.
 func (c *Client) usage(ctx context.Context, emit func(any)) {
 	var before feed.Stats
 	every(ctx, usageInterval, func(ctx context.Context) {
@@ -60,22 +60,22 @@ func (c *Client) usage(ctx context.Context, emit func(any)) {
 			return
 		}
 		var mu sync.Mutex // guards stats
-		var asked sync.WaitGroup
+		var group sync.WaitGroup
 		slots := make(chan struct{}, 8)
 		for _, n := range nodes.Items {
-			asked.Go(func() {
+			group.Go(func() {
 				slots <- struct{}{}
 				defer func() { <-slots }()
 				s, err := c.summary(ctx, n.Name)
 				if err != nil {
-					return // it is missing in what is shown
+					return // the node has no usage in this delivery
 				}
 				mu.Lock()
 				defer mu.Unlock()
-				s.into(stats, before, n.Name, time.Now())
+				s.addTo(stats, before, n.Name, time.Now())
 			})
 		}
-		asked.Wait()
+		group.Wait()
 		stats.Freshness = object.Freshness{State: object.Live, At: time.Now()}
 		emit(stats)
 		before = stats
@@ -93,19 +93,19 @@ func (c *Client) summary(ctx context.Context, node string) (summary, error) {
 	return s, json.Unmarshal(content[:min(len(content), maxSummary)], &s)
 }
 
-func (s summary) into(stats, before feed.Stats, node string, now time.Time) {
-	stats.Nodes[node] = s.Node.use(before.Nodes[node], now)
+func (s summary) addTo(stats, before feed.Stats, node string, now time.Time) {
+	stats.Nodes[node] = s.Node.usage(before.Nodes[node], now)
 	for _, p := range s.Pods {
 		key := p.PodRef.Namespace + "/" + p.PodRef.Name
-		stats.Pods[key] = p.use(before.Pods[key], now)
+		stats.Pods[key] = p.usage(before.Pods[key], now)
 		for _, c := range p.Containers {
-			stats.Containers[key+"/"+c.Name] = c.use(feed.ResourceUsage{}, now)
+			stats.Containers[key+"/"+c.Name] = c.usage(feed.ResourceUsage{}, now)
 		}
 	}
 }
 
-// use adds rates to the counters, from what was measured before.
-func (m measured) use(before feed.ResourceUsage, now time.Time) feed.ResourceUsage {
+// usage converts a measurement, with rates since the one before.
+func (m measurement) usage(before feed.ResourceUsage, now time.Time) feed.ResourceUsage {
 	u := feed.ResourceUsage{
 		MilliCPU: m.CPU.UsageNanoCores / 1e6, MemoryBytes: m.Memory.WorkingSetBytes,
 		DiskBytes: m.Fs.UsedBytes, DiskTotal: m.Fs.CapacityBytes,
@@ -119,7 +119,7 @@ func (m measured) use(before feed.ResourceUsage, now time.Time) feed.ResourceUsa
 }
 
 func rate(before, after uint64, seconds float64) float64 {
-	if after < before { // it began anew
+	if after < before { // the counter was reset
 		return 0
 	}
 	return float64(after-before) / seconds

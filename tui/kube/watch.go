@@ -21,19 +21,19 @@ import (
 	"github.com/skiff-dev/skiff/tui/object"
 )
 
-// Pages of a list: the first is small, so that something is there at once.
+// Page sizes of a list. The first page is small, to show something immediately.
 const (
 	firstPage = 100
 	nextPage  = 1000
 )
 
-// Back-off between tries.
+// Backoff between attempts.
 const (
-	firstPause = 250 * time.Millisecond
-	lastPause  = 5 * time.Second
+	minBackoff = 250 * time.Millisecond
+	maxBackoff = 5 * time.Second
 )
 
-// tableWatch keeps the table of one need as the server has it.
+// tableWatch keeps a copy of a table and updates it from the server.
 type tableWatch struct {
 	client *Client
 	need   feed.Objects
@@ -41,7 +41,7 @@ type tableWatch struct {
 	mu      sync.Mutex // guards what follows
 	columns []object.Column
 	rows    map[string]*object.Row
-	order   []string // sorted keys of rows, nil when they have changed
+	order   []string // sorted keys of rows; nil if the keys have changed
 	fresh   object.Freshness
 	changed bool
 }
@@ -50,64 +50,47 @@ func newTableWatch(c *Client, need feed.Objects) *tableWatch {
 	return &tableWatch{client: c, need: need, rows: map[string]*object.Row{}}
 }
 
-// run lists and watches until ctx ends, and publishes what changes no more
-// often than feed.Interval.
+// run lists and watches until ctx ends. It publishes changes at most once per
+// feed.Interval.
 func (w *tableWatch) run(ctx context.Context, emit func(any)) {
 	var publishing sync.WaitGroup
 	publishing.Go(func() {
-		for pause(ctx, feed.Interval) {
+		for sleep(ctx, feed.Interval) {
 			w.publish(emit, false)
 		}
 	})
 	defer publishing.Wait()
-	wait := firstPause
+	wait := minBackoff
 	for ctx.Err() == nil {
 		version, err := w.list(ctx, emit)
 		if err == nil {
-			wait = firstPause
+			wait = minBackoff
 			err = w.follow(ctx, version)
 		}
 		if ctx.Err() != nil {
 			return
 		}
 		if !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err) {
-			w.lost(err)
+			w.disconnected(err)
 			w.publish(emit, true)
-			pause(ctx, wait/2+rand.N(wait))
-			wait = min(2*wait, lastPause)
+			sleep(ctx, wait/2+rand.N(wait))
+			wait = min(2*wait, maxBackoff)
 		}
 	}
 }
 
-// onChange calls do at first and whenever something of what is watched has
-// changed or stops answering, until ctx ends.
-func (c *Client) onChange(ctx context.Context, do func(context.Context), watched ...feed.Objects) {
-	changes := feed.NewMailbox()
-	for _, need := range watched {
-		go newTableWatch(c, need).run(ctx, changes.Put)
-	}
-	for {
-		if _, ok := changes.Take(ctx); !ok {
-			return
-		}
-		limited, cancel := context.WithTimeout(ctx, requestLimit)
-		do(limited)
-		cancel()
-	}
-}
-
-func (w *tableWatch) lost(err error) {
+func (w *tableWatch) disconnected(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	heard := w.fresh.At
-	if known := time.Now().Add(-quietLimit - pingLimit); w.fresh.State == object.Live && known.After(heard) {
-		heard = known // it had nothing to tell, and was there
+	if known := time.Now().Add(-pingAfter - pingTimeout); w.fresh.State == object.Live && known.After(heard) {
+		heard = known // the watch was idle, but the server responded to pings
 	}
 	w.fresh = freshness(err, heard)
 	w.changed = true
 }
 
-// publish hands the table over if it has changed.
+// publish delivers the table if it has changed, or always.
 func (w *tableWatch) publish(emit func(any), always bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -150,8 +133,8 @@ func (w *tableWatch) request() *rest.Request {
 	return r
 }
 
-// list reads all pages. What was known before is shown until the last is read,
-// unless nothing was.
+// list reads all pages. The previous table is kept until the last page has been
+// read; the first time, the table grows page by page.
 func (w *tableWatch) list(ctx context.Context, emit func(any)) (version string, err error) {
 	rows, size, next := map[string]*object.Row{}, firstPage, ""
 	for {
@@ -181,7 +164,7 @@ func (w *tableWatch) list(ctx context.Context, emit func(any)) (version string, 
 		if next == "" {
 			return version, nil
 		}
-		if first { // what is shown must not change under the reader
+		if first { // published rows must not change
 			rows = clone(rows)
 		}
 	}
@@ -196,12 +179,12 @@ func clone(rows map[string]*object.Row) map[string]*object.Row {
 }
 
 func (w *tableWatch) add(rows map[string]*object.Row, r *wireRow) {
-	if row := r.row(w.need.Cluster, time.Now()); w.wanted(row) {
+	if row := r.row(w.need.Cluster, time.Now()); w.matches(row) {
 		rows[row.Key()] = row
 	}
 }
 
-func (w *tableWatch) wanted(row *object.Row) bool {
+func (w *tableWatch) matches(row *object.Row) bool {
 	return len(w.need.Namespaces) < 2 || row.Namespace == "" || slices.Contains(w.need.Namespaces, row.Namespace)
 }
 
@@ -220,8 +203,8 @@ func (w *tableWatch) page(ctx context.Context, size int, next string) (wireTable
 	return decodeTable(body)
 }
 
-// follow watches from version on, over as many connections as it takes. It
-// returns the error after which the list must be read again.
+// follow watches from a version on and reconnects as necessary. It returns the
+// error after which the table must be listed again.
 func (w *tableWatch) follow(ctx context.Context, version string) error {
 	for {
 		seconds := 300 + rand.IntN(300)
@@ -235,15 +218,15 @@ func (w *tableWatch) follow(ctx context.Context, version string) error {
 		if !errors.Is(err, io.EOF) {
 			return err
 		}
-		if last == version && !pause(ctx, firstPause) { // it said nothing: do not spin
+		if last == version && !sleep(ctx, minBackoff) { // the watch had no events: do not spin
 			return ctx.Err()
 		}
 		version = last
 	}
 }
 
-// events applies the events of one connection and returns the last version, and
-// why the connection is over: io.EOF if the server ended it.
+// events applies the events of one connection. It returns the last version and
+// why the connection ended: io.EOF if the server closed it.
 func (w *tableWatch) events(body io.Reader, version string) (string, error) {
 	decoder := json.NewDecoder(body)
 	for {
@@ -274,7 +257,7 @@ func (w *tableWatch) events(body io.Reader, version string) (string, error) {
 
 func (w *tableWatch) apply(event string, r *wireRow) {
 	row := r.row(w.need.Cluster, time.Now())
-	if !w.wanted(row) {
+	if !w.matches(row) {
 		return
 	}
 	w.mu.Lock()
@@ -292,7 +275,7 @@ func (w *tableWatch) apply(event string, r *wireRow) {
 	}
 }
 
-// statusError is the metav1.Status that stands in an event, as an error.
+// statusError converts the metav1.Status of an ERROR event to an error.
 func statusError(t wireTable) error {
 	if t.Code == 0 {
 		return fmt.Errorf("the server ended the watch: %s", t.Message)

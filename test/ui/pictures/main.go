@@ -24,6 +24,7 @@ import (
 
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/tui/app"
+	"github.com/skiff-dev/skiff/tui/console"
 	"github.com/skiff-dev/skiff/tui/kube"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
@@ -181,7 +182,7 @@ func (h host) Connect(ctx context.Context, name string) (app.Kubernetes, error) 
 	if err != nil {
 		return nil, err
 	}
-	return kube.New(name, kubeconfig, "", h.ports)
+	return console.Connect(name, kubeconfig, "", h.ports)
 }
 
 func (h host) Verbs() map[string]bool { return nil }

@@ -10,6 +10,7 @@ import (
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
+	"github.com/skiff-dev/skiff/tui/console"
 	"github.com/skiff-dev/skiff/tui/kube"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
@@ -38,13 +39,13 @@ func (u *host) Guest(ctx context.Context, cluster, node string) (nodeapi.Status,
 // Connect implements tui.Host.
 func (u *host) Connect(ctx context.Context, name string) (tui.Kubernetes, error) {
 	if u.other != nil && u.other.name == name {
-		return kube.New(name, u.other.kubeconfig, u.other.context, u.ports)
+		return console.Connect(name, u.other.kubeconfig, u.other.context, u.ports)
 	}
 	content, err := client.New(client.Config{Home: u.home, Name: name}).Kubeconfig(ctx)
 	if err != nil {
 		return nil, target.Explain(name, err)
 	}
-	return kube.New(name, content, "", u.ports)
+	return console.Connect(name, content, "", u.ports)
 }
 
 // Verbs implements tui.Host.

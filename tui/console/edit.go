@@ -1,7 +1,6 @@
-package kube
+package console
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,27 +9,19 @@ import (
 	"os/exec"
 	"strings"
 
-	jsonpatch "gopkg.in/evanphx/json-patch.v4"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/yaml"
-
 	"github.com/skiff-dev/skiff/tui/feed"
+	"github.com/skiff-dev/skiff/tui/kube"
 	"github.com/skiff-dev/skiff/tui/object"
 )
 
 // maxEdited bounds an edited document, in bytes.
 const maxEdited = 4 << 20
 
-// edit opens an object in the person's editor and applies what changed. When
-// the server refuses it, the editor opens again with the error on top, until
-// it is accepted or left without a change.
-func (c *Client) edit(ctx context.Context, ref object.Ref, in io.Reader, out io.Writer) error {
-	o, err := c.at(ref).Get(ctx, ref.Name, metav1.GetOptions{})
-	if err != nil {
-		return err
-	}
-	original, err := document(o, true)
+// edit opens an object in the user's editor and applies the changes. If the
+// server rejects them, the editor opens again with the error at the top, until
+// the changes are accepted or the user closes it without a change.
+func (c Client) edit(ctx context.Context, ref object.Ref, in io.Reader, out io.Writer) error {
+	original, err := c.Manifest(ctx, ref)
 	if err != nil {
 		return err
 	}
@@ -47,35 +38,14 @@ func (c *Client) edit(ctx context.Context, ref object.Ref, in io.Reader, out io.
 			}
 			return feed.ErrUnchanged
 		}
-		if err = c.applyEdit(ctx, ref, original, edited); err == nil {
+		if err = c.ApplyEdit(ctx, ref, original, edited); err == nil {
 			return nil
 		}
 		if ctx.Err() != nil || errors.Is(err, feed.ErrUnchanged) {
 			return err
 		}
-		text, problem = edited, Reason(err)
+		text, problem = edited, kube.Reason(err)
 	}
-}
-
-// applyEdit sends what differs between both documents.
-func (c *Client) applyEdit(ctx context.Context, ref object.Ref, original, edited string) error {
-	before, err := yaml.YAMLToJSON([]byte(original))
-	if err != nil {
-		return err
-	}
-	after, err := yaml.YAMLToJSONStrict([]byte(edited))
-	if err != nil {
-		return fmt.Errorf("invalid YAML: %w", err)
-	}
-	patch, err := jsonpatch.CreateMergePatch(before, after)
-	if err != nil {
-		return fmt.Errorf("compare with the original: %w", err)
-	}
-	if bytes.Equal(bytes.TrimSpace(patch), []byte("{}")) {
-		return feed.ErrUnchanged
-	}
-	_, err = c.at(ref).Patch(ctx, ref.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: c.config.UserAgent})
-	return err
 }
 
 const headingEnd = "# ---- Edit the object below. Everything above this line is ignored. ----\n"
@@ -95,7 +65,8 @@ func withoutHeading(text string) string {
 	return text
 }
 
-// runEditor opens a file of mode 0600 in $VISUAL or $EDITOR and reads it back.
+// runEditor opens text in the user's editor and returns the result. The
+// temporary file has mode 0600.
 func runEditor(ctx context.Context, ref object.Ref, text string, in io.Reader, out io.Writer) (string, error) {
 	file, err := os.CreateTemp("", "skiff-"+ref.Resource.Singular+"-*.yaml")
 	if err != nil {
@@ -108,11 +79,11 @@ func runEditor(ctx context.Context, ref object.Ref, text string, in io.Reader, o
 	if err := file.Close(); err != nil {
 		return "", err
 	}
-	words := editor()
-	cmd := exec.CommandContext(ctx, words[0], append(words[1:], file.Name())...)
+	command := editor()
+	cmd := exec.CommandContext(ctx, command[0], append(command[1:], file.Name())...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, out
 	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("%s: %w (set EDITOR to use another editor)", words[0], err)
+		return "", fmt.Errorf("%s: %w (set EDITOR to use another editor)", command[0], err)
 	}
 	content, err := os.ReadFile(file.Name())
 	if err != nil {
@@ -124,11 +95,11 @@ func runEditor(ctx context.Context, ref object.Ref, text string, in io.Reader, o
 	return string(content), nil
 }
 
-// editor is the person's own, with its arguments.
+// editor returns the user's editor with its arguments.
 func editor() []string {
 	for _, name := range []string{"SKIFF_EDITOR", "KUBE_EDITOR", "VISUAL", "EDITOR"} {
-		if words := strings.Fields(os.Getenv(name)); len(words) > 0 {
-			return words
+		if command := strings.Fields(os.Getenv(name)); len(command) > 0 {
+			return command
 		}
 	}
 	for _, name := range []string{"nano", "vim", "vi"} {

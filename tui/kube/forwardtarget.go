@@ -3,9 +3,11 @@ package kube
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
-	corev1 "k8s.io/api/core/v1"
+	corev1 "k8s.io/api/core/v1" //nolint:staticcheck // client-go's dialers still return its types
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -15,8 +17,9 @@ import (
 	"github.com/skiff-dev/skiff/tui/object"
 )
 
-// forwardTarget is the pod that ref means now: the pod itself or, when it is
-// gone, one with the labels that it had; or one behind a service or workload.
+// forwardTarget returns the pod that a new connection to ref goes to: the pod
+// itself or, if it is gone, one with the same labels; or a pod of a service or
+// workload.
 func (c *Client) forwardTarget(ctx context.Context, ref object.Ref, port string, known map[string]string) (*corev1.Pod, int, error) {
 	var pod *corev1.Pod
 	var err error
@@ -27,8 +30,8 @@ func (c *Client) forwardTarget(ctx context.Context, ref object.Ref, port string,
 		pod, port, err = c.behindService(ctx, ref, port)
 	default:
 		var selector string
-		if selector, err = c.selector(ctx, ref); err == nil {
-			pod, err = c.running(ctx, ref.Namespace, selector)
+		if selector, err = c.workloadSelector(ctx, ref); err == nil {
+			pod, err = c.runningPod(ctx, ref.Namespace, selector)
 		}
 	}
 	if err != nil {
@@ -47,15 +50,15 @@ func (c *Client) podOrSuccessor(ctx context.Context, ref object.Ref, known map[s
 		return nil, err
 	}
 	if err == nil && len(known) == 0 {
-		known = lasting(pod.Labels)
+		known = stableLabels(pod.Labels)
 	}
 	if len(known) == 0 {
 		return nil, fmt.Errorf("pod %s is not running", ref.Name)
 	}
-	return c.running(ctx, ref.Namespace, labels.SelectorFromSet(known).String())
+	return c.runningPod(ctx, ref.Namespace, labels.SelectorFromSet(known).String())
 }
 
-// behindService translates the service's port into the pod's.
+// behindService returns a pod of a service, and the target port of its port.
 func (c *Client) behindService(ctx context.Context, ref object.Ref, port string) (*corev1.Pod, string, error) {
 	service, err := c.typed.CoreV1().Services(ref.Namespace).Get(ctx, ref.Name, metav1.GetOptions{})
 	if err != nil {
@@ -73,13 +76,13 @@ func (c *Client) behindService(ctx context.Context, ref object.Ref, port string)
 			break
 		}
 	}
-	pod, err := c.running(ctx, ref.Namespace, labels.SelectorFromSet(service.Spec.Selector).String())
+	pod, err := c.runningPod(ctx, ref.Namespace, labels.SelectorFromSet(service.Spec.Selector).String())
 	return pod, port, err
 }
 
-// selector is that of a workload's pods.
-func (c *Client) selector(ctx context.Context, ref object.Ref) (string, error) {
-	o, err := c.at(ref).Get(ctx, ref.Name, metav1.GetOptions{})
+// workloadSelector returns the selector of a workload's pods.
+func (c *Client) workloadSelector(ctx context.Context, ref object.Ref) (string, error) {
+	o, err := c.resourceClient(ref).Get(ctx, ref.Name, metav1.GetOptions{})
 	if err != nil {
 		return "", err
 	}
@@ -106,9 +109,9 @@ func selectorOf(o *unstructured.Unstructured) (string, error) {
 	return parsed.String(), nil
 }
 
-// running is a pod that the selector matches and that runs, a ready one if
-// there is one.
-func (c *Client) running(ctx context.Context, namespace, selector string) (*corev1.Pod, error) {
+// runningPod returns a running pod that the selector matches, preferably a ready
+// one.
+func (c *Client) runningPod(ctx context.Context, namespace, selector string) (*corev1.Pod, error) {
 	list, err := c.typed.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: selector, ResourceVersion: "0"})
 	if err != nil {
 		return nil, err
@@ -119,7 +122,7 @@ func (c *Client) running(ctx context.Context, namespace, selector string) (*core
 		if p.Status.Phase != corev1.PodRunning || p.DeletionTimestamp != nil {
 			continue
 		}
-		if found == nil || !ready(found) && ready(p) {
+		if found == nil || !isReady(found) && isReady(p) {
 			found = p
 		}
 	}
@@ -129,11 +132,46 @@ func (c *Client) running(ctx context.Context, namespace, selector string) (*core
 	return found, nil
 }
 
-func ready(p *corev1.Pod) bool {
+func isReady(p *corev1.Pod) bool {
 	for _, condition := range p.Status.Conditions {
 		if condition.Type == corev1.PodReady {
 			return condition.Status == corev1.ConditionTrue
 		}
 	}
 	return false
+}
+
+// perPodLabels differ between a pod and its replacement.
+var perPodLabels = []string{
+	"pod-template-hash", "controller-revision-hash", "pod-template-generation",
+	"statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index",
+	"batch.kubernetes.io/controller-uid", "controller-uid", "batch.kubernetes.io/job-completion-index",
+}
+
+func stableLabels(labels map[string]string) map[string]string {
+	kept := map[string]string{}
+	for k, v := range labels {
+		if !slices.Contains(perPodLabels, k) {
+			kept[k] = v
+		}
+	}
+	return kept
+}
+
+// portNumber parses a port number, or looks up a named port of the pod.
+func portNumber(p *corev1.Pod, port string) (int, error) {
+	if n, err := strconv.Atoi(port); err == nil {
+		if n < 1 || n > 65535 {
+			return 0, fmt.Errorf("invalid port %d: use a number from 1 to 65535", n)
+		}
+		return n, nil
+	}
+	for _, container := range p.Spec.Containers {
+		for _, known := range container.Ports {
+			if strings.EqualFold(known.Name, port) {
+				return int(known.ContainerPort), nil
+			}
+		}
+	}
+	return 0, fmt.Errorf("pod %s has no port named %q", p.Name, port)
 }

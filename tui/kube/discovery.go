@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -14,13 +15,14 @@ import (
 	"github.com/skiff-dev/skiff/tui/object"
 )
 
-// definitions is the resource whose changes change what the server serves.
+// definitions is the resource whose objects add resources to the server.
 var definitions = object.Resource{
 	Group: "apiextensions.k8s.io", Version: "v1", Name: "customresourcedefinitions",
 	Singular: "customresourcedefinition", Kind: "CustomResourceDefinition",
 }
 
-// catalog tells what the server serves, again whenever a definition changes.
+// catalog delivers the resources that the server serves, again whenever a
+// definition changes.
 func (c *Client) catalog(ctx context.Context, emit func(any)) {
 	changes := feed.NewMailbox()
 	go newTableWatch(c, feed.Objects{Cluster: c.name, Resource: definitions}).run(ctx, changes.Put)
@@ -31,38 +33,24 @@ func (c *Client) catalog(ctx context.Context, emit func(any)) {
 		}
 		emit(feed.Resources{Cluster: c.name, All: all, Freshness: freshness(err, time.Now())})
 		if err != nil {
-			pause(ctx, time.Second)
+			sleep(ctx, time.Second)
 			continue
 		}
 		if _, ok := changes.Take(ctx); !ok {
 			return
 		}
-		// A definition is served a moment after it is established.
-		pause(ctx, time.Second)
+		// The server needs a moment to serve a new definition.
+		sleep(ctx, time.Second)
 	}
 }
 
-// discover asks the server for its resources. Resources of an API that does not
-// answer are missing.
+// discover returns the server's resources. Those of an aggregated API that does
+// not respond are missing.
 func (c *Client) discover(ctx context.Context) ([]object.Resource, error) {
 	client := discovery.NewDiscoveryClient(c.raw)
-	type answer struct {
-		lists []*metav1.APIResourceList
-		err   error
-	}
-	answered := make(chan answer, 1)
-	go func() {
-		lists, err := client.ServerPreferredResources()
-		answered <- answer{lists, err}
-	}()
-	var a answer
-	select {
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case a = <-answered:
-	}
+	lists, err := callWithContext(ctx, client.ServerPreferredResources)
 	var all []object.Resource
-	for _, list := range a.lists {
+	for _, list := range lists {
 		gv, err := schema.ParseGroupVersion(list.GroupVersion)
 		if err != nil {
 			continue
@@ -71,11 +59,11 @@ func (c *Client) discover(ctx context.Context) ([]object.Resource, error) {
 			if strings.Contains(r.Name, "/") || !slices.Contains(r.Verbs, "list") {
 				continue
 			}
-			all = append(all, resourceOf(gv, r))
+			all = append(all, newResource(gv, r))
 		}
 	}
-	// The core group first, then apps, then by name: the order in which a short
-	// name is looked up.
+	// Short names are looked up in this order: the core group, then apps, then
+	// by name.
 	slices.SortStableFunc(all, func(a, b object.Resource) int {
 		if order := rank(a.Group) - rank(b.Group); order != 0 {
 			return order
@@ -87,12 +75,12 @@ func (c *Client) discover(ctx context.Context) ([]object.Resource, error) {
 	if len(all) > 0 {
 		c.resources = all
 	}
-	return all, a.err
+	return all, err
 }
 
-func resourceOf(gv schema.GroupVersion, r metav1.APIResource) object.Resource {
+func newResource(gv schema.GroupVersion, r metav1.APIResource) object.Resource {
 	found := object.Resource{
-		Group: gv.Group, Version: gv.Version, Name: line(r.Name), Singular: line(r.SingularName), Kind: line(r.Kind),
+		Group: gv.Group, Version: gv.Version, Name: oneLine(r.Name), Singular: oneLine(r.SingularName), Kind: oneLine(r.Kind),
 		Short: r.ShortNames, Namespaced: r.Namespaced,
 	}
 	if r.Group != "" {
@@ -119,4 +107,22 @@ func rank(group string) int {
 		return 3
 	}
 	return 4
+}
+
+// resource returns the resource with a name, singular name or short name.
+func (c *Client) resource(ctx context.Context, name string) (object.Resource, error) {
+	c.mu.Lock()
+	known := c.resources
+	c.mu.Unlock()
+	if r, ok := object.Find(known, name); ok {
+		return r, nil
+	}
+	known, err := c.discover(ctx)
+	if len(known) == 0 && err != nil {
+		return object.Resource{}, err
+	}
+	if r, ok := object.Find(known, name); ok {
+		return r, nil
+	}
+	return object.Resource{}, fmt.Errorf("the server doesn't have a resource type %q", name)
 }

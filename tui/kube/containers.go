@@ -12,8 +12,8 @@ import (
 	"github.com/skiff-dev/skiff/tui/feed"
 )
 
-// inside tells of a pod's containers, again whenever the pod changes.
-func (c *Client) inside(ctx context.Context, need feed.PodContainers, emit func(any)) {
+// containers delivers a pod's containers, again whenever the pod changes.
+func (c *Client) containers(ctx context.Context, need feed.PodContainers, emit func(any)) {
 	var last feed.Containers
 	c.onChange(ctx, func(ctx context.Context) {
 		pod, err := c.typed.CoreV1().Pods(need.Pod.Namespace).Get(ctx, need.Pod.Name, metav1.GetOptions{})
@@ -25,10 +25,10 @@ func (c *Client) inside(ctx context.Context, need feed.PodContainers, emit func(
 		}
 		emit(next)
 		last = next
-	}, just(need.Pod))
+	}, single(need.Pod))
 }
 
-// containersOf a pod, in the order in which they start.
+// containersOf returns the containers of a pod in start order.
 func containersOf(p *corev1.Pod) []feed.Container {
 	statuses := map[string]corev1.ContainerStatus{}
 	for _, all := range [][]corev1.ContainerStatus{p.Status.InitContainerStatuses, p.Status.ContainerStatuses, p.Status.EphemeralContainerStatuses} {
@@ -42,28 +42,28 @@ func containersOf(p *corev1.Pod) []feed.Container {
 		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
 			kind = "sidecar"
 		}
-		found = append(found, containerOf(c, statuses[c.Name], kind))
+		found = append(found, newContainer(c, statuses[c.Name], kind))
 	}
 	for _, c := range p.Spec.Containers {
-		found = append(found, containerOf(c, statuses[c.Name], ""))
+		found = append(found, newContainer(c, statuses[c.Name], ""))
 	}
 	for _, c := range p.Spec.EphemeralContainers {
-		found = append(found, containerOf(corev1.Container(c.EphemeralContainerCommon), statuses[c.Name], "debug"))
+		found = append(found, newContainer(corev1.Container(c.EphemeralContainerCommon), statuses[c.Name], "debug"))
 	}
 	return found
 }
 
-func containerOf(c corev1.Container, s corev1.ContainerStatus, kind string) feed.Container {
+func newContainer(c corev1.Container, s corev1.ContainerStatus, kind string) feed.Container {
 	found := feed.Container{
-		Name: line(c.Name), Image: line(c.Image), Kind: kind, Ready: s.Ready, Restarts: int(s.RestartCount),
-		Requests: amounts(c.Resources.Requests), Limits: amounts(c.Resources.Limits),
+		Name: oneLine(c.Name), Image: oneLine(c.Image), Kind: kind, Ready: s.Ready, Restarts: int(s.RestartCount),
+		Requests: cpuAndMemory(c.Resources.Requests), Limits: cpuAndMemory(c.Resources.Limits),
 	}
-	found.State, found.Since = stateOf(s)
+	found.State, found.Since = containerState(s)
 	found.Ended = s.State.Terminated != nil && s.State.Terminated.ExitCode == 0
 	for _, p := range c.Ports {
 		text := fmt.Sprint(p.ContainerPort)
 		if p.Name != "" {
-			text = line(p.Name) + ":" + text
+			text = oneLine(p.Name) + ":" + text
 		}
 		if p.Protocol != "" && p.Protocol != corev1.ProtocolTCP {
 			text += "/" + string(p.Protocol)
@@ -83,13 +83,14 @@ func containerOf(c corev1.Container, s corev1.ContainerStatus, kind string) feed
 	return found
 }
 
-// stateOf is a container's state in a word, as kubectl puts it, and since when.
-func stateOf(s corev1.ContainerStatus) (string, time.Time) {
+// containerState returns a container's state in the terms of kubectl, and since
+// when it has it.
+func containerState(s corev1.ContainerStatus) (string, time.Time) {
 	switch {
 	case s.State.Running != nil:
 		return "Running", s.State.Running.StartedAt.Time
 	case s.State.Terminated != nil:
-		state := line(s.State.Terminated.Reason)
+		state := oneLine(s.State.Terminated.Reason)
 		if state == "" {
 			state = "Terminated"
 		}
@@ -98,13 +99,13 @@ func stateOf(s corev1.ContainerStatus) (string, time.Time) {
 		}
 		return state, s.State.Terminated.FinishedAt.Time
 	case s.State.Waiting != nil && s.State.Waiting.Reason != "":
-		return line(s.State.Waiting.Reason), time.Time{}
+		return oneLine(s.State.Waiting.Reason), time.Time{}
 	}
 	return "Waiting", time.Time{}
 }
 
-// amounts are the processor time and memory of a list: "100m/64Mi".
-func amounts(list corev1.ResourceList) string {
+// cpuAndMemory formats requests or limits: "100m/64Mi".
+func cpuAndMemory(list corev1.ResourceList) string {
 	cpu, hasCPU := list[corev1.ResourceCPU]
 	memory, hasMemory := list[corev1.ResourceMemory]
 	text := func(amount string, has bool) string {
