@@ -16,10 +16,10 @@ import (
 	"k8s.io/component-base/version"
 	"k8s.io/klog/v2"
 
-	"github.com/skiff-dev/skiff/cmd/internal/quiet"
-	"github.com/skiff-dev/skiff/controlplane/document"
-	"github.com/skiff-dev/skiff/controlplane/memory"
 	"github.com/skiff-dev/skiff/controlplane/server"
+	"github.com/skiff-dev/skiff/internal/gctune"
+	"github.com/skiff-dev/skiff/internal/idle"
+	"github.com/skiff-dev/skiff/internal/meminfo"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
@@ -64,8 +64,11 @@ func run(arguments []string) error {
 	defer klog.Flush()
 
 	var err error
-	if s.Node, err = document.Read(*nodeDocument); err != nil {
+	if s.Node, err = nodeconfig.Read(*nodeDocument); err != nil {
 		return err
+	}
+	if s.Node.Role != nodeconfig.RoleControlPlane {
+		return fmt.Errorf("%s: role is %q, not %q", *nodeDocument, s.Node.Role, nodeconfig.RoleControlPlane)
 	}
 	s.PrivateDir = filepath.Dir(*nodeDocument)
 	s.AlarmsDir = filepath.Join(s.PrivateDir, filepath.Base(nodeconfig.AlarmsDir))
@@ -77,14 +80,16 @@ func run(arguments []string) error {
 	case "etcd":
 		return operateEtcd(context.Background(), s.Etcd(), flags.Args()[1:], os.Stdin, os.Stdout)
 	}
-	limits, err := memory.Apply()
+	memory, err := meminfo.Read()
 	if err != nil {
 		return err
 	}
+	limits := gctune.ControlPlane().Limits(memory.TotalBytes)
+	limits.Delay()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	s.Built = limits.Collect
-	go quiet.New().Keep(ctx, log)
+	s.Built = limits.SetPercent
+	go idle.New().Keep(ctx, log)
 	return server.Run(ctx, s, log)
 }

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -15,7 +14,7 @@ import (
 	"github.com/go-logr/logr"
 	"k8s.io/klog/v2"
 
-	"github.com/skiff-dev/skiff/cmd/internal/quiet"
+	"github.com/skiff-dev/skiff/internal/idle"
 	"github.com/skiff-dev/skiff/nodeagent/agent"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
@@ -46,20 +45,14 @@ func run() error {
 	}
 	slog.SetDefault(slog.New(logr.ToSlogHandler(klog.Background())))
 
-	content, err := os.ReadFile(*nodeConfig)
-	if err != nil {
-		return fmt.Errorf("read the node document: %w", err)
-	}
-	if err := json.Unmarshal(content, &config.Node); err != nil {
-		return fmt.Errorf("read the node document: %w", err)
-	}
-	if config.Node.APIVersion != nodeconfig.APIVersion {
-		return fmt.Errorf("the node document is of version %q, not %q", config.Node.APIVersion, nodeconfig.APIVersion)
+	var err error
+	if config.Node, err = nodeconfig.Read(*nodeConfig); err != nil {
+		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	q := quiet.New()
-	config.Wake = q.Wake
-	go q.Keep(ctx, slog.Default())
+	program := idle.New()
+	config.Wake = program.Wake
+	go program.Keep(ctx, slog.Default())
 	return agent.Run(ctx, config)
 }

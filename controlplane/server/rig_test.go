@@ -19,7 +19,6 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
-	"github.com/skiff-dev/skiff/controlplane/document"
 	"github.com/skiff-dev/skiff/controlplane/server"
 	"github.com/skiff-dev/skiff/controlplane/server/servertest"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
@@ -63,7 +62,7 @@ type cluster struct {
 func start(t *testing.T, dir string) *cluster {
 	t.Helper()
 	c := &cluster{dir: dir, life: t}
-	node, err := document.Read(filepath.Join(dir, "node.json"))
+	node, err := nodeconfig.Read(filepath.Join(dir, "node.json"))
 	if err != nil {
 		if node, err = servertest.Write(dir, netip.MustParseAddr("127.0.0.1")); err != nil {
 			t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/skiff-dev/skiff/internal/balancer"
+	"github.com/skiff-dev/skiff/internal/gctune"
 	"github.com/skiff-dev/skiff/nodeagent/client"
 	"github.com/skiff-dev/skiff/nodeagent/dns"
 	"github.com/skiff-dev/skiff/nodeagent/kubelet"
@@ -59,7 +60,7 @@ func Run(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
-	tune(machine.MemoryBytes)
+	gctune.NodeAgent().Limits(machine.MemoryBytes).Apply()
 	api, err := loadbalancer.Listen(ctx, config.Node)
 	if err != nil {
 		return err

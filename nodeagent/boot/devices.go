@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/skiff-dev/skiff/nodeagent/boot/disk"
-	"github.com/skiff-dev/skiff/nodeagent/boot/seed"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
@@ -77,7 +76,7 @@ func (d *devices) document() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		raw, err := io.ReadAll(io.LimitReader(f, seed.MaxBytes))
+		raw, err := io.ReadAll(io.LimitReader(f, nodeconfig.MaxBytes))
 		if err = errors.Join(err, f.Close()); err != nil {
 			return nil, fmt.Errorf("read %s: %w", device, err)
 		}
@@ -101,9 +100,9 @@ func (i *Init) waitSeed(ctx context.Context) (*nodeconfig.Node, []byte, error) {
 		}
 		raw, err := i.found.document()
 		if err == nil {
-			var node *nodeconfig.Node
-			if node, err = seed.Decode(raw); err == nil {
-				return node, raw, nil
+			var node nodeconfig.Node
+			if node, err = nodeconfig.Parse(raw); err == nil {
+				return &node, raw, nil
 			}
 		}
 		if time.Now().After(remind) {

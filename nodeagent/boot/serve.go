@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/skiff-dev/skiff/nodeagent/boot/api"
-	"github.com/skiff-dev/skiff/nodeagent/boot/seed"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
@@ -21,11 +20,7 @@ import (
 // ServeAPI is the program that PID 1 runs beside itself: it serves the node API
 // on the node's own address until ctx is done.
 func ServeAPI(ctx context.Context) error {
-	raw, err := os.ReadFile(nodeconfig.Path)
-	if err != nil {
-		return err
-	}
-	node, err := seed.Decode(raw)
+	node, err := nodeconfig.Read(nodeconfig.Path)
 	if err != nil {
 		return err
 	}

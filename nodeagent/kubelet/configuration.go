@@ -19,7 +19,7 @@ import (
 // Machine is what the configuration depends on beside the node document.
 type Machine struct {
 	// MemoryBytes is all of the machine's memory.
-	MemoryBytes uint64
+	MemoryBytes int64
 	// CgroupV2 is false on a host that still has the first version.
 	CgroupV2 bool
 	// KernelDefaults is true if the kernel's settings are already those that
@@ -146,12 +146,12 @@ func resources(config *kubeletconfig.KubeletConfiguration, role nodeconfig.Role,
 
 // reserved is the memory in bytes that the node's own programs take, and never
 // more than a third of the machine's.
-func reserved(role nodeconfig.Role, memory uint64) uint64 {
-	need := uint64(192 << 20)
+func reserved(role nodeconfig.Role, memory int64) int64 {
+	need := int64(192 << 20)
 	if role == nodeconfig.RoleControlPlane {
 		need = 512 << 20
 	}
 	return min(need, memory/3)
 }
 
-func mebibytes(bytes uint64) string { return fmt.Sprintf("%dMi", bytes>>20) }
+func mebibytes(bytes int64) string { return fmt.Sprintf("%dMi", bytes>>20) }

@@ -116,7 +116,7 @@ func TestServerRefusesATaintThatIsNone(t *testing.T) {
 func TestReservedNeverTakesMoreThanAThird(t *testing.T) {
 	for _, test := range []struct {
 		role         nodeconfig.Role
-		memory, want uint64
+		memory, want int64
 	}{
 		{nodeconfig.RoleWorker, 384 << 20, 128 << 20},
 		{nodeconfig.RoleWorker, 4 << 30, 192 << 20},

@@ -2,46 +2,31 @@ package kubelet
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 	utilsysctl "k8s.io/component-helpers/node/util/sysctl"
+
+	"github.com/skiff-dev/skiff/internal/meminfo"
 )
 
 // ReadMachine looks at the machine that the agent runs on.
 func ReadMachine() (Machine, error) {
-	// Not sysinfo(2), which does not know of a sandbox's limit.
-	meminfo, err := os.ReadFile("/proc/meminfo")
+	memory, err := meminfo.Read()
 	if err != nil {
-		return Machine{}, fmt.Errorf("read the size of memory: %w", err)
-	}
-	memory, err := memoryBytes(meminfo)
-	if err != nil {
-		return Machine{}, fmt.Errorf("read the size of memory: %w", err)
+		return Machine{}, err
 	}
 	var cgroups unix.Statfs_t
 	if err := unix.Statfs("/sys/fs/cgroup", &cgroups); err != nil {
 		return Machine{}, fmt.Errorf("read the version of cgroups: %w", err)
 	}
 	return Machine{
-		MemoryBytes:    memory,
+		MemoryBytes:    memory.TotalBytes,
 		CgroupV2:       cgroups.Type == unix.CGROUP2_SUPER_MAGIC,
 		KernelDefaults: kernelDefaults(os.ReadFile),
 	}, nil
-}
-
-// memoryBytes is MemTotal of a /proc/meminfo (proc_meminfo(5)).
-func memoryBytes(meminfo []byte) (uint64, error) {
-	for line := range bytes.Lines(meminfo) {
-		var kib uint64
-		if n, _ := fmt.Sscanf(string(line), "MemTotal: %d kB", &kib); n == 1 {
-			return kib << 10, nil
-		}
-	}
-	return 0, errors.New("no MemTotal in /proc/meminfo")
 }
 
 // kernelDefaults reports whether every kernel setting that the kubelet checks

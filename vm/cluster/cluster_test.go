@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -151,6 +152,15 @@ func TestDocumentGivesAControlPlaneEtcdAndATaint(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	files := map[string][]byte{"ca.crt": []byte("x")}
 	first := Document(State{Spec: spec}, nodes[0], files, "abcdef.0123456789abcdef", now)
+	for _, document := range []nodeconfig.Node{first, Document(State{Spec: spec}, nodes[3], files, "", now)} {
+		text, err := json.Marshal(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := nodeconfig.Parse(text); err != nil {
+			t.Errorf("the node refuses its document: %v", err)
+		}
+	}
 	if first.Etcd == nil || len(first.ControlPlanes) != 3 || len(first.Kubernetes.Taints) != 1 {
 		t.Errorf("control plane: %+v", first)
 	}

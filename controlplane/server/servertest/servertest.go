@@ -139,7 +139,9 @@ func documents(addresses []netip.Addr, now time.Time) []nodeconfig.Node {
 	for i, p := range peers {
 		node := nodeconfig.Node{
 			APIVersion: nodeconfig.APIVersion, Cluster: Cluster, Name: p.Name, Role: nodeconfig.RoleControlPlane,
-			Network: nodeconfig.Network{Address: netip.PrefixFrom(p.Address, 24), Hosts: peers},
+			Network: nodeconfig.Network{
+				MAC: "52:55:55:00:00:01", Address: netip.PrefixFrom(p.Address, 24), Gateway: netip.PrefixFrom(p.Address, 24).Masked().Addr().Next(), Hosts: peers,
+			},
 			Kubernetes: nodeconfig.Kubernetes{
 				PodCIDR: netip.MustParsePrefix("10.244.0.0/16"), ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"),
 				DNSAddress: netip.MustParseAddr("10.96.0.10"), DNSDomain: "cluster.local",

@@ -434,15 +434,6 @@ func TestKernelRecordIsRenderedAsDmesgDoes(t *testing.T) {
 	}
 }
 
-func TestMemoryFigureIsFound(t *testing.T) {
-	const meminfo = "MemTotal:        1003532 kB\nMemAvailable:   12 kB\nBroken: x kB\n"
-	for name, want := range map[string]int64{"MemTotal": 1003532, "MemAvailable": 12, "Broken": 0, "Mem": 0} {
-		if got := memoryKiB(meminfo, name); got != want {
-			t.Errorf("%s: %d, want %d", name, got, want)
-		}
-	}
-}
-
 func FuzzKernelLine(f *testing.F) {
 	f.Add([]byte("6,339,5140900,-;NET: Registered\n SUBSYSTEM=net\n"))
 	f.Fuzz(func(t *testing.T, record []byte) {

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,12 +9,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/skiff-dev/skiff/internal/meminfo"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 )
 
@@ -51,12 +50,11 @@ func (s *Server) measure(status *nodeapi.Status) error {
 	}
 	status.UptimeSeconds = time.Duration(up.Nano()).Seconds()
 	status.Time = time.Now()
-	memory, err := os.ReadFile("/proc/meminfo")
+	memory, err := meminfo.Read()
 	if err != nil {
 		return err
 	}
-	status.MemoryTotalKiB = memoryKiB(string(memory), "MemTotal")
-	status.MemoryAvailableKiB = memoryKiB(string(memory), "MemAvailable")
+	status.MemoryTotalKiB, status.MemoryAvailableKiB = memory.TotalBytes>>10, memory.AvailableBytes>>10
 	if s.MemoryUsed != nil {
 		status.MemoryAvailableKiB = status.MemoryTotalKiB - s.MemoryUsed()
 	}
@@ -102,19 +100,4 @@ func readStart(path string, limit int64) ([]byte, error) {
 	}
 	defer func() { _ = f.Close() }()
 	return io.ReadAll(io.LimitReader(f, limit))
-}
-
-// memoryKiB finds one figure of /proc/meminfo, 0 if it is not there.
-func memoryKiB(meminfo, name string) int64 {
-	lines := bufio.NewScanner(strings.NewReader(meminfo))
-	for lines.Scan() {
-		if rest, ok := strings.CutPrefix(lines.Text(), name+":"); ok {
-			kib, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(rest, "kB")), 10, 64)
-			if err != nil {
-				return 0
-			}
-			return kib
-		}
-	}
-	return 0
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -36,9 +35,9 @@ func (b *bench) becomeUpstream(ctx context.Context, node string) error {
 	if err != nil {
 		return err
 	}
-	var document nodeconfig.Node
-	if err := json.Unmarshal([]byte(text), &document); err != nil {
-		return fmt.Errorf("read the node document: %w", err)
+	document, err := nodeconfig.Parse([]byte(text))
+	if err != nil {
+		return err
 	}
 	if _, err := b.cluster.shell(ctx, node, "mkdir -p "+dir+"/manifests "+dir+"/plugins"); err != nil {
 		return err

@@ -1,4 +1,4 @@
-package quiet
+package idle
 
 import (
 	"context"
@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestAllThreadsAreCovered(t *testing.T) {
+func TestSlackAppliesToAllThreads(t *testing.T) {
 	const slack = 7 * time.Millisecond
-	if err := coalesce(slack); errors.Is(err, syscall.ENOTSUP) {
+	if err := setSlack(slack); errors.Is(err, syscall.ENOTSUP) {
 		t.Skip(err) // with the race detector, which needs cgo
 	} else if err != nil {
 		t.Fatal(err)
@@ -44,7 +44,7 @@ func TestAllThreadsAreCovered(t *testing.T) {
 	close(release)
 }
 
-func TestTimersEndTogetherOnlyWhileTheProgramIsIdle(t *testing.T) {
+func TestTimersCoalesceOnlyWhileTheProgramIsIdle(t *testing.T) {
 	type change struct {
 		at    time.Duration
 		slack time.Duration
@@ -53,8 +53,8 @@ func TestTimersEndTogetherOnlyWhileTheProgramIsIdle(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		began := time.Now()
-		// Idle for ten seconds, busy for ten, idle but for a moment at 35 s; woken at
-		// 50.1 s, and once more a second later.
+		// Idle for ten seconds, busy for ten, idle except for a moment at 35 s; woken at
+		// 50.1 s and again a second later.
 		wake := make(chan struct{}, 1)
 		time.AfterFunc(50100*time.Millisecond, func() { wake <- struct{}{} })
 		time.AfterFunc(51100*time.Millisecond, func() { wake <- struct{}{} })
@@ -71,7 +71,7 @@ func TestTimersEndTogetherOnlyWhileTheProgramIsIdle(t *testing.T) {
 			}
 		}
 		var changes []change
-		keepTogether(ctx, slog.New(slog.DiscardHandler), wake, func(slack time.Duration) error {
+		coalesceTimers(ctx, slog.New(slog.DiscardHandler), wake, func(slack time.Duration) error {
 			changes = append(changes, change{time.Since(began), slack})
 			return nil
 		}, busy)
@@ -87,18 +87,18 @@ func TestTimersEndTogetherOnlyWhileTheProgramIsIdle(t *testing.T) {
 	})
 }
 
-func TestAProgramWhoseTimersCannotEndTogetherIsLeftAlone(t *testing.T) {
+func TestAProgramWhoseTimerSlackCannotBeSetKeepsTheDefault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		keepTogether(t.Context(), slog.New(slog.DiscardHandler), nil, func(time.Duration) error { return syscall.ENOTSUP }, func() time.Duration { return 0 })
+		coalesceTimers(t.Context(), slog.New(slog.DiscardHandler), nil, func(time.Duration) error { return syscall.ENOTSUP }, func() time.Duration { return 0 })
 	})
 }
 
-func TestWakingIsRememberedOnceWhenNobodyListensYet(t *testing.T) {
-	q := New()
+func TestWakeBeforeKeepIsRememberedOnce(t *testing.T) {
+	program := New()
 	for range 3 {
-		q.Wake()
+		program.Wake()
 	}
-	if got := len(q.wake); got != 1 {
+	if got := len(program.wake); got != 1 {
 		t.Errorf("%d are remembered", got)
 	}
 }

@@ -1,4 +1,4 @@
-package quiet
+package idle
 
 import (
 	"os"
@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestMappingsAreRead(t *testing.T) {
+func TestMappingsParsesSmaps(t *testing.T) {
 	const smaps = `00400000-03ba0000 r-xp 00000000 fe:00 123                                /opt/a program
 Rss:               55036 kB
 Anonymous:             0 kB
@@ -40,7 +40,7 @@ Anonymous:        118800 kB
 	}
 }
 
-func TestAProgramRunsOnWithoutItsPages(t *testing.T) {
+func TestAProgramContinuesAfterItsPagesAreReleased(t *testing.T) {
 	if err := unmapProgram(); err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package quiet
+package idle
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 
 func TestOnlyAnIdleProgramIsTrimmed(t *testing.T) {
 	at := func(busy time.Duration, heldMiB int64) usage {
-		return usage{busy: busy, held: heldMiB * mebibyte}
+		return usage{cpu: busy, heap: heldMiB * mebibyte}
 	}
 	for _, tt := range []struct {
 		name        string
@@ -32,13 +32,13 @@ func TestOnlyAnIdleProgramIsTrimmed(t *testing.T) {
 	}
 }
 
-func TestOwnUsageIsRead(t *testing.T) {
-	if u := read(); u.held <= 0 || u.busy <= 0 {
+func TestReadReturnsTheOwnUsage(t *testing.T) {
+	if u := read(); u.heap <= 0 || u.cpu <= 0 {
 		t.Errorf("%+v", u)
 	}
 }
 
-func TestPagesAreLetGoLessAndLessOften(t *testing.T) {
+func TestPagesAreReleasedLessAndLessOften(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 40*time.Minute)
 		defer cancel()

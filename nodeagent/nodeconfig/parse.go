@@ -1,0 +1,192 @@
+package nodeconfig
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+)
+
+// MaxBytes bounds a document, padding included.
+const MaxBytes = 1 << 20
+
+// ErrInvalid is returned for bytes that are not a valid node document.
+var ErrInvalid = errors.New("invalid node document")
+
+// Read reads and checks the document in a file.
+func Read(file string) (Node, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return Node{}, fmt.Errorf("read the node document: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	raw, err := io.ReadAll(io.LimitReader(f, MaxBytes+1))
+	if err != nil {
+		return Node{}, fmt.Errorf("read the node document: %w", err)
+	}
+	node, err := Parse(raw)
+	if err != nil {
+		return Node{}, fmt.Errorf("%s: %w", file, err)
+	}
+	return node, nil
+}
+
+// Parse decodes and checks a document, which may be padded with white space or
+// zero bytes to the size of a disk. Unknown keys are an error: host and image
+// come from the same build.
+func Parse(raw []byte) (Node, error) {
+	node, err := parse(raw)
+	if err == nil {
+		err = node.validate()
+	}
+	if err != nil {
+		return Node{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return node, nil
+}
+
+func parse(raw []byte) (Node, error) {
+	if len(raw) > MaxBytes {
+		return Node{}, fmt.Errorf("larger than %d bytes", MaxBytes)
+	}
+	raw = bytes.TrimRight(raw, "\x00\n\r\t ")
+	var version struct {
+		APIVersion string `json:"apiVersion"`
+	}
+	if err := json.Unmarshal(raw, &version); err != nil {
+		return Node{}, err
+	}
+	if version.APIVersion != APIVersion {
+		return Node{}, fmt.Errorf("apiVersion is %q, this image supports %q", version.APIVersion, APIVersion)
+	}
+	var node Node
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&node); err != nil {
+		return Node{}, err
+	}
+	return node, nil
+}
+
+func (n *Node) validate() error {
+	if !isLabel(n.Cluster) {
+		return fmt.Errorf("cluster %q is not a DNS label", n.Cluster)
+	}
+	if !isLabel(n.Name) {
+		return fmt.Errorf("name %q is not a DNS label", n.Name)
+	}
+	if err := n.validateRole(); err != nil {
+		return err
+	}
+	if err := n.Network.validate(); err != nil {
+		return fmt.Errorf("network: %w", err)
+	}
+	if err := n.Kubernetes.validate(); err != nil {
+		return fmt.Errorf("kubernetes: %w", err)
+	}
+	if len(n.ControlPlanes) == 0 {
+		return errors.New("controlPlanes is empty")
+	}
+	if err := validatePeers("controlPlanes", n.ControlPlanes); err != nil {
+		return err
+	}
+	for name := range n.Files {
+		if !filepath.IsLocal(name) || path.Clean(name) != name || name == "." {
+			return fmt.Errorf("file %q is not a path below the PKI directory", name)
+		}
+	}
+	return nil
+}
+
+func (n *Node) validateRole() error {
+	switch n.Role {
+	case RoleControlPlane:
+		if n.Etcd == nil || len(n.Etcd.Members) == 0 {
+			return errors.New("a control plane needs etcd.members")
+		}
+		return validatePeers("etcd.members", n.Etcd.Members)
+	case RoleWorker:
+		if n.Etcd != nil {
+			return errors.New("a worker must not have etcd")
+		}
+		return nil
+	}
+	return fmt.Errorf("unknown role %q", n.Role)
+}
+
+func (n *Network) validate() error {
+	if mac, err := net.ParseMAC(n.MAC); err != nil || len(mac) != 6 {
+		return fmt.Errorf("mac %q is not an Ethernet address", n.MAC)
+	}
+	if !n.Address.IsValid() || !n.Address.Addr().Is4() || n.Address.Addr().IsUnspecified() {
+		return fmt.Errorf("address %q is not an IPv4 address with a prefix length", n.Address)
+	}
+	if !n.Gateway.IsValid() || !n.Address.Masked().Contains(n.Gateway) {
+		return fmt.Errorf("gateway %q is not in %s", n.Gateway, n.Address.Masked())
+	}
+	if n.MTU != 0 && (n.MTU < 1280 || n.MTU > 65535) {
+		return fmt.Errorf("mtu %d is out of range", n.MTU)
+	}
+	for _, server := range n.Nameservers {
+		if !server.IsValid() || server.Zone() != "" {
+			return fmt.Errorf("nameserver %q is not an IP address", server)
+		}
+	}
+	return validatePeers("hosts", n.Hosts)
+}
+
+func (k *Kubernetes) validate() error {
+	switch {
+	case !k.PodCIDR.IsValid():
+		return errors.New("podCIDR is missing")
+	case !k.ServiceCIDR.IsValid():
+		return errors.New("serviceCIDR is missing")
+	case k.PodCIDR.Overlaps(k.ServiceCIDR):
+		return fmt.Errorf("podCIDR %s and serviceCIDR %s overlap", k.PodCIDR, k.ServiceCIDR)
+	case !k.ServiceCIDR.Contains(k.DNSAddress):
+		return fmt.Errorf("dnsAddress %s is not in serviceCIDR %s", k.DNSAddress, k.ServiceCIDR)
+	case !isName(k.DNSDomain):
+		return fmt.Errorf("dnsDomain %q is not a DNS name", k.DNSDomain)
+	}
+	return nil
+}
+
+func validatePeers(field string, peers []Peer) error {
+	for _, peer := range peers {
+		if !isName(peer.Name) {
+			return fmt.Errorf("%s: %q is not a DNS name", field, peer.Name)
+		}
+		if peer.Address == (netip.Addr{}) || peer.Address.Zone() != "" {
+			return fmt.Errorf("%s: %s has no valid address", field, peer.Name)
+		}
+	}
+	return nil
+}
+
+// isName reports whether s consists of DNS labels.
+func isName(s string) bool {
+	for label := range strings.SplitSeq(s, ".") {
+		if !isLabel(label) {
+			return false
+		}
+	}
+	return true
+}
+
+// isLabel reports whether s is a DNS label (RFC 1123), as the names of machines
+// and clusters are.
+func isLabel(s string) bool {
+	if s == "" || len(s) > 63 || s[0] == '-' || s[len(s)-1] == '-' {
+		return false
+	}
+	return !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-'
+	})
+}
