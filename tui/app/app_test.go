@@ -17,13 +17,13 @@ import (
 
 func dev() Config { return Config{Clusters: []string{"dev"}} }
 
-func TestDeletingAsksAndNamesWhatIsLost(t *testing.T) {
+func TestDeleteAsksAndListsTheLoss(t *testing.T) {
 	play(t, 100, 30, dev(), func(p *player) {
 		p.press("down", "ctrl+d")
 		p.want("Delete pod?", "shop/db-0", "one without is gone")
 		p.press("n")
 		if len(p.host.tasks) != 0 {
-			t.Fatalf("a no deletes: %v", p.host.tasks)
+			t.Fatalf("answering no deleted the object: %v", p.host.tasks)
 		}
 		p.press("ctrl+d", "y")
 		if len(p.host.tasks) != 1 || p.host.tasks[0].Verb != feed.VerbDelete || p.host.tasks[0].Refs[0].Name != "db-0" {
@@ -32,14 +32,14 @@ func TestDeletingAsksAndNamesWhatIsLost(t *testing.T) {
 	})
 }
 
-func TestDeletingAClusterNeedsItsName(t *testing.T) {
+func TestDeletingAClusterRequiresItsName(t *testing.T) {
 	play(t, 100, 30, Config{}, func(p *player) {
 		p.press("down", "ctrl+d")
 		p.want("Delete cluster dev?", "3 machines", "certificates")
 		p.press("dex", "enter")
 		p.want("that does not match")
 		if len(p.host.ran) != 0 {
-			t.Fatal("it ran all the same")
+			t.Fatal("the command ran without confirmation")
 		}
 		p.press("backspace", "v", "enter")
 		if got := fmt.Sprint(p.host.ran); got != "[[down dev]]" {
@@ -49,9 +49,9 @@ func TestDeletingAClusterNeedsItsName(t *testing.T) {
 	})
 }
 
-func TestAClusterIsPausedAndResumed(t *testing.T) {
+func TestPauseAndResumeACluster(t *testing.T) {
 	play(t, 160, 30, Config{}, func(p *player) {
-		later := func() { // the daemons have been asked again
+		later := func() { // the daemons have been polled again
 			time.Sleep(3 * time.Second)
 			p.settle()
 		}
@@ -77,7 +77,7 @@ func TestAClusterIsPausedAndResumed(t *testing.T) {
 	})
 }
 
-func TestMarkedObjectsAreActedOnTogether(t *testing.T) {
+func TestActionsApplyToAllMarkedObjects(t *testing.T) {
 	play(t, 100, 30, dev(), func(p *player) {
 		p.press("/", "web", "enter", "ctrl+a", "ctrl+d", "y")
 		var names []string
@@ -90,13 +90,13 @@ func TestMarkedObjectsAreActedOnTogether(t *testing.T) {
 	})
 }
 
-func TestReadOnlyModeChangesNothing(t *testing.T) {
+func TestReadOnlyModeRejectsChanges(t *testing.T) {
 	config := dev()
 	config.ReadOnly = true
 	play(t, 100, 30, config, func(p *player) {
 		p.press("ctrl+d")
 		p.want("not available in read-only mode")
-		p.press("y") // YAML, and no answer to a question
+		p.press("y") // YAML, not the answer to a confirmationDialog
 		p.want("YAML of pod")
 		p.press("esc", ":", "skiff down dev", "enter")
 		p.want("not available in read-only mode")
@@ -106,7 +106,7 @@ func TestReadOnlyModeChangesNothing(t *testing.T) {
 	})
 }
 
-func TestFiltersNarrowAndEscapeWidens(t *testing.T) {
+func TestFilterNarrowsAndEscapeClearsIt(t *testing.T) {
 	play(t, 100, 30, dev(), func(p *player) {
 		for _, c := range []struct{ filter, there, gone string }{
 			{"web", "web-7d9c5b8f4-x2x9k", "db-0"}, {"!web", "db-0", "web-7d9c5b8f4-x2x9k"},
@@ -123,14 +123,14 @@ func TestFiltersNarrowAndEscapeWidens(t *testing.T) {
 	})
 }
 
-func TestLogsShowAllThatIsMarked(t *testing.T) {
+func TestLogsShowAllMarkedPods(t *testing.T) {
 	play(t, 100, 30, dev(), func(p *player) {
 		p.press("/", "web", "enter", "ctrl+a", "l")
 		p.want("Logs of 3 pods", "listening on")
 	})
 }
 
-func TestATreeIsOfWhatIsUnderTheCursor(t *testing.T) {
+func TestTreeShowsTheObjectUnderTheCursor(t *testing.T) {
 	play(t, 100, 30, dev(), func(p *player) {
 		p.press("down", ":", "tree", "enter")
 		p.want("Tree of pod shop/db-0")
@@ -139,14 +139,14 @@ func TestATreeIsOfWhatIsUnderTheCursor(t *testing.T) {
 	})
 }
 
-func TestAClusterMadeAnewIsConnectedToAnew(t *testing.T) {
+func TestRecreatedClusterGetsANewConnection(t *testing.T) {
 	play(t, 100, 30, dev(), func(p *player) {
 		hosts := func(names ...string) {
 			d := feed.Clusters{Freshness: live()}
 			for _, name := range names {
 				d.All = append(d.All, daemonapi.ClusterStatus{Name: name})
 			}
-			p.m.hosts(d)
+			p.m.updateHosts(d)
 			p.run(p.m.reconcile())
 			p.settle()
 		}
@@ -154,13 +154,13 @@ func TestAClusterMadeAnewIsConnectedToAnew(t *testing.T) {
 		hosts("ci")
 		hosts("ci", "dev")
 		if p.host.connected == before {
-			t.Error("the connection of the one that is gone is used on")
+			t.Error("the connection of the deleted cluster is still used")
 		}
 		p.want("db-0", "● live")
 	})
 }
 
-func TestTheCursorStaysOnItsRow(t *testing.T) {
+func TestCursorStaysOnItsRow(t *testing.T) {
 	play(t, 100, 30, dev(), func(p *player) {
 		p.press("down", "down", "down") // search-…
 		key := feed.Objects{Cluster: "dev", Resource: object.Pods}.Key()
@@ -175,7 +175,7 @@ func TestTheCursorStaysOnItsRow(t *testing.T) {
 	})
 }
 
-func TestTheCursorStaysOnTheRowThatAFilterFound(t *testing.T) {
+func TestCursorStaysOnItsRowWhenTheFilterIsCleared(t *testing.T) {
 	play(t, 100, 30, dev(), func(p *player) {
 		p.press("/", "search", "enter", "esc", "ctrl+d")
 		p.want("Delete pod?", "shop/search-58f6c9d7c4-p0o9i")
@@ -184,7 +184,7 @@ func TestTheCursorStaysOnTheRowThatAFilterFound(t *testing.T) {
 	})
 }
 
-func TestLostDataStayWithTheirAgeAndComeBack(t *testing.T) {
+func TestLostDataStayVisibleWithTheirAge(t *testing.T) {
 	play(t, 120, 30, dev(), func(p *player) {
 		key := feed.Objects{Cluster: "dev", Resource: object.Pods}.Key()
 		lost := p.host.api.tables["pods"]
@@ -202,7 +202,7 @@ func TestLostDataStayWithTheirAgeAndComeBack(t *testing.T) {
 	})
 }
 
-func TestACommandCompletesResourcesAndNamespaces(t *testing.T) {
+func TestCommandCompletesResourcesAndNamespaces(t *testing.T) {
 	play(t, 100, 30, dev(), func(p *player) {
 		p.press(":", "dep", "tab", "enter")
 		p.want("Deployments")
@@ -216,7 +216,7 @@ func TestACommandCompletesResourcesAndNamespaces(t *testing.T) {
 	})
 }
 
-func TestNamespacesAreChosenForAllScreens(t *testing.T) {
+func TestNamespacesApplyToAllScreens(t *testing.T) {
 	var saved State
 	config := dev()
 	config.Save = func(s State) { saved = s }
@@ -235,7 +235,7 @@ func TestNamespacesAreChosenForAllScreens(t *testing.T) {
 	})
 }
 
-func TestRebindingMovesAnAction(t *testing.T) {
+func TestKeysCanBeRebound(t *testing.T) {
 	settings, err := ParseSettings([]byte("keys: {objects.describe: Z}\naliases: {dp: deployments}\n"), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -254,7 +254,7 @@ func TestRebindingMovesAnAction(t *testing.T) {
 	})
 }
 
-func TestTheMouseSelectsAndOpens(t *testing.T) {
+func TestMouseSelectsAndOpens(t *testing.T) {
 	play(t, 100, 30, dev(), func(p *player) {
 		click := tea.MouseClickMsg{X: 20, Y: bodyTop + 2, Button: tea.MouseLeft}
 		p.send(click)
@@ -270,7 +270,7 @@ func TestTheMouseSelectsAndOpens(t *testing.T) {
 	})
 }
 
-func TestAClusterThatCannotBeReachedHoldsNothingUp(t *testing.T) {
+func TestUnreachableClusterDoesNotBlock(t *testing.T) {
 	play(t, 100, 30, dev(), func(p *player) {
 		p.host.down = true
 		p.m.apis.apis = map[string]Kubernetes{}
@@ -281,20 +281,20 @@ func TestAClusterThatCannotBeReachedHoldsNothingUp(t *testing.T) {
 	})
 }
 
-func TestNothingRunsOnAfterTheEnd(t *testing.T) {
+func TestAllGoroutinesEndWithTheProgram(t *testing.T) {
 	// synctest.Test fails if a goroutine of the bubble does not end.
 	play(t, 100, 30, dev(), func(p *player) {
 		p.press("l", "esc", "y", "esc", ":", "pulse", "enter", ":", "nodes", "enter", "ctrl+c")
 		if !p.m.quitting {
-			t.Error("it goes on")
+			t.Error("ctrl+c did not quit")
 		}
 	})
 }
 
-func TestSettingsThatAreWrongAreRefused(t *testing.T) {
+func TestParseSettingsRejectsInvalidFiles(t *testing.T) {
 	for _, text := range []string{"colour: red", "theme: pink", "keys: {fly: x}", "keys: {objects.edit: d}", "keys: [", strings.Repeat("#", maxSettings+1)} {
 		if _, err := ParseSettings([]byte(text), nil); err == nil {
-			t.Errorf("%.30q is accepted", text)
+			t.Errorf("%.30q was accepted", text)
 		}
 	}
 	s, err := ParseSettings(nil, []byte(`{"clusters":["dev"],"theme":"dusk"}`))
@@ -307,25 +307,25 @@ func FuzzParseSettings(f *testing.F) {
 	f.Add("theme: paper\nkeys: {describe: D}\n", `{"clusters":["a"]}`)
 	f.Fuzz(func(t *testing.T, content, remembered string) {
 		if s, err := ParseSettings([]byte(content), []byte(remembered)); err == nil && s.theme() == nil {
-			t.Error("no theme")
+			t.Error("settings without a theme")
 		}
 	})
 }
 
-func TestAClustersProblemsAreShownWhole(t *testing.T) {
+func TestClusterProblemsAreShownInFull(t *testing.T) {
 	play(t, 80, 24, Config{}, func(p *player) {
 		p.press("down")
 		p.reject("problem")
 		p.host.mu.Lock()
 		p.host.problems = []string{"The database is full and takes no writes: delete what is not needed, then run \"skiff etcd defrag\"."}
 		p.host.mu.Unlock()
-		time.Sleep(3 * time.Second) // the daemons have been asked again
+		time.Sleep(3 * time.Second) // the daemons have been polled again
 		p.settle()
 		p.want("problem", "The database is full and takes no writes", "run \"skiff etcd defrag\".", "up 3h")
 	})
 }
 
-func TestACertificateThatNearsItsEndStandsOut(t *testing.T) {
+func TestExpiringCertificatesAreHighlighted(t *testing.T) {
 	play(t, 100, 40, Config{Clusters: []string{"dev"}, Start: "controlplane"}, func(p *player) {
 		for _, c := range []struct {
 			rest time.Duration
@@ -337,7 +337,7 @@ func TestACertificateThatNearsItsEndStandsOut(t *testing.T) {
 			p.host.mu.Lock()
 			p.host.certificates = c.rest
 			p.host.mu.Unlock()
-			time.Sleep(3 * time.Second) // the daemons have been asked again
+			time.Sleep(3 * time.Second) // the daemons have been polled again
 			p.settle()
 			want := p.m.world.Theme.Paint(c.tone, "2 certificates, etcd/peer "+c.text)
 			if frame := strings.Join(p.m.Frame(), "\n"); !strings.Contains(frame, want) {

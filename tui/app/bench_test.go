@@ -11,7 +11,7 @@ import (
 	"github.com/skiff-dev/skiff/tui/object"
 )
 
-// manyPods is a table of n pods.
+// manyPods returns a table of n pods.
 func manyPods(n int) object.Table {
 	t := tables()["pods"]
 	t.Cluster, t.Resource, t.Freshness, t.Rows = "dev", object.Pods, live(), nil
@@ -33,7 +33,7 @@ func bigModel(b *testing.B, filter string) (*Model, object.Table) {
 	return m, table
 }
 
-// BenchmarkKeyOverFiveThousandPods is what a key costs until its frame is drawn.
+// BenchmarkKeyOverFiveThousandPods measures a key press until its frame is drawn.
 func BenchmarkKeyOverFiveThousandPods(b *testing.B) {
 	m, _ := bigModel(b, "")
 	down := tea.KeyPressMsg{Code: tea.KeyDown}
@@ -43,8 +43,8 @@ func BenchmarkKeyOverFiveThousandPods(b *testing.B) {
 	}
 }
 
-// BenchmarkDeliveryOfFiveThousandPods is what changes cost, which come ten times
-// a second at most: as they are, filtered, and sorted.
+// BenchmarkDeliveryOfFiveThousandPods measures a delivery, of which there are at
+// most ten per second: unmodified, filtered and sorted.
 func BenchmarkDeliveryOfFiveThousandPods(b *testing.B) {
 	for _, filter := range []string{"", "load-1"} {
 		for _, sort := range []string{"", ">"} {

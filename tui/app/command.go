@@ -15,7 +15,7 @@ import (
 	"github.com/skiff-dev/skiff/tui/theme"
 )
 
-// command is one that can be typed after ":"; all other words are resources.
+// command can be typed after ":". Every other word is the name of a resource.
 type command struct {
 	names []string
 	help  string
@@ -24,7 +24,7 @@ type command struct {
 	run       func(m *Model, args []string) []screen.Request
 }
 
-// commands in the order in which the help lists them.
+// commands returns the commands in the order of the help.
 func commands() []command {
 	push := func(s func(m *Model) screen.Screen) func(*Model, []string) []screen.Request {
 		return func(m *Model, _ []string) []screen.Request { return []screen.Request{screen.Push{Screen: s(m)}} }
@@ -44,7 +44,7 @@ func commands() []command {
 		})},
 		{[]string{"theme", "skin"}, "change the theme", func(*Model) []string { return theme.Names() }, chooseTheme},
 		{[]string{"output"}, "output of the last command", nil, lastOutput},
-		{[]string{"skiff", "!"}, "run a skiff command", verbNames, ownCommand},
+		{[]string{"skiff", "!"}, "run a skiff command", verbNames, skiffCommand},
 		{[]string{"help", "h"}, "keys of this screen", nil, push(func(m *Model) screen.Screen { return screen.NewHelp(m.top(), commandHelp()) })},
 		{[]string{"quit", "q", "q!", "exit"}, "close the dashboard", nil, func(m *Model, _ []string) []screen.Request { m.quitting = true; return nil }},
 	}
@@ -58,7 +58,7 @@ func commandHelp() [][2]string {
 	return help
 }
 
-// runCommand carries a line out that was typed after ":".
+// runCommand runs a line that was typed after ":".
 func (m *Model) runCommand(text string) tea.Cmd {
 	words := strings.Fields(text)
 	if len(words) == 0 {
@@ -80,7 +80,7 @@ func (m *Model) runCommand(text string) tea.Cmd {
 	return m.requests(m.resource(name, args))
 }
 
-// resource shows a resource: ":pods", ":pods kube-system", ":pods app=web",
+// resource opens the list of a resource: ":pods", ":pods kube-system", ":pods app=web",
 // ":pods @ci", ":pods /web".
 func (m *Model) resource(name string, args []string) []screen.Request {
 	r, ok := m.world.Find(name)
@@ -125,7 +125,7 @@ func workloads(m *Model, args []string) []screen.Request {
 	return []screen.Request{screen.Push{Screen: screen.NewWorkloads(&m.world, namespaces)}}
 }
 
-// namespacesOf reads "shop,web", or "all".
+// namespacesOf parses "shop,web" or "all".
 func namespacesOf(text string) []string {
 	if text == "all" || text == "-A" {
 		return []string{}
@@ -240,124 +240,4 @@ func resourceNames(m *Model) []string {
 		}
 	}
 	return names
-}
-
-// suggest fills in what Tab would complete of the command line.
-func (m *Model) suggest() {
-	if m.prompt == nil || m.prompt.kind != ':' {
-		return
-	}
-	m.prompt.suggest(m.completions(m.prompt.input.Text()))
-}
-
-// maxCompletions bounds how many are kept.
-const maxCompletions = 50
-
-func (m *Model) completions(text string) []string {
-	head, last, several := cutLast(text)
-	var candidates []string
-	if !several {
-		for _, c := range commands() {
-			candidates = append(candidates, c.names[0])
-		}
-		for alias := range m.config.Settings.Aliases {
-			candidates = append(candidates, alias)
-		}
-		candidates = append(candidates, resourceNames(m)...)
-	} else {
-		candidates = m.argumentsOf(strings.Fields(head))
-	}
-	var found []string
-	for _, c := range candidates {
-		if strings.HasPrefix(c, last) && c != last && !slices.Contains(found, head+c) {
-			found = append(found, head+c)
-		}
-	}
-	slices.SortStableFunc(found, func(a, b string) int { return len(a) - len(b) })
-	return found[:min(len(found), maxCompletions)]
-}
-
-func (m *Model) argumentsOf(words []string) []string {
-	if len(words) != 1 {
-		return nil
-	}
-	for _, c := range commands() {
-		if slices.Contains(c.names, words[0]) {
-			if c.arguments == nil {
-				return nil
-			}
-			return c.arguments(m)
-		}
-	}
-	if r, ok := m.world.Find(words[0]); ok && r.Namespaced {
-		return namespaceNames(m)
-	}
-	return nil
-}
-
-// cutLast takes the last word off, also behind a comma.
-func cutLast(text string) (head, last string, several bool) {
-	i := strings.LastIndexAny(text, " ,")
-	return text[:i+1], text[i+1:], strings.Contains(text, " ")
-}
-
-// promptKey answers a key press in the line of input.
-func (m *Model) promptKey(key, text string) tea.Cmd {
-	p := m.prompt
-	switch key {
-	case "esc":
-		m.prompt = nil
-		if p.kind == '/' {
-			m.setFilter("")
-		}
-		return nil
-	case "enter":
-		m.prompt = nil
-		if p.kind == ':' {
-			return m.runCommand(p.input.Text())
-		}
-		m.setFilter(p.input.Text())
-		return nil
-	case "tab", "shift+tab":
-		p.complete(map[string]int{"tab": 1, "shift+tab": -1}[key])
-		return nil
-	case "up", "down":
-		m.recall(map[string]int{"up": 1, "down": -1}[key])
-		return nil
-	case "backspace":
-		if p.input.Text() == "" {
-			m.prompt = nil
-			return nil
-		}
-	}
-	p.input.Type(key, text)
-	if p.kind == '/' {
-		m.setFilter(p.input.Text())
-	}
-	m.suggest()
-	return nil
-}
-
-// recall goes through the commands that were typed before.
-func (m *Model) recall(step int) {
-	p := m.prompt
-	if p.kind != ':' {
-		return
-	}
-	if p.past == 0 {
-		p.typed = p.input.Text()
-	}
-	p.past = max(0, min(p.past+step, len(m.history)))
-	if p.past == 0 {
-		p.input.SetText(p.typed)
-	} else {
-		p.input.SetText(m.history[len(m.history)-p.past])
-	}
-	p.suggest(nil)
-}
-
-func (m *Model) setFilter(text string) {
-	if f, ok := m.top().(screen.Filtered); ok {
-		f.SetFilter(&m.world, filter.Parse(text))
-	}
 }

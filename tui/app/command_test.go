@@ -11,20 +11,20 @@ func TestScalingDownAsks(t *testing.T) {
 	play(t, 100, 30, dev(), func(p *player) {
 		p.press(":", "deploy", "enter", "s", "backspace", "6", "enter")
 		if len(p.host.tasks) != 1 || p.host.tasks[0].Args["replicas"] != "6" {
-			t.Fatalf("more replicas: %v", p.host.tasks)
+			t.Fatalf("scaling up: %v", p.host.tasks)
 		}
 		p.press("s", "backspace", "1", "enter")
 		p.want("down from 4 to 1?", "3 pods are deleted")
 		p.press("n")
 		if len(p.host.tasks) != 1 {
-			t.Fatalf("a no scales: %v", p.host.tasks)
+			t.Fatalf("answering no scaled: %v", p.host.tasks)
 		}
 		p.press("s", "backspace", "x", "enter")
 		p.want(`invalid number of replicas "x"`)
 	})
 }
 
-func TestCommandsThatTakeSomethingAwayAsk(t *testing.T) {
+func TestDestructiveCommandsAsk(t *testing.T) {
 	play(t, 100, 30, dev(), func(p *player) {
 		for command, word := range map[string]string{"down dev": "down", "etcd restore dev.db": "restore"} {
 			p.press(":", "skiff "+command, "enter")
@@ -44,7 +44,7 @@ func TestCommandsThatTakeSomethingAwayAsk(t *testing.T) {
 	})
 }
 
-func TestWorkloadsOfAllKindsAreActedOn(t *testing.T) {
+func TestActionsApplyToWorkloadsOfAllKinds(t *testing.T) {
 	play(t, 100, 30, dev(), func(p *player) {
 		p.press(":", "wk", "enter")
 		p.want("Workloads in all namespaces  1/7", "CronJob", "0 3 * * *")
@@ -60,7 +60,7 @@ func TestWorkloadsOfAllKindsAreActedOn(t *testing.T) {
 	})
 }
 
-func TestAFailureIsShownWhole(t *testing.T) {
+func TestLongFailureIsShownInADialog(t *testing.T) {
 	play(t, 80, 24, dev(), func(p *player) {
 		p.host.api.refuse = "it is forbidden"
 		p.press("ctrl+d", "y")
@@ -76,18 +76,18 @@ func TestAFailureIsShownWhole(t *testing.T) {
 	})
 }
 
-func TestAFailureOfACommandIsSaidOnceAndWhole(t *testing.T) {
+func TestCommandFailureIsShownOnceInFull(t *testing.T) {
 	play(t, 80, 24, dev(), func(p *player) {
 		p.host.refused = "\"x y\" is not a valid cluster name"
 		p.press(":", "skiff up", "enter")
 		p.want("skiff: \"x y\" is not a valid cluster name; lower-case letters", "nd no more than 40 of them", "failed")
 		if n := strings.Count(p.text(), "is not a valid"); n != 1 {
-			t.Errorf("said %d times:\n%s", n, p.text())
+			t.Errorf("shown %d times:\n%s", n, p.text())
 		}
 	})
 }
 
-func TestPodsAreSortedByWhatTheyUse(t *testing.T) {
+func TestPodsAreSortedByUsage(t *testing.T) {
 	play(t, 140, 30, dev(), func(p *player) {
 		p.press("M")
 		p.want("MEMORY↓", "▌ shop          web-7d9c5b8f4-zzp0q")
@@ -96,7 +96,7 @@ func TestPodsAreSortedByWhatTheyUse(t *testing.T) {
 	})
 }
 
-func TestTheWayBackNamesNothingTwice(t *testing.T) {
+func TestBreadcrumbsHaveNoDuplicates(t *testing.T) {
 	play(t, 120, 40, dev(), func(p *player) {
 		p.press(":", "svc", "enter", ":", "nodes", "enter", ":", "svc", "enter")
 		p.want("pods › nodes › Services")
@@ -105,14 +105,14 @@ func TestTheWayBackNamesNothingTwice(t *testing.T) {
 	})
 }
 
-func TestAPodLeadsToItsNode(t *testing.T) {
+func TestPodOpensItsNode(t *testing.T) {
 	play(t, 120, 40, dev(), func(p *player) {
 		p.press("o")
 		p.want("pods › Nodes of dev", "▌ worker-2", "DiskPressure")
 	})
 }
 
-func TestAClickOnTheWayGoesBack(t *testing.T) {
+func TestClickOnABreadcrumbGoesBack(t *testing.T) {
 	play(t, 120, 30, dev(), func(p *player) {
 		p.press(":", "deploy", "enter", "d")
 		p.want("pods › deployments ›")
@@ -125,12 +125,12 @@ func TestAClickOnTheWayGoesBack(t *testing.T) {
 	})
 }
 
-func TestWhatWasShownLastIsShownAgain(t *testing.T) {
+func TestLastScreenIsRestored(t *testing.T) {
 	var saved State
 	config := dev()
 	config.Save = func(s State) { saved = s }
 	play(t, 100, 30, config, func(p *player) {
-		p.press(":", "svc", "enter", ">", "d") // a description is no beginning
+		p.press(":", "svc", "enter", ">", "d") // a description is not a first screen
 	})
 	if saved.Resource == nil || saved.Resource.Name != "services" || saved.Orders["services"].By != "Namespace" {
 		t.Fatalf("remembered %+v", saved)
@@ -144,7 +144,7 @@ func TestWhatWasShownLastIsShownAgain(t *testing.T) {
 	play(t, 100, 30, config, func(p *player) { p.want("Pulse of dev") })
 }
 
-func TestAResourceIsNarrowedAsItIsNamed(t *testing.T) {
+func TestResourceCommandTakesFilters(t *testing.T) {
 	settings, err := ParseSettings(nil, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -157,7 +157,7 @@ func TestAResourceIsNarrowedAsItIsNamed(t *testing.T) {
 		p.want(`cluster "nowhere" is not shown`)
 		p.press(":", "ctx dev,ci", "enter", ":", "po @ci", "enter")
 		p.want("Pods of ci in all namespaces  1/7")
-		p.press(":", "dp", "enter") // as k9s calls them
+		p.press(":", "dp", "enter") // the alias from k9s
 		p.want("Deployments")
 		p.press(":", "po shop", "enter", "0")
 		p.want("Pods in all namespaces", "coredns")

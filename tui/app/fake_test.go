@@ -21,22 +21,22 @@ import (
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
-// noon is when all tests happen.
+// noon is the current time in all tests.
 var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
-// fakeHost has the clusters "dev", which runs, and "ci", which is stopped.
+// fakeHost has a running cluster "dev" and a stopped cluster "ci".
 type fakeHost struct {
 	mu    sync.Mutex // guards what follows
 	ran   [][]string
 	tasks []feed.Task
 	api   *fakeAPI
 	down  bool
-	// paused says that "dev" is.
+	// paused reports whether "dev" is paused.
 	paused bool
-	// certificates is how long those of nodes last.
+	// certificates is the remaining validity of the nodes' certificates.
 	certificates time.Duration
 	problems     []string // of "dev"
-	refused      string   // why no command is run, empty if they are
+	refused      string   // error of every command, if not empty
 	// connected counts connections.
 	connected int
 }
@@ -75,7 +75,7 @@ func (h *fakeHost) Clusters(context.Context) ([]daemonapi.ClusterStatus, error) 
 	}, nil
 }
 
-func (h *fakeHost) Guest(_ context.Context, _, node string) (nodeapi.Status, error) {
+func (h *fakeHost) NodeStatus(_ context.Context, _, node string) (nodeapi.Status, error) {
 	return nodeapi.Status{
 		Node: node, MemoryTotalKiB: 2 << 20, MemoryAvailableKiB: 13 << 17, DiskTotalBytes: 20 << 30, DiskFreeBytes: 18 << 30,
 		Programs: []nodeapi.Program{{Name: "containerd", PID: 90}, {Name: "nodeagent", PID: 91, Restarts: 1}},
@@ -114,7 +114,7 @@ func (h *fakeHost) Skiff(_ context.Context, args []string, _ io.Reader, out io.W
 	return nil
 }
 
-// Run and Stop are Ports'.
+// Run implements Ports.
 func (h *fakeHost) Run(ctx context.Context, emit func(any)) {
 	emit(feed.ForwardList{All: []feed.Forwarded{{
 		ID: "1", Ref: object.Ref{Cluster: "dev", Resource: object.Pods, Namespace: "shop", Name: "web-7d9c5b8f4-x2x9k"},
@@ -123,13 +123,14 @@ func (h *fakeHost) Run(ctx context.Context, emit func(any)) {
 	<-ctx.Done()
 }
 
+// Stop implements Ports.
 func (h *fakeHost) Stop(id string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.ran = append(h.ran, []string{"stop forward", id})
 }
 
-// fakeAPI answers every need with what a test has put there.
+// fakeAPI answers needs with the data that a test has set.
 type fakeAPI struct {
 	host   *fakeHost
 	mu     sync.Mutex // guards what follows
@@ -137,8 +138,8 @@ type fakeAPI struct {
 	fresh  object.Freshness
 	facts  feed.Facts
 	emits  map[string]func(any)
-	mute   bool   // it answers no need
-	refuse string // why no task is carried out, empty if they are
+	mute   bool   // deliver nothing
+	refuse string // error of every task, if not empty
 }
 
 func live() object.Freshness { return object.Freshness{State: object.Live, At: noon} }
@@ -208,15 +209,15 @@ func (a *fakeAPI) Forward(_ context.Context, ref object.Ref, local int, remote s
 	return 18080, nil
 }
 
-// player plays a model: it runs commands and hands their messages back, until
-// nothing moves any more.
+// player drives a model: it runs the model's commands and passes their messages
+// back, until there are no more.
 type player struct {
 	t    *testing.T
 	m    *Model
 	host *fakeHost
 	msgs chan tea.Msg
-	// lent counts how often the terminal was handed over.
-	lent int
+	// execs counts how often a task took over the terminal.
+	execs int
 }
 
 func play(t *testing.T, width, height int, config Config, body func(p *player)) {
@@ -224,7 +225,7 @@ func play(t *testing.T, width, height int, config Config, body func(p *player)) 
 	playOn(t, width, height, config, false, body)
 }
 
-// playOn is play over a cluster that may answer nothing.
+// playOn is play with a cluster that, if mute, delivers nothing.
 func playOn(t *testing.T, width, height int, config Config, mute bool, body func(p *player)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -244,7 +245,7 @@ func playOn(t *testing.T, width, height int, config Config, mute bool, body func
 		p.settle()
 		body(p)
 		p.m.Close()
-		time.Sleep(time.Minute) // timers run out
+		time.Sleep(time.Minute) // let timers fire
 	})
 }
 
@@ -267,14 +268,14 @@ func (p *player) run(cmd tea.Cmd) {
 
 func (p *player) send(msg tea.Msg) {
 	if fmt.Sprintf("%T", msg) == "tea.execMsg" {
-		p.lent++
+		p.execs++
 	}
 	_, cmd := p.m.Update(msg)
-	p.m.Frame() // as the terminal's program does
+	p.m.Frame() // as bubbletea does
 	p.run(cmd)
 }
 
-// settle goes on until a while after the last message.
+// settle handles messages until there have been none for a while.
 func (p *player) settle() {
 	for {
 		synctest.Wait()
@@ -292,7 +293,7 @@ func (p *player) settle() {
 	}
 }
 
-// named keys of the keyboard.
+// named are the keys that are not text.
 var named = map[string]tea.KeyPressMsg{
 	"enter": {Code: tea.KeyEnter}, "esc": {Code: tea.KeyEscape}, "tab": {Code: tea.KeyTab}, "up": {Code: tea.KeyUp}, "down": {Code: tea.KeyDown},
 	"space": {Code: tea.KeySpace, Text: " "}, "ctrl+d": {Code: 'd', Mod: tea.ModCtrl}, "ctrl+c": {Code: 'c', Mod: tea.ModCtrl},
@@ -302,7 +303,7 @@ var named = map[string]tea.KeyPressMsg{
 	"ctrl+l": {Code: 'l', Mod: tea.ModCtrl}, "ctrl+\\": {Code: '\\', Mod: tea.ModCtrl}, "ctrl+space": {Code: tea.KeySpace, Mod: tea.ModCtrl}, "backspace": {Code: tea.KeyBackspace}, "ctrl+k": {Code: 'k', Mod: tea.ModCtrl},
 }
 
-// press presses keys: each a named one, or text that is typed.
+// press presses keys: named ones, or text to type.
 func (p *player) press(all ...string) {
 	for _, key := range all {
 		if msg, ok := named[key]; ok {
@@ -316,7 +317,7 @@ func (p *player) press(all ...string) {
 	}
 }
 
-// text is the frame without colours.
+// text returns the frame without colors.
 func (p *player) text() string {
 	return ansi.Strip(strings.Join(p.m.Frame(), "\n"))
 }

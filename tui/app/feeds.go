@@ -17,23 +17,22 @@ import (
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
-// subscription is one feed that runs.
+// subscription is a running feed.
 type subscription struct {
 	need feed.Need
-	box  *feed.Mailbox
-	ctx  context.Context
+	next tea.Cmd // waits for the next delivery
 	stop context.CancelFunc
-	last any // what was delivered last, for screens that come later
+	last any // the last delivery, for screens that are opened later
 }
 
-// deliveryMsg is something that a feed delivered.
+// deliveryMsg is a delivery of a feed.
 type deliveryMsg struct {
 	key  string
 	data any
 	from *subscription
 }
 
-// needs are those of all screens on the stack and of the program itself.
+// needs returns the needs of all screens on the stack and of the program itself.
 func (m *Model) needs() map[string]feed.Need {
 	all := map[string]feed.Need{}
 	add := func(needs ...feed.Need) {
@@ -51,41 +50,41 @@ func (m *Model) needs() map[string]feed.Need {
 	return all
 }
 
-// reconcile begins feeds that are needed and ends those that are not.
+// reconcile starts the feeds that are needed and stops the others.
 func (m *Model) reconcile() tea.Cmd {
-	wanted := m.needs()
+	needed := m.needs()
 	for key, s := range m.feeds {
-		if _, ok := wanted[key]; !ok {
+		if _, ok := needed[key]; !ok {
 			s.stop()
 			delete(m.feeds, key)
 		}
 	}
 	var cmds []tea.Cmd
-	for key, need := range wanted {
+	for key, need := range needed {
 		if m.feeds[key] != nil {
 			continue
 		}
 		ctx, stop := context.WithCancel(m.ctx)
-		s := &subscription{need: need, box: feed.NewMailbox(), ctx: ctx, stop: stop}
+		box := feed.NewMailbox()
+		s := &subscription{need: need, stop: stop}
+		s.next = func() tea.Msg {
+			data, ok := box.Take(ctx)
+			if !ok {
+				return nil // the feed was stopped
+			}
+			return deliveryMsg{key, data, s}
+		}
 		m.feeds[key] = s
 		cmds = append(cmds, func() tea.Msg {
-			m.jobs.running.Go(func() { m.run(ctx, need, s.box.Put) })
-			return s.wait(key)
+			m.jobs.running.Go(func() { m.run(ctx, need, box.Put) })
+			return s.next()
 		})
 	}
 	return tea.Batch(cmds...)
 }
 
-// wait returns the next delivery as a message; nil when the feed has ended.
-func (s *subscription) wait(key string) tea.Msg {
-	data, ok := s.box.Take(s.ctx)
-	if !ok {
-		return nil
-	}
-	return deliveryMsg{key, data, s}
-}
-
-// deliver hands a delivery to all screens that need it, and waits for the next.
+// deliver passes a delivery to all screens that need it, and waits for the next
+// one.
 func (m *Model) deliver(msg deliveryMsg) tea.Cmd {
 	if m.feeds[msg.key] != msg.from {
 		return nil
@@ -97,7 +96,7 @@ func (m *Model) deliver(msg deliveryMsg) tea.Cmd {
 			m.world.Resources[d.Cluster] = d.All
 		}
 	case feed.Clusters:
-		m.hosts(d)
+		m.updateHosts(d)
 	}
 	if _, stream := msg.data.(feed.Lines); !stream {
 		msg.from.last = msg.data
@@ -110,11 +109,10 @@ func (m *Model) deliver(msg deliveryMsg) tea.Cmd {
 			}
 		}
 	}
-	next := func() tea.Msg { return msg.from.wait(msg.key) }
-	return tea.Batch(next, m.reconcile())
+	return tea.Batch(msg.from.next, m.reconcile())
 }
 
-func (m *Model) hosts(d feed.Clusters) {
+func (m *Model) updateHosts(d feed.Clusters) {
 	if d.State != object.Live {
 		return
 	}
@@ -124,25 +122,25 @@ func (m *Model) hosts(d feed.Clusters) {
 	}
 	for name := range m.world.Hosts {
 		if _, ok := hosts[name]; !ok {
-			m.forget(name)
+			m.dropCluster(name)
 		}
 	}
 	m.world.Hosts = hosts
 }
 
-// forget leaves a cluster that is gone: another of the same name has other
-// certificates, and other objects.
-func (m *Model) forget(cluster string) {
+// dropCluster closes the connection and stops the feeds of a deleted cluster. A
+// new cluster of the same name has other certificates and objects.
+func (m *Model) dropCluster(cluster string) {
 	m.apis.forget(cluster)
 	for key, s := range m.feeds {
 		if clusterOf(s.need) == cluster {
 			s.stop()
-			delete(m.feeds, key) // reconcile begins it anew
+			delete(m.feeds, key) // reconcile starts it again
 		}
 	}
 }
 
-// replay tells a new screen what feeds that run already have delivered.
+// replay passes the last deliveries of running feeds to a new screen.
 func (m *Model) replay(s screen.Screen) {
 	for _, need := range s.Needs() {
 		if f := m.feeds[need.Key()]; f != nil && f.last != nil {
@@ -151,21 +149,21 @@ func (m *Model) replay(s screen.Screen) {
 	}
 }
 
-// Intervals at which the daemons are asked: they have no events to follow.
+// Intervals for polling the daemons, which send no events.
 const (
-	hostInterval  = 2 * time.Second
-	guestInterval = 5 * time.Second
-	etcdInterval  = 10 * time.Second
-	askLimit      = 10 * time.Second
+	hostInterval    = 2 * time.Second
+	machineInterval = 5 * time.Second
+	etcdInterval    = 10 * time.Second
+	requestLimit    = 10 * time.Second
 )
 
-// run answers a need until ctx ends.
+// run delivers what a need asks for until ctx ends.
 func (m *Model) run(ctx context.Context, need feed.Need, emit func(any)) {
 	switch need := need.(type) {
 	case feed.Host:
 		m.runHost(ctx, emit)
 	case feed.Machines:
-		m.runGuests(ctx, need.Cluster, emit)
+		m.runMachines(ctx, need.Cluster, emit)
 	case feed.Etcd:
 		m.runEtcd(ctx, need.Cluster, emit)
 	case feed.Output:
@@ -180,7 +178,7 @@ func (m *Model) run(ctx context.Context, need feed.Need, emit func(any)) {
 func (m *Model) runHost(ctx context.Context, emit func(any)) {
 	last := feed.Clusters{}
 	for {
-		limited, cancel := context.WithTimeout(ctx, askLimit)
+		limited, cancel := context.WithTimeout(ctx, requestLimit)
 		all, err := m.config.Host.Clusters(limited)
 		cancel()
 		if err != nil {
@@ -195,49 +193,49 @@ func (m *Model) runHost(ctx context.Context, emit func(any)) {
 	}
 }
 
-// runGuests asks each machine of a cluster how it is.
-func (m *Model) runGuests(ctx context.Context, cluster string, emit func(any)) {
+// runMachines polls the status of the machines of a cluster.
+func (m *Model) runMachines(ctx context.Context, cluster string, emit func(any)) {
 	for {
-		limited, cancel := context.WithTimeout(ctx, askLimit)
-		guests := m.guests(limited, cluster)
+		limited, cancel := context.WithTimeout(ctx, requestLimit)
+		status := m.machineStatus(limited, cluster)
 		cancel()
-		emit(guests)
-		if !sleep(ctx, guestInterval) {
+		emit(status)
+		if !sleep(ctx, machineInterval) {
 			return
 		}
 	}
 }
 
-func (m *Model) guests(ctx context.Context, cluster string) feed.MachineStatus {
-	guests := feed.MachineStatus{Cluster: cluster, Nodes: map[string]nodeapi.Status{}, Freshness: object.Freshness{State: object.Live, At: time.Now()}}
+func (m *Model) machineStatus(ctx context.Context, cluster string) feed.MachineStatus {
+	status := feed.MachineStatus{Cluster: cluster, Nodes: map[string]nodeapi.Status{}, Freshness: object.Freshness{State: object.Live, At: time.Now()}}
 	all, err := m.config.Host.Clusters(ctx)
 	if err != nil {
-		return guests
+		return status
 	}
-	var mu sync.Mutex // guards guests.Nodes
-	var asked sync.WaitGroup
+	var mu sync.Mutex // guards status.Nodes
+	var group sync.WaitGroup
 	for _, s := range all {
 		for _, n := range s.Nodes {
 			if s.Name != cluster || !n.Agent {
 				continue
 			}
-			asked.Go(func() {
-				if status, err := m.config.Host.Guest(ctx, cluster, n.Name); err == nil {
+			group.Go(func() {
+				if node, err := m.config.Host.NodeStatus(ctx, cluster, n.Name); err == nil {
 					mu.Lock()
-					guests.Nodes[n.Name] = status
+					status.Nodes[n.Name] = node
 					mu.Unlock()
 				}
 			})
 		}
 	}
-	asked.Wait()
-	return guests
+	group.Wait()
+	return status
 }
 
-// runEtcd asks the members of a cluster's database, as the command line does.
+// runEtcd polls the etcd members of a cluster with the skiff command.
 func (m *Model) runEtcd(ctx context.Context, cluster string, emit func(any)) {
 	for {
-		limited, cancel := context.WithTimeout(ctx, askLimit)
+		limited, cancel := context.WithTimeout(ctx, requestLimit)
 		var out bytes.Buffer
 		members := feed.EtcdMembers{Cluster: cluster}
 		err := m.config.Host.Skiff(limited, []string{"etcd", "members", cluster, "-o", "json"}, strings.NewReader(""), &out)
@@ -261,7 +259,7 @@ func (m *Model) runKubernetes(ctx context.Context, need feed.Need, emit func(any
 			api.Run(ctx, need, emit)
 			return
 		}
-		emit(failed(need, err))
+		emit(lostAnswer(need, err))
 		if !sleep(ctx, hostInterval) {
 			return
 		}
@@ -291,7 +289,7 @@ func clusterOf(need feed.Need) string {
 }
 
 // failed is the answer to a need of a cluster that cannot be connected to.
-func failed(need feed.Need, err error) any {
+func lostAnswer(need feed.Need, err error) any {
 	lost := object.Freshness{State: object.Lost, Problem: err.Error()}
 	switch n := need.(type) {
 	case feed.Objects:
@@ -310,45 +308,6 @@ func failed(need feed.Need, err error) any {
 		return feed.Containers{Freshness: lost}
 	}
 	return feed.Ownership{Freshness: lost}
-}
-
-// connections keeps one API for each cluster.
-type connections struct {
-	host Host
-	mu   sync.Mutex // guards apis
-	apis map[string]Kubernetes
-}
-
-func newConnections(host Host) *connections {
-	return &connections{host: host, apis: map[string]Kubernetes{}}
-}
-
-func (c *connections) get(ctx context.Context, cluster string) (Kubernetes, error) {
-	c.mu.Lock()
-	api := c.apis[cluster]
-	c.mu.Unlock()
-	if api != nil {
-		return api, nil
-	}
-	limited, cancel := context.WithTimeout(ctx, askLimit)
-	defer cancel()
-	api, err := c.host.Connect(limited, cluster)
-	if err != nil {
-		return nil, err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if known := c.apis[cluster]; known != nil {
-		return known, nil
-	}
-	c.apis[cluster] = api
-	return api, nil
-}
-
-func (c *connections) forget(cluster string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.apis, cluster)
 }
 
 func sleep(ctx context.Context, d time.Duration) bool {

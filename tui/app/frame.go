@@ -13,17 +13,17 @@ import (
 	"github.com/skiff-dev/skiff/tui/widget"
 )
 
-// bodyTop is the line at which screens begin: above it stand the host's line
-// and the screen's.
+// bodyTop is the first line of a screen's body, below the header and the title
+// line.
 const bodyTop = 2
 
-// Least size in cells; a smaller window is asked to grow.
+// Minimum size of the window, in cells.
 const (
-	leastWidth  = 40
-	leastHeight = 8
+	minWidth  = 40
+	minHeight = 8
 )
 
-// View is tea.Model's.
+// View implements tea.Model.
 func (m *Model) View() tea.View {
 	v := tea.NewView(strings.Join(m.Frame(), "\n"))
 	v.AltScreen = true
@@ -32,11 +32,11 @@ func (m *Model) View() tea.View {
 	return v
 }
 
-// Frame is what is on the screen: exactly as many lines as the window has, none
-// wider than it.
+// Frame returns the lines of the window. There are exactly as many as the window
+// has, and none is wider.
 func (m *Model) Frame() []string {
-	if m.width < leastWidth || m.height < leastHeight {
-		return widget.Box([]string{fmt.Sprintf("window too small: %d×%d, need %d×%d", m.width, m.height, leastWidth, leastHeight)}, m.width, m.height)
+	if m.width < minWidth || m.height < minHeight {
+		return widget.Box([]string{fmt.Sprintf("window too small: %d×%d, need %d×%d", m.width, m.height, minWidth, minHeight)}, m.width, m.height)
 	}
 	th := m.world.Theme
 	lines := make([]string, 0, m.height)
@@ -53,7 +53,7 @@ func (m *Model) Frame() []string {
 	return lines
 }
 
-// header is the first line: which clusters, and how they are.
+// header returns the first line: the selected clusters with their state.
 func (m *Model) header() string {
 	th := m.world.Theme
 	right := ""
@@ -75,7 +75,7 @@ func (m *Model) header() string {
 	return th.Paint(theme.Bar, widget.Fit(left, room)+right)
 }
 
-// clustersText says how the shown clusters are, in a word or in more.
+// clustersText describes the selected clusters, with or without details.
 func (m *Model) clustersText(more bool) string {
 	var parts []string
 	for _, name := range m.world.Clusters {
@@ -117,7 +117,8 @@ func (m *Model) namespaceText() string {
 	return fmt.Sprintf("%d namespaces", len(m.world.Namespaces))
 }
 
-// titleLine is the second: where one is, what is shown, how new it is.
+// titleLine returns the second line: the way to the screen, its title and the
+// age of its data.
 func (m *Model) titleLine() string {
 	th := m.world.Theme
 	right := m.freshness()
@@ -128,7 +129,7 @@ func (m *Model) titleLine() string {
 	return widget.Fit(text+m.title(), m.width-widget.Width(right)-1) + right + " "
 }
 
-// title is what is shown, with how much of it and by which filter.
+// title returns the screen's title with its counts and filter.
 func (m *Model) title() string {
 	th := m.world.Theme
 	head, counts, _ := strings.Cut(m.top().Title(), "  ")
@@ -145,14 +146,14 @@ func (m *Model) title() string {
 	return text
 }
 
-// crumbRoom is how many cells the way here may take: a third of the line, and
-// no cell that the title needs.
+// crumbRoom returns the space for the breadcrumbs: at most a third of the line,
+// and none that the title needs.
 func (m *Model) crumbRoom() int {
 	room := m.width - widget.Width(m.freshness()) - 2
 	return min(room/3, room-widget.Width(m.title())-1)
 }
 
-// crumbs is the way here, cut at its beginning.
+// crumbs returns the breadcrumbs, shortened at the beginning to fit in room.
 func (m *Model) crumbs(room int) string {
 	text := ""
 	for i := len(m.stack) - 2; i >= 0; i-- {
@@ -175,7 +176,7 @@ func (m *Model) crumbs(room int) string {
 
 const crumbArrow = " › "
 
-// clickCrumb goes back to the screen whose name stands at cell x.
+// clickCrumb goes back to the screen whose name is at column x.
 func (m *Model) clickCrumb(x int) {
 	way := strings.Split(strings.TrimSuffix(m.crumbs(m.crumbRoom()), crumbArrow), crumbArrow)
 	at := 1
@@ -188,8 +189,8 @@ func (m *Model) clickCrumb(x int) {
 	}
 }
 
-// freshness says how new the data of the screen are; with old data it says how
-// old.
+// freshness describes whether the data of the screen are up to date or, if not,
+// how old they are.
 func (m *Model) freshness() string {
 	th := m.world.Theme
 	d, ok := m.top().(screen.Dated)
@@ -211,13 +212,13 @@ func (m *Model) freshness() string {
 	return th.Paint(theme.Bad, "○ no response, data is "+object.Age(fresh.At, m.world.Now)+" old")
 }
 
-// footer is the last line: the line of input, a notice, or the keys.
+// footer returns the last line: the prompt, a notice or the most important keys.
 func (m *Model) footer() string {
 	th := m.world.Theme
 	if m.prompt != nil {
 		return m.prompt.input.View(th, m.width)
 	}
-	if m.notice.text != "" && m.notice.till.After(m.config.Now()) {
+	if m.notice.text != "" && m.notice.until.After(m.config.Now()) {
 		tone := theme.Good
 		if m.notice.bad {
 			tone = theme.Bad
@@ -230,7 +231,7 @@ func (m *Model) footer() string {
 	return m.hints()
 }
 
-// hints are the keys of this screen that people need most.
+// hints lists the most important keys of the screen.
 func (m *Model) hints() string {
 	th := m.world.Theme
 	var out strings.Builder
@@ -254,13 +255,13 @@ func (m *Model) hints() string {
 	return widget.Fit(out.String(), m.width)
 }
 
-// short is the beginning of a key's help, up to the first comma.
+// short returns a key's help up to the first comma.
 func short(help string) string {
 	head, _, _ := strings.Cut(help, ",")
 	return head
 }
 
-// completionBox draws what Tab completes above the last line.
+// completionBox draws the completions above the last line.
 func (m *Model) completionBox(lines []string) []string {
 	p := m.prompt
 	rows := min(len(p.all), 8, m.height-4)

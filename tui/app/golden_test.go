@@ -12,9 +12,9 @@ import (
 	"github.com/skiff-dev/skiff/tui/theme"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "update the golden files")
 
-// tours lead to each screen by the keys that people press.
+// tours open each screen by key presses.
 var tours = []struct {
 	name  string
 	start string
@@ -25,11 +25,11 @@ var tours = []struct {
 	{"clusters-delete", "clusters", []string{"down", "ctrl+d"}},
 	{"clusters-pause", "clusters", []string{"down", "p"}},
 	{"nodes", "nodes", nil},
-	{"nodes-ill", "nodes", []string{"end"}},
+	{"nodes-degraded", "nodes", []string{"end"}},
 	{"nodes-remove", "nodes", []string{"-"}},
 	{"nodes-drain", "nodes", []string{"down", "D"}},
 	{"pods", "", nil},
-	{"pods-faults", "", []string{"ctrl+z"}},
+	{"pods-unhealthy", "", []string{"ctrl+z"}},
 	{"pods-filter", "", []string{"/", "web", "enter"}},
 	{"pods-sorted", "", []string{">", ">", ">", ">"}},
 	{"pods-marked", "", []string{"down", "space", "space", "ctrl+d"}},
@@ -40,7 +40,7 @@ var tours = []struct {
 	{"logs", "", []string{"l"}},
 	{"logs-times", "", []string{"l", "t", "w", "J"}},
 	{"workloads", "", []string{":", "wk", "enter"}},
-	{"workloads-faults", "", []string{":", "wk", "enter", "ctrl+z"}},
+	{"workloads-unhealthy", "", []string{":", "wk", "enter", "ctrl+z"}},
 	{"resources", "", []string{":", "resources", "enter"}},
 	{"deployment-delete", "", []string{":", "deploy", "enter", "ctrl+d"}},
 	{"deployments", "", []string{":", "deploy", "enter"}},
@@ -75,7 +75,7 @@ var tours = []struct {
 	{"several-clusters", "", []string{":", "ctx dev,ci", "enter"}},
 }
 
-func TestFramesAreAsRecorded(t *testing.T) {
+func TestFramesMatchGoldenFiles(t *testing.T) {
 	for _, size := range []struct {
 		name          string
 		width, height int
@@ -103,16 +103,16 @@ func clustersFor(start string) []string {
 func fits(t *testing.T, frame []string, width, height int) {
 	t.Helper()
 	if len(frame) != height {
-		t.Errorf("%d lines in a window of %d", len(frame), height)
+		t.Errorf("got %d lines in a window of %d", len(frame), height)
 	}
 	for i, l := range frame {
 		if w := ansi.StringWidth(l); w != width {
-			t.Errorf("line %d is %d wide, not %d: %q", i, w, width, ansi.Strip(l))
+			t.Errorf("line %d is %d wide, want %d: %q", i, w, width, ansi.Strip(l))
 		}
 	}
 }
 
-func TestColoursAreAsRecorded(t *testing.T) {
+func TestThemesMatchGoldenFiles(t *testing.T) {
 	for _, name := range theme.Names() {
 		settings, err := ParseSettings([]byte("theme: "+name+"\n"), nil)
 		if err != nil {
@@ -124,11 +124,11 @@ func TestColoursAreAsRecorded(t *testing.T) {
 	}
 }
 
-func TestNoColourMeansNoColour(t *testing.T) {
+func TestNoColorDisablesColors(t *testing.T) {
 	t.Setenv("NO_COLOR", "1")
 	play(t, 100, 16, Config{Clusters: []string{"dev"}}, func(p *player) {
 		if frame := strings.Join(p.m.Frame(), "\n"); strings.Contains(frame, "38;2") || strings.Contains(frame, "48;2") {
-			t.Errorf("colours in %q", frame)
+			t.Errorf("colors in %q", frame)
 		}
 	})
 }
@@ -161,6 +161,6 @@ func golden(t *testing.T, name, got string) {
 		t.Fatal(err)
 	}
 	if got != string(want) {
-		t.Errorf("%s differs (go test -update writes it anew):\n%s", name, got)
+		t.Errorf("%s differs (update it with go test -update):\n%s", name, got)
 	}
 }

@@ -10,15 +10,15 @@ import (
 	"github.com/skiff-dev/skiff/tui/keys"
 )
 
-// quiet are actions that rightly do nothing at some time: at an end of what they
-// move in, or without a match.
+// quiet are actions that may do nothing: at the end of a list, or without a
+// match.
 var quiet = []keys.Action{
 	keys.Up, keys.Down, keys.PageUp, keys.PageDown, keys.Top, keys.Bottom, keys.Left, keys.Right, keys.Next, keys.Prev,
 	keys.SortPrev, keys.SortAge, keys.Reverse, keys.Unmark, keys.Wrap, keys.Wide, keys.PickAll,
 }
 
-// TestEveryKeyThatTheHelpListsDoesSomething presses each key of each screen.
-func TestEveryKeyThatTheHelpListsDoesSomething(t *testing.T) {
+// TestEveryListedKeyDoesSomething presses each key of each screen.
+func TestEveryListedKeyDoesSomething(t *testing.T) {
 	for _, name := range []string{
 		"clusters", "nodes", "workloads", "pods", "containers", "describe", "yaml", "secret", "logs", "deployments", "statefulsets", "daemonsets",
 		"jobs", "cronjobs", "history", "tree", "services", "secrets", "config", "events", "custom", "namespaces", "pulse", "forwards", "resources",
@@ -42,7 +42,7 @@ func TestEveryKeyThatTheHelpListsDoesSomething(t *testing.T) {
 			}
 			play(t, 120, 40, config, func(p *player) {
 				p.press(tour.keys...)
-				state := func() string { return fmt.Sprint(p.text(), p.host.tasks, p.host.ran, p.lent) }
+				state := func() string { return fmt.Sprint(p.text(), p.host.tasks, p.host.ran, p.execs) }
 				before := state()
 				p.press(b.Keys[0])
 				if state() == before {
@@ -53,8 +53,8 @@ func TestEveryKeyThatTheHelpListsDoesSomething(t *testing.T) {
 	}
 }
 
-// TestNoKeyNeedsDataThatAreNotThere presses each key while nothing has answered.
-func TestNoKeyNeedsDataThatAreNotThere(t *testing.T) {
+// TestNoKeyNeedsData presses each key before any data have arrived.
+func TestNoKeyNeedsData(t *testing.T) {
 	for name := range views {
 		playOn(t, 120, 40, Config{Clusters: []string{"dev"}, Namespaces: []string{"shop"}, Start: name}, true, func(p *player) {
 			p.want("loading …")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -15,7 +16,7 @@ import (
 	"github.com/skiff-dev/skiff/tui/screen"
 )
 
-// jobs are the commands that run while screens go on, with what they wrote.
+// jobs holds the commands that run in the background, with their output.
 type jobs struct {
 	running sync.WaitGroup // feeds and jobs
 
@@ -24,22 +25,22 @@ type jobs struct {
 	last int
 }
 
-// job is one command. As a writer it takes what the command writes.
+// job is a command. It implements io.Writer for the command's output.
 type job struct {
 	title string
 
 	mu      sync.Mutex // guards what follows
 	lines   []feed.Line
-	rest    []byte // of a line that is not over
+	rest    []byte // an incomplete line
 	done    bool
 	failure string
-	changed chan struct{} // closed and made anew at each change
+	changed chan struct{} // closed and replaced at each change
 }
 
-// maxJobLines bounds what is kept of one job.
+// maxJobLines bounds the lines kept of one job.
 const maxJobLines = 10_000
 
-// maxRest bounds a line, in bytes.
+// maxRest bounds the length of a line, in bytes.
 const maxRest = 16 << 10
 
 func newJobs() *jobs { return &jobs{all: map[int]*job{}} }
@@ -59,7 +60,7 @@ func (j *jobs) get(id int) *job {
 	return j.all[id]
 }
 
-// latest is the job that was begun last, 0 if there is none.
+// latest returns the ID and title of the latest job; the ID is 0 if there is none.
 func (j *jobs) latest() (int, string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -69,7 +70,7 @@ func (j *jobs) latest() (int, string) {
 	return 0, ""
 }
 
-// Write is io.Writer's.
+// Write implements io.Writer.
 func (j *job) Write(p []byte) (int, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -87,11 +88,11 @@ func (j *job) Write(p []byte) (int, error) {
 		}
 		j.rest = j.rest[min(end+1, len(j.rest)):]
 	}
-	j.tell()
+	j.notify()
 	return len(p), nil
 }
 
-func (j *job) end(err error) {
+func (j *job) finish(err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if len(j.rest) > 0 {
@@ -102,11 +103,11 @@ func (j *job) end(err error) {
 	if err != nil {
 		j.failure = err.Error()
 	}
-	j.tell()
+	j.notify()
 }
 
-// tell wakes those who wait; the lock is held.
-func (j *job) tell() {
+// notify wakes up followers. The caller holds the lock.
+func (j *job) notify() {
 	if extra := len(j.lines) - maxJobLines; extra > 0 {
 		j.lines = append([]feed.Line(nil), j.lines[extra:]...)
 	}
@@ -114,7 +115,7 @@ func (j *job) tell() {
 	j.changed = make(chan struct{})
 }
 
-// follow delivers what a job has written and writes.
+// follow delivers the output of a job until it has finished or ctx ends.
 func (j *jobs) follow(ctx context.Context, id int, emit func(any)) {
 	one := j.get(id)
 	if one == nil {
@@ -143,58 +144,85 @@ func (j *jobs) follow(ctx context.Context, id int, emit func(any)) {
 	}
 }
 
-// begin runs work as a job and returns its screen. A line says when it is over.
-func (m *Model) begin(title string, work func(context.Context, io.Writer) error) (screen.Screen, tea.Cmd) {
+// startJob runs work as a job and returns its screen. A notice tells when it has
+// finished.
+func (m *Model) startJob(title string, work func(context.Context, io.Writer) error) (screen.Screen, tea.Cmd) {
 	id, one := m.jobs.add(title)
 	cmd := func() tea.Msg {
-		ended := make(chan error, 1)
+		finished := make(chan error, 1)
 		m.jobs.running.Go(func() {
 			err := work(m.ctx, one)
-			one.end(err)
-			ended <- err
+			one.finish(err)
+			finished <- err
 		})
 		select {
 		case <-m.ctx.Done():
 			return nil
-		case err := <-ended:
+		case err := <-finished:
 			if err != nil {
-				return endedMsg{"failed: " + title + "; :output shows why", true}
+				return jobDoneMsg{"failed: " + title + "; :output shows why", true}
 			}
-			return endedMsg{"done: " + title, false}
+			return jobDoneMsg{"done: " + title, false}
 		}
 	}
 	return screen.NewOutput(id, title), cmd
 }
 
-// endedMsg says that a job is over; why stands in what it wrote.
-type endedMsg struct {
+// jobDoneMsg reports the end of a job. Details of a failure are in its output.
+type jobDoneMsg struct {
 	text string
 	bad  bool
 }
 
-// errNoTerminal: the command was given no terminal.
-var errNoTerminal = errors.New("standard input is not a terminal")
+// errNotATerminal is returned if bubbletea has no terminal to hand over.
+var errNotATerminal = errors.New("standard input is not a terminal")
 
-// terminalJob is a tea.ExecCommand: work that has the terminal to itself.
+// terminalJob implements tea.ExecCommand: it runs work that takes over the
+// terminal.
 type terminalJob struct {
 	work func(in io.Reader, out io.Writer) error
 	in   io.Reader
 	out  io.Writer
 }
 
-// SetStdin is tea.ExecCommand's.
+// SetStdin implements tea.ExecCommand.
 func (t *terminalJob) SetStdin(r io.Reader) { t.in = r }
 
-// SetStdout is tea.ExecCommand's.
+// SetStdout implements tea.ExecCommand.
 func (t *terminalJob) SetStdout(w io.Writer) { t.out = w }
 
-// SetStderr is tea.ExecCommand's.
+// SetStderr implements tea.ExecCommand.
 func (t *terminalJob) SetStderr(io.Writer) {}
 
-// Run is tea.ExecCommand's.
+// Run implements tea.ExecCommand.
 func (t *terminalJob) Run() error {
 	if t.in == nil || t.out == nil {
-		return errNoTerminal
+		return errNotATerminal
 	}
 	return t.work(t.in, t.out)
+}
+
+// inTerminal runs a task that takes over the terminal.
+func (m *Model) inTerminal(cluster string, task feed.Task) tea.Cmd {
+	job := &terminalJob{work: func(in io.Reader, out io.Writer) error {
+		// Clear the screen, which may show the output of the previous program.
+		fmt.Fprint(out, "\x1b[H\x1b[2J")
+		if task.Command != nil {
+			return m.config.Host.Skiff(m.ctx, task.Command, in, out)
+		}
+		api, err := m.apis.get(m.ctx, cluster)
+		if err != nil {
+			return err
+		}
+		return api.Interactive(m.ctx, task, in, out)
+	}}
+	return tea.Exec(job, func(err error) tea.Msg {
+		switch {
+		case errors.Is(err, feed.ErrUnchanged):
+			return requestsMsg{notice: notice{text: err.Error()}}
+		case err != nil:
+			return failure(err)
+		}
+		return requestsMsg{notice: notice{text: task.Title() + ": done"}}
+	})
 }

@@ -1,6 +1,6 @@
-// Package app is the one program that runs the screens: it keeps them on a
-// stack, feeds them, hands them what keys mean and carries out what they ask
-// for. Nothing in Update waits for anything: all that may is a command.
+// Package app is the dashboard program. It keeps the screens on a stack, feeds
+// them data, passes them the actions that keys are bound to and carries out
+// their requests. Update never blocks: everything that may wait is a tea.Cmd.
 package app
 
 import (
@@ -23,62 +23,65 @@ import (
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
-// Kubernetes is one cluster's API. All methods return when ctx ends.
+// Kubernetes is a cluster's API. All methods return when ctx ends.
 type Kubernetes interface {
-	// Run answers a need until ctx ends; emit does not block.
+	// Run delivers what need asks for until ctx ends. emit does not block.
 	Run(ctx context.Context, need feed.Need, emit func(any))
-	// Do carries out a task and writes what it did to out.
+	// Do carries out a task and reports its results to out.
 	Do(ctx context.Context, task feed.Task, out io.Writer) error
-	// Interactive carries out a task that needs the terminal.
+	// Interactive carries out a task that takes over the terminal.
 	Interactive(ctx context.Context, task feed.Task, in io.Reader, out io.Writer) error
-	// Facts reads what must be known before something is done.
+	// Facts returns the properties of an object that actions on it need.
 	Facts(ctx context.Context, ref object.Ref) (feed.Facts, error)
-	// Forward connects a port of this host until ctx ends, and returns it.
+	// Forward forwards a local port, 0 for any free one, to a port of ref until ctx
+	// ends. It returns the local port.
 	Forward(ctx context.Context, ref object.Ref, local int, remote string) (int, error)
 }
 
-// Host is this host: its clusters, and skiff's own commands.
+// Host is this host: its clusters and the skiff commands.
 type Host interface {
-	// Clusters of this host, stopped ones too.
+	// Clusters returns the clusters on this host, including stopped ones.
 	Clusters(ctx context.Context) ([]daemonapi.ClusterStatus, error)
-	// Guest is what a node says of itself.
-	Guest(ctx context.Context, cluster, node string) (nodeapi.Status, error)
-	// Connect returns the API of a cluster; it need not answer yet.
+	// NodeStatus returns the status that a node reports about itself.
+	NodeStatus(ctx context.Context, cluster, node string) (nodeapi.Status, error)
+	// Connect returns the API of a cluster. It does not wait for the API to respond.
 	Connect(ctx context.Context, cluster string) (Kubernetes, error)
-	// Verbs are the commands that skiff has.
+	// Verbs are the available skiff commands.
 	Verbs() map[string]bool
-	// Skiff runs a command of skiff's own, as the command line does.
+	// Skiff runs a skiff command like the command line does.
 	Skiff(ctx context.Context, args []string, in io.Reader, out io.Writer) error
 }
 
-// Ports are the ports that are forwarded.
+// Ports are the active port-forwards.
 type Ports interface {
+	// Run delivers the list, again whenever it changes, until ctx ends.
 	Run(ctx context.Context, emit func(any))
+	// Stop ends a port-forward.
 	Stop(id string)
 }
 
-// Config of the program.
+// Config configures the dashboard.
 type Config struct {
 	Host  Host
 	Ports Ports
-	// Clusters to show first; the screen of clusters if there are none.
+	// Clusters to show first; if empty, the list of clusters is shown.
 	Clusters   []string
 	Namespaces []string
-	// Start is the first screen: one of views, or "clusters"; the one that was
-	// shown last if empty.
+	// Start is the first screen: one of views, or "clusters". If empty, it is the
+	// screen that was shown last.
 	Start    string
 	ReadOnly bool
 	Settings Settings
-	// Save keeps what is remembered; nil keeps nothing.
+	// Save stores the state for the next run; it may be nil.
 	Save func(State)
-	// Now is the time; time.Now if nil.
+	// Now returns the current time; time.Now if nil.
 	Now func() time.Time
 }
 
-// Model is the tea.Model.
+// Model implements tea.Model.
 type Model struct {
 	config Config
-	ctx    context.Context // of all feeds and tasks; ends with the program
+	ctx    context.Context // bounds feeds and tasks: a tea.Model receives no context
 	stop   context.CancelFunc
 
 	world         screen.World
@@ -86,20 +89,20 @@ type Model struct {
 	feeds         map[string]*subscription
 	apis          *connections
 	jobs          *jobs
-	keeper        keeper
+	saver         stateSaver
 	overlay       overlay
 	prompt        *prompt
 	notice        notice
 	width, height int
 	clicked       click
-	history       []string // commands, the newest last
+	history       []string // commands, newest last
 	quitting      bool
 }
 
 type notice struct {
-	text string
-	bad  bool
-	till time.Time
+	text  string
+	bad   bool
+	until time.Time
 }
 
 type click struct {
@@ -107,10 +110,10 @@ type click struct {
 	at   time.Time
 }
 
-// Rechooser is a screen that shows the chosen clusters and namespaces.
+// rechooser is a screen that depends on the selected clusters and namespaces.
 type rechooser interface{ Rechoose(w *screen.World) }
 
-// New returns the program's model. It ends with ctx.
+// New returns the model of the dashboard. Its feeds and tasks end with ctx.
 func New(ctx context.Context, config Config) *Model {
 	if config.Now == nil {
 		config.Now = time.Now
@@ -136,10 +139,10 @@ func tick() tea.Cmd {
 	return tea.Tick(time.Second, func(t time.Time) tea.Msg { return tickMsg(t) })
 }
 
-// Init is tea.Model's.
+// Init implements tea.Model.
 func (m *Model) Init() tea.Cmd { return tea.Batch(tick(), m.reconcile()) }
 
-// Update is tea.Model's.
+// Update implements tea.Model.
 func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	var cmd tea.Cmd
 	switch msg := msg.(type) {
@@ -162,9 +165,9 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case requestsMsg:
 		cmd = m.requests(msg.requests)
 		if msg.notice != (notice{}) {
-			m.say(msg.notice.text, msg.notice.bad)
+			m.notify(msg.notice.text, msg.notice.bad)
 		}
-	case endedMsg:
+	case jobDoneMsg:
 		m.notice = notice{msg.text, msg.bad, m.config.Now().Add(noticeTime)}
 	case factsMsg:
 		cmd = m.requests(msg.look.Then(msg.facts))
@@ -183,34 +186,34 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	return m, tea.Batch(cmd, m.reconcile())
 }
 
-// requestsMsg is what came of a command.
+// requestsMsg is the result of a command.
 type requestsMsg struct {
 	requests []screen.Request
 	notice   notice
 }
 
-// top is the screen that is shown.
+// top returns the visible screen.
 func (m *Model) top() screen.Screen { return m.stack[len(m.stack)-1] }
 
-// noticeTime is how long a line stays at the bottom.
+// noticeTime is how long a notice is shown in the last line.
 const noticeTime = 8 * time.Second
 
-// say shows a line at the bottom for a while. A failure that does not fit there
-// is shown whole, unless somebody is typing.
-func (m *Model) say(text string, bad bool) {
+// notify shows a notice in the last line. A failure that does not fit there is
+// shown in a dialog, unless the user is typing.
+func (m *Model) notify(text string, bad bool) {
 	line, _, more := strings.Cut(text, "\n")
 	if bad && (more || widget.Width(line) > m.width-2) && m.overlay == nil && m.prompt == nil {
-		m.overlay = &message{text}
+		m.overlay = &errorDialog{text}
 		return
 	}
 	m.notice = notice{line, bad, m.config.Now().Add(noticeTime)}
 }
 
-// key answers a key press: the overlay has it first, then the line of input,
-// then the screen.
+// key handles a key press. It goes to the overlay if there is one, else to the
+// prompt, else to the screen.
 func (m *Model) key(msg tea.KeyPressMsg) tea.Cmd {
 	key := msg.String()
-	// An escape that is read together with the key makes it alt+ctrl+c.
+	// ctrl+c directly after escape is read as alt+ctrl+c.
 	if key == "ctrl+c" || key == "alt+ctrl+c" {
 		m.quitting = true
 		return nil
@@ -230,7 +233,7 @@ func (m *Model) key(msg tea.KeyPressMsg) tea.Cmd {
 		return nil
 	}
 	if binding.Changes && m.world.ReadOnly {
-		m.say("not available in read-only mode: "+binding.Help, true)
+		m.notify("not available in read-only mode: "+binding.Help, true)
 		return nil
 	}
 	m.notice = notice{}
@@ -262,7 +265,8 @@ func (m *Model) act(action keys.Action) tea.Cmd {
 	return nil
 }
 
-// back clears the filter or leaves the screen. The first screen stays.
+// back clears the filter or, if there is none, closes the screen unless it is
+// the first.
 func (m *Model) back() {
 	if f, ok := m.top().(screen.Filtered); ok && f.Filter().String() != "" {
 		f.SetFilter(&m.world, filter.Filter{})
@@ -271,15 +275,15 @@ func (m *Model) back() {
 	if len(m.stack) > 1 {
 		m.stack = m.stack[:len(m.stack)-1]
 	} else {
-		m.say("this is the first screen; press ctrl+c or type :q to quit", false)
+		m.notify("this is the first screen; press ctrl+c or type :q to quit", false)
 	}
 }
 
-// maxStack bounds how far back one can go.
+// maxStack bounds the number of screens on the stack.
 const maxStack = 20
 
-// push shows a screen on top of the others. One like it that is on the way
-// already is shown no second time: the way back stays as short as it can be.
+// push shows a screen on top of the others. A screen with the same name that is
+// already on the stack is removed, which keeps the way back short.
 func (m *Model) push(s screen.Screen) {
 	m.stack = slices.DeleteFunc(m.stack, func(other screen.Screen) bool { return other.Crumb() == s.Crumb() })
 	m.stack = append(m.stack, s)
@@ -287,7 +291,7 @@ func (m *Model) push(s screen.Screen) {
 		m.stack = append([]screen.Screen{m.stack[0]}, m.stack[2:]...)
 	}
 	m.replay(s)
-	m.shown(s)
+	m.recordView(s)
 }
 
 func (m *Model) paste(text string) {
@@ -299,7 +303,8 @@ func (m *Model) paste(text string) {
 	}
 }
 
-// choose shows other clusters or namespaces on all screens.
+// choose selects clusters or namespaces for all screens; nil keeps the current
+// selection.
 func (m *Model) choose(clusters, namespaces []string) {
 	if clusters != nil && !slices.Equal(clusters, m.world.Clusters) {
 		m.world.Clusters = clusters
@@ -319,8 +324,8 @@ func (m *Model) choose(clusters, namespaces []string) {
 	m.remember()
 }
 
-// click tells the screen where it was clicked; in the line above it a screen to
-// go back to.
+// click passes a mouse click to the screen. In the title line it goes back to the
+// screen that was clicked.
 func (m *Model) click(msg tea.MouseClickMsg) tea.Cmd {
 	if m.overlay != nil || msg.Button != tea.MouseLeft {
 		return nil

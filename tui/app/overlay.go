@@ -10,22 +10,22 @@ import (
 	"github.com/skiff-dev/skiff/tui/widget"
 )
 
-// overlay stands before the screen until it is answered.
+// overlay is a dialog in front of the screen.
 type overlay interface {
-	// key answers a key press; done says that the overlay goes.
+	// key handles a key press; done reports whether the overlay is closed.
 	key(key, text string) (requests []screen.Request, done bool)
-	// view is the overlay's title and lines.
+	// view returns the title and lines of the dialog.
 	view(th *theme.Theme, width int) (title string, lines []string)
 }
 
-// question asks yes or no, or for a word.
-type question struct {
+// questionDialog asks for confirmation by yes or no, or by typing a word.
+type questionDialog struct {
 	screen.Ask
-	input widget.Input
-	wrong bool
+	input    widget.Input
+	mismatch bool
 }
 
-func (q *question) key(key, text string) ([]screen.Request, bool) {
+func (q *questionDialog) key(key, text string) ([]screen.Request, bool) {
 	switch {
 	case key == "esc", q.Word == "" && (key == "n" || key == "q"):
 		return nil, true
@@ -37,15 +37,15 @@ func (q *question) key(key, text string) ([]screen.Request, bool) {
 		if q.input.Text() == q.Word {
 			return q.Then, true
 		}
-		q.wrong = true
+		q.mismatch = true
 	default:
 		q.input.Type(key, text)
-		q.wrong = false
+		q.mismatch = false
 	}
 	return nil, false
 }
 
-func (q *question) view(th *theme.Theme, width int) (string, []string) {
+func (q *questionDialog) view(th *theme.Theme, width int) (string, []string) {
 	lines := append([]string(nil), q.Lines...)
 	lines = append(lines, "")
 	if q.Word == "" {
@@ -54,32 +54,32 @@ func (q *question) view(th *theme.Theme, width int) (string, []string) {
 	lines = append(lines, "Type "+th.Paint(theme.Bad, q.Word)+" and press ⏎ to confirm, or esc to cancel.", "")
 	q.input.Prompt = "› "
 	lines = append(lines, q.input.View(th, max(20, min(44, width-10))))
-	if q.wrong {
+	if q.mismatch {
 		lines = append(lines, th.Paint(theme.Bad, "that does not match"))
 	}
 	return q.Title, lines
 }
 
-// message shows a text until it is sent away, not by a key that was meant for
-// something else.
-type message struct{ text string }
+// errorDialog shows a failure until it is closed. Other keys do not close it,
+// because they may have been meant for the screen.
+type errorDialog struct{ text string }
 
-func (m *message) key(key, _ string) ([]screen.Request, bool) {
+func (m *errorDialog) key(key, _ string) ([]screen.Request, bool) {
 	return nil, key == "enter" || key == "esc" || key == "q"
 }
 
-func (m *message) view(th *theme.Theme, width int) (string, []string) {
+func (m *errorDialog) view(th *theme.Theme, width int) (string, []string) {
 	lines := strings.Split(ansi.Wrap(m.text, max(20, min(100, width-8)), " "), "\n")
 	return "Error", append(lines[:min(len(lines), maxMessage)], "", th.Paint(theme.Key, "⏎")+" close")
 }
 
-// maxMessage is how many lines of a message are shown.
+// maxMessage bounds the lines of a failure that are shown.
 const maxMessage = 12
 
-// sheet asks for values.
-type sheet struct{ screen.Fill }
+// formDialog asks for values.
+type formDialog struct{ screen.Fill }
 
-func (s *sheet) key(key, text string) ([]screen.Request, bool) {
+func (s *formDialog) key(key, text string) ([]screen.Request, bool) {
 	if key == "esc" {
 		return nil, true
 	}
@@ -89,45 +89,7 @@ func (s *sheet) key(key, text string) ([]screen.Request, bool) {
 	return nil, false
 }
 
-func (s *sheet) view(th *theme.Theme, width int) (string, []string) {
+func (s *formDialog) view(th *theme.Theme, width int) (string, []string) {
 	lines := s.Form.View(th, max(30, min(64, width-10)))
 	return s.Form.Title, append(lines, "", th.Paint(theme.Key, "⏎")+" next field, confirm on the last    "+th.Paint(theme.Key, "esc")+" cancel")
-}
-
-// prompt is the line of input at the bottom.
-type prompt struct {
-	kind  rune // ':' or '/'
-	input widget.Input
-	all   []string // completions of what is typed
-	at    int      // in all, -1 before the first Tab
-	past  int      // how far back in the history
-	typed string   // before the history was looked through
-}
-
-func newPrompt(kind rune, text string) *prompt {
-	p := &prompt{kind: kind, at: -1}
-	p.input.Prompt = string(kind) + " "
-	p.input.SetText(text)
-	return p
-}
-
-// complete goes to the next completion.
-func (p *prompt) complete(step int) {
-	if len(p.all) == 0 {
-		return
-	}
-	p.at = (p.at + step + len(p.all)) % len(p.all)
-	p.input.SetText(p.all[p.at])
-	p.input.Ghost = ""
-}
-
-// suggest shows what Tab would complete.
-func (p *prompt) suggest(all []string) {
-	p.all, p.at, p.input.Ghost = all, -1, ""
-	if text := p.input.Text(); text != "" && len(all) > 0 {
-		p.input.Ghost = strings.TrimPrefix(all[0], text)
-		if p.input.Ghost == all[0] {
-			p.input.Ghost = ""
-		}
-	}
 }

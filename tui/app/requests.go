@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -17,7 +16,7 @@ import (
 	"github.com/skiff-dev/skiff/tui/screen"
 )
 
-// requests carries out what a screen asks for.
+// requests carries out the requests of a screen.
 func (m *Model) requests(all []screen.Request) tea.Cmd {
 	var cmds []tea.Cmd
 	for _, r := range all {
@@ -32,15 +31,15 @@ func (m *Model) requests(all []screen.Request) tea.Cmd {
 				m.stack = m.stack[:len(m.stack)-1]
 			}
 		case screen.Say:
-			m.say(r.Text, r.Bad)
+			m.notify(r.Text, r.Bad)
 		case screen.Ask:
-			m.overlay = &question{Ask: r}
+			m.overlay = &questionDialog{Ask: r}
 		case screen.Fill:
-			m.overlay = &sheet{Fill: r}
+			m.overlay = &formDialog{Fill: r}
 		case screen.Choose:
 			m.choose(r.Clusters, r.Namespaces)
 		case screen.Sorted:
-			orders := maps.Clone(m.world.Orders) // the one before may be being saved
+			orders := maps.Clone(m.world.Orders) // the current map may be in use by remember
 			if orders == nil {
 				orders = map[string]screen.Order{}
 			}
@@ -48,7 +47,7 @@ func (m *Model) requests(all []screen.Request) tea.Cmd {
 			m.world.Orders = orders
 			m.remember()
 		case screen.CopyText:
-			m.say("copied "+r.What, false)
+			m.notify("copied "+r.What, false)
 			cmds = append(cmds, tea.SetClipboard(r.Text))
 		case screen.Look:
 			cmds = append(cmds, m.look(r))
@@ -59,10 +58,10 @@ func (m *Model) requests(all []screen.Request) tea.Cmd {
 	return tea.Batch(cmds...)
 }
 
-// taskLimit is how long a task may take that nobody watches.
+// taskLimit is the timeout of a background task.
 const taskLimit = time.Minute
 
-// look reads facts and then asks for what they lead to.
+// look reads the facts of an object and continues with the requests they lead to.
 func (m *Model) look(r screen.Look) tea.Cmd {
 	return func() tea.Msg {
 		ctx, cancel := context.WithTimeout(m.ctx, taskLimit)
@@ -79,7 +78,8 @@ func (m *Model) look(r screen.Look) tea.Cmd {
 	}
 }
 
-// factsMsg is what Look read: Then belongs to the screen, so Update calls it.
+// factsMsg is the result of Look. Update calls Then, because it belongs to the
+// screen.
 type factsMsg struct {
 	look  screen.Look
 	facts feed.Facts
@@ -92,21 +92,21 @@ func failure(err error) tea.Msg {
 	return requestsMsg{notice: notice{text: err.Error(), bad: true}}
 }
 
-// do carries a task out: in the terminal, as a job with a screen of its own, or
-// in the background with a line when it is done.
+// do carries out a task: in the terminal, as a job with its own screen, or in the
+// background with a notice when it is done.
 func (m *Model) do(cluster string, task feed.Task) tea.Cmd {
 	switch task.Verb {
 	case feed.VerbEdit, feed.VerbShell, feed.VerbAttach:
 		return m.inTerminal(cluster, task)
 	case feed.VerbSkiff:
 		title := task.Title()
-		s, cmd := m.begin(title, func(ctx context.Context, out io.Writer) error {
+		s, cmd := m.startJob(title, func(ctx context.Context, out io.Writer) error {
 			return m.config.Host.Skiff(ctx, task.Command, strings.NewReader(""), out)
 		})
 		m.push(s)
 		return cmd
 	case feed.VerbDrain, feed.VerbCopy:
-		s, cmd := m.begin(task.Title(), func(ctx context.Context, out io.Writer) error {
+		s, cmd := m.startJob(task.Title(), func(ctx context.Context, out io.Writer) error {
 			api, err := m.apis.get(ctx, cluster)
 			if err != nil {
 				return err
@@ -120,7 +120,7 @@ func (m *Model) do(cluster string, task feed.Task) tea.Cmd {
 	case feed.VerbForward:
 		return m.forward(cluster, task)
 	}
-	m.say(task.Title()+" …", false)
+	m.notify(task.Title()+" …", false)
 	return func() tea.Msg {
 		ctx, cancel := context.WithTimeout(m.ctx, taskLimit)
 		defer cancel()
@@ -150,7 +150,7 @@ func lastLine(text, otherwise string) string {
 func (m *Model) forward(cluster string, task feed.Task) tea.Cmd {
 	local, err := strconv.Atoi(task.Args["local"])
 	if err != nil || local < 0 || local > 65535 || len(task.Refs) == 0 {
-		m.say(fmt.Sprintf("invalid port %q: use a number from 0 to 65535", task.Args["local"]), true)
+		m.notify(fmt.Sprintf("invalid port %q: use a number from 0 to 65535", task.Args["local"]), true)
 		return nil
 	}
 	return func() tea.Msg {
@@ -158,7 +158,7 @@ func (m *Model) forward(cluster string, task feed.Task) tea.Cmd {
 		if err != nil {
 			return failure(err)
 		}
-		// It lives as long as the program, not as the request.
+		// The forward lives as long as the program, not as long as the request.
 		port, err := api.Forward(m.ctx, task.Refs[0], local, task.Args["port"])
 		if err != nil {
 			return failure(err)
@@ -166,31 +166,3 @@ func (m *Model) forward(cluster string, task feed.Task) tea.Cmd {
 		return requestsMsg{notice: notice{text: fmt.Sprintf("forwarding 127.0.0.1:%d to %s, port %s; :forwards lists all", port, task.Refs[0], task.Args["port"])}}
 	}
 }
-
-// inTerminal hands the terminal over.
-func (m *Model) inTerminal(cluster string, task feed.Task) tea.Cmd {
-	job := &terminalJob{work: func(in io.Reader, out io.Writer) error {
-		// Whoever ended the last program on this screen starts on a clean one.
-		fmt.Fprint(out, "\x1b[H\x1b[2J")
-		if task.Command != nil {
-			return m.config.Host.Skiff(m.ctx, task.Command, in, out)
-		}
-		api, err := m.apis.get(m.ctx, cluster)
-		if err != nil {
-			return err
-		}
-		return api.Interactive(m.ctx, task, in, out)
-	}}
-	return tea.Exec(job, func(err error) tea.Msg {
-		switch {
-		case errors.Is(err, feed.ErrUnchanged):
-			return requestsMsg{notice: notice{text: err.Error()}}
-		case err != nil:
-			return failure(err)
-		}
-		return requestsMsg{notice: notice{text: task.Title() + ": done"}}
-	})
-}
-
-// noColour says whether the person wants no colours (https://no-color.org).
-func noColour() bool { return os.Getenv("NO_COLOR") != "" }

@@ -10,10 +10,10 @@ import (
 	tea "charm.land/bubbletea/v2"
 )
 
-// leaveLimit is how long feeds may take to end when the program is left.
-const leaveLimit = 3 * time.Second
+// closeLimit is how long Close waits for feeds and tasks.
+const closeLimit = 3 * time.Second
 
-// Run shows the program on the terminal out until it is left or ctx ends.
+// Run runs the dashboard on the terminal until the user quits or ctx ends.
 func Run(ctx context.Context, config Config, in io.Reader, out io.Writer) error {
 	m := New(ctx, config)
 	defer m.Close()
@@ -26,7 +26,7 @@ func Run(ctx context.Context, config Config, in io.Reader, out io.Writer) error 
 	return fmt.Errorf("run the dashboard: %w", err)
 }
 
-// Close ends all feeds and tasks and waits for them, but not for ever.
+// Close ends all feeds and tasks and waits for them for a limited time.
 func (m *Model) Close() {
 	m.stop()
 	ended := make(chan struct{})
@@ -36,6 +36,6 @@ func (m *Model) Close() {
 	}()
 	select {
 	case <-ended:
-	case <-time.After(leaveLimit):
+	case <-time.After(closeLimit):
 	}
 }

@@ -7,42 +7,27 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/skiff-dev/skiff/tui/keys"
-	"github.com/skiff-dev/skiff/tui/object"
-	"github.com/skiff-dev/skiff/tui/screen"
 	"github.com/skiff-dev/skiff/tui/theme"
 )
 
-// Settings are what the person has set, once and for all.
+// Settings are the user's settings, from ui.yaml, and the state of the last run.
 type Settings struct {
 	Theme    string
 	ReadOnly bool
 	Keys     keys.Map
-	// Aliases are commands by other names: "dp" for "deployments".
+	// Aliases are alternative names of commands: "dp" for "deployments".
 	Aliases map[string]string
-	// Remembered is the state that the last run left.
+	// Remembered is the state of the last run.
 	Remembered State
 }
 
-// State is what is remembered from one run to the next.
-type State struct {
-	Clusters []string `json:"clusters,omitempty"`
-	// Namespaces by cluster.
-	Namespaces map[string][]string `json:"namespaces,omitempty"`
-	Theme      string              `json:"theme,omitempty"`
-	// View is the screen that was shown last, as --start names it; or Resource
-	// was.
-	View     string           `json:"view,omitempty"`
-	Resource *object.Resource `json:"resource,omitempty"`
-	// Orders are how resources were sorted, by their ID.
-	Orders map[string]screen.Order `json:"orders,omitempty"`
-}
-
-// usualAliases are names that people know from elsewhere and servers do not.
+// usualAliases are the names used by k9s that servers do not know.
 var usualAliases = map[string]string{
 	"dp": "deployments", "sec": "secrets", "jo": "jobs", "ro": "roles", "rb": "rolebindings",
 	"volumes": "persistentvolumes", "claims": "persistentvolumeclaims", "config": "configmaps",
@@ -61,7 +46,7 @@ type settingsFile struct {
 }
 
 // ParseSettings reads ui.yaml and the state of the last run; either may be
-// empty. A state that cannot be read is as good as none.
+// empty. A state that cannot be parsed is ignored.
 func ParseSettings(content, remembered []byte) (Settings, error) {
 	s := Settings{Keys: keys.Default(), Aliases: maps.Clone(usualAliases)}
 	if len(content) > maxSettings {
@@ -93,9 +78,10 @@ func noTheme(name string) error {
 	return fmt.Errorf("no theme named %q: choose one of %s", name, strings.Join(theme.Names(), ", "))
 }
 
-// theme in force: NO_COLOR before the file, the file before what is remembered.
+// theme returns the theme to use: NO_COLOR comes first, then the file, then the
+// state of the last run.
 func (s Settings) theme() *theme.Theme {
-	if noColour() {
+	if noColor() {
 		return theme.Named("none")
 	}
 	for _, name := range []string{s.Theme, s.Remembered.Theme} {
@@ -105,3 +91,6 @@ func (s Settings) theme() *theme.Theme {
 	}
 	return theme.Named(theme.Default)
 }
+
+// noColor reports whether the user disabled colors (https://no-color.org).
+func noColor() bool { return os.Getenv("NO_COLOR") != "" }

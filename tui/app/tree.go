@@ -7,22 +7,22 @@ import (
 	"github.com/skiff-dev/skiff/tui/screen"
 )
 
-// pointing is a screen with an object under its cursor.
-type pointing interface {
+// cursorScreen is a screen with an object under its cursor.
+type cursorScreen interface {
 	Current() (object.Ref, bool)
 }
 
-// treeUsage is what ":tree" can be told.
+// treeUsage explains ":tree".
 const treeUsage = "t shows the tree of the selected object; or type :tree KIND NAME [NAMESPACE]"
 
-// tree answers ":tree [KIND [NAME [NAMESPACE]]]": what is not said is the object
-// under the cursor or, where there is none, chosen from a list.
+// tree runs ":tree [KIND [NAME [NAMESPACE]]]". Without arguments it opens the
+// tree of the object under the cursor, or a list to choose from.
 func tree(m *Model, args []string) []screen.Request {
 	if len(m.world.Clusters) == 0 {
 		return []screen.Request{screen.Say{Text: "choose a cluster first", Bad: true}}
 	}
 	if len(args) == 0 {
-		if p, ok := m.top().(pointing); ok {
+		if p, ok := m.top().(cursorScreen); ok {
 			if ref, ok := p.Current(); ok {
 				return []screen.Request{screen.Push{Screen: screen.NewTree(ref)}}
 			}

@@ -173,7 +173,7 @@ func (h host) Clusters(ctx context.Context) ([]daemonapi.ClusterStatus, error) {
 	return client.List(ctx, h.home)
 }
 
-func (h host) Guest(ctx context.Context, cluster, node string) (nodeapi.Status, error) {
+func (h host) NodeStatus(ctx context.Context, cluster, node string) (nodeapi.Status, error) {
 	return client.New(client.Config{Home: h.home, Name: cluster}).Node(node).Status(ctx)
 }
 

@@ -31,8 +31,8 @@ func (u *host) Clusters(ctx context.Context) ([]daemonapi.ClusterStatus, error) 
 	return client.List(ctx, u.home)
 }
 
-// Guest implements tui.Host.
-func (u *host) Guest(ctx context.Context, cluster, node string) (nodeapi.Status, error) {
+// NodeStatus implements tui.Host.
+func (u *host) NodeStatus(ctx context.Context, cluster, node string) (nodeapi.Status, error) {
 	return client.New(client.Config{Home: u.home, Name: cluster}).Node(node).Status(ctx)
 }
 

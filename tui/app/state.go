@@ -10,29 +10,30 @@ import (
 	"github.com/skiff-dev/skiff/tui/screen"
 )
 
-// keeper saves states in the background: a disk may take its time.
-type keeper struct {
+// stateSaver saves the newest state in the background, because a disk may be
+// slow.
+type stateSaver struct {
 	mu     sync.Mutex // guards newest
 	newest State
 	saving sync.Mutex // held while a state is written
 }
 
-func (k *keeper) keep(state State) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.newest = state
+func (s *stateSaver) set(state State) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.newest = state
 }
 
-func (k *keeper) save(write func(State)) {
-	k.saving.Lock()
-	defer k.saving.Unlock()
-	k.mu.Lock()
-	newest := k.newest
-	k.mu.Unlock()
+func (s *stateSaver) save(write func(State)) {
+	s.saving.Lock()
+	defer s.saving.Unlock()
+	s.mu.Lock()
+	newest := s.newest
+	s.mu.Unlock()
 	write(newest)
 }
 
-// remember keeps what the next start begins with.
+// remember saves the state that the next run starts with.
 func (m *Model) remember() {
 	if m.config.Save == nil {
 		return
@@ -49,12 +50,11 @@ func (m *Model) remember() {
 		state.Namespaces[m.world.Clusters[0]] = slices.Clone(m.world.Namespaces)
 	}
 	m.config.Settings.Remembered = state
-	m.keeper.keep(state)
-	m.jobs.running.Go(func() { m.keeper.save(m.config.Save) })
+	m.saver.set(state)
+	m.jobs.running.Go(func() { m.saver.save(m.config.Save) })
 }
 
-// views are the screens that can be begun with, by the names that --start has
-// for them.
+// views are the possible first screens, by their names in --start.
 var views = map[string]func(*screen.World) screen.Screen{
 	"nodes":        func(w *screen.World) screen.Screen { return screen.NewNodes(w) },
 	"workloads":    func(w *screen.World) screen.Screen { return screen.NewWorkloads(w, nil) },
@@ -63,8 +63,8 @@ var views = map[string]func(*screen.World) screen.Screen{
 	"pods":         func(w *screen.World) screen.Screen { return screen.NewObjects(w, object.Pods, screen.Narrow{}) },
 }
 
-// first is the screen to begin with: the one that is asked for, else the one
-// that was shown last.
+// first returns the first screen: the requested one, else the one that was shown
+// last.
 func (m *Model) first(start string) screen.Screen {
 	last := m.config.Settings.Remembered
 	switch {
@@ -72,7 +72,7 @@ func (m *Model) first(start string) screen.Screen {
 		return screen.NewClusters(&m.world)
 	case views[start] != nil:
 		return views[start](&m.world)
-	case last.Resource != nil && common(*last.Resource):
+	case last.Resource != nil && builtIn(*last.Resource):
 		return screen.NewObjects(&m.world, *last.Resource, screen.Narrow{})
 	case views[last.View] != nil:
 		return views[last.View](&m.world)
@@ -80,20 +80,20 @@ func (m *Model) first(start string) screen.Screen {
 	return views["pods"](&m.world)
 }
 
-// common says whether every server has the resource: one that only some have is
-// no good beginning.
-func common(r object.Resource) bool {
+// builtIn reports whether every server has the resource. Other resources are not
+// suitable for the first screen.
+func builtIn(r object.Resource) bool {
 	return r.Name != "" && r.Version != "" && (!strings.Contains(r.Group, ".") || strings.HasSuffix(r.Group, ".k8s.io"))
 }
 
-// shown notes which screen a next run begins with; what is shown of one object
-// is none.
-func (m *Model) shown(s screen.Screen) {
+// recordView records the screen that the next run starts with. Screens about a
+// single object are not recorded.
+func (m *Model) recordView(s screen.Screen) {
 	last := &m.config.Settings.Remembered
 	view, resource := "", (*object.Resource)(nil)
 	switch s := s.(type) {
 	case *screen.Objects:
-		if s.Scope.Name != "" || !common(s.Resource) {
+		if s.Scope.Name != "" || !builtIn(s.Resource) {
 			return
 		}
 		resource = &s.Resource
@@ -113,4 +113,18 @@ func (m *Model) shown(s screen.Screen) {
 	}
 	last.View, last.Resource = view, resource
 	m.remember()
+}
+
+// State is saved at the end of a run for the next one.
+type State struct {
+	Clusters []string `json:"clusters,omitempty"`
+	// Namespaces by cluster.
+	Namespaces map[string][]string `json:"namespaces,omitempty"`
+	Theme      string              `json:"theme,omitempty"`
+	// The screen that was shown last is View, as in --start, or the list of
+	// Resource.
+	View     string           `json:"view,omitempty"`
+	Resource *object.Resource `json:"resource,omitempty"`
+	// Orders are the sort orders of resources, by resource ID.
+	Orders map[string]screen.Order `json:"orders,omitempty"`
 }

@@ -8,15 +8,15 @@ import (
 	"github.com/skiff-dev/skiff/tui/screen"
 )
 
-// harmless are skiff's commands that change nothing.
-var harmless = []string{"status", "list", "ls", "version", "drivers", "logs", "help", "etcd members", "image list"}
+// readOnlyCommands are the skiff commands that change nothing.
+var readOnlyCommands = []string{"status", "list", "ls", "version", "drivers", "logs", "help", "etcd members", "image list"}
 
-// losses are what skiff's commands take away, by their first words; these are
-// asked about first.
-var losses = []struct {
+// destructiveCommands are the skiff commands that need a confirmation, by their
+// first words.
+var destructiveCommands = []struct {
 	command string
 	lost    []string
-	word    bool // the first word must be typed
+	word    bool // the command must be typed to confirm
 }{
 	{"down", []string{"Its machines and disks, with everything on them, are lost."}, true},
 	{"stop", []string{"Its machines are shut down with everything that runs on them. Their disks are kept."}, false},
@@ -25,18 +25,18 @@ var losses = []struct {
 	{"etcd defrag", []string{"Each member stops serving requests while it is defragmented."}, false},
 }
 
-// ownCommand runs one of skiff's own commands, as ":skiff" is told.
-func ownCommand(m *Model, args []string) []screen.Request {
+// skiffCommand runs a skiff command, for ":skiff ARGUMENTS".
+func skiffCommand(m *Model, args []string) []screen.Request {
 	if len(args) == 0 {
 		return []screen.Request{screen.Say{Text: ":skiff needs a command: " + strings.Join(verbNames(m), ", ")}}
 	}
 	text := strings.Join(args, " ") + " "
 	begins := func(command string) bool { return strings.HasPrefix(text, command+" ") }
-	if m.world.ReadOnly && !slices.ContainsFunc(harmless, begins) {
+	if m.world.ReadOnly && !slices.ContainsFunc(readOnlyCommands, begins) {
 		return []screen.Request{screen.Say{Text: "not available in read-only mode: skiff " + args[0], Bad: true}}
 	}
 	run := screen.Do{Task: feed.Task{Verb: feed.VerbSkiff, Command: args}}
-	for _, l := range losses {
+	for _, l := range destructiveCommands {
 		if !begins(l.command) {
 			continue
 		}
