@@ -70,8 +70,8 @@ guest: $(MODULES) ## the guest programs
 	@GOOS=linux GOARCH=$(ARCH) $(GO) build -buildvcs=false -ldflags '$(GUEST_LDFLAGS)' -o $(GUEST)/ $(GUEST_PROGRAMS)
 
 .PHONY: image
-image: host-packages guest ## the node image, made anew only when an input has changed
-	@$(GO) run ./images -arch $(ARCH) -out bin/image -guest $(GUEST)
+image: host-packages guest ## the node image, rebuilt only if an input has changed (UPDATE=1 locks current packages)
+	@$(GO) run ./images -arch $(ARCH) -out bin/image -guest $(GUEST) -kubernetes $(KUBERNETES) $(if $(UPDATE),-update)
 
 .PHONY: up
 up: build ## build what is missing and bring up the cluster "skiff"

@@ -33,6 +33,8 @@ var plainData = []string{
 	"nodeagent/nodeconfig",
 	"nodeagent/nodeapi",
 	"controlplane/pki",
+	"images/manifest",
+	"images/manifest/manifesttest",
 	"vm/machine",
 	"vm/daemon/daemonapi",
 }

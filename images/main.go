@@ -1,4 +1,4 @@
-// Command images makes the node image of one architecture.
+// Command images builds the node image for one architecture.
 package main
 
 import (
@@ -11,7 +11,7 @@ import (
 	"runtime"
 	"syscall"
 
-	"github.com/skiff-dev/skiff/images/build"
+	"github.com/skiff-dev/skiff/images/assembly"
 	"github.com/skiff-dev/skiff/images/recipe"
 )
 
@@ -26,12 +26,14 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("images", flag.ContinueOnError)
-	out := flags.String("out", "bin/image", "directory that gets kernel, initramfs, root.erofs and image.json")
+	out := flags.String("out", "bin/image", "directory to write kernel, initramfs, root.erofs and image.json to")
 	arch := flags.String("arch", runtime.GOARCH, "architecture of the nodes: amd64 or arm64")
 	guest := flags.String("guest", "", "directory of skiff-init, skiff-nodeagent and skiff-controlplane (default build/guest/linux-ARCH)")
-	cache := flags.String("cache", "build/image", "directory that keeps packages and built programs between runs")
+	cache := flags.String("cache", "build/image", "directory that keeps packages and programs between builds")
 	source := flags.String("programs", "images/programs", "directory of the modules that pin third-party programs")
-	update := flags.Bool("update", false, "take the Debian packages that apt offers now, not those of the last build")
+	locks := flags.String("locks", "images/locks", "directory of the files that lock Debian packages")
+	kubernetes := flags.String("kubernetes", "", "Kubernetes version of the guest programs, as in v1.36.3")
+	update := flags.Bool("update", false, "lock the Debian packages that apt offers now")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -45,21 +47,22 @@ func run(ctx context.Context, args []string) error {
 	if *guest == "" {
 		*guest = filepath.Join("build/guest", "linux-"+*arch)
 	}
-	// Tools run in directories of their own, so every path is absolute.
-	for _, path := range []*string{source, guest, out, cache} {
+	// Host tools run in other directories, so every path must be absolute.
+	for _, path := range []*string{source, guest, out, cache, locks} {
 		if *path, err = filepath.Abs(*path); err != nil {
 			return err
 		}
 	}
-	config := build.Config{
-		Recipe: image, Update: *update, Programs: *source, Guest: *guest, Out: *out, Cache: *cache,
+	config := assembly.Config{
+		Recipe: image, Kubernetes: *kubernetes, Update: *update,
+		Programs: *source, Guest: *guest, Locks: *locks, Out: *out, Cache: *cache,
 		Log: func(format string, arguments ...any) { fmt.Printf("image: "+format+"\n", arguments...) },
 	}
-	manifest, made, err := build.Run(ctx, config)
+	manifest, built, err := assembly.Run(ctx, config)
 	if err != nil {
 		return err
 	}
-	if !made {
+	if !built {
 		fmt.Printf("image: %s is up to date (%s)\n", *out, manifest.Digest)
 		return nil
 	}
@@ -67,6 +70,6 @@ func run(ctx context.Context, args []string) error {
 	for _, file := range manifest.Files {
 		size += file.Bytes
 	}
-	fmt.Printf("image: made %s, %d MB (%s)\n", *out, size/1e6, manifest.Digest)
+	fmt.Printf("image: built %s, %d MB (%s)\n", *out, size/1e6, manifest.Digest)
 	return nil
 }

@@ -26,7 +26,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/skiff-dev/skiff/images/build"
+	"github.com/skiff-dev/skiff/images/manifest"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
@@ -166,14 +166,14 @@ func freePort(t *testing.T) int {
 // start boots the machine; its serial console goes to the test's log.
 func (n *node) start() {
 	n.t.Helper()
-	manifest, err := build.ReadManifest(n.image)
+	image, err := manifest.Read(n.image)
 	if err != nil {
 		n.t.Fatal(err)
 	}
 	n.qemu = exec.Command("qemu-system-x86_64", "-machine", "q35,vmport=off", "-accel", "tcg,thread=multi", "-cpu", "max", "-m", "1024", "-smp", "2",
-		"-kernel", filepath.Join(n.image, build.FileKernel), "-initrd", filepath.Join(n.image, build.FileInitramfs),
-		"-append", manifest.Cmdline+" mitigations=off "+os.Getenv("SKIFF_VM_CMDLINE"),
-		"-drive", "if=virtio,format=raw,readonly=on,file="+filepath.Join(n.image, build.FileRoot),
+		"-kernel", filepath.Join(n.image, manifest.Kernel), "-initrd", filepath.Join(n.image, manifest.Initramfs),
+		"-append", image.Cmdline+" mitigations=off "+os.Getenv("SKIFF_VM_CMDLINE"),
+		"-drive", "if=virtio,format=raw,readonly=on,file="+filepath.Join(n.image, manifest.Root),
 		"-drive", "if=virtio,format=qcow2,discard=unmap,file="+filepath.Join(n.dir, "data"),
 		"-device", "virtio-scsi-pci,id=scsi0", "-drive", "id=seed,if=none,format=raw,readonly=on,file="+filepath.Join(n.dir, "seed"),
 		"-device", "scsi-cd,bus=scsi0.0,drive=seed",

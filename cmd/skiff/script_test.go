@@ -11,13 +11,13 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/skiff-dev/skiff/images/manifest/manifesttest"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/home"
 )
@@ -166,10 +166,6 @@ func serveStatus(ts *testscript.TestScript, _ bool, args []string) {
 func nodeImageFiles(ts *testscript.TestScript, _ bool, _ []string) {
 	dir := ts.Getenv("SKIFF_IMAGE_DIR")
 	ts.Check(os.MkdirAll(dir, 0o755))
-	for name, content := range map[string]string{
-		"kernel": "k", "initramfs": "i", "root.erofs": "r",
-		"image.json": fmt.Sprintf(`{"digest": "sha256:%064d", "arch": %q, "kubernetes": "v1.36.3"}`, 1, runtime.GOARCH),
-	} {
-		ts.Check(os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644))
-	}
+	_, err := manifesttest.Write(dir, runtime.GOARCH)
+	ts.Check(err)
 }

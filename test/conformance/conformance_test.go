@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/skiff-dev/skiff/test/images/archive"
+	"github.com/skiff-dev/skiff/images/oci"
 )
 
 func all() []string { return strings.Split(strings.TrimSpace(names), "\n") }
@@ -233,7 +233,7 @@ func FuzzParse(f *testing.F) {
 
 func TestRegistryAnswersPullsOfAnArchive(t *testing.T) {
 	var content bytes.Buffer
-	err := archive.Write(&content, archive.Image{Name: "registry.k8s.io/a/b:1", Arch: "amd64", Layers: [][]byte{[]byte("layer")}})
+	err := oci.Write(&content, oci.Image{Name: "registry.k8s.io/a/b:1", Arch: "amd64", Layers: [][]byte{[]byte("layer")}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,8 +17,10 @@ import (
 	"runtime"
 	"strings"
 
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/skiff-dev/skiff/images/oci"
 	"github.com/skiff-dev/skiff/internal/atomicfile"
-	"github.com/skiff-dev/skiff/test/images/archive"
 )
 
 func main() {
@@ -49,7 +51,7 @@ func run(out, cache string) error {
 	if err != nil {
 		return fmt.Errorf("workload: %w", err)
 	}
-	top, err := archive.Layer([]archive.File{{Path: "bin/workload", Mode: 0o755, Data: program}})
+	top, err := oci.Layer([]oci.File{{Path: "bin/workload", Mode: 0o755, Data: program}})
 	if err != nil {
 		return err
 	}
@@ -57,10 +59,10 @@ func run(out, cache string) error {
 }
 
 // workloadImage is one version of the test workload.
-func workloadImage(version, arch string, layers ...[]byte) archive.Image {
-	return archive.Image{
+func workloadImage(version, arch string, layers ...[]byte) oci.Image {
+	return oci.Image{
 		Name: "skiff.test/workload:" + version, Arch: arch, Layers: layers,
-		Config: archive.Config{
+		Config: v1.ImageConfig{
 			Env:        []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "WORKLOAD_VERSION=" + version},
 			Entrypoint: []string{"/bin/workload"}, Cmd: []string{"serve"}, WorkingDir: "/",
 		},
@@ -70,16 +72,16 @@ func workloadImage(version, arch string, layers ...[]byte) archive.Image {
 func writeAll(out string, base, top []byte) error {
 	// Both versions share every layer, so that the second costs a machine nothing.
 	var good bytes.Buffer
-	err := archive.Write(&good, workloadImage("1", runtime.GOARCH, base, top), workloadImage("2", runtime.GOARCH, base, top))
+	err := oci.Write(&good, workloadImage("1", runtime.GOARCH, base, top), workloadImage("2", runtime.GOARCH, base, top))
 	if err != nil {
 		return err
 	}
-	box := archive.Image{
+	box := oci.Image{
 		Name: "skiff.test/busybox:1", Arch: runtime.GOARCH, Layers: [][]byte{base},
-		Config: archive.Config{Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, Cmd: []string{"sh"}},
+		Config: v1.ImageConfig{Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, Cmd: []string{"sh"}},
 	}
 	var small bytes.Buffer
-	if err := archive.Write(&small, box); err != nil {
+	if err := oci.Write(&small, box); err != nil {
 		return err
 	}
 	foreign := "arm64"
@@ -88,7 +90,7 @@ func writeAll(out string, base, top []byte) error {
 	}
 	box.Name, box.Arch = "skiff.test/foreign:1", foreign
 	var other bytes.Buffer
-	if err := archive.Write(&other, box); err != nil {
+	if err := oci.Write(&other, box); err != nil {
 		return err
 	}
 	changed := bytes.Replace(small.Bytes(), []byte("root:x:0:0"), []byte("evil:x:0:0"), 1)
@@ -169,7 +171,7 @@ func baseLayer(cache string, busybox []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	files := []archive.File{
+	files := []oci.File{
 		{Path: "bin/busybox", Mode: 0o755, Data: busybox},
 		{Path: "etc/passwd", Mode: 0o644, Data: []byte("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")},
 		{Path: "etc/group", Mode: 0o644, Data: []byte("root:x:0:\nnogroup:x:65534:\n")},
@@ -181,14 +183,14 @@ func baseLayer(cache string, busybox []byte) ([]byte, error) {
 		{Path: "root", Mode: 0o700, Dir: true},
 	}
 	for _, dir := range []string{"bin", "dev", "etc", "home", "proc", "run", "sys", "usr", "var"} {
-		files = append(files, archive.File{Path: dir, Mode: 0o755, Dir: true})
+		files = append(files, oci.File{Path: dir, Mode: 0o755, Dir: true})
 	}
 	for _, applet := range strings.Fields(string(applets)) {
 		if applet != "busybox" {
-			files = append(files, archive.File{Path: "bin/" + applet, Link: "busybox"})
+			files = append(files, oci.File{Path: "bin/" + applet, Link: "busybox"})
 		}
 	}
-	return archive.Layer(files)
+	return oci.Layer(files)
 }
 
 // workload builds the test workload and returns it.

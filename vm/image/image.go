@@ -1,39 +1,19 @@
-// Package image reads what describes a node image on the host, and refuses an
-// image of which a part is missing.
+// Package image finds a node image on the host and refuses one that is incomplete.
 package image
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
+	"github.com/skiff-dev/skiff/images/manifest"
 	"github.com/skiff-dev/skiff/vm/machine"
 )
 
-// File describes the image, beside the files that it names.
-const File = "image.json"
-
-// ErrNotFound says that there is no node image in the directory.
+// ErrNotFound is returned if a directory has no node image.
 var ErrNotFound = errors.New("no node image")
-
-// manifest is the content of image.json as far as the host needs it.
-type manifest struct {
-	Digest     string `json:"digest"`
-	Arch       string `json:"arch"`
-	Kernel     string `json:"kernel"`
-	Initramfs  string `json:"initramfs"`
-	Root       string `json:"root"`
-	Cmdline    string `json:"cmdline"`
-	Kubernetes string `json:"kubernetes"`
-	// Files are the image's own, by name.
-	Files map[string]struct {
-		SHA256 string `json:"sha256"`
-	} `json:"files"`
-}
 
 // Image is a node image and what is in it.
 type Image struct {
@@ -42,57 +22,30 @@ type Image struct {
 	Kubernetes string
 }
 
-// Read reads the image in dir. The error is ErrNotFound if there is none.
+// Read reads the image in dir. The error wraps ErrNotFound if there is none.
 func Read(dir string) (Image, error) {
-	content, err := os.ReadFile(filepath.Join(dir, File))
+	m, err := manifest.Read(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Image{}, fmt.Errorf("%w in %s", ErrNotFound, dir)
 	}
 	if err != nil {
 		return Image{}, fmt.Errorf("read the node image: %w", err)
 	}
-	image, err := Parse(content, dir)
-	if err != nil {
-		return Image{}, fmt.Errorf("read %s: %w", filepath.Join(dir, File), err)
-	}
-	for _, path := range []string{image.Kernel, image.Initramfs, image.Root} {
-		info, err := os.Stat(path)
+	for _, name := range []string{manifest.Kernel, manifest.Initramfs, manifest.Root} {
+		info, err := os.Stat(filepath.Join(dir, name))
 		if err != nil {
 			return Image{}, fmt.Errorf("the node image is incomplete: %w", err)
 		}
-		if !info.Mode().IsRegular() || info.Size() == 0 {
-			return Image{}, fmt.Errorf("the node image is incomplete: %s is no file with content", path)
-		}
-	}
-	return image, nil
-}
-
-// Parse reads the content of image.json of an image in dir.
-func Parse(content []byte, dir string) (Image, error) {
-	m := manifest{Kernel: "kernel", Initramfs: "initramfs", Root: "root.erofs"}
-	if err := json.Unmarshal(content, &m); err != nil {
-		return Image{}, err
-	}
-	if digest, found := strings.CutPrefix(m.Digest, "sha256:"); !found || len(digest) != 64 || strings.Trim(digest, "0123456789abcdef") != "" {
-		return Image{}, fmt.Errorf("digest %q is not sha256 and 64 hexadecimal digits", m.Digest)
-	}
-	if m.Arch != "amd64" && m.Arch != "arm64" {
-		return Image{}, fmt.Errorf("architecture %q is neither amd64 nor arm64", m.Arch)
-	}
-	if strings.ContainsAny(m.Cmdline, "\x00\n") {
-		return Image{}, fmt.Errorf("the kernel's command line has more than one line")
-	}
-	for _, name := range []string{m.Kernel, m.Initramfs, m.Root} {
-		if !filepath.IsLocal(name) {
-			return Image{}, fmt.Errorf("file %q is not below the image's directory", name)
+		if want := m.Files[name].Bytes; !info.Mode().IsRegular() || info.Size() != want {
+			return Image{}, fmt.Errorf("the node image is incomplete: %s has %d bytes, want %d", filepath.Join(dir, name), info.Size(), want)
 		}
 	}
 	return Image{
 		Image: machine.Image{
-			Digest: m.Digest, KernelDigest: m.Files[m.Kernel].SHA256, Arch: m.Arch, Cmdline: m.Cmdline,
-			Kernel:    filepath.Join(dir, m.Kernel),
-			Initramfs: filepath.Join(dir, m.Initramfs),
-			Root:      filepath.Join(dir, m.Root),
+			Digest: m.Digest, KernelDigest: m.Files[manifest.Kernel].SHA256, Arch: m.Arch, Cmdline: m.Cmdline,
+			Kernel:    filepath.Join(dir, manifest.Kernel),
+			Initramfs: filepath.Join(dir, manifest.Initramfs),
+			Root:      filepath.Join(dir, manifest.Root),
 		},
 		Kubernetes: m.Kubernetes,
 	}, nil

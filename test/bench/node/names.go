@@ -18,8 +18,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/skiff-dev/skiff/images/oci"
 	"github.com/skiff-dev/skiff/test/bench/process"
-	"github.com/skiff-dev/skiff/test/images/archive"
 )
 
 const (
@@ -279,14 +281,14 @@ func (b *bench) loadCoreDNS(ctx context.Context, node string) error {
 	if err != nil {
 		return err
 	}
-	layer, err := archive.Layer([]archive.File{{Path: coreDNS, Mode: 0o755, Data: program}})
+	layer, err := oci.Layer([]oci.File{{Path: coreDNS, Mode: 0o755, Data: program}})
 	if err != nil {
 		return err
 	}
 	var content bytes.Buffer
-	err = archive.Write(&content, archive.Image{
+	err = oci.Write(&content, oci.Image{
 		Name: coreDNSTag, Arch: runtime.GOARCH, Layers: [][]byte{layer},
-		Config: archive.Config{Entrypoint: []string{"/" + coreDNS}, WorkingDir: "/"},
+		Config: v1.ImageConfig{Entrypoint: []string{"/" + coreDNS}, WorkingDir: "/"},
 	})
 	if err != nil {
 		return err

@@ -21,8 +21,8 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/skiff-dev/skiff/images/oci"
 	"github.com/skiff-dev/skiff/internal/atomicfile"
-	"github.com/skiff-dev/skiff/test/images/archive"
 )
 
 func main() {
@@ -45,7 +45,7 @@ func run(args []string) error {
 }
 
 func packLayer(out, root string) error {
-	var files []archive.File
+	var files []oci.File
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || path == root {
 			return err
@@ -58,7 +58,7 @@ func packLayer(out, root string) error {
 		if err != nil {
 			return err
 		}
-		file := archive.File{Path: filepath.ToSlash(name), Mode: mode(info.Mode()), Dir: entry.IsDir()}
+		file := oci.File{Path: filepath.ToSlash(name), Mode: mode(info.Mode()), Dir: entry.IsDir()}
 		switch {
 		case info.Mode()&fs.ModeSymlink != 0:
 			file.Link, err = os.Readlink(path)
@@ -73,7 +73,7 @@ func packLayer(out, root string) error {
 	if err != nil {
 		return err
 	}
-	content, err := archive.Layer(files)
+	content, err := oci.Layer(files)
 	if err != nil {
 		return err
 	}
@@ -100,11 +100,11 @@ func packImages(out, list, dir string) error {
 	if err != nil {
 		return err
 	}
-	return replace(out, func(w io.Writer) error { return archive.Write(w, images...) })
+	return replace(out, func(w io.Writer) error { return oci.Write(w, images...) })
 }
 
 // readImages reads a list, and the layers of its images from dir.
-func readImages(list, dir string) (all []archive.Image, err error) {
+func readImages(list, dir string) (all []oci.Image, err error) {
 	lines, err := os.ReadFile(list)
 	if err != nil {
 		return nil, err
@@ -132,12 +132,12 @@ func readImages(list, dir string) (all []archive.Image, err error) {
 
 // parse reads a line of a list: an image under each of its names, still without
 // layers, and the layers' names.
-func parse(line string) (images []archive.Image, layers []string, err error) {
+func parse(line string) (images []oci.Image, layers []string, err error) {
 	fields := strings.Split(strings.TrimSpace(line), "\t")
 	if len(fields) != 3 {
 		return nil, nil, fmt.Errorf("%q is not names, configuration and layers", line)
 	}
-	one := archive.Image{Arch: runtime.GOARCH}
+	one := oci.Image{Arch: runtime.GOARCH}
 	if err := json.Unmarshal([]byte(fields[1]), &one.Config); err != nil {
 		return nil, nil, fmt.Errorf("configuration %s: %w", fields[1], err)
 	}

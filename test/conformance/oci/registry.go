@@ -12,7 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/skiff-dev/skiff/test/images/archive"
+	"github.com/skiff-dev/skiff/images/oci"
 )
 
 // descriptor is a reference to a blob.
@@ -31,7 +31,7 @@ func fillRegistry(dir, list, layers string) error {
 		return err
 	}
 	var packed bytes.Buffer
-	if err := archive.Write(&packed, images...); err != nil {
+	if err := oci.Write(&packed, images...); err != nil {
 		return err
 	}
 	files, err := unpack(&packed)

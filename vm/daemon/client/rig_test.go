@@ -15,13 +15,13 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/skiff-dev/skiff/images/manifest/manifesttest"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/vm/cluster"
@@ -312,17 +312,12 @@ type rig struct {
 	stop   context.CancelFunc
 }
 
-// imageDir holds a node image that nothing boots.
+// imageDir returns a directory with a node image that nothing boots.
 func imageDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	for name, content := range map[string]string{
-		"kernel": "k", "initramfs": "i", "root.erofs": "r",
-		"image.json": `{"digest":"sha256:` + strings.Repeat("0", 64) + `","arch":"amd64"}`,
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	if _, err := manifesttest.Write(dir, "amd64"); err != nil {
+		t.Fatal(err)
 	}
 	return dir
 }

@@ -1,4 +1,4 @@
-package build
+package assembly
 
 import (
 	"archive/tar"
@@ -15,10 +15,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/skiff-dev/skiff/images/manifest"
 	"github.com/skiff-dev/skiff/images/recipe"
 )
 
-func TestClosureNamesPackagesOfTheArchitecture(t *testing.T) {
+func TestClosureListsPackagesOfTheArchitecture(t *testing.T) {
 	const out = `nftables
   PreDepends: libc6
   Depends: <libedit2-virtual>
@@ -36,18 +37,18 @@ libgcc-s1:arm64
 	}
 }
 
-func TestDownloadListIsRead(t *testing.T) {
+func TestDownloadListIsParsed(t *testing.T) {
 	const out = `'http://d/pool/b/busybox-static_1%3a1.35.0-4%2bb1_amd64.deb' busybox-static_1%3a1.35.0-4+b1_amd64.deb 928 SHA256:ab
 'http://d/pool/a/a_1_amd64.deb' a_1_amd64.deb 1 SHA256:cd
 `
 	debs, err := parseURIs([]byte(out))
-	want := []Deb{{"a", "1", "a_1_amd64.deb", "cd"}, {"busybox-static", "1:1.35.0-4+b1", "busybox-static_1%3a1.35.0-4+b1_amd64.deb", "ab"}}
+	want := []manifest.Package{{Name: "a", Version: "1", File: "a_1_amd64.deb", SHA256: "cd"}, {Name: "busybox-static", Version: "1:1.35.0-4+b1", File: "busybox-static_1%3a1.35.0-4+b1_amd64.deb", SHA256: "ab"}}
 	if err != nil || !slices.Equal(debs, want) {
 		t.Errorf("%+v, %v", debs, err)
 	}
 	for _, bad := range []string{"x", "'u' a_1_amd64.deb 1 MD5Sum:aa", "'u' name 1 SHA256:aa"} {
 		if _, err := parseURIs([]byte(bad)); err == nil {
-			t.Errorf("%q was read", bad)
+			t.Errorf("%q was parsed", bad)
 		}
 	}
 }
@@ -96,20 +97,20 @@ func TestModulesAreOrderedAndIndexed(t *testing.T) {
 	}
 }
 
-func TestModinfoIsRead(t *testing.T) {
+func TestModinfoIsParsed(t *testing.T) {
 	m := parseModinfo([]byte("license=GPL\x00depends=stp,b-c\x00alias=rtnl-link-x\x00alias=y\x00softdep=pre: z\x00"))
 	if !slices.Equal(m.needs, []string{"stp", "b_c"}) || !slices.Equal(m.aliases, []string{"rtnl-link-x", "y"}) {
 		t.Errorf("%+v", m)
 	}
 }
 
-func TestSignatureIsCutOff(t *testing.T) {
+func TestModuleSignatureIsRemoved(t *testing.T) {
 	signed := append([]byte("module"), "SIGNATURE"...)
 	signed = append(signed, 0, 0, 2, 0, 0, 0, 0, 0)
 	signed = binary.BigEndian.AppendUint32(signed, uint32(len("SIGNATURE")))
 	signed = append(signed, signatureMark...)
 	if got := string(unsigned(signed)); got != "module" {
-		t.Errorf("left is %q", got)
+		t.Errorf("%q remains", got)
 	}
 	for _, other := range []string{"module", signatureMark, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff" + signatureMark} {
 		if got := string(unsigned([]byte(other))); got != other {
@@ -122,12 +123,12 @@ func FuzzUnsigned(f *testing.F) {
 	f.Add([]byte("module" + signatureMark))
 	f.Fuzz(func(t *testing.T, module []byte) {
 		if !bytes.HasPrefix(module, unsigned(module)) {
-			t.Error("what is left is not the beginning")
+			t.Error("the result is not a prefix of the module")
 		}
 	})
 }
 
-// entries reads a newc archive.
+// entries parses a newc archive.
 func entries(t *testing.T, b []byte) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -153,7 +154,7 @@ func entries(t *testing.T, b []byte) map[string]string {
 	}
 }
 
-func TestInitramfsArchiveIsReadBack(t *testing.T) {
+func TestInitramfsArchiveCanBeReadBack(t *testing.T) {
 	var out bytes.Buffer
 	w := &cpioWriter{w: &out}
 	w.directory("dev")
@@ -178,38 +179,7 @@ type failing struct{}
 
 func (failing) Write([]byte) (int, error) { return 0, errors.New("disk full") }
 
-func TestImageArchiveNamesItsImage(t *testing.T) {
-	var out bytes.Buffer
-	if err := writeImage(&out, "registry.example/pause:1", "arm64", "pause", []byte("program")); err != nil {
-		t.Fatal(err)
-	}
-	files := map[string][]byte{}
-	for r := tar.NewReader(&out); ; {
-		header, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if files[header.Name], err = io.ReadAll(r); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var index struct{ Manifests []descriptor }
-	if err := json.Unmarshal(files["index.json"], &index); err != nil || len(index.Manifests) != 1 {
-		t.Fatalf("%s: %v", files["index.json"], err)
-	}
-	m := index.Manifests[0]
-	if m.Annotations["io.containerd.image.name"] != "registry.example/pause:1" || m.Platform.Architecture != "arm64" {
-		t.Errorf("%+v", m)
-	}
-	if blob := files["blobs/sha256/"+strings.TrimPrefix(m.Digest, "sha256:")]; len(blob) != m.Size {
-		t.Errorf("manifest has %d bytes, index says %d", len(blob), m.Size)
-	}
-}
-
-func TestPickedFileBringsWhatItLinksTo(t *testing.T) {
+func TestPickCopiesTheTargetsOfLinks(t *testing.T) {
 	from, to := t.TempDir(), t.TempDir()
 	for name, content := range map[string]string{"usr/sbin/mke2fs": "#!x", "usr/share/ca/a.crt": "a", "usr/share/ca/sub/b.crt": "b"} {
 		if err := writeFile(filepath.Join(from, name), []byte(content), 0o755); err != nil {
@@ -231,11 +201,11 @@ func TestPickedFileBringsWhatItLinksTo(t *testing.T) {
 		t.Errorf("%v, want %v", got, want)
 	}
 	if err := p.pick("usr/bin/none"); err == nil {
-		t.Error("a file that no package has was picked")
+		t.Error("picked a file that no package contains")
 	}
 }
 
-func TestLibrariesOfAProgramComeAlong(t *testing.T) {
+func TestPickFailsWithoutAProgramsLibraries(t *testing.T) {
 	from, to := t.TempDir(), t.TempDir()
 	program, err := os.ReadFile("/bin/ls")
 	if err != nil {
@@ -249,11 +219,11 @@ func TestLibrariesOfAProgramComeAlong(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := p.pick("bin/ls"); err == nil {
-		t.Error("its interpreter and libraries are nowhere, yet it was picked")
+		t.Error("picked a program whose interpreter and libraries are missing")
 	}
 }
 
-func TestMissingToolSaysWhatToInstall(t *testing.T) {
+func TestMissingToolErrorNamesThePackage(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	_, err := run(context.Background(), "", nil, "mkfs.erofs")
 	var hint *Hint
@@ -262,16 +232,16 @@ func TestMissingToolSaysWhatToInstall(t *testing.T) {
 	}
 }
 
-func TestWorkIsDoneOnceAndNeverHalf(t *testing.T) {
+func TestOnceFillsADirectoryOnceAndCompletely(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "b")
 	broken := errors.New("broken")
 	if err := once(dir, func(string) error { return broken }); !errors.Is(err, broken) {
 		t.Errorf("%v", err)
 	}
-	made := 0
+	filled := 0
 	for range 2 {
 		err := once(dir, func(temporary string) error {
-			made++
+			filled++
 			return os.WriteFile(filepath.Join(temporary, "x"), nil, 0o600)
 		})
 		if err != nil {
@@ -279,15 +249,15 @@ func TestWorkIsDoneOnceAndNeverHalf(t *testing.T) {
 		}
 	}
 	entries, err := os.ReadDir(filepath.Dir(dir))
-	if made != 1 || err != nil || len(entries) != 1 {
-		t.Errorf("made %d times, %v left, %v", made, entries, err)
+	if filled != 1 || err != nil || len(entries) != 1 {
+		t.Errorf("filled %d times, entries %v, %v", filled, entries, err)
 	}
 }
 
-func TestLockOutlivesNewerPackages(t *testing.T) {
+func TestLockIsKeptUntilAnUpdate(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock.json")
 	image := recipe.Image{KernelPackage: "k", Packages: []recipe.Package{{Name: "b"}}}
-	want := Lock{Asked: []string{"b", "k"}, Debs: []Deb{{"b", "1", "b_1.deb", "aa"}}}
+	want := Lock{Requested: []string{"b", "k"}, Packages: []manifest.Package{{Name: "b", Version: "1", File: "b_1.deb", SHA256: "aa"}}}
 	text, err := json.Marshal(want)
 	if err != nil {
 		t.Fatal(err)
@@ -295,13 +265,13 @@ func TestLockOutlivesNewerPackages(t *testing.T) {
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("PATH", t.TempDir()) // apt must not be asked
+	t.Setenv("PATH", t.TempDir()) // apt must not be called
 	got, err := apt{arch: "amd64"}.lock(t.Context(), path, image, false)
-	if err != nil || !slices.Equal(got.Debs, want.Debs) {
+	if err != nil || !slices.Equal(got.Packages, want.Packages) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if _, err := (apt{arch: "amd64"}).lock(t.Context(), path, image, true); err == nil {
-		t.Error("an update did not ask apt")
+		t.Error("an update did not call apt")
 	}
 }
 
@@ -328,7 +298,7 @@ func TestInputsChangeWithEveryProgram(t *testing.T) {
 		f.Close()
 		key, err := c.inputs(Lock{})
 		if err != nil || seen[key] {
-			t.Errorf("after a change of %s: %q, %v", change, key, err)
+			t.Errorf("after changing %s: %q, %v", change, key, err)
 		}
 		seen[key] = true
 	}
@@ -340,21 +310,54 @@ func TestInputsChangeWithEveryProgram(t *testing.T) {
 
 func TestPublishedImageIsComplete(t *testing.T) {
 	from, out := t.TempDir(), filepath.Join(t.TempDir(), "out")
-	if err := os.WriteFile(filepath.Join(from, FileKernel), []byte("kernel"), 0o600); err != nil {
+	names := []string{manifest.Kernel, manifest.Initramfs, manifest.Root}
+	want := manifest.Manifest{Digest: "sha256:" + strings.Repeat("0", 64), Arch: "amd64", Files: map[string]manifest.File{}}
+	for _, name := range names {
+		if err := os.WriteFile(filepath.Join(from, name), []byte("content"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		want.Files[name] = manifest.File{Bytes: 7, SHA256: strings.Repeat("1", 64)}
+	}
+	if err := (Config{Out: out}).publish(from, names, want); err != nil {
 		t.Fatal(err)
 	}
-	want := Manifest{Digest: "sha256:x", Files: map[string]File{FileKernel: {6, "y"}}}
-	if err := (Config{Out: out}).publish(from, []string{FileKernel}, want); err != nil {
-		t.Fatal(err)
-	}
-	got, err := ReadManifest(out)
+	got, err := manifest.Read(out)
 	if err != nil || got.Digest != want.Digest || !complete(out, got) {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if err := os.Truncate(filepath.Join(out, FileKernel), 3); err != nil {
+	if err := os.Truncate(filepath.Join(out, manifest.Kernel), 3); err != nil {
 		t.Fatal(err)
 	}
 	if complete(out, got) {
-		t.Error("an image with a cut kernel is complete")
+		t.Error("an image with a truncated kernel is complete")
+	}
+}
+
+func TestArchiveCannotWriteOutsideOfItsDirectory(t *testing.T) {
+	dir := t.TempDir()
+	outside := filepath.Join(dir, "outside")
+	if err := os.MkdirAll(filepath.Join(dir, "in"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	root, err := os.OpenRoot(filepath.Join(dir, "in"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	content := func() io.Reader { return strings.NewReader("x") }
+	if err := extract(content(), &tar.Header{Typeflag: tar.TypeSymlink, Linkname: "../outside"}, root, "usr/link"); err != nil {
+		t.Fatal(err)
+	}
+	for name, header := range map[string]*tar.Header{
+		"usr/link/file": {Typeflag: tar.TypeReg, Mode: 0o644},
+		"../outside":    {Typeflag: tar.TypeReg, Mode: 0o644},
+		"usr/hard":      {Typeflag: tar.TypeLink, Linkname: "../../etc/passwd"},
+	} {
+		if err := extract(content(), header, root, name); err == nil {
+			t.Errorf("%s was extracted", name)
+		}
+	}
+	if _, err := os.Stat(outside); err == nil {
+		t.Error("something was written outside")
 	}
 }

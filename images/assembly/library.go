@@ -1,4 +1,4 @@
-package build
+package assembly
 
 import (
 	"debug/elf"
@@ -12,12 +12,12 @@ import (
 	"strings"
 )
 
-// picker takes chosen files, what they link to and the shared libraries they
-// need from a tree of unpacked packages into the root.
+// picker copies chosen files from a tree of unpacked packages to the root, together
+// with the targets of links and the shared libraries that programs need.
 type picker struct {
 	from, to string
 	taken    map[string]bool
-	// libraries are paths below from by the file name that programs ask for.
+	// libraries maps the file name that programs ask for to a path below from.
 	libraries map[string]string
 }
 
@@ -34,8 +34,8 @@ func newPicker(from, to string) (*picker, error) {
 	return p, err
 }
 
-// pick takes the files that a pattern names: path.Match, or all below a path
-// that ends in a slash. A pattern that names none is an error.
+// pick copies the files that match a pattern of path.Match, or everything below a
+// path that ends in a slash. A pattern without a match is an error.
 func (p *picker) pick(pattern string) error {
 	var names []string
 	if below, ok := strings.CutSuffix(mergeUsr(pattern), "/"); ok {
@@ -57,7 +57,7 @@ func (p *picker) pick(pattern string) error {
 		names = found
 	}
 	if len(names) == 0 {
-		return fmt.Errorf("no package has %s", pattern)
+		return fmt.Errorf("no package contains %s", pattern)
 	}
 	for _, name := range names {
 		rel, err := filepath.Rel(p.from, name)
@@ -71,7 +71,7 @@ func (p *picker) pick(pattern string) error {
 	return nil
 }
 
-// take copies one file and follows it.
+// take copies one file and what it depends on.
 func (p *picker) take(name string) error {
 	if p.taken[name] {
 		return nil
@@ -101,7 +101,7 @@ func (p *picker) take(name string) error {
 	return p.libraryOf(source)
 }
 
-// resolveLink is where a link leads, as a path below the root.
+// resolveLink returns the target of a link as a path below the root.
 func resolveLink(name, link string) string {
 	if !path.IsAbs(link) {
 		link = path.Join("/", path.Dir(name), link)
@@ -109,7 +109,7 @@ func resolveLink(name, link string) string {
 	return mergeUsr(strings.TrimPrefix(path.Clean(link), "/"))
 }
 
-// libraryOf takes the interpreter and the libraries of an ELF file.
+// libraryOf copies the interpreter and the libraries of an ELF file.
 func (p *picker) libraryOf(file string) error {
 	f, err := elf.Open(file)
 	var notELF *elf.FormatError
@@ -117,7 +117,7 @@ func (p *picker) libraryOf(file string) error {
 		return nil
 	}
 	if err != nil {
-		return nil // too short to be one
+		return nil // too short for an ELF header
 	}
 	defer f.Close()
 	needs, err := f.ImportedLibraries()
@@ -139,7 +139,7 @@ func (p *picker) libraryOf(file string) error {
 	for _, need := range needs {
 		library, ok := p.libraries[need]
 		if !ok {
-			return fmt.Errorf("%s needs the library %s, which no package has", file, need)
+			return fmt.Errorf("%s needs the library %s, which no package contains", file, need)
 		}
 		if err := p.take(library); err != nil {
 			return err
@@ -148,7 +148,7 @@ func (p *picker) libraryOf(file string) error {
 	return nil
 }
 
-// names are all paths that were taken, sorted.
+// names returns all copied paths, sorted.
 func (p *picker) names() []string {
 	var names []string
 	for name := range p.taken {

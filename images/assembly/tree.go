@@ -1,4 +1,4 @@
-package build
+package assembly
 
 import (
 	"bytes"
@@ -12,18 +12,22 @@ import (
 	"strings"
 	"time"
 
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/skiff-dev/skiff/images/manifest"
+	"github.com/skiff-dev/skiff/images/oci"
 	"github.com/skiff-dev/skiff/images/recipe"
 )
 
-// epoch is every file's time: an image does not know when it was made.
+// epoch is every file's timestamp: an image does not depend on when it was built.
 const epoch = "1"
 
-// tree is an image in the making.
+// tree is an image being built.
 type tree struct {
 	Config
 	work, root, image string
 	began             time.Time
-	// kernelDir has the modules of release.
+	// kernelDir contains the unpacked kernel package, release its version.
 	kernelDir, release string
 	modules            moduleTree
 }
@@ -32,35 +36,35 @@ func (t *tree) log(format string, arguments ...any) {
 	t.Log("%5.1fs "+format, append([]any{time.Since(t.began).Seconds()}, arguments...)...)
 }
 
-// assemble makes kernel, initramfs and root in t.image.
-func (t *tree) assemble(ctx context.Context, lock Lock, manifest *Manifest) error {
+// assemble builds kernel, initramfs and root in t.image.
+func (t *tree) assemble(ctx context.Context, lock Lock, m *manifest.Manifest) error {
 	if err := os.MkdirAll(t.image, 0o755); err != nil {
 		return err
 	}
 	if err := t.plain(); err != nil {
 		return err
 	}
-	t.log("unpacking %d Debian packages", len(lock.Debs))
-	if err := t.packages(ctx, lock, manifest); err != nil {
+	t.log("unpacking %d Debian packages", len(lock.Packages))
+	if err := t.packages(ctx, lock, m); err != nil {
 		return err
 	}
-	if err := t.kernel(manifest); err != nil {
+	if err := t.kernel(m); err != nil {
 		return err
 	}
-	if err := t.programs(ctx, manifest); err != nil {
+	if err := t.programs(ctx, m); err != nil {
 		return err
 	}
 	if err := t.applets(ctx); err != nil {
 		return err
 	}
-	if err := t.initramfs(manifest); err != nil {
+	if err := t.initramfs(m); err != nil {
 		return err
 	}
-	t.log("making %s", FileRoot)
-	return t.erofs(ctx, manifest.Inputs)
+	t.log("building %s", manifest.Root)
+	return t.erofs(ctx, m.Inputs)
 }
 
-// plain makes the directories, links and files that the recipe spells out.
+// plain creates the directories, links and files that the recipe lists.
 func (t *tree) plain() error {
 	for _, dir := range t.Recipe.Dirs {
 		if err := os.MkdirAll(filepath.Join(t.root, dir), 0o755); err != nil {
@@ -84,12 +88,11 @@ func (t *tree) plain() error {
 	return nil
 }
 
-// packages unpacks all packages beside the root and takes from them what the
-// recipe names.
-func (t *tree) packages(ctx context.Context, lock Lock, manifest *Manifest) error {
+// packages unpacks all packages next to the root and copies what the recipe names.
+func (t *tree) packages(ctx context.Context, lock Lock, m *manifest.Manifest) error {
 	all, owner := filepath.Join(t.work, "packages"), map[string]string{}
 	t.kernelDir = filepath.Join(t.work, "kernel")
-	for _, deb := range lock.Debs {
+	for _, deb := range lock.Packages {
 		to := all
 		if strings.HasPrefix(deb.Name, "linux-image-") {
 			to = t.kernelDir
@@ -115,12 +118,12 @@ func (t *tree) packages(ctx context.Context, lock Lock, manifest *Manifest) erro
 			}
 		}
 	}
-	manifest.Packages = usedPackages(lock, owner, from.names())
+	m.Packages = usedPackages(lock, owner, from.names())
 	return t.certificates()
 }
 
-// certificates puts the authorities that Mozilla trusts into one file, where
-// programs look for it.
+// certificates collects the authorities that Mozilla trusts in one file, where
+// programs look for them.
 func (t *tree) certificates() error {
 	dir := filepath.Join(t.root, "usr/share/ca-certificates/mozilla")
 	entries, err := os.ReadDir(dir) // sorted
@@ -141,15 +144,15 @@ func (t *tree) certificates() error {
 	return writeFile(filepath.Join(t.root, "etc/ssl/certs/ca-certificates.crt"), bundle.Bytes(), 0o644)
 }
 
-// kernel takes the kernel and the modules that the recipe names.
-func (t *tree) kernel(manifest *Manifest) error {
+// kernel copies the kernel and the modules that the recipe names.
+func (t *tree) kernel(m *manifest.Manifest) error {
 	releases, err := filepath.Glob(filepath.Join(t.kernelDir, "usr/lib/modules/*"))
 	if err != nil || len(releases) != 1 {
-		return fmt.Errorf("package %s has %d kernels", t.Recipe.KernelPackage, len(releases))
+		return fmt.Errorf("package %s contains %d kernels, want 1", t.Recipe.KernelPackage, len(releases))
 	}
 	from := releases[0]
 	t.release = filepath.Base(from)
-	manifest.KernelRelease = t.release
+	m.KernelRelease = t.release
 	if t.modules, err = readModules(from); err != nil {
 		return err
 	}
@@ -164,14 +167,14 @@ func (t *tree) kernel(manifest *Manifest) error {
 			return err
 		}
 	}
-	// The boot image as Debian made it: an uncompressed kernel starts 0.3 s
-	// sooner under emulation, but without address randomisation, and some of
-	// its boots never got as far as the first program.
-	return copyFile(filepath.Join(t.image, FileKernel), filepath.Join(t.kernelDir, "boot/vmlinuz-"+t.release), 0o644)
+	// Debian's own compressed kernel: an uncompressed one starts 0.3 s sooner under
+	// emulation, but without address randomisation, and some of its boots hung
+	// before the first program.
+	return copyFile(filepath.Join(t.image, manifest.Kernel), filepath.Join(t.kernelDir, "boot/vmlinuz-"+t.release), 0o644)
 }
 
-// programs puts third-party programs, our own and the pause image in place.
-func (t *tree) programs(ctx context.Context, manifest *Manifest) error {
+// programs installs third-party programs, the project's own and the pause image.
+func (t *tree) programs(ctx context.Context, m *manifest.Manifest) error {
 	builder := programs{arch: t.Recipe.Arch, source: t.Programs, cache: t.Cache}
 	for _, program := range t.Recipe.Programs {
 		t.log("building %s", strings.Join(program.Names, ", "))
@@ -180,13 +183,13 @@ func (t *tree) programs(ctx context.Context, manifest *Manifest) error {
 			return err
 		}
 		for _, name := range program.Names {
-			if err := t.program(filepath.Join(dir, name), filepath.Join(program.Dir, name), manifest); err != nil {
+			if err := t.program(filepath.Join(dir, name), filepath.Join(program.Dir, name), m); err != nil {
 				return err
 			}
 		}
 	}
 	for _, guest := range t.Recipe.Guest {
-		if err := t.program(filepath.Join(t.Guest, guest.Name), guest.Path, manifest); err != nil {
+		if err := t.program(filepath.Join(t.Guest, guest.Name), guest.Path, m); err != nil {
 			return err
 		}
 	}
@@ -198,14 +201,21 @@ func (t *tree) programs(ctx context.Context, manifest *Manifest) error {
 	if err != nil {
 		return err
 	}
+	layer, err := oci.Layer([]oci.File{{Path: "pause", Mode: 0o755, Data: content}})
+	if err != nil {
+		return err
+	}
 	var archive bytes.Buffer
-	if err := writeImage(&archive, recipe.PauseImage, t.Recipe.Arch, "pause", content); err != nil {
+	if err := oci.Write(&archive, oci.Image{
+		Name: recipe.PauseImage, Arch: t.Recipe.Arch, Layers: [][]byte{layer},
+		Config: v1.ImageConfig{Entrypoint: []string{"/pause"}, User: "65535:65535", WorkingDir: "/"},
+	}); err != nil {
 		return err
 	}
 	return writeFile(filepath.Join(t.root, recipe.PauseArchive), archive.Bytes(), 0o644)
 }
 
-func (t *tree) program(from, to string, manifest *Manifest) error {
+func (t *tree) program(from, to string, m *manifest.Manifest) error {
 	if err := copyFile(filepath.Join(t.root, to), from, 0o755); err != nil {
 		return err
 	}
@@ -213,22 +223,22 @@ func (t *tree) program(from, to string, manifest *Manifest) error {
 	if err != nil {
 		return err
 	}
-	manifest.Programs = append(manifest.Programs, program)
+	m.Programs = append(m.Programs, program)
 	return nil
 }
 
-// describe is what the manifest says of a program that lies at path in a node.
-func describe(file, path string) (Program, error) {
+// describe returns the manifest's entry for a program that is at path in a node.
+func describe(file, path string) (manifest.Program, error) {
 	digest, err := fileDigest(file)
 	if err != nil {
-		return Program{}, err
+		return manifest.Program{}, err
 	}
 	info, err := os.Stat(file)
 	if err != nil {
-		return Program{}, err
+		return manifest.Program{}, err
 	}
-	program := Program{Path: path, Bytes: info.Size(), SHA256: digest}
-	// C programs, and placeholders of tests, have no build information.
+	program := manifest.Program{Path: path, Bytes: info.Size(), SHA256: digest}
+	// C programs and the placeholders of tests have no build information.
 	if build, err := buildinfo.ReadFile(file); err == nil {
 		program.Go, program.Module, program.Version = build.GoVersion, build.Path, build.Main.Version
 		for _, module := range build.Deps {
@@ -241,7 +251,7 @@ func describe(file, path string) (Program, error) {
 	return program, nil
 }
 
-// applets links busybox's commands where no other package brought one.
+// applets links busybox's commands unless a package provided a better one.
 func (t *tree) applets(ctx context.Context) error {
 	for _, name := range recipe.Applets() {
 		for _, dir := range []string{"usr/bin", "usr/sbin"} {
@@ -264,9 +274,9 @@ func (t *tree) applets(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// initramfs has the first program, the modules that lead to the root, and a
-// console to complain on.
-func (t *tree) initramfs(manifest *Manifest) error {
+// initramfs writes an archive of the first program, the modules that mounting the
+// root needs, and a console for error messages.
+func (t *tree) initramfs(m *manifest.Manifest) error {
 	from := filepath.Join(t.Guest, t.Recipe.Init)
 	init, err := os.ReadFile(from)
 	if err != nil {
@@ -276,7 +286,7 @@ func (t *tree) initramfs(manifest *Manifest) error {
 	if err != nil {
 		return err
 	}
-	manifest.Programs = append(manifest.Programs, program)
+	m.Programs = append(m.Programs, program)
 	var out bytes.Buffer
 	w := &cpioWriter{w: &out}
 	for _, dir := range []string{"dev", "root", "modules"} {
@@ -297,10 +307,10 @@ func (t *tree) initramfs(manifest *Manifest) error {
 	if err := w.close(); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(t.image, FileInitramfs), out.Bytes(), 0o644)
+	return os.WriteFile(filepath.Join(t.image, manifest.Initramfs), out.Bytes(), 0o644)
 }
 
-// erofs makes the root's filesystem, everything in it owned by root.
+// erofs writes the root file system, in which everything is owned by root.
 func (t *tree) erofs(ctx context.Context, inputs string) error {
 	if err := writeFile(filepath.Join(t.root, "usr/lib/skiff/image-id"), []byte(inputs+"\n"), 0o644); err != nil {
 		return err
@@ -310,11 +320,11 @@ func (t *tree) erofs(ctx context.Context, inputs string) error {
 	}
 	id := fmt.Sprintf("%s-%s-%s-%s-%s", inputs[:8], inputs[8:12], inputs[12:16], inputs[16:20], inputs[20:32])
 	_, err := run(ctx, "", nil, "mkfs.erofs", "--all-root", "-T"+epoch, "-U"+id, "-zlz4hc", "-C65536",
-		filepath.Join(t.image, FileRoot), t.root)
+		filepath.Join(t.image, manifest.Root), t.root)
 	return err
 }
 
-// openModes gives directories the same mode under every umask.
+// openModes gives directories the same mode whatever the umask is.
 func openModes(root string) error {
 	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.IsDir() {

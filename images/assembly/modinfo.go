@@ -1,4 +1,4 @@
-package build
+package assembly
 
 import (
 	"bytes"
@@ -13,15 +13,15 @@ import (
 	"strings"
 )
 
-// kernelModule is what a module file says of itself in its .modinfo section.
+// kernelModule is what the .modinfo section of a module's file contains.
 type kernelModule struct {
-	// file is below the modules' directory, "kernel/…/NAME.ko".
+	// file is relative to the release's directory: "kernel/…/NAME.ko".
 	file    string
 	needs   []string
 	aliases []string
 }
 
-// moduleTree is a kernel release's modules by name.
+// moduleTree maps names to the modules of a kernel release.
 type moduleTree map[string]kernelModule
 
 // readModules reads the modules below dir/kernel.
@@ -80,7 +80,7 @@ func parseModinfo(info []byte) kernelModule {
 				}
 			}
 		case "softdep":
-			// "pre: a b post: c" names what is of use, not what is needed.
+			// Optional dependencies: "pre: a b post: c".
 		case "alias":
 			m.aliases = append(m.aliases, value)
 		}
@@ -88,8 +88,8 @@ func parseModinfo(info []byte) kernelModule {
 	return m
 }
 
-// order returns the names and all that they need, each after what it needs.
-// Names that the tree does not have are left out: built in, or of another
+// order returns the names and their dependencies, each after what it depends on.
+// Names that the tree lacks are omitted: they are built in or belong to another
 // architecture.
 func (t moduleTree) order(names ...string) []string {
 	var order []string
@@ -112,7 +112,7 @@ func (t moduleTree) order(names ...string) []string {
 	return order
 }
 
-// match returns the modules whose path below "kernel/" a pattern matches.
+// match returns the modules whose path below "kernel/" matches a pattern.
 func (t moduleTree) match(patterns []string) []string {
 	var names []string
 	for name, module := range t {
@@ -125,8 +125,8 @@ func (t moduleTree) match(patterns []string) []string {
 	return names
 }
 
-// dep and alias render modules.dep(5) and modules.alias of the named modules.
-// A line of modules.dep has all that a module needs, the innermost last.
+// dep renders modules.dep(5) for the named modules. A line lists everything that a
+// module depends on, the innermost last.
 func (t moduleTree) dep(names []string) string {
 	var b strings.Builder
 	for _, name := range names {
@@ -140,6 +140,7 @@ func (t moduleTree) dep(names []string) string {
 	return b.String()
 }
 
+// alias renders modules.alias for the named modules.
 func (t moduleTree) alias(names []string) string {
 	var b strings.Builder
 	for _, name := range names {
@@ -150,8 +151,8 @@ func (t moduleTree) alias(names []string) string {
 	return b.String()
 }
 
-// install copies the named modules, without their signatures, and their indexes
-// from one release's directory to another.
+// install copies the named modules without their signatures from one release's
+// directory to another, and writes their indexes.
 func (t moduleTree) install(from, to string, names []string) error {
 	for _, name := range names {
 		content, err := os.ReadFile(filepath.Join(from, t[name].file))
@@ -172,14 +173,14 @@ func (t moduleTree) install(from, to string, names []string) error {
 
 const (
 	signatureMark = "~Module signature appended~\n"
-	// signatureInfo is struct module_signature, whose last four bytes are the
-	// signature's length, big-endian (scripts/sign-file.c of the kernel).
+	// signatureInfo is the size of struct module_signature, whose last four bytes
+	// are the signature's length, big-endian (the kernel's scripts/sign-file.c).
 	signatureInfo = 12
 )
 
-// unsigned is a module without its signature. The image's digest covers the
-// module, and checking a signature takes as long as loading the module does
-// under emulation.
+// unsigned returns a module without its signature. The image's digest covers the
+// module, and under emulation checking a signature takes as long as loading the
+// module.
 func unsigned(module []byte) []byte {
 	body, ok := bytes.CutSuffix(module, []byte(signatureMark))
 	if !ok || len(body) < signatureInfo {

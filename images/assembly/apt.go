@@ -1,4 +1,4 @@
-package build
+package assembly
 
 import (
 	"bufio"
@@ -17,65 +17,58 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/skiff-dev/skiff/images/manifest"
 	"github.com/skiff-dev/skiff/images/recipe"
+	"github.com/skiff-dev/skiff/internal/atomicfile"
 )
 
-// Deb is one Debian package at one version.
-type Deb struct {
-	Name    string `json:"name"`
-	Version string `json:"version"`
-	// File is its archive's name in the cache.
-	File   string `json:"file"`
-	SHA256 string `json:"sha256"`
-}
-
-// Lock is what apt resolved once. It is used until the recipe asks for other
-// packages or the person asks for newer ones, so that an "apt-get update"
-// alone changes no image.
+// Lock is what apt resolved once. It is in the repository, so that every machine
+// builds from the same packages until somebody updates it.
 type Lock struct {
-	// Asked is what was resolved.
-	Asked []string `json:"asked"`
-	Debs  []Deb    `json:"debs"`
+	// Requested are the names that were resolved.
+	Requested []string           `json:"requested"`
+	Packages  []manifest.Package `json:"packages"`
 }
 
-// neverNeeded are packages that others depend on for their own installation,
-// which does not happen here.
+// neverNeeded are packages that others need only to be installed by dpkg, which
+// does not happen here.
 var neverNeeded = regexp.MustCompile(`^(perl.*|debconf|cdebconf|dpkg|tar|install-info|readline-common|gcc-.*-base|openssl|libpam.*|libnewt.*|init-system-helpers)$`)
 
-// apt resolves and fetches Debian packages as an ordinary user.
+// apt resolves and downloads Debian packages as an ordinary user. It trusts what
+// the host's apt trusts: indexes signed by the distribution.
 type apt struct {
 	arch  string
-	cache string // of archives
+	cache string // directory of downloaded archives
 }
 
 // lock returns the packages of the recipe: those of the lock file, or newly
-// resolved ones.
+// resolved ones if the recipe requests others or an update is wanted.
 func (a apt) lock(ctx context.Context, path string, image recipe.Image, update bool) (Lock, error) {
-	asked := []string{image.KernelPackage}
+	requested := []string{image.KernelPackage}
 	for _, p := range image.Packages {
-		asked = append(asked, p.Name)
+		requested = append(requested, p.Name)
 	}
-	slices.Sort(asked)
+	slices.Sort(requested)
 	var have Lock
 	text, err := os.ReadFile(path)
-	if err == nil && !update && json.Unmarshal(text, &have) == nil && slices.Equal(have.Asked, asked) {
+	if err == nil && !update && json.Unmarshal(text, &have) == nil && slices.Equal(have.Requested, requested) {
 		return have, nil
 	}
-	debs, err := a.resolve(ctx, asked)
+	packages, err := a.resolve(ctx, requested)
 	if err != nil {
 		return Lock{}, err
 	}
-	have = Lock{Asked: asked, Debs: debs}
+	have = Lock{Requested: requested, Packages: packages}
 	text, err = json.MarshalIndent(have, "", "  ")
 	if err != nil {
 		return Lock{}, err
 	}
-	return have, writeFile(path, append(text, '\n'), 0o644)
+	return have, atomicfile.Write(path, append(text, '\n'), 0o644)
 }
 
-func (a apt) resolve(ctx context.Context, asked []string) ([]Deb, error) {
+func (a apt) resolve(ctx context.Context, requested []string) ([]manifest.Package, error) {
 	arguments := []string{"depends", "--recurse", "--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances"}
-	for _, name := range asked {
+	for _, name := range requested {
 		arguments = append(arguments, name+":"+a.arch)
 	}
 	out, err := run(ctx, "", nil, "apt-cache", arguments...)
@@ -90,8 +83,8 @@ func (a apt) resolve(ctx context.Context, asked []string) ([]Deb, error) {
 	return parseURIs(out)
 }
 
-// closure are the package names of apt-cache depends that can be installed: a
-// line that begins in the first column names one, virtual ones in <>.
+// closure returns the installable packages in the output of apt-cache depends. A
+// line that begins in the first column is a package's name; virtual ones are in <>.
 func closure(out []byte, arch string) []string {
 	var names []string
 	lines := bufio.NewScanner(bytes.NewReader(out))
@@ -110,8 +103,8 @@ func closure(out []byte, arch string) []string {
 }
 
 // parseURIs reads lines of "'URI' FILE SIZE SHA256:SUM".
-func parseURIs(out []byte) ([]Deb, error) {
-	var debs []Deb
+func parseURIs(out []byte) ([]manifest.Package, error) {
+	var packages []manifest.Package
 	lines := bufio.NewScanner(bytes.NewReader(out))
 	for lines.Scan() {
 		fields := strings.Fields(lines.Text())
@@ -123,30 +116,30 @@ func parseURIs(out []byte) ([]Deb, error) {
 		if err != nil || len(parts) != 3 {
 			return nil, fmt.Errorf("apt-get --print-uris: unexpected file name %q", fields[1])
 		}
-		debs = append(debs, Deb{Name: parts[0], Version: parts[1], File: fields[1], SHA256: strings.TrimPrefix(fields[3], "SHA256:")})
+		packages = append(packages, manifest.Package{Name: parts[0], Version: parts[1], File: fields[1], SHA256: strings.TrimPrefix(fields[3], "SHA256:")})
 	}
-	slices.SortFunc(debs, func(x, y Deb) int { return strings.Compare(x.Name, y.Name) })
-	return debs, lines.Err()
+	slices.SortFunc(packages, func(x, y manifest.Package) int { return strings.Compare(x.Name, y.Name) })
+	return packages, lines.Err()
 }
 
-// fetch downloads what the cache lacks and checks every archive's digest.
-func (a apt) fetch(ctx context.Context, debs []Deb) error {
+// fetch downloads the archives that the cache lacks and checks every digest.
+func (a apt) fetch(ctx context.Context, packages []manifest.Package) error {
 	if err := os.MkdirAll(a.cache, 0o755); err != nil {
 		return err
 	}
 	var missing []string
-	for _, deb := range debs {
-		if checkDigest(filepath.Join(a.cache, deb.File), deb.SHA256) != nil {
-			missing = append(missing, deb.Name+":"+a.arch+"="+deb.Version)
+	for _, p := range packages {
+		if checkDigest(filepath.Join(a.cache, p.File), p.SHA256) != nil {
+			missing = append(missing, p.Name+":"+a.arch+"="+p.Version)
 		}
 	}
 	if len(missing) > 0 {
 		if _, err := run(ctx, a.cache, nil, "apt-get", append([]string{"download", "-qq"}, missing...)...); err != nil {
-			return &Hint{fmt.Errorf("fetch packages: %w", err), "apt-get update, then build with -update: a locked version may be gone from the mirror"}
+			return &Hint{fmt.Errorf("fetch packages: %w", err), "apt-get update, or lock the current versions with \"make image UPDATE=1\""}
 		}
 	}
-	for _, deb := range debs {
-		if err := checkDigest(filepath.Join(a.cache, deb.File), deb.SHA256); err != nil {
+	for _, p := range packages {
+		if err := checkDigest(filepath.Join(a.cache, p.File), p.SHA256); err != nil {
 			return err
 		}
 	}
@@ -159,12 +152,12 @@ func checkDigest(path, want string) error {
 		return err
 	}
 	if have != want {
-		return fmt.Errorf("%s has digest %s, wanted %s", path, have, want)
+		return fmt.Errorf("%s has SHA-256 %s, want %s", path, have, want)
 	}
 	return nil
 }
 
-// fileDigest is the SHA-256 of a file in hex.
+// fileDigest returns the SHA-256 of a file in hex.
 func fileDigest(path string) (digest string, err error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -1,4 +1,4 @@
-package build
+package assembly
 
 import (
 	"bytes"
@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Hint is an error with what the person can do about it.
+// Hint is an error with a suggestion of what to do about it.
 type Hint struct {
 	Err  error
 	Text string
@@ -18,16 +18,16 @@ type Hint struct {
 
 func (h *Hint) Error() string { return h.Err.Error() + " (" + h.Text + ")" }
 
-// Unwrap returns the error itself.
+// Unwrap returns the error without the suggestion.
 func (h *Hint) Unwrap() error { return h.Err }
 
-// hostTools are the programs of the host that a build calls, by the Debian
-// package that has them.
+// hostTools maps the host programs that a build calls to the Debian packages that
+// contain them.
 var hostTools = map[string]string{
 	"apt-get": "apt", "apt-cache": "apt", "dpkg-deb": "dpkg", "mkfs.erofs": "erofs-utils", "go": "golang-go",
 }
 
-// run runs a host tool and returns what it printed.
+// run runs a host tool and returns its standard output.
 func run(ctx context.Context, dir string, env []string, name string, args ...string) ([]byte, error) {
 	command := exec.CommandContext(ctx, name, args...)
 	command.Dir = dir
@@ -44,7 +44,7 @@ func run(ctx context.Context, dir string, env []string, name string, args ...str
 	return out, nil
 }
 
-// lastLine is what a tool said last, which is most often why it failed.
+// lastLine returns the last line of a tool's output, usually the reason why it failed.
 func lastLine(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	return lines[len(lines)-1]

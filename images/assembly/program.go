@@ -1,4 +1,4 @@
-package build
+package assembly
 
 import (
 	"context"
@@ -15,18 +15,18 @@ import (
 	"github.com/skiff-dev/skiff/images/recipe"
 )
 
-// compilers of C by Go's architecture, where the host is of another.
+// compilers maps Go's architectures to C cross compilers.
 var compilers = map[string]string{"amd64": "x86_64-linux-gnu-gcc", "arm64": "aarch64-linux-gnu-gcc"}
 
-// programs builds third-party programs from their pinned modules into the
-// cache, once for each content of a module.
+// programs builds third-party programs from their pinned modules into the cache,
+// once for each version of a module's files.
 type programs struct {
 	arch string
 	// source is images/programs, cache the build cache.
 	source, cache string
 }
 
-// build returns the directory of a module's programs and their digest.
+// build builds a module's programs and returns their directory.
 func (p programs) build(ctx context.Context, program recipe.Program) (string, error) {
 	source := filepath.Join(p.source, program.Module)
 	flags := []string{"build", "-trimpath", "-buildvcs=false", "-tags", strings.Join(program.Tags, ","), "-ldflags", "-s -w"}
@@ -57,7 +57,7 @@ func (p programs) build(ctx context.Context, program recipe.Program) (string, er
 	})
 }
 
-// pause builds the sandbox's program.
+// pause builds the program of the pause container and returns its path.
 func (p programs) pause(ctx context.Context) (string, error) {
 	source := filepath.Join(p.source, "pause")
 	key, err := directoryDigest(source, p.compiler())
@@ -82,20 +82,20 @@ func (p programs) compiler() string {
 	return compilers[p.arch]
 }
 
-// once makes a directory by make, or keeps the one that a finished make left.
-func once(dir string, make func(temporary string) error) error {
+// once fills a directory by calling fill, unless an earlier call has succeeded.
+func once(dir string, fill func(temporary string) error) error {
 	if _, err := os.Stat(dir); err == nil {
 		return nil
 	}
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err
 	}
-	temporary, err := os.MkdirTemp(filepath.Dir(dir), ".making-")
+	temporary, err := os.MkdirTemp(filepath.Dir(dir), ".filling-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(temporary)
-	if err := make(temporary); err != nil {
+	if err := fill(temporary); err != nil {
 		return err
 	}
 	if err := os.Chmod(temporary, 0o755); err != nil {
@@ -104,7 +104,7 @@ func once(dir string, make func(temporary string) error) error {
 	return os.Rename(temporary, dir)
 }
 
-// directoryDigest is the SHA-256 of all files below dir and of extra.
+// directoryDigest returns the SHA-256 of extra and of all files below dir.
 func directoryDigest(dir, extra string) (string, error) {
 	h := sha256.New()
 	fmt.Fprintln(h, extra)

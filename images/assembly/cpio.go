@@ -1,4 +1,4 @@
-package build
+package assembly
 
 import (
 	"fmt"
@@ -13,15 +13,15 @@ const (
 )
 
 // cpioWriter writes the "newc" format that the kernel unpacks
-// (https://docs.kernel.org/driver-api/early-userspace/buffer-format.html), all
-// owned by root and without times.
+// (https://docs.kernel.org/driver-api/early-userspace/buffer-format.html). Every
+// entry is owned by root and has no timestamp.
 type cpioWriter struct {
 	w     io.Writer
 	inode int
 	err   error
 }
 
-// entry writes one file; the first error stays.
+// entry writes one file. After an error it does nothing.
 func (c *cpioWriter) entry(name string, mode, major, minor int, content []byte) {
 	c.inode++
 	header := fmt.Sprintf("070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X",
@@ -46,7 +46,7 @@ func (c *cpioWriter) close() error {
 	return c.err
 }
 
-// padded writes bytes and zeros up to a multiple of four.
+// padded writes bytes, padded with zeros to a multiple of four.
 func (c *cpioWriter) padded(b []byte) {
 	if c.err != nil {
 		return

@@ -1,4 +1,4 @@
-package build
+package assembly
 
 import (
 	"archive/tar"
@@ -14,9 +14,18 @@ import (
 	"strings"
 )
 
-// unpack extracts an archive of a Debian package below dir, directories of the
-// root as links into /usr have them, and returns the paths. keep chooses.
+// unpack extracts the chosen files of a Debian package below dir, with /bin, /sbin
+// and /lib moved into /usr, and returns their paths. Nothing in the archive can
+// write outside of dir.
 func unpack(ctx context.Context, deb, dir string, keep func(path string) bool) (paths []string, err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
 	command := exec.CommandContext(ctx, "dpkg-deb", "--fsys-tarfile", deb)
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
@@ -39,7 +48,7 @@ func unpack(ctx context.Context, deb, dir string, keep func(path string) bool) (
 	for {
 		header, err := archive.Next()
 		if errors.Is(err, io.EOF) {
-			// The padding behind the last entry, or dpkg-deb would fail to write it.
+			// Read the padding after the last entry, which dpkg-deb still writes.
 			_, err = io.Copy(io.Discard, out)
 			return paths, err
 		}
@@ -50,34 +59,38 @@ func unpack(ctx context.Context, deb, dir string, keep func(path string) bool) (
 		if !filepath.IsLocal(name) || header.Typeflag == tar.TypeDir || !keep(name) {
 			continue
 		}
-		if err := extract(archive, header, dir, name); err != nil {
+		if err := extract(archive, header, root, name); err != nil {
 			return nil, fmt.Errorf("%s: %w", deb, err)
 		}
 		paths = append(paths, name)
 	}
 }
 
-func extract(content io.Reader, header *tar.Header, dir, name string) error {
-	to := filepath.Join(dir, name)
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+func extract(content io.Reader, header *tar.Header, root *os.Root, name string) error {
+	if err := root.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
 	}
-	if err := os.Remove(to); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := root.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	switch header.Typeflag {
 	case tar.TypeReg:
-		return copyTo(to, content, header.FileInfo().Mode().Perm()|0o200)
+		f, err := root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(f, content)
+		return errors.Join(err, f.Chmod(header.FileInfo().Mode().Perm()|0o200), f.Close())
 	case tar.TypeSymlink:
-		return os.Symlink(header.Linkname, to)
+		return root.Symlink(header.Linkname, name)
 	case tar.TypeLink:
-		return os.Link(filepath.Join(dir, mergeUsr(path.Clean(header.Linkname))), to)
+		return root.Link(mergeUsr(path.Clean(header.Linkname)), name)
 	default:
-		return fmt.Errorf("%s is of type %q", name, header.Typeflag)
+		return fmt.Errorf("%s has unsupported type %q", name, header.Typeflag)
 	}
 }
 
-// mergeUsr maps a path to where it lies when /bin, /sbin and /lib* are links
+// mergeUsr returns a path's place on a system where /bin, /sbin and /lib* are links
 // into /usr (https://wiki.debian.org/UsrMerge).
 func mergeUsr(name string) string {
 	first, _, _ := strings.Cut(name, "/")
@@ -112,7 +125,7 @@ func copyFile(to, from string, mode os.FileMode) error {
 	return copyTo(to, f, mode)
 }
 
-// writeFile writes a file and the directories above it.
+// writeFile writes a file and creates the directories above it.
 func writeFile(path string, content []byte, mode os.FileMode) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err

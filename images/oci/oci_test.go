@@ -1,4 +1,4 @@
-package archive
+package oci
 
 import (
 	"archive/tar"
@@ -10,6 +10,8 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 func example(t *testing.T) []byte {
@@ -23,7 +25,7 @@ func example(t *testing.T) []byte {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	config := Config{Entrypoint: []string{"/bin/busybox"}}
+	config := v1.ImageConfig{Entrypoint: []string{"/bin/busybox"}}
 	err = Write(&out,
 		Image{Name: "example.test/a:1", Arch: "amd64", Config: config, Layers: [][]byte{layer}},
 		Image{Name: "example.test/a:2", Arch: "amd64", Config: config, Layers: [][]byte{layer}})
@@ -77,13 +79,13 @@ func TestEveryBlobHasItsDigestAsName(t *testing.T) {
 }
 
 func TestIndexNamesEveryImage(t *testing.T) {
-	var index struct{ Manifests []descriptor }
+	var index v1.Index
 	if err := json.Unmarshal(entries(t, example(t))["index.json"], &index); err != nil {
 		t.Fatal(err)
 	}
 	var names []string
 	for _, manifest := range index.Manifests {
-		names = append(names, manifest.Annotations["io.containerd.image.name"])
+		names = append(names, manifest.Annotations[NameAnnotation])
 	}
 	if got := strings.Join(names, " "); got != "example.test/a:1 example.test/a:2" {
 		t.Fatalf("names %q", got)
