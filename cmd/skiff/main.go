@@ -13,6 +13,7 @@ import (
 
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command"
+	_ "github.com/skiff-dev/skiff/cmd/skiff/internal/homedir" // before Lima is initialized
 	"github.com/skiff-dev/skiff/vm/lima"
 )
 
