@@ -81,6 +81,10 @@ up: build ## build what is missing and bring up the cluster "skiff"
 down: skiff ## take the cluster "skiff" down again
 	@$(SKIFF) down
 
+.PHONY: docs
+docs: ## generate docs/guide's references and the JSON Schema of skiff.yaml
+	@SKIFF_FILE= $(GO) run ./cmd/skiff/internal/reference -guide docs/guide
+
 .PHONY: check
 check: ## formatting, vet, lint, import directions, hermetic tests with the race detector
 	@scripts/check.sh

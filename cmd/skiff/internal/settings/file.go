@@ -14,11 +14,11 @@ import (
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
-// MaxFile is the largest skiff.yaml in bytes.
+// MaxFile is the maximum size of a configuration file in bytes.
 const MaxFile = 64 << 10
 
-// File is a skiff.yaml whose keys are known and whose values have the right
-// shape. The zero File sets nothing.
+// File is a configuration file with known keys and values of the right type. The
+// zero File sets nothing.
 type File struct {
 	name   string
 	values map[string]entry
@@ -29,7 +29,8 @@ type entry struct {
 	line int
 }
 
-// ReadFile reads a skiff.yaml; "-" is stdin. The error is a *daemonapi.Failure.
+// ReadFile reads a configuration file, or stdin if name is "-". The error is a
+// *daemonapi.Failure.
 func ReadFile(name string, stdin io.Reader) (File, error) {
 	in := stdin
 	if name == "-" {
@@ -51,8 +52,8 @@ func ReadFile(name string, stdin io.Reader) (File, error) {
 	return Parse(name, content)
 }
 
-// Parse reads the content of a skiff.yaml; name is for messages. The error is
-// a *daemonapi.Failure that names the line.
+// Parse reads the content of a configuration file. Errors are of type
+// *daemonapi.Failure and contain name and the line.
 func Parse(name string, content []byte) (File, error) {
 	if len(content) > MaxFile {
 		return File{}, &daemonapi.Failure{
@@ -75,7 +76,7 @@ func Parse(name string, content []byte) (File, error) {
 	return file, file.read(doc.Content[0], "")
 }
 
-// read takes the keys of one mapping; within is "" or the key it belongs to.
+// read reads the keys of a mapping. within is the key it belongs to, or "".
 func (f File) read(node *yaml.Node, within string) error {
 	if node.Kind == yaml.ScalarNode && node.Tag == "!!null" && within == "" {
 		return nil
@@ -117,12 +118,12 @@ func (f File) readKey(key, value *yaml.Node, within string) error {
 	if value.Kind != yaml.ScalarNode {
 		return fault(f.name, value.Line, "", "%s must be a single value", path)
 	}
-	for _, field := range fields() {
-		if field.key != path {
+	for _, field := range Table() {
+		if field.Key != path {
 			continue
 		}
 		switch {
-		case field.whole && value.Tag != "!!int":
+		case field.Type == Integer && value.Tag != "!!int":
 			return fault(f.name, value.Line, "", "%s: %q is not a whole number", path, value.Value)
 		case value.Tag != "!!str" && value.Tag != "!!int" && value.Tag != "!!float":
 			return fault(f.name, value.Line, "", "%s: %q is not a string", path, value.Value)
@@ -132,14 +133,14 @@ func (f File) readKey(key, value *yaml.Node, within string) error {
 	return nil
 }
 
-// keys lists what may stand below within, in the order of fields.
+// keys returns the valid keys below within, in the order of Table.
 func keys(within string) []string {
 	var names []string
-	for _, field := range fields() {
-		rest := field.key
+	for _, field := range Table() {
+		rest := field.Key
 		if within != "" {
 			var below bool
-			if rest, below = strings.CutPrefix(field.key, within+"."); !below {
+			if rest, below = strings.CutPrefix(field.Key, within+"."); !below {
 				continue
 			}
 		}
@@ -167,7 +168,7 @@ func join(within, key string) string {
 	return within + "." + key
 }
 
-// nest is {"a": {"b": value}} for the key "a.b".
+// nest returns {"a": {"b": value}} for the key "a.b".
 func nest(key, value string) map[string]any {
 	first, rest, deeper := strings.Cut(key, ".")
 	if !deeper {
@@ -184,7 +185,8 @@ func fault(name string, line int, hint, format string, args ...any) error {
 	}
 }
 
-// syntaxError turns "yaml: line 3: did not find …" into one line with the place.
+// syntaxError turns "yaml: line 3: did not find …" into one line that starts with
+// the place.
 func syntaxError(name string, err error) error {
 	message := strings.Join(strings.Fields(strings.TrimPrefix(err.Error(), "yaml: ")), " ")
 	place := name
@@ -194,7 +196,7 @@ func syntaxError(name string, err error) error {
 	return &daemonapi.Failure{Cause: fmt.Sprintf("%s: invalid YAML: %s", place, message), Invalid: true}
 }
 
-// reason is the error of a file operation without its path.
+// reason returns the error of a file operation without the path.
 func reason(err error) string {
 	var pathError *os.PathError
 	if errors.As(err, &pathError) {

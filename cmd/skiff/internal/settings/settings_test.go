@@ -3,6 +3,7 @@ package settings
 import (
 	"errors"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -22,7 +23,7 @@ func flagSet(t *testing.T, args ...string) *pflag.FlagSet {
 	return flags
 }
 
-func TestFlagBeatsEnvironmentBeatsFileBeatsDefault(t *testing.T) {
+func TestPrecedenceIsFlagEnvironmentFileDefault(t *testing.T) {
 	file, err := Parse("skiff.yaml", []byte("workers: 3\ncpus: 3\nmemory: 3Gi\nnetwork:\n  pods: 10.200.0.0/16\n"))
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +43,7 @@ func TestFlagBeatsEnvironmentBeatsFileBeatsDefault(t *testing.T) {
 	}
 }
 
-func TestAFlagEqualToItsDefaultStillBeatsTheFile(t *testing.T) {
+func TestAFlagWithItsDefaultValueOverridesTheFile(t *testing.T) {
 	file, err := Parse("skiff.yaml", []byte("workers: 3"))
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +54,7 @@ func TestAFlagEqualToItsDefaultStillBeatsTheFile(t *testing.T) {
 	}
 }
 
-func TestBadEnvironmentIsNamed(t *testing.T) {
+func TestErrorsNameTheEnvironmentVariable(t *testing.T) {
 	t.Setenv("SKIFF_WORKERS", "two")
 	_, err := Resolve(flagSet(t), File{}, cluster.Default())
 	if err == nil || err.Error() != `SKIFF_WORKERS: "two" is not a whole number` {
@@ -61,7 +62,7 @@ func TestBadEnvironmentIsNamed(t *testing.T) {
 	}
 }
 
-func TestFileFaultsNameTheLineAndTheNearestKey(t *testing.T) {
+func TestFileErrorsNameTheLineAndTheNearestKey(t *testing.T) {
 	for _, c := range []struct{ name, content, cause, hint string }{
 		{"typo", "name: a\n\nwokers: 2\n", `skiff.yaml:3: unknown key "wokers"`, `did you mean "workers"?`},
 		{"case", "controlplanes: 1\n", `skiff.yaml:1: unknown key "controlplanes"`, `did you mean "controlPlanes"?`},
@@ -106,6 +107,34 @@ func TestEmptyFileSetsNothing(t *testing.T) {
 		spec, err := Resolve(flagSet(t), file, cluster.Default())
 		if err != nil || spec != cluster.Default() {
 			t.Errorf("%q: %+v, %v", content, spec, err)
+		}
+	}
+}
+
+func TestBoundsAreThoseOfTheValidation(t *testing.T) {
+	host := cluster.Host{CPUs: 1 << 20, MemoryMiB: 1 << 40, DiskFreeMiB: 1 << 40}
+	valid := func(s Setting, value int) bool {
+		spec := cluster.Default()
+		spec.Network.Pods = netip.MustParsePrefix("10.0.0.0/12")
+		if err := s.set(&spec, strconv.Itoa(value)); err != nil {
+			t.Fatal(err)
+		}
+		for _, err := range cluster.Validate(spec, host, 0) {
+			if strings.HasPrefix(err.Error(), s.Key+" ") {
+				return false
+			}
+		}
+		return true
+	}
+	for _, s := range Table() {
+		if s.Type != Integer {
+			continue
+		}
+		if !valid(s, s.Minimum) || valid(s, s.Minimum-1) {
+			t.Errorf("%s: the minimum is not %d", s.Key, s.Minimum)
+		}
+		if s.Maximum > 0 && (!valid(s, s.Maximum) || valid(s, s.Maximum+1)) {
+			t.Errorf("%s: the maximum is not %d", s.Key, s.Maximum)
 		}
 	}
 }

@@ -1,0 +1,134 @@
+package settings
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+
+	"github.com/skiff-dev/skiff/vm/cluster"
+)
+
+// Setting is one setting of a cluster: its key in skiff.yaml, the other ways to set
+// it, and its documentation. Flags, environment variables, the configuration file,
+// the reference and the JSON Schema are all made from Table.
+type Setting struct {
+	// Key is the path in skiff.yaml, with dots between levels.
+	Key string
+	// Env and Flag are the environment variable and the flag; empty if there is none.
+	Env, Flag string
+	Type      Type
+	// Description starts in lower case and has no full stop.
+	Description string
+	// Fixed settings cannot change while the cluster exists.
+	Fixed bool
+	// Minimum and Maximum bound an Integer. A Maximum of 0 means that only the host
+	// sets a bound.
+	Minimum, Maximum int
+	// Values lists all valid values; empty if there is no such list.
+	Values []string
+
+	get func(*cluster.Spec) any
+	set func(*cluster.Spec, string) error
+}
+
+// Type is the type of a setting's value.
+type Type string
+
+// Types of settings.
+const (
+	String   Type = "string"
+	Integer  Type = "integer"
+	Quantity Type = "quantity" // bytes as a Kubernetes quantity, such as 2Gi
+	Range    Type = "range"    // an IPv4 range, such as 10.244.0.0/16
+)
+
+// Default returns the default value of the setting.
+func (s Setting) Default() any {
+	spec := cluster.Default()
+	return s.get(&spec)
+}
+
+// Variable is an environment variable that is not a setting of a cluster.
+type Variable struct{ Name, Description string }
+
+// Variables returns the environment variables that Skiff reads beside those in
+// Table.
+func Variables() []Variable {
+	return []Variable{
+		{"SKIFF_HOME", "directory of all clusters; default ~/.skiff"},
+		{"SKIFF_FILE", "configuration file that `skiff up` and `skiff run` use without -f"},
+		{"SKIFF_IMAGE_DIR", "directory of the node image; default: image, beside the program"},
+		{"KUBECONFIG", "kubeconfig files, as for kubectl; Skiff merges into the first"},
+		{"NO_COLOR", "disables colours if it is set"},
+	}
+}
+
+// Table returns all settings in the order in which they are documented.
+func Table() []Setting {
+	return []Setting{
+		text(Setting{Key: "name", Env: "SKIFF_CLUSTER", Description: "name of the cluster: up to 40 lower-case letters, digits and dashes"},
+			func(s *cluster.Spec) *string { return &s.Name }),
+		number(Setting{Key: "controlPlanes", Env: "SKIFF_CONTROL_PLANES", Flag: "control-planes", Description: "number of control-plane nodes; must be odd", Minimum: 1, Maximum: 9},
+			func(s *cluster.Spec) *int { return &s.ControlPlanes }),
+		number(Setting{Key: "workers", Env: "SKIFF_WORKERS", Flag: "workers", Description: "number of worker nodes; without any, control planes run pods", Maximum: 234},
+			func(s *cluster.Spec) *int { return &s.Workers }),
+		number(Setting{Key: "cpus", Env: "SKIFF_CPUS", Flag: "cpus", Description: "number of CPUs of each node", Fixed: true, Minimum: 1},
+			func(s *cluster.Spec) *int { return &s.CPUs }),
+		text(Setting{Key: "memory", Env: "SKIFF_MEMORY", Flag: "memory", Type: Quantity, Description: "memory of each node", Fixed: true},
+			func(s *cluster.Spec) *string { return &s.Memory }),
+		text(Setting{Key: "disk", Env: "SKIFF_DISK", Flag: "disk", Type: Quantity, Description: "maximum disk size of each node; only used space is allocated", Fixed: true},
+			func(s *cluster.Spec) *string { return &s.Disk }),
+		number(Setting{Key: "apiPort", Env: "SKIFF_API_PORT", Flag: "api-port", Description: "port of the Kubernetes API on 127.0.0.1; 0 picks a free one and keeps it", Fixed: true, Maximum: 65535},
+			func(s *cluster.Spec) *int { return &s.APIPort }),
+		text(Setting{Key: "driver", Env: "SKIFF_DRIVER", Flag: "driver", Description: `driver that runs the nodes: "lima" (virtual machines) or "sandbox" (Linux namespaces, needs root)`, Fixed: true, Values: cluster.Drivers()},
+			func(s *cluster.Spec) *string { return &s.Driver }),
+		prefix(Setting{Key: "network.nodes", Description: "address range of the nodes, a /24", Fixed: true},
+			func(s *cluster.Spec) *netip.Prefix { return &s.Network.Nodes }),
+		prefix(Setting{Key: "network.pods", Description: "address range of pods, /8 to /24; each node gets a /24 of it", Fixed: true},
+			func(s *cluster.Spec) *netip.Prefix { return &s.Network.Pods }),
+		prefix(Setting{Key: "network.services", Description: "address range of services, /12 to /24", Fixed: true},
+			func(s *cluster.Spec) *netip.Prefix { return &s.Network.Services }),
+		text(Setting{Key: "network.domain", Description: "DNS domain of the cluster", Fixed: true},
+			func(s *cluster.Spec) *string { return &s.Network.Domain }),
+	}
+}
+
+func text(s Setting, at func(*cluster.Spec) *string) Setting {
+	if s.Type == "" {
+		s.Type = String
+	}
+	s.get = func(spec *cluster.Spec) any { return *at(spec) }
+	s.set = func(spec *cluster.Spec, text string) error {
+		*at(spec) = text
+		return nil
+	}
+	return s
+}
+
+func number(s Setting, at func(*cluster.Spec) *int) Setting {
+	s.Type = Integer
+	s.get = func(spec *cluster.Spec) any { return *at(spec) }
+	s.set = func(spec *cluster.Spec, text string) error {
+		n, err := strconv.ParseInt(text, 10, 32)
+		if err != nil {
+			return fmt.Errorf("%q is not a whole number", text)
+		}
+		*at(spec) = int(n)
+		return nil
+	}
+	return s
+}
+
+func prefix(s Setting, at func(*cluster.Spec) *netip.Prefix) Setting {
+	s.Type = Range
+	s.get = func(spec *cluster.Spec) any { return at(spec).String() }
+	s.set = func(spec *cluster.Spec, text string) error {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return fmt.Errorf("%q is not an address range such as 10.244.0.0/16", text)
+		}
+		*at(spec) = p
+		return nil
+	}
+	return s
+}
