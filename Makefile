@@ -54,7 +54,7 @@ host-packages:
 	@scripts/host-packages.sh
 
 MODULES := build/modules-fetched
-$(MODULES): go.sum $(wildcard images/programs/*/go.sum test/*/go.sum test/*/*/go.sum)
+$(MODULES): go.sum tools/go.sum $(wildcard images/programs/*/go.sum test/*/go.sum test/*/*/go.sum)
 	@scripts/fetch.sh
 	@mkdir -p build && touch $@
 

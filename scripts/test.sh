@@ -1,57 +1,86 @@
 #!/usr/bin/env bash
-# Runs tests and leaves the closing lines to go test itself; needs `make build`.
+# Runs tests; needs `make build`. Every test that is skipped must be listed, with
+# its reason, in test/skips/SET.txt.
 #   test.sh unit   hermetic tests: with the race detector where the package does
-#                  not link k8s.io/kubernetes (it would cost a second, slower build
-#                  of it), without it elsewhere
+#                  not link k8s.io/kubernetes (which would mean a second, slower
+#                  build of it), without it elsewhere
 #   test.sh conformance  a part of upstream's conformance tests that touches every
 #                  SIG, on the sandbox driver; needs Linux and root
-#   test.sh e2e    real clusters under VMs, and on Linux as root what no VM is needed
-#                  for on sandboxes. RUN narrows it as go test -run does,
-#                  SKIFF_E2E_DRIVER=lima|sandbox runs all of it on one driver
-#   test.sh cgroup2  a cluster of sandboxes within a virtual machine, whose kernel has
-#                  cgroups of the second version alone
+#   test.sh e2e    real clusters on VMs and, on Linux as root, tests that need no VM
+#                  on sandboxes. RUN narrows it as go test -run does;
+#                  SKIFF_E2E_DRIVER=lima|sandbox runs everything on one driver
+#   test.sh cgroup2  a cluster of sandboxes inside a VM, whose kernel has only
+#                  cgroup v2
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export GOFLAGS=${GOFLAGS:--trimpath}
+events=$PWD/build/test/events
+rm -rf "$events"
+mkdir -p "$events"
+
+# The test runner is a program with its own pins (tools/go.mod), built once.
+runner=$PWD/build/tools/gotestsum
+if [ ! -x "$runner" ] || [ tools/go.mod -nt "$runner" ]; then
+  mkdir -p build/tools
+  CGO_ENABLED=0 go build -C tools -o "$runner" gotest.tools/gotestsum
+fi
+
+# gotest NAME FORMAT ARGUMENTS... runs go test and keeps its events as NAME.
+gotest() {
+  local name=$1 format=$2
+  shift 2
+  "$runner" --format "$format" --format-hide-empty-pkg --hide-summary skipped \
+    --jsonfile-timing-events "$events/$name.json" -- "$@"
+}
+
+# skips SET checks the tests that were skipped against the set's list. On CI one
+# that is not listed is a failure; elsewhere a machine may lack what it needs.
+skips() { CGO_ENABLED=0 go run ./test/skips "test/skips/$1.txt" "$events"/*.json || [ -z "${CI:-}" ]; }
 
 unit() {
   local light heavy failed=0
   light=$(scripts/packages.sh light)
   heavy=$(scripts/packages.sh heavy)
   # shellcheck disable=SC2086 # one word per package
-  if [ -n "$light" ]; then CGO_ENABLED=1 go test -race $light || failed=1; fi
+  if [ -n "$light" ]; then CGO_ENABLED=1 gotest light pkgname -race $light || failed=1; fi
   # shellcheck disable=SC2086
-  if [ -n "$heavy" ]; then CGO_ENABLED=0 go test $heavy || failed=1; fi
+  if [ -n "$heavy" ]; then CGO_ENABLED=0 gotest heavy pkgname $heavy || failed=1; fi
+  skips unit || failed=1
   return "$failed"
 }
 
-# What is about the cluster and not about its machines: on sandboxes seconds, under
-# emulation four minutes.
+# Tests of the cluster, not of its machines: seconds on sandboxes, minutes under
+# emulation.
 anywhere='TestEndToEnd/^(Ports|RotateSecrets|Renewal|TwoYears|Run|ControlPlanes)$'
-# Policies are on both: the host's kernel may have another way for them than the image's.
+# Policies run on both: the host's kernel may enforce them in another way than the
+# image's.
 both='TestEndToEnd/^Workloads$/^NetworkPolicy$'
 
 e2e() {
   test/prepare.sh
   if [ -n "${RUN:-}${SKIFF_E2E_DRIVER:-}" ] || ! sandboxes; then
-    clusters -run "${RUN:-.}"
+    clusters all -run "${RUN:-.}"
   else
-    clusters -skip "$anywhere"
-    SKIFF_E2E_DRIVER=sandbox clusters -run "$anywhere|$both"
+    clusters vms -skip "$anywhere"
+    SKIFF_E2E_DRIVER=sandbox clusters sandboxes -run "$anywhere|$both"
   fi
-  # The dashboard's actions, on sandboxes; without root it says that it is skipped.
-  SKIFF_E2E=1 CGO_ENABLED=0 go test -count=1 -timeout 30m -v -run "${RUN:-OnARealCluster}" ./test/ui
+  # The dashboard's actions, on sandboxes.
+  SKIFF_E2E=1 CGO_ENABLED=0 gotest dashboard standard-verbose -count=1 -timeout 30m -run "${RUN:-OnARealCluster}" ./test/ui
+  skips e2e
 }
 
-# Two tests at once: three emulated machines share two cores, and with four tests
-# the probes, DNS queries and leases of their nodes ran out of time.
+# clusters NAME ARGUMENTS... runs the end-to-end tests, two at once: three emulated
+# machines share two cores, and with four tests the probes, DNS queries and leases
+# of their nodes ran out of time.
 clusters() {
-  SKIFF_E2E=1 CGO_ENABLED=0 go test -count=1 -timeout 60m -parallel 2 -v "$@" ./test/e2e
+  local name=$1
+  shift
+  SKIFF_E2E=1 CGO_ENABLED=0 gotest "$name" standard-verbose -count=1 -timeout 60m -parallel 2 "$@" ./test/e2e
 }
 
 cgroup2() {
   test/prepare.sh
-  SKIFF_E2E_CGROUP2=1 clusters -run SandboxesOnCgroup2
+  SKIFF_E2E_CGROUP2=1 clusters cgroup2 -run SandboxesOnCgroup2
 }
 
 sandboxes() { [ "$(uname -s)" = Linux ] && [ "$(id -u)" = 0 ]; }
