@@ -6,7 +6,6 @@ package balancer
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"slices"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/skiff-dev/skiff/internal/accept"
+	"github.com/skiff-dev/skiff/internal/splice"
 )
 
 // defaultDialTimeout bounds one attempt to reach one backend.
@@ -92,22 +92,7 @@ func (b *Balancer) serve(ctx context.Context, client net.Conn) {
 		_ = backend.Close()
 	})
 	defer stop()
-	var copies sync.WaitGroup
-	copies.Go(func() { forward(backend, client) })
-	copies.Go(func() { forward(client, backend) })
-	copies.Wait()
-}
-
-// forward copies until source ends and then closes the writing side of target,
-// so that one side may finish sending while it still reads. If either breaks, it
-// closes both: the other direction is of no use without this one.
-func forward(target, source net.Conn) {
-	_, err := io.Copy(target, source)
-	half, ok := target.(interface{ CloseWrite() error })
-	if err != nil || !ok || half.CloseWrite() != nil {
-		_ = target.Close()
-		_ = source.Close()
-	}
+	splice.Both(client, backend)
 }
 
 // connect returns a connection to the first backend that accepts one.

@@ -14,7 +14,6 @@ import (
 	"net/netip"
 	"os"
 	"sync"
-	"time"
 
 	"github.com/containers/gvisor-tap-vsock/pkg/tap"
 	"github.com/containers/gvisor-tap-vsock/pkg/types"
@@ -22,6 +21,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
+
+	"github.com/skiff-dev/skiff/internal/accept"
 )
 
 // MTU of every link.
@@ -61,7 +62,6 @@ type Network struct {
 	names    []func() error
 	open     openFlows
 	listener net.Listener
-	ports    sync.WaitGroup
 }
 
 // New makes the network and listens on its socket; machines can join once Run
@@ -144,16 +144,10 @@ func (n *Network) Close() error {
 // Run lets machines join until ctx ends; then it disconnects them, ends every
 // connection, removes the socket and returns nil.
 func (n *Network) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
 	var services sync.WaitGroup
 	defer services.Wait()
 	defer n.stack.Close()
 	defer n.open.end()
-	defer n.ports.Wait()
-	defer cancel()
-	release := context.AfterFunc(ctx, func() { _ = n.listener.Close() })
-	defer release()
-	defer func() { _ = n.listener.Close() }()
 	for _, serve := range n.names {
 		services.Go(func() {
 			if err := serve(); err != nil && ctx.Err() == nil {
@@ -161,35 +155,7 @@ func (n *Network) Run(ctx context.Context) error {
 			}
 		})
 	}
-	for {
-		conn, err := n.listener.Accept()
-		switch {
-		case ctx.Err() != nil:
-			if err == nil {
-				_ = conn.Close()
-			}
-			return nil
-		case errors.Is(err, net.ErrClosed):
-			return fmt.Errorf("accept a machine: %w", err)
-		case err != nil:
-			// Out of descriptors, for instance. The machines that have joined stay.
-			n.config.Log.Warn("a machine cannot join the network; trying again", "error", err)
-			pause(ctx, acceptPause)
-		default:
-			n.ports.Go(func() { n.serve(ctx, conn) })
-		}
-	}
-}
-
-// acceptPause is how long Run waits after a failed Accept.
-const acceptPause = 100 * time.Millisecond
-
-// pause waits for d or until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
+	return accept.Serve(ctx, n.listener, n.config.Log, n.serve)
 }
 
 func (n *Network) serve(ctx context.Context, conn net.Conn) {

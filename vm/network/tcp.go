@@ -3,10 +3,8 @@ package network
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"net/netip"
-	"sync"
 	"syscall"
 	"time"
 
@@ -15,6 +13,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
+
+	"github.com/skiff-dev/skiff/internal/splice"
 )
 
 const (
@@ -62,7 +62,8 @@ func (f *tcpForwarder) handle(r *tcp.ForwarderRequest) {
 		return
 	}
 	defer done()
-	both.splice()
+	splice.Both(inside, outside)
+	_ = both.Close()
 }
 
 // connect connects to the target first, so that the machine sees a refusal as
@@ -98,26 +99,6 @@ type pair struct{ inside, outside net.Conn }
 
 // Close closes both ends.
 func (p pair) Close() error { return errors.Join(p.inside.Close(), p.outside.Close()) }
-
-// splice copies both ways until both directions have ended, then closes both.
-func (p pair) splice() {
-	var copies sync.WaitGroup
-	copies.Go(func() { copyDirection(p.outside, p.inside) })
-	copies.Go(func() { copyDirection(p.inside, p.outside) })
-	copies.Wait()
-	_ = p.Close()
-}
-
-// copyDirection copies until source ends, then ends that direction at target.
-// If either end breaks, both are closed, since the other direction is of no use.
-func copyDirection(target, source net.Conn) {
-	_, err := io.Copy(target, source)
-	half, ok := target.(interface{ CloseWrite() error })
-	if err != nil || !ok || half.CloseWrite() != nil {
-		_ = target.Close()
-		_ = source.Close()
-	}
-}
 
 // address converts an IPv4 address of the stack.
 func address(a tcpip.Address) netip.Addr {
