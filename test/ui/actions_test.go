@@ -50,7 +50,7 @@ func testLoadImage(t *testing.T, c *realCluster, s *session) {
 	s.press("i")
 	s.see("Load image into dev")
 	s.press(filepath.Join(c.root, "build/test/images/workload.tar"), enter)
-	s.finishes("skiff image load")
+	s.finishes("Load image")
 	c.kubectl(t, "apply", "-f", "testdata/shop.yaml")
 	c.kubectl(t, "apply", "-f", filepath.Join(c.root, "test/e2e/testdata/crd.yaml"))
 	for _, what := range []string{"deployment/web", "statefulset/db", "daemonset/collector"} {

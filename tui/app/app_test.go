@@ -42,10 +42,10 @@ func TestDeletingAClusterRequiresItsName(t *testing.T) {
 			t.Fatal("the command ran without confirmation")
 		}
 		p.press("backspace", "v", "enter")
-		if got := fmt.Sprint(p.host.ran); got != "[[down dev]]" {
+		if got := fmt.Sprint(p.host.ran); got != "[Delete cluster dev]" {
 			t.Fatalf("ran %s", got)
 		}
-		p.want("skiff down dev", "finished")
+		p.want("Delete cluster dev", "finished")
 	})
 }
 
@@ -69,7 +69,7 @@ func TestPauseAndResumeACluster(t *testing.T) {
 		p.press("esc", "u", "esc")
 		later()
 		p.want(" running ", "1 running")
-		if got := fmt.Sprint(p.host.ran); got != "[[pause dev] [resume dev] [pause dev] [up dev]]" {
+		if got := fmt.Sprint(p.host.ran); got != "[Pause cluster dev Resume cluster dev skiff pause dev Start cluster dev]" {
 			t.Errorf("ran %s", got)
 		}
 		p.press("?")

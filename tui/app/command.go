@@ -12,6 +12,7 @@ import (
 	"github.com/skiff-dev/skiff/tui/filter"
 	"github.com/skiff-dev/skiff/tui/object"
 	"github.com/skiff-dev/skiff/tui/screen"
+	"github.com/skiff-dev/skiff/tui/screen/help"
 	"github.com/skiff-dev/skiff/tui/theme"
 )
 
@@ -26,36 +27,34 @@ type command struct {
 
 // commands returns the commands in the order of the help.
 func commands() []command {
-	push := func(s func(m *Model) screen.Screen) func(*Model, []string) []screen.Request {
-		return func(m *Model, _ []string) []screen.Request { return []screen.Request{screen.Push{Screen: s(m)}} }
+	show := func(to screen.Destination) func(*Model, []string) []screen.Request {
+		return func(*Model, []string) []screen.Request { return screen.Show(to) }
 	}
 	return []command{
-		{[]string{"clusters", "hosts"}, "clusters on this host", nil, push(func(m *Model) screen.Screen { return screen.NewClusters(&m.world) })},
-		{[]string{"nodes", "node", "no", "machines"}, "nodes and their machines", nil, push(func(m *Model) screen.Screen { return screen.NewNodes(&m.world) })},
-		{[]string{"workloads", "workload", "wk"}, "all workloads in one table", namespaceNames, workloads},
-		{[]string{"pulse", "pulses"}, "cluster overview", nil, push(func(m *Model) screen.Screen { return screen.NewPulse(&m.world) })},
+		{[]string{"clusters", "hosts"}, "clusters on this host", nil, show(screen.Clusters{})},
+		{[]string{"nodes", "node", "no", "machines"}, "nodes and their machines", nil, show(screen.Nodes{})},
+		{[]string{"workloads", "workload", "wk"}, "all workloads in one table", namespaceNames, showWorkloads},
+		{[]string{"pulse", "pulses"}, "cluster overview", nil, show(screen.Pulse{})},
 		{[]string{"controlplane", "cp"}, "control plane status", clusterNames, controlPlane},
-		{[]string{"forwards", "pf", "portforward"}, "forwarded ports", nil, push(func(*Model) screen.Screen { return screen.NewForwards() })},
-		{[]string{"tree", "xray"}, "ownership tree of this, or of KIND NAME", resourceNames, tree},
+		{[]string{"forwards", "pf", "portforward"}, "forwarded ports", nil, show(screen.Forwards{})},
+		{[]string{"tree", "xray"}, "ownership tree of this, or of KIND NAME", resourceNames, showTree},
 		{[]string{"ns", "namespace"}, "choose namespaces: a,b or all", namespaceNames, chooseNamespaces},
 		{[]string{"ctx", "cluster", "context"}, "choose clusters: a,b", clusterNames, chooseClusters},
-		{[]string{"resources", "aliases", "alias"}, "resources and their short names", nil, push(func(m *Model) screen.Screen {
-			return screen.NewResources(&m.world, m.config.Settings.Aliases)
-		})},
+		{[]string{"resources", "aliases", "alias"}, "resources and their short names", nil, show(screen.Resources{})},
 		{[]string{"theme", "skin"}, "change the theme", func(*Model) []string { return theme.Names() }, chooseTheme},
 		{[]string{"output"}, "output of the last command", nil, lastOutput},
 		{[]string{"skiff", "!"}, "run a skiff command", verbNames, skiffCommand},
-		{[]string{"help", "h"}, "keys of this screen", nil, push(func(m *Model) screen.Screen { return screen.NewHelp(m.top(), commandHelp()) })},
+		{[]string{"help", "h"}, "keys of this screen", nil, show(screen.Help{})},
 		{[]string{"quit", "q", "q!", "exit"}, "close the dashboard", nil, func(m *Model, _ []string) []screen.Request { m.quitting = true; return nil }},
 	}
 }
 
-func commandHelp() [][2]string {
-	help := [][2]string{{":pods shop", "a resource, by name or short name"}}
+func commandHelp() []help.Entry {
+	entries := []help.Entry{{Label: ":pods shop", Text: "a resource, by name or short name"}}
 	for _, c := range commands() {
-		help = append(help, [2]string{":" + c.names[0], c.help})
+		entries = append(entries, help.Entry{Label: ":" + c.names[0], Text: c.help})
 	}
-	return help
+	return entries
 }
 
 // runCommand runs a line that was typed after ":".
@@ -86,9 +85,9 @@ func (m *Model) resource(name string, args []string) []screen.Request {
 	r, ok := m.world.Find(name)
 	if !ok {
 		if len(m.world.Clusters) == 0 {
-			return []screen.Request{screen.Say{Text: "choose a cluster first", Bad: true}}
+			return screen.Failure("choose a cluster first")
 		}
-		return []screen.Request{screen.Say{Text: fmt.Sprintf("no command or resource named %q", name), Bad: true}}
+		return screen.Failure(fmt.Sprintf("no command or resource named %q", name))
 	}
 	narrow := screen.Narrow{}
 	pattern := ""
@@ -99,7 +98,7 @@ func (m *Model) resource(name string, args []string) []screen.Request {
 		case strings.HasPrefix(a, "@") && slices.Contains(m.world.Clusters, a[1:]):
 			narrow.Cluster = a[1:]
 		case strings.HasPrefix(a, "@"):
-			return []screen.Request{screen.Say{Text: fmt.Sprintf("cluster %q is not shown; choose it with :ctx", a[1:]), Bad: true}}
+			return screen.Failure(fmt.Sprintf("cluster %q is not shown; choose it with :ctx", a[1:]))
 		case a == "-l":
 		case strings.Contains(a, "="):
 			pattern = "-l " + a
@@ -110,19 +109,15 @@ func (m *Model) resource(name string, args []string) []screen.Request {
 	if !r.Namespaced {
 		narrow.Namespaces = nil
 	}
-	s := screen.NewObjects(&m.world, r, narrow)
-	if pattern != "" {
-		s.SetFilter(&m.world, filter.Parse(pattern))
-	}
-	return []screen.Request{screen.Push{Screen: s}}
+	return screen.Show(screen.Objects{Resource: r, Narrow: narrow, Filter: filter.Parse(pattern)})
 }
 
-func workloads(m *Model, args []string) []screen.Request {
+func showWorkloads(m *Model, args []string) []screen.Request {
 	var namespaces []string
 	if len(args) > 0 {
 		namespaces = namespacesOf(args[0])
 	}
-	return []screen.Request{screen.Push{Screen: screen.NewWorkloads(&m.world, namespaces)}}
+	return screen.Show(screen.Workloads{Namespaces: namespaces})
 }
 
 // namespacesOf parses "shop,web" or "all".
@@ -138,9 +133,9 @@ func controlPlane(m *Model, args []string) []screen.Request {
 		args = m.world.Clusters
 	}
 	if len(args) == 0 {
-		return []screen.Request{screen.Say{Text: "choose a cluster first", Bad: true}}
+		return screen.Failure("choose a cluster first")
 	}
-	requests := []screen.Request{screen.Push{Screen: screen.NewControl(args[0])}}
+	requests := screen.Show(screen.ControlPlane{Cluster: args[0]})
 	if len(args) > 1 {
 		requests = append(requests, screen.Say{Text: "for the others: :controlplane " + strings.Join(args[1:], ", :controlplane ")})
 	}
@@ -150,21 +145,21 @@ func controlPlane(m *Model, args []string) []screen.Request {
 func chooseNamespaces(m *Model, args []string) []screen.Request {
 	if len(args) == 0 {
 		if r, ok := m.world.Find("namespaces"); ok {
-			return []screen.Request{screen.Push{Screen: screen.NewObjects(&m.world, r, screen.Narrow{})}}
+			return screen.Show(screen.Objects{Resource: r})
 		}
-		return []screen.Request{screen.Push{Screen: screen.NewNamespaces(&m.world)}}
+		return screen.Show(screen.Namespaces{})
 	}
 	return []screen.Request{screen.Choose{Namespaces: namespacesOf(strings.Join(args, ","))}}
 }
 
 func chooseClusters(m *Model, args []string) []screen.Request {
 	if len(args) == 0 {
-		return []screen.Request{screen.Push{Screen: screen.NewClusters(&m.world)}}
+		return screen.Show(screen.Clusters{})
 	}
 	names := strings.Split(strings.Join(args, ","), ",")
 	for _, name := range names {
 		if _, ok := m.world.Hosts[name]; !ok && len(m.world.Hosts) > 0 && !slices.Contains(m.config.Clusters, name) {
-			return []screen.Request{screen.Say{Text: fmt.Sprintf("no cluster named %q", name), Bad: true}}
+			return screen.Failure(fmt.Sprintf("no cluster named %q", name))
 		}
 	}
 	return []screen.Request{screen.Choose{Clusters: names}}
@@ -172,11 +167,11 @@ func chooseClusters(m *Model, args []string) []screen.Request {
 
 func chooseTheme(m *Model, args []string) []screen.Request {
 	if len(args) == 0 {
-		return []screen.Request{screen.Say{Text: "themes: " + strings.Join(theme.Names(), ", ")}}
+		return screen.Message("themes: " + strings.Join(theme.Names(), ", "))
 	}
 	t := theme.Named(args[0])
 	if t == nil {
-		return []screen.Request{screen.Say{Text: noTheme(args[0]).Error(), Bad: true}}
+		return screen.Failure(noTheme(args[0]).Error())
 	}
 	m.world.Theme = t
 	m.config.Settings.Theme = t.Name
@@ -187,9 +182,9 @@ func chooseTheme(m *Model, args []string) []screen.Request {
 func lastOutput(m *Model, _ []string) []screen.Request {
 	id, title := m.jobs.latest()
 	if id == 0 {
-		return []screen.Request{screen.Say{Text: "no command has run yet"}}
+		return screen.Message("no command has run yet")
 	}
-	return []screen.Request{screen.Push{Screen: screen.NewOutput(id, title)}}
+	return screen.Show(screen.Output{Job: id, Title: title})
 }
 
 func verbNames(m *Model) []string {

@@ -15,7 +15,7 @@ func resource(group, name, kind string, namespaced bool, short ...string) object
 	}
 }
 
-var resources = []object.Resource{
+var served = []object.Resource{
 	object.Pods, object.Nodes, object.Namespaces,
 	resource("", "services", "Service", true, "svc"), resource("", "secrets", "Secret", true), resource("", "events", "Event", true, "ev"),
 	resource("apps", "deployments", "Deployment", true, "deploy"), resource("apps", "statefulsets", "StatefulSet", true, "sts"),
@@ -154,7 +154,7 @@ func control(cluster string) feed.ControlPlaneStatus {
 	}
 }
 
-var containers = []feed.Container{
+var webContainers = []feed.Container{
 	{Name: "migrate", Kind: "init", Image: "registry.example.com/migrate:1.4.2", State: "Completed", Ended: true, Since: noon.Add(-3 * time.Hour), Requests: "-", Limits: "-"},
 	{
 		Name: "web", Image: "registry.example.com/web:1.4.2", State: "Running", Ready: true, Since: noon.Add(-3 * time.Hour), Ports: []string{"http:8080"},

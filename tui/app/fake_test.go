@@ -17,6 +17,7 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/tui/feed"
 	"github.com/skiff-dev/skiff/tui/keys"
+	"github.com/skiff-dev/skiff/tui/machine"
 	"github.com/skiff-dev/skiff/tui/object"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
@@ -27,7 +28,7 @@ var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 // fakeHost has a running cluster "dev" and a stopped cluster "ci".
 type fakeHost struct {
 	mu    sync.Mutex // guards what follows
-	ran   [][]string
+	ran   []string   // titles of operations
 	tasks []feed.Task
 	api   *fakeAPI
 	down  bool
@@ -96,19 +97,23 @@ func (h *fakeHost) Verbs() map[string]bool {
 	return map[string]bool{"up": true, "down": true, "status": true, "stop": true, "pause": true, "resume": true, "shell": true}
 }
 
-func (h *fakeHost) Skiff(_ context.Context, args []string, _ io.Reader, out io.Writer) error {
+func (h *fakeHost) EtcdMembers(_ context.Context, cluster string) ([]feed.EtcdMember, error) {
+	if cluster != "dev" {
+		return nil, fmt.Errorf("cluster %q is not running", cluster)
+	}
+	return []feed.EtcdMember{{Name: "control-plane-1", Leader: true, DatabaseBytes: 3145728, InUseBytes: 2097152, RaftIndex: 4711}}, nil
+}
+
+func (h *fakeHost) Operate(_ context.Context, o machine.Operation, _ io.Reader, out io.Writer) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if strings.Join(args, " ") == "etcd members dev -o json" {
-		fmt.Fprint(out, `[{"name":"control-plane-1","leader":true,"databaseBytes":3145728,"inUseBytes":2097152,"raftIndex":4711}]`)
-		return nil
-	}
 	if h.refused != "" {
 		fmt.Fprintf(out, "skiff: %s; lower-case letters, digits and dashes, and no more than 40 of them\n", h.refused)
-		return fmt.Errorf("skiff %s: %s", args[0], h.refused)
+		return fmt.Errorf("%s: %s", o.Title(), h.refused)
 	}
-	h.ran = append(h.ran, args)
-	h.paused = args[0] == "pause"
+	h.ran = append(h.ran, o.Title())
+	_, h.paused = o.(machine.Pause)
+	h.paused = h.paused || o.Title() == "skiff pause dev"
 	fmt.Fprintln(out, "   0.1s  cluster          prepare       done in 0.1s")
 	fmt.Fprintln(out, "   3.2s  worker-1         boot          done in 3.1s")
 	return nil
@@ -127,7 +132,7 @@ func (h *fakeHost) Run(ctx context.Context, emit func(any)) {
 func (h *fakeHost) Stop(id string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.ran = append(h.ran, []string{"stop forward", id})
+	h.ran = append(h.ran, "stop forward "+id)
 }
 
 // fakeAPI answers needs with the data that a test has set.
@@ -159,7 +164,7 @@ func (a *fakeAPI) Run(ctx context.Context, need feed.Need, emit func(any)) {
 		t.Rows = rowsOf(t.Rows, n)
 		emit(t)
 	case feed.Catalog:
-		emit(feed.Resources{Cluster: n.Cluster, All: resources, Freshness: a.fresh})
+		emit(feed.Resources{Cluster: n.Cluster, All: served, Freshness: a.fresh})
 	case feed.Text:
 		emit(feed.Document{Text: texts[n.Kind], Freshness: a.fresh})
 	case feed.Logs:
@@ -169,7 +174,7 @@ func (a *fakeAPI) Run(ctx context.Context, need feed.Need, emit func(any)) {
 	case feed.ControlPlane:
 		emit(control(n.Cluster))
 	case feed.PodContainers:
-		emit(feed.Containers{All: containers, Freshness: a.fresh})
+		emit(feed.Containers{All: webContainers, Freshness: a.fresh})
 	case feed.Tree:
 		emit(feed.Ownership{Root: family, Freshness: a.fresh})
 	}

@@ -1,10 +1,7 @@
 package app
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"strings"
 	"sync"
 	"time"
 
@@ -133,7 +130,7 @@ func (m *Model) updateHosts(d feed.Clusters) {
 func (m *Model) dropCluster(cluster string) {
 	m.apis.forget(cluster)
 	for key, s := range m.feeds {
-		if clusterOf(s.need) == cluster {
+		if s.need.From() == cluster {
 			s.stop()
 			delete(m.feeds, key) // reconcile starts it again
 		}
@@ -232,16 +229,14 @@ func (m *Model) machineStatus(ctx context.Context, cluster string) feed.MachineS
 	return status
 }
 
-// runEtcd polls the etcd members of a cluster with the skiff command.
+// runEtcd polls the etcd members of a cluster.
 func (m *Model) runEtcd(ctx context.Context, cluster string, emit func(any)) {
 	for {
 		limited, cancel := context.WithTimeout(ctx, requestLimit)
-		var out bytes.Buffer
-		members := feed.EtcdMembers{Cluster: cluster}
-		err := m.config.Host.Skiff(limited, []string{"etcd", "members", cluster, "-o", "json"}, strings.NewReader(""), &out)
+		members, err := m.config.Host.EtcdMembers(limited, cluster)
 		cancel()
-		if err == nil && json.Unmarshal(out.Bytes(), &members.All) == nil {
-			emit(members)
+		if err == nil {
+			emit(feed.EtcdMembers{Cluster: cluster, All: members})
 		}
 		if !sleep(ctx, etcdInterval) {
 			return
@@ -252,62 +247,18 @@ func (m *Model) runEtcd(ctx context.Context, cluster string, emit func(any)) {
 // runKubernetes answers a need from the cluster that it names, as soon as that
 // can be connected to.
 func (m *Model) runKubernetes(ctx context.Context, need feed.Need, emit func(any)) {
-	cluster := clusterOf(need)
+	cluster := need.From()
 	for {
 		api, err := m.apis.get(ctx, cluster)
 		if err == nil {
 			api.Run(ctx, need, emit)
 			return
 		}
-		emit(lostAnswer(need, err))
+		emit(need.Lost(object.Freshness{State: object.Lost, Problem: err.Error()}))
 		if !sleep(ctx, hostInterval) {
 			return
 		}
 	}
-}
-
-func clusterOf(need feed.Need) string {
-	switch n := need.(type) {
-	case feed.Objects:
-		return n.Cluster
-	case feed.Catalog:
-		return n.Cluster
-	case feed.Text:
-		return n.Ref.Cluster
-	case feed.Logs:
-		return n.Cluster
-	case feed.Usage:
-		return n.Cluster
-	case feed.ControlPlane:
-		return n.Cluster
-	case feed.Tree:
-		return n.Ref.Cluster
-	case feed.PodContainers:
-		return n.Pod.Cluster
-	}
-	return ""
-}
-
-// failed is the answer to a need of a cluster that cannot be connected to.
-func lostAnswer(need feed.Need, err error) any {
-	lost := object.Freshness{State: object.Lost, Problem: err.Error()}
-	switch n := need.(type) {
-	case feed.Objects:
-		return object.Table{Cluster: n.Cluster, Resource: n.Resource, Freshness: lost}
-	case feed.Catalog:
-		return feed.Resources{Cluster: n.Cluster, Freshness: lost}
-	case feed.Text:
-		return feed.Document{Freshness: lost}
-	case feed.Logs:
-		return feed.Lines{Freshness: lost}
-	case feed.Usage:
-		return feed.Stats{Cluster: n.Cluster, Freshness: lost}
-	case feed.ControlPlane:
-		return feed.ControlPlaneStatus{Cluster: n.Cluster, Freshness: lost}
-	case feed.PodContainers:
-		return feed.Containers{Freshness: lost}
-	}
-	return feed.Ownership{Freshness: lost}
 }
 
 func sleep(ctx context.Context, d time.Duration) bool {

@@ -55,7 +55,7 @@ func TestEveryListedKeyDoesSomething(t *testing.T) {
 
 // TestNoKeyNeedsData presses each key before any data have arrived.
 func TestNoKeyNeedsData(t *testing.T) {
-	for name := range views {
+	for name := range starts {
 		playOn(t, 120, 40, Config{Clusters: []string{"dev"}, Namespaces: []string{"shop"}, Start: name}, true, func(p *player) {
 			p.want("loading …")
 			for _, b := range p.m.world.Keys.In(p.m.top().Scopes()...) {

@@ -14,6 +14,7 @@ import (
 	"github.com/skiff-dev/skiff/tui/feed"
 	"github.com/skiff-dev/skiff/tui/object"
 	"github.com/skiff-dev/skiff/tui/screen"
+	"github.com/skiff-dev/skiff/tui/screen/logs"
 )
 
 // jobs holds the commands that run in the background, with their output.
@@ -165,7 +166,7 @@ func (m *Model) startJob(title string, work func(context.Context, io.Writer) err
 			return jobDoneMsg{"done: " + title, false}
 		}
 	}
-	return screen.NewOutput(id, title), cmd
+	return logs.NewOutput(screen.Output{Job: id, Title: title}), cmd
 }
 
 // jobDoneMsg reports the end of a job. Details of a failure are in its output.
@@ -202,19 +203,12 @@ func (t *terminalJob) Run() error {
 	return t.work(t.in, t.out)
 }
 
-// inTerminal runs a task that takes over the terminal.
-func (m *Model) inTerminal(cluster string, task feed.Task) tea.Cmd {
+// inTerminal runs work that takes over the terminal.
+func (m *Model) inTerminal(title string, work func(in io.Reader, out io.Writer) error) tea.Cmd {
 	job := &terminalJob{work: func(in io.Reader, out io.Writer) error {
 		// Clear the screen, which may show the output of the previous program.
 		fmt.Fprint(out, "\x1b[H\x1b[2J")
-		if task.Command != nil {
-			return m.config.Host.Skiff(m.ctx, task.Command, in, out)
-		}
-		api, err := m.apis.get(m.ctx, cluster)
-		if err != nil {
-			return err
-		}
-		return api.Interactive(m.ctx, task, in, out)
+		return work(in, out)
 	}}
 	return tea.Exec(job, func(err error) tea.Msg {
 		switch {
@@ -223,6 +217,6 @@ func (m *Model) inTerminal(cluster string, task feed.Task) tea.Cmd {
 		case err != nil:
 			return failure(err)
 		}
-		return requestsMsg{notice: notice{text: task.Title() + ": done"}}
+		return requestsMsg{notice: notice{text: title + ": done"}}
 	})
 }

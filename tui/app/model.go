@@ -16,8 +16,10 @@ import (
 	"github.com/skiff-dev/skiff/tui/feed"
 	"github.com/skiff-dev/skiff/tui/filter"
 	"github.com/skiff-dev/skiff/tui/keys"
+	"github.com/skiff-dev/skiff/tui/machine"
 	"github.com/skiff-dev/skiff/tui/object"
 	"github.com/skiff-dev/skiff/tui/screen"
+	"github.com/skiff-dev/skiff/tui/screen/help"
 	"github.com/skiff-dev/skiff/tui/theme"
 	"github.com/skiff-dev/skiff/tui/widget"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
@@ -48,8 +50,11 @@ type Host interface {
 	Connect(ctx context.Context, cluster string) (Kubernetes, error)
 	// Verbs are the available skiff commands.
 	Verbs() map[string]bool
-	// Skiff runs a skiff command like the command line does.
-	Skiff(ctx context.Context, args []string, in io.Reader, out io.Writer) error
+	// Operate runs an operation and writes its progress to out. in is the terminal
+	// for operations that need it.
+	Operate(ctx context.Context, o machine.Operation, in io.Reader, out io.Writer) error
+	// EtcdMembers returns the etcd members of a cluster on this host.
+	EtcdMembers(ctx context.Context, cluster string) ([]feed.EtcdMember, error)
 }
 
 // Ports are the active port-forwards.
@@ -67,7 +72,7 @@ type Config struct {
 	// Clusters to show first; if empty, the list of clusters is shown.
 	Clusters   []string
 	Namespaces []string
-	// Start is the first screen: one of views, or "clusters". If empty, it is the
+	// Start is the first screen: a name in starts, or "clusters". If empty, it is the
 	// screen that was shown last.
 	Start    string
 	ReadOnly bool
@@ -109,9 +114,6 @@ type click struct {
 	x, y int
 	at   time.Time
 }
-
-// rechooser is a screen that depends on the selected clusters and namespaces.
-type rechooser interface{ Rechoose(w *screen.World) }
 
 // New returns the model of the dashboard. Its feeds and tasks end with ctx.
 func New(ctx context.Context, config Config) *Model {
@@ -245,8 +247,8 @@ func (m *Model) act(action keys.Action) tea.Cmd {
 	case keys.Quit:
 		m.quitting = true
 	case keys.Help:
-		if _, already := m.top().(*screen.Help); !already {
-			m.push(screen.NewHelp(m.top(), commandHelp()))
+		if _, already := m.top().(*help.Screen); !already {
+			m.push(m.build(screen.Help{}))
 		}
 	case keys.Command:
 		m.prompt = newPrompt(':', "")
@@ -309,14 +311,14 @@ func (m *Model) choose(clusters, namespaces []string) {
 	if clusters != nil && !slices.Equal(clusters, m.world.Clusters) {
 		m.world.Clusters = clusters
 		if len(clusters) == 0 {
-			m.stack = []screen.Screen{screen.NewClusters(&m.world)}
+			m.stack = []screen.Screen{m.build(screen.Clusters{})}
 		}
 	}
 	if namespaces != nil {
 		m.world.Namespaces = namespaces
 	}
 	for _, s := range m.stack {
-		if r, ok := s.(rechooser); ok {
+		if r, ok := s.(screen.Chooser); ok {
 			r.Rechoose(&m.world)
 			m.replay(s)
 		}

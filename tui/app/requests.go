@@ -13,6 +13,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"github.com/skiff-dev/skiff/tui/feed"
+	"github.com/skiff-dev/skiff/tui/machine"
 	"github.com/skiff-dev/skiff/tui/screen"
 )
 
@@ -21,11 +22,12 @@ func (m *Model) requests(all []screen.Request) tea.Cmd {
 	var cmds []tea.Cmd
 	for _, r := range all {
 		switch r := r.(type) {
-		case screen.Push:
+		case screen.Open:
+			s := m.build(r.To)
 			if r.Replace && len(m.stack) > 0 {
 				m.stack = m.stack[:len(m.stack)-1]
 			}
-			m.push(r.Screen)
+			m.push(s)
 		case screen.Pop:
 			if len(m.stack) > 1 {
 				m.stack = m.stack[:len(m.stack)-1]
@@ -53,6 +55,8 @@ func (m *Model) requests(all []screen.Request) tea.Cmd {
 			cmds = append(cmds, m.look(r))
 		case screen.Do:
 			cmds = append(cmds, m.do(r.Cluster, r.Task))
+		case screen.Run:
+			cmds = append(cmds, m.operate(r.Operation))
 		}
 	}
 	return tea.Batch(cmds...)
@@ -92,19 +96,33 @@ func failure(err error) tea.Msg {
 	return requestsMsg{notice: notice{text: err.Error(), bad: true}}
 }
 
+// operate runs an operation on a cluster or its machines: in the terminal, or as
+// a job with its own screen.
+func (m *Model) operate(o machine.Operation) tea.Cmd {
+	if _, ok := o.(machine.Shell); ok {
+		return m.inTerminal(o.Title(), func(in io.Reader, out io.Writer) error {
+			return m.config.Host.Operate(m.ctx, o, in, out)
+		})
+	}
+	s, cmd := m.startJob(o.Title(), func(ctx context.Context, out io.Writer) error {
+		return m.config.Host.Operate(ctx, o, strings.NewReader(""), out)
+	})
+	m.push(s)
+	return cmd
+}
+
 // do carries out a task: in the terminal, as a job with its own screen, or in the
 // background with a notice when it is done.
 func (m *Model) do(cluster string, task feed.Task) tea.Cmd {
 	switch task.Verb {
 	case feed.VerbEdit, feed.VerbShell, feed.VerbAttach:
-		return m.inTerminal(cluster, task)
-	case feed.VerbSkiff:
-		title := task.Title()
-		s, cmd := m.startJob(title, func(ctx context.Context, out io.Writer) error {
-			return m.config.Host.Skiff(ctx, task.Command, strings.NewReader(""), out)
+		return m.inTerminal(task.Title(), func(in io.Reader, out io.Writer) error {
+			api, err := m.apis.get(m.ctx, cluster)
+			if err != nil {
+				return err
+			}
+			return api.Interactive(m.ctx, task, in, out)
 		})
-		m.push(s)
-		return cmd
 	case feed.VerbDrain, feed.VerbCopy:
 		s, cmd := m.startJob(task.Title(), func(ctx context.Context, out io.Writer) error {
 			api, err := m.apis.get(ctx, cluster)

@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/skiff-dev/skiff/tui/keys"
+	"github.com/skiff-dev/skiff/tui/screen/kind"
 	"github.com/skiff-dev/skiff/tui/theme"
 )
 
@@ -25,13 +26,6 @@ type Settings struct {
 	Aliases map[string]string
 	// Remembered is the state of the last run.
 	Remembered State
-}
-
-// usualAliases are the names used by k9s that servers do not know.
-var usualAliases = map[string]string{
-	"dp": "deployments", "sec": "secrets", "jo": "jobs", "ro": "roles", "rb": "rolebindings",
-	"volumes": "persistentvolumes", "claims": "persistentvolumeclaims", "config": "configmaps",
-	"cr": "clusterroles", "crb": "clusterrolebindings", "np": "networkpolicies", "ep": "endpointslices",
 }
 
 // maxSettings bounds the settings file in bytes.
@@ -48,7 +42,7 @@ type settingsFile struct {
 // ParseSettings reads ui.yaml and the state of the last run; either may be
 // empty. A state that cannot be parsed is ignored.
 func ParseSettings(content, remembered []byte) (Settings, error) {
-	s := Settings{Keys: keys.Default(), Aliases: maps.Clone(usualAliases)}
+	s := Settings{Keys: keys.Default(), Aliases: kind.Aliases()}
 	if len(content) > maxSettings {
 		return s, fmt.Errorf("file is larger than %d KiB", maxSettings>>10)
 	}

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/skiff-dev/skiff/tui/feed"
+	"github.com/skiff-dev/skiff/tui/machine"
 	"github.com/skiff-dev/skiff/tui/screen"
 )
 
@@ -28,14 +28,14 @@ var destructiveCommands = []struct {
 // skiffCommand runs a skiff command, for ":skiff ARGUMENTS".
 func skiffCommand(m *Model, args []string) []screen.Request {
 	if len(args) == 0 {
-		return []screen.Request{screen.Say{Text: ":skiff needs a command: " + strings.Join(verbNames(m), ", ")}}
+		return screen.Message(":skiff needs a command: " + strings.Join(verbNames(m), ", "))
 	}
 	text := strings.Join(args, " ") + " "
 	begins := func(command string) bool { return strings.HasPrefix(text, command+" ") }
 	if m.world.ReadOnly && !slices.ContainsFunc(readOnlyCommands, begins) {
-		return []screen.Request{screen.Say{Text: "not available in read-only mode: skiff " + args[0], Bad: true}}
+		return screen.Failure("not available in read-only mode: skiff " + args[0])
 	}
-	run := screen.Do{Task: feed.Task{Verb: feed.VerbSkiff, Command: args}}
+	run := screen.Run{Operation: machine.Command{Args: args}}
 	for _, l := range destructiveCommands {
 		if !begins(l.command) {
 			continue

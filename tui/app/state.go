@@ -54,30 +54,21 @@ func (m *Model) remember() {
 	m.jobs.running.Go(func() { m.saver.save(m.config.Save) })
 }
 
-// views are the possible first screens, by their names in --start.
-var views = map[string]func(*screen.World) screen.Screen{
-	"nodes":        func(w *screen.World) screen.Screen { return screen.NewNodes(w) },
-	"workloads":    func(w *screen.World) screen.Screen { return screen.NewWorkloads(w, nil) },
-	"pulse":        func(w *screen.World) screen.Screen { return screen.NewPulse(w) },
-	"controlplane": func(w *screen.World) screen.Screen { return screen.NewControl(w.Clusters[0]) },
-	"pods":         func(w *screen.World) screen.Screen { return screen.NewObjects(w, object.Pods, screen.Narrow{}) },
-}
-
 // first returns the first screen: the requested one, else the one that was shown
 // last.
 func (m *Model) first(start string) screen.Screen {
 	last := m.config.Settings.Remembered
 	switch {
 	case start == "clusters" || len(m.world.Clusters) == 0:
-		return screen.NewClusters(&m.world)
-	case views[start] != nil:
-		return views[start](&m.world)
+		return m.build(screen.Clusters{})
+	case starts[start] != nil:
+		return m.build(starts[start])
 	case last.Resource != nil && builtIn(*last.Resource):
-		return screen.NewObjects(&m.world, *last.Resource, screen.Narrow{})
-	case views[last.View] != nil:
-		return views[last.View](&m.world)
+		return m.build(screen.Objects{Resource: *last.Resource})
+	case starts[last.View] != nil:
+		return m.build(starts[last.View])
 	}
-	return views["pods"](&m.world)
+	return m.build(starts["pods"])
 }
 
 // builtIn reports whether every server has the resource. Other resources are not
@@ -86,32 +77,22 @@ func builtIn(r object.Resource) bool {
 	return r.Name != "" && r.Version != "" && (!strings.Contains(r.Group, ".") || strings.HasSuffix(r.Group, ".k8s.io"))
 }
 
-// recordView records the screen that the next run starts with. Screens about a
-// single object are not recorded.
+// recordView records the screen that the next run starts with.
 func (m *Model) recordView(s screen.Screen) {
+	r, ok := s.(screen.Remembered)
+	if !ok {
+		return
+	}
 	last := &m.config.Settings.Remembered
-	view, resource := "", (*object.Resource)(nil)
-	switch s := s.(type) {
-	case *screen.Objects:
-		if s.Scope.Name != "" || !builtIn(s.Resource) {
-			return
-		}
-		resource = &s.Resource
-	case *screen.Nodes:
-		view = "nodes"
-	case *screen.Workloads:
-		view = "workloads"
-	case *screen.Pulse:
-		view = "pulse"
-	case *screen.Control:
-		view = "controlplane"
+	view, resource := r.Start()
+	switch {
+	case view != "" && (last.View != view || last.Resource != nil):
+		last.View, last.Resource = view, nil
+	case builtIn(resource) && (last.View != "" || last.Resource == nil || last.Resource.ID() != resource.ID()):
+		last.View, last.Resource = "", &resource
 	default:
 		return
 	}
-	if view == last.View && (resource == nil) == (last.Resource == nil) && (resource == nil || resource.ID() == last.Resource.ID()) {
-		return
-	}
-	last.View, last.Resource = view, resource
 	m.remember()
 }
 

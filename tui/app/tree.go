@@ -15,26 +15,26 @@ type cursorScreen interface {
 // treeUsage explains ":tree".
 const treeUsage = "t shows the tree of the selected object; or type :tree KIND NAME [NAMESPACE]"
 
-// tree runs ":tree [KIND [NAME [NAMESPACE]]]". Without arguments it opens the
+// showTree runs ":tree [KIND [NAME [NAMESPACE]]]". Without arguments it opens the
 // tree of the object under the cursor, or a list to choose from.
-func tree(m *Model, args []string) []screen.Request {
+func showTree(m *Model, args []string) []screen.Request {
 	if len(m.world.Clusters) == 0 {
-		return []screen.Request{screen.Say{Text: "choose a cluster first", Bad: true}}
+		return screen.Failure("choose a cluster first")
 	}
 	if len(args) == 0 {
 		if p, ok := m.top().(cursorScreen); ok {
 			if ref, ok := p.Current(); ok {
-				return []screen.Request{screen.Push{Screen: screen.NewTree(ref)}}
+				return screen.Show(screen.Tree{Ref: ref})
 			}
 		}
 		args = []string{"deployments"}
 	}
 	r, ok := m.world.Find(args[0])
 	if !ok {
-		return []screen.Request{screen.Say{Text: fmt.Sprintf("no resource named %q", args[0]), Bad: true}}
+		return screen.Failure(fmt.Sprintf("no resource named %q", args[0]))
 	}
 	if len(args) == 1 {
-		return []screen.Request{screen.Push{Screen: screen.NewObjects(&m.world, r, screen.Narrow{})}, screen.Say{Text: treeUsage}}
+		return append(screen.Show(screen.Objects{Resource: r}), screen.Say{Text: treeUsage})
 	}
 	ref := object.Ref{Cluster: m.world.Clusters[0], Resource: r, Name: args[1]}
 	switch {
@@ -46,5 +46,5 @@ func tree(m *Model, args []string) []screen.Request {
 	default:
 		ref.Namespace = "default"
 	}
-	return []screen.Request{screen.Push{Screen: screen.NewTree(ref)}}
+	return screen.Show(screen.Tree{Ref: ref})
 }

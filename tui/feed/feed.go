@@ -13,9 +13,18 @@ import (
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
-// Need is data that a screen subscribes to. Two needs with the same key share
-// one feed.
-type Need interface{ Key() string }
+// Need is data that a screen subscribes to. A new kind of data implements it, and
+// has a case where its source reads it: Model.run for this host, or Client.Run in
+// tui/kube.
+type Need interface {
+	// Key identifies the need. Needs with the same key share one feed.
+	Key() string
+	// From returns the cluster whose API server answers the need, or "" if this
+	// host does.
+	From() string
+	// Lost returns the delivery for a source that cannot be reached.
+	Lost(object.Freshness) any
+}
 
 // Objects asks for all objects of a resource. It is answered with object.Table.
 type Objects struct {
@@ -34,6 +43,14 @@ func (n Objects) Key() string {
 		key += " " + ns
 	}
 	return key
+}
+
+// From implements Need.
+func (n Objects) From() string { return n.Cluster }
+
+// Lost implements Need.
+func (n Objects) Lost(f object.Freshness) any {
+	return object.Table{Cluster: n.Cluster, Resource: n.Resource, Freshness: f}
 }
 
 // TextKind selects one of the texts about an object.
@@ -62,6 +79,12 @@ func (n Text) Key() string {
 	}
 	return key
 }
+
+// From implements Need.
+func (n Text) From() string { return n.Ref.Cluster }
+
+// Lost implements Need.
+func (Text) Lost(f object.Freshness) any { return Document{Freshness: f} }
 
 // Document answers Text.
 type Document struct {
@@ -94,6 +117,12 @@ func (n Logs) Key() string {
 	}
 	return key
 }
+
+// From implements Need.
+func (n Logs) From() string { return n.Cluster }
+
+// Lost implements Need.
+func (Logs) Lost(f object.Freshness) any { return Lines{Freshness: f} }
 
 // PodName identifies a pod within a cluster.
 type PodName struct{ Namespace, Name string }
@@ -143,6 +172,12 @@ type Host struct{}
 // Key implements Need.
 func (Host) Key() string { return "host" }
 
+// From implements Need.
+func (Host) From() string { return "" }
+
+// Lost implements Need.
+func (Host) Lost(f object.Freshness) any { return Clusters{Freshness: f} }
+
 // Clusters answers Host.
 type Clusters struct {
 	All []daemonapi.ClusterStatus
@@ -155,6 +190,14 @@ type Machines struct{ Cluster string }
 
 // Key implements Need.
 func (n Machines) Key() string { return "machines " + n.Cluster }
+
+// From implements Need.
+func (Machines) From() string { return "" }
+
+// Lost implements Need.
+func (n Machines) Lost(f object.Freshness) any {
+	return MachineStatus{Cluster: n.Cluster, Freshness: f}
+}
 
 // MachineStatus answers Machines.
 type MachineStatus struct {
@@ -170,6 +213,12 @@ type Usage struct{ Cluster string }
 
 // Key implements Need.
 func (n Usage) Key() string { return "usage " + n.Cluster }
+
+// From implements Need.
+func (n Usage) From() string { return n.Cluster }
+
+// Lost implements Need.
+func (n Usage) Lost(f object.Freshness) any { return Stats{Cluster: n.Cluster, Freshness: f} }
 
 // Stats answers Usage, from the summary API of the kubelets.
 type Stats struct {
@@ -198,6 +247,14 @@ type ControlPlane struct{ Cluster string }
 // Key implements Need.
 func (n ControlPlane) Key() string { return "control plane " + n.Cluster }
 
+// From implements Need.
+func (n ControlPlane) From() string { return n.Cluster }
+
+// Lost implements Need.
+func (n ControlPlane) Lost(f object.Freshness) any {
+	return ControlPlaneStatus{Cluster: n.Cluster, Freshness: f}
+}
+
 // ControlPlaneStatus answers ControlPlane.
 type ControlPlaneStatus struct {
 	Cluster string
@@ -224,23 +281,29 @@ type Etcd struct{ Cluster string }
 // Key implements Need.
 func (n Etcd) Key() string { return "etcd " + n.Cluster }
 
+// From implements Need.
+func (Etcd) From() string { return "" }
+
+// Lost implements Need.
+func (n Etcd) Lost(_ object.Freshness) any { return EtcdMembers{Cluster: n.Cluster} }
+
 // EtcdMembers answers Etcd; it is empty for a cluster that is not on this host.
 type EtcdMembers struct {
 	Cluster string
 	All     []EtcdMember
 }
 
-// EtcdMember is one member, in the format of "skiff etcd members -o json".
+// EtcdMember is the status of one member.
 type EtcdMember struct {
-	Name    string `json:"name"`
-	Leader  bool   `json:"leader"`
-	Learner bool   `json:"learner"`
+	Name    string
+	Leader  bool
+	Learner bool
 	// Error is why the member did not answer, empty if it did.
-	Error         string   `json:"error"`
-	DatabaseBytes int64    `json:"databaseBytes"`
-	InUseBytes    int64    `json:"inUseBytes"`
-	RaftIndex     uint64   `json:"raftIndex"`
-	Alarms        []string `json:"alarms"`
+	Error         string
+	DatabaseBytes int64
+	InUseBytes    int64
+	RaftIndex     uint64
+	Alarms        []string
 }
 
 // Check is one line of /readyz.
@@ -281,11 +344,23 @@ type Output struct{ ID int }
 // Key implements Need.
 func (n Output) Key() string { return "output " + strconv.Itoa(n.ID) }
 
+// From implements Need.
+func (Output) From() string { return "" }
+
+// Lost implements Need.
+func (Output) Lost(f object.Freshness) any { return Lines{Freshness: f} }
+
 // Forwards asks for the active port-forwards. It is answered with ForwardList.
 type Forwards struct{}
 
 // Key implements Need.
 func (Forwards) Key() string { return "forwards" }
+
+// From implements Need.
+func (Forwards) From() string { return "" }
+
+// Lost implements Need.
+func (Forwards) Lost(_ object.Freshness) any { return ForwardList{} }
 
 // ForwardList answers Forwards.
 type ForwardList struct{ All []Forwarded }
@@ -310,6 +385,12 @@ type Catalog struct{ Cluster string }
 // Key implements Need.
 func (n Catalog) Key() string { return "catalog " + n.Cluster }
 
+// From implements Need.
+func (n Catalog) From() string { return n.Cluster }
+
+// Lost implements Need.
+func (n Catalog) Lost(f object.Freshness) any { return Resources{Cluster: n.Cluster, Freshness: f} }
+
 // Resources answers Catalog.
 type Resources struct {
 	Cluster string
@@ -322,6 +403,12 @@ type PodContainers struct{ Pod object.Ref }
 
 // Key implements Need.
 func (n PodContainers) Key() string { return "containers " + n.Pod.Cluster + " " + n.Pod.String() }
+
+// From implements Need.
+func (n PodContainers) From() string { return n.Pod.Cluster }
+
+// Lost implements Need.
+func (PodContainers) Lost(f object.Freshness) any { return Containers{Freshness: f} }
 
 // Containers answers PodContainers, in start order.
 type Containers struct {
@@ -352,6 +439,12 @@ type Tree struct{ Ref object.Ref }
 
 // Key implements Need.
 func (n Tree) Key() string { return "tree " + n.Ref.Cluster + " " + n.Ref.String() }
+
+// From implements Need.
+func (n Tree) From() string { return n.Ref.Cluster }
+
+// Lost implements Need.
+func (Tree) Lost(f object.Freshness) any { return Ownership{Freshness: f} }
 
 // Ownership answers Tree.
 type Ownership struct {

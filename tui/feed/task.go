@@ -25,7 +25,6 @@ const (
 	VerbForward     Verb = "forward"
 	VerbStopForward Verb = "stop forward"
 	VerbCopy        Verb = "copy"
-	VerbSkiff       Verb = "skiff" // run a skiff command
 )
 
 // Verbs that take over the terminal.
@@ -38,26 +37,17 @@ const (
 // ErrUnchanged is returned by an edit that changed nothing.
 var ErrUnchanged = errors.New("edit cancelled, no changes made")
 
-// Task is an action on objects, or a skiff command.
+// Task is an action on objects.
 type Task struct {
 	Verb Verb
 	Refs []object.Ref
 	// Args are the action's arguments by name: "replicas", "revision", "container", "port", "local",
 	// "from", "to".
 	Args map[string]string
-	// Command holds the arguments of VerbSkiff: ["up", "ci", "--workers", "3"].
-	Command []string
 }
 
 // Title describes the task in one line.
 func (t Task) Title() string {
-	if t.Verb == VerbSkiff {
-		text := "skiff"
-		for _, word := range t.Command {
-			text += " " + word
-		}
-		return text
-	}
 	text := string(t.Verb)
 	if len(t.Refs) > 0 {
 		text += " " + t.Refs[0].String()

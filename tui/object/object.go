@@ -1,5 +1,5 @@
-// Package object is what screens show of a cluster's objects: plain values that
-// nobody changes once they are handed over.
+// Package object holds the plain values in which the dashboard keeps the objects
+// of a cluster. They must not be modified after delivery to a screen.
 package object
 
 import (
@@ -11,14 +11,14 @@ import (
 // Resource is a kind of object that an API server serves.
 type Resource struct {
 	Group, Version string
-	// Name is the plural in lower case, as in URLs.
+	// Name is the lower-case plural, as in URLs.
 	Name, Singular, Kind string
-	// Short are names such as "po".
+	// Short holds short names such as "po".
 	Short      []string
 	Namespaced bool
 }
 
-// ID is "deployments.apps", or "pods" for the core group.
+// ID returns "deployments.apps", or "pods" for the core group.
 func (r Resource) ID() string {
 	if r.Group == "" {
 		return r.Name
@@ -26,7 +26,8 @@ func (r Resource) ID() string {
 	return r.Name + "." + r.Group
 }
 
-// Title is the plural of the kind: "StatefulSets", "NetworkPolicies".
+// Title returns the plural of the kind, e.g. "StatefulSets" or
+// "NetworkPolicies".
 func (r Resource) Title() string {
 	kind := strings.ToLower(r.Kind)
 	if rest, ok := strings.CutPrefix(r.Name, kind); ok {
@@ -38,8 +39,8 @@ func (r Resource) Title() string {
 	return strings.ToUpper(r.Name[:min(1, len(r.Name))]) + r.Name[min(1, len(r.Name)):]
 }
 
-// Path below the server's root, with a namespace for namespaced resources;
-// an empty one means all.
+// Path returns the path below the server's root. For namespaced resources, an
+// empty namespace means all namespaces.
 func (r Resource) Path(namespace, name string) string {
 	parts := []string{"", "apis", r.Group, r.Version}
 	if r.Group == "" {
@@ -62,7 +63,7 @@ type Ref struct {
 	Namespace, Name string
 }
 
-// String is "deployment default/web".
+// String returns e.g. "deployment default/web".
 func (r Ref) String() string {
 	kind := strings.ToLower(r.Resource.Kind)
 	if r.Namespace == "" {
@@ -78,59 +79,72 @@ type Column struct {
 	Wide bool
 }
 
-// Row is one object as the server's table shows it.
+// Row is one object in the server's table format.
 type Row struct {
 	Cluster, Namespace, Name, UID string
 	Cells                         []string
 	Labels                        map[string]string
-	// Owner is the UID of the controlling object, empty if there is none.
+	// Owner is the UID of the controlling object, or empty.
 	Owner    string
 	Created  time.Time
 	Deleting bool
-	// Taints and Conditions are a node's.
+	// Taints and Conditions are set for nodes.
 	Taints     []string
 	Conditions []Condition
-	// Read is when the cells were read: ages in them are of that time.
+	// Read is the time at which the cells were read. Ages in cells refer to it.
 	Read time.Time
 }
 
-// Condition of a node, as its kubelet reports it.
+// Condition of a node, as reported by its kubelet.
 type Condition struct{ Type, Status, Reason, Message string }
 
-// Well says whether the condition is as it should be: Ready true, all others
-// not.
-func (c Condition) Well() bool {
+// Healthy reports whether the condition has its healthy status: True for Ready,
+// False for all others.
+func (c Condition) Healthy() bool {
 	return (c.Status == "True") == (c.Type == "Ready") && c.Status != "Unknown"
 }
 
-// Key tells a row from all others of its table.
+// Key identifies the row in its table.
 func (r *Row) Key() string { return r.Cluster + "/" + r.Namespace + "/" + r.Name }
 
-// State of what a feed has delivered.
+// State of delivered data.
 type State int
 
 // The states.
 const (
-	// Loading: nothing complete has been read yet.
+	// Loading means that the first complete read has not finished.
 	Loading State = iota
-	// Live: the data follow the server.
+	// Live means that the data follows the server.
 	Live
-	// Lost: the server does not answer; the data are as they were.
+	// Lost means that the server does not respond and the data may be stale.
 	Lost
-	// Refused: the server does not allow it or does not have it.
+	// Refused means that the server denies access or does not have the resource.
 	Refused
 )
 
-// Freshness says how new delivered data are.
+// Freshness describes how recent delivered data is.
 type Freshness struct {
 	State State
-	// At is when the server was last heard.
+	// At is the time of the server's last response.
 	At time.Time
-	// Problem is why the state is Lost or Refused, one line.
+	// Problem is one line that explains Lost or Refused.
 	Problem string
 }
 
-// Table is all objects of one resource in one cluster, as far as wanted.
+// Stalest returns the freshness of the source that lags most. A source that does
+// not respond lags more than any that does.
+func Stalest(sources []string, of func(string) Freshness) Freshness {
+	var worst Freshness
+	for i, source := range sources {
+		f := of(source)
+		if i == 0 || worst.State == Live && (f.State != Live || f.At.Before(worst.At)) {
+			worst = f
+		}
+	}
+	return worst
+}
+
+// Table holds the selected objects of one resource in one cluster.
 type Table struct {
 	Cluster  string
 	Resource Resource
@@ -139,9 +153,19 @@ type Table struct {
 	Freshness
 }
 
-// Find returns the resource that name means: plural, singular, short name or
-// kind, optionally with ".GROUP". The first in the order of the server's
-// preference wins.
+// Cell returns the cell of a row in the named column, or "".
+func (t Table) Cell(r *Row, column string) string {
+	for i, c := range t.Columns {
+		if c.Name == column && i < len(r.Cells) {
+			return r.Cells[i]
+		}
+	}
+	return ""
+}
+
+// Find returns the resource with the given plural, singular, short name or kind,
+// optionally followed by ".GROUP". If several match, the first one in the
+// server's order of preference wins.
 func Find(all []Resource, name string) (Resource, bool) {
 	name = strings.ToLower(name)
 	for _, match := range []func(Resource) bool{

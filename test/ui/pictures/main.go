@@ -9,6 +9,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -25,7 +26,9 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/tui/app"
 	"github.com/skiff-dev/skiff/tui/console"
+	"github.com/skiff-dev/skiff/tui/feed"
 	"github.com/skiff-dev/skiff/tui/kube"
+	"github.com/skiff-dev/skiff/tui/machine"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/home"
@@ -187,9 +190,17 @@ func (h host) Connect(ctx context.Context, name string) (app.Kubernetes, error) 
 
 func (h host) Verbs() map[string]bool { return nil }
 
-// Skiff runs what a screen asks by itself: no key of a shot runs a command.
-func (h host) Skiff(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
-	cmd := exec.CommandContext(ctx, h.skiff, args...)
-	cmd.Stdin, cmd.Stdout = in, out
-	return cmd.Run()
+// Operate is not called: no key of a shot runs an operation.
+func (h host) Operate(context.Context, machine.Operation, io.Reader, io.Writer) error {
+	return errors.ErrUnsupported
+}
+
+// EtcdMembers implements app.Host.
+func (h host) EtcdMembers(ctx context.Context, cluster string) ([]feed.EtcdMember, error) {
+	out, err := exec.CommandContext(ctx, h.skiff, "etcd", "members", cluster, "-o", "json").Output()
+	if err != nil {
+		return nil, err
+	}
+	var members []feed.EtcdMember
+	return members, json.Unmarshal(out, &members)
 }

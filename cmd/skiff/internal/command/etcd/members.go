@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -40,6 +41,19 @@ func (m Member) state() string {
 	default:
 		return "follower"
 	}
+}
+
+// Members returns the status of all members of a cluster.
+func Members(ctx context.Context, cluster string) ([]Member, error) {
+	text, err := onAny(ctx, cluster, "members")
+	if err != nil {
+		return nil, err
+	}
+	var members []Member
+	if err := json.Unmarshal([]byte(text), &members); err != nil {
+		return nil, fmt.Errorf("read the members: %w", err)
+	}
+	return members, nil
 }
 
 func newMembers(s cli.Streams) *cobra.Command {

@@ -8,10 +8,13 @@ import (
 	tui "github.com/skiff-dev/skiff/tui/app"
 
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/etcd"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/tui/console"
+	"github.com/skiff-dev/skiff/tui/feed"
 	"github.com/skiff-dev/skiff/tui/kube"
+	"github.com/skiff-dev/skiff/tui/machine"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/home"
@@ -59,13 +62,29 @@ func (u *host) Verbs() map[string]bool {
 	return verbs
 }
 
-// Skiff implements tui.Host.
-func (u *host) Skiff(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
+// Operate implements tui.Host.
+func (u *host) Operate(ctx context.Context, o machine.Operation, in io.Reader, out io.Writer) error {
 	root := u.root(cli.Streams{In: in, Out: out, Err: out})
-	root.SetArgs(args)
+	root.SetArgs(arguments(o))
 	if err := root.ExecuteContext(ctx); err != nil {
 		cli.Report(out, err)
-		return fmt.Errorf("skiff %s: %w", args[0], err)
+		return fmt.Errorf("%s: %w", o.Title(), err)
 	}
 	return nil
+}
+
+// EtcdMembers implements tui.Host.
+func (u *host) EtcdMembers(ctx context.Context, cluster string) ([]feed.EtcdMember, error) {
+	members, err := etcd.Members(ctx, cluster)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]feed.EtcdMember, len(members))
+	for i, m := range members {
+		all[i] = feed.EtcdMember{
+			Name: m.Name, Leader: m.Leader, Learner: m.Learner, Error: m.Error,
+			DatabaseBytes: m.DatabaseBytes, InUseBytes: m.InUseBytes, RaftIndex: m.RaftIndex, Alarms: m.Alarms,
+		}
+	}
+	return all, nil
 }
