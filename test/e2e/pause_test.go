@@ -27,7 +27,7 @@ func testPause(t *testing.T, r *rig, name string, k *kube) {
 	pods, machines := k.pods(t, "app=standing"), r.running(t, name).Nodes
 
 	r.pauses(t, name)
-	contains(t, "a second pause", r.skiff(t, "pause", name), "paused already")
+	contains(t, "a second pause", r.skiff(t, "pause", name), "already paused")
 	r.standsStill(t, name)
 	for _, args := range [][]string{
 		{"shell", "-c", name, "worker-1", "--", "true"}, {"logs", "-c", name}, {"image", "list", "-c", name}, {"etcd", "members", name},

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
-	"github.com/skiff-dev/skiff/vm/machine"
 )
 
 var roomy = Host{CPUs: 8, MemoryMiB: 32 << 10, DiskFreeMiB: 100 << 10}
@@ -70,24 +69,6 @@ func TestEveryFaultIsOneClearLine(t *testing.T) {
 		if len(faults) != 1 || !strings.Contains(faults[0].Error(), test.want) || strings.Contains(faults[0].Error(), "\n") {
 			t.Errorf("faults %q, want one line with %q", faults, test.want)
 		}
-	}
-}
-
-func TestPausedMachinesAreResumedWantedOrNot(t *testing.T) {
-	one := with(func(s *Spec) { s.Workers = 1 })
-	var got []string
-	for _, step := range Plan(one, Observed{Prepared: true, Machines: map[string]machine.State{
-		"control-plane-1": machine.StatePaused, "worker-1": machine.StateStopped, "worker-2": machine.StatePaused,
-	}}) {
-		got = append(got, step.String())
-	}
-	want := []string{
-		"resume control-plane-1 (paused)", "resume worker-2 (paused)", "start worker-1 (stopped)",
-		"drain worker-2 (not wanted any more)", "delete worker-2 (not wanted any more)",
-		"wait control-plane-1 (not Ready)", "wait worker-1 (not Ready)",
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("plan\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
 
@@ -205,65 +186,6 @@ func TestOneControlPlaneFormsTheClusterAndAllOthersJoin(t *testing.T) {
 	}
 	if got := Document(state, leaving[0], nil, "", time.Time{}); !got.Etcd.Join || got.Network.Address != leaving[0].Address {
 		t.Errorf("document of what leaves: %+v", got)
-	}
-}
-
-func TestPlanIsWhatSeparatesSeenFromWanted(t *testing.T) {
-	running := map[string]machine.State{
-		"control-plane-1": machine.StateRunning, "worker-1": machine.StateRunning, "worker-2": machine.StateRunning,
-	}
-	ready := map[string]bool{"control-plane-1": true, "worker-1": true, "worker-2": true}
-	changed := func(name string, state machine.State) map[string]machine.State {
-		states := map[string]machine.State{}
-		for n, s := range running {
-			states[n] = s
-		}
-		states[name] = state
-		return states
-	}
-	for name, test := range map[string]struct {
-		observed Observed
-		want     []string
-	}{
-		"nothing exists": {Observed{}, []string{
-			"prepare (new cluster)",
-			"create control-plane-1 (new)", "create worker-1 (new)", "create worker-2 (new)",
-			"start control-plane-1 (absent)", "start worker-1 (absent)", "start worker-2 (absent)",
-			"wait control-plane-1 (not Ready)", "wait worker-1 (not Ready)", "wait worker-2 (not Ready)",
-		}},
-		"all is well": {Observed{Prepared: true, Machines: running, Ready: ready, APIReady: true}, nil},
-		"a worker ended": {
-			Observed{Prepared: true, Machines: changed("worker-1", machine.StateStopped), Ended: map[string]string{"worker-1": "signal: killed"}, Ready: ready, APIReady: true},
-			[]string{"start worker-1 (stopped by itself: signal: killed)", "wait worker-1 (not Ready)"},
-		},
-		"two control planes too many": {
-			Observed{Prepared: true, Machines: changed("control-plane-3", machine.StateRunning), Ready: ready, APIReady: true},
-			[]string{"drain control-plane-3 (not wanted any more)", "leave control-plane-3 (not wanted any more)", "delete control-plane-3 (not wanted any more)"},
-		},
-		"a control plane too many, and nothing runs": {
-			Observed{Prepared: true, Machines: map[string]machine.State{
-				"control-plane-1": machine.StateStopped, "control-plane-2": machine.StateStopped, "worker-1": machine.StateStopped, "worker-2": machine.StateStopped,
-			}},
-			[]string{
-				"start control-plane-1 (stopped)", "start worker-1 (stopped)", "start worker-2 (stopped)", "start control-plane-2 (has a vote until it has left)",
-				"drain control-plane-2 (not wanted any more)", "leave control-plane-2 (not wanted any more)", "delete control-plane-2 (not wanted any more)",
-				"wait control-plane-1 (not Ready)", "wait worker-1 (not Ready)", "wait worker-2 (not Ready)",
-			},
-		},
-		"a worker too many": {
-			Observed{Prepared: true, Machines: changed("worker-3", machine.StateRunning), Ready: ready, APIReady: true},
-			[]string{"drain worker-3 (not wanted any more)", "delete worker-3 (not wanted any more)"},
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			var got []string
-			for _, step := range Plan(Default(), test.observed) {
-				got = append(got, step.String())
-			}
-			if !slices.Equal(got, test.want) {
-				t.Errorf("plan\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(test.want, "\n"))
-			}
-		})
 	}
 }
 

@@ -3,35 +3,45 @@ package cluster
 // Action is one kind of Step.
 type Action string
 
-// The actions, in the order in which a plan has them.
+// The actions.
 const (
-	ActionPrepare Action = "prepare" // make certificates
-	ActionCreate  Action = "create"  // make a machine's disk
-	ActionResume  Action = "resume"  // let a paused machine go on
-	ActionStart   Action = "start"   // boot a machine
-	ActionDrain   Action = "drain"   // move pods away, then forget the node
-	ActionLeave   Action = "leave"   // take a control plane out of etcd
-	ActionDelete  Action = "delete"  // remove a machine and its disk
-	ActionWait    Action = "wait"    // until a node is Ready
+	ActionPrepare Action = "prepare" // create certificates, network and driver
+	ActionResume  Action = "resume"  // let a paused machine continue and set its clock
+	ActionCreate  Action = "create"  // create a machine's disk
+	ActionStart   Action = "start"   // start a machine
+	ActionBoot    Action = "boot"    // wait until the node API answers
+	ActionServe   Action = "serve"   // wait for the API server and let nodes join
+	ActionJoin    Action = "join"    // wait until a node has registered
+	ActionWait    Action = "wait"    // wait until a node is Ready
+	ActionDrain   Action = "drain"   // evict the pods of a node
+	ActionLeave   Action = "leave"   // remove a control plane from etcd
+	ActionDelete  Action = "delete"  // delete a machine, its disk and its node object
 )
 
-// Step is one thing to do. Every step may be done twice.
+// Step is one thing to do. It is safe to run a step again.
 type Step struct {
 	Action Action `json:"action"`
-	// Node is empty for what concerns the whole cluster.
+	// Node is empty for a step that concerns the whole cluster.
 	Node string `json:"node,omitempty"`
-	// Reason is for people, one line: why the step is needed.
+	// Reason is one line for users: why the step is needed.
 	Reason string `json:"reason,omitempty"`
+	// After holds the IDs of the steps that must be done before this one. They
+	// precede it in the plan.
+	After []string `json:"after,omitempty"`
 }
 
-// String is the step for people: "start worker-1 (stopped)".
+// ID identifies the step in its plan: "start worker-1".
+func (s Step) ID() string {
+	if s.Node == "" {
+		return string(s.Action)
+	}
+	return string(s.Action) + " " + s.Node
+}
+
+// String returns the step for users: "start worker-1 (stopped)".
 func (s Step) String() string {
-	text := string(s.Action)
-	if s.Node != "" {
-		text += " " + s.Node
+	if s.Reason == "" {
+		return s.ID()
 	}
-	if s.Reason != "" {
-		text += " (" + s.Reason + ")"
-	}
-	return text
+	return s.ID() + " (" + s.Reason + ")"
 }

@@ -1,7 +1,7 @@
-// Package daemon is a cluster's process on the host: it holds the machines and
-// their network, so that they live exactly as long as it does, and brings the
-// cluster to what is asked of it over a unix socket. Killed at any moment and
-// started again, it finishes what it had begun.
+// Package daemon is a cluster's process on the host. It holds the cluster's lock,
+// serves its API on a unix socket, and keeps the machines and their network
+// (package fleet), which live exactly as long as it does. It can be killed at any
+// moment: started again, it continues what it had begun.
 package daemon
 
 import (
@@ -17,9 +17,8 @@ import (
 	"time"
 
 	"github.com/skiff-dev/skiff/vm/cluster"
-	"github.com/skiff-dev/skiff/vm/driver"
+	"github.com/skiff-dev/skiff/vm/fleet"
 	"github.com/skiff-dev/skiff/vm/home"
-	"github.com/skiff-dev/skiff/vm/image"
 	"github.com/skiff-dev/skiff/vm/operation"
 )
 
@@ -33,80 +32,46 @@ type Config struct {
 	// Executable is this program, run again as QEMU's wrapper; empty means the
 	// running one.
 	Executable string
-	// Machines makes what runs machines and reaches them; nil means Lima.
+	// Machines opens the driver and the network; nil means those of the spec's
+	// driver.
 	Machines func(ctx context.Context, config MachinesConfig) (Machines, error)
-	// Limits of the phases; zero fields have defaults.
+	// Limits of the phases of a change; zero fields have defaults.
 	Limits Limits
+	// Idle is how long the daemon waits for a first request to create the cluster
+	// before it exits; 30 s if zero.
+	Idle time.Duration
 	// Log is where the daemon writes; nil means the cluster's log file.
 	Log *slog.Logger
 }
 
-// MachinesConfig is what Machines are made from.
-type MachinesConfig struct {
-	Cluster    home.Cluster
-	Cache      string
-	Spec       cluster.Spec
-	Image      image.Image
-	Executable string
-	Log        *slog.Logger
-}
+// Types of package fleet that a Config is made of.
+type (
+	MachinesConfig = fleet.MachinesConfig
+	Machines       = fleet.Machines
+	Limits         = fleet.Limits
+)
 
-// Machines run and reach the machines of one cluster.
-type Machines struct {
-	Driver driver.Driver
-	// Dial connects to an address in the machines' network.
-	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Run serves the machines' network until its context ends; may be nil.
-	Run func(ctx context.Context) error
-	// Emulated says that no hypervisor runs the machines.
-	Emulated bool
-}
-
-// Limits are how long phases may take. Boot is shared by all its tries.
-type Limits struct {
-	Boot, ControlPlane, Join, Ready, Drain, PowerOff time.Duration
-	// Idle is how long a daemon waits for a cluster to be asked of it.
-	Idle time.Duration
-}
-
-// Defaults allow for emulation on a small and busy host.
-func (l Limits) withDefaults() Limits {
-	for _, limit := range []struct {
-		value     *time.Duration
-		otherwise time.Duration
-	}{
-		{&l.Boot, 6 * time.Minute}, {&l.ControlPlane, 8 * time.Minute},
-		{&l.Join, 6 * time.Minute}, {&l.Ready, 8 * time.Minute},
-		{&l.Drain, 2 * time.Minute}, {&l.PowerOff, 15 * time.Second}, {&l.Idle, 30 * time.Second},
-	} {
-		if *limit.value == 0 {
-			*limit.value = limit.otherwise
-		}
-	}
-	return l
-}
+const defaultIdle = 30 * time.Second
 
 // daemon is a running one.
 type daemon struct {
 	config Config
 	dir    home.Cluster
 	log    *slog.Logger
-	// life ends everything that the daemon runs; end begins that.
-	life  context.Context
-	end   context.CancelFunc
-	tasks sync.WaitGroup
+	end    context.CancelFunc // ends the daemon
+	tasks  sync.WaitGroup     // operations and the watch of the host
 
-	mu      sync.Mutex           // guards what follows
-	working *operation.Operation // any but a down, running or last
-	wanted  *cluster.Spec        // of working, nil if that is no apply
+	mu      sync.Mutex           // guards the fields below
+	working *operation.Operation // the running or last change other than a down
+	desired *cluster.Spec        // what working brings the cluster to, nil if it is not an apply
 	leaving *operation.Operation // a down
-	cluster *running             // open, nil before the first apply
-	idle    time.Time            // since when nothing is asked
+	fleet   *fleet.Fleet         // nil before the first apply
+	idle    time.Time            // since when there has been nothing to do
 }
 
-// Run serves the cluster until ctx ends, when machines are turned off and kept,
-// or the cluster is taken down, when nothing of it is left. The error wraps
-// home.ErrLocked if the cluster has a daemon.
+// Run serves the cluster until ctx ends, when it shuts the machines down and keeps
+// their disks, or until the cluster is taken down, which leaves nothing behind.
+// The error wraps home.ErrLocked if the cluster already has a daemon.
 func Run(ctx context.Context, config Config) (err error) {
 	dir := config.Home.Cluster(config.Name)
 	lock, err := dir.Acquire()
@@ -127,19 +92,22 @@ func Run(ctx context.Context, config Config) (err error) {
 			return fmt.Errorf("run the daemon of %s: %w", config.Name, err)
 		}
 	}
-	config.Limits = config.Limits.withDefaults()
+	if config.Idle == 0 {
+		config.Idle = defaultIdle
+	}
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
-	d := &daemon{config: config, dir: dir, log: config.Log, life: life, end: end, idle: time.Now()}
-	if err := d.serve(ctx); err != nil {
-		d.log.Error("daemon ends", "error", err)
+	d := &daemon{config: config, dir: dir, log: config.Log, end: end, idle: time.Now()}
+	if err := d.serve(ctx, life); err != nil {
+		d.log.Error("daemon exits", "error", err)
 		return fmt.Errorf("run the daemon of %s: %w", config.Name, err)
 	}
-	d.log.Info("daemon ends")
+	d.log.Info("daemon exits")
 	return nil
 }
 
-func (d *daemon) serve(ctx context.Context) error {
+// serve serves until ctx ends, which powers the machines off first, or life ends.
+func (d *daemon) serve(ctx, life context.Context) error {
 	presence, err := d.dir.Presence()
 	if err != nil {
 		return err
@@ -153,21 +121,21 @@ func (d *daemon) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: d.handler(), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelWarn)}
+	server := &http.Server{Handler: d.handler(life), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelWarn)}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	d.log.Info("daemon serves", "cluster", d.config.Name, "pid", os.Getpid())
-	d.tasks.Go(d.watchHost)
+	d.tasks.Go(func() { d.watchHost(life) })
 
 	select {
 	case err = <-served:
 	case <-ctx.Done():
 		d.powerOff(context.WithoutCancel(ctx))
-	case <-d.life.Done():
+	case <-life.Done():
 	}
 	d.end()
-	d.closeCluster()
-	// Listeners of a stream get its last event.
+	d.closeFleet()
+	// Listeners of a stream receive its last event.
 	quit, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	_ = server.Shutdown(quit)
@@ -195,122 +163,57 @@ func (d *daemon) leave() error {
 }
 
 func (d *daemon) listen() (net.Listener, error) {
-	// We have the lock: a socket that exists is a dead daemon's.
+	// The daemon holds the lock, so an existing socket is a dead daemon's.
 	if err := os.Remove(d.dir.Socket()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("remove a dead daemon's socket: %w", err)
 	}
 	listener, err := net.Listen("unix", d.dir.Socket())
 	if err != nil {
-		return nil, fmt.Errorf("listen at the daemon's socket: %w", err)
+		return nil, fmt.Errorf("listen on the daemon's socket: %w", err)
 	}
 	if err := os.Chmod(d.dir.Socket(), 0o600); err != nil {
 		_ = listener.Close()
-		return nil, fmt.Errorf("keep the daemon's socket to its user: %w", err)
+		return nil, fmt.Errorf("restrict the daemon's socket to its user: %w", err)
 	}
 	return listener, nil
 }
 
-// closeCluster ends the machines and all that serves them.
-func (d *daemon) closeCluster() {
+// open returns the open cluster, nil if there is none.
+func (d *daemon) open() *fleet.Fleet {
 	d.mu.Lock()
-	c := d.cluster
-	d.cluster = nil
-	working := d.working
+	defer d.mu.Unlock()
+	return d.fleet
+}
+
+// closeFleet stops the current operation and ends the machines at once.
+func (d *daemon) closeFleet() {
+	d.mu.Lock()
+	f, working := d.fleet, d.working
+	d.fleet = nil
 	d.mu.Unlock()
 	if working != nil {
 		working.Cancel(context.Canceled)
 		<-working.Done()
 	}
-	if c == nil {
+	if f == nil {
 		return
 	}
-	if err := c.close(); err != nil {
-		d.log.Error("machines did not end well", "error", err)
+	if err := f.Close(); err != nil {
+		d.log.Error("machines did not end cleanly", "error", err)
 	}
 }
 
-// powerOff lets all guests turn themselves off, for a while; paused ones go on
-// for that, so that they write to their disks what they hold.
+// powerOff lets all guests shut down.
 func (d *daemon) powerOff(ctx context.Context) {
 	d.mu.Lock()
-	c, active := d.cluster, d.active()
+	f, active := d.fleet, d.active()
 	d.mu.Unlock()
-	if c == nil {
+	if f == nil {
 		return
 	}
 	if active != nil && active.Kind() == operation.KindPause {
 		active.Cancel(context.Canceled)
 		<-active.Done()
 	}
-	ctx, cancel := context.WithTimeout(ctx, d.config.Limits.PowerOff)
-	defer cancel()
-	if c.paused(ctx) {
-		c.wakeMachines(ctx)
-	}
-	c.powerOff(ctx)
-}
-
-// watchHost looks now and then at what no request tells: that the host slept,
-// that the cluster's directory is gone, that nobody wants a cluster.
-func (d *daemon) watchHost() {
-	ticker := time.NewTicker(clockPeriod)
-	defer ticker.Stop()
-	last := time.Now()
-	for {
-		select {
-		case <-d.life.Done():
-			return
-		case <-ticker.C:
-		}
-		now := time.Now()
-		if slept(now.Round(0).Sub(last.Round(0)), now.Sub(last)) {
-			d.setClocks()
-		}
-		last = now
-		if d.abandoned(now) {
-			d.log.Info("nobody asks for a cluster here")
-			d.end()
-			return
-		}
-	}
-}
-
-// abandoned says that the cluster's directory was removed from outside, or that
-// no cluster was asked for in a while.
-func (d *daemon) abandoned(now time.Time) bool {
-	if _, err := os.Stat(d.dir.Socket()); errors.Is(err, fs.ErrNotExist) {
-		return true
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	busy := d.cluster != nil || d.leaving != nil || d.active() != nil
-	if busy {
-		d.idle = now
-	}
-	return now.Sub(d.idle) > d.config.Limits.Idle
-}
-
-// clockPeriod is how often the host's clocks are compared, clockJump how far
-// they may differ: more, and the host slept or its clock was set.
-const (
-	clockPeriod = 5 * time.Second
-	clockJump   = 2 * time.Second
-)
-
-// slept says whether the wall clock went on otherwise than time that counts.
-func slept(wall, monotonic time.Duration) bool { return (wall - monotonic).Abs() > clockJump }
-
-// setClocks gives all running nodes the host's time.
-func (d *daemon) setClocks() {
-	d.mu.Lock()
-	c := d.cluster
-	d.mu.Unlock()
-	if c == nil {
-		return
-	}
-	d.log.Info("the host slept or its clock was set; setting the nodes' clocks")
-	ctx, cancel := context.WithTimeout(d.life, 10*time.Second)
-	defer cancel()
-	c.setClocks(ctx)
-	c.wake() // certificates may have run out meanwhile
+	f.PowerOff(ctx)
 }

@@ -1,32 +1,72 @@
 package daemon
 
 import (
-	"path/filepath"
-	"runtime"
-
-	"golang.org/x/sys/unix"
-
-	"github.com/skiff-dev/skiff/vm/cluster"
-	"github.com/skiff-dev/skiff/vm/home"
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"time"
 )
 
-// HostFacts are what machines on this host have to fit into.
-func HostFacts(h home.Home) cluster.Host {
-	return cluster.Host{CPUs: runtime.NumCPU(), MemoryMiB: memoryMiB(), DiskFreeMiB: freeMiB(string(h))}
+// clockPeriod is how often the host's clocks are compared. clockJump is how far
+// they may differ: more means that the host slept or that its clock was set.
+const (
+	clockPeriod = 5 * time.Second
+	clockJump   = 2 * time.Second
+)
+
+// watchHost regularly checks what no request tells: that the host slept, that the
+// cluster's directory was removed, that nobody uses the daemon.
+func (d *daemon) watchHost(life context.Context) {
+	ticker := time.NewTicker(clockPeriod)
+	defer ticker.Stop()
+	last := time.Now()
+	for {
+		select {
+		case <-life.Done():
+			return
+		case <-ticker.C:
+		}
+		now := time.Now()
+		if slept(now.Round(0).Sub(last.Round(0)), now.Sub(last)) {
+			d.setClocks(life)
+		}
+		last = now
+		if d.abandoned(now) {
+			d.log.Info("nobody uses this daemon")
+			d.end()
+			return
+		}
+	}
 }
 
-// freeMiB is what is free for this user in the file system of dir, or of the
-// directory above in which it would be made.
-func freeMiB(dir string) int {
-	for {
-		var stat unix.Statfs_t
-		if err := unix.Statfs(dir, &stat); err == nil {
-			return int(uint64(stat.Bavail) * uint64(stat.Bsize) >> 20)
-		}
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			return 0
-		}
-		dir = parent
+// slept reports whether the wall clock and the monotonic clock disagree.
+func slept(wall, monotonic time.Duration) bool { return (wall - monotonic).Abs() > clockJump }
+
+// setClocks gives all running nodes the host's time.
+func (d *daemon) setClocks(ctx context.Context) {
+	f := d.open()
+	if f == nil {
+		return
 	}
+	d.log.Info("the host slept or its clock was set; setting the nodes' clocks")
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	f.SetClocks(ctx)
+	f.CheckCertificates() // they may have expired meanwhile
+}
+
+// abandoned reports whether the cluster's directory was removed from outside, or
+// nobody has used the daemon for a while.
+func (d *daemon) abandoned(now time.Time) bool {
+	if _, err := os.Stat(d.dir.Socket()); errors.Is(err, fs.ErrNotExist) {
+		return true
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	busy := d.fleet != nil || d.leaving != nil || d.active() != nil
+	if busy {
+		d.idle = now
+	}
+	return now.Sub(d.idle) > d.config.Idle
 }

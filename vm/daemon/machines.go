@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/lima"
@@ -66,57 +64,4 @@ func limaMachines(ctx context.Context, config MachinesConfig) (Machines, error) 
 		return Machines{}, err
 	}
 	return Machines{Driver: virtual, Dial: wire.DialContext, Run: wire.Run, Emulated: virtual.Emulated()}, nil
-}
-
-// dial connects to an address in the machines' network. The connection ends with
-// the machine: one that is killed says no word to those who listen to it.
-func (c *running) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	conn, err := c.machines.Dial(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	name := c.nodeAt(address)
-	if name == "" {
-		return conn, nil
-	}
-	life, closed := context.WithCancel(c.life)
-	go func() {
-		if _ = c.machines.Driver.Wait(life, name); life.Err() == nil {
-			_ = conn.Close()
-		}
-	}()
-	return &machineConn{Conn: conn, closed: closed}, nil
-}
-
-// nodeAt is the name of the node with an address, given with a port, or "".
-func (c *running) nodeAt(address string) string {
-	at, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return ""
-	}
-	for _, n := range append(cluster.Nodes(c.spec()), c.leaving()...) {
-		if n.Address.Addr() == at.Addr() {
-			return n.Name
-		}
-	}
-	return ""
-}
-
-// machineConn is a connection to a machine; closed ends the watch over it.
-type machineConn struct {
-	net.Conn
-	closed context.CancelFunc
-}
-
-func (m *machineConn) Close() error {
-	m.closed()
-	return m.Conn.Close()
-}
-
-// CloseWrite tells the machine that no more comes, which a load balancer passes on.
-func (m *machineConn) CloseWrite() error {
-	if half, ok := m.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return errors.ErrUnsupported
 }

@@ -10,19 +10,19 @@ import (
 	"github.com/skiff-dev/skiff/vm/daemon"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/image"
+	"github.com/skiff-dev/skiff/vm/offline"
 	"github.com/skiff-dev/skiff/vm/operation"
 )
 
-// Check finds what is wrong with spec on this host before anything is changed.
-// Its error is a *daemonapi.Failure with Invalid set, or several joined
-// (errors.Join), one for each fault.
+// Check returns what is wrong with spec on this host, before anything is changed:
+// a *daemonapi.Failure with Invalid set, or several joined by errors.Join.
 func (c *Client) Check(ctx context.Context, spec cluster.Spec) error {
 	state, err := cluster.ReadState(c.dir().State())
 	known := err == nil
 	if err != nil && !cluster.IsAbsent(err) {
 		return operation.AsFailure(err, "")
 	}
-	faults := []error{daemon.Check(c.dir(), spec, daemon.HostFacts(c.config.Home), state, known)}
+	faults := []error{offline.Check(c.dir(), spec, offline.Host(c.config.Home), state, known)}
 	node, err := image.Read(c.config.ImageDir)
 	if err != nil {
 		faults = append(faults, &daemonapi.Failure{Cause: err.Error(), Hint: "build it with \"make image\"", Invalid: true})
@@ -33,8 +33,8 @@ func (c *Client) Check(ctx context.Context, spec cluster.Spec) error {
 	return errors.Join(faults...)
 }
 
-// checkPort says whether the wanted port is free, unless the cluster's own
-// daemon has it.
+// checkPort returns a failure if the API port is in use by anything but the
+// cluster's own daemon.
 func (c *Client) checkPort(ctx context.Context, spec cluster.Spec, state cluster.State) error {
 	port := spec.APIPort
 	if port == 0 {

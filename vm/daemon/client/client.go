@@ -21,10 +21,12 @@ import (
 	"time"
 
 	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/credentials"
 	"github.com/skiff-dev/skiff/vm/daemon"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/node"
+	"github.com/skiff-dev/skiff/vm/offline"
 )
 
 // Sentinels.
@@ -75,7 +77,7 @@ func List(ctx context.Context, h home.Home) ([]daemonapi.ClusterStatus, error) {
 			if errors.Is(err, ErrNoCluster) {
 				status = unfinished(h.Cluster(name))
 			} else if err != nil {
-				status = daemon.Unreadable(name, err)
+				status = offline.Unreadable(name, err)
 			}
 			all[i] = status
 		})
@@ -116,7 +118,7 @@ func (c *Client) Plan(ctx context.Context, spec cluster.Spec) ([]cluster.Step, e
 	if err != nil && !cluster.IsAbsent(err) {
 		return nil, err
 	}
-	return cluster.Plan(spec, daemon.Stopped(c.dir(), state)), nil
+	return cluster.Plan(spec, offline.Observe(c.dir(), state)), nil
 }
 
 // Apply starts the daemon if none lives and brings the cluster to spec. It
@@ -251,7 +253,7 @@ func (c *Client) Status(ctx context.Context) (daemonapi.ClusterStatus, error) {
 	var status daemonapi.ClusterStatus
 	err := c.call(ctx, http.MethodGet, daemonapi.PathStatus, nil, &status)
 	if errors.Is(err, ErrNoDaemon) {
-		status, err = daemon.StoppedStatus(c.dir())
+		status, err = offline.Status(c.dir())
 	}
 	if cluster.IsAbsent(err) || err == nil && status.Phase == "absent" {
 		return status, fmt.Errorf("%s: %w", c.config.Name, ErrNoCluster)
@@ -262,7 +264,7 @@ func (c *Client) Status(ctx context.Context) (daemonapi.ClusterStatus, error) {
 // Kubeconfig is the admin's, in YAML, with context skiff-NAME. It needs no
 // daemon.
 func (c *Client) Kubeconfig(context.Context) ([]byte, error) {
-	content, err := daemon.Kubeconfig(c.dir())
+	content, err := offline.Kubeconfig(c.dir())
 	if cluster.IsAbsent(err) {
 		return nil, fmt.Errorf("%s: %w", c.config.Name, ErrNoCluster)
 	}
@@ -270,8 +272,8 @@ func (c *Client) Kubeconfig(context.Context) ([]byte, error) {
 }
 
 // UserKubeconfig makes a kubeconfig for somebody else. It needs no daemon.
-func (c *Client) UserKubeconfig(u daemon.User) ([]byte, error) {
-	content, err := daemon.UserKubeconfig(c.dir(), u)
+func (c *Client) UserKubeconfig(u credentials.User) ([]byte, error) {
+	content, err := offline.UserKubeconfig(c.dir(), u)
 	if cluster.IsAbsent(err) {
 		return nil, fmt.Errorf("%s: %w", c.config.Name, ErrNoCluster)
 	}

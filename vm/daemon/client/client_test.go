@@ -86,7 +86,7 @@ func TestStatusSaysHowAWorkerEndedAndUpHealsIt(t *testing.T) {
 		t.Errorf("node %+v", node)
 	}
 	steps, err := r.client.Plan(t.Context(), r.spec)
-	if err != nil || len(steps) != 2 || steps[0].String() != "start worker-1 (stopped by itself: signal: killed)" {
+	if err != nil || len(steps) != 5 || steps[0].String() != "start worker-1 (stopped by itself: signal: killed)" {
 		t.Errorf("plan %v, %v", steps, err)
 	}
 	up(t, r.client, r.spec)

@@ -156,7 +156,7 @@ func TestRotateSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	phases, message, err := r.rotate(t)
-	if err != nil || strings.Join(phases, " ") != "add load promote load rewrite remove load" || message != "3 secrets are under key2" {
+	if err != nil || strings.Join(phases, " ") != "add load promote load rewrite remove load" || message != "3 secrets are encrypted with key2" {
 		t.Errorf("phases %v, %q, %v", phases, message, err)
 	}
 	r.settled(t, "key2")

@@ -53,8 +53,11 @@ type Event struct {
 	Node  string `json:"node,omitempty"`
 	Phase Phase  `json:"phase"`
 	State State  `json:"state"`
-	// Message is for people, one line.
+	// Message is one line for users.
 	Message string `json:"message,omitempty"`
+	// Step is the step of the plan that runs or is done, as its dry run shows it
+	// without the reason: "start worker-1".
+	Step string `json:"step,omitempty"`
 	// Seconds the phase took, with StateDone and StateFailed.
 	Seconds float64  `json:"seconds,omitempty"`
 	Failure *Failure `json:"failure,omitempty"`

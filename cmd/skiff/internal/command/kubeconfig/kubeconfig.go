@@ -14,7 +14,7 @@ import (
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/kubeconfig"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
-	"github.com/skiff-dev/skiff/vm/daemon"
+	"github.com/skiff-dev/skiff/vm/credentials"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
 )
 
@@ -22,7 +22,7 @@ import (
 func New(s cli.Streams) *cobra.Command {
 	var merge bool
 	var into string
-	var user daemon.User
+	var user credentials.User
 	cmd := &cobra.Command{
 		Use:   "kubeconfig [NAME]",
 		Short: "Print a cluster's kubeconfig, or merge it into yours",
@@ -89,7 +89,7 @@ const (
 )
 
 // checkUser rejects identities that are reserved or incomplete.
-func checkUser(cmd *cobra.Command, user daemon.User, merge bool) error {
+func checkUser(cmd *cobra.Command, user credentials.User, merge bool) error {
 	if user.Name == "" {
 		for _, flag := range []string{"user", "group", "ttl"} {
 			if cmd.Flags().Changed(flag) {
@@ -111,7 +111,7 @@ func checkUser(cmd *cobra.Command, user daemon.User, merge bool) error {
 	return nil
 }
 
-func kubeconfigFor(ctx context.Context, c *client.Client, user daemon.User) ([]byte, error) {
+func kubeconfigFor(ctx context.Context, c *client.Client, user credentials.User) ([]byte, error) {
 	if user.Name == "" {
 		return c.Kubeconfig(ctx)
 	}

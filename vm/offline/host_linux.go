@@ -1,10 +1,10 @@
-package daemon
+package offline
 
 import (
 	"golang.org/x/sys/unix"
 )
 
-// memoryMiB is the host's memory.
+// memoryMiB returns the host's memory, 0 if it is unknown.
 func memoryMiB() int {
 	var info unix.Sysinfo_t
 	if err := unix.Sysinfo(&info); err != nil {

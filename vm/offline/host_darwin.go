@@ -1,8 +1,8 @@
-package daemon
+package offline
 
 import "golang.org/x/sys/unix"
 
-// memoryMiB is the host's memory.
+// memoryMiB returns the host's memory, 0 if it is unknown.
 func memoryMiB() int {
 	bytes, err := unix.SysctlUint64("hw.memsize")
 	if err != nil {

@@ -1,6 +1,7 @@
-package daemon
+package fleet
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -10,6 +11,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,17 +22,16 @@ import (
 	"github.com/skiff-dev/skiff/controlplane/pki"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/credentials"
 	"github.com/skiff-dev/skiff/vm/driver/fake"
 	"github.com/skiff-dev/skiff/vm/home"
-	"github.com/skiff-dev/skiff/vm/kube"
 	"github.com/skiff-dev/skiff/vm/machine"
 	"github.com/skiff-dev/skiff/vm/node"
 )
 
-// fakeNode is one that holds certificates, shows them, and takes new ones. Its clock
-// is the host's.
+// fakeNode holds certificates, presents them and accepts new ones.
 type fakeNode struct {
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	files  pki.Files
 	seeds  int
 	tokens int
@@ -111,12 +112,16 @@ func (n *fakeNode) kubernetes() http.Handler {
 	return mux
 }
 
-// openAt is a cluster of one control plane, all of whose certificates were made
-// at made, and that node.
-func openAt(t *testing.T, made time.Time) (*running, *fakeNode) {
+// openAt returns a cluster of one control plane, all of whose certificates were
+// made at the given time, and that node.
+func openAt(t *testing.T, made time.Time) (*Fleet, *fakeNode) {
 	t.Helper()
 	dir := home.Home(t.TempDir()).Cluster("old")
-	keys, err := openKeychain(filepath.Join(string(dir), "pki"), made)
+	if err := os.MkdirAll(string(dir), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	creds, err := credentials.OpenStore(dir.PKI(), made)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,12 +129,16 @@ func openAt(t *testing.T, made time.Time) (*running, *fakeNode) {
 	spec.Name, spec.Workers = "old", 0
 	n := &fakeNode{}
 	driver := &fake.Driver{Reseeded: func(string, []byte) { n.seeds++ }}
-	c := &running{
-		dir: dir, log: slog.New(slog.DiscardHandler), keys: keys, state: cluster.State{Spec: spec, Nodes: union(nil, spec)},
-		ended: map[string]string{}, machines: Machines{Driver: driver}, tokenID: "abcdef", tokenSecret: "0123456789abcdef",
+	f := &Fleet{
+		dir: dir, log: log, credentials: creds, renewals: newRenewals(), parts: newParts(context.Background(), log),
+		state: &store{path: dir.State(), state: cluster.State{Spec: spec, Nodes: cluster.Union(nil, spec)}},
+		token: joinToken{"abcdef", "0123456789abcdef"},
 	}
+	t.Cleanup(func() { f.parts.close() })
+	opened := Machines{Driver: driver}
+	f.machines = newMachines(opened, f.parts, log)
 	first := cluster.Nodes(spec)[0]
-	document, err := c.document(first, made)
+	document, err := f.document(first, made)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,59 +149,64 @@ func openAt(t *testing.T, made time.Time) (*running, *fakeNode) {
 		}
 	}
 	nodeAPI := n.listen(t, "node-api", "host-ca", n.api())
-	c.machines.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+	f.machines.reach = func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, nodeAPI.Addr().String())
 	}
-	c.state.Spec.APIPort = n.listen(t, "apiserver", "ca", n.kubernetes()).Addr().(*net.TCPAddr).Port
-	config, err := c.nodeTLS()
+	config, err := creds.ClientConfig(credentials.NodeCA, credentials.Host)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.nodes = node.NewPool(c.machines.Dial, config)
-	t.Cleanup(c.nodes.CloseIdleConnections)
-	api, err := c.apiConfig()
-	if err != nil {
+	f.nodes = node.NewPool(f.dial, config)
+	t.Cleanup(f.nodes.CloseIdleConnections)
+	if f.api, err = newAPIServers(creds, f.dial, n.listen(t, "apiserver", "ca", n.kubernetes()), log); err != nil {
 		t.Fatal(err)
 	}
-	if c.kube, err = kube.New(api); err != nil {
-		t.Fatal(err)
-	}
-	return c, n
+	return f, n
 }
 
-func TestCertificatesOfAPausedClusterWaitUntilItGoesOn(t *testing.T) {
-	c, n := openAt(t, time.Now().Add(-pki.LeafLifetime*3/5))
-	c.woken = make(chan struct{}) // taken only when the wake before is over
+// hostCertificate returns the certificate that the host presents to nodes.
+func (f *Fleet) hostCertificate(t *testing.T) []byte {
+	t.Helper()
+	pair, err := f.credentials.Current().Pair(credentials.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair.Certificate[0]
+}
+
+func TestCertificatesOfAPausedClusterAreRenewedAfterItResumes(t *testing.T) {
+	f, n := openAt(t, time.Now().Add(-pki.LeafLifetime*3/5))
+	f.renewals.woken = make(chan struct{}) // received only when the previous renewal is over
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- c.keepCertificates(ctx) }()
+	go func() { done <- f.renewCertificates(ctx) }()
 	defer func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	}()
-	before := c.keychain().files["host.crt"]
+	before := f.hostCertificate(t)
 	seeds := func() int {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		return n.seeds
 	}
-	name := cluster.Nodes(c.spec())[0].Name
-	if err := c.machines.Driver.Pause(t.Context(), name); err != nil {
+	name := cluster.Nodes(f.Spec())[0].Name
+	if err := f.machines.driver.Pause(t.Context(), name); err != nil {
 		t.Fatal(err)
 	}
-	c.woken <- struct{}{}
-	c.woken <- struct{}{}
-	if seeds() != 0 || string(c.keychain().files["host.crt"]) != string(before) {
+	f.renewals.woken <- struct{}{}
+	f.renewals.woken <- struct{}{}
+	if seeds() != 0 || !bytes.Equal(f.hostCertificate(t), before) {
 		t.Error("certificates of a paused cluster were renewed")
 	}
-	if err := c.machines.Driver.Resume(t.Context(), name); err != nil {
+	if err := f.machines.driver.Resume(t.Context(), name); err != nil {
 		t.Fatal(err)
 	}
-	c.woken <- struct{}{}
-	c.woken <- struct{}{}
-	if seeds() != 1 || string(c.keychain().files["host.crt"]) == string(before) {
+	f.renewals.woken <- struct{}{}
+	f.renewals.woken <- struct{}{}
+	if seeds() != 1 || bytes.Equal(f.hostCertificate(t), before) {
 		t.Errorf("after the resume the node got %d new seeds, want 1", seeds())
 	}
 }
@@ -204,30 +218,30 @@ func TestCertificatesAreRenewedWhileANodeRuns(t *testing.T) {
 		want bool
 	}{
 		"new":                         {time.Minute, false},
-		"a third of their life":       {pki.LeafLifetime / 3, false},
-		"two thirds before their end": {pki.LeafLifetime * 3 / 5, true},
-		"ran out while all slept":     {2 * pki.LeafLifetime, true},
+		"a third of their lifetime":   {pki.LeafLifetime / 3, false},
+		"two fifths before their end": {pki.LeafLifetime * 3 / 5, true},
+		"expired while all slept":     {2 * pki.LeafLifetime, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c, n := openAt(t, now.Add(-tt.age))
-			before, admin := n.held(), c.keychain().files
+			f, n := openAt(t, now.Add(-tt.age))
+			before, host := n.held(), f.hostCertificate(t)
 			for range 2 { // the second finds nothing to do
-				if err := c.renew(t.Context(), now); err != nil {
+				if err := f.renew(t.Context(), now); err != nil {
 					t.Fatal(err)
 				}
 			}
 			after := n.held()
 			for path := range before {
 				changed := string(before[path]) != string(after[path])
-				lives := slices.Contains([]string{".crt", ".key"}, filepath.Ext(path)) && !slices.Contains([]string{
+				renewable := slices.Contains([]string{".crt", ".key"}, filepath.Ext(path)) && !slices.Contains([]string{
 					"ca.crt", "ca.key", "host-ca.crt", "front-proxy-ca.crt", "etcd/ca.crt", "sa.key",
 				}, path)
-				if changed != (tt.want && lives) {
+				if changed != (tt.want && renewable) {
 					t.Errorf("%s: changed is %t", path, changed)
 				}
 			}
-			if own := c.keychain().files; (string(own["host.crt"]) != string(admin["host.crt"])) != tt.want || string(own["ca.key"]) != string(admin["ca.key"]) {
-				t.Error("the host's own certificates")
+			if changed := !bytes.Equal(f.hostCertificate(t), host); changed != tt.want {
+				t.Errorf("the host's certificate: changed is %t", changed)
 			}
 			if made := map[bool]int{true: 1}[tt.want]; n.seeds != made || n.tokens != made {
 				t.Errorf("reseeded %d times, let join %d times, want %d", n.seeds, n.tokens, made)
@@ -241,19 +255,19 @@ func TestCertificatesAreRenewedWhileANodeRuns(t *testing.T) {
 	}
 }
 
-func TestStatusTellsWhenTheCertificatesOfANodeExpire(t *testing.T) {
+func TestStatusReportsCertificatesThatExpireSoon(t *testing.T) {
 	const day = 24 * time.Hour
-	for rest, told := range map[time.Duration]bool{300 * day: false, 31 * day: false, 29 * day: true} {
+	for rest, reported := range map[time.Duration]bool{300 * day: false, 31 * day: false, 29 * day: true} {
 		made := time.Now().Add(rest - pki.LeafLifetime)
-		c, _ := openAt(t, made)
-		status := c.status(t.Context())
+		f, _ := openAt(t, made)
+		status := f.Status(t.Context())
 		held := status.Nodes[0].Certificates
 		if len(held) != 2 || held[0].Name != "etcd/peer" || held[0].Expires.Sub(made.Add(pki.LeafLifetime)).Abs() > time.Second {
 			t.Errorf("%s before the end the node holds %v", rest, held)
 		}
 		text := strings.Join(status.Problems, "\n")
-		if want := "etcd/peer of control-plane-1 expires on " + made.Add(pki.LeafLifetime).UTC().Format(time.DateOnly); strings.Contains(text, want) != told {
-			t.Errorf("%s before the end, %q is in %q: %t", rest, want, text, !told)
+		if want := "etcd/peer of control-plane-1 expires on " + made.Add(pki.LeafLifetime).UTC().Format(time.DateOnly); strings.Contains(text, want) != reported {
+			t.Errorf("%s before the end, %q is in %q: %t", rest, want, text, !reported)
 		}
 	}
 }

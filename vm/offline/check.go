@@ -1,4 +1,4 @@
-package daemon
+package offline
 
 import (
 	"errors"
@@ -12,11 +12,11 @@ import (
 // Check returns what is wrong with spec for the cluster in dir on this host, as
 // joined failures with Invalid set; nil if nothing is.
 func Check(dir home.Cluster, spec cluster.Spec, host cluster.Host, state cluster.State, known bool) error {
-	wanted := len(cluster.Nodes(spec))
+	machines := len(cluster.Nodes(spec))
 	if known {
-		wanted = len(union(state.Nodes, spec)) - len(state.Nodes)
+		machines = len(cluster.Union(state.Nodes, spec)) - len(state.Nodes)
 	}
-	faults := cluster.Validate(spec, host, wanted)
+	faults := cluster.Validate(spec, host, machines)
 	if known {
 		faults = append(faults, cluster.Changes(state.Spec, spec)...)
 	} else if err := CheckOrphaned(dir); err != nil {

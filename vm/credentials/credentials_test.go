@@ -1,0 +1,94 @@
+package credentials
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/skiff-dev/skiff/controlplane/pki"
+)
+
+func TestCredentialsAreCreatedOnceAndRenewedInTime(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "pki")
+	now := time.Now()
+	if _, err := Read(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("read without credentials: %v", err)
+	}
+	first, err := Open(dir, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := func(s Set, name string) bool { return !bytes.Equal(s.files[name], first.files[name]) }
+	again, err := Open(dir, now.Add(time.Hour))
+	if err != nil || changed(again, "ca.key") || changed(again, "admin.crt") {
+		t.Errorf("opened again: other certificates, %v", err)
+	}
+	late := now.Add(pki.LeafLifetime * 3 / 4)
+	read, err := Read(dir)
+	if err != nil || changed(read, "admin.crt") || !read.Stale(late) {
+		t.Errorf("read late: renewed, or not stale, %v", err)
+	}
+	later, err := Open(dir, late)
+	if err != nil || changed(later, "ca.key") || !changed(later, "admin.crt") {
+		t.Errorf("opened late: not renewed, %v", err)
+	}
+	for _, name := range []string{"ca.key", "admin.key", "etcd/ca.key"} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", name, info, err)
+		}
+	}
+}
+
+func TestACertificateWithTheKeyOfAnotherIsRenewed(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "pki")
+	now := time.Now()
+	first, err := Open(dir, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(dir, now.Add(pki.LeafLifetime*3/4)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "host.crt"), first.files["host.crt"], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	repaired, err := Open(dir, now)
+	if err != nil || bytes.Equal(repaired.files["host.crt"], first.files["host.crt"]) {
+		t.Errorf("a certificate without its key stays: %v", err)
+	}
+}
+
+func TestTheStoreWritesKeysBeforeAnyoneReceivesThem(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "pki")
+	store, err := OpenStore(dir, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring, err := store.Current().Keyring()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ring, err = ring.Add(); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.SetKeyring(ring); err != nil {
+		t.Fatal(err)
+	}
+	for name, read := range map[string]func() (Set, error){
+		"in memory": func() (Set, error) { return store.Current(), nil },
+		"on disk":   func() (Set, error) { return Read(dir) },
+	} {
+		set, err := read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := set.Keyring(); err != nil || len(got.Keys) != 2 {
+			t.Errorf("%s: %d keys, %v", name, len(got.Keys), err)
+		}
+	}
+}

@@ -1,0 +1,236 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/fleet"
+	"github.com/skiff-dev/skiff/vm/offline"
+	"github.com/skiff-dev/skiff/vm/operation"
+)
+
+// active returns the running change other than a down, nil if there is none. The
+// caller holds d.mu.
+func (d *daemon) active() *operation.Operation {
+	if d.working == nil || !d.working.Running() {
+		return nil
+	}
+	return d.working
+}
+
+// unavailable returns why the open cluster cannot be changed now, nil if it can.
+// The caller holds d.mu.
+func (d *daemon) unavailable() *daemonapi.Failure {
+	switch active := d.active(); {
+	case d.leaving != nil:
+		return operation.Busy(operation.KindDown)
+	case active != nil:
+		return operation.Busy(active.Kind())
+	case d.fleet == nil:
+		return operation.Stopped()
+	}
+	return nil
+}
+
+// change is what an operation does. It returns a message for users.
+type change func(ctx context.Context, f *fleet.Fleet, op *operation.Operation) (string, error)
+
+// begin starts a change of the open cluster, or joins one of the same kind.
+func (d *daemon) begin(life context.Context, kind operation.Kind, change change) (*operation.Operation, *daemonapi.Failure) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if active := d.active(); d.leaving == nil && active != nil && active.Kind() == kind {
+		return active, nil
+	}
+	if failure := d.unavailable(); failure != nil {
+		return nil, failure
+	}
+	f := d.fleet
+	return d.start(life, kind, nil, func(ctx context.Context, op *operation.Operation) (string, error) {
+		return change(ctx, f, op)
+	}), nil
+}
+
+// beginApply starts an apply, or joins one of the same spec.
+func (d *daemon) beginApply(life context.Context, spec cluster.Spec) (*operation.Operation, *daemonapi.Failure) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.leaving != nil {
+		return nil, &daemonapi.Failure{Cause: operation.ErrDown.Error(), Hint: "run \"skiff up\" again when it is gone"}
+	}
+	if active := d.active(); active != nil {
+		if active.Kind() != operation.KindApply {
+			return nil, operation.Busy(active.Kind())
+		}
+		if d.desired.Same(spec) {
+			return active, nil
+		}
+		return nil, &daemonapi.Failure{Cause: "another change is in progress", Hint: "wait until it is done, or stop it with \"skiff down\""}
+	}
+	return d.start(life, operation.KindApply, &spec, func(ctx context.Context, op *operation.Operation) (string, error) {
+		return d.apply(ctx, op, spec)
+	}), nil
+}
+
+// start runs an operation from its first event to its last. The caller holds d.mu.
+func (d *daemon) start(life context.Context, kind operation.Kind, desired *cluster.Spec, do func(context.Context, *operation.Operation) (string, error)) *operation.Operation {
+	ctx, cancel := context.WithCancelCause(life)
+	op := operation.New(kind, cancel)
+	d.working, d.desired = op, desired
+	d.tasks.Go(func() {
+		defer cancel(nil)
+		op.Begin("", daemonapi.PhaseCluster, "")
+		message, err := do(ctx, op)
+		if err == nil {
+			d.log.Info("operation done", "operation", kind, "message", message)
+			op.Finish(message, nil)
+			return
+		}
+		if cause := context.Cause(ctx); cause != nil {
+			err = fmt.Errorf("interrupted: %w", cause)
+		}
+		d.log.Error("operation failed", "operation", kind, "error", err)
+		op.Finish("", operation.AsFailure(err, d.dir.Log()))
+	})
+	return op
+}
+
+// apply brings the cluster to spec by a plan, whose first step opens the cluster
+// if it is not open.
+func (d *daemon) apply(ctx context.Context, op *operation.Operation, spec cluster.Spec) (string, error) {
+	f, err := d.prepare(ctx, op, spec)
+	if err != nil {
+		return "", err
+	}
+	observed, err := f.Observe(ctx)
+	if err != nil {
+		return "", err
+	}
+	steps := cluster.Plan(f.Spec(), observed)
+	if len(steps) == 0 {
+		return "nothing to do", nil
+	}
+	return "", f.Apply(ctx, op, steps)
+}
+
+// prepare opens the cluster, or gives the open one its new spec.
+func (d *daemon) prepare(ctx context.Context, op *operation.Operation, spec cluster.Spec) (*fleet.Fleet, error) {
+	if f := d.open(); f != nil {
+		return f, f.SetSpec(spec)
+	}
+	event := daemonapi.Event{
+		Phase: daemonapi.PhasePrepare, State: daemonapi.StateRunning,
+		Message: "certificates, network, acceleration", Step: string(cluster.ActionPrepare),
+	}
+	op.Add(event)
+	machines := d.config.Machines
+	if machines == nil {
+		machines = machinesOf(spec.Driver)
+	}
+	f, err := fleet.Open(ctx, fleet.Config{
+		Dir: d.dir, Cache: d.config.Home.Cache(), ImageDir: d.config.ImageDir, Executable: d.config.Executable,
+		Machines: machines, Limits: d.config.Limits, Log: d.log,
+	}, spec)
+	if err != nil {
+		failure := operation.AsFailure(err, d.dir.Log())
+		op.End("", daemonapi.PhasePrepare, failure)
+		return nil, failure
+	}
+	d.mu.Lock()
+	d.fleet = f
+	d.mu.Unlock()
+	driver, runs := f.Describe()
+	d.log.Info("cluster is open", "driver", driver, "runs", runs)
+	event.State, event.Message = daemonapi.StateDone, runs
+	op.Add(event)
+	return f, nil
+}
+
+// plan returns the steps that apply would take.
+func (d *daemon) plan(ctx context.Context, spec cluster.Spec) ([]cluster.Step, error) {
+	if f := d.open(); f != nil {
+		observed, err := f.Observe(ctx)
+		return cluster.Plan(spec, observed), err
+	}
+	state, err := cluster.ReadState(d.dir.State())
+	if err != nil && !cluster.IsAbsent(err) {
+		return nil, err
+	}
+	return cluster.Plan(spec, offline.Observe(d.dir, state)), nil
+}
+
+// beginDown starts to take the cluster down, or joins that.
+func (d *daemon) beginDown() *operation.Operation {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.leaving != nil {
+		return d.leaving
+	}
+	op := operation.New(operation.KindDown, nil)
+	d.leaving = op
+	d.tasks.Go(func() {
+		if err := d.down(op); err != nil {
+			d.log.Error("cluster not removed", "error", err)
+			op.Finish("", operation.AsFailure(err, d.dir.Log()))
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			d.leaving = nil // it may be tried again
+			return
+		}
+		op.Finish("removed", nil)
+		d.end()
+	})
+	return op
+}
+
+// down stops other operations, ends the machines and removes everything that they
+// kept.
+func (d *daemon) down(op *operation.Operation) error {
+	op.Begin("", daemonapi.PhaseCluster, "")
+	op.Begin("", daemonapi.PhaseStop, "")
+	d.mu.Lock()
+	working := d.working
+	d.mu.Unlock()
+	if working != nil {
+		working.Cancel(operation.ErrDown)
+	}
+	d.closeFleet()
+	op.End("", daemonapi.PhaseStop, nil)
+	op.Begin("", daemonapi.PhaseDelete, "")
+	if err := Sweep(d.dir); err != nil {
+		return err
+	}
+	op.End("", daemonapi.PhaseDelete, nil)
+	return nil
+}
+
+// status returns what the daemon sees now.
+func (d *daemon) status(ctx context.Context) daemonapi.ClusterStatus {
+	d.mu.Lock()
+	f, active := d.fleet, d.active()
+	d.mu.Unlock()
+	var kind operation.Kind
+	if active != nil {
+		kind = active.Kind()
+	}
+	var status daemonapi.ClusterStatus
+	if f != nil {
+		status = f.Status(ctx)
+		if kind != operation.KindRotate && f.Rotating() {
+			status.Problems = append(status.Problems, "The rotation of the encryption key is not finished: run \"skiff secrets rotate\".")
+		}
+	} else {
+		var err error
+		if status, err = offline.Status(d.dir); err != nil {
+			status = offline.Unreadable(d.config.Name, err)
+		}
+		status.DaemonPID = os.Getpid()
+	}
+	if kind == operation.KindApply || kind == operation.KindResume {
+		status.Phase = "starting"
+	}
+	return status
+}

@@ -1,0 +1,178 @@
+package fleet
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/rest"
+
+	"github.com/skiff-dev/skiff/internal/balancer"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/credentials"
+	"github.com/skiff-dev/skiff/vm/kube"
+	"github.com/skiff-dev/skiff/vm/node"
+	"github.com/skiff-dev/skiff/vm/operation"
+)
+
+// How the API load balancer finds control planes that are ready.
+const (
+	followPeriod = 2 * time.Second
+	probeLimit   = 2 * time.Second
+)
+
+// maxLine bounds one line of an API server's answer, in bytes.
+const maxLine = 4 << 20
+
+// apiServers reaches the cluster's API servers: all of them through a load
+// balancer on the host, and each by itself.
+type apiServers struct {
+	balancer *balancer.Balancer
+	address  string // of the balancer, HOST:PORT
+	kube     *kube.Client
+	dial     node.DialFunc
+	tls      *tls.Config
+}
+
+func listen(port int) (net.Listener, error) {
+	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return nil, operation.Invalid(fmt.Errorf("port %d on 127.0.0.1 is in use", port), "choose another with --api-port, or 0 for any free one")
+	}
+	return listener, nil
+}
+
+func newAPIServers(creds *credentials.Store, dial node.DialFunc, listener net.Listener, log *slog.Logger) (*apiServers, error) {
+	config, err := creds.ClientConfig(credentials.ClusterCA, credentials.Admin)
+	if err != nil {
+		return nil, err
+	}
+	a := &apiServers{
+		balancer: &balancer.Balancer{Listener: listener, Dial: dial, Log: log},
+		address:  listener.Addr().String(), dial: dial, tls: config,
+	}
+	a.kube, err = kube.New(&rest.Config{Host: "https://" + a.address, Transport: a.transport()})
+	return a, err
+}
+
+// serve runs the load balancer, on a new listener if the last one was closed.
+func (a *apiServers) serve(ctx context.Context) error {
+	if a.balancer.Listener == nil {
+		listener, err := net.Listen("tcp", a.address)
+		if err != nil {
+			return err
+		}
+		a.balancer.Listener = listener
+	}
+	err := a.balancer.Run(ctx)
+	a.balancer.Listener = nil
+	return err
+}
+
+// transport authenticates as the cluster's administrator.
+func (a *apiServers) transport() *http.Transport {
+	return &http.Transport{TLSClientConfig: a.tls.Clone(), ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute}
+}
+
+// probe returns a client of single API servers, without the load balancer. The
+// caller closes its idle connections.
+func (a *apiServers) probe() *http.Client {
+	transport := a.transport()
+	transport.DialContext = a.dial
+	return &http.Client{Transport: transport}
+}
+
+func endpoint(n cluster.Node) string {
+	return netip.AddrPortFrom(n.Address.Addr(), nodeconfig.PortKubernetes).String()
+}
+
+func endpoints(nodes []cluster.Node) []string {
+	var all []string
+	for _, n := range nodes {
+		all = append(all, endpoint(n))
+	}
+	return all
+}
+
+// balance makes all desired control planes backends of the API load balancer.
+// Those that are leaving get no new connections.
+func (f *Fleet) balance() {
+	f.api.balancer.SetBackends(endpoints(f.controlPlanes()), endpoints(f.leaving())...)
+}
+
+// followControlPlanes removes control planes that are not ready from the API load
+// balancer while others are: one that hangs still accepts connections.
+func (f *Fleet) followControlPlanes(ctx context.Context) error {
+	probe := f.api.probe()
+	defer probe.CloseIdleConnections()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(followPeriod):
+		}
+		planes := f.controlPlanes()
+		if len(planes) < 2 || f.Paused(ctx) {
+			continue
+		}
+		if serving := serving(ctx, probe, planes); len(serving) > 0 && !f.Paused(ctx) {
+			f.api.balancer.SetBackends(serving, endpoints(f.leaving())...)
+		}
+	}
+}
+
+// serving returns the endpoints of the control planes that are ready.
+func serving(ctx context.Context, probe *http.Client, planes []cluster.Node) []string {
+	ctx, cancel := context.WithTimeout(ctx, probeLimit)
+	defer cancel()
+	ready := make([]bool, len(planes))
+	var all sync.WaitGroup
+	for i, n := range planes {
+		all.Go(func() { ready[i] = fetch(ctx, probe, n, "/readyz", nil) == nil })
+	}
+	all.Wait()
+	var found []string
+	for i, n := range planes {
+		if ready[i] {
+			found = append(found, endpoint(n))
+		}
+	}
+	return found
+}
+
+// fetch gets a path from the API server of n itself and calls line, which may be
+// nil, with each line of the answer.
+func fetch(ctx context.Context, probe *http.Client, n cluster.Node, path string, line func(string)) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+endpoint(n)+path, nil)
+	if err != nil {
+		return err
+	}
+	response, err := probe.Do(request)
+	if err != nil {
+		return fmt.Errorf("reach the API server of %s: %w", n.Name, err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusOK {
+		_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, maxLine))
+		return fmt.Errorf("the API server of %s returned %s for %s", n.Name, response.Status, path)
+	}
+	if line == nil {
+		_, err = io.Copy(io.Discard, response.Body)
+		return err
+	}
+	lines := bufio.NewScanner(response.Body)
+	lines.Buffer(nil, maxLine)
+	for lines.Scan() {
+		line(lines.Text())
+	}
+	return lines.Err()
+}

@@ -1,0 +1,108 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/machine"
+)
+
+// Polling: how often, and how long one attempt may take.
+const (
+	pollPeriod  = 100 * time.Millisecond
+	pollAttempt = 5 * time.Second
+)
+
+// poll tries until it succeeds. It gives up at limit, with the last error, and at
+// once when the machine of n has ended.
+func (f *Fleet) poll(ctx context.Context, n cluster.Node, limit time.Duration, try func(context.Context) error) error {
+	return retry(ctx, limit, func(ctx context.Context) (bool, error) {
+		err := try(ctx)
+		if err == nil {
+			return true, nil
+		}
+		if state, stateErr := f.machines.driver.State(ctx, n.Name); stateErr == nil && state != machine.StateRunning {
+			return true, fmt.Errorf("its machine stopped by itself: %s", f.machines.endedReason(n.Name))
+		}
+		return false, err
+	})
+}
+
+// retry calls try until it returns true, and returns its error. It gives up at
+// limit with the last error.
+func retry(ctx context.Context, limit time.Duration, try func(context.Context) (bool, error)) error {
+	whole, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for {
+		attempt, cancel := context.WithTimeout(ctx, pollAttempt)
+		done, last := try(attempt)
+		cancel()
+		if done {
+			return last
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-whole.Done():
+			return fmt.Errorf("timed out after %s: %w", limit, last)
+		case <-time.After(pollPeriod):
+		}
+	}
+}
+
+var causes = map[daemonapi.Phase]string{
+	daemonapi.PhaseBoot:         "%s did not boot: %v",
+	daemonapi.PhaseControlPlane: "the control plane on %s did not become ready: %v",
+	daemonapi.PhaseJoin:         "%s did not join: %v",
+	daemonapi.PhaseReady:        "%s did not become Ready: %v",
+	daemonapi.PhaseDrain:        "%s could not be drained: %v",
+	daemonapi.PhaseDelete:       "%s could not be removed: %v",
+	daemonapi.PhaseResume:       "%s did not resume: %v",
+}
+
+// fail records that a phase failed and returns the failure, which names what to
+// look at. node is empty for the control plane as a whole.
+func (e *executor) fail(ctx context.Context, node string, phase daemonapi.Phase, err error) error {
+	if ctx.Err() != nil {
+		return err // another step failed, or the operation was canceled
+	}
+	name := node
+	if name == "" {
+		name = cluster.Nodes(e.Spec())[0].Name
+	}
+	failure := &daemonapi.Failure{
+		Cause: fmt.Sprintf(causes[phase], name, err), Log: e.dir.Console(name),
+		Hint: "run \"skiff up\" again to continue from here",
+	}
+	if phase != daemonapi.PhaseBoot {
+		if problem := e.troubled(ctx, name); problem != "" {
+			failure.Cause += "; " + problem
+		}
+		failure.Log = "skiff logs " + name
+	}
+	e.op.End(node, phase, failure)
+	return failure
+}
+
+// troubled names a program of the node that keeps ending.
+func (f *Fleet) troubled(ctx context.Context, name string) string {
+	n, ok := f.find(name)
+	if !ok {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, pollAttempt)
+	defer cancel()
+	status, err := f.node(n).Status(ctx)
+	if err != nil {
+		return "the node does not answer: " + err.Error()
+	}
+	for _, program := range status.Programs {
+		if program.LastExit != "" {
+			return fmt.Sprintf("%s ended %d times, last: %s", program.Name, program.Restarts, program.LastExit)
+		}
+	}
+	return ""
+}

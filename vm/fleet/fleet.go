@@ -1,0 +1,259 @@
+// Package fleet is an open cluster: it runs the machines and their network, and
+// carries out plans, key rotation, certificate renewal, pauses and shutdowns. At
+// most one of these changes runs at a time; package daemon sees to that.
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/credentials"
+	"github.com/skiff-dev/skiff/vm/driver"
+	"github.com/skiff-dev/skiff/vm/home"
+	"github.com/skiff-dev/skiff/vm/image"
+	"github.com/skiff-dev/skiff/vm/node"
+	"github.com/skiff-dev/skiff/vm/operation"
+)
+
+// Config of a Fleet.
+type Config struct {
+	// Dir is the cluster's directory, whose lock the caller holds.
+	Dir home.Cluster
+	// Cache is the directory for results that can be thrown away.
+	Cache string
+	// ImageDir holds the node image.
+	ImageDir string
+	// Executable is this program, run again as QEMU's wrapper.
+	Executable string
+	// Machines opens the driver and the network.
+	Machines func(ctx context.Context, config MachinesConfig) (Machines, error)
+	Limits   Limits
+	Log      *slog.Logger
+}
+
+// MachinesConfig is what Machines are opened with.
+type MachinesConfig struct {
+	Cluster    home.Cluster
+	Cache      string
+	Spec       cluster.Spec
+	Image      image.Image
+	Executable string
+	Log        *slog.Logger
+}
+
+// Machines run and reach the machines of one cluster.
+type Machines struct {
+	Driver driver.Driver
+	// Dial connects to an address in the machines' network.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Run serves the machines' network until its context ends; may be nil.
+	Run func(ctx context.Context) error
+	// Emulated is true if no hypervisor runs the machines.
+	Emulated bool
+}
+
+// Limits bound the phases of a change. Boot is shared by all attempts to boot a
+// machine. PowerOff is five times as long for emulated machines.
+type Limits struct {
+	Boot, ControlPlane, Join, Ready, Drain, PowerOff time.Duration
+}
+
+// withDefaults allows for emulation on a small and busy host. A guest takes up to
+// 40 s to shut down in an orderly way.
+func (l Limits) withDefaults() Limits {
+	for _, limit := range []struct {
+		value     *time.Duration
+		otherwise time.Duration
+	}{
+		{&l.Boot, 6 * time.Minute}, {&l.ControlPlane, 8 * time.Minute},
+		{&l.Join, 6 * time.Minute}, {&l.Ready, 8 * time.Minute},
+		{&l.Drain, 2 * time.Minute}, {&l.PowerOff, time.Minute},
+	} {
+		if *limit.value == 0 {
+			*limit.value = limit.otherwise
+		}
+	}
+	return l
+}
+
+// Fleet is an open cluster. Its methods may be called concurrently, except that
+// the caller runs one change at a time.
+type Fleet struct {
+	dir         home.Cluster
+	log         *slog.Logger
+	limits      Limits
+	image       image.Image
+	state       *store
+	credentials *credentials.Store
+	machines    *machines
+	nodes       *node.Pool
+	api         *apiServers
+	token       joinToken
+	renewals    *renewals
+	parts       *parts
+}
+
+// Open opens spec's cluster: it writes the state and the certificates, and opens
+// the driver, the network and the API load balancer. It starts no machine. Close
+// ends the Fleet, not ctx.
+func Open(ctx context.Context, config Config, spec cluster.Spec) (f *Fleet, err error) {
+	now := time.Now()
+	img, err := image.Read(config.ImageDir)
+	if err != nil {
+		return nil, operation.Invalid(err, "build it with \"make image\", or set SKIFF_IMAGE_DIR to its directory")
+	}
+	state, err := openStore(config.Dir, now)
+	if err != nil {
+		return nil, err
+	}
+	if spec.APIPort == 0 {
+		spec.APIPort = state.spec().APIPort
+	}
+	listener, err := listen(spec.APIPort)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = listener.Close()
+		}
+	}()
+	spec.APIPort = listener.Addr().(*net.TCPAddr).Port
+	if err := state.change(func(s *cluster.State) {
+		s.Spec, s.Image, s.Nodes = spec, img.Digest, cluster.Union(s.Nodes, spec)
+	}); err != nil {
+		return nil, err
+	}
+	creds, err := credentials.OpenStore(config.Dir.PKI(), now)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := config.Machines(ctx, MachinesConfig{
+		Cluster: config.Dir, Cache: config.Cache, Spec: spec, Image: img,
+		Executable: config.Executable, Log: config.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	f = &Fleet{
+		dir: config.Dir, log: config.Log, limits: config.Limits.withDefaults(), image: img,
+		state: state, credentials: creds, token: newToken(), renewals: newRenewals(),
+		parts: newParts(context.WithoutCancel(ctx), config.Log),
+	}
+	f.machines = newMachines(opened, f.parts, config.Log)
+	if err := f.connect(listener, opened.Run); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// connect creates the clients and starts the parts that serve the cluster.
+func (f *Fleet) connect(listener net.Listener, network func(context.Context) error) error {
+	config, err := f.credentials.ClientConfig(credentials.NodeCA, credentials.Host)
+	if err != nil {
+		return err
+	}
+	f.nodes = node.NewPool(f.dial, config)
+	if f.api, err = newAPIServers(f.credentials, f.dial, listener, f.log); err != nil {
+		return err
+	}
+	f.balance()
+	if network != nil {
+		f.parts.keep("the machines' network", network)
+	}
+	f.parts.keep("the API load balancer", f.api.serve)
+	f.parts.keep("the check of control planes", f.followControlPlanes)
+	f.parts.keep("certificate renewal", f.renewCertificates)
+	return nil
+}
+
+// Close ends the machines at once, then what serves them.
+func (f *Fleet) Close() error {
+	err := f.machines.driver.Close()
+	if f.nodes != nil {
+		f.nodes.CloseIdleConnections()
+	}
+	f.parts.close()
+	return err
+}
+
+// Spec returns the desired cluster.
+func (f *Fleet) Spec() cluster.Spec { return f.state.spec() }
+
+// SetSpec changes the desired cluster. Its API port stays what it is.
+func (f *Fleet) SetSpec(spec cluster.Spec) error {
+	err := f.state.change(func(state *cluster.State) {
+		spec.APIPort = state.Spec.APIPort
+		state.Spec, state.Nodes = spec, cluster.Union(state.Nodes, spec)
+	})
+	f.balance()
+	f.renewals.wake()
+	return err
+}
+
+// Describe returns the name of the driver and one line on what runs the machines.
+func (f *Fleet) Describe() (name, runs string) {
+	return f.machines.driver.Name(), f.machines.driver.Describe()
+}
+
+// Paused reports whether a machine is paused. Its node then answers nobody, which
+// is no fault, and requests wait in its network.
+func (f *Fleet) Paused(ctx context.Context) bool {
+	return len(f.machines.paused(ctx, f.state.names())) > 0
+}
+
+// Nodes returns the connections to the node APIs.
+func (f *Fleet) Nodes() *node.Pool { return f.nodes }
+
+// Address returns the address of a node; false if there is none of that name.
+func (f *Fleet) Address(name string) (netip.Addr, bool) {
+	n, ok := f.find(name)
+	return n.Address.Addr(), ok
+}
+
+// find returns a node that is desired or leaving.
+func (f *Fleet) find(name string) (cluster.Node, bool) {
+	all := f.members()
+	i := slices.IndexFunc(all, func(n cluster.Node) bool { return n.Name == name })
+	if i < 0 {
+		return cluster.Node{}, false
+	}
+	return all[i], true
+}
+
+// members returns the desired nodes and the control planes that are leaving.
+func (f *Fleet) members() []cluster.Node { return append(cluster.Nodes(f.Spec()), f.leaving()...) }
+
+// leaving returns the control planes that are no longer desired but still exist.
+func (f *Fleet) leaving() []cluster.Node { return cluster.Leaving(f.state.current()) }
+
+// controlPlanes returns the desired control planes.
+func (f *Fleet) controlPlanes() []cluster.Node {
+	return slices.DeleteFunc(cluster.Nodes(f.Spec()), func(n cluster.Node) bool { return n.Role != nodeconfig.RoleControlPlane })
+}
+
+// node returns a client of a node's API.
+func (f *Fleet) node(n cluster.Node) *node.Client { return f.nodes.Node(n.Name, n.Address.Addr()) }
+
+// dial connects to an address in the machines' network.
+func (f *Fleet) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	at, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return nil, fmt.Errorf("dial %q: %w", address, err)
+	}
+	name := ""
+	for _, n := range f.members() {
+		if n.Address.Addr() == at.Addr() {
+			name = n.Name
+		}
+	}
+	return f.machines.connect(ctx, name, network, address)
+}

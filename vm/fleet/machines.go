@@ -1,0 +1,143 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+
+	"github.com/skiff-dev/skiff/vm/driver"
+	"github.com/skiff-dev/skiff/vm/machine"
+	"github.com/skiff-dev/skiff/vm/node"
+)
+
+// machines starts machines, remembers how they ended by themselves, and connects
+// to them.
+type machines struct {
+	driver   driver.Driver
+	reach    node.DialFunc
+	emulated bool
+	parts    *parts
+	log      *slog.Logger
+
+	mu    sync.Mutex        // guards ended
+	ended map[string]string // how machines ended by themselves, by name, until they start again
+}
+
+func newMachines(opened Machines, parts *parts, log *slog.Logger) *machines {
+	return &machines{
+		driver: opened.Driver, reach: opened.Dial, emulated: opened.Emulated,
+		parts: parts, log: log, ended: map[string]string{},
+	}
+}
+
+// start starts a machine and records if it ends by itself.
+func (m *machines) start(ctx context.Context, spec machine.Machine) error {
+	if err := m.driver.Start(ctx, spec); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	delete(m.ended, spec.Name)
+	m.mu.Unlock()
+	m.parts.run(func(ctx context.Context) {
+		err := m.driver.Wait(ctx, spec.Name)
+		if errors.Is(err, driver.ErrNotFound) || ctx.Err() != nil {
+			return // stopped by the daemon
+		}
+		reason := "the node shut itself down"
+		if err != nil {
+			reason = err.Error()
+		}
+		m.log.Warn("machine stopped by itself", "machine", spec.Name, "reason", reason)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.ended[spec.Name] = reason
+	})
+	return nil
+}
+
+// endedReason returns how a machine ended by itself, empty if it did not.
+func (m *machines) endedReason(name string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.ended[name]
+}
+
+// states returns the states of the named machines.
+func (m *machines) states(ctx context.Context, names []string) (map[string]machine.State, error) {
+	states := map[string]machine.State{}
+	for _, name := range names {
+		state, err := m.driver.State(ctx, name)
+		if err != nil {
+			return nil, fmt.Errorf("read the state of machine %s: %w", name, err)
+		}
+		states[name] = state
+	}
+	return states, nil
+}
+
+// in returns those of the named machines that are in the given state.
+func (m *machines) in(ctx context.Context, names []string, state machine.State) []string {
+	states, err := m.states(ctx, names)
+	if err != nil {
+		m.log.Warn("cannot read the states of machines", "error", err)
+	}
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return states[name] != state })
+}
+
+func (m *machines) paused(ctx context.Context, names []string) []string {
+	return m.in(ctx, names, machine.StatePaused)
+}
+
+// running reports whether a machine runs, as far as the driver can tell.
+func (m *machines) running(ctx context.Context, name string) bool {
+	state, err := m.driver.State(ctx, name)
+	return err == nil && state == machine.StateRunning
+}
+
+// connect connects to an address of the named machine. A killed machine sends no
+// FIN, so the connection is closed when the machine ends.
+func (m *machines) connect(ctx context.Context, name, network, address string) (net.Conn, error) {
+	conn, err := m.reach(ctx, network, address)
+	if err != nil || name == "" {
+		return conn, err
+	}
+	closed := make(chan struct{})
+	m.parts.run(func(ctx context.Context) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		go func() {
+			select {
+			case <-closed:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+		if _ = m.driver.Wait(ctx, name); ctx.Err() == nil {
+			_ = conn.Close()
+		}
+	})
+	return &machineConn{Conn: conn, closed: sync.OnceFunc(func() { close(closed) })}, nil
+}
+
+// machineConn is a connection to a machine. closed ends the wait for its end.
+type machineConn struct {
+	net.Conn
+	closed func()
+}
+
+func (m *machineConn) Close() error {
+	m.closed()
+	return m.Conn.Close()
+}
+
+// CloseWrite closes the sending direction, as load balancers do.
+func (m *machineConn) CloseWrite() error {
+	if half, ok := m.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}

@@ -1,0 +1,66 @@
+package fleet
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/machine"
+)
+
+// observeLimit bounds the questions to the Kubernetes API.
+const observeLimit = 10 * time.Second
+
+// Observe returns everything that a plan depends on.
+func (f *Fleet) Observe(ctx context.Context) (cluster.Observed, error) {
+	states, err := f.machines.states(ctx, f.state.names())
+	if err != nil {
+		return cluster.Observed{}, err
+	}
+	observed := cluster.Observed{Prepared: true, Open: true, Machines: states, Ended: map[string]string{}, Ready: map[string]bool{}}
+	running := false
+	for name, state := range states {
+		observed.Ended[name] = f.machines.endedReason(name)
+		running = running || state == machine.StateRunning
+	}
+	if !running {
+		return observed, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, observeLimit)
+	defer cancel()
+	// An API that does not answer is an observation, not an error.
+	if f.api.kube.Ready(ctx) != nil {
+		return observed, nil
+	}
+	nodes, err := f.api.kube.Nodes(ctx)
+	if err != nil {
+		return observed, nil
+	}
+	observed.APIReady = true
+	for name, node := range nodes {
+		observed.Ready[name] = node.Ready == "True"
+	}
+	return observed, nil
+}
+
+// each calls do concurrently for every desired node whose machine runs, and
+// waits for all calls.
+func (f *Fleet) each(ctx context.Context, do func(n cluster.Node)) {
+	var all sync.WaitGroup
+	for _, n := range cluster.Nodes(f.Spec()) {
+		if f.machines.running(ctx, n.Name) {
+			all.Go(func() { do(n) })
+		}
+	}
+	all.Wait()
+}
+
+// SetClocks gives all running nodes the host's time.
+func (f *Fleet) SetClocks(ctx context.Context) {
+	f.each(ctx, func(n cluster.Node) {
+		if err := f.node(n).SetClock(ctx, time.Now()); err != nil {
+			f.log.Warn("cannot set a node's clock", "node", n.Name, "error", err)
+		}
+	})
+}

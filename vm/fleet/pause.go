@@ -1,0 +1,103 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/driver"
+	"github.com/skiff-dev/skiff/vm/machine"
+	"github.com/skiff-dev/skiff/vm/operation"
+)
+
+// undoLimit bounds how long it takes to resume machines after others could not
+// be paused.
+const undoLimit = 30 * time.Second
+
+// awake returns a failure if the cluster is paused.
+func (f *Fleet) awake(ctx context.Context) error {
+	if f.Paused(ctx) {
+		return daemonapi.Paused(f.Spec().Name)
+	}
+	return nil
+}
+
+// MachinePaused reports whether one machine is paused.
+func (f *Fleet) MachinePaused(ctx context.Context, name string) bool {
+	return len(f.machines.paused(ctx, []string{name})) > 0
+}
+
+// Pause freezes all running machines, or none, and returns a message for users.
+// Clients of the API lose their connections rather than wait for an answer.
+func (f *Fleet) Pause(ctx context.Context, op *operation.Operation) (string, error) {
+	names := f.machines.in(ctx, f.state.names(), machine.StateRunning)
+	switch {
+	case len(names) == 0 && f.Paused(ctx):
+		return "already paused", nil
+	case len(names) == 0:
+		return "", &daemonapi.Failure{Cause: "no machine of the cluster is running", Hint: "start it with \"skiff up\""}
+	}
+	var group errgroup.Group
+	for _, name := range names {
+		group.Go(func() error {
+			op.Begin(name, daemonapi.PhasePause, "")
+			err := f.machines.driver.Pause(ctx, name)
+			if err != nil && !errors.Is(err, driver.ErrNotFound) { // that one has just ended
+				op.End(name, daemonapi.PhasePause, operation.AsFailure(err, f.dir.Log()))
+				return err
+			}
+			op.End(name, daemonapi.PhasePause, nil)
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoLimit)
+		defer cancel()
+		f.wake(undo)
+		f.SetClocks(undo)
+		return "", err
+	}
+	f.api.balancer.SetBackends(nil)
+	f.nodes.CloseIdleConnections()
+	return "", nil
+}
+
+// wake resumes all paused machines as far as it can.
+func (f *Fleet) wake(ctx context.Context) {
+	for _, name := range f.machines.paused(ctx, f.state.names()) {
+		if err := f.machines.driver.Resume(ctx, name); err != nil {
+			f.log.Warn("cannot resume a paused machine", "machine", name, "error", err)
+		}
+	}
+	f.balance()
+}
+
+// Resume resumes all paused machines and waits until their nodes are Ready. It
+// returns a message for users.
+func (f *Fleet) Resume(ctx context.Context, op *operation.Operation) (string, error) {
+	if !f.Paused(ctx) {
+		return "not paused", nil
+	}
+	observed, err := f.Observe(ctx)
+	if err != nil {
+		return "", err
+	}
+	return "", f.execute(ctx, op, cluster.ResumePlan(f.Spec(), observed))
+}
+
+// resume resumes one machine. Its clock stood still, so it is given the host's
+// time before anybody waits for what the node does.
+func (e *executor) resume(ctx context.Context, n cluster.Node) error {
+	if err := e.machines.driver.Resume(ctx, n.Name); err != nil {
+		return err
+	}
+	e.balance()
+	defer e.renewals.wake() // certificates may have expired meanwhile
+	return e.poll(ctx, n, e.limits.Boot, func(ctx context.Context) error {
+		return e.node(n).SetClock(ctx, time.Now())
+	})
+}

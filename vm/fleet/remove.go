@@ -1,0 +1,75 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/skiff-dev/skiff/vm/cluster"
+)
+
+// controlPlaneProgram is the control plane in a node. It is also the tool for its
+// etcd.
+const controlPlaneProgram = "/usr/bin/skiff-controlplane"
+
+// Limits of programs in a control plane.
+const (
+	// drainLimit bounds how long a control plane takes to finish the requests of
+	// its clients. Its API server gives a request a minute.
+	drainLimit = 100 * time.Second
+	// toolLimit bounds a call of the tool for etcd.
+	toolLimit = 2 * time.Minute
+)
+
+// drain evicts the pods of a node. Pods that do not leave in time lose their node
+// all the same, because the user asked for its removal.
+func (e *executor) drain(ctx context.Context, name string) string {
+	drain, cancel := context.WithTimeout(ctx, e.limits.Drain)
+	defer cancel()
+	if err := e.api.kube.Drain(drain, name); err != nil {
+		e.log.Warn("node not drained", "node", name, "error", err)
+		return "not all pods left in time"
+	}
+	return ""
+}
+
+// remove deletes a machine and the node's object.
+func (e *executor) remove(ctx context.Context, name string) error {
+	if err := e.machines.driver.Delete(ctx, name); err != nil {
+		return err
+	}
+	return e.api.kube.Forget(ctx, name)
+}
+
+// leave removes a control plane from etcd, by way of one that stays. Its machine
+// continues to run. It first lets the control plane finish the requests of its
+// clients and send them elsewhere; if that fails it is removed all the same.
+func (e *executor) leave(ctx context.Context, n cluster.Node) error {
+	if e.machines.running(ctx, n.Name) {
+		drain, cancel := context.WithTimeout(ctx, drainLimit)
+		defer cancel()
+		if _, err := e.node(n).Run(drain, controlPlaneProgram, "drain"); err != nil {
+			e.log.Warn("control plane not drained", "node", n.Name, "error", err)
+		}
+	}
+	var failed error
+	for _, by := range e.controlPlanes() {
+		if !e.machines.running(ctx, by.Name) {
+			continue
+		}
+		_, err := e.etcdTool(ctx, by, "remove", n.Name, n.Address.Addr().String())
+		if err == nil {
+			return nil
+		}
+		failed = errors.Join(failed, err)
+	}
+	return fmt.Errorf("remove it from etcd: %w", errors.Join(failed, ctx.Err()))
+}
+
+// etcdTool runs the tool for etcd on a control plane.
+func (f *Fleet) etcdTool(ctx context.Context, n cluster.Node, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, toolLimit)
+	defer cancel()
+	return f.node(n).Run(ctx, append([]string{controlPlaneProgram, "etcd"}, args...)...)
+}

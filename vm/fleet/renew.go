@@ -1,0 +1,145 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/skiff-dev/skiff/controlplane/pki"
+	"github.com/skiff-dev/skiff/vm/cluster"
+)
+
+// renewPeriod is how often certificates are checked. They are valid for a year
+// and renewed after half of it.
+const renewPeriod = time.Hour
+
+// handOutLimit bounds how long it takes to give a node new files.
+const handOutLimit = time.Minute
+
+// renewals coordinates the renewal of certificates.
+type renewals struct {
+	woken chan struct{} // certificates must be checked now
+
+	mu    sync.Mutex // guards locks
+	locks map[string]*sync.Mutex
+}
+
+func newRenewals() *renewals {
+	return &renewals{woken: make(chan struct{}, 1), locks: map[string]*sync.Mutex{}}
+}
+
+// wake causes certificates to be checked now.
+func (r *renewals) wake() {
+	select {
+	case r.woken <- struct{}{}:
+	default: // they are about to be
+	}
+}
+
+// lock returns the lock that is held while a node is given files, so that it
+// never gets the older ones last. A node that hangs blocks no other.
+func (r *renewals) lock(name string) *sync.Mutex {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.locks[name] == nil {
+		r.locks[name] = &sync.Mutex{}
+	}
+	return r.locks[name]
+}
+
+// CheckCertificates causes certificates to be checked now, for instance because
+// the host slept.
+func (f *Fleet) CheckCertificates() { f.renewals.wake() }
+
+// renewCertificates renews the certificates of the host and of running nodes
+// until ctx ends. A machine that starts gets new ones anyway.
+func (f *Fleet) renewCertificates(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-f.renewals.woken:
+		case <-time.After(renewPeriod):
+		}
+		if f.Paused(ctx) {
+			continue // a resumed node would reject a certificate that begins in its future
+		}
+		if err := f.renew(ctx, time.Now()); err != nil && ctx.Err() == nil {
+			f.log.Warn("certificates not renewed, trying again later", "error", err)
+		}
+	}
+}
+
+// renew renews what has used up half of its lifetime.
+func (f *Fleet) renew(ctx context.Context, now time.Time) error {
+	if f.credentials.Current().Stale(now) {
+		// A node whose clock is behind would reject a new certificate of the host, so
+		// it gets the time over a connection with the old one.
+		f.SetClocks(ctx)
+	}
+	if err := f.credentials.Renew(now); err != nil {
+		return err
+	}
+	var renewed atomic.Bool
+	f.each(ctx, func(n cluster.Node) {
+		done, err := f.renewNode(ctx, n, now)
+		if err != nil {
+			f.log.Warn("a node's certificates were not renewed, trying again later", "node", n.Name, "error", err)
+		}
+		if done {
+			renewed.Store(true)
+		}
+	})
+	if !renewed.Load() {
+		return nil
+	}
+	// Kubelets renew theirs by themselves; one that slept too long joins again.
+	return f.api.kube.AllowJoin(ctx, f.token.id, f.token.secret, now.Add(tokenLifetime))
+}
+
+// renewNode gives a node new certificates if it is time, and reports whether it
+// was. All that a node holds is as old as what its API presents.
+func (f *Fleet) renewNode(ctx context.Context, n cluster.Node, now time.Time) (bool, error) {
+	presented, err := f.nodes.Certificate(ctx, n.Address.Addr())
+	if err != nil || !pki.Used(presented, now) {
+		return false, err
+	}
+	if err := f.handOut(ctx, n, now, func(string) bool { return true }); err != nil {
+		return false, err
+	}
+	// Open connections were authenticated with the old certificate.
+	f.nodes.CloseIdleConnections()
+	f.log.Info("renewed a node's certificates", "node", n.Name)
+	return true, nil
+}
+
+// handOut gives a running node those of its files that are chosen by path, newly
+// made: at once, and for its next boot.
+func (f *Fleet) handOut(ctx context.Context, n cluster.Node, now time.Time, chosen func(path string) bool) error {
+	lock := f.renewals.lock(n.Name)
+	lock.Lock()
+	defer lock.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, handOutLimit)
+	defer cancel()
+	document, err := f.document(n, now)
+	if err != nil {
+		return err
+	}
+	seed, err := json.Marshal(document)
+	if err != nil {
+		return err
+	}
+	if err := f.machines.driver.Reseed(ctx, n.Name, seed); err != nil {
+		return err
+	}
+	files := maps.Clone(document.Files)
+	maps.DeleteFunc(files, func(path string, _ []byte) bool { return !chosen(path) })
+	if err := f.node(n).WriteFiles(ctx, files); err != nil {
+		return fmt.Errorf("give a running node new files: %w", err)
+	}
+	return nil
+}

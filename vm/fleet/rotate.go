@@ -1,0 +1,256 @@
+package fleet
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/skiff-dev/skiff/controlplane/pki"
+	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/operation"
+)
+
+// Limits of a rotation.
+const (
+	// loadLimit bounds how long a control plane takes to load new keys: it looks
+	// for them every second, less often under emulation.
+	loadLimit = 2 * time.Minute
+	// askLimit bounds how long a control plane that has just started takes to answer.
+	askLimit = time.Minute
+	// rewriteTries is how often all secrets are rewritten before a rotation gives
+	// up: once is enough unless something keeps them from being written.
+	rewriteTries = 3
+)
+
+const rotateHint = "run \"skiff secrets rotate\" again to continue from here"
+
+// Rotate replaces the encryption key of secrets, or continues with that, and
+// returns a message for users. Nothing else may change the cluster meanwhile: a
+// node that boots gets the keys of that moment.
+func (f *Fleet) Rotate(ctx context.Context, op *operation.Operation) (string, error) {
+	if err := f.awake(ctx); err != nil {
+		return "", err
+	}
+	message, err := (&rotation{Fleet: f, op: op}).run(ctx)
+	if err == nil {
+		return message, nil
+	}
+	failure := operation.AsFailure(err, f.dir.Log())
+	if failure.Hint == "" {
+		failure.Hint = rotateHint
+	}
+	return "", failure
+}
+
+// Readmit gives the retired keys to all control planes again.
+func (f *Fleet) Readmit(ctx context.Context) error {
+	if err := f.awake(ctx); err != nil {
+		return err
+	}
+	ring, err := f.credentials.Current().Keyring()
+	if err != nil || len(ring.Retired) == 0 {
+		return err
+	}
+	if err := f.credentials.SetKeyring(ring.Readmit()); err != nil {
+		return err
+	}
+	return (&rotation{Fleet: f}).distribute(ctx)
+}
+
+// Rotating reports whether a rotation of the encryption key was begun and is not
+// finished.
+func (f *Fleet) Rotating() bool {
+	ring, err := f.credentials.Current().Keyring()
+	return err == nil && ring.Phase != pki.PhaseSettled
+}
+
+// rotation replaces the encryption key of secrets.
+type rotation struct {
+	*Fleet
+	op *operation.Operation
+}
+
+// run continues from the cluster's keyring until there is one new key. It returns
+// what was done.
+func (r *rotation) run(ctx context.Context) (string, error) {
+	total := 0
+	for tries := 0; ; {
+		ring, err := r.credentials.Current().Keyring()
+		if err != nil {
+			return "", err
+		}
+		seen, err := r.look(ctx, ring)
+		if err != nil {
+			return "", err
+		}
+		move := ring.Next(seen)
+		r.log.Info("rotating the encryption key", "move", move, "phase", ring.Phase, "stale", seen.Stale)
+		switch move {
+		case pki.MoveDistribute:
+			err = r.phase(daemonapi.PhaseLoad, "", func() error { return r.load(ctx, ring) })
+		case pki.MoveAdd:
+			err = r.phase(daemonapi.PhaseAdd, "a new key beside "+ring.Keys[0].Name, func() error { return r.add(ring) })
+		case pki.MovePromote:
+			err = r.phase(daemonapi.PhasePromote, ring.Keys[1].Name+" encrypts", func() error { return r.credentials.SetKeyring(ring.Promote()) })
+		case pki.MoveRewrite:
+			if tries++; tries > rewriteTries {
+				return "", fmt.Errorf("%d secrets are still not encrypted with %s after they were rewritten", seen.Stale, ring.Keys[0].Name)
+			}
+			err = r.phase(daemonapi.PhaseRewrite, fmt.Sprintf("%d secrets are encrypted with another key", seen.Stale), func() error {
+				total, err = r.api.kube.RewriteSecrets(ctx)
+				return err
+			})
+		case pki.MoveRemove:
+			err = r.phase(daemonapi.PhaseRemove, "", func() error { return r.remove(ctx, ring) })
+		case pki.MoveFinish:
+			return fmt.Sprintf("%d secrets are encrypted with %s", total, ring.Keys[0].Name), r.credentials.SetKeyring(ring.Finish())
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+}
+
+// phase records that a phase begins and how it ended.
+func (r *rotation) phase(phase daemonapi.Phase, message string, do func() error) error {
+	r.op.Begin("", phase, message)
+	if err := do(); err != nil {
+		failure := &daemonapi.Failure{Cause: err.Error(), Log: r.dir.Log(), Hint: rotateHint}
+		r.op.End("", phase, failure)
+		return failure
+	}
+	r.op.End("", phase, nil)
+	return nil
+}
+
+func (r *rotation) add(ring pki.Keyring) error {
+	ring, err := ring.Add()
+	if err != nil {
+		return err
+	}
+	return r.credentials.SetKeyring(ring)
+}
+
+// remove retires the old keys once nothing that anybody may read is encrypted
+// with them: no value, no revision, and nothing that a control plane has yet to
+// see.
+func (r *rotation) remove(ctx context.Context, ring pki.Keyring) error {
+	if _, err := r.tool(ctx, "compact"); err != nil {
+		return err
+	}
+	probe := r.api.probe()
+	defer probe.CloseIdleConnections()
+	for _, n := range r.planes() {
+		if err := fetch(ctx, probe, n, "/api/v1/secrets", nil); err != nil {
+			return fmt.Errorf("read all secrets on %s: %w", n.Name, err)
+		}
+	}
+	return r.credentials.SetKeyring(ring.Remove())
+}
+
+// planes returns all control planes that may serve the API.
+func (r *rotation) planes() []cluster.Node { return append(r.controlPlanes(), r.leaving()...) }
+
+// look observes what the next move depends on. All control planes must run: one
+// that does not could come back with outdated keys.
+func (r *rotation) look(ctx context.Context, ring pki.Keyring) (pki.Seen, error) {
+	seen := pki.Seen{Loaded: true}
+	for _, n := range r.planes() {
+		if !r.machines.running(ctx, n.Name) {
+			return seen, &daemonapi.Failure{
+				Cause: n.Name + " is not running, and every control plane is needed to rotate the encryption key",
+				Hint:  "run \"skiff up\" first",
+			}
+		}
+		loaded := false
+		if err := retry(ctx, askLimit, func(ctx context.Context) (bool, error) {
+			var err error
+			loaded, err = r.loaded(ctx, n, ring)
+			return err == nil, err
+		}); err != nil {
+			return seen, err
+		}
+		seen.Loaded = seen.Loaded && loaded
+	}
+	if ring.Phase != pki.PhasePromoted || !seen.Loaded {
+		return seen, nil
+	}
+	out, err := r.tool(ctx, "keys")
+	if err != nil {
+		return seen, err
+	}
+	var counts map[string]int
+	if err := json.Unmarshal([]byte(out), &counts); err != nil {
+		return seen, fmt.Errorf("read how secrets are encrypted: %w", err)
+	}
+	for name, count := range counts {
+		if name != ring.Keys[0].Name {
+			seen.Stale += count
+		}
+	}
+	return seen, nil
+}
+
+// loaded reports whether a control plane works with a keyring: its metrics have
+// the digest of the configuration that it loaded last.
+func (r *rotation) loaded(ctx context.Context, n cluster.Node, ring pki.Keyring) (bool, error) {
+	probe := r.api.probe()
+	defer probe.CloseIdleConnections()
+	found := false
+	want := fmt.Sprintf(`hash="sha256:%x"`, sha256.Sum256(ring.Configuration()))
+	err := fetch(ctx, probe, n, "/metrics", func(line string) {
+		if strings.HasPrefix(line, "apiserver_encryption_config_controller_last_config_info{") && strings.Contains(line, want) {
+			found = true
+		}
+	})
+	if err != nil {
+		return false, fmt.Errorf("read which keys %s has loaded: %w", n.Name, err)
+	}
+	return found, nil
+}
+
+// load gives the keyring to every control plane and waits until all work with it.
+func (r *rotation) load(ctx context.Context, ring pki.Keyring) error {
+	if err := r.distribute(ctx); err != nil {
+		return err
+	}
+	for _, n := range r.planes() {
+		if err := retry(ctx, loadLimit, func(ctx context.Context) (bool, error) {
+			loaded, err := r.loaded(ctx, n, ring)
+			if err == nil && !loaded {
+				err = fmt.Errorf("%s has not loaded the keys", n.Name)
+			}
+			return loaded, err
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *rotation) distribute(ctx context.Context) error {
+	for _, n := range r.planes() {
+		if err := r.handOut(ctx, n, time.Now(), func(path string) bool { return path == pki.EncryptionFile }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tool runs the tool for etcd on the first control plane where it works.
+func (r *rotation) tool(ctx context.Context, command string) (string, error) {
+	var failed error
+	for _, n := range r.planes() {
+		out, err := r.etcdTool(ctx, n, command)
+		if err == nil {
+			return out, nil
+		}
+		failed = errors.Join(failed, err)
+	}
+	return "", failed
+}

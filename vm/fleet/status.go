@@ -1,0 +1,121 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/kube"
+	"github.com/skiff-dev/skiff/vm/machine"
+	"github.com/skiff-dev/skiff/vm/offline"
+)
+
+// statusLimit bounds how long a status takes: an emulated node on a busy host may
+// need seconds to answer.
+const statusLimit = 8 * time.Second
+
+// Status returns what the cluster looks like now.
+func (f *Fleet) Status(ctx context.Context) daemonapi.ClusterStatus {
+	ctx, cancel := context.WithTimeout(ctx, statusLimit)
+	defer cancel()
+	state := f.state.current()
+	driver, runs := f.Describe()
+	status := daemonapi.ClusterStatus{
+		Name: state.Spec.Name, Driver: driver, Accelerator: runs,
+		Server: cluster.Server(state.Spec.APIPort), Kubernetes: state.Kubernetes,
+		Timings: offline.Timings(f.dir), DaemonPID: os.Getpid(),
+	}
+	var all sync.WaitGroup
+	var registered map[string]kube.Node
+	all.Go(func() { registered, status.APIReady = f.registered(ctx) })
+	nodes := cluster.Nodes(state.Spec)
+	status.Nodes = make([]daemonapi.NodeStatus, len(nodes))
+	alarms := make([][]string, len(nodes))
+	for i, n := range nodes {
+		all.Go(func() { status.Nodes[i], alarms[i] = f.nodeStatus(ctx, state.Spec, n) })
+	}
+	all.Wait()
+	// Several control planes report the same about their database.
+	status.Problems = slices.Compact(slices.Sorted(slices.Values(slices.Concat(alarms...))))
+	status.Problems = append(status.Problems, expiring(status.Nodes, time.Now())...)
+	status.Problems = append(status.Problems, f.parts.failing()...)
+	for i := range status.Nodes {
+		node := registered[status.Nodes[i].Name]
+		status.Nodes[i].Ready, status.Nodes[i].Reason = node.Ready, node.Reason
+	}
+	status.Phase = phase(status)
+	return status
+}
+
+// registered returns the nodes that Kubernetes knows, and whether its API is
+// ready.
+func (f *Fleet) registered(ctx context.Context) (map[string]kube.Node, bool) {
+	if len(f.machines.in(ctx, f.state.names(), machine.StateRunning)) == 0 || f.api.kube.Ready(ctx) != nil {
+		return nil, false
+	}
+	nodes, err := f.api.kube.Nodes(ctx)
+	if err != nil {
+		f.log.Debug("cannot list nodes for the status", "error", err)
+	}
+	return nodes, true
+}
+
+// nodeStatus returns the status of a node and its alarms for users.
+func (f *Fleet) nodeStatus(ctx context.Context, spec cluster.Spec, n cluster.Node) (daemonapi.NodeStatus, []string) {
+	node := offline.Node(spec, n)
+	state, err := f.machines.driver.State(ctx, n.Name)
+	if err != nil {
+		node.MachineMessage = err.Error()
+		return node, nil
+	}
+	node.Machine = string(state)
+	node.MachineMessage = f.machines.endedReason(n.Name)
+	if usage, err := f.machines.driver.Usage(ctx, n.Name); err == nil {
+		node.HostMemoryMiB, node.DiskUsedBytes, node.Started = usage.MemoryMiB, usage.DiskBytes, usage.Started
+		node.HostCPUSeconds = usage.CPU.Seconds()
+	}
+	if state != machine.StateRunning {
+		return node, nil
+	}
+	said, err := f.node(n).Status(ctx)
+	node.Agent = err == nil
+	node.Certificates = said.Certificates
+	return node, said.Alarms
+}
+
+// expiring returns one line for users for each node with a certificate that
+// should have been renewed long ago.
+func expiring(nodes []daemonapi.NodeStatus, now time.Time) []string {
+	var lines []string
+	for _, n := range nodes {
+		if len(n.Certificates) == 0 || n.Certificates[0].Expires.Sub(now) > daemonapi.CertificateSoon {
+			continue
+		}
+		first := n.Certificates[0]
+		lines = append(lines, fmt.Sprintf("The certificate %s of %s expires on %s and was not renewed: run \"skiff restart %s\".",
+			first.Name, n.Name, first.Expires.UTC().Format(time.DateOnly), n.Name))
+	}
+	return lines
+}
+
+// phase summarizes a status in one word.
+func phase(status daemonapi.ClusterStatus) string {
+	running := func(n daemonapi.NodeStatus) bool { return n.Machine == string(machine.StateRunning) }
+	healthy := func(n daemonapi.NodeStatus) bool { return running(n) && n.Ready == "True" }
+	paused := func(n daemonapi.NodeStatus) bool { return n.Machine == string(machine.StatePaused) }
+	switch {
+	case slices.ContainsFunc(status.Nodes, paused) && !slices.ContainsFunc(status.Nodes, running):
+		return "paused"
+	case !slices.ContainsFunc(status.Nodes, running):
+		return "stopped"
+	case status.APIReady && !slices.ContainsFunc(status.Nodes, func(n daemonapi.NodeStatus) bool { return !healthy(n) }):
+		return "running"
+	default:
+		return "degraded"
+	}
+}

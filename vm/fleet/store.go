@@ -1,0 +1,48 @@
+package fleet
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/home"
+)
+
+// store is the cluster's state in memory and on disk.
+type store struct {
+	path string
+
+	mu    sync.Mutex // guards state
+	state cluster.State
+}
+
+// openStore reads the state in dir; without one it returns that of a new cluster.
+func openStore(dir home.Cluster, now time.Time) (*store, error) {
+	state, err := cluster.ReadState(dir.State())
+	if cluster.IsAbsent(err) {
+		return &store{path: dir.State(), state: cluster.State{Created: now.UTC()}}, nil
+	}
+	return &store{path: dir.State(), state: state}, err
+}
+
+func (s *store) current() cluster.State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	state := s.state
+	state.Nodes = slices.Clone(state.Nodes)
+	return state
+}
+
+func (s *store) spec() cluster.Spec { return s.current().Spec }
+
+// names returns the names of all machines that exist or may exist.
+func (s *store) names() []string { return s.current().Nodes }
+
+// change changes the state and writes it.
+func (s *store) change(change func(*cluster.State)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(&s.state)
+	return cluster.WriteState(s.path, s.state)
+}

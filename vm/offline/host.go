@@ -1,0 +1,32 @@
+package offline
+
+import (
+	"path/filepath"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/home"
+)
+
+// Host returns the resources of this host that machines have to fit into.
+func Host(h home.Home) cluster.Host {
+	return cluster.Host{CPUs: runtime.NumCPU(), MemoryMiB: memoryMiB(), DiskFreeMiB: freeMiB(string(h))}
+}
+
+// freeMiB returns the free space for this user in the file system of dir, or of
+// the nearest parent directory that exists.
+func freeMiB(dir string) int {
+	for {
+		var stat unix.Statfs_t
+		if err := unix.Statfs(dir, &stat); err == nil {
+			return int(uint64(stat.Bavail) * uint64(stat.Bsize) >> 20)
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return 0
+		}
+		dir = parent
+	}
+}

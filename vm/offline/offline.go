@@ -1,0 +1,135 @@
+// Package offline does what needs no daemon: it reads a cluster's files. Only
+// EndStray and Sweep change anything, and their caller holds the cluster's lock.
+package offline
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/credentials"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/home"
+	"github.com/skiff-dev/skiff/vm/machine"
+	"github.com/skiff-dev/skiff/vm/operation"
+)
+
+// Status returns the status of a stopped cluster. The error wraps fs.ErrNotExist
+// if there is no cluster.
+func Status(dir home.Cluster) (daemonapi.ClusterStatus, error) {
+	state, err := cluster.ReadState(dir.State())
+	if cluster.IsAbsent(err) {
+		if orphaned := CheckOrphaned(dir); orphaned != nil {
+			err = orphaned
+		}
+	}
+	if err != nil {
+		return daemonapi.ClusterStatus{}, err
+	}
+	status := daemonapi.ClusterStatus{
+		Name: state.Spec.Name, Phase: "stopped", Driver: state.Spec.Driver,
+		Server: cluster.Server(state.Spec.APIPort), Kubernetes: state.Kubernetes, Timings: Timings(dir),
+	}
+	machines := Observe(dir, state).Machines
+	for _, n := range cluster.Nodes(state.Spec) {
+		node := Node(state.Spec, n)
+		node.Machine = string(machines[n.Name])
+		status.Nodes = append(status.Nodes, node)
+	}
+	return status, nil
+}
+
+// Unreadable returns the status of a cluster whose state could not be read
+// because of err.
+func Unreadable(name string, err error) daemonapi.ClusterStatus {
+	status := daemonapi.ClusterStatus{Name: name, Phase: "damaged"}
+	switch {
+	case cluster.IsAbsent(err):
+		status.Phase = "absent"
+		return status
+	case errors.Is(err, cluster.ErrNewer):
+		status.Phase = "newer"
+	}
+	status.Problems = []string{err.Error()}
+	return status
+}
+
+// Node returns the part of a node's status that follows from its spec.
+func Node(spec cluster.Spec, n cluster.Node) daemonapi.NodeStatus {
+	memory, _ := cluster.MiB(spec.Memory)
+	return daemonapi.NodeStatus{
+		Name: n.Name, Role: string(n.Role), Address: n.Address.Addr().String(),
+		Machine: string(machine.StateAbsent), CPUs: spec.CPUs, MemoryMiB: memory,
+	}
+}
+
+// Observe returns the observed state of a stopped cluster. The zero state is one
+// that does not exist.
+func Observe(dir home.Cluster, state cluster.State) cluster.Observed {
+	_, err := os.Stat(dir.PKI())
+	observed := cluster.Observed{Prepared: err == nil, Machines: map[string]machine.State{}}
+	for _, name := range state.Nodes {
+		observed.Machines[name] = machine.StateAbsent
+		if _, err := os.Stat(filepath.Join(dir.Machines(), name)); err == nil {
+			observed.Machines[name] = machine.StateStopped
+		}
+	}
+	return observed
+}
+
+// Timings returns how many seconds the phases of the last apply took, nil if
+// that is unknown.
+func Timings(dir home.Cluster) map[string]float64 {
+	content, err := os.ReadFile(dir.Timings())
+	if err != nil {
+		return nil
+	}
+	var timings operation.Timings
+	if err := json.Unmarshal(content, &timings); err != nil {
+		return nil
+	}
+	return timings.Phases
+}
+
+// Kubeconfig returns the administrator's kubeconfig. If the certificate on disk
+// is due for renewal, the kubeconfig has a new one, which is not written: that is
+// left to the daemon, which holds the cluster's lock.
+func Kubeconfig(dir home.Cluster) ([]byte, error) {
+	now := time.Now()
+	state, set, err := read(dir)
+	if err != nil {
+		return nil, err
+	}
+	if set.Stale(now) {
+		if set, err = set.Renewed(now); err != nil {
+			return nil, err
+		}
+	}
+	return set.Kubeconfig(state.Spec)
+}
+
+// UserKubeconfig returns a kubeconfig with a new certificate for a user.
+func UserKubeconfig(dir home.Cluster, u credentials.User) ([]byte, error) {
+	now := time.Now()
+	state, set, err := read(dir)
+	if err != nil {
+		return nil, err
+	}
+	return set.UserKubeconfig(state.Spec, u, now)
+}
+
+func read(dir home.Cluster) (cluster.State, credentials.Set, error) {
+	state, err := cluster.ReadState(dir.State())
+	if err != nil {
+		return state, credentials.Set{}, err
+	}
+	set, err := credentials.Read(dir.PKI())
+	if err != nil {
+		return state, set, fmt.Errorf("make a kubeconfig for %s: %w", state.Spec.Name, err)
+	}
+	return state, set, nil
+}
