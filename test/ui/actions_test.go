@@ -14,18 +14,18 @@ import (
 	"time"
 )
 
-// Keys that only these tests press.
+// Keys that only these tests use.
 const (
 	ctrlA   = "\x01"
 	ctrlU   = "\x15"
 	ctrlEnd = "\x1d" // ctrl+]
 )
 
-// TestActionsOnARealCluster does what people do, on a cluster whose nodes run
+// TestActionsOnARealCluster runs all actions on a cluster whose nodes run
 // containers.
 func TestActionsOnARealCluster(t *testing.T) {
 	c := newCluster(t, "dev")
-	// The editor of an edit: it paints the shop.
+	// This editor changes the color of the shop.
 	editor := filepath.Join(c.home, "editor")
 	if err := os.WriteFile(editor, []byte("#!/bin/sh\nsed -i 's/value: green/value: blue/' \"$1\"\n"), 0o755); err != nil {
 		t.Fatal(err)
@@ -36,10 +36,10 @@ func TestActionsOnARealCluster(t *testing.T) {
 		name string
 		test func(*testing.T, *realCluster, *session)
 	}{
-		{"load an image", testLoadImage}, // the others need it
+		{"load an image", testLoadImage}, // needed by the other tests
 		{"logs", testLogs}, {"shell", testShell}, {"attach", testAttach}, {"copy", testCopy}, {"forward", testForward},
 		{"edit, history, undo", testRollouts}, {"scale and restart", testScale}, {"tree", testTree}, {"delete", testDelete},
-		{"every screen", testScreens}, {"skiff alone", testAlone}, {"nodes", testNodes}, {"snapshot", testSnapshot}, {"clusters", testClusters},
+		{"every screen", testScreens}, {"skiff without arguments", testNoArguments}, {"nodes", testNodes}, {"snapshot", testSnapshot}, {"clusters", testClusters},
 	} {
 		t.Run(one.name, func(t *testing.T) { one.test(t, c, s.in(t)) })
 	}
@@ -82,20 +82,20 @@ func testLogs(t *testing.T, c *realCluster, s *session) {
 	s.press("l")
 	s.see("Logs of deployment shop/web", "/access")
 	s.visit("pods shop", "payments")
-	eventually(t, "the container was started again", func() error {
+	eventually(t, "the container was restarted", func() error {
 		if n := c.kubectl(t, "get", "pods", "-l", "app=payments", "-o", "jsonpath={.items[0].status.containerStatuses[0].restartCount}"); n == "0" {
-			return errors.New("not yet")
+			return errors.New("not restarted yet")
 		}
 		return nil
 	})
 	s.press("p")
 	s.see("previous")
-	eventually(t, "the log of the container before", func() error {
+	eventually(t, "the log of the previous container", func() error {
 		if strings.Contains(s.Text(), "the ledger does not answer") {
 			return nil
 		}
-		// The kubelet keeps the logs of one container before, which just now may
-		// have become another.
+		// The kubelet only keeps the log of one previous container, which a restart
+		// may just have replaced.
 		if strings.Contains(s.Text(), "finished") {
 			s.press("p", "p")
 		}
@@ -111,7 +111,7 @@ func testShell(_ *testing.T, _ *realCluster, s *session) {
 	s.see("in-42", "/dev/pts/")
 	s.press("exit", enter)
 	s.see("Pods in shop")
-	s.press("?") // the first key after a shell is the dashboard's
+	s.press("?") // the first key after the shell goes to the dashboard
 	s.see("Help: ")
 	s.press(escape)
 }
@@ -135,14 +135,14 @@ func testAttach(_ *testing.T, _ *realCluster, s *session) {
 
 func testCopy(t *testing.T, _ *realCluster, s *session) {
 	s.visit("pods shop", "db-0", "Running")
-	// OSC 52: the terminal puts it into the clipboard.
+	// OSC 52 sets the clipboard.
 	seen := s.Next("\x1b]52;c;" + base64.StdEncoding.EncodeToString([]byte("db-0")))
 	s.press("c")
 	s.see("copied db-0")
 	select {
 	case <-seen:
 	case <-time.After(limit):
-		t.Error("nothing was put into the clipboard")
+		t.Error("the clipboard was not set")
 	}
 }
 
@@ -162,7 +162,7 @@ func testForward(t *testing.T, c *realCluster, s *session) {
 	s.see("127.0.0.1:"+port[1], "deployment shop/web")
 	first := ask(t, port[1])
 	c.kubectl(t, "delete", "pods", "-l", "app=web", "--wait=true")
-	eventually(t, "the port leads to another pod", func() error {
+	eventually(t, "the port is forwarded to another pod", func() error {
 		response, err := http.Get("http://127.0.0.1:" + port[1] + "/hostname")
 		if err != nil {
 			return err
@@ -170,7 +170,7 @@ func testForward(t *testing.T, c *realCluster, s *session) {
 		defer func() { _ = response.Body.Close() }()
 		content, err := io.ReadAll(response.Body)
 		if err == nil && string(content) == first {
-			err = fmt.Errorf("it leads to %s", content)
+			err = fmt.Errorf("it is forwarded to %s", content)
 		}
 		return err
 	})
@@ -196,16 +196,16 @@ func ask(t *testing.T, port string) string {
 	return string(content)
 }
 
-// colour that the shop's template has.
-func colour(t *testing.T, c *realCluster) string {
+// color returns the color in the pod template of the shop.
+func color(t *testing.T, c *realCluster) string {
 	t.Helper()
 	return c.kubectl(t, "get", "deployment", "web", "-o", "jsonpath={.spec.template.spec.containers[0].env[0].value}")
 }
 
-func painted(t *testing.T, c *realCluster, want string) {
+func waitForColor(t *testing.T, c *realCluster, want string) {
 	t.Helper()
 	eventually(t, "the shop is "+want, func() error {
-		if got := colour(t, c); got != want {
+		if got := color(t, c); got != want {
 			return fmt.Errorf("it is %s", got)
 		}
 		return nil
@@ -215,14 +215,14 @@ func painted(t *testing.T, c *realCluster, want string) {
 func testRollouts(t *testing.T, c *realCluster, s *session) {
 	s.visit("deploy shop", "^web", "web")
 	s.press("e")
-	painted(t, c, "blue")
+	waitForColor(t, c, "blue")
 	s.see("Deployments in shop")
 	s.press("h")
 	s.see("REVISION", "2  ")
 	s.press(escape, "u")
 	s.see("Undo the last rollout of deployment?")
 	s.press("y")
-	painted(t, c, "green")
+	waitForColor(t, c, "green")
 	c.kubectl(t, "rollout", "status", "deployment/web", "--timeout=5m")
 }
 
@@ -236,10 +236,10 @@ func testScale(t *testing.T, c *realCluster, s *session) {
 	s.press("r")
 	s.see("Restart deployment?", "replaced one by one")
 	s.press("y")
-	eventually(t, "there are other pods", func() error {
+	eventually(t, "the pods are replaced", func() error {
 		c.kubectl(t, "rollout", "status", "deployment/web", "--timeout=5m")
 		if c.kubectl(t, "get", "pods", "-l", "app=web", "-o", "name") == before {
-			return errors.New("they are the same")
+			return errors.New("the pods are the same")
 		}
 		return nil
 	})
@@ -264,10 +264,10 @@ func testDelete(t *testing.T, c *realCluster, s *session) {
 	s.press(ctrlD)
 	s.see("Delete pod?", "shop/db-0", "has an owner is replaced")
 	s.press("y")
-	eventually(t, "there is another db-0", func() error {
+	eventually(t, "db-0 is replaced", func() error {
 		now, err := c.run(filepath.Join(c.root, "build/test/bin/kubectl"), "--context", "skiff-dev", "-n", "shop", "get", "pod", "db-0", "-o", "jsonpath={.metadata.uid}")
 		if err == nil && now == before {
-			err = errors.New("it is the same")
+			err = errors.New("db-0 is the same pod")
 		}
 		return err
 	})
@@ -280,7 +280,7 @@ func testDelete(t *testing.T, c *realCluster, s *session) {
 	s.gone("Active")
 }
 
-// testScreens opens every screen that the cluster has something for.
+// testScreens opens every screen that has content in this cluster.
 func testScreens(_ *testing.T, _ *realCluster, s *session) {
 	for command, texts := range map[string][]string{
 		"sts shop": {"StatefulSets in shop", "db"}, "ds shop": {"DaemonSets in shop", "collector"}, "jobs shop": {"Jobs in shop", "migrate", "Complete"},

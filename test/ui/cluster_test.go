@@ -14,25 +14,25 @@ import (
 	"time"
 )
 
-// slow is how long what machines do may take: they share the host with others.
+// slow is the timeout for operations of machines, on a shared host.
 const slow = 6 * time.Minute
 
-// realCluster is a cluster of sandboxes with a home of its own.
+// realCluster is a cluster of sandboxes with its own SKIFF_HOME.
 type realCluster struct {
 	t                *testing.T
 	root, name, home string
 	env              []string
 }
 
-// newCluster brings up a cluster of one worker. It skips where nobody has asked
-// for it, or where this host cannot run one.
+// newCluster starts a cluster with one worker. It skips the test if end-to-end
+// tests are not enabled or this host cannot run sandboxes.
 func newCluster(t *testing.T, name string) *realCluster {
 	t.Helper()
 	if os.Getenv("SKIFF_E2E") == "" {
 		t.Skip("needs SKIFF_E2E=1 and built programs: run `make e2e`")
 	}
 	if os.Getenv("SKIFF_E2E_KUBECONFIG") != "" {
-		t.Skip("only the cluster of SKIFF_E2E_KUBECONFIG is asked for")
+		t.Skip("SKIFF_E2E_KUBECONFIG selects another cluster")
 	}
 	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
 		t.Skip("sandboxes need Linux and root")
@@ -41,7 +41,7 @@ func newCluster(t *testing.T, name string) *realCluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Not t.TempDir: the path of a socket has at most 104 characters.
+	// Not t.TempDir, whose path is too long: a socket path has at most 104 bytes.
 	home, err := os.MkdirTemp("", "skiff-ui-")
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +62,7 @@ func newCluster(t *testing.T, name string) *realCluster {
 
 func (c *realCluster) skiff() string { return filepath.Join(c.root, "bin/skiff") }
 
-// discard takes down whatever clusters there are, and their home.
+// discard deletes all clusters and their home.
 func (c *realCluster) discard() {
 	entries, err := os.ReadDir(filepath.Join(c.home, "h", "clusters"))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -78,7 +78,7 @@ func (c *realCluster) discard() {
 	}
 }
 
-// run runs a command with the cluster's environment and returns all it printed.
+// run runs a command with the cluster's environment and returns its output.
 func (c *realCluster) run(name string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), slow)
 	defer cancel()
@@ -93,7 +93,7 @@ func (c *realCluster) run(name string, args ...string) (string, error) {
 	return out.String(), err
 }
 
-// kubectl must succeed; it returns what was printed.
+// kubectl runs kubectl, which must succeed, and returns its output.
 func (c *realCluster) kubectl(t *testing.T, args ...string) string {
 	t.Helper()
 	out, err := c.run(filepath.Join(c.root, "build/test/bin/kubectl"), append([]string{"--context", "skiff-" + c.name, "-n", "shop"}, args...)...)
@@ -103,13 +103,13 @@ func (c *realCluster) kubectl(t *testing.T, args ...string) string {
 	return strings.TrimSpace(out)
 }
 
-// open starts the dashboard of the cluster.
+// open starts the dashboard for the cluster.
 func (c *realCluster) open(t *testing.T, env ...string) *session {
 	t.Helper()
 	return c.start(t, []string{"ui", c.name}, env...)
 }
 
-// start runs skiff on a screen of its own.
+// start runs skiff in a new terminal.
 func (c *realCluster) start(t *testing.T, args []string, env ...string) *session {
 	t.Helper()
 	cmd := exec.Command(c.skiff(), args...)
@@ -117,13 +117,13 @@ func (c *realCluster) start(t *testing.T, args []string, env ...string) *session
 	return show(t, cmd, nil)
 }
 
-// until waits, as long as machines may take, until all texts are on the screen.
+// until is like see, with the timeout for operations of machines.
 func (s *session) until(texts ...string) {
 	s.t.Helper()
 	s.await(slow, texts...)
 }
 
-// finishes waits until the command on the screen is over, which must go well.
+// finishes waits until the command on the screen has finished successfully.
 func (s *session) finishes(command string) {
 	s.t.Helper()
 	s.see(command)
@@ -143,7 +143,7 @@ func after(text, separator string) string {
 	return rest
 }
 
-// visit goes to a screen, narrowed by a filter if there is one.
+// visit opens a screen and applies a filter unless it is empty.
 func (s *session) visit(command, filter string, texts ...string) {
 	s.t.Helper()
 	s.press(escape, escape, ":", command, enter)

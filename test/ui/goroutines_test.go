@@ -17,23 +17,23 @@ import (
 )
 
 const (
-	// between is how many goroutines of a kind more or less are one delivery
-	// taken and the next one not waited for yet.
-	between = 2
-	// connections is how many more there may be of all kinds together: those of
-	// connections that happen to be open.
+	// tolerance is the allowed difference in goroutines of one kind, between two
+	// deliveries.
+	tolerance = 2
+	// connections is the allowed number of additional goroutines of all kinds, for
+	// open connections.
 	connections = 12
-	// settleLimit is how long what was left behind may take to end. No task
-	// takes longer than a minute.
+	// settleLimit is how long goroutines may take to end. No task takes longer than
+	// a minute.
 	settleLimit = 90 * time.Second
 )
 
-// anchor is the title of a screen that nothing but its own way leads to: it
-// stays the first, whatever keys are pressed.
+// anchor is the title of a screen that random keys do not open a second time, so
+// it stays at the bottom of the stack.
 const anchor = "Events of configmap default/anchor"
 
-// anchored makes the object that has that screen, and something to see on it.
-func anchored(t *testing.T, server *rig.Server) {
+// createAnchor creates the object of the anchor screen and some events to show.
+func createAnchor(t *testing.T, server *rig.Server) {
 	t.Helper()
 	_, err := server.Client.CoreV1().ConfigMaps("default").Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "anchor"}}, metav1.CreateOptions{})
 	for i := range 5 {
@@ -49,8 +49,8 @@ func anchored(t *testing.T, server *rig.Server) {
 	}
 }
 
-// openAnchored opens the dashboard with that screen as the first. The runtime
-// tells every two seconds which goroutines there are
+// openAnchored opens the dashboard with the anchor as the first screen. The
+// runtime writes a list of goroutines to stderr every two seconds
 // (https://pkg.go.dev/runtime#hdr-Environment_Variables).
 func openAnchored(t *testing.T, skiff string, server *rig.Server) *session {
 	t.Helper()
@@ -60,16 +60,16 @@ func openAnchored(t *testing.T, skiff string, server *rig.Server) *session {
 	s.see("ConfigMaps in default", "anchor")
 	s.press("/", "^anchor$", enter, "E")
 	s.see(anchor, "the ship stays")
-	// What is shown again has its place at the end of the way.
+	// Opening a screen again moves it to the end of the stack.
 	s.press(":", "pods", enter, ":", "cm", enter, escape, escape)
 	s.see(anchor, "live")
 	return s
 }
 
-// rest goes to the same screen as ever with nothing open.
+// rest closes everything and opens a fixed screen.
 func (s *session) rest() {
 	s.t.Helper()
-	for range 25 { // out of every screen
+	for range 25 { // close every screen
 		s.press(escape)
 	}
 	s.see(anchor)
@@ -77,26 +77,26 @@ func (s *session) rest() {
 	s.see("ConfigMaps in shop", "live")
 }
 
-// settle waits until there are about as many goroutines as wanted, or for as
-// long as anything that was left behind may take.
-func (s *session) settle(t *testing.T, wanted int) {
+// settle waits until there are about the expected number of goroutines, at most
+// for settleLimit.
+func (s *session) settle(t *testing.T, want int) {
 	t.Helper()
-	for begun := time.Now(); time.Since(begun) < settleLimit; time.Sleep(time.Second) {
-		if n := s.count(t); n <= wanted+between {
-			t.Logf("%d goroutines after %s, %d at first", n, time.Since(begun).Round(time.Second), wanted)
+	for start := time.Now(); time.Since(start) < settleLimit; time.Sleep(time.Second) {
+		if n := s.count(t); n <= want+tolerance {
+			t.Logf("%d goroutines after %s, %d initially", n, time.Since(start).Round(time.Second), want)
 			return
 		}
 	}
 }
 
-// count is how many goroutines the runtime says that there are from now on.
+// count returns the number of goroutines that the runtime reports next.
 func (s *session) count(t *testing.T) int {
 	t.Helper()
-	before := len(s.complaints(t))
+	before := len(s.errorOutput(t))
 	n := 0
-	eventually(t, "the runtime tells its goroutines", func() error {
-		// The first block may be older than now, and the last not whole.
-		blocks := strings.Split(s.complaints(t)[before:], "\nSCHED ")
+	eventually(t, "the runtime reports its goroutines", func() error {
+		// The first block may be old, and the last one incomplete.
+		blocks := strings.Split(s.errorOutput(t)[before:], "\nSCHED ")
 		if len(blocks) < 3 {
 			return errors.New("not yet")
 		}
@@ -106,22 +106,22 @@ func (s *session) count(t *testing.T) int {
 	return n
 }
 
-// alive counts the goroutines of a block that are not over: "  G7: status=4(…".
+// alive counts the live goroutines of a block: "  G7: status=4(…".
 func alive(block string) int {
 	n := 0
 	for line := range strings.Lines(block) {
-		_, status, isOne := strings.Cut(line, ": status=")
+		_, status, found := strings.Cut(line, ": status=")
 		state, _, _ := strings.Cut(status, "(")
 		// 0, 6 and 11 are _Gidle, _Gdead and _Gdeadextra.
-		if isOne && strings.HasPrefix(line, "  G") && state != "0" && state != "6" && state != "11" {
+		if found && strings.HasPrefix(line, "  G") && state != "0" && state != "6" && state != "11" {
 			n++
 		}
 	}
 	return n
 }
 
-// complaints are all that the program has written to its standard error.
-func (s *session) complaints(t *testing.T) string {
+// errorOutput returns the standard error of the program.
+func (s *session) errorOutput(t *testing.T) string {
 	t.Helper()
 	content, err := os.ReadFile(s.stderr)
 	if err != nil {
@@ -130,8 +130,8 @@ func (s *session) complaints(t *testing.T) string {
 	return string(content)
 }
 
-// goroutines of the dashboard by what they were started for, each with where it
-// is: as SIGQUIT, which ends it, makes any Go program tell.
+// goroutines returns the stacks of the dashboard's goroutines by kind. It sends
+// SIGQUIT, which makes a Go program print them and exit.
 func (s *session) goroutines(t *testing.T) map[string][]string {
 	t.Helper()
 	if err := s.Process.Signal(syscall.SIGQUIT); err != nil {
@@ -140,10 +140,10 @@ func (s *session) goroutines(t *testing.T) map[string][]string {
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	if err := s.Wait(ctx); err == nil {
-		t.Error("it has no idea of SIGQUIT")
+		t.Error("the program exited without error on SIGQUIT")
 	}
 	all := map[string][]string{}
-	for text := range strings.SplitSeq(s.complaints(t), "\n\n") {
+	for text := range strings.SplitSeq(s.errorOutput(t), "\n\n") {
 		if strings.HasPrefix(text, "goroutine ") {
 			all[kindOf(text)] = append(all[kindOf(text)], text)
 		}
@@ -151,8 +151,8 @@ func (s *session) goroutines(t *testing.T) map[string][]string {
 	return all
 }
 
-// kindOf is the function of ours that a goroutine was started for, or whatever
-// started it.
+// kindOf returns the outermost function of this project on a stack, or else the
+// function that started the goroutine.
 func kindOf(stack string) string {
 	kind := ""
 	for line := range strings.Lines(stack) {

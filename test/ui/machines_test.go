@@ -110,21 +110,21 @@ func testClusters(t *testing.T, c *realCluster, s *session) {
 	s.see("Delete cluster tiny?", "cannot be undone", "Type tiny")
 	s.press("tiny", enter)
 	s.finishes("Delete cluster tiny")
-	eventually(t, "nothing is left", func() error {
+	eventually(t, "the cluster is deleted", func() error {
 		_, err := os.Stat(filepath.Join(c.home, "h", "clusters", "tiny"))
 		if err == nil {
-			return errors.New("its directory is there")
+			return errors.New("its directory still exists")
 		}
 		if !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("look: %w", err)
+			return fmt.Errorf("stat: %w", err)
 		}
 		return nil
 	})
 }
 
-// testAlone runs skiff without arguments: it opens the dashboard of the cluster
-// that there is.
-func testAlone(t *testing.T, c *realCluster, _ *session) {
+// testNoArguments runs skiff without arguments, which opens the dashboard of the
+// only cluster.
+func testNoArguments(t *testing.T, c *realCluster, _ *session) {
 	s := c.start(t, nil)
 	s.see("dev running", "2/2 nodes", "live")
 	s.press(":", "cp", enter)

@@ -1,5 +1,5 @@
-// Package ui_test drives the real program in a pseudo-terminal against a real
-// API server, as a person would.
+// Package ui_test drives the skiff program in a pseudo-terminal, as a user would,
+// against a real API server.
 package ui_test
 
 import (
@@ -22,10 +22,10 @@ import (
 // Sequences that a terminal sends for keys.
 const (
 	enter = "\r"
-	// escape is what terminals send that tell it from the beginning of another
-	// key's sequence (https://sw.kovidgoyal.net/kitty/keyboard-protocol/); alone is
-	// what all others send, and known for what it is when nothing follows for a
-	// moment, which a busy machine may let pass unseen.
+	// escape is the unambiguous encoding of the escape key
+	// (https://sw.kovidgoyal.net/kitty/keyboard-protocol/). alone is the traditional
+	// one, which also starts other sequences; it is only recognized if nothing
+	// follows for a moment, which is unreliable on a busy machine.
 	escape = "\x1b[27u"
 	alone  = "\x1b"
 	ctrlC  = "\x03"
@@ -34,19 +34,19 @@ const (
 	tab    = "\t"
 )
 
-// limit is how long anything may take until it shows. It only bounds how long a
-// test goes on that fails: the machine may be busy with other things.
+// limit is how long to wait for text on the screen. It is long, because the
+// machine may be busy; only failing tests take that long.
 const limit = 2 * time.Minute
 
-// session is the program on a screen.
+// session is a running dashboard and its screen.
 type session struct {
 	*terminal.Terminal
 	t      *testing.T
 	server *rig.Server
-	stderr string // the file of what it complains of
+	stderr string // path of a file with its standard error
 }
 
-// programs are built once for all tests.
+// programs builds skiff and returns it with the control plane program.
 func programs(t *testing.T) (skiff, controlPlane string) {
 	t.Helper()
 	if testing.Short() {
@@ -89,7 +89,7 @@ func open(t *testing.T, skiff string, s *rig.Server, env []string, args ...strin
 	return show(t, cmd, s)
 }
 
-// show runs the dashboard on a screen of its own.
+// show runs a command in a new terminal.
 func show(t *testing.T, cmd *exec.Cmd, s *rig.Server) *session {
 	t.Helper()
 	stderr, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
@@ -106,7 +106,7 @@ func show(t *testing.T, cmd *exec.Cmd, s *rig.Server) *session {
 	return &session{term, t, s, stderr.Name()}
 }
 
-// press types keys one after the other, with time for each to be told apart.
+// press types keys, with a pause after each so that they are read separately.
 func (s *session) press(all ...string) {
 	s.t.Helper()
 	for _, k := range all {
@@ -117,7 +117,7 @@ func (s *session) press(all ...string) {
 	}
 }
 
-// in is the session for a subtest: what fails is that.
+// in returns the session for a subtest, so that failures are reported there.
 func (s *session) in(t *testing.T) *session { return &session{s.Terminal, t, s.server, s.stderr} }
 
 func (s *session) see(texts ...string) {
@@ -125,10 +125,10 @@ func (s *session) see(texts ...string) {
 	s.await(limit, texts...)
 }
 
-// await waits for at most that long until all texts are on the screen.
-func (s *session) await(most time.Duration, texts ...string) {
+// await waits until all texts are on the screen.
+func (s *session) await(timeout time.Duration, texts ...string) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), most)
+	ctx, cancel := context.WithTimeout(s.t.Context(), timeout)
 	defer cancel()
 	if err := s.Await(ctx, texts...); err != nil {
 		s.t.Fatal(err)
@@ -144,114 +144,129 @@ func (s *session) gone(text string) {
 	}
 }
 
-func TestPeopleFindTheirWayThroughARealCluster(t *testing.T) {
+func TestNavigateAndChangeARealCluster(t *testing.T) {
 	skiff, controlPlane := programs(t)
 	server := serve(t, controlPlane)
 	s := open(t, skiff, server, nil)
 	s.see("Pods in all namespaces", "CrashLoopBackOff", "db-0", "live")
 
-	t.Run("describe, YAML, tree", func(t *testing.T) {
-		s := s.in(t)
-		s.press("/", "db-0", enter)
-		s.gone("payments")
-		s.press("d")
-		s.see("Name:", "Service Account:")
-		s.press(alone)
-		s.gone("Service Account:")
-		s.press("y")
-		s.see("apiVersion: v1", "kind: Pod")
-		s.press(escape, "t")
-		s.see("StatefulSet db", "postgres")
-		s.press(escape, escape)
-		s.see("payments")
-	})
-	t.Run("workloads and containers", func(t *testing.T) {
-		s := s.in(t)
-		s.press(":", "wk", enter)
-		s.see("Workloads", "StatefulSet", "DaemonSet", "CronJob", "Progressing")
-		s.press("/", "^db$", enter, ctrlD)
-		s.see("Delete statefulset?", "It has 3 pods")
-		s.press("n", enter)
-		s.see("Pods of statefulset shop/db", "db-0")
-		s.press(enter)
-		s.see("Containers of pod shop/db-0", "postgres", "Running", "RESTARTS", "1m/1Mi")
-		s.press(escape, escape, escape, escape)
-	})
-	t.Run("a namespace says what is in it", func(t *testing.T) {
-		s := s.in(t)
-		s.press(":", "ns", enter)
-		s.see("Namespaces", "observability")
-		s.press("/", "^shop$", enter, ctrlD)
-		s.see("Delete namespace?", "4 deployments, 1 statefulset", "Type shop")
-		s.press(escape, escape, escape)
-	})
-	t.Run("a secret stays hidden until it is asked for", func(t *testing.T) {
-		s := s.in(t)
-		s.press(":", "secrets shop", enter)
-		s.see("db-login")
-		s.press("y")
-		s.see("bytes)", "values hidden")
-		if encoded := "Y29ycmVjdC1ob3JzZS1iYXR0ZXJ5"; strings.Contains(s.Text(), encoded) || strings.Contains(s.Text(), "correct-horse") {
-			t.Error("it is not hidden")
+	for _, test := range []struct {
+		name string
+		run  func(*testing.T, *session)
+	}{
+		{"describe, YAML, tree", navigateTexts},
+		{"workloads and containers", navigateWorkloads},
+		{"namespace deletion lists its content", namespaceDeletion},
+		{"secret is hidden until revealed", revealSecret},
+		{"completion, scale, restart, history", scaleAndRestart},
+		{"delete asks first", deleteObject},
+		{"cordon and control plane", cordonNode},
+		{"quit", quit},
+	} {
+		t.Run(test.name, func(t *testing.T) { test.run(t, s.in(t)) })
+	}
+}
+
+func navigateTexts(_ *testing.T, s *session) {
+	s.press("/", "db-0", enter)
+	s.gone("payments")
+	s.press("d")
+	s.see("Name:", "Service Account:")
+	s.press(alone)
+	s.gone("Service Account:")
+	s.press("y")
+	s.see("apiVersion: v1", "kind: Pod")
+	s.press(escape, "t")
+	s.see("StatefulSet db", "postgres")
+	s.press(escape, escape)
+	s.see("payments")
+}
+
+func navigateWorkloads(_ *testing.T, s *session) {
+	s.press(":", "wk", enter)
+	s.see("Workloads", "StatefulSet", "DaemonSet", "CronJob", "Progressing")
+	s.press("/", "^db$", enter, ctrlD)
+	s.see("Delete statefulset?", "It has 3 pods")
+	s.press("n", enter)
+	s.see("Pods of statefulset shop/db", "db-0")
+	s.press(enter)
+	s.see("Containers of pod shop/db-0", "postgres", "Running", "RESTARTS", "1m/1Mi")
+	s.press(escape, escape, escape, escape)
+}
+
+func namespaceDeletion(_ *testing.T, s *session) {
+	s.press(":", "ns", enter)
+	s.see("Namespaces", "observability")
+	s.press("/", "^shop$", enter, ctrlD)
+	s.see("Delete namespace?", "4 deployments, 1 statefulset", "Type shop")
+	s.press(escape, escape, escape)
+}
+
+func revealSecret(t *testing.T, s *session) {
+	s.press(":", "secrets shop", enter)
+	s.see("db-login")
+	s.press("y")
+	s.see("bytes)", "values hidden")
+	if encoded := "Y29ycmVjdC1ob3JzZS1iYXR0ZXJ5"; strings.Contains(s.Text(), encoded) || strings.Contains(s.Text(), "correct-horse") {
+		t.Error("the secret is not hidden")
+	}
+	s.press("x")
+	s.see("password: correct-horse-battery", "values shown")
+	s.press(escape)
+}
+
+func scaleAndRestart(_ *testing.T, s *session) {
+	s.press(":", "deplo", tab, " shop", enter)
+	s.see("Deployments in shop", "web")
+	s.press("/", "web", enter, "s")
+	s.see("Scale deployment shop/web")
+	s.press("\x7f", "2", enter)
+	s.see("Scale deployment shop/web down from 4 to 2?", "2 pods are deleted")
+	s.press("y")
+	s.see("scaled to 2 replicas", "2/2")
+	s.press("r")
+	s.see("Restart deployment?")
+	s.press("y")
+	s.see("restarted")
+	s.press("h")
+	s.see("REVISION", "2  ")
+	s.press(escape)
+}
+
+func deleteObject(t *testing.T, s *session) {
+	s.press(escape, ":", "cm shop", enter)
+	s.see("ConfigMaps in shop", "kube-root-ca.crt")
+	s.press("/", "^web$", enter, ctrlD)
+	s.see("Delete configmap?", "shop/web")
+	s.press("n", ctrlD, "y")
+	s.gone("Delete configmap?")
+	eventually(t, "the object is deleted", func() error {
+		_, err := s.server.Client.CoreV1().ConfigMaps("shop").Get(t.Context(), "web", metav1.GetOptions{})
+		if err == nil {
+			return errors.New("it still exists")
 		}
-		s.press("x")
-		s.see("password: correct-horse-battery", "values shown")
-		s.press(escape)
+		return nil
 	})
-	t.Run("completion, scale, restart, history", func(t *testing.T) {
-		s := s.in(t)
-		s.press(":", "deplo", tab, " shop", enter)
-		s.see("Deployments in shop", "web")
-		s.press("/", "web", enter, "s")
-		s.see("Scale deployment shop/web")
-		s.press("\x7f", "2", enter)
-		s.see("Scale deployment shop/web down from 4 to 2?", "2 pods are deleted")
-		s.press("y")
-		s.see("scaled to 2 replicas", "2/2")
-		s.press("r")
-		s.see("Restart deployment?")
-		s.press("y")
-		s.see("restarted")
-		s.press("h")
-		s.see("REVISION", "2  ")
-		s.press(escape)
-	})
-	t.Run("delete asks first", func(t *testing.T) {
-		s := s.in(t)
-		s.press(escape, ":", "cm shop", enter)
-		s.see("ConfigMaps in shop", "kube-root-ca.crt")
-		s.press("/", "^web$", enter, ctrlD)
-		s.see("Delete configmap?", "shop/web")
-		s.press("n", ctrlD, "y")
-		s.gone("Delete configmap?")
-		eventually(t, "the object is gone", func() error {
-			_, err := server.Client.CoreV1().ConfigMaps("shop").Get(t.Context(), "web", metav1.GetOptions{})
-			if err == nil {
-				return errors.New("it is there")
-			}
-			return nil
-		})
-	})
-	t.Run("cordon and control plane", func(t *testing.T) {
-		s := s.in(t)
-		s.press(escape, ":", "nodes", enter)
-		s.see("Nodes of native", "worker-2")
-		s.press(down, "C")
-		s.see("SchedulingDisabled")
-		s.press("U")
-		s.gone("SchedulingDisabled")
-		s.press(":", "controlplane", enter)
-		s.see("checks passed", "skiff-controlplane", "expires in")
-	})
-	t.Run("it ends when asked", func(t *testing.T) {
-		s := s.in(t)
-		s.press(":", "q", enter)
-		ctx, cancel := context.WithTimeout(t.Context(), limit)
-		defer cancel()
-		if err := s.Wait(ctx); err != nil {
-			t.Error(err)
-		}
-	})
+}
+
+func cordonNode(_ *testing.T, s *session) {
+	s.press(escape, ":", "nodes", enter)
+	s.see("Nodes of native", "worker-2")
+	s.press(down, "C")
+	s.see("SchedulingDisabled")
+	s.press("U")
+	s.gone("SchedulingDisabled")
+	s.press(":", "controlplane", enter)
+	s.see("checks passed", "skiff-controlplane", "expires in")
+}
+
+func quit(t *testing.T, s *session) {
+	s.press(":", "q", enter)
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	if err := s.Wait(ctx); err != nil {
+		t.Error(err)
+	}
 }
 
 func eventually(t *testing.T, what string, check func() error) {
@@ -265,15 +280,15 @@ func eventually(t *testing.T, what string, check func() error) {
 	t.Fatalf("%s: %v", what, err)
 }
 
-func TestARefusedEditIsShownInTheEditor(t *testing.T) {
+func TestRejectedEditReopensTheEditor(t *testing.T) {
 	skiff, controlPlane := programs(t)
 	server := serve(t, controlPlane)
-	// The first time it asks for what is not allowed, then for what is.
+	// The editor first makes an invalid change and then a valid one.
 	script := filepath.Join(t.TempDir(), "editor")
 	content := `#!/bin/sh
 cp "$1" "$1.seen.$(date +%N)"
 if grep -q 'The change was rejected' "$1"; then
-  sed -i 's/replicas: -3/replicas: 3/' "$1"; cp "$1" "` + script + `.refused"
+  sed -i 's/replicas: -3/replicas: 3/' "$1"; cp "$1" "` + script + `.rejected"
 else
   sed -i 's/replicas: 2/replicas: -3/' "$1"
 fi
@@ -287,21 +302,21 @@ rm -f "$1".seen.*
 	s.press(":", "deploy shop", enter)
 	s.see("cart")
 	s.press("/", "cart", enter, "e")
-	eventually(t, "the edit arrives", func() error {
+	eventually(t, "the edit is applied", func() error {
 		d, err := server.Client.AppsV1().Deployments("shop").Get(t.Context(), "cart", metav1.GetOptions{})
 		if err == nil && *d.Spec.Replicas != 3 {
 			err = fmt.Errorf("it has %d replicas", *d.Spec.Replicas)
 		}
 		return err
 	})
-	refused, err := os.ReadFile(script + ".refused")
-	if err != nil || !strings.Contains(string(refused), "must be greater than or equal to 0") {
-		t.Errorf("%s, %v", refused, err)
+	rejected, err := os.ReadFile(script + ".rejected")
+	if err != nil || !strings.Contains(string(rejected), "must be greater than or equal to 0") {
+		t.Errorf("%s, %v", rejected, err)
 	}
 	s.see("Deployments in shop")
 }
 
-func TestAClusterThatStopsAnsweringHoldsNothingUp(t *testing.T) {
+func TestUnresponsiveClusterDoesNotBlock(t *testing.T) {
 	skiff, controlPlane := programs(t)
 	server := serve(t, controlPlane)
 	s := open(t, skiff, server, nil)
@@ -315,7 +330,7 @@ func TestAClusterThatStopsAnsweringHoldsNothingUp(t *testing.T) {
 			_ = server.Thaw()
 		}
 	}()
-	s.press("d") // waits for an answer that does not come
+	s.press("d") // the server does not respond
 	s.press(escape, ":", "help", enter)
 	s.see("Help: ")
 	s.press(escape)
@@ -332,12 +347,12 @@ func TestAClusterThatStopsAnsweringHoldsNothingUp(t *testing.T) {
 	if err := server.Client.CoreV1().Pods("shop").Delete(t.Context(), "db-0", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	s.see("live") // by itself
+	s.see("live") // without a key press
 	s.press(":", "svc", enter)
 	s.see("kubernetes", "live")
 }
 
-func TestItGoesOnWhereItWasLeft(t *testing.T) {
+func TestLastScreenIsRestored(t *testing.T) {
 	skiff, controlPlane := programs(t)
 	server := serve(t, controlPlane)
 	home := []string{"SKIFF_HOME=" + t.TempDir()}

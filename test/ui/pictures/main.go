@@ -1,6 +1,6 @@
-// Command pictures draws the dashboard's main screens for the documentation:
-// the program's own frames over clusters that run, as SVG. With SKIFF_HOME set
-// to a home of its own:
+// Command pictures renders the main screens of the dashboard as SVG files for
+// the documentation, from a running cluster. With SKIFF_HOME set to a separate
+// directory:
 //
 //	skiff up dev --driver sandbox && skiff image load build/test/images/workload.tar -c dev
 //	kubectl apply -f test/ui/testdata/shop.yaml
@@ -34,10 +34,10 @@ import (
 	"github.com/skiff-dev/skiff/vm/home"
 )
 
-// Size of the window that is drawn, in cells.
+// Size of the window, in cells.
 const columns, rows = 132, 34
 
-// shots are the pictures and the keys that lead to each.
+// shots are the pictures, with the first screen and the keys to press.
 var shots = []struct {
 	name, start string
 	keys        []string
@@ -57,13 +57,13 @@ var shots = []struct {
 	{"help", "", []string{"?"}},
 }
 
-// settle is how long graphs have to grow.
+// settle is how long to wait for graphs to fill.
 const settle = 100 * time.Second
 
 func main() {
 	out := flag.String("out", "docs/images", "directory for the pictures")
-	cluster := flag.String("cluster", "dev", "the cluster that is drawn")
-	skiff := flag.String("skiff", "bin/skiff", "the program that tells of the database")
+	cluster := flag.String("cluster", "dev", "the cluster to show")
+	skiff := flag.String("skiff", "bin/skiff", "the skiff program, which is queried for etcd members")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := run(ctx, *out, *cluster, *skiff)
@@ -74,7 +74,7 @@ func main() {
 	}
 }
 
-// run draws all pictures at once: they wait more than they work.
+// run renders all pictures in parallel, because they mostly wait.
 func run(ctx context.Context, out, cluster, skiff string) error {
 	at, err := home.Default()
 	if err != nil {
@@ -82,9 +82,9 @@ func run(ctx context.Context, out, cluster, skiff string) error {
 	}
 	h := host{home: at, skiff: skiff, ports: &kube.Forwarder{}}
 	failed := make([]error, len(shots))
-	var drawing sync.WaitGroup
+	var rendering sync.WaitGroup
 	for i, s := range shots {
-		drawing.Go(func() {
+		rendering.Go(func() {
 			lines, err := shoot(ctx, h, cluster, s.start, s.keys)
 			if err == nil {
 				err = os.WriteFile(filepath.Join(out, s.name+".svg"), []byte(SVG(lines, columns)), 0o644)
@@ -94,7 +94,7 @@ func run(ctx context.Context, out, cluster, skiff string) error {
 			}
 		})
 	}
-	drawing.Wait()
+	rendering.Wait()
 	return errors.Join(failed...)
 }
 
@@ -109,8 +109,8 @@ func shoot(ctx context.Context, h host, cluster, start string, keys []string) ([
 	defer m.Close()
 	c := camera{m}
 	program := tea.NewProgram(c, tea.WithInput(nil), tea.WithOutput(io.Discard), tea.WithWindowSize(columns, rows), tea.WithoutSignalHandler(), tea.WithoutRenderer())
-	ended := make(chan error, 1)
-	go func() { _, err := program.Run(); ended <- err }()
+	done := make(chan error, 1)
+	go func() { _, err := program.Run(); done <- err }()
 	program.Send(tea.WindowSizeMsg{Width: columns, Height: rows})
 	time.Sleep(settle / 10)
 	for _, k := range keys {
@@ -120,11 +120,11 @@ func shoot(ctx context.Context, h host, cluster, start string, keys []string) ([
 		time.Sleep(time.Second)
 	}
 	time.Sleep(settle)
-	taken := make(chan []string, 1)
-	program.Send(click{taken})
-	lines := <-taken
+	frame := make(chan []string, 1)
+	program.Send(capture{frame})
+	lines := <-frame
 	program.Quit()
-	return lines, <-ended
+	return lines, <-done
 }
 
 func presses(key string) []tea.Msg {
@@ -143,32 +143,32 @@ func presses(key string) []tea.Msg {
 	return all
 }
 
-// camera is the model, with a message that takes its picture.
+// camera is the model with an additional message that captures its frame.
 type camera struct{ m *app.Model }
 
-type click struct{ taken chan []string }
+type capture struct{ frame chan []string }
 
-// Init is tea.Model's.
+// Init implements tea.Model.
 func (c camera) Init() tea.Cmd { return c.m.Init() }
 
-// Update is tea.Model's.
+// Update implements tea.Model.
 func (c camera) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
-	if click, ok := msg.(click); ok {
-		click.taken <- c.m.Frame()
+	if capture, ok := msg.(capture); ok {
+		capture.frame <- c.m.Frame()
 		return c, nil
 	}
 	_, cmd := c.m.Update(msg)
-	c.m.Frame() // a table learns its height when it is drawn
+	c.m.Frame() // tables only know their height after rendering
 	return c, cmd
 }
 
-// View is tea.Model's.
+// View implements tea.Model.
 func (c camera) View() tea.View { return c.m.View() }
 
-// host is this host, as far as it can be looked at.
+// host implements app.Host without the commands that change something.
 type host struct {
 	home  home.Home
-	skiff string // the program
+	skiff string // path of the program
 	ports *kube.Forwarder
 }
 

@@ -9,26 +9,26 @@ import (
 	"github.com/charmbracelet/x/ansi"
 )
 
-// Sizes of a cell and what is around the cells, in pixels.
+// Sizes of a cell and of the border, in pixels.
 const (
 	cellWidth, cellHeight = 8.43, 16.4
 	border                = 14.0
 	baseline              = 12.9
 )
 
-// Colours of the terminal itself.
+// Default colors of the terminal.
 const (
 	background = "#0d1821"
 	foreground = "#d5dee8"
 )
 
-// style is what a terminal's attributes say of a piece of text.
+// style holds the terminal attributes of a piece of text.
 type style struct {
 	text, ground  string
 	bold, reverse bool
 }
 
-// SVG draws the lines of a frame, as wide as columns cells.
+// SVG renders the lines of a frame that is columns cells wide.
 func SVG(lines []string, columns int) string {
 	width, height := float64(columns)*cellWidth+2*border, float64(len(lines))*cellHeight+2*border
 	var out strings.Builder
@@ -80,7 +80,7 @@ func drawRun(out *strings.Builder, text string, s style, x, y float64) float64 {
 	return x + width
 }
 
-// with adds the attributes of one sequence.
+// with returns the style after an SGR escape sequence.
 func (s style) with(codes string) style {
 	parts := strings.Split(codes, ";")
 	for i := 0; i < len(parts); i++ {
@@ -95,11 +95,11 @@ func (s style) with(codes string) style {
 			if i+4 >= len(parts) || parts[i+1] != "2" {
 				continue
 			}
-			colour := hex(parts[i+2 : i+5])
+			color := hex(parts[i+2 : i+5])
 			if parts[i] == "38" {
-				s.text = colour
+				s.text = color
 			} else {
-				s.ground = colour
+				s.ground = color
 			}
 			i += 4
 		}

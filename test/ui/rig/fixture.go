@@ -17,14 +17,14 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// Nodes that Fill registers.
+// Nodes are the names of the nodes that Fill registers.
 var Nodes = []string{"control-plane-1", "worker-1", "worker-2"}
 
-// Namespaces that Fill makes.
+// Namespaces are the namespaces that Fill creates.
 var Namespaces = []string{"shop", "observability"}
 
-// Fill makes what a small real cluster has: nodes, workloads with running and
-// broken pods, services, configuration, secrets, jobs and events.
+// Fill creates the objects of a small cluster: nodes, workloads with running and
+// failing pods, services, config maps, secrets, jobs and events.
 func (s *Server) Fill(ctx context.Context) error {
 	steps := []func(context.Context) error{s.nodes, s.namespaces, s.workloads, s.configuration, s.events}
 	for _, step := range steps {
@@ -35,8 +35,8 @@ func (s *Server) Fill(ctx context.Context) error {
 	return nil
 }
 
-// ignore is err unless the object is there already.
-func ignore(err error) error {
+// ignoreExists returns err, or nil if the object exists already.
+func ignoreExists(err error) error {
 	if apierrors.IsAlreadyExists(err) {
 		return nil
 	}
@@ -56,12 +56,12 @@ func (s *Server) nodes(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		node.Status, node.ResourceVersion = nodeStatus(i), "" // whatever the controllers have done to it
+		node.Status, node.ResourceVersion = nodeStatus(i), "" // overwrite the changes of controllers
 		if _, err := s.Client.CoreV1().Nodes().UpdateStatus(ctx, node, metav1.UpdateOptions{}); err != nil {
 			return err
 		}
 	}
-	return s.beat(ctx)
+	return s.renewLeases(ctx)
 }
 
 func nodeStatus(i int) corev1.NodeStatus {
@@ -88,8 +88,8 @@ func nodeStatus(i int) corev1.NodeStatus {
 	}
 }
 
-// beat renews the nodes' leases once, as their kubelets would.
-func (s *Server) beat(ctx context.Context) error {
+// renewLeases renews the leases of all nodes once, in place of their kubelets.
+func (s *Server) renewLeases(ctx context.Context) error {
 	seconds := int32(40)
 	for _, name := range Nodes {
 		now := metav1.NowMicro()
@@ -110,13 +110,13 @@ func (s *Server) beat(ctx context.Context) error {
 	return nil
 }
 
-// Kubelets keeps nodes and their pods alive until ctx ends: it renews leases,
-// starts pods that were placed and ends those that are deleted.
+// Kubelets acts as the kubelets of all nodes until ctx ends: it renews leases,
+// starts pods that are scheduled and removes those that are deleted.
 func (s *Server) Kubelets(ctx context.Context) {
 	for n := 0; ctx.Err() == nil; n++ {
 		if n%5 == 0 {
-			_ = s.beat(ctx)
-			_ = s.revive(ctx)
+			_ = s.renewLeases(ctx)
+			_ = s.markReady(ctx)
 		}
 		_ = s.Settle(ctx)
 		select {
@@ -126,9 +126,9 @@ func (s *Server) Kubelets(ctx context.Context) {
 	}
 }
 
-// revive reports nodes as Ready again that missed too many beats: a machine
-// that measures is a busy one.
-func (s *Server) revive(ctx context.Context) error {
+// markReady reports nodes as Ready again whose leases expired because this
+// machine was busy.
+func (s *Server) markReady(ctx context.Context) error {
 	for i, name := range Nodes {
 		node, err := s.Client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
@@ -136,7 +136,7 @@ func (s *Server) revive(ctx context.Context) error {
 		}
 		for _, c := range node.Status.Conditions {
 			if c.Type == corev1.NodeReady && c.Status != corev1.ConditionTrue {
-				node.Status, node.ResourceVersion = nodeStatus(i), "" // whatever the controllers have done to it
+				node.Status, node.ResourceVersion = nodeStatus(i), "" // overwrite the changes of controllers
 				_, err = s.Client.CoreV1().Nodes().UpdateStatus(ctx, node, metav1.UpdateOptions{})
 			}
 		}
@@ -147,7 +147,7 @@ func (s *Server) revive(ctx context.Context) error {
 	return nil
 }
 
-// Settle gives every placed pod the state that its kubelet would report.
+// Settle sets the status of every scheduled pod, in place of its kubelet.
 func (s *Server) Settle(ctx context.Context) error {
 	pods, err := s.Client.CoreV1().Pods("").List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -159,7 +159,7 @@ func (s *Server) Settle(ctx context.Context) error {
 		switch {
 		case p.DeletionTimestamp != nil:
 			_ = s.Client.CoreV1().Pods(p.Namespace).Delete(ctx, p.Name, metav1.DeleteOptions{GracePeriodSeconds: &now})
-		case p.Spec.NodeName != "" && unsettled(p):
+		case p.Spec.NodeName != "" && needsStatus(p):
 			p.Status, p.ResourceVersion = podStatus(p, i), ""
 			_, _ = s.Client.CoreV1().Pods(p.Namespace).UpdateStatus(ctx, p, metav1.UpdateOptions{})
 		}
@@ -167,9 +167,9 @@ func (s *Server) Settle(ctx context.Context) error {
 	return nil
 }
 
-// unsettled says whether the rig's kubelet has to report on a pod: a new one,
-// or one that the node controller calls not ready.
-func unsettled(p *corev1.Pod) bool {
+// needsStatus reports whether a pod needs a new status: it is new, or the node
+// controller marked it as not ready.
+func needsStatus(p *corev1.Pod) bool {
 	if len(p.Status.ContainerStatuses) == 0 {
 		return p.Status.Phase == corev1.PodPending
 	}
@@ -181,7 +181,8 @@ func unsettled(p *corev1.Pod) bool {
 	return false
 }
 
-// podStatus is Running, unless the pod's label "rig" names another fate.
+// podStatus returns the status of a running pod, unless the pod's label "rig"
+// names a failure.
 func podStatus(p *corev1.Pod, i int) corev1.PodStatus {
 	now := metav1.Now()
 	status := corev1.PodStatus{
@@ -195,7 +196,7 @@ func podStatus(p *corev1.Pod, i int) corev1.PodStatus {
 			State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: now}},
 		}
 		if n == 0 {
-			fate(&state, p.Labels["rig"], now)
+			setFailure(&state, p.Labels["rig"], now)
 		}
 		if !state.Ready {
 			ready = corev1.ConditionFalse
@@ -215,7 +216,7 @@ func podStatus(p *corev1.Pod, i int) corev1.PodStatus {
 	return status
 }
 
-func fate(s *corev1.ContainerStatus, name string, now metav1.Time) {
+func setFailure(s *corev1.ContainerStatus, name string, now metav1.Time) {
 	ended := &corev1.ContainerStateTerminated{ExitCode: 1, Reason: "Error", FinishedAt: now}
 	switch name {
 	case "crash":
@@ -234,17 +235,17 @@ func fate(s *corev1.ContainerStatus, name string, now metav1.Time) {
 func (s *Server) namespaces(ctx context.Context) error {
 	for _, name := range Namespaces {
 		_, err := s.Client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
-		if ignore(err) != nil {
+		if ignoreExists(err) != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func template(app, fate string, containers ...string) corev1.PodTemplateSpec {
+func template(app, failure string, containers ...string) corev1.PodTemplateSpec {
 	t := corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": app}}}
-	if fate != "" {
-		t.Labels["rig"] = fate
+	if failure != "" {
+		t.Labels["rig"] = failure
 	}
 	names := []string{"http", "metrics"}
 	for i, c := range containers {
@@ -264,9 +265,9 @@ func (s *Server) workloads(ctx context.Context) error {
 		return &metav1.LabelSelector{MatchLabels: map[string]string{"app": app}}
 	}
 	for _, d := range []struct {
-		namespace, name, fate string
-		replicas              int32
-		containers            []string
+		namespace, name, failure string
+		replicas                 int32
+		containers               []string
 	}{
 		{"shop", "web", "", 4, []string{"web", "metrics"}}, {"shop", "cart", "", 2, []string{"cart"}},
 		{"shop", "payments", "crash", 1, []string{"payments"}}, {"shop", "search", "image", 1, []string{"search"}},
@@ -274,16 +275,16 @@ func (s *Server) workloads(ctx context.Context) error {
 	} {
 		_, err := s.Client.AppsV1().Deployments(d.namespace).Create(ctx, &appsv1.Deployment{
 			ObjectMeta: metav1.ObjectMeta{Name: d.name, Labels: map[string]string{"app": d.name}},
-			Spec:       appsv1.DeploymentSpec{Replicas: &d.replicas, Selector: selector(d.name), Template: template(d.name, d.fate, d.containers...)},
+			Spec:       appsv1.DeploymentSpec{Replicas: &d.replicas, Selector: selector(d.name), Template: template(d.name, d.failure, d.containers...)},
 		}, metav1.CreateOptions{})
-		if ignore(err) != nil {
+		if ignoreExists(err) != nil {
 			return err
 		}
 		_, err = s.Client.CoreV1().Services(d.namespace).Create(ctx, &corev1.Service{
 			ObjectMeta: metav1.ObjectMeta{Name: d.name},
 			Spec:       corev1.ServiceSpec{Selector: map[string]string{"app": d.name}, Ports: []corev1.ServicePort{{Port: 80, TargetPort: intstr.FromString("http")}}},
 		}, metav1.CreateOptions{})
-		if ignore(err) != nil {
+		if ignoreExists(err) != nil {
 			return err
 		}
 	}
@@ -295,14 +296,14 @@ func (s *Server) workloads(ctx context.Context) error {
 			PodManagementPolicy: appsv1.ParallelPodManagement,
 		},
 	}, metav1.CreateOptions{})
-	if ignore(err) != nil {
+	if ignoreExists(err) != nil {
 		return err
 	}
 	_, err = s.Client.AppsV1().DaemonSets("observability").Create(ctx, &appsv1.DaemonSet{
 		ObjectMeta: metav1.ObjectMeta{Name: "collector"},
 		Spec:       appsv1.DaemonSetSpec{Selector: selector("collector"), Template: template("collector", "", "collector")},
 	}, metav1.CreateOptions{})
-	if ignore(err) != nil {
+	if ignoreExists(err) != nil {
 		return err
 	}
 	job := template("backup", "done", "backup")
@@ -311,23 +312,23 @@ func (s *Server) workloads(ctx context.Context) error {
 		ObjectMeta: metav1.ObjectMeta{Name: "backup"},
 		Spec:       batchv1.CronJobSpec{Schedule: "0 3 * * *", JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{Template: job}}},
 	}, metav1.CreateOptions{})
-	return ignore(err)
+	return ignoreExists(err)
 }
 
 func (s *Server) configuration(ctx context.Context) error {
 	_, err := s.Client.CoreV1().ConfigMaps("shop").Create(ctx, &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Name: "web"}, Data: map[string]string{"config.yaml": "listen: :8080\ncache: true\nworkers: 4\n"},
 	}, metav1.CreateOptions{})
-	if ignore(err) != nil {
+	if ignoreExists(err) != nil {
 		return err
 	}
 	_, err = s.Client.CoreV1().Secrets("shop").Create(ctx, &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Name: "db-login"}, StringData: map[string]string{"username": "shop", "password": Secret},
 	}, metav1.CreateOptions{})
-	return ignore(err)
+	return ignoreExists(err)
 }
 
-// Secret is the password that Fill keeps in the secret shop/db-login.
+// Secret is the password in the secret shop/db-login.
 const Secret = "correct-horse-battery"
 
 func (s *Server) events(ctx context.Context) error {
@@ -343,7 +344,7 @@ func (s *Server) events(ctx context.Context) error {
 			Type:           e.kind, Reason: e.reason, Message: e.message, FirstTimestamp: now, LastTimestamp: now, Count: int32(3 + i),
 			Source: corev1.EventSource{Component: "rig"},
 		}, metav1.CreateOptions{})
-		if ignore(err) != nil {
+		if ignoreExists(err) != nil {
 			return err
 		}
 	}

@@ -17,20 +17,20 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Pods makes n running pods in a namespace of their own, without controllers.
+// Pods creates a namespace with n running pods that have no controllers.
 func (s *Server) Pods(ctx context.Context, namespace string, n int) error {
 	_, err := s.Client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
-	if ignore(err) != nil {
+	if ignoreExists(err) != nil {
 		return err
 	}
-	if err := s.account(ctx, namespace); err != nil {
+	if err := s.waitForServiceAccount(ctx, namespace); err != nil {
 		return err
 	}
-	var made sync.WaitGroup
+	var creating sync.WaitGroup
 	failed := make(chan error, n)
 	numbers := make(chan int)
 	for range 16 {
-		made.Go(func() {
+		creating.Go(func() {
 			for i := range numbers {
 				if err := s.pod(ctx, namespace, i); err != nil {
 					failed <- err
@@ -42,7 +42,7 @@ func (s *Server) Pods(ctx context.Context, namespace string, n int) error {
 		numbers <- i
 	}
 	close(numbers)
-	made.Wait()
+	creating.Wait()
 	select {
 	case err := <-failed:
 		return err
@@ -51,9 +51,9 @@ func (s *Server) Pods(ctx context.Context, namespace string, n int) error {
 	}
 }
 
-// account waits for the namespace's service account, without which no pod is
-// admitted.
-func (s *Server) account(ctx context.Context, namespace string) error {
+// waitForServiceAccount waits for the namespace's default service account, which
+// pods need to be admitted.
+func (s *Server) waitForServiceAccount(ctx context.Context, namespace string) error {
 	for {
 		_, err := s.Client.CoreV1().ServiceAccounts(namespace).Get(ctx, "default", metav1.GetOptions{})
 		if err == nil {
@@ -74,22 +74,22 @@ func (s *Server) pod(ctx context.Context, namespace string, i int) error {
 	t.Spec.NodeName = Nodes[i%len(Nodes)]
 	p, err := s.Client.CoreV1().Pods(namespace).Create(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: t.Labels}, Spec: t.Spec}, metav1.CreateOptions{})
 	if err != nil {
-		return ignore(err)
+		return ignoreExists(err)
 	}
 	p.Status, p.ResourceVersion = podStatus(p, i), ""
 	_, err = s.Client.CoreV1().Pods(namespace).UpdateStatus(ctx, p, metav1.UpdateOptions{})
 	return err
 }
 
-// maxChanges is how many changes are on their way at once, over so many
-// connections: one alone is read and written by one goroutine at each end.
+// maxChanges bounds the concurrent changes, and writers is the number of their
+// connections: a single connection is served by one goroutine at each end.
 const (
 	maxChanges = 64
 	writers    = 4
 )
 
-// Churn changes pods of a namespace that Pods made, rate of them a second,
-// until ctx ends; it returns how many it changed.
+// Churn changes pods that Pods created, at the given rate per second, until ctx
+// ends. It returns the number of changes.
 func (s *Server) Churn(ctx context.Context, namespace string, n, rate int) (int, error) {
 	clients, err := s.writers()
 	if err != nil {
@@ -106,7 +106,7 @@ func (s *Server) Churn(ctx context.Context, namespace string, n, rate int) (int,
 	var sending sync.WaitGroup
 	ticker := time.NewTicker(max(time.Second/time.Duration(rate), time.Millisecond))
 	defer ticker.Stop()
-	slots, begun := make(chan struct{}, maxChanges), time.Now()
+	slots, start := make(chan struct{}, maxChanges), time.Now()
 	for i := 0; ; {
 		select {
 		case <-ctx.Done():
@@ -114,9 +114,9 @@ func (s *Server) Churn(ctx context.Context, namespace string, n, rate int) (int,
 			return int(changed.Load()), nil
 		case <-ticker.C:
 		}
-		// A ticker drops the ticks that nobody takes: what is due is sent, however
-		// late we are. Changes do not wait for one another.
-		for due := int(time.Since(begun).Seconds() * float64(rate)); i < due && ctx.Err() == nil; i++ {
+		// A ticker drops missed ticks. Send all changes that are due, and do not wait
+		// for one before sending the next.
+		for due := int(time.Since(start).Seconds() * float64(rate)); i < due && ctx.Err() == nil; i++ {
 			turn := i
 			slots <- struct{}{}
 			sending.Go(func() {
@@ -127,14 +127,14 @@ func (s *Server) Churn(ctx context.Context, namespace string, n, rate int) (int,
 	}
 }
 
-// writers are clients that cost the server and this process little: answers are
-// in protobuf, over a connection for each.
+// writers returns clients with low overhead for the server and this process:
+// they use protobuf, and each has its own connection.
 func (s *Server) writers() ([]*kubernetes.Clientset, error) {
 	var clients []*kubernetes.Clientset
 	for range writers {
 		config := rest.CopyConfig(s.Config)
 		config.ContentType = runtime.ContentTypeProtobuf
-		config.Dial = new(net.Dialer).DialContext // no transport is shared between different dialers
+		config.Dial = new(net.Dialer).DialContext // client-go does not share transports between different dialers
 		client, err := kubernetes.NewForConfig(config)
 		if err != nil {
 			return nil, err

@@ -1,6 +1,6 @@
-// Package rig runs a control plane natively, on loopback, and fills it with
-// objects: what the dashboard is tested, measured and pictured against. There
-// are no kubelets; nodes and pods are what the rig says they are.
+// Package rig runs a control plane as a local process and fills it with objects
+// for testing and measuring the dashboard. There are no kubelets: the rig itself
+// reports the status of nodes and pods.
 package rig
 
 import (
@@ -26,29 +26,29 @@ import (
 	"github.com/skiff-dev/skiff/controlplane/server/servertest"
 )
 
-// Context is the name of the kubeconfig's context.
+// Context is the name of the context in the kubeconfig.
 const Context = "native"
 
-// Server is a control plane that runs.
+// Server is a running control plane.
 type Server struct {
-	// Kubeconfig is the path of the administrator's.
+	// Kubeconfig is the path of the administrator's kubeconfig.
 	Kubeconfig string
 	Config     *rest.Config
 	Client     *kubernetes.Clientset
 
 	process *exec.Cmd
-	ended   chan struct{} // closed when the process has ended, as failure says
+	exited  chan struct{} // closed when the process has exited, with failure
 	failure error
 }
 
-// startLimit is how long the control plane may take until it answers.
+// startLimit is how long the control plane may take to become ready.
 const startLimit = 3 * time.Minute
 
-// ErrNotBuilt says that there is no control plane to run.
-var ErrNotBuilt = errors.New("no control plane was built: `make guest` does, or set SKIFF_CONTROLPLANE")
+// ErrNotBuilt is returned if there is no control plane program.
+var ErrNotBuilt = errors.New("skiff-controlplane is not built: run `make guest` or set SKIFF_CONTROLPLANE")
 
-// Program is the control plane's program: SKIFF_CONTROLPLANE, or the one that
-// `make guest` leaves below root, this repository.
+// Program returns the path of the control plane program: SKIFF_CONTROLPLANE, or
+// the one that `make guest` builds in root, the root of this repository.
 func Program(root string) (string, error) {
 	program := os.Getenv("SKIFF_CONTROLPLANE")
 	if program == "" {
@@ -65,7 +65,7 @@ func Skiff(ctx context.Context, root, dir string) (string, error) {
 	program := filepath.Join(dir, "skiff")
 	build := exec.CommandContext(ctx, "go", "build", "-o", program, "./cmd/skiff")
 	build.Dir = root
-	// As the Makefile builds it: its cache serves.
+	// Build with the settings of the Makefile, to share its build cache.
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-trimpath")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build skiff: %w: %s", err, out)
@@ -73,7 +73,7 @@ func Skiff(ctx context.Context, root, dir string) (string, error) {
 	return program, nil
 }
 
-// Start runs program with all its files in dir until Stop.
+// Start runs program until Stop, with all its files in dir.
 func Start(ctx context.Context, program, dir string) (*Server, error) {
 	if _, err := servertest.Write(dir, netip.MustParseAddr("127.0.0.1")); err != nil {
 		return nil, err
@@ -90,7 +90,7 @@ func Start(ctx context.Context, program, dir string) (*Server, error) {
 		return nil, err
 	}
 	defer func() { _ = log.Close() }()
-	s := &Server{Kubeconfig: filepath.Join(dir, "kubeconfig"), ended: make(chan struct{})}
+	s := &Server{Kubeconfig: filepath.Join(dir, "kubeconfig"), exited: make(chan struct{})}
 	s.process = exec.Command(program, "-node-config", filepath.Join(dir, "node.json"), "-pki-dir", filepath.Join(dir, "pki"),
 		"-state-dir", filepath.Join(dir, "state"), "-log-dir", filepath.Join(dir, "log"),
 		"-port", ports[0], "-etcd-client-port", ports[1], "-etcd-peer-port", ports[2])
@@ -100,7 +100,7 @@ func Start(ctx context.Context, program, dir string) (*Server, error) {
 	}
 	go func() {
 		s.failure = s.process.Wait()
-		close(s.ended)
+		close(s.exited)
 	}()
 	if err := s.connect(dir, ports[0]); err != nil {
 		return nil, errors.Join(err, s.Stop())
@@ -149,7 +149,7 @@ func (s *Server) ready(ctx context.Context) error {
 	for {
 		_, err := s.Client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
 		if err == nil {
-			// The last thing that a new control plane makes.
+			// kube-dns is the last object that a new control plane creates.
 			_, err = s.Client.CoreV1().Services("kube-system").Get(ctx, "kube-dns", metav1.GetOptions{})
 		}
 		if err == nil {
@@ -158,28 +158,27 @@ func (s *Server) ready(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("the control plane is not ready: %w", err)
-		case <-s.ended:
-			return fmt.Errorf("the control plane ended: %w", s.failure)
+		case <-s.exited:
+			return fmt.Errorf("the control plane exited: %w", s.failure)
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
 }
 
-// Freeze stops the process without ending it, as a host that sleeps does; Thaw
-// lets it go on.
+// Freeze suspends the process, like a host that sleeps.
 func (s *Server) Freeze() error { return s.process.Process.Signal(syscall.SIGSTOP) }
 
-// Thaw is the end of Freeze.
+// Thaw resumes the process after Freeze.
 func (s *Server) Thaw() error { return s.process.Process.Signal(syscall.SIGCONT) }
 
-// Stop ends the process.
+// Stop terminates the process.
 func (s *Server) Stop() error {
 	_ = s.process.Process.Signal(syscall.SIGTERM)
 	select {
-	case <-s.ended:
+	case <-s.exited:
 	case <-time.After(10 * time.Second):
 		_ = s.process.Process.Kill()
-		<-s.ended
+		<-s.exited
 	}
 	return nil
 }

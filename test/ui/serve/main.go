@@ -1,10 +1,11 @@
 // Command serve runs a control plane with the rig's objects until it is
-// interrupted, and prints the path of its kubeconfig: something to look at the
-// dashboard with.
+// interrupted, and prints the path of its kubeconfig, for trying out the
+// dashboard.
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -21,13 +22,13 @@ func main() {
 }
 
 func run() error {
-	dir := flag.String("dir", "", "directory for its files")
-	pods := flag.Int("pods", 0, "pods to make besides")
+	dir := flag.String("dir", "", "directory for the files of the control plane")
+	pods := flag.Int("pods", 0, "number of additional pods")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if *dir == "" {
-		return fmt.Errorf("-dir is missing")
+		return errors.New("-dir is required")
 	}
 	program, err := rig.Program(".")
 	if err != nil {

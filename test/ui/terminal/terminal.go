@@ -1,5 +1,5 @@
-// Package terminal runs a program in a pseudo-terminal of its own and knows
-// what stands on its screen, so that tests press keys and read what people see.
+// Package terminal runs a program in a pseudo-terminal and emulates its screen,
+// so that tests can press keys and read what a user sees.
 package terminal
 
 import (
@@ -17,9 +17,9 @@ import (
 	"github.com/hinshun/vt10x"
 )
 
-// Terminal is a program that runs, and its screen.
+// Terminal is a running program and its screen.
 type Terminal struct {
-	// Process of the program.
+	// Process is the process of the program.
 	Process *os.Process
 
 	cmd    *exec.Cmd
@@ -31,13 +31,13 @@ type Terminal struct {
 	marks []mark
 }
 
-// mark waits for the next output with some bytes in it.
+// mark waits for the next output that contains text.
 type mark struct {
 	text []byte
 	seen chan time.Time
 }
 
-// Start runs cmd in a terminal of that many cells.
+// Start runs cmd in a terminal of the given size in cells.
 func Start(cmd *exec.Cmd, columns, rows int) (*Terminal, error) {
 	file, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: uint16(rows), Cols: uint16(columns)})
 	if err != nil {
@@ -78,7 +78,8 @@ func (t *Terminal) note(output []byte, now time.Time) {
 	t.marks = rest
 }
 
-// Next is told when output next comes that contains text.
+// Next returns a channel that receives the time of the next output that contains
+// text.
 func (t *Terminal) Next(text string) <-chan time.Time {
 	seen := make(chan time.Time, 1)
 	t.mu.Lock()
@@ -87,22 +88,22 @@ func (t *Terminal) Next(text string) <-chan time.Time {
 	return seen
 }
 
-// Text is what stands on the screen.
+// Text returns the content of the screen.
 func (t *Terminal) Text() string { return t.screen.String() }
 
-// Send types text; keys without a letter are their terminal sequences.
+// Send types text. Other keys are sent as their escape sequences.
 func (t *Terminal) Send(text string) error {
 	_, err := t.pty.WriteString(text)
 	return err
 }
 
-// Resize makes the window another size.
+// Resize changes the size of the window.
 func (t *Terminal) Resize(columns, rows int) error {
 	t.screen.Resize(columns, rows)
 	return pty.Setsize(t.pty, &pty.Winsize{Rows: uint16(rows), Cols: uint16(columns)})
 }
 
-// Await waits until all texts stand on the screen.
+// Await waits until all texts are on the screen.
 func (t *Terminal) Await(ctx context.Context, texts ...string) error {
 	for {
 		screen := t.Text()
@@ -120,13 +121,13 @@ func (t *Terminal) Await(ctx context.Context, texts ...string) error {
 		case <-ctx.Done():
 			return fmt.Errorf("no %q on the screen:\n%s", missing, screen)
 		case <-t.closed:
-			return fmt.Errorf("the program ended; no %q on the screen:\n%s", missing, screen)
+			return fmt.Errorf("the program exited; no %q on the screen:\n%s", missing, screen)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
 
-// AwaitGone waits until text does not stand on the screen.
+// AwaitGone waits until text is not on the screen.
 func (t *Terminal) AwaitGone(ctx context.Context, text string) error {
 	for strings.Contains(t.Text(), text) {
 		select {
@@ -138,17 +139,17 @@ func (t *Terminal) AwaitGone(ctx context.Context, text string) error {
 	return nil
 }
 
-// Wait waits for the program to end by itself.
+// Wait waits for the program to exit.
 func (t *Terminal) Wait(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
-		return errors.New("the program goes on")
+		return errors.New("the program is still running")
 	case <-t.closed:
 		return t.cmd.Wait()
 	}
 }
 
-// Close ends the program.
+// Close kills the program.
 func (t *Terminal) Close() error {
 	_ = t.Process.Kill()
 	err := t.pty.Close()
