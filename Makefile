@@ -47,7 +47,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: image skiff ## bin/skiff and, beside it, bin/image: all that `skiff up` needs
+build: image skiff ## build bin/skiff and the node image in bin/image
 
 .PHONY: host-packages
 host-packages:
@@ -59,26 +59,26 @@ $(MODULES): go.sum tools/go.sum $(wildcard images/programs/*/go.sum test/*/go.su
 	@mkdir -p build && touch $@
 
 .PHONY: skiff
-skiff: $(MODULES) ## bin/skiff alone
+skiff: $(MODULES) ## build bin/skiff only
 	@$(HOST_ENV) $(GO) build $(HOST_TAGS) -ldflags '$(HOST_LDFLAGS)' -o $(SKIFF) ./cmd/skiff
 	@$(SIGN)
 
-# Guest programs name no commit: each commit would make another node image.
+# Guest programs do not contain the commit, or every commit would change the node image.
 .PHONY: guest
-guest: $(MODULES) ## the guest programs
+guest: $(MODULES) ## build the guest programs
 	@mkdir -p $(GUEST)
 	@GOOS=linux GOARCH=$(ARCH) $(GO) build -buildvcs=false -ldflags '$(GUEST_LDFLAGS)' -o $(GUEST)/ $(GUEST_PROGRAMS)
 
 .PHONY: image
-image: host-packages guest ## the node image, rebuilt only if an input has changed (UPDATE=1 locks current packages)
+image: host-packages guest ## build the node image if an input has changed (UPDATE=1 locks current packages)
 	@$(GO) run ./images -arch $(ARCH) -out bin/image -guest $(GUEST) -kubernetes $(KUBERNETES) $(if $(UPDATE),-update)
 
 .PHONY: up
-up: build ## build what is missing and bring up the cluster "skiff"
+up: build ## build what is missing and start the cluster "skiff"
 	@$(SKIFF) up
 
 .PHONY: down
-down: skiff ## take the cluster "skiff" down again
+down: skiff ## delete the cluster "skiff"
 	@$(SKIFF) down
 
 .PHONY: docs
@@ -86,25 +86,25 @@ docs: ## generate docs/guide's references and the JSON Schema of skiff.yaml
 	@SKIFF_FILE= $(GO) run ./cmd/skiff/internal/reference -guide docs/guide
 
 .PHONY: check
-check: ## formatting, vet, lint, import directions, hermetic tests with the race detector
+check: ## check formatting, vet, lint, import directions, and run the hermetic tests
 	@scripts/check.sh
 
 .PHONY: test
-test: build ## hermetic tests, a part of upstream's conformance tests (root), end-to-end tests on real VMs
+test: build ## run the hermetic tests, part of upstream's conformance tests (as root), and end-to-end tests on VMs
 	@scripts/test.sh unit
 	@scripts/test.sh conformance
 	@scripts/test.sh e2e
 
 .PHONY: unit
-unit: host-packages ## hermetic tests only
+unit: host-packages ## run the hermetic tests only
 	@scripts/test.sh unit
 
 .PHONY: e2e
-e2e: build ## the end-to-end tests on real VMs
+e2e: build ## run the end-to-end tests on VMs
 	@scripts/test.sh e2e
 
 .PHONY: e2e-cgroup2
-e2e-cgroup2: build ## sandboxes on a kernel with cgroup v2 alone: that of a virtual machine
+e2e-cgroup2: build ## run sandboxes inside a VM, whose kernel has only cgroup v2
 	@scripts/test.sh cgroup2
 
 CONFORMANCE := build/conformance
@@ -117,38 +117,38 @@ conformance-programs: build
 PROCS ?= 8
 DRIVER ?= sandbox
 .PHONY: conformance
-conformance: conformance-programs ## upstream's conformance tests, as root, without VMs (SUITE, FOCUS, SKIP, PROCS, DRIVER)
+conformance: conformance-programs ## run upstream's conformance tests on sandboxes, as root (SUITE, FOCUS, SKIP, PROCS, DRIVER)
 	@$(GO) run ./test/conformance -out $(CONFORMANCE) -driver $(DRIVER) -procs $(PROCS) -suite '$(SUITE)' -focus '$(FOCUS)' -skip '$(SKIP)'
 
 .PHONY: conformance-core
-conformance-core: conformance-programs ## the part of them that touches every SIG, in minutes
+conformance-core: conformance-programs ## run the part of them that covers every SIG, in minutes
 	@$(GO) run ./test/conformance -out $(CONFORMANCE) -procs $(PROCS) -core
 
 .PHONY: conformance-list
-conformance-list: $(MODULES) ## what suites there are beyond conformance, and what they leave out
+conformance-list: $(MODULES) ## list the suites beyond conformance and what they leave out
 	@test/conformance/build.sh $(CONFORMANCE)/bin
 	@$(GO) run ./test/conformance -out $(CONFORMANCE) -driver $(DRIVER) -list
 
 FUZZTIME ?= 20s
 .PHONY: fuzz
-fuzz: ## every fuzz target for FUZZTIME
+fuzz: ## run every fuzz target for FUZZTIME
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz.sh
 
-# Nodes that are namespaces need root.
+# The node benchmark uses sandboxes, which need root.
 BENCHMARKS := $(filter-out $(if $(filter 0,$(shell id -u)),,node),$(notdir $(patsubst %/,%,$(dir $(wildcard test/bench/*/main.go)))))
 .PHONY: bench
-bench: $(addprefix bench-,$(BENCHMARKS)) ## every benchmark: a table each and build/bench/NAME.json
+bench: $(addprefix bench-,$(BENCHMARKS)) ## run every benchmark; each prints a table and writes build/bench/NAME.json
 
 .PHONY: bench-%
 bench-%: build
 	@mkdir -p build/bench
 	@$(GO) run ./test/bench/$* -out build/bench/$*.json
 
-# Upstream's own programs, which ours is measured against, from the same modules.
+# Upstream's programs, which ours is compared with, from the same modules.
 PEERS := build/peers
 PEER_PROGRAMS := go.etcd.io/etcd/server/v3 $(addprefix k8s.io/kubernetes/cmd/kube-,apiserver controller-manager scheduler)
 .PHONY: bench-controlplane
-bench-controlplane: guest ## our control plane against upstream's programs, natively (BENCHFLAGS=-quick)
+bench-controlplane: guest ## compare our control plane with upstream's programs, natively (BENCHFLAGS=-quick)
 	@mkdir -p $(PEERS)
 	@$(GO) build -ldflags '$(GUEST_LDFLAGS)' -o $(PEERS)/ $(PEER_PROGRAMS)
 	@$(GO) run ./test/bench/controlplane -skiff $(GUEST)/skiff-controlplane -peers $(PEERS) \
@@ -156,7 +156,7 @@ bench-controlplane: guest ## our control plane against upstream's programs, nati
 
 NODE_PEERS := $(addprefix k8s.io/kubernetes/cmd/,kubelet kube-proxy)
 .PHONY: bench-node
-bench-node: build ## our node against upstream's kubelet and kube-proxy, natively, as root (BENCHFLAGS=-quick)
+bench-node: build ## compare our node with upstream's kubelet and kube-proxy, natively, as root (BENCHFLAGS=-quick)
 	@mkdir -p $(PEERS)
 	@$(GO) build -ldflags '$(GUEST_LDFLAGS)' -o $(PEERS)/ $(NODE_PEERS)
 	@$(GO) build -C test/bench/node/coredns -ldflags '-s -w' -o $(abspath $(PEERS))/coredns github.com/coredns/coredns
@@ -165,11 +165,11 @@ bench-node: build ## our node against upstream's kubelet and kube-proxy, nativel
 
 ROUNDS ?= 20
 .PHONY: chaos-etcd
-chaos-etcd: guest ## break three control planes ROUNDS times, natively, and check the history (root)
+chaos-etcd: guest ## break three control planes ROUNDS times, natively, as root, and check the history
 	@mkdir -p build/chaos
 	@$(GO) build -o build/chaos/etcd ./test/chaos/etcd
 	@build/chaos/etcd -program $(abspath $(GUEST))/skiff-controlplane -rounds $(ROUNDS) $(CHAOSFLAGS)
 
 .PHONY: clean
-clean: ## remove what was built
+clean: ## remove everything that was built
 	@rm -rf bin build

@@ -18,7 +18,7 @@ echo "== go vet, host side on darwin/arm64"
 GOOS=darwin GOARCH=arm64 go vet ./cmd/skiff/... ./vm/... ./tui/...
 
 echo "== golangci-lint"
-# The linter is its own program with its own pins (tools/go.mod), built once.
+# The linter is a program with its own pins (tools/go.mod), built once.
 linter=build/tools/golangci-lint
 if [ ! -x "$linter" ] || [ tools/go.mod -nt "$linter" ]; then
   mkdir -p build/tools

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs every fuzz target of the project for FUZZTIME (20s), one after the other, and
-# names those that failed.
+# Runs every fuzz target for FUZZTIME (20s), one after the other, and lists those
+# that failed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export GOFLAGS=${GOFLAGS:--trimpath} CGO_ENABLED=0

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building and running Skiff needs on a Linux
-# host, and only those that are missing. Says nothing when none is.
+# host and that are missing. Prints nothing if none is.
 set -euo pipefail
 
 if [ "$(uname -s)" != Linux ]; then
@@ -24,7 +24,7 @@ export PATH="$PATH:/usr/sbin:/sbin"
 need "$qemu" "$qemu_package"
 need qemu-img qemu-utils
 need mkfs.erofs erofs-utils
-need ssh-keygen openssh-client # Lima asks for it, though no ssh is in the path
+need ssh-keygen openssh-client # Lima requires it, although ssh is not used
 need gcc gcc                   # runc (libseccomp) and the race detector
 need pkg-config pkg-config
 if command -v gcc >/dev/null 2>&1; then
@@ -38,7 +38,7 @@ if [ ${#missing[@]} -eq 0 ]; then
 fi
 
 if ! command -v apt-get >/dev/null 2>&1; then
-  echo "host-packages: install by hand (Debian's names): ${missing[*]}" >&2
+  echo "host-packages: install these packages yourself (Debian names): ${missing[*]}" >&2
   exit 1
 fi
 as_root=()
@@ -53,6 +53,6 @@ apt() {
 }
 if ! { apt update && apt install -y --no-install-recommends "${missing[@]}"; }; then
   cat "$log" >&2
-  echo "host-packages: apt-get could not install: ${missing[*]}" >&2
+  echo "host-packages: apt-get failed to install: ${missing[*]}" >&2
   exit 1
 fi

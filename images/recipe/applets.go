@@ -2,12 +2,12 @@ package recipe
 
 import "strings"
 
-// Applets are busybox's commands that a node has where no package brings a
-// better one. busybox's own mke2fs, dpkg and the like are left out: they would
-// do less than their name promises.
+// Applets returns the busybox commands of a node, which are installed unless a
+// package provides a better one. busybox's mke2fs, dpkg and the like are left out,
+// because they do less than their names promise.
 func Applets() []string { return strings.Fields(binApplets + sbinApplets) }
 
-// InSbin says whether an applet goes to /usr/sbin, where the kernel looks for
+// InSbin reports whether an applet belongs in /usr/sbin, where the kernel looks for
 // modprobe.
 func InSbin(name string) bool {
 	for _, applet := range strings.Fields(sbinApplets) {

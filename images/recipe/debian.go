@@ -1,8 +1,8 @@
 package recipe
 
-// packages: what kubelet, kube-proxy, containerd and a person in a shell call.
-// busybox is static: the kernel runs its modprobe, and a dynamic linker would
-// double the time of that.
+// packages contain the programs that kubelet, kube-proxy, containerd and users of a
+// shell call. busybox is static because the kernel runs its modprobe, and a dynamic
+// linker would double the time of that.
 func packages() []Package {
 	return []Package{
 		{"busybox-static", []string{"bin/busybox"}},
@@ -14,17 +14,16 @@ func packages() []Package {
 			"sbin/dumpe2fs", "etc/mke2fs.conf",
 		}},
 		{"nftables", []string{"usr/sbin/nft"}},
-		// Without the names of protocols nft says "6" where the service proxy
-		// wrote "tcp": one that starts again takes its own rules for strange ones
-		// and deletes them.
+		// Without protocol names nft prints "6" where the service proxy wrote "tcp".
+		// A restarted proxy would not recognise its own rules and delete them.
 		{"netbase", []string{"etc/protocols"}},
 		{"iproute2", []string{"bin/ip", "bin/ss", "sbin/bridge", "sbin/tc"}},
 		{"ca-certificates", []string{"usr/share/ca-certificates/mozilla/"}},
 	}
 }
 
-// modules: virtio machines, containers, and the network of Kubernetes with
-// NetworkPolicy (nfqueue) and of the usual network plugins.
+// modules are for virtio machines, containers, the network of Kubernetes including
+// NetworkPolicy (nfqueue), and common network plugins.
 func modules() Modules {
 	return Modules{
 		Initramfs: []string{"virtio_pci", "virtio_blk", "erofs", "overlay", "virtio_net"},
@@ -59,8 +58,8 @@ func dirs() []string {
 	}
 }
 
-// links: /usr is merged, and directories in which people and pods keep things
-// lie on the node's own disk.
+// links merge /usr and move directories that users and pods write to onto the node's
+// disk.
 func links() map[string]string {
 	return map[string]string{
 		"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64",

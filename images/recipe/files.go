@@ -36,15 +36,15 @@ export PS1='\h:\w# '
 alias ll='ls -la'
 `
 
-// utc is a zoneinfo file with the one zone that a node has (RFC 8536, version 1).
+// utc is the zoneinfo file of a node's only time zone (RFC 8536, version 1).
 const utc = "TZif\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" +
 	"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x04" +
 	"\x00\x00\x00\x00\x00\x00UTC\x00"
 
-// containerd's configuration, of the version that is pinned. The pause image
-// comes with the root, never from a registry. What it does not need here is
-// off, which shortens its start. restrict_oom_score_adj: on machines where
-// containerd itself may not lower its score, its containers may not either.
+// containerd is the configuration of the pinned version. The pause image is part of
+// the root and never pulled. Plugins that are not needed are disabled, which
+// shortens the start. restrict_oom_score_adj is for hosts where containerd may not
+// lower its own score and so its containers may not either.
 const containerd = `version = 4
 root = '/var/lib/containerd'
 state = '/run/containerd'
@@ -83,7 +83,7 @@ disabled_plugins = [
   disable = false
 `
 
-// nerdctl shows what Kubernetes runs, and keeps its own networks apart from
+// nerdctl shows the containers of Kubernetes and keeps its own networks separate from
 // the pods'.
 const nerdctl = `address = "/run/containerd/containerd.sock"
 namespace = "k8s.io"

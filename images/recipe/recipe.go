@@ -1,5 +1,5 @@
-// Package recipe says what goes into a node image, and nothing of how it is
-// made: the same recipe always asks for the same image.
+// Package recipe lists what goes into a node image, independent of how the image is
+// built.
 package recipe
 
 import "fmt"
@@ -10,17 +10,16 @@ type Image struct {
 	Arch, DebianArch string
 	// KernelPackage depends on the package of the current kernel.
 	KernelPackage string
-	// Packages bring files; libraries that those need come by themselves.
+	// Packages provide files. The libraries that those need are added.
 	Packages []Package
-	// Modules of the kernel.
+	// Modules are the kernel's.
 	Modules Modules
 	// Programs are built from Go modules, Guest comes from our own build.
 	Programs []Program
 	Guest    []Guest
 	// Init is our program that the initramfs starts.
 	Init string
-	// Dirs, Links (target by path) and Files (content by path) are made as
-	// they stand here.
+	// Dirs, Links (target by path) and Files (content by path) are created as listed.
 	Dirs  []string
 	Links map[string]string
 	Files map[string]string
@@ -28,25 +27,25 @@ type Image struct {
 	Cmdline string
 }
 
-// Package is a Debian package and what is taken from it.
+// Package is a Debian package and the files that are copied from it.
 type Package struct {
 	Name string
-	// Files are paths as in the package, links followed. An entry that ends
-	// in a slash takes all below it.
+	// Files are paths as in the package; links are followed. An entry that ends in a
+	// slash includes everything below it.
 	Files []string
 }
 
-// Modules are module names (all but Ship), which bring what they
-// depend on, and patterns of path.Match below the kernel's module directory (Ship).
+// Modules are the names of kernel modules, which include their dependencies, and in
+// Ship patterns of path.Match below the kernel's module directory.
 type Modules struct {
-	// Initramfs are loaded before the root is mounted: what that takes, and
-	// the network's driver.
+	// Initramfs modules are loaded before the root is mounted: those that mounting
+	// needs, and the network driver.
 	Initramfs []string
-	// CDROM is loaded by PID 1 if the node document is on no disk.
+	// CDROM modules are loaded by PID 1 if no disk has the node document.
 	CDROM []string
-	// Late are loaded by PID 1 when the node is on the network.
+	// Late modules are loaded by PID 1 once the node is on the network.
 	Late []string
-	// Ship are there for the kernel and people to load on demand.
+	// Ship modules can be loaded on demand by the kernel and by users.
 	Ship []string
 }
 
@@ -54,20 +53,21 @@ type Modules struct {
 type Program struct {
 	// Module is the directory below images/programs.
 	Module string
-	// Tools are the packages whose programs the module's go.mod names as tools.
+	// Tags are the build tags of the packages that the module's go.mod names as tools.
 	Tags []string
 	// CGo programs need a C compiler and are linked statically.
 	CGo bool
-	// Dir is where the programs go.
+	// Dir is where the programs are installed.
 	Dir string
 	// Names of the programs.
 	Names []string
 }
 
-// Guest is one of our own programs.
+// Guest is one of the project's own programs.
 type Guest struct{ Name, Path string }
 
-// PauseImage is the sandbox image's name, PauseArchive where it lies in the root.
+// PauseImage is the name of the pod sandbox's image, PauseArchive its path in the
+// root.
 const (
 	PauseImage   = "registry.k8s.io/pause:3.10.2"
 	PauseArchive = "usr/share/skiff/images/pause.tar"
@@ -83,20 +83,20 @@ func For(arch string) (Image, error) {
 	}
 	switch arch {
 	case "amd64":
-		// A busy host delivers an emulated timer late; the kernel would take
-		// that for a broken one and stop.
+		// A busy host delivers an emulated timer late. The kernel would consider it
+		// broken and stop.
 		image.Cmdline = "console=ttyS0 no_timer_check " + cmdline
 	case "arm64":
 		image.Cmdline = "console=hvc0 console=ttyAMA0 " + cmdline
 	default:
-		return Image{}, fmt.Errorf("no recipe for architecture %q (there is amd64 and arm64)", arch)
+		return Image{}, fmt.Errorf("no recipe for architecture %q: use amd64 or arm64", arch)
 	}
 	return image, nil
 }
 
-// cmdline: few lines on a serial console that is slow under emulation, a crash
-// restarts the machine, cgroup v1 is off, and the kernel leaves out at its start
-// what a node does not use: tests of its ciphers, AppArmor.
+// cmdline keeps the serial console quiet, which is slow under emulation, restarts
+// the machine after a kernel crash, disables cgroup v1, and skips what a node does
+// not use at boot: self-tests of ciphers, AppArmor.
 const cmdline = "quiet loglevel=4 panic=10 net.ifnames=0 cgroup_no_v1=all rcupdate.rcu_expedited=1 " +
 	"cryptomgr.notests apparmor=0"
 
@@ -117,7 +117,7 @@ func guest() []Guest {
 	return []Guest{
 		{"skiff-nodeagent", "usr/bin/skiff-nodeagent"},
 		{"skiff-controlplane", "usr/bin/skiff-controlplane"},
-		// A machine starts it from the initramfs, a sandbox from here.
+		// A VM starts it from the initramfs, a sandbox from here.
 		{"skiff-init", "usr/lib/skiff/skiff-init"},
 	}
 }

@@ -15,11 +15,11 @@ func TestEveryArchitectureHasARecipe(t *testing.T) {
 		}
 	}
 	if _, err := For("riscv64"); err == nil {
-		t.Error("an architecture without a recipe has one")
+		t.Error("an unsupported architecture has a recipe")
 	}
 }
 
-func TestPathsAreBelowTheRootAndNamedOnce(t *testing.T) {
+func TestPathsAreRelativeAndUnique(t *testing.T) {
 	image, err := For("amd64")
 	if err != nil {
 		t.Fatal(err)
@@ -27,10 +27,10 @@ func TestPathsAreBelowTheRootAndNamedOnce(t *testing.T) {
 	seen := map[string]bool{}
 	once := func(name string) {
 		if path.IsAbs(name) || path.Clean(name) != name || strings.HasPrefix(name, "..") {
-			t.Errorf("%s is no path below the root", name)
+			t.Errorf("%s is not a clean relative path", name)
 		}
 		if seen[name] {
-			t.Errorf("%s is there twice", name)
+			t.Errorf("%s appears twice", name)
 		}
 		seen[name] = true
 	}
@@ -53,7 +53,7 @@ func TestPathsAreBelowTheRootAndNamedOnce(t *testing.T) {
 	}
 }
 
-func TestPatternsOfModulesAreWellFormed(t *testing.T) {
+func TestModulePatternsAreValid(t *testing.T) {
 	for _, pattern := range modules().Ship {
 		if _, err := path.Match(pattern, "x"); err != nil {
 			t.Errorf("%s: %v", pattern, err)
@@ -61,20 +61,20 @@ func TestPatternsOfModulesAreWellFormed(t *testing.T) {
 	}
 }
 
-func TestAppletsAreNamedOnceAndModprobeIsWhereTheKernelLooks(t *testing.T) {
+func TestAppletsAreUniqueAndModprobeIsInSbin(t *testing.T) {
 	all := Applets()
 	sorted := slices.Clone(all)
 	slices.Sort(sorted)
 	if len(slices.Compact(sorted)) != len(all) {
-		t.Error("an applet is named twice")
+		t.Error("an applet appears twice")
 	}
 	if !InSbin("modprobe") || InSbin("sh") || !slices.Contains(all, "sh") {
-		t.Error("modprobe or sh is in the wrong place")
+		t.Error("modprobe or sh is in the wrong directory")
 	}
 }
 
-func TestContainerdUsesThePauseImageOfTheRoot(t *testing.T) {
+func TestContainerdUsesTheBundledPauseImage(t *testing.T) {
 	if !strings.Contains(files()["etc/containerd/config.toml"], "sandbox = '"+PauseImage+"'") {
-		t.Error("the sandbox image is another one")
+		t.Error("containerd uses another pause image")
 	}
 }

@@ -13,8 +13,8 @@ IFS=. read -r major minor _ <<<"${version#v}"
 x="-X k8s.io/component-base/version"
 flags="-s -w $x.gitVersion=$version $x.gitMajor=$major $x.gitMinor=$minor"
 
-# An up-to-date program gets a new time from go build all the same, and images.sh would make its
-# layer anew: one whose build id stays keeps its time.
+# go build updates the timestamp of an up-to-date program, and images.sh would rebuild its layer.
+# A program whose build id is unchanged keeps its timestamp.
 programs=(agnhost nonewprivs kubectl ginkgo sample-apiserver etcd oci)
 times=$(mktemp -d)
 trap 'rm -rf "$times"' EXIT
@@ -26,7 +26,7 @@ for program in "${programs[@]}"; do
 done
 go build -C suite -ldflags "$flags" -o "$out/" k8s.io/kubernetes/test/images/{agnhost,nonewprivs} \
   k8s.io/kubernetes/cmd/kubectl github.com/onsi/ginkgo/v2/ginkgo k8s.io/sample-apiserver
-# The etcd that one test deploys is the one that our control plane embeds.
+# The etcd that one test deploys is the version that our control plane embeds.
 go build -C ../.. -ldflags '-s -w' -o "$out/etcd" go.etcd.io/etcd/server/v3
 go build -C ../.. -buildvcs=false -o "$out/oci" ./test/conformance/oci
 for program in "${programs[@]}"; do
@@ -35,7 +35,7 @@ for program in "${programs[@]}"; do
   fi
 done
 
-# go test -c links anew each time: half a minute that an unchanged suite need not wait.
+# go test -c links every time, which takes half a minute; skip it for an unchanged suite.
 stamp="$version $(go version)"
 if [ ! -x "$out/e2e.test" ] || [ "$(cat "$out/e2e.test.version" 2>/dev/null)" != "$stamp" ]; then
   go test -C suite -c -ldflags "$flags" -o "$out/e2e.test" k8s.io/kubernetes/test/e2e

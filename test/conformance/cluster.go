@@ -15,10 +15,10 @@ import (
 	"time"
 )
 
-// clusterName is that of the cluster under test.
+// clusterName is the name of the cluster under test.
 const clusterName = "conformance"
 
-// cluster is the one under test, in a home of its own.
+// cluster is the cluster under test. It has its own SKIFF_HOME.
 type cluster struct {
 	skiff, driver, memory, images string
 	home, kubeconfig              string
@@ -26,12 +26,12 @@ type cluster struct {
 	registry                      *registry
 }
 
-// usualWorkers is how many workers a cluster has that no suite wants more of.
+// usualWorkers is the number of workers unless a suite needs more.
 const usualWorkers = 2
 
 func newCluster(o options) *cluster {
-	s, _ := findSuite(o.suite) // its name was looked at when the tests were chosen
-	// A home needs a short path, for sockets lie below it.
+	s, _ := findSuite(o.suite) // the name was checked when the tests were selected
+	// The path must be short: sockets are below it.
 	home := filepath.Join(os.TempDir(), fmt.Sprintf("skiff-conformance-%d", os.Getpid()))
 	return &cluster{
 		skiff: o.skiff, driver: o.driver, memory: o.memory, images: filepath.Join(o.out, "images.tar"),
@@ -39,8 +39,8 @@ func newCluster(o options) *cluster {
 	}
 }
 
-// up makes the cluster, with every image on every node, if its nodes can run what
-// is asked for.
+// up creates the cluster with every image on every node. It fails if the nodes
+// cannot run the suite.
 func (c *cluster) up(ctx context.Context, o options) error {
 	if _, err := os.Stat(c.images); err != nil {
 		return fmt.Errorf("%w: run test/conformance/images.sh", err)
@@ -65,7 +65,7 @@ func (c *cluster) up(ctx context.Context, o options) error {
 
 func (c *cluster) workers() int { return max(usualWorkers, c.suite.workers) }
 
-// can says why the nodes cannot run the suite.
+// can returns an error if the nodes cannot run the suite.
 func (c *cluster) can(ctx context.Context) error {
 	s := c.suite
 	if len(s.probe) == 0 {
@@ -74,12 +74,12 @@ func (c *cluster) can(ctx context.Context) error {
 	said, err := c.output(ctx, append([]string{"shell", "worker-1", "--cluster", clusterName, "--"}, s.probe...)...)
 	if err != nil {
 		first, _, _ := strings.Cut(strings.TrimSpace(said), "\n")
-		return fmt.Errorf("suite %s needs %s; worker-1 says: %s", s.name, s.needs, first)
+		return fmt.Errorf("suite %s needs %s; worker-1 reports: %s", s.name, s.needs, first)
 	}
 	return nil
 }
 
-// offerPulls lets nodes pull the images too, as one test insists on.
+// offerPulls lets nodes pull the images too, which one test requires.
 func (c *cluster) offerPulls(ctx context.Context) (err error) {
 	if c.registry, err = serve(c.images); err != nil {
 		return err
@@ -105,12 +105,12 @@ func (c *cluster) down() error {
 		closed = c.registry.close()
 	}
 	if err := c.run(context.Background(), "down", clusterName); err != nil {
-		return errors.Join(err, closed) // the home is what a second try needs
+		return errors.Join(err, closed) // keep the directory for another try
 	}
 	return errors.Join(closed, os.RemoveAll(c.home))
 }
 
-// run runs skiff; what it says is shown only if it fails.
+// run runs skiff and shows its output only if it fails.
 func (c *cluster) run(ctx context.Context, args ...string) error {
 	said, err := c.output(ctx, args...)
 	if err != nil {
@@ -119,11 +119,11 @@ func (c *cluster) run(ctx context.Context, args ...string) error {
 	return nil
 }
 
-// output runs skiff and returns what it says, its errors included.
+// output runs skiff and returns its output, including errors.
 func (c *cluster) output(ctx context.Context, args ...string) (string, error) {
 	command := exec.CommandContext(ctx, c.skiff, args...)
-	// An interrupt of the terminal is for this program alone, which then takes the
-	// cluster down: skiff would leave that half done.
+	// An interrupt from the terminal must reach only this program, which then takes
+	// the cluster down. skiff would stop halfway.
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	command.Env = append(os.Environ(), "SKIFF_HOME="+c.home, "KUBECONFIG="+c.kubeconfig)
 	var said lockedBuffer
@@ -132,7 +132,7 @@ func (c *cluster) output(ctx context.Context, args ...string) (string, error) {
 	return said.String(), err
 }
 
-// lockedBuffer takes a command's output and its errors.
+// lockedBuffer collects a command's output and errors.
 type lockedBuffer struct {
 	mu sync.Mutex // guards the buffer
 	bytes.Buffer

@@ -17,13 +17,13 @@ import (
 
 func all() []string { return strings.Split(strings.TrimSpace(names), "\n") }
 
-func TestEveryConformanceTestIsNamed(t *testing.T) {
+func TestListHasEveryConformanceTest(t *testing.T) {
 	if n := len(all()); n != 446 {
 		t.Errorf("%d names, upstream has 446", n)
 	}
 }
 
-func TestCoreTouchesEverySIGAndNothingSerial(t *testing.T) {
+func TestCoreCoversEverySIGWithoutSerialTests(t *testing.T) {
 	sigs := map[string]bool{}
 	for _, name := range all() {
 		sig, _, _ := strings.Cut(name, "]")
@@ -37,13 +37,13 @@ func TestCoreTouchesEverySIGAndNothingSerial(t *testing.T) {
 			t.Errorf("%s is serial", name)
 		}
 	}
-	for sig, touched := range sigs {
-		if !touched {
-			t.Errorf("%s is not touched", sig)
+	for sig, covered := range sigs {
+		if !covered {
+			t.Errorf("the core has no test of %s", sig)
 		}
 	}
 	if len(chosen) > 120 {
-		t.Errorf("%d tests are no core", len(chosen))
+		t.Errorf("the core has %d tests, want at most 120", len(chosen))
 	}
 	p, err := parts(options{core: true, procs: 8}, all())
 	if err != nil {
@@ -64,7 +64,7 @@ func TestSerialTestsRunAlone(t *testing.T) {
 	}
 }
 
-func TestASuiteKnowsWhatItLeavesOut(t *testing.T) {
+func TestSuiteCountsWhatItLeavesOut(t *testing.T) {
 	names := []string{
 		"[sig-storage] works",
 		"[sig-storage] alone [Serial]",
@@ -90,7 +90,7 @@ func TestASuiteKnowsWhatItLeavesOut(t *testing.T) {
 		for _, n := range chosen.without {
 			left += n
 		}
-		// The last name is another suite's.
+		// The last name belongs to another suite.
 		if chosen.parallel != want.parallel || chosen.serial != want.serial || left != len(names)-1-want.parallel-want.serial {
 			t.Errorf("%s: %+v", driver, chosen)
 		}
@@ -98,18 +98,18 @@ func TestASuiteKnowsWhatItLeavesOut(t *testing.T) {
 	for _, s := range suites {
 		for _, e := range s.exclusions(sandbox) {
 			if e.reason == "" {
-				t.Errorf("%s leaves out %s for no reason", s.name, e.pattern)
+				t.Errorf("%s leaves out %s without a reason", s.name, e.pattern)
 			}
 		}
 		if (s.needs == "") != (len(s.probe) == 0) {
-			t.Errorf("%s needs what it does not look for, or looks for what it does not need", s.name)
+			t.Errorf("%s must have both needs and probe, or neither", s.name)
 		}
 	}
 }
 
 func TestAFocusNarrowsASuite(t *testing.T) {
 	names := []string{"[sig-apps] Job runs", "[sig-apps] CronJob", "[sig-apps] Deployment", "[sig-node] Job", "A Job of [sig-apps]"}
-	// One that the suite's expression matches at the same place is no other.
+	// A name that the suite's expression matches at the same position is the same test.
 	for _, focus := range []string{"Job", `\[sig-apps\].*Job|Job of \[sig-apps`} {
 		p, err := parts(options{suite: "apps", focus: focus, procs: 8}, names)
 		if err != nil {
@@ -124,7 +124,7 @@ func TestAFocusNarrowsASuite(t *testing.T) {
 	}
 	for _, focus := range []string{"StatefulSet", "("} {
 		if _, err := parts(options{suite: "apps", focus: focus}, names); err == nil {
-			t.Errorf("%s is taken", focus)
+			t.Errorf("focus %s is accepted", focus)
 		}
 	}
 }
@@ -151,7 +151,7 @@ func TestASuiteThatIsNoneIsRefused(t *testing.T) {
 	}
 }
 
-// required are the versions of modules in a go.mod.
+// required returns the module versions in a go.mod.
 func required(t *testing.T, path string) map[string]string {
 	t.Helper()
 	content, err := os.ReadFile(path)
@@ -169,8 +169,8 @@ func required(t *testing.T, path string) map[string]string {
 	return versions
 }
 
-// Every package that is compiled against another version of a library is
-// compiled once more: a cold build of the tests would take twice as long.
+// A package compiled against another version of a library is compiled again, so a
+// cold build of the tests would take twice as long.
 func TestTheTestProgramSharesWhatIsCompiledForUs(t *testing.T) {
 	ours, theirs := required(t, "../../go.mod"), required(t, "suite/go.mod")
 	shared := 0
@@ -179,11 +179,11 @@ func TestTheTestProgramSharesWhatIsCompiledForUs(t *testing.T) {
 			continue
 		}
 		if shared++; ours[module] != version {
-			t.Errorf("suite/go.mod has %s %s, go.mod %s", module, version, ours[module])
+			t.Errorf("suite/go.mod requires %s %s, go.mod requires %s", module, version, ours[module])
 		}
 	}
 	if shared < 50 {
-		t.Errorf("only %d modules are in both", shared)
+		t.Errorf("the two share only %d modules", shared)
 	}
 }
 
@@ -271,6 +271,6 @@ func TestRegistryAnswersPullsOfAnArchive(t *testing.T) {
 		t.Errorf("%d %q", code, body)
 	}
 	if code, _, _ := get("/v2/a/b/manifests/2"); code != 404 {
-		t.Errorf("an absent tag: %d", code)
+		t.Errorf("missing tag: status %d", code)
 	}
 }

@@ -3,50 +3,50 @@ package main
 // sandbox is the driver whose nodes share the host's kernel.
 const sandbox = "sandbox"
 
-// exclusion says which tests are left out, and why.
+// exclusion is a set of tests that are left out, and the reason.
 type exclusion struct {
 	// pattern is a regular expression for names, tags included.
 	pattern, reason string
-	// sandbox is set if the reason holds for nodes of that driver alone.
+	// sandbox restricts the exclusion to nodes of that driver.
 	sandbox bool
 }
 
-// everywhere is left out of every suite.
+// everywhere lists what every suite leaves out.
 var everywhere = []exclusion{
 	{pattern: `\[Feature:OffByDefault\]`, reason: "the feature's gate is off by default in this release"},
-	{pattern: `\[Flaky\]`, reason: "upstream itself does not trust it"},
-	{pattern: `\[Feature:Windows\]|\[sig-windows\]`, reason: "needs nodes with Windows"},
+	{pattern: `\[Flaky\]`, reason: "upstream marks it as flaky"},
+	{pattern: `\[Feature:Windows\]|\[sig-windows\]`, reason: "needs Windows nodes"},
 }
 
-// byHand are the disruptive tests, but for those that are called so because they
-// change what tests beside them would mind, and run alone.
+// byHand are disruptive tests that need ssh. Others are called disruptive because
+// they affect tests that run at the same time; those run alone.
 var byHand = exclusion{
 	pattern: `disruptive \[Disruptive\]|while kubelet is down|kubelet stopped|DaemonRestart|GenericPersistentVolume|NonGracefulNodeShutdown`,
-	reason:  "restarts kubelets or takes nodes away by ssh and systemd, as upstream's clouds let it",
+	reason:  "restarts kubelets or removes nodes through ssh and systemd, as upstream's clouds allow",
 }
 
 var networkPolicies = []exclusion{
-	{pattern: `\[Feature:SCTPConnectivity\]|SCTP`, reason: "needs SCTP in the kernel, a module that containers' hosts do not load; not tried on virtual machines"},
+	{pattern: `\[Feature:SCTPConnectivity\]|SCTP`, reason: "needs SCTP in the kernel, a module that container hosts do not load; not tried on VMs"},
 }
 
 var applications = []exclusion{
 	byHand,
-	{pattern: `\[Feature:StatefulSet\]`, reason: "deploys ZooKeeper, Redis, MySQL and CockroachDB from images that only a registry has"},
-	{pattern: `\[Feature:StatefulUpgrade\]`, reason: "upgrades the cluster by a cloud's scripts"},
+	{pattern: `\[Feature:StatefulSet\]`, reason: "deploys ZooKeeper, Redis, MySQL and CockroachDB from images that are only available in a registry"},
+	{pattern: `\[Feature:StatefulUpgrade\]`, reason: "upgrades the cluster with a cloud's scripts"},
 	{pattern: `cloud load-balancer|with a private image`, reason: "needs a cloud's load balancer or private registry"},
 }
 
-// Beginnings of the names of tests that upstream tries with every type of
-// volume, whatever the type can do: inTree needs nothing but a node, mounted is
-// that without a block device, class is our own storage class.
+// Beginnings of the names of tests that upstream generates for every type of
+// volume, whether or not the type supports them: inTree needs only a node, mounted
+// is the same without a block device, class is our own storage class.
 const (
 	inTree  = `\[Driver: (hostPath|hostPathSymlink|emptydir|local)\]`
 	mounted = `\[Driver: (hostPath|hostPathSymlink|emptydir|skiff-local|local\] \[LocalVolumeType: (dir[a-z-]*|tmpfs|blockfs))\]`
 	class   = `\[Driver: skiff-local\]`
 )
 
-// volumes are left out of the storage suite: first the types that nodes of ours
-// cannot have, then what a type cannot do, then what belongs to none.
+// volumes are left out of the storage suite: first the types that our nodes cannot
+// have, then what a type cannot do, then the rest.
 var volumes = []exclusion{
 	byHand,
 	{pattern: `\[Driver: (aws|azure-disk|azure-file|cinder|gcepd|windows-gcepd|vsphere|pd\.csi\.storage\.gke\.io)\]|gce-localssd|\[Feature:vsphere\]|Pod Disks`, reason: "needs a cloud's disks"},

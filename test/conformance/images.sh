@@ -1,8 +1,8 @@
 #!/bin/sh
-# images.sh OUT: every image that the conformance tests name, in one OCI archive OUT/images.tar,
+# images.sh OUT: builds every image that the conformance tests name into one OCI archive OUT/images.tar,
 # from OUT/bin (build.sh) and Debian packages (apt-get download, unpacked, never installed).
-# One archive, because images share most of their layers: each is packed, sent and unpacked once.
-# A layer or an archive that is newer than what it is made of is kept.
+# It is one archive because images share most layers: each is packed, sent and unpacked once.
+# A layer or an archive that is newer than its inputs is kept.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 out=$(cd "${1:?usage: images.sh OUT}" && pwd)
@@ -11,14 +11,14 @@ mkdir -p "$w"
 e2e=registry.k8s.io/e2e-test-images
 umask 022
 
-debs() { # DIR PACKAGE...: unpacks the packages and (unless NODEPS) what they depend on
+debs() { # DIR PACKAGE...: unpacks the packages and (unless NODEPS) their dependencies
 	d=$1; shift
 	mkdir -p "$w/debs"
 	if [ "${NODEPS:-}" ]; then printf '%s\n' "$@"; else apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks \
 		--no-replaces --no-enhances "$@"; fi | grep -E '^[a-z0-9]' |
 		grep -vxE 'perl.*|debconf.*|cdebconf|dpkg|tar|adduser|lsb-base|sysvinit-utils|init-system-helpers|install-info|passwd|login|libpam.*|libsystemd.*|sensible-utils|ucf|.*:i386|mount|base-passwd' |
 		LC_ALL=C sort -u >"$w/closure"
-	# names without a candidate (virtual ones) drop out here
+	# virtual packages have no candidate and are dropped here
 	real=$(apt-cache show --no-all-versions $(cat "$w/closure") 2>/dev/null | sed -n 's/^Package: //p' | sort -u)
 	miss=; for p in $real; do ls "$w/debs/${p}_"*.deb >/dev/null 2>&1 || miss="$miss $p"; done
 	[ -z "$miss" ] || (cd "$w/debs" && apt-get -q download $miss >/dev/null)
@@ -30,7 +30,7 @@ debs() { # DIR PACKAGE...: unpacks the packages and (unless NODEPS) what they de
 	done
 }
 
-root() { # DIR: an empty root: merged /usr, users, name service
+root() { # DIR: creates an empty root with merged /usr, users and name service
 	rm -rf "$1"
 	mkdir -p "$1"
 	(cd "$1" && mkdir -p usr/bin usr/sbin usr/lib usr/lib64 usr/local/bin etc root home var/log run tmp var/tmp dev proc sys
@@ -57,27 +57,27 @@ root() { # DIR: an empty root: merged /usr, users, name service
 		echo 'hosts: files dns' >etc/nsswitch.conf)
 }
 
-applets() { # DIR: busybox links for the commands that no package brought
+applets() { # DIR: adds busybox links for commands that no package provides
 	for a in $("$1/bin/busybox" --list); do
 		[ -e "$1/bin/$a" ] || [ -L "$1/bin/$a" ] || [ -e "$1/sbin/$a" ] || ln -s busybox "$1/bin/$a"
 	done
 }
 
 layer() { "$bin/oci" layer "$w/$1.tar" "$w/$1"; }
-older() { # FILE INPUT...: is it missing or older than an input?
+older() { # FILE INPUT...: succeeds if FILE is missing or older than an input
 	t=$1; shift
 	[ -f "$t" ] || return 0
 	for f; do [ "$t" -nt "$f" ] || return 0; done
 	return 1
 }
-stale() { # LAYER INPUT...: must it be made anew?
+stale() { # LAYER INPUT...: succeeds if LAYER must be rebuilt
 	t=$w/$1.tar; shift
 	older "$t" "$bin/oci" "$@"
 }
-image() { # CONFIG NAME[,NAME] LAYER...: a line as oci reads it
+image() { # CONFIG NAME[,NAME] LAYER...: prints a line for oci
 	printf '%s\t%s\t' "$2" "$1"; shift 2; echo "$*"
 }
-binary() { # LAYER PATH PROGRAM: a layer with one program (MODE, default 755)
+binary() { # LAYER PATH PROGRAM: builds a layer with one program (MODE, default 755)
 	stale "$1" "$bin/$3" || return 0
 	rm -rf "${w:?}/$1"
 	install -D -m "${MODE:-755}" "$bin/$3" "$w/$1/$2"
@@ -86,8 +86,8 @@ binary() { # LAYER PATH PROGRAM: a layer with one program (MODE, default 755)
 
 me=$here/images.sh
 if stale busybox "$me"; then
-	# /bin/sh is busybox's, whose words a test knows. What the path finds first is bash: the sh
-	# of Debian's busybox drops environment variables like data-1, which other tests print.
+	# /bin/sh is busybox's, because a test expects its messages. bash is first in the path: the sh of
+	# Debian's busybox drops environment variables such as data-1, which other tests print.
 	root "$w/busybox"; NODEPS=1 debs "$w/busybox" busybox-static bash-static
 	applets "$w/busybox"; ln -s /bin/bash-static "$w/busybox/usr/local/bin/sh"; layer busybox
 fi
@@ -121,7 +121,7 @@ if stale nginx "$me"; then
 	)
 	layer nginx
 fi
-for v in 1.15-4 1.27-0; do # the two differ in their page alone
+for v in 1.15-4 1.27-0; do # the two differ only in their page
 	stale nginx-$v "$me" || continue
 	d=$w/nginx-$v/usr/share/nginx/html; rm -rf "$w/nginx-$v"; mkdir -p "$d"
 	printf '<!DOCTYPE html>\n<html><head><title>Welcome to nginx!</title></head><body><h1>Welcome to nginx!</h1><!-- %s --></body></html>\n' $v >"$d/index.html"
@@ -134,18 +134,18 @@ binary sample-apiserver sample-apiserver sample-apiserver
 if stale agnhost-files "$me" "$w/tools.tar"; then
 	d=$w/agnhost-files; rm -rf "$d"; mkdir -p "$d/uploads" "$d/var/registry" "$d/home/user-defined-in-image"
 	ln -s agnhost "$d/agnhost-2"
-	# Users that a test looks for are in this image alone: in busybox others want to see 1000 as a number.
+	# Only this image has the users that a test looks for; other tests expect busybox to print 1000.
 	mkdir "$d/etc"; cp "$w/tools/etc/passwd" "$w/tools/etc/group" "$d/etc"
 	echo user-defined-in-image:x:1000:1000::/home/user-defined-in-image:/bin/sh >>"$d/etc/passwd"
 	printf 'user-defined-in-image:x:1000:\ngroup-defined-in-image:x:50000:user-defined-in-image\n' >>"$d/etc/group"
-	# `agnhost porter` serves TLS with these; any self-signed pair does
+	# `agnhost porter` serves TLS with these; any self-signed pair will do
 	openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj /CN=localhost -addext subjectAltName=DNS:localhost \
 		-keyout "$d/localhost.key" -out "$d/localhost.crt" 2>/dev/null
 	chmod 644 "$d/localhost.key"
 	layer agnhost-files
 fi
 if stale agnhost-registry "$me" "$w/busybox.tar"; then
-	# What `agnhost fake-registry-server` has to offer, for tests of pulls with and without a secret.
+	# The contents of `agnhost fake-registry-server`, for tests of pulls with and without a secret.
 	d=$w/agnhost-registry; rm -rf "$d"; mkdir -p "$d"
 	image '{"Entrypoint":["/bin/sleep","86400"]}' localhost:5000/pause:testing busybox >"$w/registry.list"
 	"$bin/oci" registry "$d/var/registry" "$w/registry.list" "$w"
@@ -155,7 +155,7 @@ for p in kitten nautilus; do
 	stale $p "$me" || continue
 	d=$w/$p; rm -rf "$d"; mkdir -p "$d/etc"
 	printf '{\n  "image": "%s.jpg"\n}\n' $p >"$d/data.json"; echo $p >"$d/$p.jpg"
-	# the image-volume test reads this file and looks for upstream's base image in it
+	# the image-volume test looks for upstream's base image in this file
 	printf 'NAME="Skiff"\nID=skiff\nPRETTY_NAME="Skiff, in place of Alpine Linux"\n' >"$d/etc/os-release"
 	layer $p
 done
@@ -163,7 +163,7 @@ done
 P='"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],"WorkingDir":"/"'
 A="$P,"'"Entrypoint":["/agnhost"],"ExposedPorts":{"80/tcp":{},"8080/tcp":{},"8081/tcp":{},"9376/tcp":{},"5000/tcp":{}}'
 N="$P,"'"Cmd":["nginx","-g","daemon off;"],"StopSignal":"SIGQUIT","ExposedPorts":{"80/tcp":{}}'
-# registry.k8s.io/pause comes with the node image.
+# registry.k8s.io/pause is part of the node image.
 {
 	image "{$P}" registry.k8s.io/etcd:3.6.8-0 busybox etcd
 	image "{$A,\"Cmd\":[\"pause\"]}" $e2e/agnhost:2.63.0,$e2e/agnhost:2.55 tools agnhost agnhost-files agnhost-registry

@@ -11,8 +11,8 @@ import (
 	"text/tabwriter"
 )
 
-// list prints how many tests each suite has, what its nodes need, and how many it
-// leaves out for which reason. It needs the test program and no cluster.
+// list prints how many tests each suite has, what its nodes need, and how many
+// tests it leaves out for each reason. It needs the test program but no cluster.
 func list(ctx context.Context, o options, out io.Writer) error {
 	names, err := allNames(ctx, o)
 	if err != nil {
@@ -35,7 +35,7 @@ func list(ctx context.Context, o options, out io.Writer) error {
 	return w.Flush()
 }
 
-// allNames asks the test program what it would run.
+// allNames returns the names of the tests that the test program would run.
 func allNames(ctx context.Context, o options) (names []string, err error) {
 	dir, err := os.MkdirTemp("", "skiff-conformance-")
 	if err != nil {
@@ -46,7 +46,7 @@ func allNames(ctx context.Context, o options) (names []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	// Without a focus it would leave out all features by itself.
+	// Without a focus, the program leaves out all feature tests.
 	command := exec.CommandContext(ctx, filepath.Join(o.out, "bin", "e2e.test"),
 		"--ginkgo.dry-run", "--ginkgo.focus=.", "--ginkgo.silence-skips", "--ginkgo.succinct", "--report-dir="+dir,
 		"--report-complete-junit", "--provider=skeleton", driver)

@@ -1,8 +1,8 @@
-// Command conformance runs the upstream end-to-end tests of the Kubernetes
-// version that Skiff links against a cluster on the sandbox driver: one control
-// plane and two workers (three for a suite that wants them), made for the run and
-// taken down after it. Test program and images come from build.sh and images.sh
-// beside it; no registry is needed.
+// Command conformance runs upstream's end-to-end tests of the Kubernetes version
+// that Skiff links against a cluster on the sandbox driver. The cluster has one
+// control plane and two workers (three if a suite needs them) and exists only for
+// the run. build.sh and images.sh make the test program and the images; no
+// registry is needed.
 package main
 
 import (
@@ -21,13 +21,13 @@ import (
 	"time"
 )
 
-// names are the conformance tests of the pinned version, one a line, each with
-// its SIG in front.
+// names lists the conformance tests of the pinned version, one per line, each with
+// its SIG first.
 //
 //go:embed testdata/tests.txt
 var names string
 
-// ourVolumes tells upstream's storage tests of our default storage class.
+// ourVolumes describes our default storage class to upstream's storage tests.
 //
 //go:embed testdata/volumes.yaml
 var ourVolumes []byte
@@ -43,19 +43,19 @@ type options struct {
 
 func main() {
 	var o options
-	flag.StringVar(&o.out, "out", "build/conformance", "directory with bin and images, and for the results")
-	flag.StringVar(&o.skiff, "skiff", "bin/skiff", "the program")
+	flag.StringVar(&o.out, "out", "build/conformance", "directory that has bin and images and receives the results")
+	flag.StringVar(&o.skiff, "skiff", "bin/skiff", "path of the skiff program")
 	flag.StringVar(&o.memory, "memory", "5Gi", "memory of each node")
-	flag.StringVar(&o.kubeconfig, "kubeconfig", "", "use this cluster, which has the images, and make none")
-	flag.StringVar(&o.driver, "driver", sandbox, "driver of the nodes; some tests run on virtual machines alone")
-	flag.StringVar(&o.focus, "focus", "", "only tests whose name matches; all conformance tests, or those of the suite, if empty")
-	flag.StringVar(&o.skip, "skip", "", "no tests whose name matches")
-	flag.StringVar(&o.suite, "suite", "", "tests beyond conformance: "+strings.Join(suiteNames(), ", "))
-	flag.BoolVar(&o.list, "list", false, "say how many tests each suite has, and run none")
-	flag.IntVar(&o.procs, "procs", 8, "tests at once, serial ones apart")
-	flag.BoolVar(&o.core, "core", false, "a part of the conformance tests that touches every SIG")
-	flag.BoolVar(&o.keep, "keep", false, "leave the cluster there")
-	flag.DurationVar(&o.timeout, "timeout", 3*time.Hour, "of all tests together")
+	flag.StringVar(&o.kubeconfig, "kubeconfig", "", "use this cluster, which must have the images, instead of creating one")
+	flag.StringVar(&o.driver, "driver", sandbox, "driver of the nodes; some tests run only on VMs")
+	flag.StringVar(&o.focus, "focus", "", "run only tests whose name matches (default all tests of the suite)")
+	flag.StringVar(&o.skip, "skip", "", "skip tests whose name matches")
+	flag.StringVar(&o.suite, "suite", "", "suite to run instead of conformance: "+strings.Join(suiteNames(), ", "))
+	flag.BoolVar(&o.list, "list", false, "print how many tests each suite has, and run none")
+	flag.IntVar(&o.procs, "procs", 8, "number of tests to run at once, except serial ones")
+	flag.BoolVar(&o.core, "core", false, "run a part of the conformance tests that covers every SIG")
+	flag.BoolVar(&o.keep, "keep", false, "keep the cluster after the run")
+	flag.DurationVar(&o.timeout, "timeout", 3*time.Hour, "time limit for all tests together")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	failed, err := run(ctx, o)
@@ -91,7 +91,7 @@ func run(ctx context.Context, o options) (failed bool, err error) {
 		c := newCluster(o)
 		defer func() {
 			if o.keep {
-				fmt.Printf("the cluster is still there: SKIFF_HOME=%s KUBECONFIG=%s\n", c.home, c.kubeconfig)
+				fmt.Printf("the cluster is still running: SKIFF_HOME=%s KUBECONFIG=%s\n", c.home, c.kubeconfig)
 				return
 			}
 			err = errors.Join(err, c.down())
@@ -132,8 +132,8 @@ func run(ctx context.Context, o options) (failed bool, err error) {
 	return summary.Failed > 0 || summary.Passed == 0, nil
 }
 
-// run runs one part; its log and junit file go to dir. Tests that fail are no
-// error: the junit file has them.
+// run runs one part and writes its log and JUnit file to dir. Failed tests are not
+// an error: the JUnit file lists them.
 func (p part) run(ctx context.Context, o options, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -180,8 +180,8 @@ func (p part) run(ctx context.Context, o options, dir string) error {
 	return nil
 }
 
-// storageDriver is the flag that adds the storage tests of our own volumes, with
-// the file that describes them in dir.
+// storageDriver returns the flag that adds the storage tests of our own volumes. It
+// writes the file that describes them to dir.
 func storageDriver(dir string) (string, error) {
 	path := filepath.Join(dir, "volumes.yaml")
 	return "--storage.testdriver=" + path, os.WriteFile(path, ourVolumes, 0o644)

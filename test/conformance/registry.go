@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// registry answers pulls of the images in an OCI archive, without TLS, on an
-// address of the host that nodes reach
+// registry serves the images of an OCI archive, without TLS, on an address of the
+// host that nodes can reach,
 // (https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md).
 type registry struct {
 	archive string // path
@@ -41,14 +41,14 @@ func serve(archive string) (*registry, error) {
 	}
 	r.address = listener.Addr().String()
 	r.server = &http.Server{Handler: http.HandlerFunc(r.answer), ReadHeaderTimeout: time.Minute}
-	go func() { _ = r.server.Serve(listener) }() // it ends with close
+	go func() { _ = r.server.Serve(listener) }() // ends when the server is closed
 	return r, nil
 }
 
 func (r *registry) close() error { return r.server.Close() }
 
-// hostAddress is an IPv4 address of this host that is not loopback, which no
-// node reaches.
+// hostAddress returns an IPv4 address of this host other than loopback, which nodes
+// cannot reach.
 func hostAddress() string {
 	addresses, err := net.InterfaceAddrs()
 	if err != nil {

@@ -18,13 +18,13 @@ type summary struct {
 	Failed   int      `json:"failed"`
 	Skipped  int      `json:"skipped"`
 	Failures []string `json:"failures"`
-	// Skips and Seconds are for whoever looks closer, by name: why a test did not
-	// run to its end, and how long it took.
+	// Skips and Seconds map names of tests to why they were skipped and how long
+	// they took.
 	Skips   map[string]string  `json:"skips,omitempty"`
 	Seconds map[string]float64 `json:"seconds"`
 }
 
-// testCase is one of a junit file that the tests wrote.
+// testCase is a test case of a JUnit file.
 type testCase struct {
 	Name    string  `xml:"name,attr"`
 	Status  string  `xml:"status,attr"`
@@ -34,7 +34,7 @@ type testCase struct {
 	} `xml:"skipped"`
 }
 
-// read collects all junit files below dir.
+// read collects all JUnit files below dir.
 func read(dir string) (cases []testCase, err error) {
 	err = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
 		if match, _ := filepath.Match("junit*.xml", filepath.Base(path)); err != nil || !match {
@@ -52,7 +52,7 @@ func read(dir string) (cases []testCase, err error) {
 		return nil
 	})
 	if err == nil && len(cases) == 0 {
-		err = fmt.Errorf("the tests left no result below %s: look at its e2e.log", dir)
+		err = fmt.Errorf("no test results below %s: see e2e.log there", dir)
 	}
 	return cases, err
 }
@@ -73,8 +73,8 @@ func parse(content []byte) ([]testCase, error) {
 	return all, nil
 }
 
-// sum counts tests by what became of them. Those that nobody chose are left out;
-// what failed outside a test (a node of the suite) counts as a failure.
+// sum counts tests by result. Tests that were not selected are left out; a failure
+// outside of a test (a node of the suite) counts as a failed test.
 func sum(cases []testCase) summary {
 	s := summary{Failures: []string{}, Skips: map[string]string{}, Seconds: map[string]float64{}}
 	for _, c := range cases {
@@ -85,7 +85,7 @@ func sum(cases []testCase) summary {
 		case c.Status == "passed":
 			continue
 		case c.Status == "skipped" && test && c.Seconds > 0:
-			// A test that was begun and found that it cannot run here.
+			// A test that started and found that it cannot run here.
 			s.Skipped++
 			s.Skips[name] = strings.TrimPrefix(c.Skipped.Message, "skipped - ")
 		case c.Status == "skipped" || c.Status == "pending":
@@ -102,7 +102,7 @@ func sum(cases []testCase) summary {
 	return s
 }
 
-// passed are the tests that passed; in a dry run, those that would run.
+// passed returns the tests that passed or, in a dry run, that would run.
 func passed(cases []testCase) []string {
 	var names []string
 	for _, c := range cases {
@@ -113,7 +113,7 @@ func passed(cases []testCase) []string {
 	return names
 }
 
-// expect counts tests that did not run at all as skipped.
+// expect counts tests that did not run as skipped.
 func (s *summary) expect(names []string) {
 	for _, name := range names {
 		if _, ran := s.Seconds[name]; !ran {
@@ -123,7 +123,7 @@ func (s *summary) expect(names []string) {
 	}
 }
 
-// print says what failed, why tests were skipped, and how many passed.
+// print prints which tests failed, why tests were skipped, and the totals.
 func (s *summary) print(out io.Writer) {
 	for _, name := range s.Failures {
 		fmt.Fprintln(out, "failed:", name)

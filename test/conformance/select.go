@@ -11,23 +11,22 @@ import (
 // part is one run of ginkgo.
 type part struct {
 	name string
-	// focus and skip are regular expressions for names: a test must match one of
-	// the first and none of the others.
+	// focus and skip are regular expressions for names. A test must match one of
+	// focus and none of skip.
 	focus, skip []string
-	// labels is ginkgo's filter, if not empty.
+	// labels is ginkgo's label filter; it may be empty.
 	labels string
 	procs  int
 }
 
-// serial marks tests that need the cluster for themselves.
+// serial marks tests that must run alone.
 const serial = `[Serial]`
 
-// coreEvery is how many conformance tests of a SIG there are for each that
-// belongs to the core.
+// coreEvery is the number of conformance tests of a SIG for each one in the core.
 const coreEvery = 6
 
-// parts are the runs that o asks for, of the tests called names: those that may
-// run side by side, then those that must not.
+// parts returns the runs for the options and the names of all tests: first the
+// tests that may run at the same time, then those that must run alone.
 func parts(o options, names []string) ([]part, error) {
 	focus := []string{o.focus}
 	var skip []string
@@ -61,11 +60,11 @@ func parts(o options, names []string) ([]part, error) {
 // slow marks tests that take minutes.
 const slow = `[Slow]`
 
-// patient marks tests that watch for four minutes that nothing happens.
+// patient marks tests that wait four minutes to see that nothing happens.
 const patient = "should *not* be restarted"
 
-// core are the first conformance test of each SIG and every coreEvery-th after
-// it; serial, slow and patient ones are left out.
+// core returns the first conformance test of each SIG and every coreEvery-th after
+// it, without serial, slow and patient ones.
 func core(names []string) []string {
 	var chosen []string
 	seen := map[string]int{}
@@ -82,7 +81,7 @@ func core(names []string) []string {
 	return chosen
 }
 
-// narrow chooses the names that match both expressions, which ginkgo cannot.
+// narrow returns the names that match both expressions, which ginkgo cannot do.
 func narrow(names []string, a, b string) ([]string, error) {
 	first, err := regexp.Compile(a)
 	if err != nil {
@@ -101,11 +100,11 @@ func narrow(names []string, a, b string) ([]string, error) {
 	return alternatives(chosen), nil
 }
 
-// atOnce is how many names an expression has: an argument of a program is no
-// longer than 128 KiB (execve(2)).
+// atOnce is the number of names in one expression: a program's argument is at most
+// 128 KiB long (execve(2)).
 const atOnce = 200
 
-// alternatives are expressions that match these names.
+// alternatives returns expressions that match exactly these names.
 func alternatives(names []string) (all []string) {
 	for some := range slices.Chunk(names, atOnce) {
 		quoted := make([]string, len(some))

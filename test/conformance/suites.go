@@ -12,18 +12,18 @@ type suite struct {
 	name string
 	// focus is a regular expression for the names of its tests, tags included.
 	focus string
-	// without are the tests among them that cannot say anything about a cluster
-	// of ours, beside those that no suite has.
+	// without are the tests that do not apply to our clusters, in addition to those
+	// that every suite leaves out.
 	without []exclusion
-	// needs is what the nodes must have, in words, and probe a command that
-	// succeeds on a node that has it; empty if any node will do.
+	// needs describes what the nodes must have, and probe is a command that succeeds
+	// on a node that has it. Both are empty if any node will do.
 	needs string
 	probe []string
-	// workers is how many there must be, if more than a cluster has without it.
+	// workers is the number of workers that the suite needs, if more than usual.
 	workers int
 }
 
-// suites are what `-suite` names.
+// suites are the values of -suite.
 var suites = []suite{
 	{name: "node", focus: `\[NodeConformance\]`},
 	{
@@ -32,8 +32,8 @@ var suites = []suite{
 		probe: []string{"sh", "-c", "! grep NetworkPolicies /run/skiff/alarms/nodeagent"},
 	},
 	{name: "apps", focus: `\[sig-apps\]`, without: applications},
-	// The tests of our own storage class, which volumes.yaml describes, have no
-	// SIG in their names. Two spread volumes over three nodes.
+	// The tests of our own storage class (volumes.yaml) have no SIG in their names.
+	// Two of them spread volumes over three nodes.
 	{name: "storage", focus: `\[sig-storage\]|External Storage \[Driver: skiff-local\]`, without: volumes, workers: 3},
 }
 
@@ -43,7 +43,7 @@ func findSuite(name string) (suite, error) {
 			return s, nil
 		}
 	}
-	return suite{}, fmt.Errorf("no suite %q; there are %s", name, strings.Join(suiteNames(), ", "))
+	return suite{}, fmt.Errorf("unknown suite %q: use one of %s", name, strings.Join(suiteNames(), ", "))
 }
 
 func suiteNames() []string {
@@ -54,14 +54,14 @@ func suiteNames() []string {
 	return known
 }
 
-// exclusions are all of a suite's on nodes that driver makes.
+// exclusions returns everything that the suite leaves out on nodes of a driver.
 func (s suite) exclusions(driver string) []exclusion {
 	return slices.DeleteFunc(slices.Concat(everywhere, s.without), func(e exclusion) bool {
 		return e.sandbox && driver != sandbox
 	})
 }
 
-// skip is what ginkgo is told to leave out.
+// skip returns the expressions that ginkgo skips.
 func (s suite) skip(driver string) []string {
 	var patterns []string
 	for _, e := range s.exclusions(driver) {
@@ -70,15 +70,15 @@ func (s suite) skip(driver string) []string {
 	return patterns
 }
 
-// selection is what a suite is made of.
+// selection is the number of tests in a suite.
 type selection struct {
 	parallel, serial int
-	// without counts the tests that each exclusion leaves out, the first that
-	// matches; by its place among the suite's exclusions.
+	// without counts the tests that each exclusion leaves out, in the order of the
+	// suite's exclusions. A test counts for the first one that matches.
 	without []int
 }
 
-// choose goes through the names of all of upstream's tests.
+// choose selects from the names of all upstream tests.
 func (s suite) choose(names []string, driver string) selection {
 	focus := regexp.MustCompile(s.focus)
 	var skips []*regexp.Regexp

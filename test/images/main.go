@@ -1,7 +1,7 @@
-// Command images makes the images that the end-to-end tests run, as OCI
-// archives: a static workload program over Debian's static busybox, and
-// archives that are broken on purpose. It needs Go, apt-get and dpkg-deb, and
-// no registry. An archive whose content has not changed keeps its file.
+// Command images builds the images of the end-to-end tests as OCI archives: a
+// static workload program on top of Debian's static busybox, and deliberately
+// broken archives. It needs Go, apt-get and dpkg-deb but no registry. It does not
+// touch an archive whose content has not changed.
 package main
 
 import (
@@ -25,7 +25,7 @@ import (
 
 func main() {
 	out := flag.String("o", "build/test/images", "directory for the archives")
-	cache := flag.String("cache", "build/test/cache", "directory for what is downloaded and built on the way")
+	cache := flag.String("cache", "build/test/cache", "directory for downloads and intermediate files")
 	flag.Parse()
 	if err := run(*out, *cache); err != nil {
 		fmt.Fprintln(os.Stderr, "images:", err)
@@ -70,7 +70,7 @@ func workloadImage(version, arch string, layers ...[]byte) oci.Image {
 }
 
 func writeAll(out string, base, top []byte) error {
-	// Both versions share every layer, so that the second costs a machine nothing.
+	// Both versions share every layer, so loading the second costs a machine nothing.
 	var good bytes.Buffer
 	err := oci.Write(&good, workloadImage("1", runtime.GOARCH, base, top), workloadImage("2", runtime.GOARCH, base, top))
 	if err != nil {
@@ -127,7 +127,7 @@ func busybox(cache string) ([]byte, error) {
 	}
 	debs, err := filepath.Glob(filepath.Join(dir, "busybox-static_*.deb"))
 	if err != nil || len(debs) != 1 {
-		return nil, fmt.Errorf("apt-get left %q, %w", debs, err)
+		return nil, fmt.Errorf("apt-get downloaded %q, want one package: %w", debs, err)
 	}
 	files, err := output(dir, nil, "dpkg-deb", "--fsys-tarfile", filepath.Base(debs[0]))
 	if err != nil {
@@ -158,7 +158,7 @@ func find(files []byte, names ...string) ([]byte, error) {
 	}
 }
 
-// baseLayer is a root that a shell feels at home in.
+// baseLayer returns a root file system with everything that a shell expects.
 func baseLayer(cache string, busybox []byte) ([]byte, error) {
 	program, err := filepath.Abs(filepath.Join(cache, "busybox-"+runtime.GOARCH))
 	if err != nil {
@@ -220,8 +220,8 @@ func output(dir string, env []string, name string, args ...string) ([]byte, erro
 	return out, nil
 }
 
-// writeIfChanged replaces a file as a whole, and leaves it alone if it says
-// the same already, so that its time tells when the content changed.
+// writeIfChanged replaces a file atomically unless it already has this content, so
+// that its modification time is the time of the last change.
 func writeIfChanged(path string, data []byte) error {
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
 		return nil

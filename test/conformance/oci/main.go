@@ -1,13 +1,14 @@
-// Command oci packs what images.sh has laid out: a directory into a layer, layers
-// into one OCI archive of many images, which has what they share once, or into the
-// files that a registry inside a test's image serves.
+// Command oci packs what images.sh has prepared: a directory into a layer, or
+// layers into one OCI archive of many images, in which shared layers are stored
+// once, or into the files that a registry inside a test image serves.
 //
 //	oci layer OUT.tar DIRECTORY
 //	oci archive OUT.tar LIST LAYERS
 //	oci registry DIRECTORY LIST LAYERS
 //
-// Each line of LIST is an image: NAME[,NAME], CONFIG-JSON and LAYER[ LAYER]...,
-// with tabs between them; LAYERS is the directory of the LAYER.tar.
+// Each line of LIST describes an image: NAME[,NAME], CONFIG-JSON and
+// LAYER[ LAYER]..., separated by tabs. LAYERS is the directory of the LAYER.tar
+// files.
 package main
 
 import (
@@ -65,7 +66,7 @@ func packLayer(out, root string) error {
 		case info.Mode().IsRegular():
 			file.Data, err = os.ReadFile(path)
 		case !file.Dir:
-			return fmt.Errorf("%s is neither file, link nor directory", path)
+			return fmt.Errorf("%s is not a regular file, symbolic link or directory", path)
 		}
 		files = append(files, file)
 		return err
@@ -83,7 +84,7 @@ func packLayer(out, root string) error {
 	})
 }
 
-// mode is a file's as tar(5) has it.
+// mode returns a file's mode as in tar(5).
 func mode(m fs.FileMode) int64 {
 	bits := int64(m.Perm())
 	for flag, bit := range map[fs.FileMode]int64{fs.ModeSetuid: 0o4000, fs.ModeSetgid: 0o2000, fs.ModeSticky: 0o1000} {
@@ -94,7 +95,7 @@ func mode(m fs.FileMode) int64 {
 	return bits
 }
 
-// packImages writes the images of a list, whose layers lie in dir, as one archive.
+// packImages writes the images of a list, with layers from dir, as one archive.
 func packImages(out, list, dir string) error {
 	images, err := readImages(list, dir)
 	if err != nil {
@@ -103,13 +104,13 @@ func packImages(out, list, dir string) error {
 	return replace(out, func(w io.Writer) error { return oci.Write(w, images...) })
 }
 
-// readImages reads a list, and the layers of its images from dir.
+// readImages reads a list and the layers of its images from dir.
 func readImages(list, dir string) (all []oci.Image, err error) {
 	lines, err := os.ReadFile(list)
 	if err != nil {
 		return nil, err
 	}
-	layers := map[string][]byte{} // read once, whoever has them
+	layers := map[string][]byte{} // by name; each is read once
 	for line := range strings.Lines(string(lines)) {
 		images, names, err := parse(line)
 		if err != nil {
@@ -130,12 +131,12 @@ func readImages(list, dir string) (all []oci.Image, err error) {
 	return all, nil
 }
 
-// parse reads a line of a list: an image under each of its names, still without
-// layers, and the layers' names.
+// parse parses a line of a list. It returns an image for each name, without layers,
+// and the names of the layers.
 func parse(line string) (images []oci.Image, layers []string, err error) {
 	fields := strings.Split(strings.TrimSpace(line), "\t")
 	if len(fields) != 3 {
-		return nil, nil, fmt.Errorf("%q is not names, configuration and layers", line)
+		return nil, nil, fmt.Errorf("invalid line %q: want names, configuration and layers, separated by tabs", line)
 	}
 	one := oci.Image{Arch: runtime.GOARCH}
 	if err := json.Unmarshal([]byte(fields[1]), &one.Config); err != nil {
@@ -148,7 +149,7 @@ func parse(line string) (images []oci.Image, layers []string, err error) {
 	return images, strings.Fields(fields[2]), nil
 }
 
-// replace writes a file that is there as a whole or not at all.
+// replace writes a file atomically.
 func replace(path string, write func(io.Writer) error) error {
 	file, err := atomicfile.Create(path, 0o644)
 	if err != nil {

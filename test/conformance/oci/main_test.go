@@ -39,7 +39,7 @@ func TestImagesOfOneArchiveShareTheirLayers(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := bytes.Count(content, []byte("base's content")); n != 1 {
-		t.Errorf("a layer that all have is there %d times", n)
+		t.Errorf("a layer that all images share is stored %d times", n)
 	}
 	files, err := unpack(bytes.NewReader(content))
 	if err != nil {
@@ -72,7 +72,7 @@ func TestAnArchiveIsThereAsAWholeOrNotAtAll(t *testing.T) {
 	}
 	for _, line := range []string{"", "a\t{}", "a\tnothing\tbase", "a\t{}\tbase\tmore"} {
 		if _, _, err := parse(line); err == nil {
-			t.Errorf("%q is taken", line)
+			t.Errorf("line %q is accepted", line)
 		}
 	}
 	out := filepath.Join(dir, "out")
@@ -84,7 +84,7 @@ func TestAnArchiveIsThereAsAWholeOrNotAtAll(t *testing.T) {
 		t.Errorf("%q, %v", content, err)
 	}
 	if files, err := filepath.Glob(filepath.Join(dir, "*.new")); err != nil || len(files) > 0 {
-		t.Errorf("left behind: %q, %v", files, err)
+		t.Errorf("files left behind: %q, %v", files, err)
 	}
 }
 

@@ -21,9 +21,9 @@ type descriptor struct {
 	Annotations map[string]string `json:"annotations"`
 }
 
-// fillRegistry writes the images of a list below dir as agnhost's
-// fake-registry-server serves them: IMAGE/manifests/TAG holds the digest of a
-// manifest; manifests and blobs lie in sha256/FIRST-TWO-DIGITS/DIGITS/data below
+// fillRegistry writes the images of a list below dir in the layout that agnhost's
+// fake-registry-server expects: IMAGE/manifests/TAG contains the digest of a
+// manifest; manifests and blobs are in sha256/FIRST-TWO-DIGITS/DIGITS/data below
 // IMAGE/manifests and IMAGE/blobs. IMAGE is the last part of the image's name.
 func fillRegistry(dir, list, layers string) error {
 	images, err := readImages(list, layers)
@@ -53,7 +53,7 @@ func fillRegistry(dir, list, layers string) error {
 	return nil
 }
 
-// fillRepository writes one image, whose manifest has the digest given.
+// fillRepository writes the image whose manifest has the given digest.
 func fillRepository(dir, tag, digest string, files map[string][]byte) error {
 	var manifest struct {
 		Config descriptor   `json:"config"`
@@ -73,8 +73,8 @@ func fillRepository(dir, tag, digest string, files map[string][]byte) error {
 	return errors.Join(errs...)
 }
 
-// blobName is the path of a blob in an OCI archive, stored that in a registry's
-// directory.
+// blobName returns the path of a blob in an OCI archive, stored its path in a
+// registry's directory.
 func blobName(digest string) string { return "blobs/" + strings.Replace(digest, ":", "/", 1) }
 
 func stored(dir, digest string) string {

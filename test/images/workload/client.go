@@ -15,12 +15,12 @@ import (
 	"time"
 )
 
-// patience is how long an answer may take: on emulated nodes with every core
-// busy, what takes a millisecond elsewhere was seen to take ten seconds.
+// patience is how long an answer may take. On emulated nodes with every core busy,
+// what takes a millisecond elsewhere has taken ten seconds.
 const patience = 30 * time.Second
 
-// asker sends the same request again and again, each over a connection of its
-// own, so that a service may choose another backend each time.
+// asker repeats a request, each time over a new connection, so that a service can
+// choose another backend.
 type asker struct {
 	client *http.Client
 	method string

@@ -1,7 +1,6 @@
-// Command workload is the program inside the test images: a server whose
-// answers show where it runs and whose health is switched over HTTP, and the
-// clients that ask it. It keeps true that one small static file covers every
-// workload of the end-to-end tests, because images are loaded into emulated
+// Command workload is the program inside the test images: a server whose answers
+// show where it runs and whose health can be switched over HTTP, and clients for
+// it. It is one small static program, because the images are loaded into emulated
 // machines.
 package main
 

@@ -18,7 +18,7 @@ import (
 // maxBody bounds what a request may store in a file.
 const maxBody = 16 << 20
 
-// server answers for one container.
+// server is the HTTP server of one container.
 type server struct {
 	unready, unhealthy atomic.Bool
 	exit               func(code int)
@@ -60,8 +60,8 @@ func serve(ctx context.Context, args []string) error {
 		return err
 	case <-ctx.Done():
 	}
-	// A server that leaves at once loses the requests of proxies that have not
-	// heard of it yet.
+	// A server that stops at once loses requests of proxies that have not removed it
+	// yet.
 	log.Printf("terminating in %s", *grace)
 	time.Sleep(*grace)
 	web.SetKeepAlivesEnabled(false)
@@ -168,7 +168,7 @@ func echoTCP(listener net.Listener) {
 		}
 		go func() {
 			defer conn.Close()
-			_, _ = io.Copy(conn, conn) // the peer left: nothing to tell anyone
+			_, _ = io.Copy(conn, conn) // an error means that the peer is gone
 		}()
 	}
 }
@@ -180,6 +180,6 @@ func echoUDP(conn net.PacketConn) {
 		if err != nil {
 			return
 		}
-		_, _ = conn.WriteTo(buffer[:n], from) // a datagram may get lost
+		_, _ = conn.WriteTo(buffer[:n], from) // datagrams may be lost
 	}
 }
