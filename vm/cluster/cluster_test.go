@@ -16,7 +16,7 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
-var roomy = Host{CPUs: 8, MemoryMiB: 32 << 10, DiskFreeMiB: 100 << 10}
+var roomy = Host{CPUs: 8, MemoryMiB: 32 << 10, DiskFreeMiB: 100 << 10, Drivers: []string{"lima", "sandbox"}}
 
 func with(change func(*Spec)) Spec {
 	spec := Default()
@@ -54,7 +54,7 @@ func TestEveryFaultIsOneClearLine(t *testing.T) {
 		{func(s *Spec) { s.Memory = "99999999999999999999" }, "no quantity"},
 		{func(s *Spec) { s.Disk = "1Gi" }, "too small"},
 		{func(s *Spec) { s.Disk = "-5Gi" }, "no quantity"},
-		{func(s *Spec) { s.Driver = "docker" }, "lima and sandbox"},
+		{func(s *Spec) { s.Driver = "docker" }, "lima, sandbox"},
 		{func(s *Spec) { s.APIPort = 70000 }, "no port"},
 		{func(s *Spec) { s.Network.Pods = prefix("10.96.0.0/12") }, "overlap"},
 		{func(s *Spec) { s.Network.Pods = prefix("10.244.0.0/24") }, "1 ranges of 256 addresses for 3 nodes"},

@@ -18,13 +18,10 @@ type Spec struct {
 	// APIPort is the host's port for the Kubernetes API on 127.0.0.1; 0 picks a
 	// free one once and keeps it.
 	APIPort int `json:"apiPort,omitempty" mapstructure:"apiPort"`
-	// Driver is one of Drivers.
+	// Driver names an entry of the catalogue in package drivers.
 	Driver  string  `json:"driver,omitempty" mapstructure:"driver"`
 	Network Network `json:"network" mapstructure:"network"`
 }
-
-// Drivers are what can run machines: virtual machines, or namespaces of the host.
-func Drivers() []string { return []string{"lima", "sandbox"} }
 
 // Network are the cluster's address ranges. They cannot change once the
 // cluster exists.

@@ -30,6 +30,8 @@ type Host struct {
 	MemoryMiB int
 	// DiskFreeMiB is free where the machines' disks lie.
 	DiskFreeMiB int
+	// Drivers are the names of all drivers; nil accepts any name.
+	Drivers []string
 }
 
 // Validate says what is wrong with spec, one clear line for each fault. It
@@ -52,8 +54,8 @@ func Validate(spec Spec, host Host, newMachines int) []error {
 	if spec.Workers < 0 || spec.Workers > maxWorkers {
 		fault("workers is %d: between 0 and %d fit", spec.Workers, maxWorkers)
 	}
-	if !slices.Contains(Drivers(), spec.Driver) {
-		fault("driver %q is unknown: there is %s", spec.Driver, strings.Join(Drivers(), " and "))
+	if host.Drivers != nil && !slices.Contains(host.Drivers, spec.Driver) {
+		fault("unknown driver %q: choose one of %s", spec.Driver, strings.Join(host.Drivers, ", "))
 	}
 	if spec.APIPort < 0 || spec.APIPort > 65535 {
 		fault("apiPort %d is no port: use 1 to 65535, or 0 for any free one", spec.APIPort)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/drivers"
 	"github.com/skiff-dev/skiff/vm/fleet"
 	"github.com/skiff-dev/skiff/vm/offline"
 	"github.com/skiff-dev/skiff/vm/operation"
@@ -128,7 +129,7 @@ func (d *daemon) prepare(ctx context.Context, op *operation.Operation, spec clus
 	op.Add(event)
 	machines := d.config.Machines
 	if machines == nil {
-		machines = machinesOf(spec.Driver)
+		machines = drivers.Open
 	}
 	f, err := fleet.Open(ctx, fleet.Config{
 		Dir: d.dir, Cache: d.config.Home.Cache(), ImageDir: d.config.ImageDir, Executable: d.config.Executable,

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/drivers"
 	"github.com/skiff-dev/skiff/vm/fleet"
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/operation"
@@ -32,24 +33,16 @@ type Config struct {
 	// Executable is this program, run again as QEMU's wrapper; empty means the
 	// running one.
 	Executable string
-	// Machines opens the driver and the network; nil means those of the spec's
-	// driver.
-	Machines func(ctx context.Context, config MachinesConfig) (Machines, error)
+	// Machines opens the driver and the network; nil means drivers.Open.
+	Machines func(ctx context.Context, config drivers.Config) (drivers.Machines, error)
 	// Limits of the phases of a change; zero fields have defaults.
-	Limits Limits
+	Limits fleet.Limits
 	// Idle is how long the daemon waits for a first request to create the cluster
 	// before it exits; 30 s if zero.
 	Idle time.Duration
 	// Log is where the daemon writes; nil means the cluster's log file.
 	Log *slog.Logger
 }
-
-// Types of package fleet that a Config is made of.
-type (
-	MachinesConfig = fleet.MachinesConfig
-	Machines       = fleet.Machines
-	Limits         = fleet.Limits
-)
 
 const defaultIdle = 30 * time.Second
 

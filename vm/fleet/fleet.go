@@ -16,7 +16,7 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/credentials"
-	"github.com/skiff-dev/skiff/vm/driver"
+	"github.com/skiff-dev/skiff/vm/drivers"
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/image"
 	"github.com/skiff-dev/skiff/vm/node"
@@ -34,30 +34,9 @@ type Config struct {
 	// Executable is this program, run again as QEMU's wrapper.
 	Executable string
 	// Machines opens the driver and the network.
-	Machines func(ctx context.Context, config MachinesConfig) (Machines, error)
+	Machines func(ctx context.Context, config drivers.Config) (drivers.Machines, error)
 	Limits   Limits
 	Log      *slog.Logger
-}
-
-// MachinesConfig is what Machines are opened with.
-type MachinesConfig struct {
-	Cluster    home.Cluster
-	Cache      string
-	Spec       cluster.Spec
-	Image      image.Image
-	Executable string
-	Log        *slog.Logger
-}
-
-// Machines run and reach the machines of one cluster.
-type Machines struct {
-	Driver driver.Driver
-	// Dial connects to an address in the machines' network.
-	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Run serves the machines' network until its context ends; may be nil.
-	Run func(ctx context.Context) error
-	// Emulated is true if no hypervisor runs the machines.
-	Emulated bool
 }
 
 // Limits bound the phases of a change. Boot is shared by all attempts to boot a
@@ -136,7 +115,7 @@ func Open(ctx context.Context, config Config, spec cluster.Spec) (f *Fleet, err 
 	if err != nil {
 		return nil, err
 	}
-	opened, err := config.Machines(ctx, MachinesConfig{
+	opened, err := config.Machines(ctx, drivers.Config{
 		Cluster: config.Dir, Cache: config.Cache, Spec: spec, Image: img,
 		Executable: config.Executable, Log: config.Log,
 	})

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/skiff-dev/skiff/vm/driver"
+	"github.com/skiff-dev/skiff/vm/drivers"
 	"github.com/skiff-dev/skiff/vm/machine"
 	"github.com/skiff-dev/skiff/vm/node"
 )
@@ -27,7 +28,7 @@ type machines struct {
 	ended map[string]string // how machines ended by themselves, by name, until they start again
 }
 
-func newMachines(opened Machines, parts *parts, log *slog.Logger) *machines {
+func newMachines(opened drivers.Machines, parts *parts, log *slog.Logger) *machines {
 	return &machines{
 		driver: opened.Driver, reach: opened.Dial, emulated: opened.Emulated,
 		parts: parts, log: log, ended: map[string]string{},

@@ -24,6 +24,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/credentials"
 	"github.com/skiff-dev/skiff/vm/driver/fake"
+	"github.com/skiff-dev/skiff/vm/drivers"
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/machine"
 	"github.com/skiff-dev/skiff/vm/node"
@@ -135,7 +136,7 @@ func openAt(t *testing.T, made time.Time) (*Fleet, *fakeNode) {
 		token: joinToken{"abcdef", "0123456789abcdef"},
 	}
 	t.Cleanup(func() { f.parts.close() })
-	opened := Machines{Driver: driver}
+	opened := drivers.Machines{Driver: driver}
 	f.machines = newMachines(opened, f.parts, log)
 	first := cluster.Nodes(spec)[0]
 	document, err := f.document(first, made)

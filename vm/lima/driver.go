@@ -18,6 +18,9 @@ import (
 	"github.com/skiff-dev/skiff/vm/machine"
 )
 
+// Name of the driver.
+const Name = "lima"
+
 // Config of a Driver.
 type Config struct {
 	// Dir holds one directory for each machine; Lima's home. Absolute and short,
@@ -74,7 +77,7 @@ func New(ctx context.Context, config Config) (*Driver, error) {
 }
 
 // Name is "lima".
-func (d *Driver) Name() string { return "lima" }
+func (d *Driver) Name() string { return Name }
 
 // Describe says what runs the machines.
 func (d *Driver) Describe() string { return d.accel.Describe() }

@@ -49,7 +49,7 @@ func prepare(config Config, accel Acceleration) (platform, error) {
 // native is what runs guest code where no probe is needed.
 func native(program string) (Acceleration, bool) {
 	if newVZ != nil {
-		return Acceleration{Program: program, Hypervisor: "Apple's virtualization"}, true
+		return Acceleration{Program: program, Hypervisor: appleVirtualization}, true
 	}
 	return Acceleration{Program: program, Hypervisor: "HVF"}, true
 }

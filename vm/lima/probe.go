@@ -25,9 +25,12 @@ const (
 	silenceLimit = 4 * time.Second
 )
 
+// appleVirtualization is the Hypervisor of vz.
+const appleVirtualization = "Apple's virtualization"
+
 // Acceleration says what runs guest code on this host.
 type Acceleration struct {
-	// Hypervisor is "KVM", "HVF" or "vz", empty for emulation.
+	// Hypervisor is "KVM", "HVF" or appleVirtualization, empty for emulation.
 	Hypervisor string `json:"hypervisor"`
 	// Reason is why it is emulation: one clause.
 	Reason string `json:"reason,omitempty"`
@@ -37,6 +40,10 @@ type Acceleration struct {
 
 // Emulated says that no hypervisor is used.
 func (a Acceleration) Emulated() bool { return a.Hypervisor == "" }
+
+// CanPause reports whether machines can be paused: Lima offers no way to pause
+// those of Apple's virtualization.
+func (a Acceleration) CanPause() bool { return a.Hypervisor != appleVirtualization }
 
 // Describe is one line for people.
 func (a Acceleration) Describe() string {

@@ -7,12 +7,15 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/drivers"
 	"github.com/skiff-dev/skiff/vm/home"
 )
 
 // Host returns the resources of this host that machines have to fit into.
 func Host(h home.Home) cluster.Host {
-	return cluster.Host{CPUs: runtime.NumCPU(), MemoryMiB: memoryMiB(), DiskFreeMiB: freeMiB(string(h))}
+	return cluster.Host{
+		CPUs: runtime.NumCPU(), MemoryMiB: memoryMiB(), DiskFreeMiB: freeMiB(string(h)), Drivers: drivers.Names(),
+	}
 }
 
 // freeMiB returns the free space for this user in the file system of dir, or of

@@ -7,8 +7,8 @@ import (
 	"net"
 
 	"github.com/skiff-dev/skiff/vm/cluster"
-	"github.com/skiff-dev/skiff/vm/daemon"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/drivers"
 	"github.com/skiff-dev/skiff/vm/image"
 	"github.com/skiff-dev/skiff/vm/offline"
 	"github.com/skiff-dev/skiff/vm/operation"
@@ -26,8 +26,10 @@ func (c *Client) Check(ctx context.Context, spec cluster.Spec) error {
 	node, err := image.Read(c.config.ImageDir)
 	if err != nil {
 		faults = append(faults, &daemonapi.Failure{Cause: err.Error(), Hint: "build it with \"make image\"", Invalid: true})
-	} else if err := daemon.Available(spec, node.Arch); err != nil {
-		faults = append(faults, &daemonapi.Failure{Cause: err.Error(), Invalid: true})
+	} else if entry, err := drivers.Find(spec.Driver); err == nil {
+		if err := entry.Available(node.Arch); err != nil {
+			faults = append(faults, &daemonapi.Failure{Cause: err.Error(), Invalid: true})
+		}
 	}
 	faults = append(faults, c.checkPort(ctx, spec, state))
 	return errors.Join(faults...)

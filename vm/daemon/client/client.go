@@ -24,6 +24,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/credentials"
 	"github.com/skiff-dev/skiff/vm/daemon"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/drivers"
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/node"
 	"github.com/skiff-dev/skiff/vm/offline"
@@ -244,7 +245,7 @@ func (c *Client) endStray() error {
 		return err
 	}
 	defer func() { _ = lock.Release() }()
-	return daemon.EndStray(c.dir())
+	return drivers.Cleanup(c.dir())
 }
 
 // Status is the daemon's view, or what the files say when no daemon lives;

@@ -28,6 +28,8 @@ import (
 	"github.com/skiff-dev/skiff/vm/daemon"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
 	"github.com/skiff-dev/skiff/vm/driver/fake"
+	"github.com/skiff-dev/skiff/vm/drivers"
+	"github.com/skiff-dev/skiff/vm/fleet"
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/machine"
 )
@@ -96,9 +98,9 @@ func newWorld() *world {
 func (w *world) config(h home.Home, name, images string) daemon.Config {
 	return daemon.Config{
 		Home: h, Name: name, ImageDir: images, Log: slog.New(slog.DiscardHandler),
-		Limits: daemon.Limits{Boot: 15 * time.Second, Drain: 5 * time.Second, PowerOff: time.Second},
-		Machines: func(context.Context, daemon.MachinesConfig) (daemon.Machines, error) {
-			return daemon.Machines{Driver: w.driver, Dial: w.dial}, nil
+		Limits: fleet.Limits{Boot: 15 * time.Second, Drain: 5 * time.Second, PowerOff: time.Second},
+		Machines: func(context.Context, drivers.Config) (drivers.Machines, error) {
+			return drivers.Machines{Driver: w.driver, Dial: w.dial}, nil
 		},
 	}
 }

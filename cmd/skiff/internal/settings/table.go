@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/drivers"
 )
 
 // Setting is one setting of a cluster: its key in skiff.yaml, the other ways to set
@@ -80,7 +81,7 @@ func Table() []Setting {
 			func(s *cluster.Spec) *string { return &s.Disk }),
 		number(Setting{Key: "apiPort", Env: "SKIFF_API_PORT", Flag: "api-port", Description: "port of the Kubernetes API on 127.0.0.1; 0 picks a free one and keeps it", Fixed: true, Maximum: 65535},
 			func(s *cluster.Spec) *int { return &s.APIPort }),
-		text(Setting{Key: "driver", Env: "SKIFF_DRIVER", Flag: "driver", Description: `driver that runs the nodes: "lima" (virtual machines) or "sandbox" (Linux namespaces, needs root)`, Fixed: true, Values: cluster.Drivers()},
+		text(Setting{Key: "driver", Env: "SKIFF_DRIVER", Flag: "driver", Description: "driver that runs the nodes: " + drivers.Usage(), Fixed: true, Values: drivers.Names()},
 			func(s *cluster.Spec) *string { return &s.Driver }),
 		prefix(Setting{Key: "network.nodes", Description: "address range of the nodes, a /24", Fixed: true},
 			func(s *cluster.Spec) *netip.Prefix { return &s.Network.Nodes }),

@@ -3,33 +3,15 @@ package drivers
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
-	"github.com/skiff-dev/skiff/vm/driver"
+	"github.com/skiff-dev/skiff/vm/drivers"
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/image"
-	"github.com/skiff-dev/skiff/vm/lima"
-	"github.com/skiff-dev/skiff/vm/sandbox"
-)
-
-// driverFacts describe how well a driver works on this host.
-type driverFacts struct {
-	Name string `json:"name"`
-	// State is "ready", "slow" or "unavailable".
-	State  string `json:"state"`
-	Detail string `json:"detail"`
-}
-
-// States of a driver on a host.
-const (
-	driverReady       = "ready"
-	driverSlow        = "slow"
-	driverUnavailable = "unavailable"
 )
 
 // New returns the command `drivers`.
@@ -61,17 +43,18 @@ kernel.`,
 		}
 		switch {
 		case best:
-			name, err := bestDriver(facts)
-			if err == nil {
-				fmt.Fprintln(s.Out, name)
+			name := drivers.Best(facts)
+			if name == "" {
+				return cli.Invalid("run `skiff drivers` to see why", "no driver can run nodes on this host")
 			}
-			return err
+			fmt.Fprintln(s.Out, name)
+			return nil
 		case inJSON:
 			return s.JSON(facts)
 		}
 		rows := [][]string{{"DRIVER", "STATE", "DETAIL"}}
 		for _, f := range facts {
-			rows = append(rows, []string{f.Name, f.State, f.Detail})
+			rows = append(rows, []string{f.Name, string(f.State), f.Detail})
 		}
 		return s.Table(rows)
 	}
@@ -79,7 +62,7 @@ kernel.`,
 }
 
 // readDrivers examines each driver.
-func readDrivers(ctx context.Context) ([]driverFacts, error) {
+func readDrivers(ctx context.Context) ([]drivers.Facts, error) {
 	h, err := home.Default()
 	if err != nil {
 		return nil, err
@@ -92,34 +75,5 @@ func readDrivers(ctx context.Context) ([]driverFacts, error) {
 	if err != nil {
 		return nil, cli.Invalid("build it with `make image`", "%s", err)
 	}
-	machines := driverFacts{Name: "lima", State: driverReady}
-	accel, err := lima.Probe(ctx, lima.Config{Cache: h.Cache(), Image: node.Image})
-	switch {
-	case errors.Is(err, driver.ErrUnavailable):
-		machines.State, machines.Detail = driverUnavailable, err.Error()
-	case err != nil:
-		return nil, err
-	default:
-		machines.Detail = accel.Describe()
-		if accel.Emulated() {
-			machines.State = driverSlow
-		}
-	}
-	boxes := driverFacts{Name: sandbox.Name, State: driverReady, Detail: "Linux namespaces of this host"}
-	if err := sandbox.Available(); err != nil {
-		boxes.State, boxes.Detail = driverUnavailable, err.Error()
-	}
-	return []driverFacts{machines, boxes}, nil
-}
-
-// bestDriver returns the first driver that is ready, or else the first slow one.
-func bestDriver(facts []driverFacts) (string, error) {
-	for _, state := range []string{driverReady, driverSlow} {
-		for _, f := range facts {
-			if f.State == state {
-				return f.Name, nil
-			}
-		}
-	}
-	return "", cli.Invalid("run `skiff drivers` to see why", "no driver can run nodes on this host")
+	return drivers.Probe(ctx, node, h.Cache())
 }

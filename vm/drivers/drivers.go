@@ -1,0 +1,168 @@
+// Package drivers is the catalogue of what can run machines: everything that
+// differs between drivers outside their own packages is in its table.
+package drivers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/driver"
+	"github.com/skiff-dev/skiff/vm/home"
+	"github.com/skiff-dev/skiff/vm/image"
+)
+
+// Entry describes one driver.
+type Entry struct {
+	Name string
+	// Summary says in a few words what the machines are.
+	Summary string
+	// Warning is what a user must know before using the driver, one line; may be
+	// empty.
+	Warning string
+	// Available returns driver.ErrUnavailable, with what to do, if this host lacks
+	// something that machines of the architecture arch need.
+	Available func(arch string) error
+	// Probe finds out how well this host runs machines of the image. The result is
+	// kept in the directory cache.
+	Probe func(ctx context.Context, node image.Image, cache string) (Facts, error)
+	// Open prepares a cluster's machines and their network. Nothing boots.
+	Open func(ctx context.Context, config Config) (Machines, error)
+	// Cleanup ends what a dead daemon left running below dir, a cluster's
+	// directory of machines. The caller holds the cluster's lock.
+	Cleanup func(dir string) error
+}
+
+// Config is what a cluster's machines are opened with.
+type Config struct {
+	Cluster home.Cluster
+	// Cache keeps the results of probes.
+	Cache string
+	Spec  cluster.Spec
+	Image image.Image
+	// Executable is this program, which drivers may start again.
+	Executable string
+	Log        *slog.Logger
+}
+
+// Machines run and reach the machines of one cluster.
+type Machines struct {
+	Driver driver.Driver
+	// Dial connects to an address in the machines' network.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Run serves the machines' network until its context ends; may be nil.
+	Run func(ctx context.Context) error
+	// Emulated is set if no hypervisor runs the machines.
+	Emulated bool
+}
+
+// State is how well a host runs a driver's machines.
+type State string
+
+// States of a driver on a host.
+const (
+	Ready       State = "ready"
+	Slow        State = "slow"
+	Unavailable State = "unavailable"
+)
+
+// Facts are what a host can do with a driver.
+type Facts struct {
+	Name  string `json:"name"`
+	State State  `json:"state"`
+	// Detail says what runs the machines, or what is missing.
+	Detail  string `json:"detail"`
+	Warning string `json:"warning,omitempty"`
+	// Pause is set if machines can be paused.
+	Pause bool `json:"pause"`
+}
+
+// All returns every driver. The first is the default, and the order is that of
+// preference between drivers that are equally fast.
+func All() []Entry { return []Entry{limaEntry(), sandboxEntry()} }
+
+// Names returns the names of all drivers.
+func Names() []string {
+	var names []string
+	for _, entry := range All() {
+		names = append(names, entry.Name)
+	}
+	return names
+}
+
+// Usage describes the choice between drivers in one line.
+func Usage() string {
+	var choices []string
+	for _, entry := range All() {
+		choices = append(choices, fmt.Sprintf("%q (%s)", entry.Name, entry.Summary))
+	}
+	return strings.Join(choices, " or ")
+}
+
+// Find returns the driver with the name.
+func Find(name string) (Entry, error) {
+	all := All()
+	i := slices.IndexFunc(all, func(e Entry) bool { return e.Name == name })
+	if i < 0 {
+		return Entry{}, fmt.Errorf("unknown driver %q: choose one of %s", name, strings.Join(Names(), ", "))
+	}
+	return all[i], nil
+}
+
+// Open opens the machines of config's driver.
+func Open(ctx context.Context, config Config) (Machines, error) {
+	entry, err := Find(config.Spec.Driver)
+	if err != nil {
+		return Machines{}, err
+	}
+	machines, err := entry.Open(ctx, config)
+	if err != nil {
+		return Machines{}, fmt.Errorf("open driver %s: %w", entry.Name, err)
+	}
+	return machines, nil
+}
+
+// Cleanup ends what a dead daemon left of a cluster's machines, whatever driver
+// ran them. The caller holds the cluster's lock.
+func Cleanup(dir home.Cluster) error {
+	var failed []error
+	for _, entry := range All() {
+		failed = append(failed, entry.Cleanup(dir.Machines()))
+	}
+	return errors.Join(failed...)
+}
+
+// Probe returns what this host can do with each driver.
+func Probe(ctx context.Context, node image.Image, cache string) ([]Facts, error) {
+	var all []Facts
+	for _, entry := range All() {
+		facts, err := entry.Probe(ctx, node, cache)
+		if errors.Is(err, driver.ErrUnavailable) {
+			facts, err = Facts{State: Unavailable, Detail: err.Error()}, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("probe driver %s: %w", entry.Name, err)
+		}
+		facts.Name, facts.Warning = entry.Name, entry.Warning
+		all = append(all, facts)
+	}
+	return all, nil
+}
+
+// Best returns the name of the fastest driver that the host can run, or an
+// empty string.
+func Best(facts []Facts) string {
+	for _, state := range []State{Ready, Slow} {
+		for _, f := range facts {
+			if f.State == state {
+				return f.Name
+			}
+		}
+	}
+	return ""
+}

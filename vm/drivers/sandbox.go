@@ -1,0 +1,46 @@
+package drivers
+
+import (
+	"context"
+	"errors"
+
+	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/image"
+	"github.com/skiff-dev/skiff/vm/network"
+	"github.com/skiff-dev/skiff/vm/sandbox"
+)
+
+func sandboxEntry() Entry {
+	return Entry{
+		Name: sandbox.Name, Summary: "Linux namespaces, needs root",
+		Warning:   "sandboxes do not isolate this host: root in a privileged pod is root on the host",
+		Available: func(string) error { return sandbox.Available() },
+		Probe: func(context.Context, image.Image, string) (Facts, error) {
+			return Facts{State: Ready, Detail: "Linux namespaces of this host", Pause: true}, sandbox.Available()
+		},
+		Open: openSandboxes, Cleanup: sandbox.EndStray,
+	}
+}
+
+func openSandboxes(ctx context.Context, config Config) (Machines, error) {
+	network, err := openNetwork(config)
+	if err != nil {
+		return Machines{}, err
+	}
+	boxes, err := sandbox.New(ctx, sandbox.Config{
+		Dir: config.Cluster.Machines(), Network: config.Cluster.Network(),
+		Address: cluster.HostAddress(config.Spec.Network.Nodes), Image: config.Image.Image,
+	})
+	if err != nil {
+		return Machines{}, errors.Join(err, network.Close())
+	}
+	return Machines{Driver: boxes, Dial: boxes.DialContext, Run: network.Run}, nil
+}
+
+// openNetwork creates the cluster's user-mode network, in this process.
+func openNetwork(config Config) (*network.Network, error) {
+	return network.New(network.Config{
+		Socket: config.Cluster.Network(), Subnet: config.Spec.Network.Nodes,
+		Pods: config.Spec.Network.Pods, Log: config.Log,
+	})
+}
