@@ -19,10 +19,10 @@ import (
 	"github.com/skiff-dev/skiff/test/bench/process"
 )
 
-// How a control plane is loaded.
+// Parameters of the load test.
 const (
 	loadNamespace = "load"
-	// creators make pods at once, as a few controllers and people do.
+	// creators is the number of clients that create pods concurrently.
 	creators  = 8
 	loadLimit = 10 * time.Minute
 	lists     = 100
@@ -30,17 +30,17 @@ const (
 	loadPoll  = 200 * time.Millisecond
 )
 
-// loadSample is what nodes and pods cost a control plane.
+// loadSample is the result of a load test.
 type loadSample struct {
 	before, after process.Usage
-	// bound and ready are when the last pod had a node, and was Ready, after the
-	// first was asked for; cpu is what that took.
+	// bound and ready are the times from the first request until the last pod was
+	// scheduled and Ready; cpu is the CPU time used for that.
 	bound, ready, cpu time.Duration
 	lists, watches    []time.Duration
 }
 
-// loads starts a control plane with empty data, simulates its nodes' kubelets,
-// makes pods, and measures how it answers with all of them there.
+// loads starts a control plane with empty data and simulated kubelets, creates
+// pods, and measures response times with all of them present.
 func (b *bench) loads(ctx context.Context, p *plane, dir string) (sample loadSample, err error) {
 	s, err := newSite(dir)
 	if err != nil {
@@ -60,25 +60,25 @@ func (b *bench) loads(ctx context.Context, p *plane, dir string) (sample loadSam
 	}
 	limited, cancel := context.WithTimeout(ctx, loadLimit)
 	defer cancel()
-	leave, err := b.fleet(limited, client)
-	defer leave()
+	stop, err := b.startNodes(limited, client)
+	defer stop()
 	if err != nil {
 		return sample, err
 	}
-	if err := b.work(limited, r, client, &sample); err != nil {
+	if err := b.measureLoad(limited, r, client, &sample); err != nil {
 		return sample, err
 	}
 	if err := pause(ctx, b.settle); err != nil {
 		return sample, err
 	}
 	sample.after, err = r.memory()
-	fmt.Fprintf(b.log, "%s: %d pods on %d nodes have a node after %.1f s and are Ready after %.1f s and %.1f s of CPU, with %.0f MiB anonymous instead of %.0f\n",
+	fmt.Fprintf(b.log, "%s: %d pods on %d nodes are scheduled after %.1f s and Ready after %.1f s and %.1f s of CPU; anonymous memory is %.0f MiB, %.0f before\n",
 		p.name, b.pods, b.nodes, sample.bound.Seconds(), sample.ready.Seconds(), sample.cpu.Seconds(), sample.after.Anonymous, sample.before.Anonymous)
 	return sample, err
 }
 
-// work makes the pods and asks for them.
-func (b *bench) work(ctx context.Context, r *running, client kubernetes.Interface, sample *loadSample) error {
+// measureLoad creates the pods and measures requests.
+func (b *bench) measureLoad(ctx context.Context, r *running, client kubernetes.Interface, sample *loadSample) error {
 	before, err := r.cpu()
 	if err != nil {
 		return err
@@ -98,39 +98,40 @@ func (b *bench) work(ctx context.Context, r *running, client kubernetes.Interfac
 	return err
 }
 
-// fleet registers the nodes and waits until pods may come to them. leave ends
-// their kubelets, also after an error.
-func (b *bench) fleet(ctx context.Context, client kubernetes.Interface) (leave func(), err error) {
+// startNodes registers the nodes and waits until they accept pods. stop stops
+// their kubelets; it must be called after an error, too.
+func (b *bench) startNodes(ctx context.Context, client kubernetes.Interface) (stop func(), err error) {
 	var nodes []*node
-	leave = func() {
+	stop = func() {
 		for _, n := range nodes {
-			n.leave()
+			n.stop()
 		}
 	}
 	for i := range b.nodes {
 		n, err := join(ctx, client, fmt.Sprintf("worker-%d", i+1))
 		if err != nil {
-			return leave, err
+			return stop, err
 		}
 		nodes = append(nodes, n)
 	}
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: loadNamespace}}
 	if _, err := client.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{}); err != nil {
-		return leave, fmt.Errorf("make the namespace of the load: %w", err)
+		return stop, fmt.Errorf("create the namespace of the load: %w", err)
 	}
 	for {
-		err := open(ctx, client, b.nodes)
+		err := schedulable(ctx, client, b.nodes)
 		if err == nil {
-			return leave, nil
+			return stop, nil
 		}
 		if pause(ctx, loadPoll) != nil {
-			return leave, fmt.Errorf("wait for the nodes: %w", err)
+			return stop, fmt.Errorf("wait for the nodes: %w", err)
 		}
 	}
 }
 
-// open returns nil when all nodes take pods and the namespace has what pods need.
-func open(ctx context.Context, client kubernetes.Interface, want int) error {
+// schedulable returns nil if all nodes accept pods and the namespace has its
+// service account.
+func schedulable(ctx context.Context, client kubernetes.Interface, want int) error {
 	nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return err
@@ -142,13 +143,13 @@ func open(ctx context.Context, client kubernetes.Interface, want int) error {
 		}
 	}
 	if untainted != want {
-		return fmt.Errorf("%d of %d nodes take pods", untainted, want)
+		return fmt.Errorf("%d of %d nodes are schedulable", untainted, want)
 	}
 	_, err = client.CoreV1().ServiceAccounts(loadNamespace).Get(ctx, "default", metav1.GetOptions{})
 	return err
 }
 
-// schedule makes n pods and waits until each has a node and is Ready.
+// schedule creates n pods and waits until all are scheduled and Ready.
 func schedule(ctx context.Context, client kubernetes.Interface, n int) (bound, ready time.Duration, err error) {
 	pods := client.CoreV1().Pods(loadNamespace)
 	events, err := pods.Watch(ctx, metav1.ListOptions{})
@@ -156,7 +157,7 @@ func schedule(ctx context.Context, client kubernetes.Interface, n int) (bound, r
 		return 0, 0, fmt.Errorf("watch the pods: %w", err)
 	}
 	defer func() { events.Stop() }()
-	began := time.Now()
+	start := time.Now()
 	failed := make(chan error, creators)
 	var creating sync.WaitGroup
 	defer creating.Wait()
@@ -164,7 +165,7 @@ func schedule(ctx context.Context, client kubernetes.Interface, n int) (bound, r
 		creating.Go(func() {
 			for i := first; i < n; i += creators {
 				if _, err := pods.Create(ctx, pod(i), metav1.CreateOptions{}); err != nil {
-					failed <- fmt.Errorf("make pod %d: %w", i, err)
+					failed <- fmt.Errorf("create pod %d: %w", i, err)
 					return
 				}
 			}
@@ -178,8 +179,8 @@ func schedule(ctx context.Context, client kubernetes.Interface, n int) (bound, r
 		case event, more := <-events.ResultChan():
 			p, ok := event.Object.(*corev1.Pod)
 			if !more || !ok {
-				// A server ends watches that lag behind; a new one begins with what
-				// there is.
+				// The server closes watches that are too slow. A new watch starts with the
+				// current objects.
 				events.Stop()
 				if events, err = pods.Watch(ctx, metav1.ListOptions{}); err != nil {
 					return 0, 0, fmt.Errorf("watch the pods again: %w", err)
@@ -187,17 +188,17 @@ func schedule(ctx context.Context, client kubernetes.Interface, n int) (bound, r
 				continue
 			}
 			if p.Spec.NodeName != "" && !withNode[p.Name] {
-				withNode[p.Name], bound = true, time.Since(began)
+				withNode[p.Name], bound = true, time.Since(start)
 			}
 			if p.Status.Phase == corev1.PodRunning && !running[p.Name] {
-				running[p.Name], ready = true, time.Since(began)
+				running[p.Name], ready = true, time.Since(start)
 			}
 		}
 	}
 	return bound, ready, nil
 }
 
-// pod is as pods are: a template's labels, two containers, some environment.
+// pod returns a typical pod, with labels, two containers and some environment.
 func pod(i int) *corev1.Pod {
 	container := func(name string) corev1.Container {
 		c := corev1.Container{Name: name, Image: "registry.example/" + name + ":1.0", Command: []string{"/bin/" + name, "--verbose"}}
@@ -212,30 +213,30 @@ func pod(i int) *corev1.Pod {
 	}
 }
 
-// listLatencies lists all pods, again and again.
+// listLatencies measures lists of all pods.
 func listLatencies(ctx context.Context, client kubernetes.Interface, want int) ([]time.Duration, error) {
 	var took []time.Duration
 	for range lists {
-		began := time.Now()
+		start := time.Now()
 		got, err := client.CoreV1().Pods(loadNamespace).List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return nil, fmt.Errorf("list the pods: %w", err)
 		}
 		if len(got.Items) != want {
-			return nil, fmt.Errorf("list the pods: %d, not %d", len(got.Items), want)
+			return nil, fmt.Errorf("list the pods: got %d, want %d", len(got.Items), want)
 		}
-		took = append(took, time.Since(began))
+		took = append(took, time.Since(start))
 	}
 	return took, nil
 }
 
-// watchLatencies writes, one after another, and measures from the beginning of a
-// write until a watch delivers it.
+// watchLatencies writes an object repeatedly, and measures the time from the
+// request until a watch delivers the change.
 func watchLatencies(ctx context.Context, client kubernetes.Interface) ([]time.Duration, error) {
 	maps := client.CoreV1().ConfigMaps(loadNamespace)
 	object, err := maps.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "latency"}}, metav1.CreateOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("make an object to watch: %w", err)
+		return nil, fmt.Errorf("create an object to watch: %w", err)
 	}
 	events, err := maps.Watch(ctx, metav1.ListOptions{FieldSelector: "metadata.name=latency", ResourceVersion: object.ResourceVersion})
 	if err != nil {
@@ -246,21 +247,21 @@ func watchLatencies(ctx context.Context, client kubernetes.Interface) ([]time.Du
 	go arrivals(events, arrived)
 	var took []time.Duration
 	for i := range writes {
-		began := time.Now()
+		start := time.Now()
 		object.Data = map[string]string{"value": strconv.Itoa(i)}
 		if object, err = maps.Update(ctx, object, metav1.UpdateOptions{}); err != nil {
 			return nil, fmt.Errorf("write the watched object: %w", err)
 		}
 		seen, more := <-arrived
 		if !more || seen.value != object.Data["value"] {
-			return nil, errors.Join(fmt.Errorf("the watch delivered %q, not %q", seen.value, object.Data["value"]), ctx.Err())
+			return nil, errors.Join(fmt.Errorf("the watch delivered %q, want %q", seen.value, object.Data["value"]), ctx.Err())
 		}
-		took = append(took, seen.at.Sub(began))
+		took = append(took, seen.at.Sub(start))
 	}
 	return took, nil
 }
 
-// arrival is a value and when a watch delivered it.
+// arrival is a value and the time at which a watch delivered it.
 type arrival struct {
 	value string
 	at    time.Time
@@ -275,7 +276,8 @@ func arrivals(events watch.Interface, to chan<- arrival) {
 	}
 }
 
-// percentile is the smallest of samples that p per cent of them do not exceed.
+// percentile returns the smallest sample that at least p percent of the samples
+// do not exceed.
 func percentile(samples []time.Duration, p int) time.Duration {
 	sorted := slices.Sorted(slices.Values(samples))
 	return sorted[max(0, (len(sorted)*p+99)/100-1)]
@@ -289,7 +291,7 @@ func (b *bench) loadFigures(loads []loadSample) []figure.Figure {
 	}
 	milliseconds := func(d time.Duration) float64 { return 1000 * d.Seconds() }
 	add("pods scheduled", "1/s", func(l loadSample) float64 { return float64(b.pods) / l.bound.Seconds() })
-	add("until all are Ready", "s", func(l loadSample) float64 { return l.ready.Seconds() })
+	add("time until all are Ready", "s", func(l loadSample) float64 { return l.ready.Seconds() })
 	add("CPU until all are Ready", "s", func(l loadSample) float64 { return l.cpu.Seconds() })
 	for _, p := range []int{50, 99} {
 		add(fmt.Sprintf("list p%d", p), "ms", func(l loadSample) float64 { return milliseconds(percentile(l.lists, p)) })

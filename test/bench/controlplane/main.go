@@ -1,7 +1,7 @@
-// Command controlplane measures skiff-controlplane against upstream's etcd,
-// kube-apiserver, kube-controller-manager and kube-scheduler of the same
-// release, run as separate programs with their default settings: natively, on
-// the same machine, taking turns.
+// Command controlplane compares skiff-controlplane with upstream's etcd,
+// kube-apiserver, kube-controller-manager and kube-scheduler of the same release,
+// which run as separate programs with default settings. Both are measured as
+// local processes on the same machine, alternately.
 package main
 
 import (
@@ -17,7 +17,7 @@ import (
 	"github.com/skiff-dev/skiff/test/bench/figure"
 )
 
-// Goals, as the project set them for two native cores.
+// Goals of the project, for two native cores.
 const (
 	goalReadySeconds = 0.5
 	goalAnonymousMiB = 70
@@ -34,16 +34,16 @@ type bench struct {
 }
 
 func main() {
-	out := flag.String("out", "build/bench/controlplane.json", "file for the figures")
+	out := flag.String("out", "build/bench/controlplane.json", "output file for the figures")
 	b := &bench{log: os.Stderr}
-	flag.StringVar(&b.skiff, "skiff", "skiff-controlplane", "our program")
-	flag.StringVar(&b.peers, "peers", "", "directory of upstream's programs; empty to measure ours alone")
-	flag.IntVar(&b.rounds, "rounds", 7, "how many starts to take the median of")
-	flag.DurationVar(&b.settle, "settle", time.Minute, "how long to leave a control plane alone before it counts as idle")
-	flag.DurationVar(&b.idle, "idle", 2*time.Minute, "how long to watch an idle control plane")
-	flag.IntVar(&b.nodes, "nodes", 50, "how many simulated nodes to load a control plane with; 0 for none")
-	flag.IntVar(&b.pods, "pods", 1000, "how many pods to make for them")
-	quick := flag.Bool("quick", false, "one round and short waits: whether it works, not how well")
+	flag.StringVar(&b.skiff, "skiff", "skiff-controlplane", "the skiff-controlplane program")
+	flag.StringVar(&b.peers, "peers", "", "directory with upstream's programs (empty: measure skiff-controlplane only)")
+	flag.IntVar(&b.rounds, "rounds", 7, "number of starts for the median")
+	flag.DurationVar(&b.settle, "settle", time.Minute, "how long to wait before a control plane counts as idle")
+	flag.DurationVar(&b.idle, "idle", 2*time.Minute, "how long to measure an idle control plane")
+	flag.IntVar(&b.nodes, "nodes", 50, "number of simulated nodes for the load test (0: no load test)")
+	flag.IntVar(&b.pods, "pods", 1000, "number of pods for the load test")
+	quick := flag.Bool("quick", false, "one round with short waits, to check that the benchmark works")
 	flag.Parse()
 	if *quick {
 		b.rounds, b.settle, b.idle = 1, 5*time.Second, 10*time.Second
@@ -52,16 +52,17 @@ func main() {
 	figure.Main("controlplane", *out, b.run)
 }
 
-// run measures starts, then idling, then working, ours and theirs in turns.
+// run measures starts, then idle control planes, then loaded ones. It alternates
+// between both control planes.
 func (b *bench) run(ctx context.Context) (figures []figure.Figure, err error) {
 	dir, err := os.MkdirTemp("", "skiff-bench-")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	planes := []*plane{{name: "skiff", commands: func(s site) []command { return ours(b.skiff, s) }}}
+	planes := []*plane{{name: "skiff", commands: func(s site) []command { return skiffCommands(b.skiff, s) }}}
 	if b.peers != "" {
-		planes = append(planes, &plane{name: "upstream", commands: func(s site) []command { return theirs(b.peers, s) }})
+		planes = append(planes, &plane{name: "upstream", commands: func(s site) []command { return upstreamCommands(b.peers, s) }})
 	}
 	starts := make([]startSamples, len(planes))
 	for round := range b.rounds {
@@ -90,23 +91,24 @@ func (b *bench) run(ctx context.Context) (figures []figure.Figure, err error) {
 	return append(figures, b.loadFigures(loads)...), nil
 }
 
-// startSamples are what the starts of one control plane took: with empty and
-// with existing data.
+// startSamples are the measured starts of a control plane, with empty and with
+// existing data.
 type startSamples struct{ empty, existing []start }
 
-// starts starts one control plane with empty data, and again with what it left.
-func (b *bench) starts(ctx context.Context, p *plane, dir string, into *startSamples) error {
+// starts measures a start with empty data, and another one with the data that the
+// first has left.
+func (b *bench) starts(ctx context.Context, p *plane, dir string, samples *startSamples) error {
 	s, err := newSite(dir)
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	for _, list := range []*[]start{&into.empty, &into.existing} {
+	for _, list := range []*[]start{&samples.empty, &samples.existing} {
 		took, err := p.measureStart(ctx, s)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(b.log, "%s: ready after %.2f s and %.2f s of CPU, %.2f s of CPU %s after exec\n",
+		fmt.Fprintf(b.log, "%s: ready after %.2f s and %.2f s of CPU; %.2f s of CPU in the first %s\n",
 			p.name, took.ready.Seconds(), took.cpu.Seconds(), took.settled.Seconds(), settledAfter)
 		*list = append(*list, took)
 	}
@@ -131,16 +133,16 @@ func summary(starts []startSamples, idles []idleSample) []figure.Figure {
 		}
 		add("exec to /readyz, "+data.name, "s", data.goal, of(func(s start) time.Duration { return s.ready }))
 		add("CPU to /readyz, "+data.name, "s", 0, of(func(s start) time.Duration { return s.cpu }))
-		add(fmt.Sprintf("CPU %s after exec, %s", settledAfter, data.name), "s", 0, of(func(s start) time.Duration { return s.settled }))
+		add(fmt.Sprintf("CPU in the first %s, %s", settledAfter, data.name), "s", 0, of(func(s start) time.Duration { return s.settled }))
 	}
 	add("idle anonymous memory", "MiB", goalAnonymousMiB, func(i int) float64 { return idles[i].memory.Anonymous })
 	add("idle resident memory", "MiB", goalResidentMiB, func(i int) float64 { return idles[i].memory.RSS })
 	add("idle proportional memory", "MiB", 0, func(i int) float64 { return idles[i].memory.PSS })
-	add("idle CPU of one core", "%", goalIdlePercent, func(i int) float64 { return idles[i].percent })
+	add("idle CPU, of one core", "%", goalIdlePercent, func(i int) float64 { return idles[i].percent })
 	return figures
 }
 
-// compare makes a figure of ours, and of theirs if they were measured.
+// compare returns the figure of Skiff and, if it was measured, of upstream.
 func compare(name, unit string, goal float64, planes int, value func(i int) float64) figure.Figure {
 	f := figure.New(name, unit, value(0), goal)
 	if planes > 1 {

@@ -18,14 +18,14 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// How a kubelet shows that its node lives: a lease of this length, renewed
-// this often (KEP-589), and its whole status every five minutes.
+// The lease of a node (KEP-589): its duration, and how often the kubelet renews
+// it.
 const (
 	leaseSeconds = 40
 	heartbeat    = 10 * time.Second
 )
 
-// node is a simulated kubelet's, as far as a control plane sees one.
+// node is a simulated kubelet.
 type node struct {
 	name    string
 	client  kubernetes.Interface
@@ -33,8 +33,8 @@ type node struct {
 	running sync.WaitGroup
 }
 
-// join registers a node that is Ready, and keeps it so until leave. Every pod
-// that comes to it is Ready at once.
+// join registers a Ready node and renews its lease until stop. Pods on it become
+// Ready immediately.
 func join(ctx context.Context, client kubernetes.Interface, name string) (*node, error) {
 	n := &node{name: name, client: client}
 	capacity := corev1.ResourceList{
@@ -60,15 +60,15 @@ func join(ctx context.Context, client kubernetes.Interface, name string) (*node,
 	leases := n.client.CoordinationV1().Leases(corev1.NamespaceNodeLease)
 	lease, err := leases.Create(ctx, lease, metav1.CreateOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("make the lease of node %s: %w", name, err)
+		return nil, fmt.Errorf("create the lease of node %s: %w", name, err)
 	}
 	ctx, n.cancel = context.WithCancel(ctx)
-	n.running.Go(func() { n.beat(ctx, lease) })
+	n.running.Go(func() { n.renewLease(ctx, lease) })
 	n.running.Go(func() { n.runPods(ctx) })
 	return n, nil
 }
 
-func (n *node) beat(ctx context.Context, lease *coordinationv1.Lease) {
+func (n *node) renewLease(ctx context.Context, lease *coordinationv1.Lease) {
 	leases := n.client.CoordinationV1().Leases(corev1.NamespaceNodeLease)
 	for pause(ctx, heartbeat) == nil {
 		lease.Spec.RenewTime = ptr.To(metav1.NowMicro())
@@ -78,11 +78,11 @@ func (n *node) beat(ctx context.Context, lease *coordinationv1.Lease) {
 	}
 }
 
-// runPods watches for the node's pods, as a kubelet does, and says that they run.
+// runPods watches the pods of the node and reports them as running.
 func (n *node) runPods(ctx context.Context) {
 	own := metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("spec.nodeName", n.name).String()}
 	for ctx.Err() == nil {
-		// Without a version a watch begins with what there is.
+		// Without a resource version, a watch starts with the current objects.
 		pods, err := n.client.CoreV1().Pods(metav1.NamespaceAll).Watch(ctx, own)
 		if err != nil {
 			_ = pause(ctx, time.Second)
@@ -97,8 +97,8 @@ func (n *node) runPods(ctx context.Context) {
 	}
 }
 
-// runPod writes a pod's status once; a kubelet that fails to tries again with
-// the next event.
+// runPod reports a pod as Ready. After a failure, the next event of the pod tries
+// again.
 func (n *node) runPod(ctx context.Context, pod *corev1.Pod) {
 	now := metav1.Now()
 	status := corev1.PodStatus{Phase: corev1.PodRunning, StartTime: &now}
@@ -111,8 +111,8 @@ func (n *node) runPod(ctx context.Context, pod *corev1.Pod) {
 	}
 }
 
-// leave ends the kubelet; the node stays registered.
-func (n *node) leave() {
+// stop stops the kubelet. The node remains registered.
+func (n *node) stop() {
 	n.cancel()
 	n.running.Wait()
 }

@@ -16,13 +16,13 @@ import (
 	"github.com/skiff-dev/skiff/test/bench/process"
 )
 
-// How a start is watched.
+// Intervals and timeouts of a start.
 const (
 	readyPoll  = 5 * time.Millisecond
 	readyLimit = 2 * time.Minute
 	stopLimit  = 10 * time.Second
-	// settledAfter is when what a control plane puts off until after it is
-	// ready has been done as well.
+	// settledAfter is when the work that a control plane defers until it is ready
+	// is done.
 	settledAfter = 15 * time.Second
 )
 
@@ -32,7 +32,7 @@ type plane struct {
 	commands func(site) []command
 }
 
-// command is one of its programs.
+// command is the command line of a program.
 type command struct {
 	program string
 	args    []string
@@ -41,9 +41,9 @@ type command struct {
 // running is a started control plane.
 type running struct {
 	programs []*program
-	failed   chan error // what ended by itself, or was told to end
+	failed   chan error // programs that exited
 	site     site
-	began    time.Time
+	start    time.Time
 }
 
 type program struct {
@@ -51,10 +51,10 @@ type program struct {
 	done chan struct{}
 }
 
-// start starts all programs at once, as an init does.
+// start starts all programs at the same time.
 func (p *plane) start(s site) (*running, error) {
 	commands := p.commands(s)
-	r := &running{site: s, failed: make(chan error, len(commands)), began: time.Now()}
+	r := &running{site: s, failed: make(chan error, len(commands)), start: time.Now()}
 	for _, c := range commands {
 		if err := r.launch(c); err != nil {
 			r.stop()
@@ -64,8 +64,8 @@ func (p *plane) start(s site) (*running, error) {
 	return r, nil
 }
 
-// serve starts all programs and returns once the API is ready, with a client of
-// it. The caller stops what runs, unless there is an error.
+// serve starts all programs, waits until the API is ready and returns a client
+// for it. Unless there is an error, the caller must call stop.
 func (p *plane) serve(ctx context.Context, s site) (*running, kubernetes.Interface, error) {
 	r, err := p.start(s)
 	if err != nil {
@@ -98,19 +98,19 @@ func (r *running) launch(c command) error {
 	go func() {
 		defer close(started.done)
 		err := started.Wait()
-		r.failed <- fmt.Errorf("%s ended: %w\n%s", filepath.Base(c.program), err, tail(log.Name()))
+		r.failed <- fmt.Errorf("%s exited: %w\n%s", filepath.Base(c.program), err, tail(log.Name()))
 	}()
 	return nil
 }
 
-// tail is the end of a log.
+// tail returns the end of a log.
 func tail(path string) string {
 	content, _ := os.ReadFile(path)
 	return string(content[max(0, len(content)-2000):])
 }
 
-// stop ends the programs one after another, the last started first, and kills
-// what takes too long: etcd, on which the others rely, is the first.
+// stop stops the programs in reverse start order, because the others depend on
+// etcd, which starts first. It kills a program that takes too long.
 func (r *running) stop() {
 	for i := len(r.programs) - 1; i >= 0; i-- {
 		p := r.programs[i]
@@ -124,7 +124,7 @@ func (r *running) stop() {
 	}
 }
 
-// ready waits until the API server says that it is ready.
+// ready waits until the API server is ready.
 func (r *running) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyLimit)
 	defer cancel()
@@ -177,7 +177,7 @@ func (r *running) memory() (process.Usage, error) {
 	return sum, nil
 }
 
-// start is what one start took.
+// start holds the measurements of a start.
 type start struct{ ready, cpu, settled time.Duration }
 
 func (p *plane) measureStart(ctx context.Context, s site) (took start, err error) {
@@ -189,11 +189,11 @@ func (p *plane) measureStart(ctx context.Context, s site) (took start, err error
 	if err := r.ready(ctx); err != nil {
 		return took, err
 	}
-	took.ready = time.Since(r.began)
+	took.ready = time.Since(r.start)
 	if took.cpu, err = r.cpu(); err != nil {
 		return took, err
 	}
-	if err := pause(ctx, settledAfter-time.Since(r.began)); err != nil {
+	if err := pause(ctx, settledAfter-time.Since(r.start)); err != nil {
 		return took, err
 	}
 	took.settled, err = r.cpu()
@@ -209,13 +209,14 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// idleSample is what an idle control plane with one node costs.
+// idleSample holds the measurements of an idle control plane with one node.
 type idleSample struct {
 	memory  process.Usage
 	percent float64
 }
 
-// idles starts a control plane on existing data, gives it a node, and watches.
+// idles measures an idle control plane that started with existing data and has
+// one node.
 func (b *bench) idles(ctx context.Context, p *plane, dir string) (sample idleSample, err error) {
 	s, err := newSite(dir)
 	if err != nil {
@@ -234,7 +235,7 @@ func (b *bench) idles(ctx context.Context, p *plane, dir string) (sample idleSam
 	if err != nil {
 		return sample, err
 	}
-	defer node.leave()
+	defer node.stop()
 	if err := pause(ctx, b.settle); err != nil {
 		return sample, err
 	}
@@ -245,12 +246,12 @@ func (b *bench) idles(ctx context.Context, p *plane, dir string) (sample idleSam
 	if err != nil {
 		return sample, err
 	}
-	began := time.Now()
+	start := time.Now()
 	if err := pause(ctx, b.idle); err != nil {
 		return sample, err
 	}
 	after, err := r.cpu()
-	sample.percent = 100 * (after - before).Seconds() / time.Since(began).Seconds()
-	fmt.Fprintf(b.log, "%s: idle with %.0f MiB anonymous, %.0f MiB resident, %.2f %% of a core\n", p.name, sample.memory.Anonymous, sample.memory.RSS, sample.percent)
+	sample.percent = 100 * (after - before).Seconds() / time.Since(start).Seconds()
+	fmt.Fprintf(b.log, "%s: idle with %.0f MiB of anonymous memory, %.0f MiB resident, %.2f %% of a core\n", p.name, sample.memory.Anonymous, sample.memory.RSS, sample.percent)
 	return sample, err
 }

@@ -18,7 +18,8 @@ import (
 	"github.com/skiff-dev/skiff/controlplane/server/servertest"
 )
 
-// site is where a control plane runs: its certificates, its data, its ports.
+// site is the environment of a control plane: directories, certificates and
+// ports.
 type site struct {
 	dir                        string
 	apiPort, etcdPort          int
@@ -58,7 +59,7 @@ func (s site) pki(name string) string { return filepath.Join(s.dir, "pki", filep
 
 func (s site) kubeconfig(user string) string { return filepath.Join(s.dir, user+".kubeconfig") }
 
-// client of the benchmark's own, which speaks as kubelets do.
+// client returns the client of the benchmark, which uses protobuf like kubelets.
 func (s site) client() (kubernetes.Interface, error) {
 	c, err := clientcmd.BuildConfigFromFlags("", s.kubeconfig("bench"))
 	if err != nil {
@@ -94,7 +95,7 @@ func (s site) writeKubeconfig(user, group string) error {
 	return clientcmd.WriteToFile(*c, s.kubeconfig(user))
 }
 
-func ours(program string, s site) []command {
+func skiffCommands(program string, s site) []command {
 	return []command{{program, []string{
 		"--node-config", filepath.Join(s.dir, "node.json"), "--pki-dir", s.pki(""),
 		"--state-dir", filepath.Join(s.dir, "state"), "--log-dir", filepath.Join(s.dir, "log"),
@@ -102,13 +103,13 @@ func ours(program string, s site) []command {
 	}}}
 }
 
-// tolerate keeps upstream's programs from ending when they begin before the API
-// server has made their roles; kubeadm has the kubelet start them again.
+// tolerate keeps upstream's programs from exiting if they start before the API
+// server has created their roles. With kubeadm, the kubelet would restart them.
 const tolerate = "--authentication-tolerate-lookup-failure"
 
-// theirs are upstream's programs as kubeadm starts them: what is named here is
-// where things are and whom to trust, all else is default.
-func theirs(dir string, s site) []command {
+// upstreamCommands are upstream's programs with the flags of kubeadm: paths,
+// certificates and addresses are set, everything else has its default.
+func upstreamCommands(dir string, s site) []command {
 	program := func(name string) string { return filepath.Join(dir, name) }
 	etcd, peer := fmt.Sprintf("https://127.0.0.1:%d", s.etcdPort), fmt.Sprintf("https://127.0.0.1:%d", s.peerPort)
 	manager, scheduler := s.kubeconfig("system:kube-controller-manager"), s.kubeconfig("system:kube-scheduler")

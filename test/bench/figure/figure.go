@@ -1,5 +1,5 @@
-// Package figure holds what benchmarks measure: every benchmark prints the
-// same table and leaves the same list of objects behind, whatever it measures.
+// Package figure holds the results of benchmarks. All benchmarks print the same
+// kind of table and write the same kind of JSON file.
 package figure
 
 import (
@@ -16,23 +16,23 @@ import (
 	"github.com/skiff-dev/skiff/internal/atomicfile"
 )
 
-// Figure is one measured value. A pointer is nil where there is no such value.
+// Figure is a measured value. Pointers are nil if there is no value.
 type Figure struct {
 	Figure string  `json:"figure"`
 	Unit   string  `json:"unit"`
 	Skiff  float64 `json:"skiff"`
-	// Peer is the same figure of the program that it is compared with, measured
-	// on the same machine in the same run; nil where no peer can run.
+	// Peer is the value of the program that Skiff is compared with, measured on the
+	// same machine in the same run.
 	Peer *float64 `json:"peer"`
 	// Ratio is Skiff divided by Peer.
 	Ratio *float64 `json:"ratio"`
-	// Goal is the most that Skiff's value should be; nil for a figure that is
-	// only watched.
+	// Goal is the maximum for Skiff; nil if there is none. Met reports whether it is
+	// reached.
 	Goal *float64 `json:"goal"`
 	Met  *bool    `json:"met"`
 }
 
-// New is a figure without a peer. A goal of zero or less means that there is none.
+// New returns a figure without a peer. A goal of zero or less means no goal.
 func New(name, unit string, skiff, goal float64) Figure {
 	f := Figure{Figure: name, Unit: unit, Skiff: skiff}
 	if goal > 0 {
@@ -42,7 +42,7 @@ func New(name, unit string, skiff, goal float64) Figure {
 	return f
 }
 
-// Against adds a peer's value.
+// Against returns the figure with a peer's value.
 func (f Figure) Against(peer float64) Figure {
 	f.Peer = &peer
 	if peer != 0 {
@@ -52,8 +52,9 @@ func (f Figure) Against(peer float64) Figure {
 	return f
 }
 
-// Main is what every benchmark's main ends with: it measures until an interrupt,
-// prints the table and writes the list to path, or says why not and exits with 1.
+// Main runs a benchmark: it calls measure with a context that an interrupt ends,
+// prints the table and writes the JSON file at path. On an error it prints the
+// error and exits with 1.
 func Main(name, path string, measure func(context.Context) ([]Figure, error)) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	figures, err := measure(ctx)
@@ -88,7 +89,7 @@ func number(value *float64) string {
 	return fmt.Sprintf("%.4g", *value)
 }
 
-// Write replaces the file at path by the figures as a JSON list.
+// Write writes the figures to the file at path, as a JSON list.
 func Write(path string, figures []Figure) error {
 	data, err := json.MarshalIndent(figures, "", "  ")
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestFigureSaysWhetherItsGoalIsMet(t *testing.T) {
+func TestNewReportsWhetherTheGoalIsMet(t *testing.T) {
 	for _, test := range []struct {
 		skiff, goal float64
 		want        string
@@ -24,17 +24,17 @@ func TestFigureSaysWhetherItsGoalIsMet(t *testing.T) {
 	}
 }
 
-func TestPeerGivesARatio(t *testing.T) {
+func TestAgainstAddsARatio(t *testing.T) {
 	f := New("start", "s", 1, 0).Against(4)
 	if f.Ratio == nil || *f.Ratio != 0.25 {
 		t.Errorf("ratio %v", f.Ratio)
 	}
 	if f := New("start", "s", 1, 0).Against(0); f.Ratio != nil {
-		t.Errorf("ratio to nothing: %v", *f.Ratio)
+		t.Errorf("ratio to zero: %v", *f.Ratio)
 	}
 }
 
-func TestAllKeysAreWritten(t *testing.T) {
+func TestWriteIncludesAllKeys(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "below", "up.json")
 	if err := Write(path, []Figure{New("up", "s", 1.5, 60)}); err != nil {
 		t.Fatal(err)
@@ -54,7 +54,7 @@ func TestAllKeysAreWritten(t *testing.T) {
 	}
 }
 
-func TestTableHasALineForEachFigure(t *testing.T) {
+func TestPrintHasALineForEachFigure(t *testing.T) {
 	var out bytes.Buffer
 	if err := Print(&out, []Figure{New("up", "s", 71.25, 60), New("image", "MB", 198, 0)}); err != nil {
 		t.Fatal(err)

@@ -1,5 +1,5 @@
-// Package process reads what a running process costs its host, the same way
-// for every benchmark.
+// Package process reads the CPU time and memory of a running process, for all
+// benchmarks.
 package process
 
 import (
@@ -11,43 +11,43 @@ import (
 	"time"
 )
 
-// tick is the unit of processor time in /proc/PID/stat: USER_HZ, 100 on every
-// architecture that Linux has now (proc(5)).
+// tick is the unit of CPU time in /proc/PID/stat: 1/USER_HZ, which is 1/100 s on
+// all current architectures of Linux (proc(5)).
 const tick = time.Second / 100
 
-// CPU is the processor time that a process has used, in user and system mode.
+// CPU returns the CPU time that a process has used, in user and system mode.
 func CPU(pid int) (time.Duration, error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return 0, fmt.Errorf("read processor time: %w", err)
+		return 0, fmt.Errorf("read CPU time: %w", err)
 	}
 	return parseCPU(data)
 }
 
 // parseCPU reads fields 14 and 15 of /proc/PID/stat. The second field, the
-// program's name in parentheses, may hold anything.
+// program's name in parentheses, may contain any characters.
 func parseCPU(stat []byte) (time.Duration, error) {
 	_, rest, found := bytes.Cut(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" "))
 	fields := strings.Fields(string(rest))
 	if !found || len(fields) < 13 {
-		return 0, fmt.Errorf("no processor time in %q", stat)
+		return 0, fmt.Errorf("no CPU time in %q", stat)
 	}
 	sum := time.Duration(0)
 	for _, field := range fields[11:13] {
 		ticks, err := strconv.ParseInt(field, 10, 64)
 		if err != nil {
-			return 0, fmt.Errorf("read processor time: %w", err)
+			return 0, fmt.Errorf("read CPU time: %w", err)
 		}
 		sum += time.Duration(ticks) * tick
 	}
 	return sum, nil
 }
 
-// Usage is a process's memory in MiB: all that is resident, what of it is no
-// file's, and the whole with shared pages counted in parts.
+// Usage is the memory of a process in MiB: resident memory, its anonymous part,
+// and the proportional set size, which divides shared pages among processes.
 type Usage struct{ RSS, Anonymous, PSS float64 }
 
-// Memory reads a process's memory.
+// Memory returns the memory of a process.
 func Memory(pid int) (Usage, error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 	if err != nil {
@@ -56,7 +56,7 @@ func Memory(pid int) (Usage, error) {
 	return parseMemory(data)
 }
 
-// parseMemory reads a smaps_rollup (proc_pid_smaps(5)).
+// parseMemory parses smaps_rollup (proc_pid_smaps(5)).
 func parseMemory(rollup []byte) (Usage, error) {
 	var u Usage
 	wanted := map[string]*float64{"Rss:": &u.RSS, "Pss:": &u.PSS, "Anonymous:": &u.Anonymous}
@@ -78,18 +78,18 @@ func parseMemory(rollup []byte) (Usage, error) {
 	return u, nil
 }
 
-// Add adds another process's memory.
+// Add adds the memory of another process.
 func (u *Usage) Add(other Usage) {
 	u.RSS, u.Anonymous, u.PSS = u.RSS+other.RSS, u.Anonymous+other.Anonymous, u.PSS+other.PSS
 }
 
-// Totals are what several processes cost together.
+// Totals are the CPU time and memory of several processes.
 type Totals struct {
 	CPU    time.Duration
 	Memory Usage
 }
 
-// Sum reads all of them; each must be running.
+// Sum returns the totals of the processes, which must be running.
 func Sum(pids []int) (Totals, error) {
 	var sum Totals
 	for _, pid := range pids {

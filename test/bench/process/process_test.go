@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestProcessorTimeIsReadWhateverTheProgramIsCalled(t *testing.T) {
+func TestParseCPUIgnoresTheProgramName(t *testing.T) {
 	stat := "42 (a) b (c) S 1 42 42 0 -1 4194560 100 0 0 0 7 5 0 0 20 0 1 0 100 1 1"
 	if got, err := parseCPU([]byte(stat)); err != nil || got != 120*time.Millisecond {
 		t.Errorf("%s, %v", got, err)
@@ -18,17 +18,17 @@ func TestProcessorTimeIsReadWhateverTheProgramIsCalled(t *testing.T) {
 	}
 }
 
-func TestMemoryIsReadFromARollup(t *testing.T) {
+func TestParseMemoryReadsARollup(t *testing.T) {
 	rollup := "00400000-7fff r--p 0 00:00 0  [rollup]\nRss:  4096 kB\nPss:  2048 kB\nPss_Anon: 1024 kB\nAnonymous: 512 kB\n"
 	if got, err := parseMemory([]byte(rollup)); err != nil || got != (Usage{RSS: 4, PSS: 2, Anonymous: 0.5}) {
 		t.Errorf("%v, %v", got, err)
 	}
 	if _, err := parseMemory([]byte("Rss: 1 kB\n")); err == nil {
-		t.Error("a text without Pss was accepted")
+		t.Error("a rollup without Pss was accepted")
 	}
 }
 
-func TestOwnProcessCanBeMeasured(t *testing.T) {
+func TestMeasureThisProcess(t *testing.T) {
 	if _, err := CPU(os.Getpid()); err != nil {
 		t.Error(err)
 	}

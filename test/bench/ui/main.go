@@ -1,7 +1,7 @@
-// Command ui measures the dashboard against a real API server with thousands
-// of pods: until the first rows show, until a key is answered while pods
-// change, and the memory that it takes. The control plane runs natively, on
-// loopback, and is stopped at the end.
+// Command ui measures the dashboard against a real API server with thousands of
+// pods: the time to the first rows, the response time of keys while pods change,
+// and the memory use. The control plane runs as a local process and is stopped
+// at the end.
 package main
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/skiff-dev/skiff/test/ui/terminal"
 )
 
-// Goals, as the project set them.
+// Goals of the project.
 const (
 	goalFirstRowsSeconds = 0.5
 	goalKeyMilliseconds  = 50
@@ -30,12 +30,12 @@ const (
 
 func main() {
 	b := bench{}
-	out := flag.String("out", "build/bench/ui.json", "file for the figures")
+	out := flag.String("out", "build/bench/ui.json", "output file for the figures")
 	flag.StringVar(&b.program, "skiff", "bin/skiff", "the host program")
-	flag.IntVar(&b.pods, "pods", 5000, "pods in the cluster")
-	flag.IntVar(&b.rate, "rate", 100, "changes a second while keys are pressed")
-	flag.IntVar(&b.presses, "keys", 200, "keys to press")
-	flag.IntVar(&b.opens, "opens", 5, "how often to open it")
+	flag.IntVar(&b.pods, "pods", 5000, "number of pods in the cluster")
+	flag.IntVar(&b.rate, "rate", 100, "changes per second while keys are pressed")
+	flag.IntVar(&b.presses, "keys", 200, "number of keys to press")
+	flag.IntVar(&b.opens, "opens", 5, "how many times to open the dashboard")
 	flag.Parse()
 	figure.Main("ui", *out, b.run)
 }
@@ -66,11 +66,11 @@ func (b *bench) run(ctx context.Context) ([]figure.Figure, error) {
 	if err := server.Pods(ctx, "load", b.pods); err != nil {
 		return nil, err
 	}
-	first, all, err := b.opening(ctx, server)
+	first, all, err := b.measureOpen(ctx, server)
 	if err != nil {
 		return nil, err
 	}
-	keys, resident, changed, err := b.underChange(ctx, server)
+	keys, resident, changed, err := b.measureKeys(ctx, server)
 	if err != nil {
 		return nil, err
 	}
@@ -79,10 +79,10 @@ func (b *bench) run(ctx context.Context) ([]figure.Figure, error) {
 	return []figure.Figure{
 		figure.New(fmt.Sprintf("first rows of %d pods, median", b.pods), "s", first, goalFirstRowsSeconds),
 		figure.New("all rows, median", "s", all, 0),
-		figure.New("key answered, median", "ms", at(0.5), goalKeyMilliseconds),
-		figure.New("key answered, 99 of 100", "ms", at(0.99), goalKeyMilliseconds),
-		figure.New(fmt.Sprintf("changes meanwhile, of %d a second", b.rate), "1/s", changed, 0),
-		figure.New("memory, resident", "MiB", resident, goalMemoryMiB),
+		figure.New("key response, median", "ms", at(0.5), goalKeyMilliseconds),
+		figure.New("key response, p99", "ms", at(0.99), goalKeyMilliseconds),
+		figure.New(fmt.Sprintf("changes per second, %d requested", b.rate), "1/s", changed, 0),
+		figure.New("resident memory", "MiB", resident, goalMemoryMiB),
 	}, nil
 }
 
@@ -92,20 +92,21 @@ func (b *bench) open(server *rig.Server) (*terminal.Terminal, error) {
 	return terminal.Start(cmd, 160, 50)
 }
 
-// opening measures from the start of the process, median of several.
-func (b *bench) opening(ctx context.Context, server *rig.Server) (first, all float64, err error) {
+// measureOpen measures the times from the start of the process to the first rows
+// and to all rows, as medians.
+func (b *bench) measureOpen(ctx context.Context, server *rig.Server) (first, all float64, err error) {
 	var firsts, alls []float64
 	for range b.opens {
-		begun := time.Now()
+		start := time.Now()
 		t, err := b.open(server)
 		if err != nil {
 			return 0, 0, err
 		}
 		seen := t.Next("load-00")
-		err = within(ctx, seen, func(at time.Time) { firsts = append(firsts, at.Sub(begun).Seconds()) })
+		err = awaitOutput(ctx, seen, func(at time.Time) { firsts = append(firsts, at.Sub(start).Seconds()) })
 		if err == nil {
 			err = t.Await(ctx, fmt.Sprintf("1/%d", b.pods), "live")
-			alls = append(alls, time.Since(begun).Seconds())
+			alls = append(alls, time.Since(start).Seconds())
 		}
 		if err = errors.Join(err, t.Close()); err != nil {
 			return 0, 0, err
@@ -116,26 +117,27 @@ func (b *bench) opening(ctx context.Context, server *rig.Server) (first, all flo
 	return firsts[len(firsts)/2], alls[len(alls)/2], nil
 }
 
-// patience is how long a measurement waits.
-const patience = 30 * time.Second
+// outputLimit is how long to wait for output.
+const outputLimit = 30 * time.Second
 
-var errNothing = errors.New("nothing came")
+var errNoOutput = errors.New("no output in time")
 
-func within(ctx context.Context, seen <-chan time.Time, then func(time.Time)) error {
+// awaitOutput calls then with the time at which the output was seen.
+func awaitOutput(ctx context.Context, seen <-chan time.Time, then func(time.Time)) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-time.After(patience):
-		return errNothing
+	case <-time.After(outputLimit):
+		return errNoOutput
 	case at := <-seen:
 		then(at)
 		return nil
 	}
 }
 
-// underChange presses keys while pods change, and measures until the cursor
-// has moved on the screen.
-func (b *bench) underChange(ctx context.Context, server *rig.Server) (milliseconds []float64, resident, changed float64, err error) {
+// measureKeys presses keys while pods change, and measures the time until the
+// cursor has moved on the screen.
+func (b *bench) measureKeys(ctx context.Context, server *rig.Server) (milliseconds []float64, resident, changed float64, err error) {
 	t, err := b.open(server)
 	if err != nil {
 		return nil, 0, 0, err
@@ -150,7 +152,7 @@ func (b *bench) underChange(ctx context.Context, server *rig.Server) (millisecon
 		changes int
 		err     error
 	}
-	churned, begun := make(chan churn, 1), time.Now()
+	churned, start := make(chan churn, 1), time.Now()
 	go func() {
 		n, err := server.Churn(churning, "load", b.pods, b.rate)
 		churned <- churn{n, err}
@@ -165,19 +167,19 @@ func (b *bench) underChange(ctx context.Context, server *rig.Server) (millisecon
 		if err := t.Send(key); err != nil {
 			return nil, 0, 0, err
 		}
-		if err := within(ctx, seen, func(at time.Time) { milliseconds = append(milliseconds, at.Sub(sent).Seconds()*1000) }); err != nil {
+		if err := awaitOutput(ctx, seen, func(at time.Time) { milliseconds = append(milliseconds, at.Sub(sent).Seconds()*1000) }); err != nil {
 			return nil, 0, 0, fmt.Errorf("key %d: %w\n%s", i, err, t.Text())
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	took := time.Since(begun).Seconds()
+	took := time.Since(start).Seconds()
 	resident, err = memory(t.Process.Pid)
 	stop()
 	made := <-churned
 	return milliseconds, resident, float64(made.changes) / took, errors.Join(err, made.err)
 }
 
-// memory is a process' resident set in MiB.
+// memory returns the resident memory of a process in MiB.
 func memory(pid int) (float64, error) {
 	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -189,5 +191,5 @@ func memory(pid int) (float64, error) {
 			return kib / 1024, err
 		}
 	}
-	return 0, errors.New("no VmRSS")
+	return 0, errors.New("/proc status has no VmRSS")
 }

@@ -15,13 +15,13 @@ import (
 	"github.com/skiff-dev/skiff/test/bench/process"
 )
 
-// member is one of the cluster's processes on the host.
-type member struct {
+// hostProcess is a process of the cluster on the host.
+type hostProcess struct {
 	name string
 	pid  int
 }
 
-// machines measures memory and idle processor time of all processes.
+// machines measures the memory and idle CPU time of all processes.
 func (b *bench) machines(ctx context.Context) ([]figure.Figure, error) {
 	select {
 	case <-ctx.Done():
@@ -36,7 +36,7 @@ func (b *bench) machines(ctx context.Context) ([]figure.Figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	list = append(list, member{name: "daemon", pid: status.DaemonPID})
+	list = append(list, hostProcess{name: "daemon", pid: status.DaemonPID})
 	before, start := make([]time.Duration, len(list)), time.Now()
 	for i, p := range list {
 		if before[i], err = process.CPU(p.pid); err != nil {
@@ -61,22 +61,22 @@ func (b *bench) machines(ctx context.Context) ([]figure.Figure, error) {
 		}
 		figures = append(figures,
 			figure.New(p.name+" memory (PSS)", "MiB", memory.PSS, 0),
-			figure.New(p.name+" idle CPU of one core", "%", 100*(after-before[i]).Seconds()/passed.Seconds(), 0))
+			figure.New(p.name+" idle CPU, of one core", "%", 100*(after-before[i]).Seconds()/passed.Seconds(), 0))
 	}
 	return figures, nil
 }
 
-// machineProcesses finds the machines' processes: QEMUs that name the directory.
-func machineProcesses(home string) ([]member, error) {
+// machineProcesses finds the QEMU processes of the machines in home.
+func machineProcesses(home string) ([]hostProcess, error) {
 	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
 		return nil, err
 	}
-	var found []member
+	var found []hostProcess
 	for _, file := range files {
 		data, err := os.ReadFile(file)
 		if err != nil {
-			continue // it has ended
+			continue // the process has exited
 		}
 		arguments := strings.Split(string(data), "\x00")
 		if !strings.HasPrefix(filepath.Base(arguments[0]), "qemu-system-") {
@@ -88,18 +88,18 @@ func machineProcesses(home string) ([]member, error) {
 		}
 		for i, argument := range arguments[:len(arguments)-1] {
 			if argument == "-pidfile" && strings.HasPrefix(arguments[i+1], home) {
-				found = append(found, member{name: filepath.Base(filepath.Dir(arguments[i+1])), pid: pid})
+				found = append(found, hostProcess{name: filepath.Base(filepath.Dir(arguments[i+1])), pid: pid})
 			}
 		}
 	}
 	if len(found) == 0 {
-		return nil, fmt.Errorf("no machine of %s runs", home)
+		return nil, fmt.Errorf("no machine in %s is running", home)
 	}
 	sort.Slice(found, func(i, j int) bool { return found[i].name < found[j].name })
 	return found, nil
 }
 
-// sizes measures what is built.
+// sizes measures the files of the image and the programs.
 func (b *bench) sizes() ([]figure.Figure, error) {
 	image := filepath.Join(filepath.Dir(b.program), "image")
 	var figures []figure.Figure
@@ -116,7 +116,7 @@ func (b *bench) sizes() ([]figure.Figure, error) {
 		}
 		info, err := entry.Info()
 		if err == nil {
-			figures = append(figures, figure.New("size of "+entry.Name()+" in the image, unpacked", "MB", float64(info.Size())/1e6, 0))
+			figures = append(figures, figure.New("size of "+entry.Name()+" in the image, uncompressed", "MB", float64(info.Size())/1e6, 0))
 		}
 		return err
 	})

@@ -1,7 +1,7 @@
-// Command up measures what a cluster costs its host: the time from `skiff up`
-// to three Ready nodes, phase by phase, the memory and the idle processor time
-// of each machine, and the sizes of the image and the programs. It uses a
-// SKIFF_HOME and a kubeconfig of its own and takes its cluster down at the end.
+// Command up measures the cost of a cluster on its host: the time from `skiff
+// up` to three Ready nodes with its phases, the memory and idle CPU time of each
+// machine, and the sizes of the image and programs. It uses a separate SKIFF_HOME
+// and kubeconfig, and deletes the cluster at the end.
 package main
 
 import (
@@ -20,21 +20,21 @@ import (
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
-// Goals, as the project set them for two cores under emulation.
+// Goals of the project, for two cores with emulated machines.
 const (
 	goalUpSeconds      = 60
 	goalUpAgainSeconds = 2
 )
 
-// name of the cluster that is measured.
+// name is the name of the measured cluster.
 const name = "bench"
 
 func main() {
-	out := flag.String("out", "build/bench/up.json", "file for the figures")
-	program := flag.String("skiff", "bin/skiff", "the host program; its image lies beside it")
-	guest := flag.String("guest", "build/guest", "directory of the guest programs")
-	idle := flag.Duration("idle", time.Minute, "how long to watch idle machines")
-	settle := flag.Duration("settle", 30*time.Second, "how long to leave the cluster alone before that")
+	out := flag.String("out", "build/bench/up.json", "output file for the figures")
+	program := flag.String("skiff", "bin/skiff", "the skiff program, with the image in the same directory")
+	guest := flag.String("guest", "build/guest", "directory with the guest programs")
+	idle := flag.Duration("idle", time.Minute, "how long to measure idle machines")
+	settle := flag.Duration("settle", 30*time.Second, "how long to wait before measuring idle machines")
 	flag.Parse()
 	b := &bench{program: *program, guest: *guest, idle: *idle, settle: *settle}
 	figure.Main("up", *out, b.run)
@@ -53,7 +53,7 @@ func (b *bench) run(ctx context.Context) (figures []figure.Figure, err error) {
 		return nil, err
 	}
 	b.program = program
-	// A short path: sockets lie below it.
+	// The path must be short, because it is part of socket paths.
 	if b.home, err = os.MkdirTemp("", "skiff-bench-"); err != nil {
 		return nil, err
 	}
@@ -61,11 +61,11 @@ func (b *bench) run(ctx context.Context) (figures []figure.Figure, err error) {
 	b.env = append(os.Environ(), "SKIFF_HOME="+filepath.Join(b.home, "h"), "KUBECONFIG="+filepath.Join(b.home, "kubeconfig"))
 
 	defer func() {
-		// Not with ctx: an interrupted run takes its machines down too.
+		// An interrupted run must also delete its cluster.
 		_, downErr := b.skiff(context.WithoutCancel(ctx), "down", name)
 		err = errors.Join(err, downErr)
 	}()
-	if figures, err = b.start(ctx); err != nil {
+	if figures, err = b.measureUp(ctx); err != nil {
 		return nil, err
 	}
 	sizes, err := b.sizes()
@@ -79,8 +79,8 @@ func (b *bench) run(ctx context.Context) (figures []figure.Figure, err error) {
 	return append(append(figures, machines...), sizes...), nil
 }
 
-// start measures the two ups.
-func (b *bench) start(ctx context.Context) ([]figure.Figure, error) {
+// measureUp measures `skiff up` for a new and for a running cluster.
+func (b *bench) measureUp(ctx context.Context) ([]figure.Figure, error) {
 	took, err := b.skiff(ctx, "up", name)
 	if err != nil {
 		return nil, err
@@ -102,7 +102,7 @@ func (b *bench) start(ctx context.Context) ([]figure.Figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(figures, figure.New("up again", "s", again.Seconds(), goalUpAgainSeconds)), nil
+	return append(figures, figure.New("up of a running cluster", "s", again.Seconds(), goalUpAgainSeconds)), nil
 }
 
 func (b *bench) skiff(ctx context.Context, args ...string) (time.Duration, error) {
