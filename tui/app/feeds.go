@@ -7,6 +7,7 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 
+	"github.com/skiff-dev/skiff/internal/pause"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/tui/feed"
 	"github.com/skiff-dev/skiff/tui/object"
@@ -160,7 +161,7 @@ func (m *Model) run(ctx context.Context, need feed.Need, emit func(any)) {
 	case feed.Host:
 		m.runHost(ctx, emit)
 	case feed.Machines:
-		m.runMachines(ctx, need.Cluster, emit)
+		feed.Poll(ctx, machineInterval, requestLimit, func(ctx context.Context) { emit(m.machineStatus(ctx, need.Cluster)) })
 	case feed.Etcd:
 		m.runEtcd(ctx, need.Cluster, emit)
 	case feed.Output:
@@ -174,35 +175,18 @@ func (m *Model) run(ctx context.Context, need feed.Need, emit func(any)) {
 
 func (m *Model) runHost(ctx context.Context, emit func(any)) {
 	last := feed.Clusters{}
-	for {
-		limited, cancel := context.WithTimeout(ctx, requestLimit)
-		all, err := m.config.Host.Clusters(limited)
-		cancel()
+	feed.Poll(ctx, hostInterval, requestLimit, func(ctx context.Context) {
+		all, err := m.config.Host.Clusters(ctx)
 		if err != nil {
 			last.Freshness = object.Freshness{State: object.Lost, At: last.At, Problem: err.Error()}
 		} else {
 			last = feed.Clusters{All: all, Freshness: object.Freshness{State: object.Live, At: time.Now()}}
 		}
 		emit(last)
-		if !sleep(ctx, hostInterval) {
-			return
-		}
-	}
+	})
 }
 
-// runMachines polls the status of the machines of a cluster.
-func (m *Model) runMachines(ctx context.Context, cluster string, emit func(any)) {
-	for {
-		limited, cancel := context.WithTimeout(ctx, requestLimit)
-		status := m.machineStatus(limited, cluster)
-		cancel()
-		emit(status)
-		if !sleep(ctx, machineInterval) {
-			return
-		}
-	}
-}
-
+// machineStatus queries all nodes of a cluster in parallel.
 func (m *Model) machineStatus(ctx context.Context, cluster string) feed.MachineStatus {
 	status := feed.MachineStatus{Cluster: cluster, Nodes: map[string]nodeapi.Status{}, Freshness: object.Freshness{State: object.Live, At: time.Now()}}
 	all, err := m.config.Host.Clusters(ctx)
@@ -231,21 +215,15 @@ func (m *Model) machineStatus(ctx context.Context, cluster string) feed.MachineS
 
 // runEtcd polls the etcd members of a cluster.
 func (m *Model) runEtcd(ctx context.Context, cluster string, emit func(any)) {
-	for {
-		limited, cancel := context.WithTimeout(ctx, requestLimit)
-		members, err := m.config.Host.EtcdMembers(limited, cluster)
-		cancel()
-		if err == nil {
+	feed.Poll(ctx, etcdInterval, requestLimit, func(ctx context.Context) {
+		if members, err := m.config.Host.EtcdMembers(ctx, cluster); err == nil {
 			emit(feed.EtcdMembers{Cluster: cluster, All: members})
 		}
-		if !sleep(ctx, etcdInterval) {
-			return
-		}
-	}
+	})
 }
 
-// runKubernetes answers a need from the cluster that it names, as soon as that
-// can be connected to.
+// runKubernetes delivers what a need asks for from its cluster, and retries until
+// it can connect to that.
 func (m *Model) runKubernetes(ctx context.Context, need feed.Need, emit func(any)) {
 	cluster := need.From()
 	for {
@@ -255,19 +233,8 @@ func (m *Model) runKubernetes(ctx context.Context, need feed.Need, emit func(any
 			return
 		}
 		emit(need.Lost(object.Freshness{State: object.Lost, Problem: err.Error()}))
-		if !sleep(ctx, hostInterval) {
+		if pause.For(ctx, hostInterval) != nil {
 			return
 		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
 	}
 }

@@ -17,7 +17,7 @@ const controlPlaneInterval = 3 * time.Second
 func (c *Client) controlPlane(ctx context.Context, emit func(any)) {
 	last := feed.ControlPlaneStatus{Cluster: c.name}
 	var requests rateCounter
-	every(ctx, controlPlaneInterval, func(ctx context.Context) {
+	feed.Poll(ctx, controlPlaneInterval, requestLimit, func(ctx context.Context) {
 		start := time.Now()
 		text, err := c.raw.Get().AbsPath("/readyz").Param("verbose", "true").MaxRetries(0).DoRaw(ctx)
 		if len(text) == 0 && err != nil {

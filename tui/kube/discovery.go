@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
 
+	"github.com/skiff-dev/skiff/internal/pause"
 	"github.com/skiff-dev/skiff/tui/feed"
 	"github.com/skiff-dev/skiff/tui/object"
 )
@@ -33,14 +34,14 @@ func (c *Client) catalog(ctx context.Context, emit func(any)) {
 		}
 		emit(feed.Resources{Cluster: c.name, All: all, Freshness: freshness(err, time.Now())})
 		if err != nil {
-			sleep(ctx, time.Second)
+			_ = pause.For(ctx, time.Second)
 			continue
 		}
 		if _, ok := changes.Take(ctx); !ok {
 			return
 		}
 		// The server needs a moment to serve a new definition.
-		sleep(ctx, time.Second)
+		_ = pause.For(ctx, time.Second)
 	}
 }
 

@@ -14,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/httpstream" //nolint:staticcheck // client-go's dialers still return its types
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
+
+	"github.com/skiff-dev/skiff/internal/pause"
 )
 
 func (w *forward) serve(ctx context.Context, changed func()) {
@@ -69,7 +71,7 @@ func (w *forward) proxy(ctx context.Context, local net.Conn) error {
 			break
 		}
 		w.drop(Reason(err))
-		if !sleep(limited, time.Second) {
+		if pause.For(limited, time.Second) != nil {
 			return err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/skiff-dev/skiff/internal/pause"
 	"github.com/skiff-dev/skiff/tui/feed"
 	"github.com/skiff-dev/skiff/tui/object"
 )
@@ -60,7 +61,7 @@ func (c *Client) logs(ctx context.Context, need feed.Logs, emit func(any)) {
 		return
 	}
 	for look(ctx) != nil {
-		if !sleep(ctx, maxBackoff) {
+		if pause.For(ctx, maxBackoff) != nil {
 			return
 		}
 	}
@@ -148,7 +149,7 @@ func (c *Client) logStream(ctx context.Context, need feed.Logs, s logStream, mu 
 			if ctx.Err() == nil {
 				emit(feed.Lines{Freshness: freshness(err, time.Now())})
 			}
-			sleep(ctx, wait)
+			_ = pause.For(ctx, wait)
 			wait = min(2*wait, maxBackoff)
 			continue
 		}
@@ -164,7 +165,7 @@ func (c *Client) logStream(ctx context.Context, need feed.Logs, s logStream, mu 
 			return // the container has terminated
 		}
 		tries = 0
-		sleep(ctx, wait)
+		_ = pause.For(ctx, wait)
 	}
 }
 

@@ -2,35 +2,10 @@ package kube
 
 import (
 	"context"
-	"time"
 
 	"github.com/skiff-dev/skiff/tui/feed"
 	"github.com/skiff-dev/skiff/tui/object"
 )
-
-// sleep waits for d. It returns false if ctx ends first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
-}
-
-// every calls do immediately and then after each interval until ctx ends.
-func every(ctx context.Context, interval time.Duration, do func(context.Context)) {
-	for {
-		limited, cancel := context.WithTimeout(ctx, requestLimit)
-		do(limited)
-		cancel()
-		if !sleep(ctx, interval) {
-			return
-		}
-	}
-}
 
 // onChange calls do when the watched objects have been listed, when one of them
 // changes, and when the server stops responding, until ctx ends.

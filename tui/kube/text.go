@@ -34,7 +34,7 @@ func (c *Client) text(ctx context.Context, need feed.Text, emit func(any)) {
 		}
 	}
 	if need.Kind == feed.Description {
-		every(ctx, textInterval, read)
+		feed.Poll(ctx, textInterval, requestLimit, read)
 		return
 	}
 	c.onChange(ctx, read, single(need.Ref))

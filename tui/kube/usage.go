@@ -51,7 +51,7 @@ const maxSummary = 32 << 20
 // usage delivers the resource usage of nodes, pods and containers.
 func (c *Client) usage(ctx context.Context, emit func(any)) {
 	var before feed.Stats
-	every(ctx, usageInterval, func(ctx context.Context) {
+	feed.Poll(ctx, usageInterval, requestLimit, func(ctx context.Context) {
 		stats := feed.Stats{Cluster: c.name, Nodes: map[string]feed.ResourceUsage{}, Pods: map[string]feed.ResourceUsage{}, Containers: map[string]feed.ResourceUsage{}}
 		nodes, err := c.typed.CoreV1().Nodes().List(ctx, metav1.ListOptions{ResourceVersion: "0"})
 		if err != nil {

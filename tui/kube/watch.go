@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
+	"github.com/skiff-dev/skiff/internal/pause"
 	"github.com/skiff-dev/skiff/tui/feed"
 	"github.com/skiff-dev/skiff/tui/object"
 )
@@ -55,7 +56,7 @@ func newTableWatch(c *Client, need feed.Objects) *tableWatch {
 func (w *tableWatch) run(ctx context.Context, emit func(any)) {
 	var publishing sync.WaitGroup
 	publishing.Go(func() {
-		for sleep(ctx, feed.Interval) {
+		for pause.For(ctx, feed.Interval) == nil {
 			w.publish(emit, false)
 		}
 	})
@@ -73,7 +74,7 @@ func (w *tableWatch) run(ctx context.Context, emit func(any)) {
 		if !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err) {
 			w.disconnected(err)
 			w.publish(emit, true)
-			sleep(ctx, wait/2+rand.N(wait))
+			_ = pause.For(ctx, wait/2+rand.N(wait))
 			wait = min(2*wait, maxBackoff)
 		}
 	}
@@ -218,7 +219,7 @@ func (w *tableWatch) follow(ctx context.Context, version string) error {
 		if !errors.Is(err, io.EOF) {
 			return err
 		}
-		if last == version && !sleep(ctx, minBackoff) { // the watch had no events: do not spin
+		if last == version && pause.For(ctx, minBackoff) != nil { // the watch had no events: do not spin
 			return ctx.Err()
 		}
 		version = last

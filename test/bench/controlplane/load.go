@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/skiff-dev/skiff/internal/pause"
 	"github.com/skiff-dev/skiff/test/bench/figure"
 	"github.com/skiff-dev/skiff/test/bench/process"
 )
@@ -52,7 +53,7 @@ func (b *bench) loads(ctx context.Context, p *plane, dir string) (sample loadSam
 		return sample, err
 	}
 	defer r.stop()
-	if err := pause(ctx, b.settle); err != nil {
+	if err := pause.For(ctx, b.settle); err != nil {
 		return sample, err
 	}
 	if sample.before, err = r.memory(); err != nil {
@@ -68,7 +69,7 @@ func (b *bench) loads(ctx context.Context, p *plane, dir string) (sample loadSam
 	if err := b.measureLoad(limited, r, client, &sample); err != nil {
 		return sample, err
 	}
-	if err := pause(ctx, b.settle); err != nil {
+	if err := pause.For(ctx, b.settle); err != nil {
 		return sample, err
 	}
 	sample.after, err = r.memory()
@@ -123,7 +124,7 @@ func (b *bench) startNodes(ctx context.Context, client kubernetes.Interface) (st
 		if err == nil {
 			return stop, nil
 		}
-		if pause(ctx, loadPoll) != nil {
+		if pause.For(ctx, loadPoll) != nil {
 			return stop, fmt.Errorf("wait for the nodes: %w", err)
 		}
 	}

@@ -16,6 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/ptr"
+
+	"github.com/skiff-dev/skiff/internal/pause"
 )
 
 // The lease of a node (KEP-589): its duration, and how often the kubelet renews
@@ -70,7 +72,7 @@ func join(ctx context.Context, client kubernetes.Interface, name string) (*node,
 
 func (n *node) renewLease(ctx context.Context, lease *coordinationv1.Lease) {
 	leases := n.client.CoordinationV1().Leases(corev1.NamespaceNodeLease)
-	for pause(ctx, heartbeat) == nil {
+	for pause.For(ctx, heartbeat) == nil {
 		lease.Spec.RenewTime = ptr.To(metav1.NowMicro())
 		if renewed, err := leases.Update(ctx, lease, metav1.UpdateOptions{}); err == nil {
 			lease = renewed
@@ -85,7 +87,7 @@ func (n *node) runPods(ctx context.Context) {
 		// Without a resource version, a watch starts with the current objects.
 		pods, err := n.client.CoreV1().Pods(metav1.NamespaceAll).Watch(ctx, own)
 		if err != nil {
-			_ = pause(ctx, time.Second)
+			_ = pause.For(ctx, time.Second)
 			continue
 		}
 		for event := range pods.ResultChan() {

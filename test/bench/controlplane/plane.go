@@ -13,6 +13,7 @@ import (
 
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/skiff-dev/skiff/internal/pause"
 	"github.com/skiff-dev/skiff/test/bench/process"
 )
 
@@ -193,20 +194,11 @@ func (p *plane) measureStart(ctx context.Context, s site) (took start, err error
 	if took.cpu, err = r.cpu(); err != nil {
 		return took, err
 	}
-	if err := pause(ctx, settledAfter-time.Since(r.start)); err != nil {
+	if err := pause.For(ctx, settledAfter-time.Since(r.start)); err != nil {
 		return took, err
 	}
 	took.settled, err = r.cpu()
 	return took, err
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
 }
 
 // idleSample holds the measurements of an idle control plane with one node.
@@ -236,7 +228,7 @@ func (b *bench) idles(ctx context.Context, p *plane, dir string) (sample idleSam
 		return sample, err
 	}
 	defer node.stop()
-	if err := pause(ctx, b.settle); err != nil {
+	if err := pause.For(ctx, b.settle); err != nil {
 		return sample, err
 	}
 	if sample.memory, err = r.memory(); err != nil {
@@ -247,7 +239,7 @@ func (b *bench) idles(ctx context.Context, p *plane, dir string) (sample idleSam
 		return sample, err
 	}
 	start := time.Now()
-	if err := pause(ctx, b.idle); err != nil {
+	if err := pause.For(ctx, b.idle); err != nil {
 		return sample, err
 	}
 	after, err := r.cpu()
