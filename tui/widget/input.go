@@ -7,72 +7,99 @@ import (
 	"github.com/skiff-dev/skiff/tui/theme"
 )
 
-// Input is one line of text under edit.
+// Input is a line of text that is being edited, with the keys of a shell.
+// docs/decisions/0006-libraries.md explains why it is not bubbles/textinput.
 type Input struct {
 	Prompt string
-	// Ghost is what Tab would complete, shown after the text.
+	// Ghost is the completion that Tab would accept, drawn after the text.
 	Ghost string
 
 	text   []rune
 	cursor int
 }
 
-// maxInput bounds what can be typed, in runes.
+// maxInput is the maximum length in runes.
 const maxInput = 1000
 
-// Text is what was typed.
+// Text returns the text.
 func (i *Input) Text() string { return string(i.text) }
 
-// SetText replaces the text; the cursor goes to its end.
+// SetText replaces the text and moves the cursor to its end.
 func (i *Input) SetText(text string) {
 	i.text = []rune(text)
 	i.cursor = len(i.text)
 }
 
-// Type takes a key press: an editing key by its name, or text. It says whether
-// the key was of use.
+// Type handles a key press: the name of an editing key, or text. It reports
+// whether the key had a meaning.
 func (i *Input) Type(key, text string) bool {
 	switch key {
 	case "left", "ctrl+b":
 		i.cursor = max(0, i.cursor-1)
 	case "right", "ctrl+f":
 		i.cursor = min(len(i.text), i.cursor+1)
+	case "alt+b", "alt+left", "ctrl+left":
+		i.cursor = i.wordStart()
+	case "alt+f", "alt+right", "ctrl+right":
+		i.cursor = i.wordEnd()
 	case "home", "ctrl+a":
 		i.cursor = 0
 	case "end", "ctrl+e":
 		i.cursor = len(i.text)
 	case "backspace", "ctrl+h":
-		if i.cursor > 0 {
-			i.text = slices.Delete(i.text, i.cursor-1, i.cursor)
-			i.cursor--
-		}
+		i.deleteTo(max(0, i.cursor-1))
 	case "delete":
-		if i.cursor < len(i.text) {
-			i.text = slices.Delete(i.text, i.cursor, i.cursor+1)
-		}
+		i.text = slices.Delete(i.text, i.cursor, min(i.cursor+1, len(i.text)))
 	case "ctrl+u":
-		i.text, i.cursor = slices.Clone(i.text[i.cursor:]), 0
+		i.deleteTo(0)
 	case "ctrl+k":
 		i.text = i.text[:i.cursor]
 	case "ctrl+w":
-		start := i.cursor
-		for start > 0 && i.text[start-1] == ' ' {
-			start--
-		}
-		for start > 0 && i.text[start-1] != ' ' {
-			start--
-		}
-		i.text = slices.Delete(i.text, start, i.cursor)
-		i.cursor = start
+		i.deleteTo(i.wordStart())
 	default:
-		text = strings.Map(printable, text)
-		if text == "" || len(i.text) >= maxInput {
-			return false
-		}
-		i.text = slices.Insert(i.text, i.cursor, []rune(text)...)
-		i.cursor += len([]rune(text))
+		return i.insert(text)
 	}
 	return true
+}
+
+func (i *Input) insert(text string) bool {
+	runes := []rune(strings.Map(printable, text))
+	if len(runes) == 0 || len(i.text) >= maxInput {
+		return false
+	}
+	i.text = slices.Insert(i.text, i.cursor, runes...)
+	i.cursor += len(runes)
+	return true
+}
+
+// deleteTo deletes from start to the cursor.
+func (i *Input) deleteTo(start int) {
+	i.text = slices.Delete(i.text, start, i.cursor)
+	i.cursor = start
+}
+
+// wordStart returns the start of the word before the cursor.
+func (i *Input) wordStart() int {
+	start := i.cursor
+	for start > 0 && i.text[start-1] == ' ' {
+		start--
+	}
+	for start > 0 && i.text[start-1] != ' ' {
+		start--
+	}
+	return start
+}
+
+// wordEnd returns the end of the word after the cursor.
+func (i *Input) wordEnd() int {
+	end := i.cursor
+	for end < len(i.text) && i.text[end] == ' ' {
+		end++
+	}
+	for end < len(i.text) && i.text[end] != ' ' {
+		end++
+	}
+	return end
 }
 
 func printable(r rune) rune {
@@ -82,26 +109,22 @@ func printable(r rune) rune {
 	return r
 }
 
-// View draws the line with its cursor.
+// View draws the line with its cursor in width cells. A long text is scrolled so
+// that the cursor is visible.
 func (i *Input) View(th *theme.Theme, width int) string {
 	room := max(1, width-Width(i.Prompt)-1)
-	start := max(0, i.cursor-room+1)
-	var out strings.Builder
-	out.WriteString(th.Paint(theme.Key, i.Prompt))
-	for n := start; n < len(i.text) && n-start < room; n++ {
-		if n == i.cursor {
-			out.WriteString("\x1b[7m" + string(i.text[n]) + th.Off())
-		} else {
-			out.WriteRune(i.text[n])
-		}
+	start, used := i.cursor, 0
+	for start > 0 && used+Width(string(i.text[start-1])) < room {
+		start--
+		used += Width(string(i.text[start]))
 	}
-	if i.cursor == len(i.text) {
-		ghost := []rune(i.Ghost)
-		if len(ghost) == 0 {
-			ghost = []rune(" ")
-		}
-		out.WriteString("\x1b[7m" + string(ghost[0]) + th.Off())
-		out.WriteString(th.Paint(theme.Dim, string(ghost[1:])))
+	before := th.Paint(theme.Key, i.Prompt) + string(i.text[start:i.cursor])
+	under, after := " ", ""
+	switch ghost := []rune(i.Ghost); {
+	case i.cursor < len(i.text):
+		under, after = string(i.text[i.cursor]), string(i.text[i.cursor+1:])
+	case len(ghost) > 0:
+		under, after = string(ghost[0]), th.Paint(theme.Dim, string(ghost[1:]))
 	}
-	return Fit(out.String(), width)
+	return Fit(before+"\x1b[7m"+under+th.Off()+after, width)
 }

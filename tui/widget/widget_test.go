@@ -185,6 +185,30 @@ func TestALineIsEditedAsInAShell(t *testing.T) {
 	}
 }
 
+func TestWordsAreMovedOverAndDeleted(t *testing.T) {
+	var in Input
+	in.SetText("get pods  web")
+	in.Type("alt+b", "")
+	in.Type("alt+b", "")
+	in.Type("", "all ")
+	in.Type("alt+f", "")
+	in.Type("ctrl+k", "")
+	if in.Text() != "get all pods" {
+		t.Errorf("%q", in.Text())
+	}
+}
+
+func TestTheCursorStaysVisibleInWideText(t *testing.T) {
+	var in Input
+	in.SetText(strings.Repeat("船", 30))
+	for range 31 {
+		if line := in.View(theme.Named("none"), 20); !strings.Contains(line, "\x1b[7m") || ansi.StringWidth(line) != 20 {
+			t.Fatalf("at %d: %q", in.cursor, line)
+		}
+		in.Type("left", "")
+	}
+}
+
 func FuzzInput(f *testing.F) {
 	f.Add("left", "a", 10)
 	f.Fuzz(func(t *testing.T, key, text string, width int) {
