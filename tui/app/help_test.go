@@ -14,7 +14,7 @@ import (
 // match.
 var quiet = []keys.Action{
 	keys.Up, keys.Down, keys.PageUp, keys.PageDown, keys.Top, keys.Bottom, keys.Left, keys.Right, keys.Next, keys.Prev,
-	keys.SortPrev, keys.SortAge, keys.Reverse, keys.Unmark, keys.Wrap, keys.Wide, keys.PickAll,
+	keys.SortPrev, keys.SortAge, keys.Reverse, keys.Unmark, keys.Wrap, keys.Wide, keys.AllNamespaces,
 }
 
 // TestEveryListedKeyDoesSomething presses each key of each screen.
@@ -59,7 +59,7 @@ func TestNoKeyNeedsData(t *testing.T) {
 		playOn(t, 120, 40, Config{Clusters: []string{"dev"}, Namespaces: []string{"shop"}, Start: name}, true, func(p *player) {
 			p.want("loading …")
 			for _, b := range p.m.world.Keys.In(p.m.top().Scopes()...) {
-				if b.Action == keys.Quit || b.Action == keys.PickAll {
+				if b.Action == keys.Quit || b.Action == keys.AllNamespaces {
 					continue
 				}
 				p.press(b.Keys[0])

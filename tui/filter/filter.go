@@ -1,7 +1,7 @@
-// Package filter reads what people type after "/" and matches rows with it: a
-// regular expression by default, "!" for all but those, "-l" for labels, "-f"
-// for letters in that order. Every text is a filter; one that is no regular
-// expression is taken literally.
+// Package filter parses filters and matches rows with them. A filter is a regular
+// expression, "-l" with a label selector, or "-f" with letters for a fuzzy match;
+// "!" inverts it. Every text is a valid filter: an invalid regular expression is
+// matched literally.
 package filter
 
 import (
@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// Filter matches rows. The zero Filter matches all.
+// Filter matches rows. The zero Filter matches all rows.
 type Filter struct {
 	text    string
 	inverse bool
@@ -22,12 +22,12 @@ type Filter struct {
 	problem string
 }
 
-// maxLength bounds a filter in bytes.
+// maxLength is the maximum length in bytes.
 const maxLength = 1024
 
-// Parse reads a filter.
+// Parse parses a filter.
 func Parse(text string) Filter {
-	// What is pasted need not be UTF-8, of which no regular expression is made.
+	// Pasted text may not be valid UTF-8, which regexp rejects.
 	text = strings.ToValidUTF8(strings.TrimSpace(text), string(unicode.ReplacementChar))
 	f := Filter{text: text}
 	if len(text) > maxLength {
@@ -61,16 +61,16 @@ func Parse(text string) Filter {
 	return f
 }
 
-// String is the filter as it was typed.
+// String returns the filter as the user typed it.
 func (f Filter) String() string { return f.text }
 
-// Empty says whether all rows match.
+// Empty reports whether the filter matches all rows.
 func (f Filter) Empty() bool { return f.pattern == nil && f.fuzzy == "" && f.labels == nil }
 
-// Problem says what is wrong with the filter, empty if nothing is.
+// Problem describes what is wrong with the filter, or returns "".
 func (f Filter) Problem() string { return f.problem }
 
-// Match says whether a row with these cells and labels is to be shown.
+// Match reports whether a row with these cells and labels matches.
 func (f Filter) Match(cells []string, set map[string]string) bool {
 	switch {
 	case f.labels != nil:
@@ -92,7 +92,7 @@ func (f Filter) any(cells []string, match func(string) bool) bool {
 	return false
 }
 
-// inOrder says whether the letters of the filter stand in text in that order.
+// inOrder reports whether text contains the letters of the filter in order.
 func (f Filter) inOrder(text string) bool {
 	rest := []rune(f.fuzzy)
 	for _, r := range text {
@@ -103,8 +103,8 @@ func (f Filter) inOrder(text string) bool {
 	return len(rest) == 0
 }
 
-// Pattern is the regular expression, nil for other filters: viewers mark what
-// it matches.
+// Pattern returns the regular expression whose matches are highlighted, or nil
+// for filters of other kinds.
 func (f Filter) Pattern() *regexp.Regexp {
 	if f.inverse {
 		return nil

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestFiltersMatchAsTheyRead(t *testing.T) {
+func TestFiltersMatchRows(t *testing.T) {
 	cells := []string{"web-7d9c", "Running", "worker-1"}
 	set := map[string]string{"app": "web"}
 	for text, want := range map[string]bool{
@@ -20,13 +20,13 @@ func TestFiltersMatchAsTheyRead(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoRegularExpressionIsTakenLiterally(t *testing.T) {
+func TestAnInvalidRegularExpressionIsMatchedLiterally(t *testing.T) {
 	f := Parse("a(b")
 	if f.Problem() == "" || !f.Match([]string{"xa(bx"}, nil) {
 		t.Errorf("%+v", f)
 	}
 	if f := Parse("-l ="); f.Problem() == "" {
-		t.Error("a bad selector is not named")
+		t.Error("an invalid selector has no problem")
 	}
 }
 

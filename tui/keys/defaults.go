@@ -1,84 +1,85 @@
 package keys
 
-// The actions.
+// The actions. Their values are the names in ui.yaml.
 const (
-	Quit        Action = "quit"
-	Back        Action = "back"
-	Help        Action = "help"
-	Command     Action = "command"
-	Filter      Action = "filter"
-	Pick        Action = "namespaces"
-	PickAll     Action = "all-namespaces"
-	Redraw      Action = "redraw"
-	Up          Action = "up"
-	Down        Action = "down"
-	PageUp      Action = "page-up"
-	PageDown    Action = "page-down"
-	Top         Action = "top"
-	Bottom      Action = "bottom"
-	Left        Action = "left"
-	Right       Action = "right"
-	Enter       Action = "open"
-	Mark        Action = "mark"
-	MarkAll     Action = "mark-all"
-	MarkRange   Action = "mark-range"
-	Unmark      Action = "unmark"
-	SortNext    Action = "sort-next"
-	SortPrev    Action = "sort-previous"
-	Reverse     Action = "sort-reverse"
-	SortName    Action = "sort-name"
-	SortAge     Action = "sort-age"
-	SortCPU     Action = "sort-cpu"
-	SortMemory  Action = "sort-memory"
-	Wide        Action = "wide"
-	Faults      Action = "faults"
-	Copy        Action = "copy"
-	CopyText    Action = "copy-text"
-	Describe    Action = "describe"
-	YAML        Action = "yaml"
-	Edit        Action = "edit"
-	Delete      Action = "delete"
-	Kill        Action = "kill"
-	Events      Action = "events"
-	Owner       Action = "owner"
-	ShowTree    Action = "tree"
-	ShowNode    Action = "node"
-	ShowLogs    Action = "logs"
-	Previous    Action = "previous-logs"
-	Shell       Action = "shell"
-	Attach      Action = "attach"
-	Forward     Action = "port-forward"
-	CopyFile    Action = "copy-file"
-	Scale       Action = "scale"
-	Restart     Action = "restart"
-	Undo        Action = "undo"
-	ShowHistory Action = "history"
-	Trigger     Action = "trigger"
-	Suspend     Action = "suspend"
-	Cordon      Action = "cordon"
-	Uncordon    Action = "uncordon"
-	Drain       Action = "drain"
-	Add         Action = "add"
-	Remove      Action = "remove"
-	Start       Action = "start"
-	Stop        Action = "stop"
-	Pause       Action = "pause"
-	Resume      Action = "resume"
-	Create      Action = "create"
-	Snapshot    Action = "snapshot"
-	LoadImage   Action = "load-image"
-	Reveal      Action = "reveal"
-	Wrap        Action = "wrap"
-	Follow      Action = "follow"
-	Timestamps  Action = "timestamps"
-	Fields      Action = "fields"
-	Clear       Action = "clear"
-	Next        Action = "next-match"
-	Prev        Action = "previous-match"
-	Toggle      Action = "toggle"
-	NodeLogs    Action = "node-logs"
+	Quit           Action = "quit"
+	Back           Action = "back"
+	Help           Action = "help"
+	Command        Action = "command"
+	Filter         Action = "filter"
+	PickNamespaces Action = "namespaces"
+	AllNamespaces  Action = "all-namespaces"
+	Redraw         Action = "redraw"
+	Up             Action = "up"
+	Down           Action = "down"
+	PageUp         Action = "page-up"
+	PageDown       Action = "page-down"
+	Top            Action = "top"
+	Bottom         Action = "bottom"
+	Left           Action = "left"
+	Right          Action = "right"
+	Enter          Action = "open"
+	Mark           Action = "mark"
+	MarkAll        Action = "mark-all"
+	MarkRange      Action = "mark-range"
+	Unmark         Action = "unmark"
+	SortNext       Action = "sort-next"
+	SortPrev       Action = "sort-previous"
+	Reverse        Action = "sort-reverse"
+	SortName       Action = "sort-name"
+	SortAge        Action = "sort-age"
+	SortCPU        Action = "sort-cpu"
+	SortMemory     Action = "sort-memory"
+	Wide           Action = "wide"
+	Unhealthy      Action = "faults"
+	Copy           Action = "copy"
+	CopyText       Action = "copy-text"
+	Describe       Action = "describe"
+	YAML           Action = "yaml"
+	Edit           Action = "edit"
+	Delete         Action = "delete"
+	Kill           Action = "kill"
+	Events         Action = "events"
+	Owner          Action = "owner"
+	ShowTree       Action = "tree"
+	ShowNode       Action = "node"
+	ShowLogs       Action = "logs"
+	Previous       Action = "previous-logs"
+	Shell          Action = "shell"
+	Attach         Action = "attach"
+	Forward        Action = "port-forward"
+	CopyFile       Action = "copy-file"
+	Scale          Action = "scale"
+	Restart        Action = "restart"
+	Undo           Action = "undo"
+	ShowHistory    Action = "history"
+	Trigger        Action = "trigger"
+	Suspend        Action = "suspend"
+	Cordon         Action = "cordon"
+	Uncordon       Action = "uncordon"
+	Drain          Action = "drain"
+	Add            Action = "add"
+	Remove         Action = "remove"
+	Start          Action = "start"
+	Stop           Action = "stop"
+	Pause          Action = "pause"
+	Resume         Action = "resume"
+	Create         Action = "create"
+	Snapshot       Action = "snapshot"
+	LoadImage      Action = "load-image"
+	Reveal         Action = "reveal"
+	Wrap           Action = "wrap"
+	Follow         Action = "follow"
+	Timestamps     Action = "timestamps"
+	Fields         Action = "fields"
+	Clear          Action = "clear"
+	Next           Action = "next-match"
+	Prev           Action = "previous-match"
+	Toggle         Action = "toggle"
+	NodeLogs       Action = "node-logs"
 )
 
+// defaults is the built-in key map.
 var defaults = []Binding{
 	{Everywhere, Help, []string{"?"}, "help", false, true},
 	{Everywhere, Command, []string{":"}, "command", false, true},
@@ -115,10 +116,10 @@ var defaults = []Binding{
 	{Rows, MarkRange, []string{"ctrl+space"}, "mark range", false, false},
 	{Rows, MarkAll, []string{"ctrl+a"}, "mark all", false, false},
 	{Rows, Unmark, []string{"ctrl+\\"}, "clear marks", false, false},
-	{Rows, Faults, []string{"ctrl+z"}, "unhealthy only", false, false},
+	{Rows, Unhealthy, []string{"ctrl+z"}, "unhealthy only", false, false},
 	{Columns, Wide, []string{"w", "ctrl+w"}, "toggle wide columns", false, false},
-	{Spaces, Pick, []string{"n"}, "select namespaces", false, false},
-	{Spaces, PickAll, []string{"0"}, "all namespaces", false, false},
+	{Namespaced, PickNamespaces, []string{"n"}, "select namespaces", false, false},
+	{Namespaced, AllNamespaces, []string{"0"}, "all namespaces", false, false},
 
 	{Pods, ShowLogs, []string{"l"}, "logs", false, true},
 	{Pods, Previous, []string{"p"}, "previous logs", false, false},
@@ -143,8 +144,8 @@ var defaults = []Binding{
 	{Rollout, Undo, []string{"u"}, "undo rollout", true, false},
 	{Selecting, ShowLogs, []string{"l"}, "logs", false, true},
 	{Selecting, Forward, []string{"f"}, "port-forward", true, false},
-	{Cronjobs, Trigger, []string{"T"}, "trigger", true, true},
-	{Cronjobs, Suspend, []string{"S"}, "suspend or resume", true, false},
+	{CronJobs, Trigger, []string{"T"}, "trigger", true, true},
+	{CronJobs, Suspend, []string{"S"}, "suspend or resume", true, false},
 
 	{Nodes, Cordon, []string{"C"}, "cordon", true, true},
 	{Nodes, Uncordon, []string{"U"}, "uncordon", true, false},
@@ -172,7 +173,7 @@ var defaults = []Binding{
 	{Cards, Right, []string{"right"}, "right", false, false},
 	{Cards, Enter, []string{"enter"}, "open", false, true},
 
-	{Choosing, Mark, []string{"space"}, "select", false, true},
+	{Selection, Mark, []string{"space"}, "select", false, true},
 
 	{Secrets, Reveal, []string{"x"}, "show/hide values", false, true},
 	{Document, Describe, []string{"d"}, "describe", false, false},

@@ -1,5 +1,5 @@
-// Package keys is the key map as data: screens name actions, the map says which
-// keys mean them, and the help that people read is made from the same map.
+// Package keys holds the key map as data. Screens handle actions; the map binds
+// keys to them, and the help is generated from the same map.
 package keys
 
 import (
@@ -9,25 +9,25 @@ import (
 	"strings"
 )
 
-// Action is what a key means.
+// Action is what a key does.
 type Action string
 
-// Scope is where a binding holds.
+// Scope is where a binding applies.
 type Scope string
 
-// The scopes; a screen names those that hold for it, the first wins.
+// The scopes. A screen lists those that apply to it; the first one wins.
 const (
 	Everywhere Scope = "everywhere"
 	List       Scope = "list"     // any table
-	Objects    Scope = "objects"  // where a Kubernetes object is under the cursor
-	Rows       Scope = "rows"     // tables of which many rows can be marked
-	Columns    Scope = "columns"  // tables with more columns than the usual ones
-	Spaces     Scope = "spaces"   // what is in namespaces
-	Pods       Scope = "pods"     // tables of pods
+	Objects    Scope = "objects"  // Kubernetes objects
+	Rows       Scope = "rows"     // tables whose rows can be marked
+	Columns    Scope = "columns"  // tables with wide columns
+	Namespaced Scope = "spaces"   // namespaced objects
+	Pods       Scope = "pods"     // pods
 	Scalable   Scope = "scalable" // workloads with replicas
 	Rollout    Scope = "rollout"  // workloads with a history
-	Selecting  Scope = "selects"  // what selects pods
-	Cronjobs   Scope = "cronjobs"
+	Selecting  Scope = "selects"  // objects that select pods
+	CronJobs   Scope = "cronjobs"
 	Nodes      Scope = "nodes"
 	Clusters   Scope = "clusters"
 	Secrets    Scope = "secrets"
@@ -38,7 +38,7 @@ const (
 	Logs       Scope = "logs"
 	Tree       Scope = "tree"
 	History    Scope = "history"
-	Choosing   Scope = "choosing"
+	Selection  Scope = "choosing"
 	Cards      Scope = "cards"
 )
 
@@ -48,19 +48,19 @@ type Binding struct {
 	Action Action
 	Keys   []string
 	Help   string
-	// Changes says that the action changes something: not in read-only mode.
+	// Changes marks an action that changes something. It is disabled in read-only mode.
 	Changes bool
-	// Hint says that the line at the bottom names it.
+	// Hint lists the action in the last line of the screen.
 	Hint bool
 }
 
 // Map is a set of bindings.
 type Map struct{ bindings []Binding }
 
-// Default is the map before a file changes it.
+// Default returns the built-in map.
 func Default() Map { return Map{slices.Clone(defaults)} }
 
-// Lookup is the action that key means where these scopes hold.
+// Lookup returns the binding of a key in the given scopes.
 func (m Map) Lookup(key string, scopes ...Scope) (Binding, bool) {
 	for _, scope := range append(slices.Clone(scopes), Everywhere) {
 		for _, b := range m.bindings {
@@ -72,7 +72,7 @@ func (m Map) Lookup(key string, scopes ...Scope) (Binding, bool) {
 	return Binding{}, false
 }
 
-// In are the bindings of the scopes, in the order of the scopes.
+// In returns the bindings of the given scopes, without keys that an earlier scope uses.
 func (m Map) In(scopes ...Scope) []Binding {
 	var found []Binding
 	taken := map[string]bool{}
@@ -93,8 +93,8 @@ func (m Map) In(scopes ...Scope) []Binding {
 	return found
 }
 
-// Rebind gives actions other keys: {"describe": "D"}, or {"logs.wrap": "w x"}
-// to name the scope as well. An empty text leaves the action without a key.
+// Rebind changes the keys of actions, e.g. {"describe": "D"}, or {"logs.wrap":
+// "w x"} for one scope only. An empty value leaves the action without a key.
 func (m Map) Rebind(changes map[string]string) (Map, error) {
 	m = Map{slices.Clone(m.bindings)}
 	for _, name := range slices.Sorted(maps.Keys(changes)) {
@@ -115,7 +115,7 @@ func (m Map) Rebind(changes map[string]string) (Map, error) {
 	return m, m.check()
 }
 
-// check finds keys that mean two things in one scope.
+// check returns an error if a key has two actions in one scope.
 func (m Map) check() error {
 	seen := map[string]Action{}
 	for _, b := range m.bindings {
@@ -130,7 +130,7 @@ func (m Map) check() error {
 	return nil
 }
 
-// Label is how a key is written for people.
+// Label returns the display form of a key.
 func Label(key string) string {
 	switch key {
 	case "space", " ":

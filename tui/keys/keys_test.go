@@ -2,13 +2,13 @@ package keys
 
 import "testing"
 
-func TestNoKeyMeansTwoThings(t *testing.T) {
+func TestNoKeyHasTwoActionsInOneScope(t *testing.T) {
 	if err := Default().check(); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestEveryBindingSaysWhatItDoes(t *testing.T) {
+func TestEveryBindingIsComplete(t *testing.T) {
 	for _, b := range defaults {
 		if b.Help == "" || b.Action == "" || b.Scope == "" || len(b.Keys) == 0 {
 			t.Errorf("%+v", b)
@@ -29,7 +29,7 @@ func TestTheFirstScopeWins(t *testing.T) {
 	}
 }
 
-func TestRebindingTakesTheOldKeyAway(t *testing.T) {
+func TestRebindingRemovesTheOldKey(t *testing.T) {
 	m, err := Default().Rebind(map[string]string{"objects.describe": "D"})
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +41,7 @@ func TestRebindingTakesTheOldKeyAway(t *testing.T) {
 		t.Errorf("got %+v", b)
 	}
 	if b, _ := Default().Lookup("d", Objects); b.Action != Describe {
-		t.Error("the default map has changed")
+		t.Error("Rebind has changed the default map")
 	}
 	for _, wrong := range []map[string]string{{"fly": "x"}, {"objects.fly": "x"}, {"objects.describe": "y"}} {
 		if _, err := Default().Rebind(wrong); err == nil {

@@ -8,7 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/duration"
 )
 
-// Age is the time since t as kubectl writes it.
+// Age returns the time since t in the format of kubectl.
 func Age(t, now time.Time) string {
 	if t.IsZero() {
 		return "-"
@@ -16,8 +16,8 @@ func Age(t, now time.Time) string {
 	return duration.HumanDuration(now.Sub(t))
 }
 
-// Cell is a row's cell as it reads at the time now: the server wrote ages when
-// it sent the row.
+// Cell returns a cell at the time now. It updates ages, which the server computed
+// when it sent the row.
 func (r *Row) Cell(column Column, i int, now time.Time) string {
 	if i >= len(r.Cells) {
 		return ""
@@ -38,7 +38,7 @@ func (r *Row) Cell(column Column, i int, now time.Time) string {
 	return cell
 }
 
-// ago is in the cell of a pod's restarts: "3 (5m ago)".
+// ago matches the age in the restarts of a pod: "3 (5m ago)".
 var ago = regexp.MustCompile(`\(([0-9a-z]+) ago\)$`)
 
 func aged(cell string, elapsed time.Duration) string {
@@ -53,7 +53,7 @@ func aged(cell string, elapsed time.Duration) string {
 	return cell[:m[2]] + duration.HumanDuration(d+max(elapsed, 0)) + cell[m[3]:]
 }
 
-// ParseAge reads what HumanDuration writes: "5m", "3h10m", "2y45d".
+// ParseAge parses the output of HumanDuration: "5m", "3h10m", "2y45d".
 func ParseAge(text string) (time.Duration, bool) {
 	var total time.Duration
 	for rest := text; rest != ""; {
@@ -78,7 +78,7 @@ func ParseAge(text string) (time.Duration, bool) {
 	return total, text != "" && total <= maxAge
 }
 
-// maxAge keeps sums of ages inside a Duration.
+// maxAge keeps sums of ages within the range of a Duration.
 const maxAge = 100 * 365 * 24 * time.Hour
 
 var units = map[byte]time.Duration{

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-func TestPathsAreThoseOfTheAPI(t *testing.T) {
+func TestPathsMatchTheAPI(t *testing.T) {
 	pods := Resource{Version: "v1", Name: "pods", Namespaced: true}
 	deployments := Resource{Group: "apps", Version: "v1", Name: "deployments", Namespaced: true}
 	nodes := Resource{Version: "v1", Name: "nodes"}
@@ -19,7 +19,7 @@ func TestPathsAreThoseOfTheAPI(t *testing.T) {
 	}
 }
 
-func TestTitlesAreThePluralOfTheKind(t *testing.T) {
+func TestTitleIsThePluralOfTheKind(t *testing.T) {
 	for want, r := range map[string]Resource{
 		"StatefulSets": {Name: "statefulsets", Kind: "StatefulSet"}, "Ingresses": {Name: "ingresses", Kind: "Ingress"},
 		"NetworkPolicies": {Name: "networkpolicies", Kind: "NetworkPolicy"}, "Endpoints": {Name: "endpoints", Kind: "Endpoints"},
@@ -46,22 +46,22 @@ func TestResourcesAreFoundByAnyOfTheirNames(t *testing.T) {
 		}
 	}
 	if _, ok := Find(all, "ships"); ok {
-		t.Error("what does not exist is found")
+		t.Error("Find returns a resource that does not exist")
 	}
 }
 
-func TestRanksOrderCellsAsPeopleDo(t *testing.T) {
+func TestCellsSortByTheirMeaning(t *testing.T) {
 	for _, c := range []struct{ less, more string }{
 		{"2", "10"}, {"59s", "2m"}, {"3h", "2d"}, {"900Mi", "1Gi"}, {"<none>", "0"}, {"1/2", "2/2"}, {"0/1", "1/1"},
 		{"7 (3m ago)", "12 (1s ago)"}, {"9", "apple"}, {"apple", "pear"}, {"3%", "20%"},
 	} {
 		if got := RankOf(c.less).Compare(RankOf(c.more)); got >= 0 {
-			t.Errorf("%s is not before %s: %d", c.less, c.more, got)
+			t.Errorf("%s does not sort before %s: %d", c.less, c.more, got)
 		}
 	}
 }
 
-func TestAgesGoOnAfterTheyWereRead(t *testing.T) {
+func TestAgesGrowAfterTheyWereRead(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	r := &Row{Cells: []string{"web", "3 (5m ago)", "5m", "90s"}, Created: now.Add(-time.Hour), Read: now.Add(-10 * time.Minute)}
 	for i, c := range []struct{ column, want string }{{"Name", "web"}, {"Restarts", "3 (15m ago)"}, {"Age", "60m"}, {"Last Seen", "11m"}} {
@@ -70,7 +70,7 @@ func TestAgesGoOnAfterTheyWereRead(t *testing.T) {
 		}
 	}
 	if got := r.Cell(Column{Name: "Gone"}, 9, now); got != "" {
-		t.Errorf("a cell that is not there is %q", got)
+		t.Errorf("a missing cell is %q", got)
 	}
 }
 

@@ -7,15 +7,15 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// Rank is what a cell sorts by: numbers, ages and quantities by value before
-// all text, text by itself.
+// Rank is the sort key of a cell. Numbers, ages and quantities sort by value,
+// before all text.
 type Rank struct {
 	Number float64
 	Text   string
 	IsText bool
 }
 
-// RankOf reads a cell.
+// RankOf returns the rank of a cell.
 func RankOf(cell string) Rank {
 	switch cell {
 	case "", "-", "<none>", "<unknown>":
@@ -44,7 +44,7 @@ func RankOf(cell string) Rank {
 	return Rank{Text: cell, IsText: true}
 }
 
-// Compare orders ranks as cmp.Compare does.
+// Compare compares ranks in the manner of cmp.Compare.
 func (r Rank) Compare(other Rank) int {
 	switch {
 	case r.IsText != other.IsText:

@@ -1,6 +1,6 @@
-// Package progress shows how a cluster comes up or goes down: one line for each
-// node with its phases and what they took. The board is a pure function of the
-// events and the time, so that every frame can be tested.
+// Package progress shows the progress of an operation on a cluster: one line per
+// node with the duration of each phase. A frame is a pure function of the events
+// and the time.
 package progress
 
 import (
@@ -14,10 +14,10 @@ import (
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
-// Board is what the events have said so far.
+// Board accumulates events.
 type Board struct{ rows []*row }
 
-// row is one node, or the cluster itself.
+// row is a node, or the cluster itself.
 type row struct {
 	name   string
 	phases []phase
@@ -31,14 +31,14 @@ type phase struct {
 	message string
 }
 
-// Event takes in one event.
+// Event adds an event.
 func (b *Board) Event(e daemonapi.Event) {
 	if e.Phase == "" {
 		return
 	}
 	p := b.row(e.Node).phase(e.Phase, e.Time)
 	if e.State == daemonapi.StateRunning && p.state != daemonapi.StateRunning {
-		p.started = e.Time // it runs again
+		p.started = e.Time // a retry
 	}
 	p.state, p.message = e.State, e.Message
 	if e.State != daemonapi.StateRunning {
@@ -56,7 +56,7 @@ func (b *Board) row(name string) *row {
 		}
 	}
 	r := &row{name: name}
-	if name == "" { // the cluster stands first
+	if name == "" { // the cluster comes first
 		b.rows = append([]*row{r}, b.rows...)
 	} else {
 		b.rows = append(b.rows, r)
@@ -74,7 +74,8 @@ func (r *row) phase(name daemonapi.Phase, now time.Time) *phase {
 	return &r.phases[len(r.phases)-1]
 }
 
-// state of the row: failed if a phase is, running if one runs, else done.
+// state returns failed if any phase has failed, else running if any is running,
+// else done.
 func (r *row) state() daemonapi.State {
 	state := daemonapi.StateDone
 	for _, p := range r.phases {
@@ -90,8 +91,8 @@ func (r *row) state() daemonapi.State {
 
 var spinner = [...]string{"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"}
 
-// Frame is the board as text, one line a row, none wider than width cells. tick
-// turns the spinner.
+// Frame draws one line per row, at most width cells wide. tick advances the
+// spinner.
 func (b *Board) Frame(now time.Time, tick, width int) string {
 	longest := len("cluster")
 	for _, r := range b.rows {
@@ -121,7 +122,7 @@ func (r *row) mark(tick int) string {
 	}
 }
 
-// trail is "boot 3.1s  join 2.0s  ready 0.4s node is not registered".
+// trail returns the phases: "boot 3.1s  join 2.0s  ready 0.4s node is not registered".
 func (r *row) trail(now time.Time) string {
 	var parts []string
 	for _, p := range r.phases {
@@ -148,8 +149,8 @@ func bad() lipgloss.Style  { return lipgloss.NewStyle().Foreground(lipgloss.Red)
 func busy() lipgloss.Style { return lipgloss.NewStyle().Foreground(lipgloss.Cyan) }
 func dim() lipgloss.Style  { return lipgloss.NewStyle().Faint(true) }
 
-// Line is an event as one plain line, with the time since start; empty for an
-// event that says nothing to people.
+// Line returns an event as a line of text with the time since start, or "" for
+// an event that has no phase.
 func Line(e daemonapi.Event, start time.Time) string {
 	if e.Phase == "" {
 		return ""

@@ -12,12 +12,12 @@ import (
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
-// interval between frames. The VMs need the processor more than the spinner.
+// interval between frames. A faster spinner would take CPU time from the machines.
 const interval = 200 * time.Millisecond
 
 // Run shows the events of work on the terminal out until work returns, and
-// returns its error. Ctrl-C on the terminal in cancels work's context; so does
-// the end of ctx. The last frame stays on the screen.
+// returns its error. Ctrl-C on the terminal in cancels work's context. The last
+// frame stays on the screen.
 func Run(ctx context.Context, in io.Reader, out io.Writer, work func(context.Context, func(daemonapi.Event)) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -53,12 +53,12 @@ func newModel(interrupt func()) model {
 	return model{board: &Board{}, width: 80, interrupt: interrupt}
 }
 
-// Init is tea.Model's.
+// Init implements tea.Model.
 func (m model) Init() tea.Cmd { return next() }
 
 func next() tea.Cmd { return tea.Tick(interval, func(t time.Time) tea.Msg { return tickMsg(t) }) }
 
-// Update is tea.Model's.
+// Update implements tea.Model.
 func (m model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
@@ -81,5 +81,5 @@ func (m model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	return m, nil
 }
 
-// View is tea.Model's.
+// View implements tea.Model.
 func (m model) View() tea.View { return tea.NewView(m.board.Frame(m.now, m.tick, m.width)) }

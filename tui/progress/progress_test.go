@@ -20,7 +20,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "update the golden files")
 
 func at(seconds float64) time.Time {
 	return time.Unix(1_800_000_000, 0).Add(time.Duration(seconds * float64(time.Second)))
@@ -34,7 +34,7 @@ func event(when float64, node string, phase daemonapi.Phase, state daemonapi.Sta
 	return e
 }
 
-// story is a cluster coming up whose second worker fails.
+// story is the start of a cluster whose second worker fails.
 func story() []daemonapi.Event {
 	return []daemonapi.Event{
 		event(0, "", daemonapi.PhasePrepare, daemonapi.StateRunning, 0, "certificates"),
@@ -51,7 +51,7 @@ func story() []daemonapi.Event {
 	}
 }
 
-func TestFramesAreAsRecorded(t *testing.T) {
+func TestFramesMatchGoldenFiles(t *testing.T) {
 	var board Board
 	var frames strings.Builder
 	for i, e := range story() {
@@ -77,7 +77,7 @@ func TestNoFrameIsWiderThanTheTerminal(t *testing.T) {
 	}
 }
 
-func TestPlainLinesAreAsRecorded(t *testing.T) {
+func TestPlainLinesMatchTheGoldenFile(t *testing.T) {
 	var lines strings.Builder
 	for _, e := range story() {
 		fmt.Fprintln(&lines, Line(e, at(0)))
@@ -85,10 +85,10 @@ func TestPlainLinesAreAsRecorded(t *testing.T) {
 	golden(t, "lines.golden", lines.String())
 }
 
-func TestRunShowsTheLastFrameAndReturnsWhatTheWorkReturns(t *testing.T) {
+func TestRunShowsTheLastFrameAndReturnsTheError(t *testing.T) {
 	terminal, tty, err := pty.Open()
 	if err != nil {
-		t.Skipf("no pseudo terminal here: %v", err)
+		t.Skipf("cannot open a pseudo-terminal: %v", err)
 	}
 	defer terminal.Close()
 	if err := pty.Setsize(terminal, &pty.Winsize{Rows: 24, Cols: 100}); err != nil {
@@ -116,16 +116,16 @@ func TestRunShowsTheLastFrameAndReturnsWhatTheWorkReturns(t *testing.T) {
 	}
 }
 
-func TestCtrlCInterruptsTheWork(t *testing.T) {
+func TestCtrlCCancelsTheWork(t *testing.T) {
 	interrupted := false
 	m := newModel(func() { interrupted = true })
 	_, cmd := m.Update(tea.KeyPressMsg{Code: 'c', Mod: tea.ModCtrl})
 	if cmd == nil {
-		t.Fatal("nothing happens")
+		t.Fatal("ctrl+c has no effect")
 	}
 	cmd()
 	if !interrupted {
-		t.Error("the work goes on")
+		t.Error("the work was not canceled")
 	}
 }
 
@@ -142,6 +142,6 @@ func golden(t *testing.T, name, got string) {
 		t.Fatal(err)
 	}
 	if got != string(want) {
-		t.Errorf("%s differs (go test -update writes it anew):\n%s", name, got)
+		t.Errorf("%s differs (update it with go test -update):\n%s", name, got)
 	}
 }

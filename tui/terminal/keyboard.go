@@ -1,5 +1,5 @@
-// Package terminal reads the keys of this process' terminal for a program that
-// borrows it: when that has ended, the next key is for whoever reads then.
+// Package terminal reads keys from the terminal of this process for a program
+// that uses it temporarily, without consuming keys that are typed later.
 package terminal
 
 import (
@@ -13,31 +13,31 @@ import (
 // Keyboard reads from a terminal until it is closed.
 type Keyboard struct {
 	reader  cancelreader.CancelReader
-	reading sync.Mutex // held while a Read is under way
+	reading sync.Mutex // held during Read
 }
 
-// Open reads from file, which stays open.
+// Open returns a keyboard that reads from file. Close does not close the file.
 func Open(file *os.File) (*Keyboard, error) {
 	reader, err := cancelreader.NewReader(file)
 	if err != nil {
-		return nil, fmt.Errorf("read the keyboard: %w", err)
+		return nil, fmt.Errorf("open the keyboard: %w", err)
 	}
 	return &Keyboard{reader: reader}, nil
 }
 
-// Read is io.Reader's; it ends with an error when the keyboard is closed.
+// Read implements io.Reader. It returns an error once the keyboard is closed.
 func (k *Keyboard) Read(p []byte) (int, error) {
 	k.reading.Lock()
 	defer k.reading.Unlock()
 	return k.reader.Read(p)
 }
 
-// Close ends a Read that is under way, and returns when it takes no key any
-// more.
+// Close interrupts a running Read and waits for it, so that it consumes no
+// further key.
 func (k *Keyboard) Close() error {
 	if k.reader.Cancel() {
-		// Closed sooner, the cancellation may be lost: the kernel forgets what
-		// woke the reader.
+		// Wait for Read before closing the reader: epoll drops the pending
+		// cancellation event when its descriptor is closed.
 		k.reading.Lock()
 		defer k.reading.Unlock()
 	}

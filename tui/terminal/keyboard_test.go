@@ -11,10 +11,10 @@ import (
 	"golang.org/x/term"
 )
 
-func TestAClosedKeyboardTakesNoKeyMore(t *testing.T) {
+func TestAClosedKeyboardConsumesNoKey(t *testing.T) {
 	ours, theirs, err := pty.Open()
 	if err != nil {
-		t.Skipf("no pseudo-terminal here: %v", err)
+		t.Skipf("cannot open a pseudo-terminal: %v", err)
 	}
 	defer func() { _, _ = ours.Close(), theirs.Close() }()
 	if _, err := term.MakeRaw(int(theirs.Fd())); err != nil {
@@ -31,7 +31,7 @@ func TestAClosedKeyboardTakesNoKeyMore(t *testing.T) {
 			ended <- err
 		}()
 		if round%2 == 0 {
-			time.Sleep(time.Millisecond) // it waits in the kernel
+			time.Sleep(time.Millisecond) // let Read block in the kernel
 		}
 		if err := k.Close(); err != nil {
 			t.Fatal(err)

@@ -1,6 +1,6 @@
-// Package theme holds the colours of all screens. A style is a fixed string of
-// terminal attributes, so that painting a cell costs nothing; every state that
-// a colour shows is also written out, and the theme "none" uses no colours.
+// Package theme holds the colours of the dashboard. A style is a fixed string of
+// terminal attributes, so painting a cell is cheap. Screens also write out every
+// state that they show by colour, so the theme "none" loses no information.
 package theme
 
 import (
@@ -9,28 +9,28 @@ import (
 	"slices"
 )
 
-// Tone is what a piece of text means.
+// Tone is the meaning of a piece of text.
 type Tone int
 
 // The tones.
 const (
 	Plain    Tone = iota
-	Dim           // of less weight
+	Dim           // less important
 	Title         // headings
 	Accent        // names of things, keys
-	Good          // as it should be
-	Busy          // on its way
-	Warn          // needs a look
-	Bad           // broken
+	Good          // healthy
+	Busy          // in progress
+	Warn          // degraded
+	Bad           // failing
 	Selected      // under the cursor
-	Marked        // chosen for an action
+	Marked        // marked for an action
 	Key           // a key to press
-	Header        // columns' names
+	Header        // column titles
 	Frame         // lines and borders
-	Match         // what a search found
+	Match         // search results
 	String        // values in documents
 	Number
-	Bar // the line at the bottom
+	Bar // header and footer lines
 	tones
 )
 
@@ -42,7 +42,7 @@ type Theme struct {
 
 const off = "\x1b[m"
 
-// Paint wraps text into the attributes of a tone.
+// Paint wraps text in the attributes of a tone.
 func (t *Theme) Paint(tone Tone, text string) string {
 	if on := t.on[tone]; on != "" && text != "" {
 		return on + text + off
@@ -50,10 +50,10 @@ func (t *Theme) Paint(tone Tone, text string) string {
 	return text
 }
 
-// On and Off are the bare attributes, for text that is painted in parts.
+// On returns the attributes of a tone, for text that is painted in parts.
 func (t *Theme) On(tone Tone) string { return t.on[tone] }
 
-// Off ends all attributes.
+// Off returns the sequence that resets all attributes.
 func (t *Theme) Off() string { return off }
 
 type rgb uint32
@@ -87,7 +87,7 @@ func (p palette) theme(name string) *Theme {
 	return t
 }
 
-// themes by name. They paint on the terminal's own background.
+// themes by name. They keep the terminal's own background.
 var themes = map[string]*Theme{
 	"harbor": palette{
 		dim: 0x8492a6, title: 0xe6edf3, accent: 0x4cc2ff, good: 0x56d39b, busy: 0x7aa2f7, warn: 0xf0b45b, bad: 0xff6b6b,
@@ -113,11 +113,11 @@ var themes = map[string]*Theme{
 	}},
 }
 
-// Default is the name of the theme for terminals with a dark background.
+// Default is the theme for terminals with a dark background.
 const Default = "harbor"
 
-// Named returns a theme, nil if there is none of that name.
+// Named returns the theme with the given name, or nil.
 func Named(name string) *Theme { return themes[name] }
 
-// Names of all themes, sorted.
+// Names returns the names of all themes, sorted.
 func Names() []string { return slices.Sorted(maps.Keys(themes)) }

@@ -12,7 +12,7 @@ import (
 type Field struct {
 	Name, Label, Hint string
 	Value             string
-	// Choices, if there are any, are what the field may be.
+	// Choices are the allowed values; empty allows any text.
 	Choices []string
 }
 
@@ -24,7 +24,7 @@ type Form struct {
 	at     int
 }
 
-// NewForm returns a form with the fields' values filled in.
+// NewForm returns a form that starts with the values of the fields.
 func NewForm(title string, fields []Field) *Form {
 	f := &Form{Title: title, Fields: fields}
 	for _, field := range fields {
@@ -35,7 +35,7 @@ func NewForm(title string, fields []Field) *Form {
 	return f
 }
 
-// Values are what the fields hold, by name.
+// Values returns the value of each field by name.
 func (f *Form) Values() map[string]string {
 	values := map[string]string{}
 	for i, field := range f.Fields {
@@ -44,7 +44,7 @@ func (f *Form) Values() map[string]string {
 	return values
 }
 
-// Type takes a key press. done says that the form was handed in.
+// Type handles a key press. It returns true when the user submits the form.
 func (f *Form) Type(key, text string) (done bool) {
 	switch key {
 	case "enter":
@@ -82,7 +82,7 @@ func (f *Form) choose(choices []string, key string) {
 	f.inputs[f.at].SetText(choices[now])
 }
 
-// View draws the form's lines.
+// View draws the form.
 func (f *Form) View(th *theme.Theme, width int) []string {
 	label := 0
 	for _, field := range f.Fields {
@@ -113,8 +113,7 @@ func (f *Form) View(th *theme.Theme, width int) []string {
 	return lines
 }
 
-// Dialog draws lines in a frame with a title, in the middle of a screen whose
-// lines are given.
+// Dialog draws lines in a frame with a title, centred over the lines of under.
 func Dialog(th *theme.Theme, under []string, title string, lines []string, width int) []string {
 	inner := 0
 	for _, l := range lines {

@@ -2,7 +2,7 @@ package widget
 
 import "github.com/charmbracelet/x/ansi"
 
-// Overlay draws box over the lines of under, its corner at x, y.
+// Overlay draws box over the lines of under, with its top left corner at x, y.
 func Overlay(under, box []string, x, y int) []string {
 	out := append([]string(nil), under...)
 	for i, line := range box {

@@ -1,15 +1,15 @@
 package widget
 
-// blocks of a sparkline from nothing to full.
+// blocks are the levels of a sparkline, from empty to full.
 var blocks = []rune(" ▁▂▃▄▅▆▇█")
 
-// Series is the last values of a figure, the newest at the end.
+// Series holds the latest values of a measurement, newest last.
 type Series []float64
 
-// maxSeries bounds how many values are kept.
+// maxSeries is the maximum number of values.
 const maxSeries = 240
 
-// Add appends a value; the oldest goes when there are too many.
+// Add appends a value and drops the oldest one if there are too many.
 func (s Series) Add(value float64) Series {
 	if len(s) >= maxSeries {
 		s = append(Series(nil), s[len(s)-maxSeries+1:]...)
@@ -17,7 +17,7 @@ func (s Series) Add(value float64) Series {
 	return append(s, value)
 }
 
-// Last is the newest value, 0 if there is none.
+// Last returns the newest value, or 0.
 func (s Series) Last() float64 {
 	if len(s) == 0 {
 		return 0
@@ -25,12 +25,12 @@ func (s Series) Last() float64 {
 	return s[len(s)-1]
 }
 
-// headroom is how much higher than the largest value a graph is that has no top:
-// one that does not change is no solid bar then.
+// headroom is the ratio of the height of a graph without a fixed top to its
+// largest value. It keeps a constant value from filling the graph.
 const headroom = 1.5
 
-// Spark draws the last values into width cells, top being the full height; with
-// top 0 it follows from the largest of them.
+// Spark draws the latest values in width cells. top is the value at full height;
+// 0 derives it from the largest value.
 func Spark(s Series, width int, top float64) string {
 	if width <= 0 {
 		return ""

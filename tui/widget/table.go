@@ -11,47 +11,47 @@ import (
 // Column of a Table.
 type Column struct {
 	Title string
-	// Right says that cells stand at the right end: numbers.
+	// Right aligns the cells to the right, for numbers.
 	Right bool
-	// Min is the least width to which the column is cut; 0 never cuts it.
+	// Min is the width to which the column may be cut; 0 means that it is not cut.
 	Min int
-	// Spare columns are left out before any other is cut.
+	// Spare columns are dropped before any other column is cut.
 	Spare bool
 }
 
-// Source is what a Table shows. It is asked for what is on the screen only,
-// and for all cells of the column by which the table is sorted.
+// Source provides the rows of a Table. The table only reads the visible cells,
+// and all cells of the column that it is sorted by.
 type Source interface {
 	Len() int
-	// Key tells row i from all others, whatever changes in it.
+	// Key identifies row i, even when its cells change.
 	Key(i int) string
 	Cell(i, column int) string
 	Tone(i, column int) theme.Tone
 }
 
-// Table is a list of rows in columns, with a cursor that stays on its row when
-// others come and go.
+// Table shows rows in columns. Its cursor stays on its row when other rows
+// appear or disappear.
 type Table struct {
 	Columns []Column
-	// Sort is the column by which rows are sorted, -1 for the source's order.
+	// Sort is the index of the column to sort by, or -1 for the source's order.
 	Sort    int
 	Reverse bool
 
-	by     string // title of the column by which rows are sorted, shown or not
+	by     string // title of the column to sort by, even if it is not shown
 	source Source
-	order  []int // rows in the order in which they are shown
+	order  []int // rows in display order
 	cursor int   // in order
-	top    int   // first row that is shown
-	first  int   // first column that is shown after the fixed one
-	height int   // rows shown the last time
+	top    int   // first visible row
+	first  int   // first visible column after the fixed one
+	height int   // rows in the last View
 	key    string
 	marks  map[string]bool
-	marked string // key of the row that was marked last
+	marked string // key of the last marked row
 	widths []int
 	// longest is the width of the longest cell of the last column.
 	longest int
-	drawn   []int // columns as they were drawn the last time
-	ends    []int // cell behind each of them
+	drawn   []int // columns in the last View
+	ends    []int // end of each of them, in cells
 }
 
 // NewTable returns an empty table in the source's order.
@@ -59,8 +59,8 @@ func NewTable(columns []Column) *Table {
 	return &Table{Columns: columns, Sort: -1, height: 1, marks: map[string]bool{}}
 }
 
-// SetColumns changes the columns. Rows stay sorted by the same column, and are
-// again when it comes back.
+// SetColumns changes the columns. Rows stay sorted by the same column; if it
+// disappears, they are sorted by it again when it returns.
 func (t *Table) SetColumns(columns []Column) {
 	if slices.Equal(columns, t.Columns) {
 		return
@@ -77,14 +77,14 @@ func (t *Table) find(title string) int {
 	return slices.IndexFunc(t.Columns, func(c Column) bool { return c.Title == title })
 }
 
-// SetSource shows other rows. The cursor stays on its row, or where it was if
-// that is gone.
+// SetSource changes the rows. The cursor stays on its row, or at its position if
+// the row has disappeared.
 func (t *Table) SetSource(s Source) {
 	t.source = s
 	t.arrange()
 }
 
-// arrange sorts and finds the cursor's row again.
+// arrange sorts the rows and moves the cursor to its row.
 func (t *Table) arrange() {
 	n := t.source.Len()
 	if cap(t.order) < n {
@@ -118,14 +118,13 @@ func (t *Table) arrange() {
 	t.move(0)
 }
 
-// Hold keeps the cursor on its row when others come and go, as if it had been
-// moved there.
+// Hold pins the cursor to its row, as if the user had moved it there.
 func (t *Table) Hold() { t.key = cmp.Or(t.Key(), t.key) }
 
-// Len is the number of rows.
+// Len returns the number of rows.
 func (t *Table) Len() int { return len(t.order) }
 
-// Row is the source's index of the row under the cursor, -1 if there is none.
+// Row returns the source's index of the row under the cursor, or -1.
 func (t *Table) Row() int {
 	if t.cursor < len(t.order) {
 		return t.order[t.cursor]
@@ -133,7 +132,7 @@ func (t *Table) Row() int {
 	return -1
 }
 
-// Key of the row under the cursor, "" if there is none.
+// Key returns the key of the row under the cursor, or "".
 func (t *Table) Key() string {
 	if row := t.Row(); row >= 0 {
 		return t.source.Key(row)
@@ -141,7 +140,7 @@ func (t *Table) Key() string {
 	return ""
 }
 
-// Select puts the cursor on the row called key, now or when it comes.
+// Select moves the cursor to the row with the given key, once it exists.
 func (t *Table) Select(key string) {
 	t.key = key
 	if t.source != nil {
@@ -154,7 +153,7 @@ func (t *Table) Move(n int) { t.move(n) }
 
 func (t *Table) move(n int) {
 	t.cursor = max(0, min(t.cursor+n, len(t.order)-1))
-	if len(t.order) > 0 && n != 0 { // until somebody moves it, it stays at the top
+	if len(t.order) > 0 && n != 0 { // a cursor that was not moved stays at the top
 		t.key = t.source.Key(t.order[t.cursor])
 	}
 	t.top = max(0, min(t.top, len(t.order)-t.height, t.cursor))
@@ -163,11 +162,11 @@ func (t *Table) move(n int) {
 	}
 }
 
-// Page is how many rows a page has.
+// Page returns the number of rows to scroll by.
 func (t *Table) Page() int { return max(1, t.height-1) }
 
-// Click puts the cursor on the y-th line below the header; false if no row is
-// there.
+// Click moves the cursor to the y-th line below the header. It reports whether
+// there is a row.
 func (t *Table) Click(y int) bool {
 	i := t.top + y
 	if y < 0 || i >= len(t.order) {
@@ -177,8 +176,8 @@ func (t *Table) Click(y int) bool {
 	return true
 }
 
-// ClickHeader sorts by the column at cell x, the other way round if it is
-// sorted by it.
+// ClickHeader sorts by the column at cell x, and reverses the order if the table
+// is already sorted by it.
 func (t *Table) ClickHeader(x int) {
 	for i, column := range t.drawn {
 		if x < t.ends[i] && column < len(t.Columns) {
@@ -188,7 +187,7 @@ func (t *Table) ClickHeader(x int) {
 	}
 }
 
-// SortBy sorts by a column, or in the source's order if it is below 0.
+// SortBy sorts by a column, or in the source's order if column is negative.
 func (t *Table) SortBy(column int, reverse bool) {
 	title := ""
 	if column >= 0 {
@@ -197,7 +196,7 @@ func (t *Table) SortBy(column int, reverse bool) {
 	t.SortByTitle(title, reverse)
 }
 
-// SortByTitle sorts by the column of that title as soon as there is one.
+// SortByTitle sorts by the column with the given title, once it exists.
 func (t *Table) SortByTitle(title string, reverse bool) {
 	t.by, t.Sort, t.Reverse = title, t.find(title), reverse
 	if t.source != nil {
@@ -205,16 +204,16 @@ func (t *Table) SortByTitle(title string, reverse bool) {
 	}
 }
 
-// SortedBy is the title of the column by which rows are sorted, "" for the
-// source's order.
+// SortedBy returns the title of the column that the table is sorted by, or ""
+// for the source's order.
 func (t *Table) SortedBy() (title string, reverse bool) { return t.by, t.Reverse }
 
-// Shift moves the columns sideways; the first stays.
+// Shift scrolls the columns sideways. The first column is fixed.
 func (t *Table) Shift(n int) {
 	t.first = max(0, min(t.first+n, len(t.Columns)-2))
 }
 
-// Mark turns the mark of the row under the cursor over and goes down one.
+// Mark toggles the mark of the row under the cursor and moves to the next row.
 func (t *Table) Mark() {
 	if key := t.Key(); key != "" {
 		if t.marks[key] {
@@ -227,8 +226,7 @@ func (t *Table) Mark() {
 	}
 }
 
-// MarkRange marks all from the row that was marked last to the one under the
-// cursor.
+// MarkRange marks the rows from the last marked one to the one under the cursor.
 func (t *Table) MarkRange() {
 	last := slices.IndexFunc(t.order, func(row int) bool { return t.source.Key(row) == t.marked })
 	if t.marked == "" || last < 0 {
@@ -240,18 +238,18 @@ func (t *Table) MarkRange() {
 	t.marked = t.Key()
 }
 
-// MarkAll marks all rows that are there.
+// MarkAll marks all rows.
 func (t *Table) MarkAll() {
 	for _, row := range t.order {
 		t.marks[t.source.Key(row)] = true
 	}
 }
 
-// Unmark takes all marks away.
+// Unmark removes all marks.
 func (t *Table) Unmark() { clear(t.marks) }
 
-// Marked are the source's indexes of the marked rows, or of the one under the
-// cursor if none is marked.
+// Marked returns the source's indexes of the marked rows, or of the row under
+// the cursor if none is marked.
 func (t *Table) Marked() []int {
 	var rows []int
 	for _, row := range t.order {
@@ -265,7 +263,7 @@ func (t *Table) Marked() []int {
 	return rows
 }
 
-// Marks is how many of the rows that are there are marked.
+// Marks returns the number of marked rows.
 func (t *Table) Marks() int {
 	n := 0
 	if len(t.marks) > 0 {
@@ -278,7 +276,7 @@ func (t *Table) Marks() int {
 	return n
 }
 
-// Where says which rows are shown: "12/5000".
+// Where returns the position of the cursor, from 1, and the number of rows.
 func (t *Table) Where() (cursor, all int) {
 	if len(t.order) == 0 {
 		return 0, 0

@@ -7,7 +7,7 @@ import (
 	"github.com/skiff-dev/skiff/tui/theme"
 )
 
-// gap between two columns, in cells.
+// gap is the number of cells between two columns.
 const gap = 2
 
 // View draws the table: a header and height-1 rows.
@@ -38,8 +38,8 @@ func (t *Table) View(th *theme.Theme, width, height int) []string {
 	return lines
 }
 
-// measure widens columns to what is on the screen. They do not become narrower
-// again while the same columns are shown: the eye follows them.
+// measure widens columns to fit the visible cells. It never makes them narrower,
+// so that columns do not jump while the user scrolls.
 func (t *Table) measure(cells [][]string) {
 	if len(t.widths) != len(t.Columns) {
 		t.widths, t.longest = make([]int, len(t.Columns)), 0
@@ -57,11 +57,11 @@ func (t *Table) measure(cells [][]string) {
 	}
 }
 
-// maxColumn is the widest a column gets, in cells; the last one gets more where
-// nothing else needs the room.
+// maxColumn is the maximum width of a column in cells. The last column also gets
+// the room that is left.
 const maxColumn = 60
 
-// visible are the columns from the first shown on; the very first stays.
+// visible returns the columns that are not scrolled out to the left.
 func (t *Table) visible() []int {
 	var columns []int
 	for c := range t.Columns {
@@ -72,7 +72,7 @@ func (t *Table) visible() []int {
 	return columns
 }
 
-// layout decides which columns fit and how wide they are.
+// layout returns the columns that fit and their widths.
 func (t *Table) layout(width int) (columns, widths []int) {
 	columns = t.visible()
 	room := width - 2
@@ -87,7 +87,7 @@ func (t *Table) layout(width int) (columns, widths []int) {
 			columns, widths = slices.Delete(columns, i, i+1), slices.Delete(widths, i, i+1)
 		}
 	}
-	for total > room { // the widest that may be cut gives way first
+	for total > room { // cut the widest column that may be cut
 		widest := -1
 		for i, c := range columns {
 			if least := t.Columns[c].Min; least > 0 && widths[i] > least && (widest < 0 || widths[i] > widths[widest]) {
@@ -100,7 +100,7 @@ func (t *Table) layout(width int) (columns, widths []int) {
 		widths[widest]--
 		total--
 	}
-	for total > room && len(columns) > 1 { // then those at the right end go
+	for total > room && len(columns) > 1 { // drop columns from the right
 		last := len(columns) - 1
 		rest := room - (total - widths[last])
 		if rest >= 4 {

@@ -12,7 +12,7 @@ import (
 // Text is a document that can be scrolled, wrapped and searched.
 type Text struct {
 	Wrap bool
-	// Colour paints a line; nil leaves it plain. It must not change its width.
+	// Colour paints a line without changing its width; nil leaves it plain.
 	Colour func(th *theme.Theme, line string) string
 
 	lines   []string
@@ -21,16 +21,16 @@ type Text struct {
 	width   int
 	height  int
 	search  *regexp.Regexp
-	matches []int // lines that match
-	at      int   // in matches
+	matches []int // indexes of matching lines
+	at      int   // index in matches
 	folded  []fold
-	foldFor int // the width for which folded is, 0 if it is stale
+	foldFor int // width that folded was computed for, 0 if it is stale
 }
 
-// fold is a part of a line that stands on a line of its own.
+// fold is a part of a wrapped line, in cells.
 type fold struct{ line, from, to int }
 
-// Set shows another text; the place stays.
+// Set replaces the text and keeps the scroll position.
 func (t *Text) Set(text string) {
 	t.lines = strings.Split(strings.TrimRight(text, "\n"), "\n")
 	for i, l := range t.lines {
@@ -41,7 +41,7 @@ func (t *Text) Set(text string) {
 	t.Move(0)
 }
 
-// Lines are those of the text.
+// Lines returns the lines of the text.
 func (t *Text) Lines() []string { return t.lines }
 
 // Move scrolls by n lines.
@@ -49,7 +49,7 @@ func (t *Text) Move(n int) {
 	t.top = max(0, min(t.top+n, t.rows()-t.height))
 }
 
-// Page is how many lines a page has.
+// Page returns the number of lines to scroll by.
 func (t *Text) Page() int { return max(1, t.height-1) }
 
 // Shift scrolls sideways.
@@ -59,14 +59,14 @@ func (t *Text) Shift(n int) {
 	}
 }
 
-// SetWrap wraps long lines or does not.
+// SetWrap turns wrapping of long lines on or off.
 func (t *Text) SetWrap(on bool) {
 	t.Wrap, t.left, t.foldFor = on, 0, 0
 	t.Move(0)
 }
 
-// Search marks what matches and goes to the first match from here on; nil
-// marks nothing.
+// Search highlights matches and scrolls to the first one from the current
+// position on. A nil pattern ends the search.
 func (t *Text) Search(pattern *regexp.Regexp) {
 	t.search = pattern
 	t.find()
@@ -94,7 +94,7 @@ func (t *Text) find() {
 	t.at = min(t.at, max(0, len(t.matches)-1))
 }
 
-// Next goes to the next match, or the one before with n = -1.
+// Next moves n matches forward; a negative n moves back.
 func (t *Text) Next(n int) {
 	if len(t.matches) > 0 {
 		t.at = (t.at + n + len(t.matches)) % len(t.matches)
@@ -102,7 +102,7 @@ func (t *Text) Next(n int) {
 	}
 }
 
-// Matches says which of how many matches is shown.
+// Matches returns the number of the current match, from 1, and of all matches.
 func (t *Text) Matches() (at, all int) {
 	if len(t.matches) == 0 {
 		return 0, 0
@@ -163,7 +163,7 @@ func (t *Text) fold() {
 	}
 }
 
-// View draws the part of the text that is scrolled to.
+// View draws the visible part of the text.
 func (t *Text) View(th *theme.Theme, width, height int) []string {
 	t.width, t.height = width, height
 	t.Move(0)
@@ -184,7 +184,7 @@ func (t *Text) View(th *theme.Theme, width, height int) []string {
 	return lines
 }
 
-// Percent is how far the text is scrolled.
+// Percent returns the scroll position in percent.
 func (t *Text) Percent() int {
 	rows := t.rows()
 	if rows <= t.height {
@@ -205,10 +205,10 @@ func (t *Text) paint(th *theme.Theme, line string) string {
 	return line
 }
 
-// maxMatches is how many matches of one line are marked.
+// maxMatches is the maximum number of highlighted matches per line.
 const maxMatches = 50
 
-// Mark paints what a pattern matches in a line.
+// Mark highlights the matches of a pattern in a line.
 func Mark(th *theme.Theme, pattern *regexp.Regexp, line string) string {
 	var out strings.Builder
 	last := 0

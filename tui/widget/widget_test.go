@@ -28,7 +28,7 @@ func table() *Table {
 	return NewTable([]Column{{Title: "Name", Min: 6}, {Title: "Count", Right: true}, {Title: "Note", Spare: true}})
 }
 
-func TestATableIsNeverWiderNorHigherThanItsBox(t *testing.T) {
+func TestATableFitsItsBox(t *testing.T) {
 	for width := range 60 {
 		for height := 2; height < 12; height++ {
 			tab := table()
@@ -47,26 +47,26 @@ func TestATableIsNeverWiderNorHigherThanItsBox(t *testing.T) {
 	}
 }
 
-func TestTheCursorStaysOnItsRowWhenOthersComeAndGo(t *testing.T) {
+func TestTheCursorStaysOnItsRowWhenRowsChange(t *testing.T) {
 	tab := table()
 	tab.SetSource(numbered(30))
 	tab.View(theme.Named("none"), 40, 10)
 	tab.Move(20)
 	tab.SetSource(numbered(30)[15:])
 	if tab.Key() != "pod-0020" {
-		t.Errorf("it is on %s", tab.Key())
+		t.Errorf("the cursor is on %s", tab.Key())
 	}
 	tab.SortBy(1, false)
 	if tab.Key() != "pod-0020" {
-		t.Errorf("sorted, it is on %s", tab.Key())
+		t.Errorf("sorted, the cursor is on %s", tab.Key())
 	}
 	tab.SetSource(rows{})
 	if tab.Row() != -1 || tab.Key() != "" {
-		t.Error("it is on a row of an empty table")
+		t.Error("the cursor is on a row of an empty table")
 	}
 }
 
-func TestTheLastColumnTakesTheRoomThatNothingElseNeeds(t *testing.T) {
+func TestTheLastColumnTakesTheRemainingRoom(t *testing.T) {
 	long := strings.TrimSpace(strings.Repeat("word ", 20))
 	for width, whole := range map[int]bool{130: true, 80: false} {
 		tab := NewTable([]Column{{Title: "Name"}, {Title: "Message", Min: 10}})
@@ -77,7 +77,7 @@ func TestTheLastColumnTakesTheRoomThatNothingElseNeeds(t *testing.T) {
 	}
 }
 
-func TestNumbersSortByTheirValue(t *testing.T) {
+func TestNumbersSortByValue(t *testing.T) {
 	tab := table()
 	tab.SetSource(numbered(12))
 	tab.SortBy(1, false)
@@ -87,7 +87,7 @@ func TestNumbersSortByTheirValue(t *testing.T) {
 	}
 }
 
-func TestAClickedHeaderSortsByTheColumnThatStandsThere(t *testing.T) {
+func TestClickingAHeaderSortsByItsColumn(t *testing.T) {
 	for _, width := range []int{30, 40, 80} {
 		tab := table()
 		tab.SetSource(numbered(12))
@@ -101,7 +101,7 @@ func TestAClickedHeaderSortsByTheColumnThatStandsThere(t *testing.T) {
 	}
 }
 
-func TestRowsStaySortedByTheirColumnWhenOthersComeAndGo(t *testing.T) {
+func TestRowsStaySortedWhenColumnsChange(t *testing.T) {
 	tab := table()
 	tab.SetSource(numbered(12))
 	tab.SortBy(1, true)
@@ -115,15 +115,15 @@ func TestRowsStaySortedByTheirColumnWhenOthersComeAndGo(t *testing.T) {
 	}
 	tab.SetColumns(table().Columns)
 	if tab.Sort != 1 {
-		t.Errorf("sorted by column %d, the other is back", tab.Sort)
+		t.Errorf("sorted by column %d after the column returned", tab.Sort)
 	}
 }
 
-func TestARangeIsMarkedFromTheLastMarkOn(t *testing.T) {
+func TestARangeIsMarkedFromTheLastMark(t *testing.T) {
 	tab := table()
 	tab.SetSource(numbered(12))
 	tab.Move(2)
-	tab.Mark() // goes on to the next
+	tab.Mark() // also moves to the next row
 	tab.Move(3)
 	tab.MarkRange()
 	if got := tab.Marked(); len(got) != 5 || got[0] != 2 || got[4] != 6 {
@@ -131,7 +131,7 @@ func TestARangeIsMarkedFromTheLastMarkOn(t *testing.T) {
 	}
 	tab.SetSource(numbered(12)[4:])
 	if tab.Marks() != 3 {
-		t.Errorf("%d marks, two of the rows are gone", tab.Marks())
+		t.Errorf("%d marks after two marked rows disappeared", tab.Marks())
 	}
 }
 
@@ -170,7 +170,7 @@ func TestSparklinesScale(t *testing.T) {
 	}
 }
 
-func TestALineIsEditedAsInAShell(t *testing.T) {
+func TestALineIsEditedWithTheKeysOfAShell(t *testing.T) {
 	var in Input
 	for _, k := range []string{"kubectl", " ", "get", " ", "pods"} {
 		in.Type("", k)

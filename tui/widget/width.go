@@ -1,6 +1,6 @@
-// Package widget holds the parts that screens are made of: tables, texts,
-// lines of input, forms, sparklines. Each is plain state and a pure function
-// that draws it into a box of cells; none of them does anything by itself.
+// Package widget holds the building blocks of screens: tables, texts, input
+// lines, forms and sparklines. Each is plain state with a function that draws it
+// into a box of cells. None of them performs I/O.
 package widget
 
 import (
@@ -9,7 +9,7 @@ import (
 	"github.com/charmbracelet/x/ansi"
 )
 
-// Width of text in cells.
+// Width returns the width of text in cells.
 func Width(text string) int {
 	for i := range len(text) {
 		if text[i] < ' ' || text[i] >= 0x7f {
@@ -19,7 +19,7 @@ func Width(text string) int {
 	return len(text)
 }
 
-// Fit cuts or pads text to exactly width cells.
+// Fit truncates or pads text to exactly width cells.
 func Fit(text string, width int) string {
 	if width <= 0 {
 		return ""
@@ -32,7 +32,7 @@ func Fit(text string, width int) string {
 	return text + spaces(width-w)
 }
 
-// FitRight is Fit with the text at the right end.
+// FitRight is like Fit but aligns the text to the right.
 func FitRight(text string, width int) string {
 	if w := Width(text); w < width {
 		return spaces(width-w) + text
@@ -40,7 +40,7 @@ func FitRight(text string, width int) string {
 	return Fit(text, width)
 }
 
-// Cut shortens text to at most width cells.
+// Cut truncates text to at most width cells.
 func Cut(text string, width int) string {
 	if width <= 0 {
 		return ""
@@ -51,7 +51,7 @@ func Cut(text string, width int) string {
 	return ansi.Truncate(text, width, "…")
 }
 
-// Box makes lines exactly height lines of width cells.
+// Box returns exactly height lines of width cells.
 func Box(lines []string, width, height int) []string {
 	boxed := make([]string, 0, height)
 	for i := range height {

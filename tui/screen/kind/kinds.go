@@ -96,7 +96,7 @@ var kinds = []Kind{
 		Deletion: withPods},
 	{Resource: object.Jobs, Aliases: []string{"jo"}, Card: true, Scopes: []keys.Scope{keys.Selecting}, Enter: podsOf,
 		Workload: &Workload{Ready: columnOf("Completions"), Status: columnOf("Status")}, Deletion: withPods},
-	{Resource: object.CronJobs, Card: true, Scopes: []keys.Scope{keys.Cronjobs}, Enter: jobsOf,
+	{Resource: object.CronJobs, Card: true, Scopes: []keys.Scope{keys.CronJobs}, Enter: jobsOf,
 		Workload: &Workload{Ready: func(object.Table, *object.Row) string { return "-" }, Status: schedule},
 		Deletion: Deletion{One: withPods.One, Many: withPods.Many}},
 	{Resource: object.ReplicaSets, Scopes: []keys.Scope{keys.Scalable, keys.Selecting}, Enter: podsOf, Deletion: withPods},

@@ -42,7 +42,7 @@ func (s *Screen) Crumb() string { return "select namespaces" }
 func (s *Screen) Title() string { return "Select namespaces  space selects several, ⏎ applies" }
 
 // Scopes implements screen.Screen.
-func (s *Screen) Scopes() []keys.Scope { return []keys.Scope{keys.Choosing, keys.List} }
+func (s *Screen) Scopes() []keys.Scope { return []keys.Scope{keys.Selection, keys.List} }
 
 // Needs implements screen.Screen.
 func (s *Screen) Needs() []feed.Need {

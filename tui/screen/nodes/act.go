@@ -20,7 +20,7 @@ func (s *Screen) Act(w *screen.World, a keys.Action) []screen.Request {
 		return nil
 	}
 	switch a {
-	case keys.Faults:
+	case keys.Unhealthy:
 		s.unhealthy = !s.unhealthy
 		s.arrange(w)
 		return nil

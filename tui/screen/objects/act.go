@@ -71,12 +71,12 @@ func (s *Screen) Act(w *screen.World, a keys.Action) []screen.Request {
 	case keys.Wide:
 		s.wide = !s.wide
 		s.refresh(w)
-	case keys.Faults:
+	case keys.Unhealthy:
 		s.unhealthy = !s.unhealthy
 		s.refresh(w)
-	case keys.Pick:
+	case keys.PickNamespaces:
 		return screen.Show(screen.Namespaces{})
-	case keys.PickAll:
+	case keys.AllNamespaces:
 		s.narrow.Namespaces = nil
 		return []screen.Request{screen.Choose{Namespaces: []string{}}}
 	default:

@@ -132,7 +132,7 @@ func (s *Screen) Title() string {
 func (s *Screen) Scopes() []keys.Scope {
 	scopes := append(slices.Clone(s.kind.Scopes), keys.Objects, keys.Rows, keys.Columns)
 	if s.resource.Namespaced && s.narrow.Name == "" {
-		scopes = append(scopes, keys.Spaces)
+		scopes = append(scopes, keys.Namespaced)
 	}
 	return append(scopes, keys.List)
 }

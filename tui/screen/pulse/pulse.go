@@ -87,7 +87,7 @@ func (s *Screen) Take(_ *screen.World, delivery any) {
 			tally[format.Health(d, row)]++
 		}
 		s.tallies[d.Cluster+" "+d.Resource.ID()] = tally
-		if d.Resource.ID() == "pods" {
+		if d.Resource.ID() == object.Pods.ID() {
 			s.pods = s.pods.Add(float64(len(d.Rows)))
 		}
 	case feed.Stats:
@@ -116,10 +116,10 @@ func (s *Screen) Act(_ *screen.World, a keys.Action) []screen.Request {
 
 // Click implements screen.Pointed.
 func (s *Screen) Click(x, y int) (hit bool, requests []screen.Request) {
-	if y < pulseTop || s.columns == 0 {
+	if y < cardTop || s.columns == 0 {
 		return false, nil
 	}
-	at := (y-pulseTop)/cardHeight*s.columns + x/cardWidth
+	at := (y-cardTop)/cardHeight*s.columns + x/cardWidth
 	if at >= len(s.resources) {
 		return false, nil
 	}
@@ -134,7 +134,7 @@ func (s *Screen) Wheel(n int) { s.at = max(0, min(s.at+n, len(s.resources)-1)) }
 const (
 	cardWidth  = 26
 	cardHeight = 4
-	pulseTop   = 4
+	cardTop    = 4
 )
 
 // View implements screen.Screen.

@@ -80,7 +80,7 @@ func (s *Screen) Scopes() []keys.Scope {
 	if at := s.At(); at >= 0 {
 		scopes = slices.Clone(kind.Of(s.items[at].in.Resource).Scopes)
 	}
-	return append(scopes, keys.Objects, keys.Rows, keys.Spaces, keys.List)
+	return append(scopes, keys.Objects, keys.Rows, keys.Namespaced, keys.List)
 }
 
 // Needs implements screen.Screen.
@@ -195,13 +195,13 @@ func (s *Screen) Act(w *screen.World, a keys.Action) []screen.Request {
 		return nil
 	}
 	switch a {
-	case keys.Faults:
+	case keys.Unhealthy:
 		s.unhealthy = !s.unhealthy
 		s.refresh(w)
 		return nil
-	case keys.Pick:
+	case keys.PickNamespaces:
 		return screen.Show(screen.Namespaces{})
-	case keys.PickAll:
+	case keys.AllNamespaces:
 		s.own = nil
 		return []screen.Request{screen.Choose{Namespaces: []string{}}}
 	}
