@@ -64,6 +64,7 @@ func TestEveryFaultIsOneClearLine(t *testing.T) {
 		{func(s *Spec) { s.Network.Services = prefix("10.96.0.0/28") }, "wrong size"},
 		{func(s *Spec) { s.Network.Nodes = prefix("192.168.0.0/16") }, "wrong size"},
 		{func(s *Spec) { s.Network.Domain = "Not A Name" }, "no DNS name"},
+		{func(s *Spec) { s.Network.Egress = "some" }, "choose one of all, public, none"},
 	} {
 		faults := Validate(with(test.change), roomy, 3)
 		if len(faults) != 1 || !strings.Contains(faults[0].Error(), test.want) || strings.Contains(faults[0].Error(), "\n") {
@@ -104,6 +105,7 @@ func TestOnlyTheNumbersOfNodesMayChange(t *testing.T) {
 		func(s *Spec) { s.Network.Pods = prefix("10.245.0.0/16") },
 		func(s *Spec) { s.Network.Services = prefix("10.97.0.0/16") },
 		func(s *Spec) { s.Network.Domain = "other" },
+		func(s *Spec) { s.Network.Egress = EgressNone },
 	} {
 		if faults := Changes(old, with(refused)); len(faults) != 1 {
 			t.Errorf("faults %v, want one", faults)

@@ -34,7 +34,20 @@ type Network struct {
 	Services netip.Prefix `json:"services" mapstructure:"services"`
 	// Domain is cluster.local.
 	Domain string `json:"domain" mapstructure:"domain"`
+	// Egress is what nodes and pods may reach outside of the cluster, one of
+	// Egresses.
+	Egress string `json:"egress,omitempty" mapstructure:"egress"`
 }
+
+// The egress policies. Package network enforces them.
+const (
+	EgressAll    = "all"    // whatever the host reaches
+	EgressPublic = "public" // public addresses only
+	EgressNone   = "none"   // nothing
+)
+
+// Egresses lists the egress policies.
+func Egresses() []string { return []string{EgressAll, EgressPublic, EgressNone} }
 
 // Default is the Spec before a file, the environment or flags say anything.
 func Default() Spec {
@@ -46,6 +59,7 @@ func Default() Spec {
 			Pods:     netip.MustParsePrefix("10.244.0.0/16"),
 			Services: netip.MustParsePrefix("10.96.0.0/16"),
 			Domain:   "cluster.local",
+			Egress:   EgressAll,
 		},
 	}
 }

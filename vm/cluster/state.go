@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -122,6 +123,8 @@ func decodeState(content []byte) (State, error) {
 	if err := json.Unmarshal(content, &state); err != nil {
 		return State{}, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
+	// Optional fields that are newer than the version.
+	state.Spec.Network.Egress = cmp.Or(state.Spec.Network.Egress, EgressAll)
 	strict := json.NewDecoder(bytes.NewReader(content))
 	strict.DisallowUnknownFields()
 	if err := strict.Decode(&State{}); err != nil {

@@ -129,6 +129,9 @@ func validateNetwork(spec Spec) []error {
 	if len(spec.Network.Domain) > 200 || !domain.MatchString(spec.Network.Domain) {
 		fault("network.domain %q is no DNS name", spec.Network.Domain)
 	}
+	if !slices.Contains(Egresses(), spec.Network.Egress) {
+		fault("unknown network.egress %q: choose one of %s", spec.Network.Egress, strings.Join(Egresses(), ", "))
+	}
 	return faults
 }
 
@@ -152,6 +155,7 @@ func Changes(old, wanted Spec) []error {
 	fixed("network.pods", old.Network.Pods, wanted.Network.Pods)
 	fixed("network.services", old.Network.Services, wanted.Network.Services)
 	fixed("network.domain", old.Network.Domain, wanted.Network.Domain)
+	fixed("network.egress", old.Network.Egress, wanted.Network.Egress)
 	if old.Workers == 0 != (wanted.Workers == 0) {
 		faults = append(faults, fmt.Errorf("workers cannot change from %d to %d while the cluster exists, since control planes take pods only in a cluster without workers: run \"skiff down %s\" first", old.Workers, wanted.Workers, old.Name))
 	}

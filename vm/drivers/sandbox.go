@@ -41,6 +41,6 @@ func openSandboxes(ctx context.Context, config Config) (Machines, error) {
 func openNetwork(config Config) (*network.Network, error) {
 	return network.New(network.Config{
 		Socket: config.Cluster.Network(), Subnet: config.Spec.Network.Nodes,
-		Pods: config.Spec.Network.Pods, Log: config.Log,
+		Pods: config.Spec.Network.Pods, Egress: network.Egress(config.Spec.Network.Egress), Log: config.Log,
 	})
 }

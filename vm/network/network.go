@@ -5,6 +5,7 @@
 package network
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/containers/gvisor-tap-vsock/pkg/tap"
@@ -74,6 +76,10 @@ func New(config Config) (*Network, error) {
 type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
 func newNetwork(config Config, dial dialer) (*Network, error) {
+	config.Egress = cmp.Or(config.Egress, EgressAll)
+	if !slices.Contains(Egresses(), config.Egress) {
+		return nil, fmt.Errorf("unknown egress policy %q", config.Egress)
+	}
 	n := &Network{config: config}
 	mac, err := net.ParseMAC(gatewayMAC)
 	if err != nil {

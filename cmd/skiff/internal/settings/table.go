@@ -91,6 +91,10 @@ func Table() []Setting {
 			func(s *cluster.Spec) *netip.Prefix { return &s.Network.Services }),
 		text(Setting{Key: "network.domain", Description: "DNS domain of the cluster", Fixed: true},
 			func(s *cluster.Spec) *string { return &s.Network.Domain }),
+		text(Setting{
+			Key: "network.egress", Fixed: true, Values: cluster.Egresses(),
+			Description: "what nodes and pods may reach outside of the cluster: all that the host reaches, public addresses only, or none; never the host's loopback, link-local addresses or cloud metadata",
+		}, func(s *cluster.Spec) *string { return &s.Network.Egress }),
 	}
 }
 
