@@ -38,8 +38,8 @@ func commands() []command {
 		{[]string{"controlplane", "cp"}, "control plane status", clusterNames, controlPlane},
 		{[]string{"forwards", "pf", "portforward"}, "forwarded ports", nil, show(screen.Forwards{})},
 		{[]string{"tree", "xray"}, "ownership tree of this, or of KIND NAME", resourceNames, showTree},
-		{[]string{"ns", "namespace"}, "choose namespaces: a,b or all", namespaceNames, chooseNamespaces},
-		{[]string{"ctx", "cluster", "context"}, "choose clusters: a,b", clusterNames, chooseClusters},
+		{[]string{"ns", "namespace"}, "select namespaces: a,b or all", namespaceNames, chooseNamespaces},
+		{[]string{"ctx", "cluster", "context"}, "select clusters: a,b", clusterNames, chooseClusters},
 		{[]string{"resources", "aliases", "alias"}, "resources and their short names", nil, show(screen.Resources{})},
 		{[]string{"theme", "skin"}, "change the theme", func(*Model) []string { return theme.Names() }, chooseTheme},
 		{[]string{"output"}, "output of the last command", nil, lastOutput},
@@ -85,7 +85,7 @@ func (m *Model) resource(name string, args []string) []screen.Request {
 	r, ok := m.world.Find(name)
 	if !ok {
 		if len(m.world.Clusters) == 0 {
-			return screen.Failure("choose a cluster first")
+			return screen.Failure("select a cluster first")
 		}
 		return screen.Failure(fmt.Sprintf("no command or resource named %q", name))
 	}
@@ -98,7 +98,7 @@ func (m *Model) resource(name string, args []string) []screen.Request {
 		case strings.HasPrefix(a, "@") && slices.Contains(m.world.Clusters, a[1:]):
 			narrow.Cluster = a[1:]
 		case strings.HasPrefix(a, "@"):
-			return screen.Failure(fmt.Sprintf("cluster %q is not shown; choose it with :ctx", a[1:]))
+			return screen.Failure(fmt.Sprintf("cluster %q is not shown; select it with :ctx", a[1:]))
 		case a == "-l":
 		case strings.Contains(a, "="):
 			pattern = "-l " + a
@@ -133,7 +133,7 @@ func controlPlane(m *Model, args []string) []screen.Request {
 		args = m.world.Clusters
 	}
 	if len(args) == 0 {
-		return screen.Failure("choose a cluster first")
+		return screen.Failure("select a cluster first")
 	}
 	requests := screen.Show(screen.ControlPlane{Cluster: args[0]})
 	if len(args) > 1 {

@@ -19,7 +19,7 @@ const treeUsage = "t shows the tree of the selected object; or type :tree KIND N
 // tree of the object under the cursor, or a list to choose from.
 func showTree(m *Model, args []string) []screen.Request {
 	if len(m.world.Clusters) == 0 {
-		return screen.Failure("choose a cluster first")
+		return screen.Failure("select a cluster first")
 	}
 	if len(args) == 0 {
 		if p, ok := m.top().(cursorScreen); ok {
