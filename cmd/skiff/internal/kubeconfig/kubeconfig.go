@@ -1,7 +1,7 @@
-// Package kubeconfig puts a cluster into the user's kubeconfig and takes it out
-// again, leaving everything else in the file, comments included, as it was. The
-// file is replaced in one step or not at all, and a file that kubectl could not
-// read is never written to.
+// Package kubeconfig adds a cluster to the user's kubeconfig and removes it again.
+// Only the text of the cluster's own entries changes: removing a cluster restores
+// the bytes, owner and mode of the file. A file is replaced atomically, and one that
+// kubectl could not read is never written to.
 package kubeconfig
 
 import (
@@ -11,8 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-
-	"github.com/skiff-dev/skiff/internal/atomicfile"
+	"strings"
 
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -22,16 +21,24 @@ import (
 // BackupSuffix names the copy of the file as it was before the last change.
 const BackupSuffix = ".skiff-backup"
 
-// maxFile bounds a kubeconfig in bytes.
+// maxFile bounds the size of a kubeconfig in bytes.
 const maxFile = 8 << 20
 
-// UserPath is the file that kubectl writes to: the first of KUBECONFIG, else
-// ~/.kube/config.
+// UserPath returns the file that kubectl writes to: the first file of KUBECONFIG
+// that exists, or else its last one; without KUBECONFIG, ~/.kube/config.
 func UserPath() (string, error) {
+	last := ""
 	for _, path := range filepath.SplitList(os.Getenv(clientcmd.RecommendedConfigPathEnvVar)) {
-		if path != "" {
+		if path == "" {
+			continue
+		}
+		if _, err := os.Stat(path); err == nil {
 			return filepath.Abs(path)
 		}
+		last = path
+	}
+	if last != "" {
+		return filepath.Abs(last)
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
@@ -40,117 +47,147 @@ func UserPath() (string, error) {
 	return filepath.Join(home, clientcmd.RecommendedHomeDir, clientcmd.RecommendedFileName), nil
 }
 
-// Context is the name of a cluster's context, cluster and user.
+// Context returns the name of a cluster's context, cluster and user.
 func Context(name string) string { return "skiff-" + name }
 
-// Merge puts the cluster, user and context of admin, a kubeconfig whose current
-// context is theirs, into the file at path and makes that context current. The
-// context that was current before is remembered in the file. A file that has
-// all this already is not touched. The error is a *daemonapi.Failure if the
-// file cannot be read as a kubeconfig.
+// Merge adds the cluster, user and current context of admin to the file at path and
+// makes that context current. The file remembers what it looked like before. A file
+// that has all this already is not touched. The error is a *daemonapi.Failure if
+// the file cannot be used.
 func Merge(ctx context.Context, path string, admin []byte) error {
 	addition, err := clientcmd.Load(admin)
 	if err != nil {
 		return fmt.Errorf("read the cluster's kubeconfig: %w", err)
 	}
-	return edit(ctx, path, true, func(d *document) (bool, error) { return d.merge(addition) })
+	return change(ctx, path, true, func(e *editor, created bool) (bool, error) { return e.merge(addition, created) })
 }
 
-// Remove takes the context, its cluster and its user out of the file at path.
-// If it was current, the context that was current before it is again, or none.
-// A file with nothing left in it is removed. Removing what is not there does
-// nothing.
+// Remove removes a context with its cluster and user from the file at path and
+// restores what was there before. The context that was current before is current
+// again. A file that Merge created is deleted when nothing is left in it. Removing
+// what does not exist does nothing.
 func Remove(ctx context.Context, path, contextName string) error {
-	return edit(ctx, path, false, func(d *document) (bool, error) { return d.remove(contextName) })
+	return change(ctx, path, false, func(e *editor, _ bool) (bool, error) { return e.remove(contextName) })
 }
 
-// edit changes the file at path under a lock. With create the file may be
-// missing.
-func edit(ctx context.Context, path string, create bool, change func(*document) (bool, error)) error {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real // a link stays a link
+// change edits the file at path under a lock. With create the file may be missing.
+func change(ctx context.Context, path string, create bool, edit func(e *editor, created bool) (bool, error)) error {
+	path, err := resolve(path)
+	if err != nil {
+		return err
 	}
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) && !create {
 		return nil
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("create the directory of %s: %w", path, err)
+	if err := makeDir(filepath.Dir(path)); err != nil {
+		return unwritable(path, err)
 	}
 	unlock, err := lock(ctx, path)
 	if err != nil {
-		return err
+		return unwritable(path, err)
 	}
 	defer unlock()
 
-	before, err := read(path)
+	before, existed, err := read(path)
 	if err != nil {
 		return err
 	}
-	d, err := parse(before)
+	e, err := newEditor(before)
 	if err != nil {
 		return &daemonapi.Failure{
 			Cause: fmt.Sprintf("%s is not a kubeconfig: %s", path, oneLine(err)),
 			Hint:  "the file was not changed; fix it, or set KUBECONFIG to another file",
 		}
 	}
-	changed, err := change(d)
-	if err != nil || !changed {
+	remembered := e.memories()
+	changed, err := edit(e, !existed)
+	switch {
+	case errors.Is(err, errStyle):
+		return &daemonapi.Failure{
+			Cause: fmt.Sprintf("%s cannot be edited: %s", path, oneLine(err)),
+			Hint:  "the file was not changed; rewrite it with `kubectl config view --raw`, or set KUBECONFIG to another file",
+		}
+	case err != nil || !changed:
 		return err
 	}
-	after, err := d.bytes()
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	if _, err := clientcmd.Load(after); err != nil {
-		return fmt.Errorf("change %s: the result would not be a kubeconfig: %w", path, err)
-	}
-	return replace(path, before, after, d)
+	return unwritable(path, replace(path, before, e.content, remembered.Created))
 }
 
-func read(path string) ([]byte, error) {
+// memories returns the union of what our contexts remember of the whole file.
+func (e *editor) memories() memory {
+	var all memory
+	for name, context := range e.config.Contexts {
+		if ours(name) {
+			all.Created = all.Created || memoryOf(context).Created
+		}
+	}
+	return all
+}
+
+// resolve follows symbolic links, also those to files that do not exist yet.
+func resolve(path string) (string, error) {
+	const most = 40 // as Linux does; see path_resolution(7)
+	for range most {
+		target, err := os.Readlink(path)
+		if err != nil {
+			return path, nil // not a link
+		}
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(path), target)
+		}
+		path = target
+	}
+	return "", &daemonapi.Failure{Cause: fmt.Sprintf("%s: too many levels of symbolic links", path)}
+}
+
+func read(path string) (content []byte, exists bool, err error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return nil, nil
+		return nil, false, nil
 	case err != nil:
-		return nil, fmt.Errorf("read the kubeconfig: %w", err)
+		return nil, false, fmt.Errorf("read the kubeconfig: %w", err)
 	case !info.Mode().IsRegular() || info.Size() > maxFile:
-		return nil, &daemonapi.Failure{
+		return nil, false, &daemonapi.Failure{
 			Cause: fmt.Sprintf("%s is not a kubeconfig: not a regular file of at most %d MiB", path, maxFile>>20),
 			Hint:  "set KUBECONFIG to another file",
 		}
 	}
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read the kubeconfig: %w", err)
+	if content, err = os.ReadFile(path); err != nil {
+		return nil, false, fmt.Errorf("read the kubeconfig: %w", err)
 	}
-	return content, nil
+	return content, true, nil
 }
 
-// replace keeps before as the backup and puts after in its place. With nothing
-// of ours left the backup goes too, and the file if it is empty.
-func replace(path string, before, after []byte, d *document) error {
-	ours := d.ours()
-	if len(before) > 0 && ours {
-		if err := atomicfile.Write(path+BackupSuffix, before, 0o600); err != nil {
+// replace stores before as the backup and after in its place. The backup is
+// removed with the last of our contexts, and so is a file that Skiff created, if
+// it is empty.
+func replace(path string, before, after []byte, created bool) error {
+	e, err := newEditor(after)
+	if err != nil {
+		return err
+	}
+	left := false
+	for name := range e.config.Contexts {
+		left = left || ours(name)
+	}
+	if left && len(before) > 0 {
+		if err := write(path+BackupSuffix, path, before); err != nil {
 			return fmt.Errorf("keep a backup of %s: %w", path, err)
 		}
 	}
-	if d.empty() {
-		if err := os.Remove(path); err != nil {
-			return fmt.Errorf("remove the empty kubeconfig: %w", err)
-		}
-	} else if err := atomicfile.Write(path, after, 0o600); err != nil {
-		return fmt.Errorf("write the kubeconfig: %w", err)
+	if !left && created && len(bytes.TrimSpace(after)) == 0 {
+		err = os.Remove(path)
+	} else {
+		err = write(path, path, after)
 	}
-	if !ours {
-		if err := os.Remove(path + BackupSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("remove the kubeconfig's backup: %w", err)
-		}
+	if err != nil || left {
+		return err
+	}
+	if err := os.Remove(path + BackupSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
 	}
 	return nil
 }
 
-func oneLine(err error) string {
-	return string(bytes.Join(bytes.Fields([]byte(err.Error())), []byte(" ")))
-}
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
