@@ -192,8 +192,11 @@ func (s *Screen) card(th *theme.Theme, r object.Resource, selected bool) []strin
 	}
 }
 
+// order is that of the parts of a bar.
 var order = []theme.Tone{theme.Good, theme.Busy, theme.Warn, theme.Bad}
 
+// bar draws the shares of healthy, pending, degraded and failing objects. Each
+// state that occurs gets at least one cell.
 func bar(th *theme.Theme, tally map[theme.Tone]int, total, width int) string {
 	if total == 0 {
 		return th.Paint(theme.Frame, strings.Repeat("·", width))
@@ -222,16 +225,20 @@ func bar(th *theme.Theme, tally map[theme.Tone]int, total, width int) string {
 // marksOf distinguishes tones without colours.
 var marksOf = map[theme.Tone]string{theme.Good: "█", theme.Busy: "▓", theme.Warn: "▒", theme.Bad: "▚"}
 
+// legend counts the objects by health, worst first: a card has no room for more
+// than two or three of them.
 func legend(th *theme.Theme, tally map[theme.Tone]int) string {
 	var parts []string
-	for _, t := range order {
+	for _, t := range slices.Backward(order) {
 		if tally[t] > 0 {
-			name := map[theme.Tone]string{theme.Good: "healthy", theme.Busy: "pending", theme.Warn: "degraded", theme.Bad: "failing"}[t]
-			parts = append(parts, th.Paint(t, fmt.Sprintf("%d %s", tally[t], name)))
+			parts = append(parts, th.Paint(t, fmt.Sprintf("%d %s", tally[t], states[t])))
 		}
 	}
 	return strings.Join(parts, " ")
 }
+
+// states names the tones of objects.
+var states = map[theme.Tone]string{theme.Good: "healthy", theme.Busy: "pending", theme.Warn: "degraded", theme.Bad: "failing"}
 
 // warnings draws the latest warning events.
 func (s *Screen) warnings(w *screen.World, width, height int) []string {
@@ -241,7 +248,7 @@ func (s *Screen) warnings(w *screen.World, width, height int) []string {
 	}
 	var found []warning
 	for _, cluster := range s.clusters {
-		t := s.tables[cluster+" events"]
+		t := s.tables[cluster+" "+object.Events.ID()]
 		for _, r := range t.Rows {
 			if t.Cell(r, "Type") == "Warning" {
 				found = append(found, warning{r, t})
