@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// header checks the columns that a person sees.
+// header checks the columns of kubectl get -o wide.
 func (k *kube) header(t *testing.T, columns string, args ...string) string {
 	t.Helper()
 	out := k.kubectl(t, append([]string{"get", "-o", "wide"}, args...)...)
@@ -17,7 +17,7 @@ func (k *kube) header(t *testing.T, columns string, args ...string) string {
 	return out
 }
 
-func testTexts(t *testing.T, k *kube) {
+func testKubectlOutput(t *testing.T, k *kube) {
 	k.apply(t, "texts.yaml")
 	k.rollout(t, "deployment/shown")
 	nodes := k.header(t, "NAME STATUS ROLES AGE VERSION INTERNAL-IP EXTERNAL-IP OS-IMAGE KERNEL-VERSION CONTAINER-RUNTIME", "nodes")
@@ -42,7 +42,7 @@ func testTexts(t *testing.T, k *kube) {
 		"KIND:       Pod", "VERSION:    v1", "FIELD: livenessProbe <Probe>", "DESCRIPTION:", "failureThreshold")
 	contains(t, "api-resources", k.kubectl(t, "api-resources"), "deployments", "apps/v1", "NetworkPolicy")
 	contains(t, "version", k.kubectl(t, "version"), "Client Version: v1.36.3", "Server Version: v1.36.3")
-	contains(t, "an object that is absent", k.try(t, "get", "pod", "absent").stderr,
+	contains(t, "an absent object", k.try(t, "get", "pod", "absent").stderr,
 		`Error from server (NotFound): pods "absent" not found`)
 }
 
@@ -59,8 +59,8 @@ func testCustomResource(t *testing.T, k *kube) {
 		t.Error("an invalid boat was accepted")
 	}
 	contains(t, "an invalid boat", a.stderr, `The Boat "lopsided" is invalid`, "oars come in pairs")
-	// The published OpenAPI document follows within a moment.
-	eventually(t, patience, "explain knows the new kind", func() error {
+	// The OpenAPI document is updated after a moment.
+	eventually(t, waitLimit, "explain knows the new kind", func() error {
 		a := k.try(t, "explain", "boat.spec")
 		if a.code != 0 || !strings.Contains(a.stdout, "Oars is how many people can row at once.") {
 			return fmt.Errorf("%s%s", a.stdout, a.stderr)
@@ -70,9 +70,9 @@ func testCustomResource(t *testing.T, k *kube) {
 	k.kubectl(t, "patch", "boat", "wherry", "--subresource=status", "--type=merge", "-p", `{"status":{"afloat":true}}`)
 	k.wait(t, "jsonpath={.status.afloat}=true", "boat/wherry")
 	k.kubectl(t, "delete", "crd", "boats.harbour.skiff.test")
-	// kubectl may still know the kind from its cache; the server must not.
+	// kubectl may have the kind in its cache, but the server must not have it.
 	if a := k.try(t, "get", "boats"); a.code == 0 {
-		t.Errorf("boats outlive their definition: %s", a.stdout)
+		t.Errorf("boats exist after their definition was deleted: %s", a.stdout)
 	}
 }
 
@@ -93,7 +93,7 @@ func testApply(t *testing.T, k *kube) {
 		"operation: Apply", "f:colour")
 	a = k.try(t, "apply", "--server-side", "--field-manager=other", "-f", second)
 	if a.code == 0 {
-		t.Error("another manager took over a field without force")
+		t.Error("another manager changed a field without force")
 	}
 	contains(t, "conflict", a.stderr, "Apply failed with 1 conflict", `conflict with "kubectl"`, ".data.colour")
 	k.kubectl(t, "apply", "--server-side", "--field-manager=other", "--force-conflicts", "-f", second)
@@ -126,7 +126,7 @@ func testHelm(t *testing.T, k *kube) {
 		equal(t, "greeting", k.get(t, "configmap/site", ".data.greeting"), want)
 		equal(t, "image", k.get(t, "deployment/site", ".spec.template.spec.containers[0].image"), "skiff.test/workload:"+version)
 	}
-	wait := []string{"--wait", "--timeout", patience.String()}
+	wait := []string{"--wait", "--timeout", waitLimit.String()}
 	contains(t, "install", helm(append([]string{"install", "site", "testdata/chart"}, wait...)...), "STATUS: deployed", "REVISION: 1")
 	greeting("hello", "1")
 	helm(append([]string{"upgrade", "site", "testdata/chart", "--set", "greeting=goodbye,version=2"}, wait...)...)

@@ -20,9 +20,9 @@ func testJob(t *testing.T, k *kube) {
 
 func testCronJob(t *testing.T, k *kube) {
 	k.apply(t, "cronjob.yaml")
-	eventually(t, patience, "the schedule comes round", func() error {
+	eventually(t, waitLimit, "a scheduled job succeeds", func() error {
 		if k.get(t, "cronjob/clock", ".status.lastSuccessfulTime") == "" {
-			return fmt.Errorf("no run has succeeded: %s", k.kubectl(t, "get", "jobs"))
+			return fmt.Errorf("no job has succeeded: %s", k.kubectl(t, "get", "jobs"))
 		}
 		return nil
 	})
@@ -36,7 +36,7 @@ func testDaemonSet(t *testing.T, k *kube) {
 	before := k.onEveryNode(t, "app=everywhere")
 	equal(t, "pods", len(before), len(k.workers))
 	k.kubectl(t, "delete", "pod", before[0].name)
-	eventually(t, patience, "the node has its pod again", func() error {
+	eventually(t, waitLimit, "the pod of the node is replaced", func() error {
 		for _, p := range k.pods(t, "app=everywhere") {
 			if p.node == before[0].node && p.uid != before[0].uid && p.ready {
 				return nil
@@ -54,13 +54,13 @@ func testStatefulSet(t *testing.T, k *kube) {
 	for _, name := range []string{"db-0", "db-1"} {
 		k.sh(t, name, "hostname >/data/owner && sync")
 	}
-	// Each pod has a name in DNS that other pods can use.
+	// Each pod has a DNS name.
 	for from, to := range map[string]string{"db-0": "db-1", "db-1": "db-0"} {
-		k.distinct(t, from, "http://"+to+".db:8080/hostname", to)
+		k.waitForAnswers(t, from, "http://"+to+".db:8080/hostname", to)
 	}
 	uid := k.get(t, "pod/db-1", ".metadata.uid")
 	k.kubectl(t, "delete", "pod", "db-1")
-	eventually(t, patience, "db-1 is there again", func() error {
+	eventually(t, waitLimit, "db-1 is replaced", func() error {
 		for _, p := range k.pods(t, "app=db") {
 			if p.name == "db-1" && p.uid != uid && p.ready {
 				return nil
@@ -71,5 +71,5 @@ func testStatefulSet(t *testing.T, k *kube) {
 	equal(t, "data of db-1", strings.TrimSpace(k.sh(t, "db-1", "cat /data/owner")), "db-1")
 	k.kubectl(t, "scale", "statefulset/db", "--replicas=1")
 	k.wait(t, "delete", "pod/db-1")
-	equal(t, "claims outlive a smaller scale", k.get(t, "pvc/data-db-1", ".status.phase"), "Bound")
+	equal(t, "claim after scaling down", k.get(t, "pvc/data-db-1", ".status.phase"), "Bound")
 }

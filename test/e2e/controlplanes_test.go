@@ -18,13 +18,13 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// testControlPlanes writes through the host's load balancer all the while: the cluster
-// grows from one control plane to three, loses the one that leads, heals, loses
-// all of its machines at once, comes back and shrinks. Writes go on, and none that
-// was acknowledged is lost; growing, healing and shrinking fail none.
+// testControlPlanes writes through the host's load balancer while the cluster
+// grows from one control plane to three, loses its leader, is repaired, loses all
+// machines at once, is started again and shrinks. No acknowledged write may be
+// lost, and no write may fail while it grows, is repaired or shrinks.
 func testControlPlanes(t *testing.T, r *rig, name string, k *kube) {
 	if !r.sandboxed && !r.chosen {
-		t.Skip("two control planes more take minutes under emulation; SKIFF_E2E_DRIVER=lima runs it")
+		t.Skip("two additional control planes take minutes with emulation; SKIFF_E2E_DRIVER=lima runs it")
 	}
 	k = k.in(t)
 	w := r.writer(t, k)
@@ -33,34 +33,34 @@ func testControlPlanes(t *testing.T, r *rig, name string, k *kube) {
 	equal(t, "members", len(members), 3)
 	for _, m := range members {
 		if m.Learner {
-			t.Errorf("%s has no vote", m.Name)
+			t.Errorf("%s is still a learner", m.Name)
 		}
 	}
 	leader := members[slices.IndexFunc(members, func(m member) bool { return m.Leader })].Name
-	w.during(t, "losing "+leader+", which led", false, func() {
+	w.during(t, "losing the leader "+leader, false, func() {
 		kill(t, r.machine(t, name, leader).pid)
-		eventually(t, patience, "status says that the machine ended", func() error {
+		eventually(t, waitLimit, "status reports that the machine stopped", func() error {
 			if phase := r.status(t, name).Phase; phase != "degraded" {
 				return errors.New(phase)
 			}
 			return nil
 		})
-		w.works(t)
+		w.waitForWrite(t)
 	})
-	w.during(t, "healing", true, func() { r.upWith(t, name, "3") })
+	w.during(t, "repairing", true, func() { r.upWith(t, name, "3") })
 	addresses := r.addresses(t, name)
 
-	// As a host that is switched off: the machines end with their daemon.
+	// As when the host loses power: the machines end with their daemon.
 	w.stop()
 	kill(t, r.status(t, name).DaemonPID)
 	r.upWith(t, name, "3")
 	equal(t, "addresses", r.addresses(t, name), addresses)
-	w.kept(t)
+	w.assertKept(t)
 
 	w.start()
 	w.during(t, "shrinking to one", true, func() { r.upWith(t, name, "1") })
 	w.stop()
-	w.kept(t)
+	w.assertKept(t)
 	equal(t, "members", len(r.members(t, name)), 1)
 }
 
@@ -74,7 +74,7 @@ func (r *rig) upWith(t *testing.T, name, controlPlanes string) {
 	}
 }
 
-// member is what is read of "skiff etcd members -o json".
+// member holds the decoded fields of "skiff etcd members -o json".
 type member struct {
 	Name    string `json:"name"`
 	Leader  bool   `json:"leader"`
@@ -100,7 +100,7 @@ func (r *rig) addresses(t *testing.T, name string) string {
 	return strings.Join(all, ", ")
 }
 
-// writer makes one ConfigMap after the other, and remembers which the API
+// writer creates ConfigMaps continuously, and records which ones were
 // acknowledged.
 type writer struct {
 	client    kubernetes.Interface
@@ -160,13 +160,13 @@ func (w *writer) write(ctx context.Context) {
 	m := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"by": "writer"}}}
 	_, err := w.client.CoreV1().ConfigMaps(w.namespace).Create(ctx, m, metav1.CreateOptions{})
 	if ctx.Err() != nil {
-		return // whether it was written is open
+		return // the result of the write is unknown
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := time.Now()
 	switch {
-	case err == nil, apierrors.IsAlreadyExists(err): // a connection broke after the write, and client-go tried again
+	case err == nil, apierrors.IsAlreadyExists(err): // client-go retried after a broken connection
 		if !w.last.IsZero() {
 			w.gap = max(w.gap, now.Sub(w.last))
 		}
@@ -176,30 +176,31 @@ func (w *writer) write(ctx context.Context) {
 	}
 }
 
-// during says what became of the writes while do ran.
-func (w *writer) during(t *testing.T, what string, unharmed bool, do func()) {
+// during runs do and logs the writes meanwhile. If noFailures is set, none of them
+// may fail.
+func (w *writer) during(t *testing.T, what string, noFailures bool, do func()) {
 	t.Helper()
 	w.mu.Lock()
 	before := len(w.acked)
 	w.gap, w.fails, w.last = 0, nil, time.Now()
 	w.mu.Unlock()
 	do()
-	w.works(t)
+	w.waitForWrite(t)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	t.Logf("%s: %d writes acknowledged, %d failed, longest time between two %.1f s; %s",
 		what, len(w.acked)-before, len(w.fails), w.gap.Seconds(), strings.Join(w.fails, "; "))
-	if unharmed && len(w.fails) > 0 {
+	if noFailures && len(w.fails) > 0 {
 		t.Errorf("%s: %d writes failed", what, len(w.fails))
 	}
 }
 
-// works waits for one more write.
-func (w *writer) works(t *testing.T) {
+// waitForWrite waits for one more write.
+func (w *writer) waitForWrite(t *testing.T) {
 	t.Helper()
 	count := func() int { w.mu.Lock(); defer w.mu.Unlock(); return len(w.acked) }
 	before := count()
-	eventually(t, patience, "a write is acknowledged", func() error {
+	eventually(t, waitLimit, "a write is acknowledged", func() error {
 		if count() == before {
 			return errors.New("none")
 		}
@@ -207,8 +208,8 @@ func (w *writer) works(t *testing.T) {
 	})
 }
 
-// kept checks that all that was acknowledged is there.
-func (w *writer) kept(t *testing.T) {
+// assertKept checks that all acknowledged writes exist.
+func (w *writer) assertKept(t *testing.T) {
 	t.Helper()
 	list, err := w.client.CoreV1().ConfigMaps(w.namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "by=writer"})
 	if err != nil {
@@ -222,8 +223,8 @@ func (w *writer) kept(t *testing.T) {
 	defer w.mu.Unlock()
 	for _, name := range w.acked {
 		if !there[name] {
-			t.Errorf("%s was acknowledged and is lost", name)
+			t.Errorf("%s was acknowledged but is lost", name)
 		}
 	}
-	t.Logf("%d writes acknowledged, all of %d looked for", len(w.acked), len(there))
+	t.Logf("%d writes acknowledged, %d objects found", len(w.acked), len(there))
 }

@@ -5,13 +5,13 @@ import (
 	"testing"
 )
 
-// workloads are the tests that any Kubernetes cluster passes whose nodes have
-// the images; each has a namespace of its own and they run side by side.
+// workloads are tests that any Kubernetes cluster passes if its nodes have the
+// images. Each uses its own namespace, and they run in parallel.
 var workloads = []struct {
 	name string
 	test func(*testing.T, *kube)
 }{
-	{"CronJob", testCronJob}, // first, since it waits for the clock
+	{"CronJob", testCronJob}, // first, because it waits for a full minute
 	{"RollingUpdate", testRollingUpdate},
 	{"Service", testService},
 	{"NetworkPolicy", testNetworkPolicy},
@@ -24,7 +24,7 @@ var workloads = []struct {
 	{"Job", testJob},
 	{"DaemonSet", testDaemonSet},
 	{"CustomResource", testCustomResource},
-	{"Texts", testTexts},
+	{"KubectlOutput", testKubectlOutput},
 	{"Apply", testApply},
 	{"APIFromPod", testAPIFromPod},
 }
@@ -38,7 +38,7 @@ func TestEndToEnd(t *testing.T) {
 		return
 	}
 
-	// The shared cluster is no subtest: whichever subtest is chosen, it is there.
+	// Creating the shared cluster is not a subtest, because all subtests need it.
 	const name = "first"
 	t.Cleanup(func() {
 		if t.Failed() || len(r.traces(t, name)) > 0 {
@@ -49,24 +49,24 @@ func TestEndToEnd(t *testing.T) {
 	r.load(t, name)
 	k := &kube{rig: r, context: "skiff-" + name}
 	k.discover(t)
-	equal(t, "nodes that take pods", len(k.workers), 2)
+	equal(t, "schedulable nodes", len(k.workers), 2)
 
 	runWorkloads(t, k)
-	r.subtest(t, "Outside", func(t *testing.T) { testOutside(t, k.in(t)) })
+	r.subtest(t, "Egress", func(t *testing.T) { testEgress(t, k.in(t)) })
 	r.subtest(t, "BadArchives", func(t *testing.T) { testBadArchives(t, r, name) })
 	r.subtest(t, "InsideNodes", func(t *testing.T) { testInsideNodes(t, r, name) })
 	r.subtest(t, "Ports", func(t *testing.T) { testPorts(t, r, name) })
 	r.subtest(t, "RotateSecrets", func(t *testing.T) { testRotateSecrets(t, r, name, k) })
 	r.subtest(t, "Renewal", func(t *testing.T) { testRenewal(t, r, name, k) })
 	r.subtest(t, "Pause", func(t *testing.T) { testPause(t, r, name, k) })
-	r.subtest(t, "UpTwice", func(t *testing.T) { testUpTwice(t, r, name) })
+	r.subtest(t, "UpOfRunningCluster", func(t *testing.T) { testUpOfRunningCluster(t, r, name) })
 	t.Run("Failures", func(t *testing.T) {
-		// They wait more than they work, and do not touch the same cluster.
-		r.parallel(t, "WorkerIsKilled", func(t *testing.T) { testWorkerIsKilled(t, r, name, k) })
-		r.parallel(t, "DaemonIsKilled", func(t *testing.T) { testDaemonIsKilled(t, r, name) })
+		// These mostly wait, and use different clusters.
+		r.parallel(t, "KillWorker", func(t *testing.T) { testKillWorker(t, r, name, k) })
+		r.parallel(t, "KillDaemon", func(t *testing.T) { testKillDaemon(t, r, name) })
 	})
 	r.subtest(t, "DownDuringUp", func(t *testing.T) { testDownDuringUp(t, r) })
-	r.subtest(t, "TwoYears", func(t *testing.T) { testTwoYears(t, r, name, k) })
+	r.subtest(t, "ExpiredCertificates", func(t *testing.T) { testExpiredCertificates(t, r, name, k) })
 	r.subtest(t, "ControlPlanes", func(t *testing.T) { testControlPlanes(t, r, name, k) })
 	r.subtest(t, "LogsExport", func(t *testing.T) { testLogsExport(t, r, name) })
 	r.subtest(t, "Run", func(t *testing.T) { testRun(t, r) })
@@ -78,8 +78,8 @@ func TestEndToEnd(t *testing.T) {
 	}
 	r.subtest(t, "Down", func(t *testing.T) {
 		r.skiff(t, "down", name)
-		r.noTrace(t, name)
-		r.kubeconfigIsAsBefore(t)
+		r.assertNoTraces(t, name)
+		r.assertKubeconfigRestored(t)
 	})
 }
 
@@ -92,7 +92,7 @@ func runWorkloads(t *testing.T, k *kube) {
 	k.subtest(t, "Drain", func(t *testing.T) { testDrain(t, k.in(t)) })
 }
 
-// subtest runs a measured subtest.
+// subtest runs a subtest and records its duration.
 func (r *rig) subtest(t *testing.T, name string, test func(*testing.T)) {
 	t.Run(name, func(t *testing.T) {
 		r.measure(t)
@@ -100,7 +100,8 @@ func (r *rig) subtest(t *testing.T, name string, test func(*testing.T)) {
 	})
 }
 
-// parallel is subtest beside others; its clock starts with its turn.
+// parallel is subtest for parallel tests. The time that it waits for its turn is
+// not recorded.
 func (r *rig) parallel(t *testing.T, name string, test func(*testing.T)) {
 	t.Run(name, func(t *testing.T) {
 		t.Parallel()

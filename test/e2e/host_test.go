@@ -15,14 +15,14 @@ import (
 	"testing"
 )
 
-// process is one process of the host.
+// process is a process on the host.
 type process struct {
 	pid     int
 	command string
 }
 
-// processes lists those that have to do with a directory: that name it among
-// their arguments or in their environment, this test's own commands left out.
+// processes returns the processes that have a directory in their arguments or
+// environment, except this test process.
 func processes(t *testing.T, dir string) []process {
 	t.Helper()
 	entries, err := os.ReadDir("/proc")
@@ -37,11 +37,11 @@ func processes(t *testing.T, dir string) []process {
 		}
 		arguments, err := os.ReadFile(filepath.Join("/proc", entry.Name(), "cmdline"))
 		if err != nil || len(arguments) == 0 {
-			continue // it ended meanwhile, or it is the kernel's
+			continue // it has exited, or it is a kernel thread
 		}
 		environment, err := os.ReadFile(filepath.Join("/proc", entry.Name(), "environ"))
 		if err != nil {
-			continue // another user's
+			continue // a process of another user
 		}
 		if bytes.Contains(arguments, []byte(dir)) || bytes.Contains(environment, []byte("="+dir)) {
 			command := string(bytes.TrimSpace(bytes.ReplaceAll(arguments, []byte{0}, []byte{' '})))
@@ -51,23 +51,23 @@ func processes(t *testing.T, dir string) []process {
 	return found
 }
 
-// machine finds the process of one node's machine.
+// machine returns the process of a node's machine.
 func (r *rig) machine(t *testing.T, cluster, node string) process {
 	t.Helper()
 	found := r.machines(t, cluster, node)
 	if len(found) != 1 {
-		t.Fatalf("%d processes of machine %s, want 1: %+v", len(found), node, found)
+		t.Fatalf("got %d processes of machine %s, want 1: %+v", len(found), node, found)
 	}
 	return found[0]
 }
 
-// machines finds the processes of a cluster's machines, of one node or, if that
-// is empty, of all.
+// machines returns the machine processes of a node or, if node is empty, of all
+// nodes of a cluster.
 func (r *rig) machines(t *testing.T, cluster, node string) (found []process) {
 	t.Helper()
 	dir := filepath.Join(r.home, "clusters", cluster)
 	if r.sandboxed {
-		// A node's first program knows nothing of the host's directories.
+		// PID 1 of a sandbox has no directories of the host in its arguments.
 		if node == "" {
 			node = "*"
 		}
@@ -86,7 +86,7 @@ func (r *rig) machines(t *testing.T, cluster, node string) (found []process) {
 	}
 	for _, p := range processes(t, dir) {
 		program, _, _ := strings.Cut(p.command, " ")
-		// QEMU is also asked what it can do; the machine itself has a pid file.
+		// QEMU is also run to query its features. Only machines have a PID file.
 		if strings.HasPrefix(filepath.Base(program), "qemu-system-") && strings.Contains(p.command, "-pidfile") &&
 			strings.Contains(p.command, "/vm/"+node) {
 			found = append(found, p)
@@ -95,7 +95,8 @@ func (r *rig) machines(t *testing.T, cluster, node string) (found []process) {
 	return found
 }
 
-// cgroups are those of a cluster's sandboxes (package vm/sandbox names them).
+// cgroups returns the cgroups of a cluster's sandboxes, by the naming of package
+// vm/sandbox.
 func cgroups(t *testing.T, dir string) []string {
 	t.Helper()
 	sum := sha256.Sum256([]byte(filepath.Join(dir, "vm")))
@@ -118,7 +119,7 @@ func kill(t *testing.T, pid int) {
 	}
 }
 
-// traces lists everything on the host that reminds of a cluster.
+// traces lists everything that a cluster has left on the host.
 func (r *rig) traces(t *testing.T, cluster string) []string {
 	t.Helper()
 	dir := filepath.Join(r.home, "clusters", cluster)
@@ -140,7 +141,7 @@ func (r *rig) traces(t *testing.T, cluster string) []string {
 			}
 		}
 	}
-	// Elsewhere in the home nothing may be named after the cluster either.
+	// No other file in SKIFF_HOME may be named after the cluster either.
 	err := filepath.WalkDir(r.home, func(path string, entry fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
@@ -156,10 +157,10 @@ func (r *rig) traces(t *testing.T, cluster string) []string {
 	return found
 }
 
-// noTrace fails the test if `down` left anything of the cluster behind.
-func (r *rig) noTrace(t *testing.T, cluster string) {
+// assertNoTraces checks that `down` has left nothing of the cluster.
+func (r *rig) assertNoTraces(t *testing.T, cluster string) {
 	t.Helper()
 	for _, trace := range r.traces(t, cluster) {
-		t.Errorf("left behind by %s: %s", cluster, trace)
+		t.Errorf("left by %s: %s", cluster, trace)
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// load brings the workload image to all nodes of the shared cluster.
+// load loads the workload image into all nodes of the shared cluster.
 func (r *rig) load(t *testing.T, name string) {
 	t.Helper()
 	a := r.trySkiff(t, "image", "load", "--cluster", name, r.image("workload.tar"))
@@ -18,7 +18,8 @@ func (r *rig) load(t *testing.T, name string) {
 	contains(t, "image list", r.skiff(t, "image", "list", "--cluster", name), "skiff.test/workload")
 }
 
-// A broken archive gets one clear line and changes no node.
+// testBadArchives checks that a broken archive is rejected with a single line, and
+// changes no node.
 func testBadArchives(t *testing.T, r *rig, name string) {
 	before := r.skiff(t, "image", "list", "--cluster", name, "-o", "json")
 	files, err := filepath.Glob(r.image("bad/*.tar"))
@@ -27,20 +28,20 @@ func testBadArchives(t *testing.T, r *rig, name string) {
 	}
 	for _, file := range append(files, r.image("bad/absent.tar")) {
 		a := r.trySkiff(t, "image", "load", "--cluster", name, file)
-		said := strings.TrimSpace(a.stderr)
-		t.Logf("%s: exit code %d: %s", filepath.Base(file), a.code, said)
+		message := strings.TrimSpace(a.stderr)
+		t.Logf("%s: exit code %d: %s", filepath.Base(file), a.code, message)
 		equal(t, filepath.Base(file)+": exit code", a.code, 2)
-		equal(t, filepath.Base(file)+": lines on standard error", strings.Count(said, "\n")+1, 1)
-		contains(t, "message", said, filepath.Base(file))
+		equal(t, filepath.Base(file)+": lines on standard error", strings.Count(message, "\n")+1, 1)
+		contains(t, "message", message, filepath.Base(file))
 	}
 	equal(t, "images afterwards", r.skiff(t, "image", "list", "--cluster", name, "-o", "json"), before)
 }
 
-// nerdctl and a shell reach into a node.
+// testInsideNodes runs nerdctl and shell commands on nodes.
 func testInsideNodes(t *testing.T, r *rig, name string) {
 	contains(t, "nerdctl images", r.skiff(t, "nerdctl", "--cluster", name, "worker-1", "--", "images"), "skiff.test/workload")
 	equal(t, "hostname", strings.TrimSpace(r.skiff(t, "shell", "--cluster", name, "worker-2", "--", "uname", "-n")), "worker-2")
 	a := r.trySkiff(t, "shell", "--cluster", name, "worker-2", "--", "sh", "-c", "exit 5")
-	equal(t, "exit code of a command in a node", a.code, 5)
+	equal(t, "exit code of a command on a node", a.code, 5)
 	contains(t, "logs of a node", r.skiff(t, "logs", "--cluster", name, "worker-1"), "worker-1 ")
 }

@@ -11,12 +11,12 @@ import (
 	"time"
 )
 
-// kube drives one cluster through kubectl, in one namespace.
+// kube runs kubectl on a cluster, in one namespace.
 type kube struct {
 	*rig
 	context   string // of the kubeconfig; empty means the current one
 	namespace string
-	workers   []node // nodes that take pods
+	workers   []node // schedulable nodes
 	nodes     []node
 }
 
@@ -32,20 +32,20 @@ type pod struct {
 	restarts       int
 }
 
-// patience is how long anything may take that is quick on a real machine.
-const patience = 4 * time.Minute
+// waitLimit is how long to wait for operations that are quick on a real machine.
+const waitLimit = 4 * time.Minute
 
-// pollPeriod is how long a check that failed waits: most run a program in a pod,
-// which costs an emulated node more than a second of its processor.
+// pollPeriod is the time between two checks. Most checks run a program in a pod,
+// which takes more than a second of CPU time on an emulated node.
 const pollPeriod = 2 * time.Second
 
-// try runs kubectl in the namespace; the exit code is the caller's to judge.
-func (k *kube) try(t *testing.T, args ...string) answer {
+// try runs kubectl in the namespace, with any exit code.
+func (k *kube) try(t *testing.T, args ...string) commandResult {
 	t.Helper()
 	return k.run(t, k.tool("kubectl"), k.arguments(args)...)
 }
 
-// anyway runs kubectl where a failure changes nothing: in clean-up.
+// anyway runs kubectl and ignores failures, for clean-up.
 func (k *kube) anyway(args ...string) string {
 	a, err := k.attempt(time.Minute, k.tool("kubectl"), k.arguments(args)...)
 	if err != nil {
@@ -54,7 +54,8 @@ func (k *kube) anyway(args ...string) string {
 	return a.stdout + a.stderr
 }
 
-// kubectl runs kubectl in the namespace, must succeed and returns what it printed.
+// kubectl runs kubectl in the namespace, which must succeed, and returns its
+// output.
 func (k *kube) kubectl(t *testing.T, args ...string) string {
 	t.Helper()
 	a := k.try(t, args...)
@@ -81,17 +82,17 @@ func (k *kube) apply(t *testing.T, file string) {
 	k.kubectl(t, "apply", "-f", filepath.Join("testdata", file))
 }
 
-// wait waits until something is so, in the words of `kubectl wait`.
+// wait waits for a condition of `kubectl wait`.
 func (k *kube) wait(t *testing.T, condition string, objects ...string) {
 	t.Helper()
-	args := append([]string{"wait", "--for=" + condition, "--timeout=" + patience.String()}, objects...)
+	args := append([]string{"wait", "--for=" + condition, "--timeout=" + waitLimit.String()}, objects...)
 	k.kubectl(t, args...)
 }
 
-// rollout waits until a workload has become what it should be.
+// rollout waits until a workload is rolled out.
 func (k *kube) rollout(t *testing.T, object string) {
 	t.Helper()
-	k.kubectl(t, "rollout", "status", object, "--timeout="+patience.String())
+	k.kubectl(t, "rollout", "status", object, "--timeout="+waitLimit.String())
 }
 
 // sh runs a shell line in a pod.
@@ -100,13 +101,14 @@ func (k *kube) sh(t *testing.T, pod, line string) string {
 	return k.kubectl(t, "exec", pod, "--", "sh", "-c", line)
 }
 
-// get asks an object for one field, by JSONPath without the braces.
+// get returns a field of an object. path is JSONPath without the braces.
 func (k *kube) get(t *testing.T, object, path string) string {
 	t.Helper()
 	return k.kubectl(t, "get", object, "-o", "jsonpath={"+path+"}")
 }
 
-// pods lists the pods with a label, by node and name; those going away are left out.
+// pods returns the pods that a selector matches, sorted by node and name. Pods
+// that are being deleted are left out.
 func (k *kube) pods(t *testing.T, selector string) []pod {
 	t.Helper()
 	var list struct {
@@ -145,7 +147,7 @@ func (k *kube) pods(t *testing.T, selector string) []pod {
 	return pods
 }
 
-// discover learns the nodes.
+// discover reads the nodes.
 func (k *kube) discover(t *testing.T) {
 	t.Helper()
 	var list struct {
@@ -178,8 +180,8 @@ func (k *kube) discover(t *testing.T) {
 	}
 }
 
-// in makes a namespace for one test, named after it. It is deleted without
-// waiting when the test has ended, and described in build/e2e if it failed.
+// in creates a namespace for a test, named after it. It is deleted after the test,
+// and saved to build/e2e if the test failed.
 func (k *kube) in(t *testing.T) *kube {
 	t.Helper()
 	short := t.Name()[strings.LastIndex(t.Name(), "/")+1:]
@@ -190,7 +192,7 @@ func (k *kube) in(t *testing.T) *kube {
 	own := *k
 	own.namespace = name
 	own.kubectl(t, "create", "namespace", name)
-	// Pods are refused until the namespace has its service account.
+	// Pods are rejected until the namespace has its service account.
 	own.wait(t, "create", "serviceaccount/default")
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -203,7 +205,7 @@ func (k *kube) in(t *testing.T) *kube {
 	return &own
 }
 
-// describe keeps all that the namespace can say about a failure.
+// describe saves the state of the namespace, for the analysis of a failure.
 func (k *kube) describe(t *testing.T) {
 	dir := "failed-" + k.namespace
 	k.save(t, k.anyway("get", "all,pvc,endpointslices,networkpolicies", "-o", "wide"), dir, "objects.txt")
@@ -219,10 +221,10 @@ func (k *kube) describe(t *testing.T) {
 	t.Logf("the state of namespace %s is in build/e2e/%s", k.namespace, dir)
 }
 
-// distinct asks from a pod until every wanted answer came, each line one answer.
-func (k *kube) distinct(t *testing.T, from, url string, want ...string) {
+// waitForAnswers sends requests from a pod until all wanted answers were received.
+func (k *kube) waitForAnswers(t *testing.T, from, url string, want ...string) {
 	t.Helper()
-	eventually(t, patience, fmt.Sprintf("answers of %s to %s", url, from), func() error {
+	eventually(t, waitLimit, fmt.Sprintf("answers of %s to %s", url, from), func() error {
 		a := k.try(t, "exec", from, "--", "workload", "get", "-n", "10", url)
 		if a.code != 0 {
 			return fmt.Errorf("exit code %d: %s", a.code, a.stderr)

@@ -19,8 +19,8 @@ import (
 	"github.com/skiff-dev/skiff/vm/home"
 )
 
-// elsewhere is what a user's kubeconfig holds before Skiff touches it.
-const elsewhere = `# kept by hand
+// existingKubeconfig is the user's kubeconfig before Skiff changes it.
+const existingKubeconfig = `# kept by hand
 apiVersion: v1
 kind: Config
 clusters:
@@ -39,10 +39,10 @@ contexts:
 current-context: elsewhere
 `
 
-// up brings the shared cluster up from nothing and leaves the timings behind.
+// up creates the shared cluster and records the timings.
 func (r *rig) up(t *testing.T, name string) {
 	t.Helper()
-	if err := os.WriteFile(r.kubeconfig, []byte(elsewhere), 0o600); err != nil {
+	if err := os.WriteFile(r.kubeconfig, []byte(existingKubeconfig), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	a := r.trySkiff(t, "up", name, "--control-planes", "1", "--workers", "2")
@@ -52,9 +52,9 @@ func (r *rig) up(t *testing.T, name string) {
 		r.dump(t, name)
 		t.FailNow()
 	}
-	r.add(t, "up from nothing", took, "passed")
+	r.add(t, "create cluster", took, "passed")
 	status := r.running(t, name)
-	// By node too, as the daemon wrote it.
+	// The daemon's file also has the timings of each node.
 	details, err := os.ReadFile(home.Home(r.home).Cluster(name).Timings())
 	if err != nil {
 		t.Error(err)
@@ -72,11 +72,11 @@ func (r *rig) up(t *testing.T, name string) {
 	}
 }
 
-// running waits until status says that all of a cluster is well. An emulated
-// API server that is busy may answer one question too late.
+// running waits until the status of a cluster is "running". A busy emulated API
+// server may be too slow for a single query.
 func (r *rig) running(t *testing.T, name string) (status daemonapi.ClusterStatus) {
 	t.Helper()
-	eventually(t, patience, "cluster "+name+" runs", func() error {
+	eventually(t, waitLimit, "cluster "+name+" is running", func() error {
 		if status = r.status(t, name); status.Phase != "running" {
 			return fmt.Errorf("%+v", status)
 		}
@@ -85,8 +85,9 @@ func (r *rig) running(t *testing.T, name string) (status daemonapi.ClusterStatus
 	return status
 }
 
-// kubeconfigIsAsBefore compares what the file means, not how it is written.
-func (r *rig) kubeconfigIsAsBefore(t *testing.T) {
+// assertKubeconfigRestored compares the content of the kubeconfig, but not its
+// formatting.
+func (r *rig) assertKubeconfigRestored(t *testing.T) {
 	t.Helper()
 	data, err := os.ReadFile(r.kubeconfig)
 	if err != nil {
@@ -96,33 +97,32 @@ func (r *rig) kubeconfigIsAsBefore(t *testing.T) {
 	if err := yaml.Unmarshal(data, &got); err != nil {
 		t.Fatal(err)
 	}
-	if err := yaml.Unmarshal([]byte(elsewhere), &want); err != nil {
+	if err := yaml.Unmarshal([]byte(existingKubeconfig), &want); err != nil {
 		t.Fatal(err)
 	}
-	delete(got, "preferences") // an empty mapping that some writers add
+	delete(got, "preferences") // an empty mapping that some programs add
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("kubeconfig after down:\n%s", data)
 	}
 }
 
-func testUpTwice(t *testing.T, r *rig, name string) {
+func testUpOfRunningCluster(t *testing.T, r *rig, name string) {
 	before := r.status(t, name)
 	a := r.trySkiff(t, "up", name)
 	equal(t, "exit code", a.code, 0)
-	t.Logf("the second up took %.2f s (goal: under 2 s)\n%s%s", a.took.Seconds(), a.stdout, a.stderr)
+	t.Logf("up of the running cluster took %.2f s (goal: under 2 s)\n%s%s", a.took.Seconds(), a.stdout, a.stderr)
 	writeJSON(t, filepath.Join(r.out, "up-twice.json"), map[string]any{"seconds": a.took.Seconds(), "goalSeconds": 2})
 	after := r.status(t, name)
 	equal(t, "daemon", after.DaemonPID, before.DaemonPID)
 	for i := range before.Nodes {
 		if was, is := before.Nodes[i].Started, after.Nodes[i].Started; !is.Equal(was) {
-			t.Errorf("machine %s started at %s, now says %s", before.Nodes[i].Name, was, is)
+			t.Errorf("machine %s was started at %s, before at %s", before.Nodes[i].Name, is, was)
 		}
 	}
 }
 
-// testWorkerIsKilled kills a machine's process, as the kernel would if memory
-// ran out.
-func testWorkerIsKilled(t *testing.T, r *rig, name string, k *kube) {
+// testKillWorker kills a machine's process, like the kernel's OOM killer.
+func testKillWorker(t *testing.T, r *rig, name string, k *kube) {
 	k = k.in(t)
 	k.apply(t, "drain.yaml")
 	k.rollout(t, "deployment/mover")
@@ -135,10 +135,10 @@ func testWorkerIsKilled(t *testing.T, r *rig, name string, k *kube) {
 				return node
 			}
 		}
-		t.Fatalf("status knows no %s", victim)
+		t.Fatalf("status has no node %s", victim)
 		return daemonapi.NodeStatus{}
 	}
-	eventually(t, patience, "status says that the machine ended", func() error {
+	eventually(t, waitLimit, "status reports that the machine stopped", func() error {
 		if node := find(); node.Machine != "stopped" || node.MachineMessage == "" {
 			return fmt.Errorf("%+v", node)
 		}
@@ -146,10 +146,10 @@ func testWorkerIsKilled(t *testing.T, r *rig, name string, k *kube) {
 	})
 	equal(t, "phase of the cluster", r.status(t, name).Phase, "degraded")
 	text := r.trySkiff(t, "status", name)
-	contains(t, "status for people", text.stdout, victim, find().MachineMessage)
+	contains(t, "status as text", text.stdout, victim, find().MachineMessage)
 	t.Logf("status after the kill:\n%s", text.stdout)
 
-	eventually(t, 2*patience, "the pods move", func() error {
+	eventually(t, 2*waitLimit, "the pods are moved", func() error {
 		for _, p := range k.pods(t, "app=mover") {
 			if p.node == victim || !p.ready {
 				return fmt.Errorf("%+v", p)
@@ -158,25 +158,25 @@ func testWorkerIsKilled(t *testing.T, r *rig, name string, k *kube) {
 		return nil
 	})
 	a := r.trySkiff(t, "up", name)
-	t.Logf("healed in %.1f s\n%s%s", a.took.Seconds(), a.stdout, a.stderr)
+	t.Logf("repaired in %.1f s\n%s%s", a.took.Seconds(), a.stdout, a.stderr)
 	equal(t, "exit code of up", a.code, 0)
 	k.wait(t, "condition=Ready", "node/"+victim)
 	r.running(t, name)
-	// The node takes pods again, from the images on its disk.
+	// The node runs pods again, from the images on its disk.
 	k.kubectl(t, "run", "back", "--image=skiff.test/workload:1", "--restart=Never", "--overrides",
 		`{"spec":{"terminationGracePeriodSeconds":1,"nodeSelector":{"kubernetes.io/hostname":"`+victim+`"}}}`)
 	k.wait(t, "condition=Ready", "pod/back")
-	equal(t, "the pod runs", strings.TrimSpace(k.kubectl(t, "exec", "back", "--", "hostname")), "back")
+	equal(t, "hostname in the pod", strings.TrimSpace(k.kubectl(t, "exec", "back", "--", "hostname")), "back")
 }
 
-// small is how the second cluster is brought up.
+// small returns the arguments for a small cluster.
 func small(command, name string) []string {
 	return []string{command, name, "--control-planes", "1", "--workers", "0", "--memory", "1536Mi"}
 }
 
-// testDaemonIsKilled kills the daemon of a second cluster while it comes up,
-// brings it up again beside the first, and takes it down.
-func testDaemonIsKilled(t *testing.T, r *rig, first string) {
+// testKillDaemon kills the daemon of a second cluster while it starts, starts the
+// cluster again next to the first one, and deletes it.
+func testKillDaemon(t *testing.T, r *rig, first string) {
 	const name = "second"
 	t.Cleanup(func() { r.discard(t, name) })
 	up := r.background(t, small("up", name)...)
@@ -187,7 +187,7 @@ func testDaemonIsKilled(t *testing.T, r *rig, first string) {
 	if !errors.As(err, &exit) {
 		t.Errorf("up succeeded although its daemon was killed: %v", err)
 	}
-	t.Logf("up, its daemon killed: %v\n%s", err, up.output.String())
+	t.Logf("up with a killed daemon: %v\n%s", err, up.output.String())
 
 	a := r.trySkiff(t, small("up", name)...)
 	t.Logf("up again: exit code %d in %.1f s\n%s%s", a.code, a.took.Seconds(), a.stdout, a.stderr)
@@ -199,7 +199,7 @@ func testDaemonIsKilled(t *testing.T, r *rig, first string) {
 		t.Errorf("the daemon is still process %d", pid)
 	}
 
-	// Both clusters answer, each with its own nodes.
+	// Both clusters respond, each with its own nodes.
 	for cluster, want := range map[string]int{first: 3, name: 1} {
 		k := &kube{rig: r, context: "skiff-" + cluster}
 		k.discover(t)
@@ -214,8 +214,8 @@ func testDaemonIsKilled(t *testing.T, r *rig, first string) {
 	equal(t, "clusters listed", len(clusters), 2)
 
 	r.skiff(t, "down", name)
-	r.noTrace(t, name)
-	equal(t, "phase of the other cluster", r.status(t, first).DaemonPID != 0, true)
+	r.assertNoTraces(t, name)
+	equal(t, "daemon of the other cluster is running", r.status(t, first).DaemonPID != 0, true)
 	config, err := os.ReadFile(r.kubeconfig)
 	if err != nil {
 		t.Fatal(err)
@@ -234,20 +234,20 @@ func testDownDuringUp(t *testing.T, r *rig) {
 	t.Logf("down: exit code %d in %.1f s\n%s%s", a.code, a.took.Seconds(), a.stdout, a.stderr)
 	equal(t, "exit code of down", a.code, 0)
 	if err := up.Wait(); err == nil {
-		t.Error("up says that it succeeded, though the cluster was taken down")
+		t.Error("up succeeded although the cluster was deleted")
 	}
-	t.Logf("up said:\n%s", up.output.String())
-	r.noTrace(t, name)
+	t.Logf("output of up:\n%s", up.output.String())
+	r.assertNoTraces(t, name)
 	config, err := os.ReadFile(r.kubeconfig)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if bytes.Contains(config, []byte("skiff-"+name)) {
-		t.Error("the kubeconfig names a cluster that never was")
+		t.Error("the kubeconfig has a context of the deleted cluster")
 	}
 }
 
-// started is a command that goes on.
+// started is a command in the background.
 type started struct {
 	*exec.Cmd
 	output bytes.Buffer
@@ -264,10 +264,11 @@ func (r *rig) background(t *testing.T, args ...string) *started {
 	return s
 }
 
-// booting waits until a cluster's machine runs, and returns its daemon's process.
+// booting waits until a machine of a cluster is running, and returns the process
+// ID of the daemon.
 func (r *rig) booting(t *testing.T, name string) (daemon int) {
 	t.Helper()
-	eventually(t, patience, "a machine of "+name+" boots", func() error {
+	eventually(t, waitLimit, "a machine of "+name+" is booting", func() error {
 		if len(r.machines(t, name, "")) > 0 {
 			if daemon = r.status(t, name).DaemonPID; daemon != 0 {
 				return nil
@@ -278,7 +279,7 @@ func (r *rig) booting(t *testing.T, name string) (daemon int) {
 	return daemon
 }
 
-// discard takes a cluster away that a failed test left behind.
+// discard deletes a cluster that a failed test has left.
 func (r *rig) discard(t *testing.T, name string) {
 	if t.Failed() {
 		r.dump(t, name)
@@ -290,7 +291,7 @@ func (r *rig) discard(t *testing.T, name string) {
 		t.Log(err)
 	}
 	for _, p := range processes(t, filepath.Join(r.home, "clusters", name)) {
-		t.Logf("killing what is left: %d %s", p.pid, p.command)
+		t.Logf("killing a leftover process: %d %s", p.pid, p.command)
 		kill(t, p.pid)
 	}
 }

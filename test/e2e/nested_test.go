@@ -11,46 +11,46 @@ import (
 	"time"
 )
 
-// nestedTimeout bounds a command of Skiff within an emulated machine, where all
-// that a cluster needs to come up happens on two emulated processors.
+// nestedTimeout bounds a skiff command inside an emulated machine, which starts
+// the cluster on two emulated CPUs.
 const nestedTimeout = 25 * time.Minute
 
 const (
 	nestedDir  = "/var/nested"
 	nestedName = "inner"
-	// nestedMiB is the memory of the nested cluster's node.
+	// nestedMiB is the memory of the node in the nested cluster.
 	nestedMiB = 1536
 )
 
-// nested is a machine of a cluster in which Skiff itself runs.
+// nested is a node of a cluster on which skiff runs.
 type nested struct {
 	*rig
 	cluster, node string
 }
 
-// TestSandboxesOnCgroup2 brings a cluster of sandboxes up on a kernel whose
-// cgroups are of the second version alone: that of a virtual machine of Skiff's.
-// It looks at the cgroups of its node and pods, pauses it, takes it down, kills
-// it, and finds the machine as it was.
+// TestSandboxesOnCgroup2 creates a cluster of sandboxes on a kernel that only has
+// cgroup v2: inside a virtual machine of another cluster. It checks the cgroups of
+// the node and its pods, pauses, deletes and kills the cluster, and checks that
+// the machine is unchanged afterwards.
 func TestSandboxesOnCgroup2(t *testing.T) {
 	if os.Getenv("SKIFF_E2E_CGROUP2") == "" {
-		t.Skip("a cluster within an emulated machine takes many minutes: run `make e2e-cgroup2`")
+		t.Skip("a cluster inside an emulated machine takes many minutes: run `make e2e-cgroup2`")
 	}
 	r := newRig(t)
 	if r.sandboxed {
-		t.Skip("the cgroups of a node that is a sandbox are the host's")
+		t.Skip("the node of a sandbox has the cgroups of the host")
 	}
 	const name = "outer"
 	t.Cleanup(func() { r.discard(t, name) })
 	a := r.trySkiff(t, "up", name, "--control-planes", "1", "--workers", "0", "--memory", "4Gi")
-	t.Logf("up of the machine: exit code %d in %.1f s\n%s%s", a.code, a.took.Seconds(), a.stdout, a.stderr)
+	t.Logf("up of the outer cluster: exit code %d in %.1f s\n%s%s", a.code, a.took.Seconds(), a.stdout, a.stderr)
 	if a.code != 0 {
 		t.FailNow()
 	}
 	n := &nested{rig: r, cluster: name, node: "control-plane-1"}
 	equal(t, "the machine's cgroups", strings.TrimSpace(n.sh(t, "grep -o ' cgroup2* cgroup2* ' /proc/self/mountinfo")), "cgroup2 cgroup2")
-	n.bring(t)
-	before := n.facts(t)
+	n.copySkiff(t)
+	before := n.state(t)
 
 	r.subtest(t, "Up", func(t *testing.T) {
 		n.up(t)
@@ -62,26 +62,26 @@ func TestSandboxesOnCgroup2(t *testing.T) {
 	}
 	r.subtest(t, "Down", func(t *testing.T) {
 		n.skiff(t, "down", nestedName)
-		n.isAsBefore(t, before)
+		n.assertUnchanged(t, before)
 	})
-	r.subtest(t, "Killed", func(t *testing.T) { n.testKilled(t, before) })
+	r.subtest(t, "Kill", func(t *testing.T) { n.testKill(t, before) })
 }
 
-// bring brings the programs, the image and its archive into the machine, beside
-// each other as in a checkout.
-func (n *nested) bring(t *testing.T) {
+// copySkiff copies the programs, the image and the test image into the machine,
+// with the layout of a checkout.
+func (n *nested) copySkiff(t *testing.T) {
 	t.Helper()
 	line := fmt.Sprintf("tar cf - -C %s bin/skiff bin/image build/test/bin/kubectl build/test/images/workload.tar | %s shell -c %s %s -- sh -c 'mkdir -p %[5]s && tar xf - -C %[5]s'",
 		n.root, filepath.Join(n.root, "bin/skiff"), n.cluster, n.node, nestedDir)
 	a := n.run(t, "sh", "-c", line)
-	t.Logf("brought in %.1f s", a.took.Seconds())
+	t.Logf("copied in %.1f s", a.took.Seconds())
 	if a.code != 0 {
-		t.Fatalf("bring Skiff into the machine: exit code %d\n%s%s", a.code, a.stdout, a.stderr)
+		t.Fatalf("copy skiff into the machine: exit code %d\n%s%s", a.code, a.stdout, a.stderr)
 	}
 }
 
-// try runs a line of shell in the machine, with Skiff's directories in it.
-func (n *nested) try(t *testing.T, line string) answer {
+// try runs a shell command in the machine, with the environment for skiff.
+func (n *nested) try(t *testing.T, line string) commandResult {
 	t.Helper()
 	line = fmt.Sprintf("mkdir -p %[1]s && cd %[1]s && export SKIFF_HOME=%[1]s/home KUBECONFIG=%[1]s/kubeconfig PATH=%[1]s/bin:%[1]s/build/test/bin:$PATH; ", nestedDir) + line
 	a, err := n.attempt(nestedTimeout, filepath.Join(n.root, "bin/skiff"), "shell", "-c", n.cluster, n.node, "--", "sh", "-c", line)
@@ -91,7 +91,7 @@ func (n *nested) try(t *testing.T, line string) answer {
 	return a
 }
 
-// sh is try of what must succeed.
+// sh is try for a command that must succeed.
 func (n *nested) sh(t *testing.T, line string) string {
 	t.Helper()
 	a := n.try(t, line)
@@ -114,7 +114,7 @@ func (n *nested) kubectl(t *testing.T, args ...string) string {
 func (n *nested) up(t *testing.T) {
 	t.Helper()
 	a := n.try(t, nestedUp)
-	t.Logf("up within the machine: exit code %d in %.1f s\n%s%s", a.code, a.took.Seconds(), a.stdout, a.stderr)
+	t.Logf("up inside the machine: exit code %d in %.1f s\n%s%s", a.code, a.took.Seconds(), a.stdout, a.stderr)
 	if a.code != 0 {
 		n.save(t, n.try(t, "cat home/clusters/*/daemon.log home/clusters/*/vm/*/serial.log").stdout, "failed-nested", "logs.txt")
 		t.FailNow()
@@ -123,14 +123,14 @@ func (n *nested) up(t *testing.T) {
 
 var nestedUp = fmt.Sprintf("skiff up %s --driver sandbox --control-planes 1 --workers 0 --memory %dMi", nestedName, nestedMiB)
 
-// group is the directory of the nested node's cgroup.
+// group returns the directory of the nested node's cgroup.
 func (n *nested) group(t *testing.T) string {
 	t.Helper()
 	return strings.TrimSpace(n.sh(t, "ls -d /sys/fs/cgroup/skiff-*/control-plane-1"))
 }
 
-// testCgroups looks for pods of all classes below the node's own cgroup, and has
-// one take more memory than it may.
+// testCgroups checks the cgroups of pods of all QoS classes, and lets a pod exceed
+// its memory limit.
 func (n *nested) testCgroups(t *testing.T) {
 	group := n.group(t)
 	for file, want := range map[string]string{"memory.max": strconv.Itoa(nestedMiB << 20), "cpu.weight": "200"} {
@@ -158,10 +158,10 @@ func (n *nested) testCgroups(t *testing.T) {
 	n.kubectl(t, "run", "greedy", "--restart=Never", "--image=skiff.test/workload:1", "--overrides="+
 		quoted(`{"spec":{"containers":[{"name":"c","image":"skiff.test/workload:1","command":["dd","if=/dev/zero","of=/dev/null","bs=200M","count=1"],"resources":{"limits":{"memory":"48Mi"}}}]}}`))
 	n.kubectl(t, "wait", "--for=jsonpath={.status.phase}=Failed", "--timeout=10m", "pod/greedy")
-	equal(t, "why a pod ended that took too much", n.kubectl(t, "get", "pod", "greedy", "-o", "jsonpath={.status.containerStatuses[0].state.terminated.reason}"), "OOMKilled")
+	equal(t, "reason of the pod that exceeded its limit", n.kubectl(t, "get", "pod", "greedy", "-o", "jsonpath={.status.containerStatuses[0].state.terminated.reason}"), "OOMKilled")
 }
 
-// quoted is a word for the shell in which are no single quotes.
+// quoted quotes a word without single quotes for the shell.
 func quoted(word string) string { return "'" + word + "'" }
 
 func (n *nested) testPause(t *testing.T) {
@@ -172,30 +172,30 @@ func (n *nested) testPause(t *testing.T) {
 	n.skiff(t, "pause", nestedName)
 	equal(t, "paused", frozen(), "frozen 1")
 	before := used()
-	time.Sleep(standstill)
-	equal(t, "processor time of what is paused", used(), before)
-	contains(t, "status of what is paused", n.skiff(t, "list"), "paused")
+	time.Sleep(frozenTime)
+	equal(t, "CPU time of the paused node", used(), before)
+	contains(t, "list of a paused cluster", n.skiff(t, "list"), "paused")
 	n.skiff(t, "resume", nestedName)
 	equal(t, "resumed", frozen(), "frozen 0")
 	n.kubectl(t, "wait", "--for=condition=Ready", "--timeout=10m", "pod/besteffort", "node/control-plane-1")
 }
 
-// testKilled kills all that belongs to the cluster while it comes up.
-func (n *nested) testKilled(t *testing.T, before map[string]string) {
+// testKill kills all processes of the cluster while it starts.
+func (n *nested) testKill(t *testing.T, before map[string]string) {
 	n.sh(t, nestedUp+` >/dev/null 2>&1 &
 		i=0; until ls home/clusters/*/vm/*/pid 2>/dev/null || [ $((i+=1)) = 300 ]; do sleep 1; done; sleep 20
 		init=$(cat home/clusters/*/vm/*/pid)
 		for p in /proc/[0-9]*; do case $(readlink $p/exe) in `+nestedDir+`/*) kill -9 ${p#/proc/};; esac; done
 		kill -9 $init 2>/dev/null || :`)
 	n.skiff(t, "down", nestedName)
-	n.isAsBefore(t, before)
+	n.assertUnchanged(t, before)
 }
 
-// facts are what of the machine a nested cluster must not leave changed, each a
-// sorted list.
-func (n *nested) facts(t *testing.T) map[string]string {
+// state returns the parts of the machine's state that a nested cluster must
+// restore, each as a sorted list.
+func (n *nested) state(t *testing.T) map[string]string {
 	t.Helper()
-	facts := map[string]string{}
+	state := map[string]string{}
 	for what, line := range map[string]string{
 		"mounts":     "cut -d' ' -f3- /proc/self/mountinfo",
 		"cgroups":    "find /sys/fs/cgroup -type d",
@@ -208,20 +208,20 @@ func (n *nested) facts(t *testing.T) map[string]string {
 		"sockets":    "grep -o '[@/].*' /proc/net/unix | grep nested || :",
 		"files":      "ls " + nestedDir + "/home/clusters 2>/dev/null || :",
 	} {
-		facts[what] = n.sh(t, "("+line+") | sort -u")
+		state[what] = n.sh(t, "("+line+") | sort -u")
 	}
-	return facts
+	return state
 }
 
-// isAsBefore waits until the machine is as it was: the kernel takes namespaces
-// apart after their last process.
-func (n *nested) isAsBefore(t *testing.T, before map[string]string) {
+// assertUnchanged waits until the state of the machine is as before. The kernel
+// removes namespaces some time after their last process.
+func (n *nested) assertUnchanged(t *testing.T, before map[string]string) {
 	t.Helper()
-	eventually(t, patience, "the machine is as before", func() error {
-		now := n.facts(t)
+	eventually(t, waitLimit, "the machine is unchanged", func() error {
+		now := n.state(t)
 		for what := range before {
 			if now[what] != before[what] {
-				return fmt.Errorf("%s were\n%s\nare\n%s", what, before[what], now[what])
+				return fmt.Errorf("%s before\n%s\nnow\n%s", what, before[what], now[what])
 			}
 		}
 		return nil

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// onEveryNode returns the pods with a label, which must run one on each worker.
+// onEveryNode returns the pods that a selector matches. Every worker must have one.
 func (k *kube) onEveryNode(t *testing.T, selector string) []pod {
 	t.Helper()
 	pods := k.pods(t, selector)
@@ -18,7 +18,7 @@ func (k *kube) onEveryNode(t *testing.T, selector string) []pod {
 		seen[p.node] = true
 	}
 	if len(seen) != len(k.workers) {
-		t.Fatalf("pods %s run on %d of %d workers: %+v", selector, len(seen), len(k.workers), pods)
+		t.Fatalf("pods %s are on %d of %d workers: %+v", selector, len(seen), len(k.workers), pods)
 	}
 	return pods
 }
@@ -29,47 +29,47 @@ func testService(t *testing.T, k *kube) {
 	k.rollout(t, "daemonset/client")
 	servers, clients := k.pods(t, "app=web"), k.onEveryNode(t, "app=client")
 	if len(servers) != 2 {
-		t.Fatalf("%d servers, want 2", len(servers))
+		t.Fatalf("got %d servers, want 2", len(servers))
 	}
 	if len(k.workers) > 1 && servers[0].node == servers[1].node {
-		t.Errorf("both servers run on %s", servers[0].node)
+		t.Errorf("both servers are on %s", servers[0].node)
 	}
 	port := k.get(t, "service/web-outside", ".spec.ports[0].nodePort")
 	full := "web." + k.namespace + ".svc.cluster.local"
 	for _, client := range clients {
-		// Both servers answer, the one on the other node too; by short and by full name.
-		k.distinct(t, client.name, "http://web/hostname", servers[0].name, servers[1].name)
-		k.distinct(t, client.name, "http://"+full+"/hostname", servers[0].name, servers[1].name)
+		// Both servers respond, on this and on the other node, by short and full name.
+		k.waitForAnswers(t, client.name, "http://web/hostname", servers[0].name, servers[1].name)
+		k.waitForAnswers(t, client.name, "http://"+full+"/hostname", servers[0].name, servers[1].name)
 		for _, network := range []string{"tcp", "udp"} {
 			out := k.kubectl(t, "exec", client.name, "--", "workload", "dial", network, "web:81")
 			equal(t, "echo over "+network, out, "ping over "+network+"\n")
 		}
 		for _, n := range k.nodes {
-			k.distinct(t, client.name, "http://"+net.JoinHostPort(n.address, port)+"/hostname",
+			k.waitForAnswers(t, client.name, "http://"+net.JoinHostPort(n.address, port)+"/hostname",
 				servers[0].name, servers[1].name)
 		}
-		// Between pods no address is translated, on one node or across nodes.
+		// Addresses are not translated between pods, on the same or another node.
 		for _, server := range servers {
 			out := k.kubectl(t, "exec", client.name, "--", "workload", "get", "http://"+server.ip+":8080/client")
 			equal(t, "address that "+server.name+" on "+server.node+" sees", strings.TrimSpace(out), client.ip)
 		}
 	}
-	// With a dot at its end, so that no search domain and no other server is asked.
+	// The dot at the end prevents queries with search domains.
 	absent := "http://no-such-service." + k.namespace + ".svc.cluster.local.:80/"
 	a := k.try(t, "exec", clients[0].name, "--", "workload", "get", absent)
 	if a.code == 0 || !strings.Contains(a.stderr, "no such host") {
-		t.Errorf("a name that nobody has: exit code %d, %s", a.code, a.stderr)
+		t.Errorf("a name that does not exist: exit code %d, %s", a.code, a.stderr)
 	}
 }
 
-// A pod reaches the API server by its service name, with its own token, and
-// may do there what RBAC says and no more.
+// testAPIFromPod checks that a pod can use the API server with its token, within
+// the limits of RBAC.
 func testAPIFromPod(t *testing.T, k *kube) {
 	k.kubectl(t, "run", "inside", "--image=skiff.test/workload:1", "--restart=Never", "--overrides",
 		`{"spec":{"terminationGracePeriodSeconds":1}}`)
 	k.wait(t, "condition=Ready", "pod/inside")
 	const account = "/var/run/secrets/kubernetes.io/serviceaccount/"
-	ask := func(path string) answer {
+	ask := func(path string) commandResult {
 		return k.try(t, "exec", "inside", "--", "workload", "get",
 			"-ca", account+"ca.crt", "-token", account+"token", "https://kubernetes.default.svc"+path)
 	}
@@ -80,7 +80,7 @@ func testAPIFromPod(t *testing.T, k *kube) {
 	contains(t, "secrets without a role", a.stderr, "403 Forbidden", "system:serviceaccount:"+k.namespace+":default")
 	k.kubectl(t, "create", "role", "reader", "--verb=list", "--resource=secrets")
 	k.kubectl(t, "create", "rolebinding", "reader", "--role=reader", "--serviceaccount="+k.namespace+":default")
-	eventually(t, patience, "secrets with a role", func() error {
+	eventually(t, waitLimit, "secrets with a role", func() error {
 		if a := ask(secrets); a.code != 0 {
 			return fmt.Errorf("%s", a.stderr)
 		}
@@ -88,8 +88,8 @@ func testAPIFromPod(t *testing.T, k *kube) {
 	})
 }
 
-// needPolicies skips the test where nodes share a kernel that cannot queue
-// packets for whoever decides about them, as they say themselves.
+// needPolicies skips the test if the nodes report that the kernel of this host does
+// not support network policies.
 func (k *kube) needPolicies(t *testing.T) {
 	t.Helper()
 	if !k.rig.sandboxed {
@@ -98,7 +98,7 @@ func (k *kube) needPolicies(t *testing.T) {
 	cluster := strings.TrimPrefix(k.context, "skiff-")
 	a := k.rig.trySkiff(t, "shell", k.workers[0].name, "--cluster", cluster, "--", "sh", "-c", "! grep NetworkPolicies /run/skiff/alarms/nodeagent")
 	if a.code != 0 {
-		t.Skipf("this host's kernel does not do: %s", a.stdout)
+		t.Skipf("the kernel of this host does not support network policies: %s", a.stdout)
 	}
 }
 
@@ -125,7 +125,7 @@ func testNetworkPolicy(t *testing.T, k *kube) {
 	expect := func(check func(pod, string) error, from []pod, url string) {
 		t.Helper()
 		for _, p := range from {
-			eventually(t, patience, "network policy", func() error { return check(p, url) })
+			eventually(t, waitLimit, "network policy", func() error { return check(p, url) })
 		}
 	}
 	expect(reach, append(friends, strangers...), "http://server:8080/hostname")
@@ -133,9 +133,9 @@ func testNetworkPolicy(t *testing.T, k *kube) {
 	k.apply(t, "policy.yaml")
 	expect(blocked, strangers, "http://server:8080/hostname")
 	expect(reach, friends, "http://server:8080/hostname")
-	// The policy names one port: friends may not use the other.
+	// The policy only allows one port.
 	if a := k.try(t, "exec", friends[0].name, "--", "workload", "dial", "tcp", "server:8081"); a.code == 0 {
-		t.Error("a port that the policy does not name is open")
+		t.Error("a port that the policy does not allow is open")
 	}
 
 	k.apply(t, "policy-egress.yaml")
@@ -146,13 +146,13 @@ func testNetworkPolicy(t *testing.T, k *kube) {
 	expect(reach, append(friends, strangers...), "http://server:8080/hostname")
 }
 
-// testOutside shows that pods reach what the host reaches, but not what listens
-// on the host's loopback alone.
-func testOutside(t *testing.T, k *kube) {
+// testEgress checks that pods reach what the host reaches, but not the loopback of
+// the host.
+func testEgress(t *testing.T, k *kube) {
 	k.kubectl(t, "run", "inside", "--image=skiff.test/workload:1", "--restart=Never", "--overrides",
 		`{"spec":{"terminationGracePeriodSeconds":1}}`)
 	k.wait(t, "condition=Ready", "pod/inside")
-	ask := func(url string) answer {
+	ask := func(url string) commandResult {
 		return k.try(t, "exec", "inside", "--", "workload", "get", "-timeout", "5s", url)
 	}
 	loopback := greeter(t, "127.0.0.1")
@@ -165,14 +165,14 @@ func testOutside(t *testing.T, k *kube) {
 	}
 	host := hostAddress(t)
 	if host == "" {
-		t.Log("this host has no address but loopback: nothing outside to reach")
+		t.Log("this host only has loopback addresses: egress is not tested")
 		return
 	}
 	a := ask("http://" + greeter(t, host))
 	equal(t, "answer from outside", a.stdout+a.stderr, "hello from outside\n")
 }
 
-// greeter answers HTTP on one address of the host for as long as the test runs.
+// greeter serves HTTP on an address of the host until the test ends.
 func greeter(t *testing.T, address string) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
@@ -185,12 +185,12 @@ func greeter(t *testing.T, address string) string {
 			fmt.Fprintln(w, "hello from outside")
 		}),
 	}
-	go func() { _ = web.Serve(listener) }() // it ends with Close
+	go func() { _ = web.Serve(listener) }() // returns after Close
 	t.Cleanup(func() { _ = web.Close() })
 	return listener.Addr().String()
 }
 
-// hostAddress is an IPv4 address of the host other than loopback.
+// hostAddress returns an IPv4 address of the host other than loopback.
 func hostAddress(t *testing.T) string {
 	t.Helper()
 	addresses, err := net.InterfaceAddrs()

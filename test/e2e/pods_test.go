@@ -42,7 +42,7 @@ func testProbes(t *testing.T, k *kube) {
 	k.kubectl(t, "exec", "prepared", "--", "workload", "get", "-method", "POST", "http://127.0.0.1:8080/readyz/off")
 	k.kubectl(t, "exec", "live", "--", "workload", "get", "-method", "POST", "http://127.0.0.1:8080/healthz/off")
 	k.wait(t, "condition=Ready=false", "pod/prepared")
-	eventually(t, patience, "the service lets go of a pod that is not ready", func() error {
+	eventually(t, waitLimit, "the endpoint of the pod is not ready", func() error {
 		if got := endpoints(); got != "false" {
 			return fmt.Errorf("ready: %q", got)
 		}
@@ -52,8 +52,8 @@ func testProbes(t *testing.T, k *kube) {
 	k.wait(t, "condition=Ready", "pod/prepared")
 	equal(t, "restarts of a pod that was not ready", k.get(t, "pod/prepared", ".status.containerStatuses[0].restartCount"), "0")
 
-	// The new container is healthy, since the switch was in the old one.
-	eventually(t, patience, "a container that is not alive is restarted", func() error {
+	// The new container is healthy, because only the old one was switched.
+	eventually(t, waitLimit, "the failing container is restarted", func() error {
 		pods := k.pods(t, "app=live")
 		if len(pods) != 1 || pods[0].restarts != 1 || !pods[0].ready {
 			return fmt.Errorf("%+v", pods)
@@ -61,14 +61,14 @@ func testProbes(t *testing.T, k *kube) {
 		return nil
 	})
 	contains(t, "events", k.kubectl(t, "get", "events"), "Unhealthy", "Liveness probe failed", "Readiness probe failed", "Killing")
-	contains(t, "log of the container before", k.kubectl(t, "logs", "live", "--previous"), "/healthz/off")
+	contains(t, "log of the previous container", k.kubectl(t, "logs", "live", "--previous"), "/healthz/off")
 }
 
 func testRollingUpdate(t *testing.T, k *kube) {
 	k.apply(t, "rolling.yaml")
 	k.rollout(t, "deployment/roll")
 	k.wait(t, "condition=Ready", "pod/watcher")
-	// What the watcher lost while the service came up does not count.
+	// Failures before the service was ready do not count.
 	lost := k.failuresOnce(t, "1")
 	k.kubectl(t, "set", "image", "deployment/roll", "roll=skiff.test/workload:2")
 	k.rollout(t, "deployment/roll")
@@ -82,14 +82,14 @@ func testRollingUpdate(t *testing.T, k *kube) {
 	}
 }
 
-// failuresOnce waits until the watcher hears a version, and returns how many
-// of its requests have failed so far.
+// failuresOnce waits until the watcher gets a version as answer, and returns how
+// many of its requests have failed so far.
 func (k *kube) failuresOnce(t *testing.T, version string) (failures int) {
 	t.Helper()
-	heard := regexp.MustCompile(`failures=(\d+) last="` + version + `"`)
-	eventually(t, patience, "the service answers with version "+version, func() error {
+	pattern := regexp.MustCompile(`failures=(\d+) last="` + version + `"`)
+	eventually(t, waitLimit, "the service responds with version "+version, func() error {
 		log := k.kubectl(t, "logs", "watcher", "--tail", "1")
-		found := heard.FindStringSubmatch(log)
+		found := pattern.FindStringSubmatch(log)
 		if found == nil {
 			return errors.New(log)
 		}
@@ -113,7 +113,7 @@ func testClaim(t *testing.T, k *kube) {
 	k.apply(t, "claim-pod.yaml")
 	k.wait(t, "condition=Ready", "pod/keeper")
 	if k.get(t, "pod/keeper", ".metadata.uid") == first {
-		t.Error("it is still the first pod")
+		t.Error("the pod was not replaced")
 	}
 	equal(t, "data after its pod", k.sh(t, "keeper", "cat /data/file"), "kept\n")
 	k.kubectl(t, "delete", "pod", "keeper")

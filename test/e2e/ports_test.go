@@ -20,7 +20,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/home"
 )
 
-// TestMain is also the program that the test runs inside nodes.
+// TestMain also serves as the probe, which testPorts runs on nodes.
 func TestMain(m *testing.M) {
 	if os.Getenv(probe.Variable) == "" {
 		os.Exit(m.Run())
@@ -31,28 +31,28 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// port is one that a node may listen on.
+// port is a port that a node is expected to listen on.
 type port struct {
 	name string
-	// number, or 0 for any of program's.
+	// number is 0 for any port of program.
 	number   uint16
 	network  string
-	loopback bool // bound to 127.0.0.1, not to the node's own address
+	loopback bool // bound to 127.0.0.1, not to the address of the node
 	program  string
-	// clear is for ports without TLS.
+	// clear is set for ports without TLS.
 	clear bool
-	// open are paths that everybody may ask for; closed are those that nobody may
-	// without the right certificate, with the status of a refusal; 0 refuses the
-	// connection.
+	// open are paths that need no credentials. closed are paths that need the right
+	// certificate, with the expected status otherwise; 0 means that the connection
+	// is refused.
 	open   []string
 	closed map[string]int
-	// admits are credentials that are not wrong here. The first of them is given
-	// proof, which shows that the others were refused and not merely lost.
+	// admits are the accepted credentials. A request for proof with the first of them
+	// must succeed, which shows that the other requests reached the server.
 	admits []string
 	proof  string
 }
 
-// The credentials that are tried at every port.
+// Names of the credentials that are tried at every port.
 const (
 	asNobody   = "nobody"
 	asForeign  = "another cluster's "
@@ -64,8 +64,8 @@ const (
 	claiming   = " that claims to be another"
 )
 
-// knownPorts are all that a node may listen on. A port that is not here fails
-// the test.
+// knownPorts returns all ports that a node may listen on. Any other port fails the
+// test.
 func knownPorts(role nodeconfig.Role) []port {
 	health := []string{"/livez", "/readyz", "/healthz"}
 	api := map[string]int{"/version": 401, "/metrics": 401, "/api/v1/secrets": 401, "/readyz/etcd": 401, "/debug/pprof/": 401}
@@ -75,13 +75,13 @@ func knownPorts(role nodeconfig.Role) []port {
 		{name: "kubelet", number: 10250, closed: map[string]int{"/pods": 401, "/metrics": 401, "/configz": 401, "/healthz": 401, "/runningpods/": 401}, admits: []string{asAdmin}, proof: "/healthz"},
 		{name: "kubelet's health", number: 10248, loopback: true, clear: true, open: []string{"/healthz"}, closed: map[string]int{"/pods": 404, "/metrics": 404, "/debug/pprof/": 404}},
 		{name: "service proxy's health", number: 10256, loopback: true, clear: true, open: []string{"/healthz"}, closed: map[string]int{"/metrics": 404, "/debug/pprof/": 404}},
-		// Upstream's, which its configuration cannot close: figures and settings of the
-		// proxy for whoever is on the node itself, nothing that a secret is in.
+		// Upstream cannot disable this port. It serves metrics and settings of the proxy
+		// on the loopback of the node, without secrets.
 		{name: "service proxy's metrics", number: 10249, loopback: true, clear: true, open: []string{"/metrics", "/proxyMode"}, closed: map[string]int{"/debug/pprof/": 404, "/logs": 404}},
 		{name: "API load balancer", number: nodeconfig.PortAPILoadBalancer, loopback: true, open: health, closed: api, admits: server, proof: "/version"},
 		{name: "cluster DNS", number: 53, program: "skiff-nodeagent"},
 		{name: "cluster DNS", number: 53, network: "udp", program: "skiff-nodeagent"},
-		// What it streams is found by a token of its own, which the kubelet asks for.
+		// Streams have a random token in their URL, which only the kubelet gets.
 		{name: "containerd's streams", loopback: true, clear: true, program: "containerd", closed: map[string]int{"/": 404, "/exec/x": 404, "/debug/pprof/": 404}},
 	}
 	if role == nodeconfig.RoleControlPlane {
@@ -95,8 +95,8 @@ func knownPorts(role nodeconfig.Role) []port {
 	return ports
 }
 
-// is says whether a listener is this port.
-func (p port) is(l probe.Listener, own netip.Addr) bool {
+// matches reports whether a listener is this port.
+func (p port) matches(l probe.Listener, own netip.Addr) bool {
 	network := p.network
 	if network == "" {
 		network = "tcp"
@@ -115,8 +115,8 @@ type credential struct {
 	header           map[string]string
 }
 
-// credentials are none, another cluster's, and those of this cluster that are
-// meant for one thing only.
+// credentials returns no credentials, those of another cluster, and those of this
+// cluster for a single purpose each.
 func (r *rig) credentials(t *testing.T, cluster string) []credential {
 	t.Helper()
 	now := time.Now()
@@ -150,7 +150,7 @@ func (r *rig) credentials(t *testing.T, cluster string) []credential {
 			asKubelet:  {kubelet, key},
 		} {
 			all = append(all, credential{name: prefix + name, certificate: files[0], key: files[1]})
-			// Only the front proxy may speak for others.
+			// Only the front proxy may impersonate users with these headers.
 			if prefix+name != asProxying {
 				all = append(all, credential{name: prefix + name + claiming, certificate: files[0], key: files[1], header: claim})
 			}
@@ -159,7 +159,7 @@ func (r *rig) credentials(t *testing.T, cluster string) []credential {
 	return all
 }
 
-// probe runs this program inside a node.
+// probe runs this test program on a node.
 func (r *rig) probe(t *testing.T, cluster, node string, asks []probe.Ask) probe.Report {
 	t.Helper()
 	input, err := json.Marshal(asks)
@@ -176,7 +176,7 @@ func (r *rig) probe(t *testing.T, cluster, node string, asks []probe.Ask) probe.
 
 const probePath = "/run/skiff-probe"
 
-// pipe runs bin/skiff with something on its standard input.
+// pipe runs bin/skiff with standard input.
 func (r *rig) pipe(t *testing.T, in *bytes.Reader, args ...string) []byte {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), filepath.Join(r.root, "bin/skiff"), args...)
@@ -190,8 +190,8 @@ func (r *rig) pipe(t *testing.T, in *bytes.Reader, args ...string) []byte {
 	return out
 }
 
-// testPorts tries every port that a node listens on, from inside that node and
-// from another, without and with wrong credentials, and gets nowhere.
+// testPorts checks that every listening port rejects requests without credentials
+// and with wrong ones, from the node itself and from another node.
 func testPorts(t *testing.T, r *rig, cluster string) {
 	program, err := os.Executable()
 	if err != nil {
@@ -229,8 +229,8 @@ type target struct {
 	address netip.AddrPort
 }
 
-// targets are the ports of a node that are known; the test fails for any other,
-// and for one that is missing.
+// targets returns the known ports that a node listens on. The test fails for
+// unknown and for missing ports.
 func (r *rig) targets(t *testing.T, cluster, node string, own netip.Addr, known []port) []target {
 	t.Helper()
 	var targets []target
@@ -238,7 +238,7 @@ func (r *rig) targets(t *testing.T, cluster, node string, own netip.Addr, known 
 	for _, l := range r.probe(t, cluster, node, []probe.Ask{}).Listeners {
 		found := false
 		for _, p := range known {
-			if found = p.is(l, own); found {
+			if found = p.matches(l, own); found {
 				seen[p.name+p.network] = true
 				if l.Network == "tcp" {
 					targets = append(targets, target{p, l.Address})
@@ -247,25 +247,25 @@ func (r *rig) targets(t *testing.T, cluster, node string, own netip.Addr, known 
 			}
 		}
 		if !found {
-			t.Errorf("%s listens on %s %s (%s), which nobody knows of", node, l.Network, l.Address, l.Program)
+			t.Errorf("%s listens on %s %s (%s), which is not a known port", node, l.Network, l.Address, l.Program)
 		}
 	}
 	for _, p := range known {
 		if !seen[p.name+p.network] {
-			t.Errorf("%s does not listen for %s", node, p.name)
+			t.Errorf("%s does not listen on the port of %s", node, p.name)
 		}
 	}
 	return targets
 }
 
-// attempt is an Ask with what must come of it.
+// attempt is an Ask with the expected result.
 type attempt struct {
 	what string
 	ask  probe.Ask
-	want []int // one of these; 0 is no answer
+	want []int // accepted statuses; 0 is no answer
 }
 
-// attempts at one port.
+// attempts returns the attempts for one port.
 func (x target) attempts(credentials []credential) []attempt {
 	var all []attempt
 	try := func(what string, ask probe.Ask, want ...int) {
@@ -273,15 +273,15 @@ func (x target) attempts(credentials []credential) []attempt {
 		all = append(all, attempt{what: fmt.Sprintf("%s (%s) for %s %s", x.port.name, x.address, ask.Path, what), ask: ask, want: want})
 	}
 	for _, path := range x.port.open {
-		try("by nobody", probe.Ask{Path: path, Clear: x.port.clear}, 200)
+		try("without credentials", probe.Ask{Path: path, Clear: x.port.clear}, 200)
 	}
 	for path, refused := range x.port.closed {
 		if x.port.clear {
-			try("by nobody", probe.Ask{Path: path, Clear: true}, refused, 404)
+			try("without credentials", probe.Ask{Path: path, Clear: true}, refused, 404)
 			continue
 		}
-		try("in clear", probe.Ask{Path: path, Clear: true}, 0, 400)
-		try("by TLS 1.2", probe.Ask{Path: path, OldTLS: true}, 0)
+		try("without TLS", probe.Ask{Path: path, Clear: true}, 0, 400)
+		try("with TLS 1.2", probe.Ask{Path: path, OldTLS: true}, 0)
 		for _, c := range credentials {
 			if !x.port.admitted(c) {
 				try("by "+c.name, probe.Ask{Path: path, Certificate: c.certificate, Key: c.key, Header: c.header}, 0, refused, 403)
@@ -296,7 +296,7 @@ func (x target) attempts(credentials []credential) []attempt {
 	return all
 }
 
-// admitted says whether a credential is a right one here.
+// admitted reports whether a credential is accepted.
 func (p port) admitted(c credential) bool {
 	return slices.ContainsFunc(p.admits, func(name string) bool { return c.name == name || c.name == name+claiming })
 }
@@ -320,12 +320,12 @@ func (r *rig) tryAll(t *testing.T, cluster, from string, targets []target, crede
 func (a attempt) check(t *testing.T, from string, answer probe.Answer) {
 	t.Helper()
 	if !slices.Contains(a.want, answer.Status) {
-		t.Errorf("%s %s: %+v, not %v", a.what, from, answer, a.want)
+		t.Errorf("%s %s: got %+v, want %v", a.what, from, answer, a.want)
 	}
 }
 
-// tryHost tries what the host itself listens on for the cluster: the API load balancer
-// and nothing else.
+// tryHost checks that the host only listens on the API load balancer for the
+// cluster, and tries that port.
 func (r *rig) tryHost(t *testing.T, cluster string, credentials []credential) {
 	t.Helper()
 	status := r.status(t, cluster)

@@ -17,8 +17,8 @@ import (
 	"github.com/skiff-dev/skiff/vm/home"
 )
 
-// testRenewal gives running nodes certificates that have used up more than half
-// of their life, and finds all of them renewed with no program restarted.
+// testRenewal gives running nodes certificates that are past half of their
+// lifetime, and checks that all are renewed without restarting a program.
 func testRenewal(t *testing.T, r *rig, name string, k *kube) {
 	authorities, err := pki.ReadFiles(home.Home(r.home).Cluster(name).PKI())
 	if err != nil {
@@ -31,7 +31,7 @@ func testRenewal(t *testing.T, r *rig, name string, k *kube) {
 	for _, n := range status.Nodes {
 		programs[n.Name] = r.programs(t, name, n.Name)
 		network := cluster.Default().Network
-		files, err := madeAt(authorities, nodeconfig.Role(n.Role), pki.Node{
+		files, err := certificatesAt(authorities, nodeconfig.Role(n.Role), pki.Node{
 			Cluster: name, Name: n.Name, Address: netip.MustParseAddr(n.Address),
 			ServiceAddress: cluster.ServiceAddress(network), Domain: network.Domain,
 		}, then)
@@ -41,24 +41,24 @@ func testRenewal(t *testing.T, r *rig, name string, k *kube) {
 		for file, content := range files {
 			extension := path.Ext(file)
 			if _, fixed := authorities[file]; fixed || (extension != ".crt" && extension != ".key") {
-				continue // an authority
+				continue // a CA
 			}
 			if extension == ".crt" {
 				old[n.Name] = append(old[n.Name], file)
 			}
 			r.pipe(t, bytes.NewReader(content), "shell", "--cluster", name, n.Name, "--", "sh", "-c", "cat >"+nodeconfig.PKIDir+"/"+file+".old")
 		}
-		// All at once: this very connection needs a certificate and its key.
+		// Replace all files at once, because this connection uses one of the pairs.
 		r.skiff(t, "shell", "--cluster", name, n.Name, "--", "sh", "-c",
 			"for f in $(find "+nodeconfig.PKIDir+" -name '*.old'); do mv $f ${f%.old}; done")
 	}
-	eventually(t, patience, "the API shows an old certificate", func() error {
-		return shows(status.Server, func(c *x509.Certificate) bool { return pki.Used(c, time.Now()) })
+	eventually(t, waitLimit, "the API serves an old certificate", func() error {
+		return checkCertificate(status.Server, func(c *x509.Certificate) bool { return pki.Used(c, time.Now()) })
 	})
-	r.skiff(t, "up", name) // looks at once instead of within the hour
+	r.skiff(t, "up", name) // checks immediately instead of within the hour
 	for node, files := range old {
 		for _, file := range files {
-			eventually(t, patience, node+" has a new "+file, func() error {
+			eventually(t, waitLimit, node+" has a new "+file, func() error {
 				content := r.skiff(t, "shell", "--cluster", name, node, "--", "cat", nodeconfig.PKIDir+"/"+file)
 				if pki.Stale([]byte(content), time.Now()) {
 					return fmt.Errorf("%s is stale", file)
@@ -68,8 +68,8 @@ func testRenewal(t *testing.T, r *rig, name string, k *kube) {
 		}
 		t.Logf("%s: %d certificates renewed", node, len(files))
 	}
-	eventually(t, patience, "the API shows a new certificate", func() error {
-		return shows(status.Server, func(c *x509.Certificate) bool { return !pki.Used(c, time.Now()) })
+	eventually(t, waitLimit, "the API serves a new certificate", func() error {
+		return checkCertificate(status.Server, func(c *x509.Certificate) bool { return !pki.Used(c, time.Now()) })
 	})
 	k.in(t).kubectl(t, "create", "configmap", "renewed")
 	for node, before := range programs {
@@ -77,27 +77,27 @@ func testRenewal(t *testing.T, r *rig, name string, k *kube) {
 	}
 }
 
-func madeAt(authorities pki.Files, role nodeconfig.Role, node pki.Node, now time.Time) (pki.Files, error) {
+func certificatesAt(authorities pki.Files, role nodeconfig.Role, node pki.Node, now time.Time) (pki.Files, error) {
 	if role == nodeconfig.RoleControlPlane {
 		return pki.ControlPlane(authorities, node, now)
 	}
 	return pki.Worker(authorities, node, now)
 }
 
-// shows returns nil if what serves at a URL shows a certificate as wanted.
-func shows(server string, wanted func(*x509.Certificate) bool) error {
-	conn, err := tls.Dial("tcp", strings.TrimPrefix(server, "https://"), &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // only looks
+// checkCertificate checks the certificate that a server presents.
+func checkCertificate(server string, check func(*x509.Certificate) bool) error {
+	conn, err := tls.Dial("tcp", strings.TrimPrefix(server, "https://"), &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // only reads the certificate
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
-	if c := conn.ConnectionState().PeerCertificates[0]; !wanted(c) {
-		return fmt.Errorf("it shows one that is valid from %s to %s", c.NotBefore, c.NotAfter)
+	if c := conn.ConnectionState().PeerCertificates[0]; !check(c) {
+		return fmt.Errorf("the certificate is valid from %s to %s", c.NotBefore, c.NotAfter)
 	}
 	return nil
 }
 
-// programs are the processes of a node's own programs.
+// programs returns the processes of the skiff programs on a node.
 func (r *rig) programs(t *testing.T, cluster, node string) string {
 	t.Helper()
 	return r.skiff(t, "shell", "--cluster", cluster, node, "--", "sh", "-c", "grep -lE '^skiff-(nodeagent|controlp)' /proc/[0-9]*/comm")

@@ -16,12 +16,12 @@ import (
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
-// commandTimeout bounds one command: emulated machines are slow, a command that
-// hangs must not eat the whole run.
+// commandTimeout bounds a command. Emulated machines are slow, but a command that
+// hangs must not use up the time of the whole run.
 const commandTimeout = 8 * time.Minute
 
-// rig is what all tests share: the programs, the directories and a home of
-// their own, away from the user's clusters.
+// rig is the environment that all tests share: programs, directories and a
+// separate SKIFF_HOME.
 type rig struct {
 	recorder
 	root       string // of the repository
@@ -31,10 +31,10 @@ type rig struct {
 	env        []string
 	keep       bool
 	chosen     bool // SKIFF_E2E_DRIVER is set
-	sandboxed  bool // SKIFF_E2E_DRIVER=sandbox: nodes are no virtual machines
+	sandboxed  bool // SKIFF_E2E_DRIVER=sandbox: nodes are not virtual machines
 }
 
-// newRig skips the test unless it was asked for.
+// newRig skips the test unless end-to-end tests are enabled.
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	if os.Getenv("SKIFF_E2E") == "" {
@@ -44,8 +44,8 @@ func newRig(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Not t.TempDir: the sockets of a cluster lie below it, and a socket's path
-	// has at most 104 characters.
+	// Not t.TempDir, whose path is too long for the sockets of a cluster: a socket
+	// path has at most 104 bytes.
 	home, err := os.MkdirTemp("", "skiff-e2e-")
 	if err != nil {
 		t.Fatal(err)
@@ -88,17 +88,17 @@ func (r *rig) tool(name string) string { return filepath.Join(r.root, "build/tes
 
 func (r *rig) image(name string) string { return filepath.Join(r.root, "build/test/images", name) }
 
-// answer is what a finished command said.
-type answer struct {
+// commandResult is the result of a finished command.
+type commandResult struct {
 	stdout, stderr string
 	code           int
 	took           time.Duration
 }
 
-// attempt runs a command to its end. An exit code is part of the answer; the
-// error is for a program that cannot be started or does not end in time.
-func (r *rig) attempt(limit time.Duration, name string, args ...string) (answer, error) {
-	// Not the test's context: clean-up runs commands after that has ended.
+// attempt runs a command. The exit code is part of the result; the error is for a
+// program that cannot be started or times out.
+func (r *rig) attempt(limit time.Duration, name string, args ...string) (commandResult, error) {
+	// Not the test's context, because clean-up runs commands after its end.
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	command := exec.CommandContext(ctx, name, args...)
@@ -107,7 +107,7 @@ func (r *rig) attempt(limit time.Duration, name string, args ...string) (answer,
 	command.Stdout, command.Stderr = &stdout, &stderr
 	start := time.Now()
 	err := command.Run()
-	a := answer{stdout: stdout.String(), stderr: stderr.String(), took: time.Since(start)}
+	a := commandResult{stdout: stdout.String(), stderr: stderr.String(), took: time.Since(start)}
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
@@ -120,8 +120,8 @@ func (r *rig) attempt(limit time.Duration, name string, args ...string) (answer,
 	return a, nil
 }
 
-// run is attempt for a test that cannot go on without an answer.
-func (r *rig) run(t *testing.T, name string, args ...string) answer {
+// run is attempt for tests that cannot continue after an error.
+func (r *rig) run(t *testing.T, name string, args ...string) commandResult {
 	t.Helper()
 	a, err := r.attempt(commandTimeout, name, args...)
 	if err != nil {
@@ -140,12 +140,12 @@ func (r *rig) skiff(t *testing.T, args ...string) string {
 	return a.stdout
 }
 
-func (r *rig) trySkiff(t *testing.T, args ...string) answer {
+func (r *rig) trySkiff(t *testing.T, args ...string) commandResult {
 	t.Helper()
 	return r.run(t, filepath.Join(r.root, "bin/skiff"), args...)
 }
 
-// status is what `skiff status -o json` says; it fails the test if that is not JSON.
+// status returns the result of `skiff status -o json`.
 func (r *rig) status(t *testing.T, name string) daemonapi.ClusterStatus {
 	t.Helper()
 	a := r.trySkiff(t, "status", name, "-o", "json")
@@ -166,23 +166,23 @@ func eventually(t *testing.T, limit time.Duration, what string, check func() err
 			return
 		}
 		if time.Since(start) > limit {
-			t.Fatalf("%s: not within %s: %v", what, limit, err)
+			t.Fatalf("%s: timed out after %s: %v", what, limit, err)
 		}
 		time.Sleep(pollPeriod)
 	}
 }
 
-// contains fails the test unless text holds every one of the parts.
+// contains checks that text contains all parts.
 func contains(t *testing.T, what, text string, parts ...string) {
 	t.Helper()
 	for _, part := range parts {
 		if !strings.Contains(text, part) {
-			t.Errorf("%s: %q is missing in\n%s", what, part, text)
+			t.Errorf("%s: no %q in\n%s", what, part, text)
 		}
 	}
 }
 
-// equal fails the test unless both are the same.
+// equal checks that got equals want.
 func equal[T comparable](t *testing.T, what string, got, want T) {
 	t.Helper()
 	if got != want {
@@ -190,7 +190,7 @@ func equal[T comparable](t *testing.T, what string, got, want T) {
 	}
 }
 
-// save keeps a text in build/e2e for whoever looks into a failure.
+// save writes a text to build/e2e, for the analysis of a failure.
 func (r *rig) save(t *testing.T, text string, path ...string) {
 	file := filepath.Join(append([]string{r.out}, path...)...)
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
@@ -202,10 +202,10 @@ func (r *rig) save(t *testing.T, text string, path ...string) {
 	}
 }
 
-// dump keeps what the machines of a cluster said.
+// dump saves the state and the logs of a cluster.
 func (r *rig) dump(t *testing.T, cluster string) {
 	dir := "failed-" + cluster
-	say := func(file string, args ...string) {
+	saveOutput := func(file string, args ...string) {
 		a, err := r.attempt(time.Minute, args[0], args[1:]...)
 		if err != nil {
 			a.stderr = err.Error()
@@ -213,15 +213,15 @@ func (r *rig) dump(t *testing.T, cluster string) {
 		r.save(t, a.stdout+a.stderr, dir, file)
 	}
 	skiff := filepath.Join(r.root, "bin/skiff")
-	say("status.txt", skiff, "status", cluster, "-o", "json")
+	saveOutput("status.txt", skiff, "status", cluster, "-o", "json")
 	kubectl := []string{r.tool("kubectl"), "--context", "skiff-" + cluster, "--request-timeout", "20s"}
-	say("nodes.txt", append(kubectl, "describe", "nodes")...)
-	say("pods.txt", append(kubectl, "get", "pods", "-A", "-o", "wide")...)
-	say("events.txt", append(kubectl, "get", "events", "-A", "--sort-by", ".lastTimestamp")...)
+	saveOutput("nodes.txt", append(kubectl, "describe", "nodes")...)
+	saveOutput("pods.txt", append(kubectl, "get", "pods", "-A", "-o", "wide")...)
+	saveOutput("events.txt", append(kubectl, "get", "events", "-A", "--sort-by", ".lastTimestamp")...)
 	for _, node := range []string{"control-plane-1", "worker-1", "worker-2"} {
-		say("logs-"+node+".txt", skiff, "logs", node, "--cluster", cluster)
+		saveOutput("logs-"+node+".txt", skiff, "logs", node, "--cluster", cluster)
 	}
-	// Consoles and the daemon's log lie in files, readable when nothing answers.
+	// Console and daemon logs are files, which can be read even if nothing responds.
 	_ = filepath.WalkDir(filepath.Join(r.home, "clusters", cluster), func(path string, entry os.DirEntry, err error) error {
 		if err == nil && entry.Type().IsRegular() && strings.HasSuffix(path, ".log") {
 			if data, err := os.ReadFile(path); err == nil {

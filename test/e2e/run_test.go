@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// testLogsExport looks for what whoever reads a failed run needs.
+// testLogsExport checks the content of exported logs.
 func testLogsExport(t *testing.T, r *rig, name string) {
 	dir := filepath.Join(t.TempDir(), "logs")
 	r.skiff(t, "logs", "export", dir, "--cluster", name)
@@ -28,7 +28,7 @@ func testLogsExport(t *testing.T, r *rig, name string) {
 	} {
 		content, err := os.ReadFile(filepath.Join(dir, file))
 		if strings.HasPrefix(file, "objects/customresource") && os.IsNotExist(err) {
-			continue // no test has made one yet
+			continue // no test has created one yet
 		}
 		if err != nil {
 			t.Error(err)
@@ -40,14 +40,14 @@ func testLogsExport(t *testing.T, r *rig, name string) {
 		t.Errorf("archive: %v", err)
 	}
 	if failed, err := os.ReadFile(filepath.Join(dir, "errors.txt")); err == nil {
-		t.Errorf("what could not be had:\n%s", failed)
+		t.Errorf("errors of the export:\n%s", failed)
 	}
 }
 
-// testRun runs commands in clusters that exist for them alone.
+// testRun runs commands in temporary clusters.
 func testRun(t *testing.T, r *rig) {
 	if !r.sandboxed {
-		t.Skip("a cluster for each command takes minutes under emulation; SKIFF_E2E_DRIVER=sandbox runs it")
+		t.Skip("a cluster for each command takes minutes with emulation; SKIFF_E2E_DRIVER=sandbox runs it")
 	}
 	const name = "short"
 	t.Cleanup(func() { r.discard(t, name) })
@@ -60,14 +60,14 @@ func testRun(t *testing.T, r *rig) {
 	a := r.trySkiff(t, append(args, "kubectl", "get", "nodes", "-o", "name")...)
 	t.Logf("run took %.1f s", a.took.Seconds())
 	equal(t, "exit code", a.code, 0)
-	equal(t, "what the command printed", a.stdout, "node/control-plane-1\n")
-	r.noTrace(t, name)
+	equal(t, "output of the command", a.stdout, "node/control-plane-1\n")
+	r.assertNoTraces(t, name)
 	if _, err := os.Stat(logs); err == nil {
 		t.Error("logs were exported though nothing failed")
 	}
 	a = r.trySkiff(t, append(args, "sh", "-c", "exit 7")...)
-	equal(t, "exit code of a command that fails", a.code, 7)
-	r.noTrace(t, name)
+	equal(t, "exit code of a failing command", a.code, 7)
+	r.assertNoTraces(t, name)
 	if _, err := os.Stat(filepath.Join(logs, "status.json")); err != nil {
 		t.Errorf("no logs of the failure: %v\n%s", err, a.stderr)
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
-// testRotateSecrets exchanges the key of secrets at rest of a cluster that runs,
+// testRotateSecrets rotates the encryption key for secrets of a running cluster,
 // twice.
 func testRotateSecrets(t *testing.T, r *rig, name string, k *kube) {
 	k = k.in(t)
@@ -17,9 +17,9 @@ func testRotateSecrets(t *testing.T, r *rig, name string, k *kube) {
 	for round := range 2 {
 		before := r.storedKeys(t, name)
 		if len(before) != 1 {
-			t.Fatalf("before: secrets are under %v", before)
+			t.Fatalf("before: secrets are encrypted with %v", before)
 		}
-		var a answer
+		var a commandResult
 		if round == 0 {
 			a = r.trySkiff(t, "secrets", "rotate", name)
 		} else {
@@ -37,7 +37,7 @@ func testRotateSecrets(t *testing.T, r *rig, name string, k *kube) {
 		after := r.storedKeys(t, name)
 		for key := range before {
 			if _, still := after[key]; still || len(after) != 1 {
-				t.Errorf("secrets were under %v, now under %v", before, after)
+				t.Errorf("secrets were encrypted with %v, now with %v", before, after)
 			}
 		}
 		equal(t, "the secret", k.kubectl(t, "get", "secret", "hidden", "-o", "jsonpath={.data.k}"), "a2VwdA==")
@@ -45,7 +45,7 @@ func testRotateSecrets(t *testing.T, r *rig, name string, k *kube) {
 	equal(t, "problems", fmt.Sprint(r.status(t, name).Problems), "[]")
 }
 
-// storedKeys are the keys that secrets in etcd are under.
+// storedKeys returns the number of secrets in etcd by encryption key.
 func (r *rig) storedKeys(t *testing.T, name string) map[string]int {
 	t.Helper()
 	out := r.skiff(t, "shell", "--cluster", name, "control-plane-1", "--", "/usr/bin/skiff-controlplane", "etcd", "keys")

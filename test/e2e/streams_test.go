@@ -20,17 +20,17 @@ import (
 	"github.com/creack/pty"
 )
 
-// stream starts a kubectl that goes on, and ends it with the test.
-func (k *kube) stream(t *testing.T, args ...string) *exec.Cmd {
+// kubectlCommand returns a kubectl command that is stopped at the end of the test.
+func (k *kube) kubectlCommand(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 	t.Cleanup(cancel)
 	command := exec.CommandContext(ctx, k.tool("kubectl"), k.arguments(args)...)
 	command.Env, command.WaitDelay = k.env, 5*time.Second
 	return command
 }
 
-// readUntil reads until the text matches, and returns what the pattern's group holds.
+// readUntil reads until the text matches, and returns the last group of the match.
 func readUntil(t *testing.T, from io.Reader, pattern string) string {
 	t.Helper()
 	expression := regexp.MustCompile(pattern)
@@ -42,7 +42,7 @@ func readUntil(t *testing.T, from io.Reader, pattern string) string {
 			return string(found[len(found)-1])
 		}
 		if err != nil {
-			t.Fatalf("%q does not come, only %q: %v", pattern, text, err)
+			t.Fatalf("no match for %q in %q: %v", pattern, text, err)
 		}
 	}
 }
@@ -65,7 +65,7 @@ func testStreams(t *testing.T, k *kube) {
 }
 
 func testLogsFollow(t *testing.T, k *kube) {
-	follow := k.stream(t, "logs", "-f", "ticker")
+	follow := k.kubectlCommand(t, "logs", "-f", "ticker")
 	out, err := follow.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -73,8 +73,8 @@ func testLogsFollow(t *testing.T, k *kube) {
 	if err := follow.Start(); err != nil {
 		t.Fatal(err)
 	}
-	// Lines are written after the stream has begun, so it follows.
-	now := readUntil(t, out, `(?s:.*)tick (\d+)\n`) // the last of those that came with the first
+	// Lines that are written after the start of the stream show that it follows.
+	now := readUntil(t, out, `(?s:.*)tick (\d+)\n`) // the last line so far
 	next := 0
 	if _, err := fmt.Sscan(now, &next); err != nil {
 		t.Fatal(err)
@@ -89,28 +89,28 @@ func testLogsFollow(t *testing.T, k *kube) {
 		t.Errorf("the stream ended with %q", rest)
 	}
 	if err := follow.Wait(); err != nil {
-		t.Errorf("logs -f after the pod has ended: %v", err)
+		t.Errorf("logs -f after the end of the pod: %v", err)
 	}
 }
 
 func testExec(t *testing.T, k *kube) {
-	shell := k.stream(t, "exec", "-it", "web", "--", "sh")
+	shell := k.kubectlCommand(t, "exec", "-it", "web", "--", "sh")
 	terminal, err := pty.StartWithSize(shell, &pty.Winsize{Rows: 33, Cols: 111})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer terminal.Close()
-	say := func(line string) {
+	send := func(line string) {
 		if _, err := io.WriteString(terminal, line+"\n"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	say("echo answer=$((6*7))")
+	send("echo answer=$((6*7))")
 	readUntil(t, terminal, `answer=(42)`)
-	say("stty size; tty")
+	send("stty size; tty")
 	readUntil(t, terminal, `(33 111)`)
-	say("exit 3")
-	_, _ = io.Copy(io.Discard, terminal) // a terminal whose other side is gone gives EIO
+	send("exit 3")
+	_, _ = io.Copy(io.Discard, terminal) // EIO, because the other side of the terminal is closed
 	var exit *exec.ExitError
 	if err := shell.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 3 {
 		t.Errorf("exec -it after `exit 3`: %v", err)
@@ -137,12 +137,12 @@ func testCopy(t *testing.T, k *kube) {
 	k.kubectl(t, "cp", "web:/tmp/there/below", filepath.Join(dir, "back"))
 	back, err := os.ReadFile(filepath.Join(dir, "back/file"))
 	if err != nil || !bytes.Equal(back, data) {
-		t.Errorf("%d of %d bytes came back, equal: %v, %v", len(back), len(data), bytes.Equal(back, data), err)
+		t.Errorf("copied %d of %d bytes, equal: %v, %v", len(back), len(data), bytes.Equal(back, data), err)
 	}
 }
 
 func testPortForward(t *testing.T, k *kube) {
-	forward := k.stream(t, "port-forward", "pod/web", ":8080")
+	forward := k.kubectlCommand(t, "port-forward", "pod/web", ":8080")
 	out, err := forward.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -151,7 +151,7 @@ func testPortForward(t *testing.T, k *kube) {
 		t.Fatal(err)
 	}
 	defer func() {
-		_ = forward.Process.Kill() // it may have ended by itself; Wait tells
+		_ = forward.Process.Kill() // Wait reports whether it had exited before
 		_ = forward.Wait()
 	}()
 	port := readUntil(t, out, `Forwarding from 127\.0\.0\.1:(\d+) -> 8080`)
@@ -174,7 +174,7 @@ func testPortForward(t *testing.T, k *kube) {
 }
 
 func testAttach(t *testing.T, k *kube) {
-	attach := k.stream(t, "attach", "-i", "echo")
+	attach := k.kubectlCommand(t, "attach", "-i", "echo")
 	in, err := attach.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -198,6 +198,6 @@ func testAttach(t *testing.T, k *kube) {
 	}
 	k.wait(t, "jsonpath={.status.phase}=Succeeded", "pod/echo")
 	if err := attach.Wait(); err != nil {
-		t.Errorf("attach after the container has ended: %v", err)
+		t.Errorf("attach after the end of the container: %v", err)
 	}
 }

@@ -1,6 +1,6 @@
-// Package probe keeps a test able to try every port of a machine from inside:
-// the test's own program is copied there and run again, with what to try on its
-// standard input.
+// Package probe sends requests to the ports of a machine from inside. A test
+// copies its own program to the machine and runs it there, with the requests on
+// its standard input.
 package probe
 
 import (
@@ -22,16 +22,16 @@ import (
 	"time"
 )
 
-// Variable is set in the environment of a program that is to call Main.
+// Variable is the environment variable that makes the test program call Main.
 const Variable = "SKIFF_TEST_PROBE"
 
-// timeout bounds one try.
+// timeout bounds a request.
 const timeout = 20 * time.Second
 
-// Ask is one try at a port.
+// Ask is a request to a port.
 type Ask struct {
 	Address netip.AddrPort `json:"address"`
-	// Clear asks by plain HTTP, OldTLS by TLS 1.2 at most.
+	// Clear selects plain HTTP, OldTLS at most TLS 1.2.
 	Clear  bool `json:"clear,omitempty"`
 	OldTLS bool `json:"oldTLS,omitempty"`
 	// Certificate and Key in PEM; none if empty.
@@ -41,7 +41,7 @@ type Ask struct {
 	Header      map[string]string `json:"header,omitempty"`
 }
 
-// Answer to an Ask: an HTTP status, or why there is none.
+// Answer is the result of an Ask: an HTTP status, or the error.
 type Answer struct {
 	Status int    `json:"status,omitempty"`
 	Error  string `json:"error,omitempty"`
@@ -52,12 +52,12 @@ type Listener struct {
 	// Network is "tcp" or "udp".
 	Network string         `json:"network"`
 	Address netip.AddrPort `json:"address"`
-	// Program is its name, PID its process; empty and 0 for the kernel's.
+	// Program and PID identify the process; they are empty and 0 for the kernel.
 	Program string `json:"program"`
 	PID     int    `json:"pid"`
 }
 
-// Report is what Main prints: all listeners, and an answer to each Ask.
+// Report is the output of Main: all listeners, and the answer to each Ask.
 type Report struct {
 	Listeners []Listener `json:"listeners"`
 	Answers   []Answer   `json:"answers"`
@@ -67,7 +67,7 @@ type Report struct {
 func Main(in io.Reader, out io.Writer) error {
 	var asks []Ask
 	if err := json.NewDecoder(in).Decode(&asks); err != nil {
-		return fmt.Errorf("read what to ask: %w", err)
+		return fmt.Errorf("read the requests: %w", err)
 	}
 	listeners, err := Listeners("/proc")
 	if err != nil {
@@ -87,9 +87,9 @@ func Main(in io.Reader, out io.Writer) error {
 	return json.NewEncoder(out).Encode(report)
 }
 
-// Do tries once.
+// Do sends the request once.
 func (a Ask) Do() Answer {
-	scheme, transport := "https", &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // a stranger trusts nobody
+	scheme, transport := "https", &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // only the status is used
 	if a.Clear {
 		scheme = "http"
 	}
@@ -101,7 +101,7 @@ func (a Ask) Do() Answer {
 		if err != nil {
 			return Answer{Error: err.Error()}
 		}
-		// Shown even to those that ask for certificates of other authorities.
+		// Send the certificate even if the server asks for one of other CAs.
 		transport.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
 	}
 	request, err := http.NewRequest(http.MethodGet, scheme+"://"+a.Address.String()+a.Path, nil)
@@ -126,7 +126,7 @@ func text(err error) string {
 	return err.Error()
 }
 
-// Listeners are all ports on which programs of this network namespace listen
+// Listeners returns the ports on which programs in this network namespace listen
 // (proc_pid_net(5)); UDP sockets count when they are bound and not connected.
 func Listeners(proc string) ([]Listener, error) {
 	programs := owners(proc)
@@ -161,13 +161,13 @@ func Listeners(proc string) ([]Listener, error) {
 	return found, nil
 }
 
-// owner is a process that holds a socket.
+// owner is a process with an open socket.
 type owner struct {
 	name string
 	pid  int
 }
 
-// owners of sockets, by inode.
+// owners returns the owners of sockets by inode.
 func owners(proc string) map[string]owner {
 	programs := map[string]owner{}
 	descriptors, _ := filepath.Glob(filepath.Join(proc, "[0-9]*/fd/*"))
@@ -187,13 +187,13 @@ func owners(proc string) map[string]owner {
 	return programs
 }
 
-// parseAddress reads ADDRESS:PORT in hexadecimal, the address in words of the
-// machine's byte order, which is little-endian wherever this runs.
+// parseAddress parses ADDRESS:PORT in hexadecimal. The address consists of words
+// in the byte order of the machine, which is assumed to be little-endian.
 func parseAddress(text string) (netip.AddrPort, error) {
 	host, port, _ := strings.Cut(text, ":")
 	raw, err := hex.DecodeString(host)
 	if err != nil {
-		return netip.AddrPort{}, fmt.Errorf("read address %q: %w", text, err)
+		return netip.AddrPort{}, fmt.Errorf("parse address %q: %w", text, err)
 	}
 	for i := 0; i+4 <= len(raw); i += 4 {
 		slices.Reverse(raw[i : i+4])
@@ -201,7 +201,7 @@ func parseAddress(text string) (netip.AddrPort, error) {
 	address, ok := netip.AddrFromSlice(raw)
 	number, err := strconv.ParseUint(port, 16, 16)
 	if !ok || err != nil {
-		return netip.AddrPort{}, fmt.Errorf("read address %q: no address and port", text)
+		return netip.AddrPort{}, fmt.Errorf("parse address %q: want ADDRESS:PORT", text)
 	}
 	return netip.AddrPortFrom(address.Unmap(), uint16(number)), nil
 }

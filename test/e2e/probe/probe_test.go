@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestListenersNamesItsOwn(t *testing.T) {
+func TestListenersIncludesThisProcess(t *testing.T) {
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -33,7 +33,7 @@ func TestListenersNamesItsOwn(t *testing.T) {
 	}
 }
 
-func TestDoTellsAnAnswerFromARefusal(t *testing.T) {
+func TestDoReturnsStatusOrError(t *testing.T) {
 	answer := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
 	clear, secured := httptest.NewServer(answer), httptest.NewTLSServer(answer)
 	defer clear.Close()

@@ -17,12 +17,12 @@ import (
 	"github.com/skiff-dev/skiff/vm/home"
 )
 
-// kubeletPKI is where a node keeps what its kubelet was given.
+// kubeletPKI is the directory of the kubelet's certificates on a node.
 const kubeletPKI = "/var/lib/kubelet/pki/"
 
-// testTwoYears makes all certificates of a cluster those of two years ago while
-// it is stopped, and brings it up again.
-func testTwoYears(t *testing.T, r *rig, name string, k *kube) {
+// testExpiredCertificates replaces all certificates of a stopped cluster by ones
+// that were issued two years ago, and starts the cluster.
+func testExpiredCertificates(t *testing.T, r *rig, name string, k *kube) {
 	k = k.in(t)
 	k.kubectl(t, "create", "secret", "generic", "hidden", "--from-literal", "k=kept")
 	k.kubectl(t, "create", "configmap", "plain", "--from-literal", "k=kept")
@@ -62,7 +62,7 @@ func testTwoYears(t *testing.T, r *rig, name string, k *kube) {
 	}
 
 	a := r.trySkiff(t, "up", name)
-	t.Logf("up after two years: exit code %d in %.1f s\n%s%s", a.code, a.took.Seconds(), a.stdout, a.stderr)
+	t.Logf("up with expired certificates: exit code %d in %.1f s\n%s%s", a.code, a.took.Seconds(), a.stdout, a.stderr)
 	if a.code != 0 {
 		r.dump(t, name)
 		t.FailNow()
@@ -70,7 +70,7 @@ func testTwoYears(t *testing.T, r *rig, name string, k *kube) {
 	for _, n := range r.running(t, name).Nodes {
 		equal(t, n.Name+" is Ready", n.Ready, "True")
 		for _, file := range []string{"kubelet-client-current.pem", "kubelet-server-current.pem"} {
-			eventually(t, patience, n.Name+" has a new "+file, func() error {
+			eventually(t, waitLimit, n.Name+" has a new "+file, func() error {
 				out := r.skiff(t, "shell", "--cluster", name, n.Name, "--", "cat", kubeletPKI+file)
 				return valid([]byte(out), time.Now())
 			})
@@ -78,16 +78,16 @@ func testTwoYears(t *testing.T, r *rig, name string, k *kube) {
 	}
 	equal(t, "the secret", k.kubectl(t, "get", "secret", "hidden", "-o", "jsonpath={.data.k}"), "a2VwdA==")
 	equal(t, "the configmap", k.kubectl(t, "get", "configmap", "plain", "-o", "jsonpath={.data.k}"), "kept")
-	// Nodes take pods, and the API server reaches their kubelets.
+	// Nodes run pods, and the API server reaches their kubelets.
 	k.kubectl(t, "run", "later", "--image=skiff.test/workload:1", "--restart=Never", "--overrides", `{"spec":{"terminationGracePeriodSeconds":1}}`)
 	k.wait(t, "condition=Ready", "pod/later")
 	equal(t, "a program in a pod", k.kubectl(t, "exec", "later", "--", "hostname"), "later\n")
 }
 
-// backdated is an authority's certificate with the same key, made at then.
+// backdated returns a CA certificate with the same key, issued at then.
 func backdated(t *testing.T, certificate, key []byte, then time.Time) []byte {
 	t.Helper()
-	parsed, err := first(certificate)
+	parsed, err := firstCertificate(certificate)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,8 +105,8 @@ func backdated(t *testing.T, certificate, key []byte, then time.Time) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
-// first is the first certificate in PEM.
-func first(content []byte) (*x509.Certificate, error) {
+// firstCertificate returns the first certificate in PEM data.
+func firstCertificate(content []byte) (*x509.Certificate, error) {
 	for block, rest := pem.Decode(content); block != nil; block, rest = pem.Decode(rest) {
 		if block.Type == "CERTIFICATE" {
 			return x509.ParseCertificate(block.Bytes)
@@ -116,9 +116,9 @@ func first(content []byte) (*x509.Certificate, error) {
 }
 
 func valid(content []byte, now time.Time) error {
-	certificate, err := first(content)
+	certificate, err := firstCertificate(content)
 	if err == nil && now.After(certificate.NotAfter) {
-		err = fmt.Errorf("it ran out at %s", certificate.NotAfter)
+		err = fmt.Errorf("the certificate expired at %s", certificate.NotAfter)
 	}
 	return err
 }

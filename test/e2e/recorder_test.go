@@ -9,20 +9,20 @@ import (
 	"time"
 )
 
-// result is one line of build/e2e/summary.json.
+// result is an entry of build/e2e/summary.json.
 type result struct {
 	Test    string  `json:"test"`
 	Seconds float64 `json:"seconds"`
 	Result  string  `json:"result"`
 }
 
-// recorder keeps how long each test took, waiting for its turn not counted.
+// recorder records the duration of each test.
 type recorder struct {
 	mu      sync.Mutex // guards results
 	results []result
 }
 
-// measure records the time from now until the test ends.
+// measure records the time from now to the end of the test.
 func (r *recorder) measure(t *testing.T) {
 	start := time.Now()
 	t.Cleanup(func() {
@@ -44,7 +44,7 @@ func (r *recorder) add(t *testing.T, name string, took time.Duration, outcome st
 	r.results = append(r.results, result{Test: name, Seconds: took.Seconds(), Result: outcome})
 }
 
-// write leaves the summary behind and prints it as a table.
+// write writes the summary to a file and logs it as a table.
 func (r *recorder) write(t *testing.T, dir string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
