@@ -325,6 +325,22 @@ func TestClusterProblemsAreShownInFull(t *testing.T) {
 	})
 }
 
+func TestEscapeSequencesFromNodesDoNotReachTheTerminal(t *testing.T) {
+	play(t, 80, 24, Config{}, func(p *player) {
+		p.host.mu.Lock()
+		p.host.problems = []string{"disk \x1b]52;c;Zm9v\x07full\x1b[2J now"}
+		p.host.mu.Unlock()
+		p.press("down")
+		time.Sleep(3 * time.Second) // the daemons have been polled again
+		p.settle()
+		frame := strings.Join(p.m.Frame(), "")
+		if strings.Contains(frame, "\x1b]") || strings.Contains(frame, "\x1b[2J") || strings.Contains(frame, "\x07") {
+			t.Errorf("%q", frame)
+		}
+		p.want("disk full now")
+	})
+}
+
 func TestExpiringCertificatesAreHighlighted(t *testing.T) {
 	play(t, 100, 40, Config{Clusters: []string{"dev"}, Start: "controlplane"}, func(p *player) {
 		for _, c := range []struct {

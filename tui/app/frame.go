@@ -50,6 +50,9 @@ func (m *Model) Frame() []string {
 	} else if m.prompt != nil && m.prompt.kind == ':' && len(m.prompt.all) > 0 {
 		lines = m.completionBox(lines)
 	}
+	for i, line := range lines {
+		lines[i] = widget.Safe(line, m.width)
+	}
 	return lines
 }
 
