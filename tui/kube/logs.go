@@ -25,50 +25,59 @@ const maxStreams = 50
 
 // logs follows the logs of pods as they come and go.
 func (c *Client) logs(ctx context.Context, need feed.Logs, emit func(any)) {
-	var reading sync.WaitGroup
-	defer reading.Wait()
-	started := map[string]bool{} // by stream ID
-	since := map[string]time.Time{}
-	var mu sync.Mutex // guards since
-	look := func(limited context.Context) error {
-		pods, err := c.logPods(limited, need)
-		if err != nil {
-			emit(feed.Lines{Freshness: freshness(err, time.Now())})
-			return err
-		}
-		several := len(pods) > 1 || len(need.Pods) > 1
-		for i := range pods {
-			for _, s := range streamsOf(&pods[i], need) {
-				if started[s.id] || len(started) >= maxStreams {
-					continue
-				}
-				started[s.id] = true
-				if several || need.Labels != "" {
-					s.source = s.pod + "/" + s.container
-				} else if need.Container == "" && len(pods[i].Spec.Containers)+len(pods[i].Spec.InitContainers) > 1 {
-					s.source = s.container
-				}
-				reading.Go(func() { c.logStream(ctx, need, s, &mu, since, emit) })
-			}
-		}
-		if len(started) == 0 {
-			emit(feed.Lines{Freshness: object.Freshness{State: object.Live, At: time.Now()}})
-		}
-		return nil
-	}
+	f := &logFollower{client: c, need: need, emit: emit, started: map[string]bool{}}
+	defer f.reading.Wait()
 	if !need.Previous {
-		c.onChange(ctx, func(ctx context.Context) { _ = look(ctx) }, logPodsOf(c.name, need)...)
+		c.onChange(ctx, func(limited context.Context) { _ = f.start(ctx, limited) }, logPodsOf(c.name, need)...)
 		return
 	}
-	for look(ctx) != nil {
+	for f.start(ctx, ctx) != nil {
 		if pause.For(ctx, maxBackoff) != nil {
 			return
 		}
 	}
-	reading.Wait()
+	f.reading.Wait()
 	if ctx.Err() == nil {
-		emit(feed.Lines{Done: true, Freshness: object.Freshness{State: object.Live, At: time.Now()}})
+		emit(feed.Lines{Done: true, Freshness: freshness(nil, time.Now())})
 	}
+}
+
+// logFollower reads all logs of one need.
+type logFollower struct {
+	client  *Client
+	need    feed.Logs
+	emit    func(any)
+	started map[string]bool // by stream ID
+	reading sync.WaitGroup
+}
+
+// start starts to read the logs that are new. limited bounds the requests for the
+// pods, ctx the reading.
+func (f *logFollower) start(ctx, limited context.Context) error {
+	pods, err := f.client.logPods(limited, f.need)
+	if err != nil {
+		f.emit(feed.Lines{Freshness: freshness(err, time.Now())})
+		return err
+	}
+	several := len(pods) > 1 || len(f.need.Pods) > 1
+	for i := range pods {
+		for _, s := range streamsOf(&pods[i], f.need) {
+			if f.started[s.id] || len(f.started) >= maxStreams {
+				continue
+			}
+			f.started[s.id] = true
+			if several || f.need.Labels != "" {
+				s.source = s.pod + "/" + s.container
+			} else if f.need.Container == "" && len(pods[i].Spec.Containers)+len(pods[i].Spec.InitContainers) > 1 {
+				s.source = s.container
+			}
+			f.reading.Go(func() { f.read(ctx, s) })
+		}
+	}
+	if len(f.started) == 0 {
+		f.emit(feed.Lines{Freshness: freshness(nil, time.Now())})
+	}
+	return nil
 }
 
 // logPodsOf selects the pods to watch for changes.
@@ -129,36 +138,32 @@ func streamsOf(p *corev1.Pod, need feed.Logs) []logStream {
 	return found
 }
 
-// logStream reads a log to its end and reconnects as necessary.
-func (c *Client) logStream(ctx context.Context, need feed.Logs, s logStream, mu *sync.Mutex, since map[string]time.Time, emit func(any)) {
+// read reads a log to its end and reconnects as necessary.
+func (f *logFollower) read(ctx context.Context, s logStream) {
+	var last time.Time // of the last line
 	wait := minBackoff
 	for tries := 0; ctx.Err() == nil && tries < 5; tries++ {
-		options := &corev1.PodLogOptions{Container: s.container, Follow: !need.Previous, Timestamps: true, Previous: need.Previous}
-		mu.Lock()
-		last := since[s.id]
-		mu.Unlock()
+		options := &corev1.PodLogOptions{Container: s.container, Follow: !f.need.Previous, Timestamps: true, Previous: f.need.Previous}
 		if last.IsZero() {
-			tail := int64(max(need.Tail, 1))
+			tail := int64(max(f.need.Tail, 1))
 			options.TailLines = &tail
 		} else {
 			from := metav1.NewTime(last)
 			options.SinceTime = &from
 		}
-		body, err := c.typed.CoreV1().Pods(s.namespace).GetLogs(s.pod, options).Stream(ctx)
+		body, err := f.client.typed.CoreV1().Pods(s.namespace).GetLogs(s.pod, options).Stream(ctx)
 		if err != nil {
 			if ctx.Err() == nil {
-				emit(feed.Lines{Freshness: freshness(err, time.Now())})
+				f.emit(feed.Lines{Freshness: freshness(err, time.Now())})
 			}
 			_ = pause.For(ctx, wait)
 			wait = min(2*wait, maxBackoff)
 			continue
 		}
-		emit(feed.Lines{Freshness: object.Freshness{State: object.Live, At: time.Now()}})
+		f.emit(feed.Lines{Freshness: freshness(nil, time.Now())})
 		err = readLog(body, s.source, last, func(l feed.Line) {
-			mu.Lock()
-			since[s.id] = l.At
-			mu.Unlock()
-			emit(feed.Lines{Lines: []feed.Line{l}, Freshness: object.Freshness{State: object.Live, At: time.Now()}})
+			last = l.At
+			f.emit(feed.Lines{Lines: []feed.Line{l}, Freshness: freshness(nil, time.Now())})
 		})
 		_ = body.Close()
 		if err == nil {
