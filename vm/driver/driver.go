@@ -72,6 +72,23 @@ type Driver interface {
 	Close() error
 }
 
+// Reasons of a stall.
+const (
+	// StallNoSpace: the host's file system with the machine's disk is full.
+	StallNoSpace = "the host's disk is full"
+	// StallDiskError: the host cannot read or write the machine's disk.
+	StallDiskError = "the host cannot read or write its disk"
+)
+
+// StallReporter is implemented by drivers whose machines may stop by themselves
+// when the host cannot carry out what they write. Such a machine is paused, and
+// Resume lets it continue.
+type StallReporter interface {
+	// Stalled returns why the machine stopped by itself; empty if it did not, or
+	// was paused as well.
+	Stalled(name string) string
+}
+
 // ExitError says how a machine's process ended by itself.
 type ExitError struct {
 	// Reason is one line for people: "signal: killed".

@@ -29,7 +29,7 @@ func probeLima(ctx context.Context, node image.Image, cache string) (Facts, erro
 func openLima(ctx context.Context, config Config) (Machines, error) {
 	virtual, err := lima.New(ctx, lima.Config{
 		Dir: config.Cluster.Machines(), Network: config.Cluster.Network(), Cache: config.Cache,
-		Image: config.Image.Image, Executable: config.Executable,
+		Image: config.Image.Image, Executable: config.Executable, Log: config.Log,
 	})
 	if err != nil {
 		return Machines{}, err

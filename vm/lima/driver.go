@@ -5,7 +5,9 @@ package lima
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -35,6 +37,8 @@ type Config struct {
 	Image machine.Image
 	// Executable is this program, started again as QEMU's wrapper.
 	Executable string
+	// Log may be nil.
+	Log *slog.Logger
 }
 
 // Driver runs machines through Lima.
@@ -46,7 +50,10 @@ type Driver struct {
 	machines process.Table
 }
 
-var _ driver.Driver = (*Driver)(nil)
+var (
+	_ driver.Driver        = (*Driver)(nil)
+	_ driver.StallReporter = (*Driver)(nil)
+)
 
 // New prepares this host and process for running machines: it sets environment
 // variables that Lima reads, so there is one Driver in a process, made before
@@ -55,6 +62,9 @@ var _ driver.Driver = (*Driver)(nil)
 func New(ctx context.Context, config Config) (*Driver, error) {
 	if err := Available(config.Image.Arch); err != nil {
 		return nil, err
+	}
+	if config.Log == nil {
+		config.Log = slog.New(slog.DiscardHandler)
 	}
 	if err := checkPath(config.Dir); err != nil {
 		return nil, err
@@ -69,7 +79,7 @@ func New(ctx context.Context, config Config) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	platform, err := prepare(config, accel)
+	platform, err := prepare(ctx, config, accel)
 	if err != nil {
 		return nil, err
 	}
@@ -128,21 +138,33 @@ func (d *Driver) run(ctx context.Context, m machine.Machine) (*process.Process, 
 	if err != nil {
 		return nil, fmt.Errorf("configure Lima's driver: %w", err)
 	}
-	// The machine lives on when the call is over; until then the call ends it.
+	attached, err := d.platform.attach(inst.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the console: %w", err)
+	}
+	// The machine outlives the call, but a call that is cancelled ends it.
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	release := context.AfterFunc(ctx, cancel)
 	defer release()
 	ended, err := lima.Start(life)
 	if err != nil {
 		cancel()
-		return nil, err
+		return nil, errors.Join(err, attached.Close())
 	}
-	p := process.Follow(cancel, func() error { return d.await(life, m.Name, lima, ended) })
+	p := process.Follow(cancel, func() error {
+		defer func() { _ = attached.Close() }()
+		return d.await(life, m.Name, lima, ended)
+	})
 	if err := awaitRunning(ctx, p, filepath.Join(inst.Dir, filenames.PIDFile(inst.VMType))); err != nil {
 		cancel()
 		<-p.Done()
 		return nil, err
 	}
+	go func() {
+		if err := d.platform.follow(life, inst.Dir, p); err != nil {
+			d.config.Log.Warn("a machine that stops because of its disk will not be noticed", "machine", m.Name, "error", err)
+		}
+	}()
 	return p, nil
 }
 
@@ -204,6 +226,9 @@ func (d *Driver) Pause(ctx context.Context, name string) error {
 func (d *Driver) Resume(ctx context.Context, name string) error {
 	return d.machines.Resume(name, func() error { return d.platform.resume(ctx, d.dir(name)) })
 }
+
+// Stalled returns why QEMU stopped the machine.
+func (d *Driver) Stalled(name string) string { return d.machines.Stalled(name) }
 
 // Stop ends the machine's process.
 func (d *Driver) Stop(ctx context.Context, name string) error { return d.machines.Stop(ctx, name) }

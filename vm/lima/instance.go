@@ -37,9 +37,6 @@ func (d *Driver) writeInstance(ctx context.Context, m machine.Machine) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	if err := keepConsole(dir); err != nil {
-		return err
-	}
 	for name, source := range map[string]string{
 		filenames.Kernel: m.Image.Kernel,
 		filenames.Initrd: m.Image.Initramfs,
@@ -124,16 +121,6 @@ func overwrite(path string, seed []byte) error {
 		_, err = f.WriteAt(append(bytes.Clone(seed), fill...), 0)
 	}
 	return errors.Join(err, f.Close())
-}
-
-// keepConsole moves the last run's console log aside, which says why a machine
-// ended.
-func keepConsole(dir string) error {
-	log := filepath.Join(dir, filenames.SerialLog)
-	if err := os.Rename(log, log+".1"); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
 }
 
 // link puts source at target without copying it. A hard link keeps the content

@@ -10,63 +10,90 @@ import (
 	"time"
 )
 
-// monitorLimit is how long QEMU may take to carry out a command; a machine that
-// is to stop finishes first what it does on its disks.
+// monitorLimit is how long QEMU may take to carry out a command. A machine that
+// is stopped finishes its disk operations first.
 const monitorLimit = 30 * time.Second
 
-// maxMonitor bounds what QEMU says during one command, in bytes.
+// maxMonitor limits what QEMU may send during one command, in bytes.
 const maxMonitor = 1 << 20
 
-// monitor has QEMU carry out one command without arguments, at the unix socket
-// of its monitor (QEMU Machine Protocol, docs/interop/qmp-spec.rst).
-func monitor(ctx context.Context, socket, command string) error {
-	ctx, cancel := context.WithTimeout(ctx, monitorLimit)
-	defer cancel()
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "unix", socket)
-	if err != nil {
-		return fmt.Errorf("reach QEMU's monitor: %w", err)
-	}
-	defer func() { _ = conn.Close() }()
-	release := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })
-	defer release()
-	said := json.NewDecoder(io.LimitReader(conn, maxMonitor))
-	// It greets, and takes no other command before the first.
-	if err := answered(said, func(m message) bool { return m.Greeting != nil }); err != nil {
-		return fmt.Errorf("greeting of QEMU's monitor: %w", errors.Join(err, ctx.Err()))
-	}
-	for _, execute := range []string{"qmp_capabilities", command} {
-		err := json.NewEncoder(conn).Encode(map[string]string{"execute": execute})
-		if err == nil {
-			err = answered(said, func(m message) bool { return m.Return != nil })
-		}
-		if err != nil {
-			return fmt.Errorf("%s, asked of QEMU's monitor: %w", execute, errors.Join(err, ctx.Err()))
-		}
-	}
-	return nil
-}
-
-// message is one that the monitor sends; events have none of these.
+// message is one that a monitor sends (QEMU Machine Protocol,
+// docs/interop/qmp-spec.rst).
 type message struct {
 	Greeting json.RawMessage `json:"QMP"`
 	Return   json.RawMessage `json:"return"`
 	Error    *struct {
 		Description string `json:"desc"`
 	} `json:"error"`
+	Event string          `json:"event"`
+	Data  json.RawMessage `json:"data"`
 }
 
-// answered reads messages until the one that is waited for.
-func answered(said *json.Decoder, awaited func(message) bool) error {
+// monitor has QEMU carry out one command without arguments, over the unix socket
+// of its monitor.
+func monitor(ctx context.Context, socket, command string) error {
+	ctx, cancel := context.WithTimeout(ctx, monitorLimit)
+	defer cancel()
+	conn, err := dialMonitor(ctx, socket)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	release := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })
+	defer release()
+	in := json.NewDecoder(io.LimitReader(conn, maxMonitor))
+	if err := greet(conn, in); err != nil {
+		return errors.Join(err, ctx.Err())
+	}
+	if _, err := execute(conn, in, command); err != nil {
+		return errors.Join(err, ctx.Err())
+	}
+	return nil
+}
+
+func dialMonitor(ctx context.Context, socket string) (net.Conn, error) {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "unix", socket)
+	if err != nil {
+		return nil, fmt.Errorf("connect to QEMU's monitor: %w", err)
+	}
+	return conn, nil
+}
+
+// greet reads QEMU's greeting and enters the mode in which it takes commands.
+func greet(out io.Writer, in *json.Decoder) error {
+	if _, err := receive(in, func(m message) bool { return m.Greeting != nil }); err != nil {
+		return fmt.Errorf("read the greeting of QEMU's monitor: %w", err)
+	}
+	_, err := execute(out, in, "qmp_capabilities")
+	return err
+}
+
+// execute sends a command and returns its result. Events that arrive before it
+// are dropped.
+func execute(out io.Writer, in *json.Decoder, command string) (json.RawMessage, error) {
+	err := json.NewEncoder(out).Encode(map[string]string{"execute": command})
+	if err != nil {
+		return nil, fmt.Errorf("send %s to QEMU's monitor: %w", command, err)
+	}
+	m, err := receive(in, func(m message) bool { return m.Return != nil })
+	if err != nil {
+		return nil, fmt.Errorf("QEMU's monitor did not execute %s: %w", command, err)
+	}
+	return m.Return, nil
+}
+
+// receive reads messages until one is wanted.
+func receive(in *json.Decoder, wanted func(message) bool) (message, error) {
 	for {
 		var m message
-		switch err := said.Decode(&m); {
+		switch err := in.Decode(&m); {
 		case err != nil:
-			return err
+			return m, err
 		case m.Error != nil:
-			return errors.New(m.Error.Description)
-		case awaited(m):
-			return nil
+			return m, errors.New(m.Error.Description)
+		case wanted(m):
+			return m, nil
 		}
 	}
 }

@@ -73,7 +73,7 @@ func TestMonitorCarriesOutOneCommand(t *testing.T) {
 
 func TestMonitorSaysWhyQEMURefuses(t *testing.T) {
 	socket, _ := monitorAt(t, map[string]string{begin: fine, goOn: `{"error": {"class": "GenericError", "desc": "Resetting the Virtual Machine is required"}}` + "\r\n"})
-	if err := monitor(t.Context(), socket, "cont"); err == nil || !strings.Contains(err.Error(), "cont, asked of QEMU's monitor: Resetting") {
+	if err := monitor(t.Context(), socket, "cont"); err == nil || !strings.Contains(err.Error(), "did not execute cont: Resetting") {
 		t.Error(err)
 	}
 	if err := monitor(t.Context(), socket+".none", "stop"); !errors.Is(err, os.ErrNotExist) {

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -36,6 +38,12 @@ type platform interface {
 	// returns errors.ErrUnsupported if there is no way to.
 	pause(ctx context.Context, dir string) error
 	resume(ctx context.Context, dir string) error
+	// attach opens what a machine in dir connects to when it starts. Its result
+	// must be closed when the machine has ended.
+	attach(dir string) (io.Closer, error)
+	// follow reports to s when the machine in dir stops and continues by itself,
+	// until it ends or ctx does.
+	follow(ctx context.Context, dir string, s stalls) error
 	// taken is the proportional set size of the machine in MiB and the processor
 	// time that it has had, 0 where they are unknown.
 	taken(dir string) (memoryMiB int, cpu time.Duration)
@@ -46,7 +54,7 @@ type qemuPlatform struct{}
 
 // environment makes Lima start our wrapper as QEMU, below dir, with the
 // acceleration that the probe found.
-func environment(config Config, accel Acceleration) error {
+func environment(ctx context.Context, config Config, accel Acceleration) error {
 	link := filepath.Join(config.Dir, "_bin", qemuName(config.Image.Arch))
 	if err := os.MkdirAll(filepath.Dir(link), 0o700); err != nil {
 		return err
@@ -61,6 +69,9 @@ func environment(config Config, accel Acceleration) error {
 	if accel.Emulated() {
 		command += " " + strings.Join(emulation(config.Image.Arch), " ")
 	}
+	if canConfine(ctx, config.Image.Arch) {
+		command += " " + strings.Join(confinement, " ")
+	}
 	for name, value := range map[string]string{
 		"LIMA_HOME": config.Dir,
 		"QEMU_SYSTEM_" + strings.ToUpper(limatype.NewArch(config.Image.Arch)): command,
@@ -71,6 +82,17 @@ func environment(config Config, accel Acceleration) error {
 		}
 	}
 	return nil
+}
+
+// confinement are QEMU's arguments for its seccomp filter: a fault in a device
+// must not give a guest the whole account of the user. QEMU may then not start
+// programs, change its user, or change its limits.
+var confinement = []string{"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"}
+
+// canConfine reports whether QEMU was built with seccomp, which it is not on
+// macOS.
+func canConfine(ctx context.Context, arch string) bool {
+	return exec.CommandContext(ctx, qemuName(arch), append(slices.Clone(confinement), "-version")...).Run() == nil
 }
 
 func qemuName(arch string) string { return "qemu-system-" + limatype.NewArch(arch) }
@@ -174,6 +196,13 @@ func (qemuPlatform) pause(ctx context.Context, dir string) error {
 
 func (qemuPlatform) resume(ctx context.Context, dir string) error {
 	return monitor(ctx, filepath.Join(dir, filenames.QMPSock), "cont")
+}
+
+// attach takes the guest's serial console.
+func (qemuPlatform) attach(dir string) (io.Closer, error) { return openConsole(dir) }
+
+func (qemuPlatform) follow(ctx context.Context, dir string, s stalls) error {
+	return followEvents(ctx, filepath.Join(dir, eventsSock), s)
 }
 
 func (qemuPlatform) taken(dir string) (memoryMiB int, cpu time.Duration) {

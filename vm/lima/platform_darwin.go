@@ -33,9 +33,9 @@ func needsQEMU() bool { return newVZ == nil }
 
 func installHint(string) string { return "on a Mac: brew install qemu" }
 
-func prepare(config Config, accel Acceleration) (platform, error) {
+func prepare(ctx context.Context, config Config, accel Acceleration) (platform, error) {
 	if newVZ == nil {
-		return qemuPlatform{}, environment(config, accel)
+		return qemuPlatform{}, environment(ctx, config, accel)
 	}
 	if err := os.Setenv("LIMA_HOME", config.Dir); err != nil {
 		return nil, fmt.Errorf("set LIMA_HOME: %w", err)
@@ -133,6 +133,10 @@ var errNoPause = fmt.Errorf("%w: Lima offers no way to pause machines of Apple's
 func (vzPlatform) pause(context.Context, string) error { return errNoPause }
 
 func (vzPlatform) resume(context.Context, string) error { return errNoPause }
+
+func (vzPlatform) attach(string) (io.Closer, error) { return io.NopCloser(nil), nil }
+
+func (vzPlatform) follow(context.Context, string, stalls) error { return nil }
 
 func (vzPlatform) taken(string) (memoryMiB int, cpu time.Duration) { return 0, 0 }
 

@@ -3,6 +3,7 @@ package lima
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -21,8 +22,8 @@ func installHint(arch string) string {
 	return "on Debian and Ubuntu: sudo apt-get install qemu-system-x86 qemu-utils"
 }
 
-func prepare(config Config, accel Acceleration) (platform, error) {
-	return qemuPlatform{}, environment(config, accel)
+func prepare(ctx context.Context, config Config, accel Acceleration) (platform, error) {
+	return qemuPlatform{}, environment(ctx, config, accel)
 }
 
 // commandLine of a process, arguments apart by NUL; empty if it is gone.

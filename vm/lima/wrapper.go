@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/lima-vm/lima/v2/pkg/limatype/filenames"
 )
 
 // envDaemon holds the process id of the daemon that machines must not outlive.
@@ -41,6 +43,9 @@ func ExecQEMU(args []string) error {
 		if rest, err = arguments(rest); err != nil {
 			return err
 		}
+		rest = append(rest,
+			"-chardev", "socket,id=char-events,path="+filepath.Join(directory, eventsSock)+",server=on,wait=off",
+			"-qmp", "chardev:char-events")
 		if err := redirect(filepath.Join(directory, qemuLog)); err != nil {
 			return err
 		}
@@ -177,5 +182,6 @@ func chardev(value string) string {
 	if !found {
 		return value
 	}
-	return "file,id=char-serial,path=" + log
+	// QEMU connects to the socket that openConsole listens at.
+	return "socket,id=char-serial,path=" + filepath.Join(filepath.Dir(log), filenames.SerialSock)
 }

@@ -23,7 +23,14 @@ type Process struct {
 	done   chan struct{} // closed when it has ended
 	err    error         // how it ended; read after done
 	paused atomic.Bool
+	stall  atomic.Pointer[string] // why the machine stopped by itself, nil if it runs
 }
+
+// Stall records that the machine stopped by itself, and why.
+func (p *Process) Stall(reason string) { p.stall.Store(&reason) }
+
+// Unstall records that the machine runs again.
+func (p *Process) Unstall() { p.stall.Store(nil) }
 
 // Follow returns the process that has ended when wait returns, as wait says: nil
 // if the guest turned itself off or stop was called, which ends it.
@@ -86,7 +93,7 @@ func (t *Table) Running(name string) *Process {
 // State of a machine that is stopped, or absent, when it has no process.
 func (t *Table) State(name string, absent bool) machine.State {
 	switch p := t.Running(name); {
-	case p != nil && p.paused.Load():
+	case p != nil && (p.paused.Load() || p.stall.Load() != nil):
 		return machine.StatePaused
 	case p != nil:
 		return machine.StateRunning
@@ -95,6 +102,20 @@ func (t *Table) State(name string, absent bool) machine.State {
 	default:
 		return machine.StateStopped
 	}
+}
+
+// Stalled returns why a machine stopped by itself; empty if it did not, or was
+// paused as well.
+func (t *Table) Stalled(name string) string {
+	p := t.Running(name)
+	if p == nil || p.paused.Load() {
+		return ""
+	}
+	reason := p.stall.Load()
+	if reason == nil {
+		return ""
+	}
+	return *reason
 }
 
 // Pause pauses a running machine by freeze, which may be called for a paused one.
@@ -116,10 +137,12 @@ func (t *Table) Resume(name string, thaw func() error) error {
 	if p == nil {
 		return fmt.Errorf("resume machine %s: %w", name, driver.ErrNotFound)
 	}
-	if !p.paused.Load() {
+	stall := p.stall.Swap(nil) // before the machine runs: it may stall again at once
+	if !p.paused.Load() && stall == nil {
 		return nil
 	}
 	if err := thaw(); err != nil {
+		p.stall.CompareAndSwap(nil, stall)
 		return fmt.Errorf("resume machine %s: %w", name, err)
 	}
 	p.paused.Store(false)
