@@ -47,6 +47,8 @@ const leaf = "internal"
 var forbidden = []struct{ folder, prefix, why string }{
 	{"vm", "k8s.io/kubernetes", "the host program links client-go only"},
 	{"tui", "k8s.io/kubernetes", "the host program links client-go only"},
+	{"tui/kube", "charm.land", "user interfaces without a terminal can use it"},
+	{"tui/kube", module + "tui/terminal", "user interfaces without a terminal can use it"},
 	{"cmd/skiff", "k8s.io/kubernetes", "the host program links client-go only"},
 	{"cmd/skiff-init", "k8s.io", "PID 1 is small and must not fail"},
 	{"nodeagent/boot", "k8s.io", "PID 1 is small and must not fail"},
