@@ -55,8 +55,8 @@ func TestEveryListedKeyDoesSomething(t *testing.T) {
 
 // TestNoKeyNeedsData presses each key before any data have arrived.
 func TestNoKeyNeedsData(t *testing.T) {
-	for name := range starts {
-		playOn(t, 120, 40, Config{Clusters: []string{"dev"}, Namespaces: []string{"shop"}, Start: name}, true, func(p *player) {
+	for _, start := range starts {
+		playOn(t, 120, 40, Config{Clusters: []string{"dev"}, Namespaces: []string{"shop"}, Start: start.name}, true, func(p *player) {
 			p.want("loading …")
 			for _, b := range p.m.world.Keys.In(p.m.top().Scopes()...) {
 				if b.Action == keys.Quit || b.Action == keys.AllNamespaces {

@@ -72,7 +72,7 @@ type Config struct {
 	// Clusters to show first; if empty, the list of clusters is shown.
 	Clusters   []string
 	Namespaces []string
-	// Start is the first screen: a name in starts, or "clusters". If empty, it is the
+	// Start is the first screen, one of Starts. If empty, it is the
 	// screen that was shown last.
 	Start    string
 	ReadOnly bool

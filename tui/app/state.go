@@ -58,17 +58,20 @@ func (m *Model) remember() {
 // last.
 func (m *Model) first(start string) screen.Screen {
 	last := m.config.Settings.Remembered
+	to := startScreen(start)
 	switch {
-	case start == "clusters" || len(m.world.Clusters) == 0:
-		return m.build(screen.Clusters{})
-	case starts[start] != nil:
-		return m.build(starts[start])
+	case start == startClusters || len(m.world.Clusters) == 0:
+		to = screen.Clusters{}
+	case to != nil:
 	case last.Resource != nil && builtIn(*last.Resource):
-		return m.build(screen.Objects{Resource: *last.Resource})
-	case starts[last.View] != nil:
-		return m.build(starts[last.View])
+		to = screen.Objects{Resource: *last.Resource}
+	default:
+		to = startScreen(last.View)
 	}
-	return m.build(starts["pods"])
+	if to == nil {
+		to = starts[0].to
+	}
+	return m.build(to)
 }
 
 // builtIn reports whether every server has the resource. Other resources are not

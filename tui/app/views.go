@@ -54,16 +54,42 @@ func (m *Model) build(to screen.Destination) screen.Screen {
 		return resources.New(w, m.config.Settings.Aliases)
 	case screen.Forwards:
 		return forwards.New()
+	default: // screen.Help
+		return help.New(m.top(), commandHelp())
 	}
-	return help.New(m.top(), commandHelp())
 }
 
-// starts maps the screens that the dashboard can start with, other than the list
-// of clusters, to their destinations.
-var starts = map[string]screen.Destination{
-	"pods":         screen.Objects{Resource: object.Pods},
-	"workloads":    screen.Workloads{},
-	"nodes":        screen.Nodes{},
-	"pulse":        screen.Pulse{},
-	"controlplane": screen.ControlPlane{},
+// starts are the screens that the dashboard can start with when a cluster is
+// selected.
+var starts = []struct {
+	name string
+	to   screen.Destination
+}{
+	{"pods", screen.Objects{Resource: object.Pods}},
+	{"workloads", screen.Workloads{}},
+	{"nodes", screen.Nodes{}},
+	{"pulse", screen.Pulse{}},
+	{"controlplane", screen.ControlPlane{}},
+}
+
+// Starts returns the possible values of Config.Start.
+func Starts() []string {
+	var names []string
+	for _, s := range starts {
+		names = append(names, s.name)
+	}
+	return append(names, startClusters)
+}
+
+// startClusters starts with the list of clusters.
+const startClusters = "clusters"
+
+// startScreen returns the destination with the given name in starts, or nil.
+func startScreen(name string) screen.Destination {
+	for _, s := range starts {
+		if s.name == name {
+			return s.to
+		}
+	}
+	return nil
 }

@@ -32,6 +32,7 @@ type Root func(cli.Streams) *cobra.Command
 // root.
 func New(s cli.Streams, root Root) *cobra.Command {
 	var o Options
+	screens := tui.Starts()
 	cmd := &cobra.Command{
 		Use:   "ui [NAME...]",
 		Short: "Open the dashboard in the terminal",
@@ -66,12 +67,9 @@ Set keys, colours and aliases in ui.yaml in SKIFF_HOME (~/.skiff).`,
 	return cmd
 }
 
-// screens are the screens that can be opened first.
-var screens = []string{"pods", "workloads", "nodes", "pulse", "controlplane", "clusters"}
-
 // Run opens the dashboard.
 func Run(ctx context.Context, s cli.Streams, root Root, names []string, o Options) error {
-	if o.start != "" && !slices.Contains(screens, o.start) {
+	if screens := tui.Starts(); o.start != "" && !slices.Contains(screens, o.start) {
 		return cli.Invalid("choose one of "+strings.Join(screens, ", "), "--start: no screen named %q", o.start)
 	}
 	if o.context != "" && o.kubeconfig == "" {
