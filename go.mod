@@ -71,6 +71,7 @@ require (
 	github.com/containers/gvisor-tap-vsock v0.8.9
 	github.com/coredns/coredns v1.15.0
 	github.com/hinshun/vt10x v0.0.0-20220119200601-820417d04eec
+	github.com/klauspost/compress v1.20.0
 	github.com/lima-vm/lima/v2 v2.2.0
 	github.com/muesli/cancelreader v0.2.2
 	github.com/rogpeppe/go-internal v1.14.1
@@ -317,7 +318,7 @@ require (
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/exp v0.0.0-20260529124908-c761662dc8c9 // indirect
 	golang.org/x/mod v0.41.0 // indirect
-	golang.org/x/net v0.61.0 // indirect
+	golang.org/x/net v0.61.0
 	golang.org/x/oauth2 v0.37.0 // indirect
 	golang.org/x/sync v0.24.0
 	golang.org/x/sys v0.49.0

@@ -1,10 +1,10 @@
-// Package archive checks an image archive on the host, so that what is sent to
-// the nodes is whole and made for them: every file that the archive's images
-// refer to is there, unharmed, and each image runs on the nodes' platform.
+// Package archive checks image archives on the host before they are sent to nodes:
+// every file that an image refers to must exist and match its digest, and each image
+// must run on the platform of the nodes.
 //
-// It reads what containerd imports: OCI image layouts
+// It reads the formats that containerd imports: OCI image layouts
 // (https://github.com/opencontainers/image-spec/blob/main/image-layout.md) and the
-// format of docker save, as tar or gzip-compressed tar.
+// format of docker save, as tar, plain or compressed with gzip or zstd.
 package archive
 
 import (
@@ -12,6 +12,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -19,56 +20,63 @@ import (
 	"io"
 	"path"
 	"strings"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // Bounds of what is kept in memory.
 const (
 	maxDocument  = 4 << 20  // bytes of one JSON document
-	maxDocuments = 64 << 20 // bytes of all of them
+	maxDocuments = 64 << 20 // bytes of all JSON documents and names
 	maxEntries   = 100_000
+	maxWindow    = 128 << 20 // bytes of a zstd window; zstd --ultra -22 uses as much
 )
 
-// Errors of Read. Their texts are for people.
+// Errors of Read. Their texts are shown to the user.
 var (
-	// ErrTruncated says that the archive ends too early.
+	// ErrTruncated means that the archive ends too early.
 	ErrTruncated = errors.New("the archive is truncated")
-	// ErrFormat says that these are no images.
+	// ErrFormat means that the file is not an image archive.
 	ErrFormat = errors.New("not a valid image archive")
-	// ErrPlatform says that an image is for other machines.
+	// ErrPlatform means that an image does not run on the nodes.
 	ErrPlatform = errors.New("built for another platform")
-	// ErrUnnamed says that nobody could refer to an image.
+	// ErrUnnamed means that nothing could refer to an image.
 	ErrUnnamed = errors.New("the image has no name")
 )
 
-// Image is one image of an archive that is whole.
+// Image is a complete image of an archive.
 type Image struct {
 	// Names as written in the archive, at least one.
 	Names []string
+	// Digest of its manifest or index; empty if the archive has none, as in the format
+	// of docker save.
+	Digest string
 }
 
-// contents is what one pass over the tar leaves behind.
+// contents is the result of reading an archive once.
 type contents struct {
 	sizes     map[string]int64
 	documents map[string][]byte // JSON of at most maxDocument bytes
-	harmed    map[string]bool   // blobs whose content is not their digest's
-	kept      int
+	damaged   map[string]bool   // blobs that do not match their digest
+	kept      int               // bytes of names and documents
+	searched  map[place]found   // results of find
 }
 
-// Read reads an archive to its end and returns its images. Each has a variant
-// for linux on arch ("amd64") that is there as a whole. The error wraps one of
-// the package's.
-func Read(r io.Reader, arch string) ([]Image, error) {
-	buffered := bufio.NewReaderSize(r, 1<<20)
-	unpacked, finish, err := decompress(buffered)
+// Read reads an archive to its end and returns its images, each of which has a
+// complete variant for linux on arch ("amd64"). The error wraps one of the package's
+// or, if ctx ends first, its cause.
+func Read(ctx context.Context, r io.Reader, arch string) ([]Image, error) {
+	unpacked, err := Decompress(&cancellable{ctx, r})
 	if err != nil {
-		return nil, err
+		return nil, readError(err)
 	}
+	defer unpacked.Close()
 	c, err := scan(unpacked)
 	if err == nil {
-		err = finish()
+		_, err = io.Copy(io.Discard, unpacked) // checksums are at the end
 	}
 	if err != nil {
-		return nil, err
+		return nil, readError(err)
 	}
 	switch {
 	case c.documents["oci-layout"] != nil:
@@ -79,43 +87,59 @@ func Read(r io.Reader, arch string) ([]Image, error) {
 	return nil, fmt.Errorf("%w: it contains neither oci-layout nor manifest.json", ErrFormat)
 }
 
-// decompress sees through gzip. finish checks what follows the tar.
-func decompress(r *bufio.Reader) (_ io.Reader, finish func() error, err error) {
-	head, err := r.Peek(4)
+// cancellable ends reading with its context.
+type cancellable struct {
+	ctx context.Context // bounds Read, which has no argument for it
+	io.Reader
+}
+
+func (c *cancellable) Read(p []byte) (int, error) {
+	if c.ctx.Err() != nil {
+		return 0, context.Cause(c.ctx)
+	}
+	return c.Reader.Read(p)
+}
+
+// Decompress returns the tar in r, which may be compressed with gzip or zstd.
+func Decompress(r io.Reader) (io.ReadCloser, error) {
+	buffered := bufio.NewReaderSize(r, 1<<20)
+	head, err := buffered.Peek(4)
 	if errors.Is(err, io.EOF) {
-		return nil, nil, fmt.Errorf("%w: it has only %d bytes", ErrTruncated, len(head))
+		return nil, fmt.Errorf("%w: it has only %d bytes", ErrTruncated, len(head))
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	switch {
 	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
-		unpacked, err := gzip.NewReader(r)
-		if err != nil {
-			return nil, nil, fmt.Errorf("%w: %w", ErrFormat, err)
-		}
-		return unpacked, func() error {
-			_, err := io.Copy(io.Discard, unpacked) // the checksum is at the end
-			return readError(err)
-		}, nil
+		return gzip.NewReader(buffered)
 	case bytes.Equal(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		return nil, nil, fmt.Errorf("%w: compressed with zstd; decompress it first (zstd -d)", ErrFormat)
+		unpacked, err := zstd.NewReader(buffered, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+		if err != nil {
+			return nil, err
+		}
+		return unpacked.IOReadCloser(), nil
+	case bytes.Equal(head, []byte{0xfd, '7', 'z', 'X'}), bytes.HasPrefix(head, []byte("BZh")):
+		return nil, fmt.Errorf("%w: it is compressed with xz or bzip2; use gzip or zstd, or decompress it first", ErrFormat)
 	}
-	return r, func() error { return nil }, nil
+	return io.NopCloser(buffered), nil
 }
 
+// readError maps the errors of a damaged stream to those of the package.
 func readError(err error) error {
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return ErrTruncated
-	case errors.Is(err, tar.ErrHeader), errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum):
+	case errors.Is(err, tar.ErrHeader), errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum),
+		errors.Is(err, zstd.ErrCRCMismatch), errors.Is(err, zstd.ErrMagicMismatch), errors.Is(err, zstd.ErrWindowSizeExceeded),
+		errors.Is(err, zstd.ErrReservedBlockType), errors.Is(err, zstd.ErrCompressedSizeTooBig), errors.Is(err, zstd.ErrBlockTooSmall):
 		return fmt.Errorf("%w: %w", ErrFormat, err)
 	}
 	return err
 }
 
 func scan(r io.Reader) (*contents, error) {
-	c := &contents{sizes: map[string]int64{}, documents: map[string][]byte{}, harmed: map[string]bool{}}
+	c := &contents{sizes: map[string]int64{}, documents: map[string][]byte{}, damaged: map[string]bool{}, searched: map[place]found{}}
 	links := map[string]string{}
 	archive := tar.NewReader(r)
 	for entries := 0; ; entries++ {
@@ -124,18 +148,21 @@ func scan(r io.Reader) (*contents, error) {
 			break
 		}
 		if err != nil {
-			return nil, readError(err)
+			return nil, err
 		}
 		if entries == maxEntries {
 			return nil, fmt.Errorf("%w: more than %d files", ErrFormat, maxEntries)
 		}
 		name := path.Clean(header.Name)
+		if c.kept += len(name) + len(header.Linkname); c.kept > maxDocuments {
+			return nil, fmt.Errorf("%w: its file names are too long", ErrFormat)
+		}
 		switch header.Typeflag {
 		case tar.TypeReg:
 			if err := c.add(name, header.Size, archive); err != nil {
-				return nil, readError(err)
+				return nil, err
 			}
-		case tar.TypeSymlink: // old docker save: one layer twice
+		case tar.TypeSymlink: // older versions of docker save link repeated layers
 			links[name] = path.Join(path.Dir(name), header.Linkname)
 		}
 	}
@@ -147,7 +174,7 @@ func scan(r io.Reader) (*contents, error) {
 	return c, nil
 }
 
-// add reads one file: a document is kept, a blob is compared to its digest.
+// add reads a file. It keeps JSON documents and compares blobs to their digests.
 func (c *contents) add(name string, size int64, r io.Reader) error {
 	c.sizes[name] = size
 	sum := sha256.New()
@@ -169,8 +196,10 @@ func (c *contents) add(name string, size int64, r io.Reader) error {
 	if _, err := io.Copy(io.Discard, in); err != nil {
 		return err
 	}
-	if digest, ok := strings.CutPrefix(name, "blobs/sha256/"); ok && digest != hex.EncodeToString(sum.Sum(nil)) {
-		c.harmed[name] = true
+	// Bazel names layers DIGEST.tar.gz there.
+	digest, ok := strings.CutPrefix(name, "blobs/sha256/")
+	if digest, _, _ = strings.Cut(digest, "."); ok && len(digest) == 2*sha256.Size && digest != hex.EncodeToString(sum.Sum(nil)) {
+		c.damaged[name] = true
 	}
 	return nil
 }

@@ -4,14 +4,18 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // builder makes archives.
@@ -100,6 +104,9 @@ func oci(t testing.TB, arch string) *builder {
 func saved(t testing.TB, arch string) *builder {
 	b := build(t)
 	b.json("config.json", platform{"linux", arch})
+	if arch == "" {
+		b.json("config.json", platform{})
+	}
 	b.file("abc/layer.tar", strings.Repeat("layer", 1000))
 	b.json("manifest.json", []map[string]any{{"Config": "config.json", "RepoTags": []string{"app:1", "app:latest"}, "Layers": []string{"abc/layer.tar"}}})
 	return b
@@ -117,7 +124,15 @@ func compressed(t testing.TB, content []byte) []byte {
 	return out.Bytes()
 }
 
-func TestReadFindsTheImages(t *testing.T) {
+func zstandard(t testing.TB, content []byte) []byte {
+	w, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w.EncodeAll(content, nil)
+}
+
+func TestReadReturnsTheImages(t *testing.T) {
 	many := build(t)
 	index := many.jsonBlob(manifest{Manifests: []descriptor{
 		many.image("linux", "amd64", "one"), many.image("linux", "arm64", "two"), many.image("unknown", "unknown", "attestation"),
@@ -145,12 +160,20 @@ func TestReadFindsTheImages(t *testing.T) {
 		"OCI layout":             {oci(t, "amd64").tar(), []Image{{Names: []string{"docker.io/library/app:1"}}}},
 		"docker save":            {saved(t, "amd64").tar(), []Image{{Names: []string{"app:1", "app:latest"}}}},
 		"gzip":                   {compressed(t, oci(t, "amd64").tar()), []Image{{Names: []string{"docker.io/library/app:1"}}}},
+		"zstd":                   {zstandard(t, oci(t, "amd64").tar()), []Image{{Names: []string{"docker.io/library/app:1"}}}},
+		"no platform":            {saved(t, "").tar(), []Image{{Names: []string{"app:1", "app:latest"}}}},
 		"many platforms":         {many.tar(), []Image{{Names: []string{"app:many"}}}},
 		"others not pulled":      {partial.tar(), []Image{{Names: []string{"app:partial"}}}},
 		"a shared layer":         {shared.tar(), []Image{{Names: []string{"a:1"}}, {Names: []string{"b:1"}}}},
 		"two names of one image": {aliases.tar(), []Image{{Names: []string{"a:1", "a:2"}}}},
 	} {
-		got, err := Read(bytes.NewReader(c.content), "amd64")
+		got, err := Read(t.Context(), bytes.NewReader(c.content), "amd64")
+		for i := range got {
+			if layout := name != "docker save" && name != "no platform"; layout != (got[i].Digest != "") {
+				t.Errorf("%s: digest %q", name, got[i].Digest)
+			}
+			got[i].Digest = ""
+		}
 		if err != nil || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %v, %v", name, got, err)
 		}
@@ -167,7 +190,7 @@ func without(all []string, one string) []string {
 	return kept
 }
 
-func TestReadRefusesWhatCannotRun(t *testing.T) {
+func TestReadRejectsImagesThatCannotRun(t *testing.T) {
 	unnamed := build(t)
 	d := unnamed.image("linux", "amd64", "x")
 	d.Annotations = map[string]string{annotationRef: "latest"}
@@ -195,16 +218,17 @@ func TestReadRefusesWhatCannotRun(t *testing.T) {
 		"empty file":                  {nil, ErrTruncated, "only 0 bytes"},
 		"text":                        {[]byte(strings.Repeat("no tar ", 200)), ErrFormat, ""},
 		"another tar":                 {func() []byte { b := build(t); b.file("a", "b"); return b.tar() }(), ErrFormat, "neither oci-layout nor manifest.json"},
-		"zstd":                        {[]byte{0x28, 0xb5, 0x2f, 0xfd, 0, 0}, ErrFormat, "zstd -d"},
+		"zstd":                        {zstandard(t, []byte(strings.Repeat("no tar ", 200))), ErrFormat, ""},
+		"xz":                          {[]byte{0xfd, '7', 'z', 'X', 'Z', 0}, ErrFormat, "decompress it first"},
 	} {
-		_, err := Read(bytes.NewReader(c.content), "amd64")
+		_, err := Read(t.Context(), bytes.NewReader(c.content), "amd64")
 		if !errors.Is(err, c.err) || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
 
-func TestReadRefusesEveryTruncation(t *testing.T) {
+func TestReadRejectsEveryTruncation(t *testing.T) {
 	for name, whole := range map[string][]byte{
 		"OCI layout": oci(t, "amd64").tar(), "docker save": saved(t, "amd64").tar(), "gzip": compressed(t, oci(t, "amd64").tar()),
 	} {
@@ -213,19 +237,72 @@ func TestReadRefusesEveryTruncation(t *testing.T) {
 			end -= 1024 + 511 // padding and the end mark say nothing
 		}
 		for n := 0; n < end; n += 97 {
-			if _, err := Read(bytes.NewReader(whole[:n]), "amd64"); err == nil {
+			if _, err := Read(t.Context(), bytes.NewReader(whole[:n]), "amd64"); err == nil {
 				t.Errorf("%s: %d of %d bytes are accepted", name, n, len(whole))
 			}
 		}
 	}
 }
 
+func TestLayersOfBazelMatchTheirDigest(t *testing.T) {
+	layer := compressed(t, []byte("layer"))
+	sum := fmt.Sprintf("%x", sha256.Sum256(layer))
+	for _, content := range []string{string(layer), "damaged"} {
+		b := build(t)
+		name := "blobs/sha256/" + sum + ".tar.gz"
+		b.file(name, content)
+		b.json("config.json", platform{"linux", "amd64"})
+		b.json("manifest.json", []map[string]any{{"Config": "config.json", "RepoTags": []string{"bazel/app:1"}, "Layers": []string{name}}})
+		_, err := Read(t.Context(), bytes.NewReader(b.tar()), "amd64")
+		if (err == nil) != (content == string(layer)) {
+			t.Errorf("%.7q: %v", content, err)
+		}
+	}
+}
+
+// An index that repeats its child, three levels deep, has 8 billion paths.
+func TestRepeatedIndexesTakeLinearTime(t *testing.T) {
+	b := build(t)
+	d := b.image("linux", "s390x", "x")
+	for range 3 {
+		d = b.jsonBlob(manifest{Manifests: slices.Repeat([]descriptor{d}, 2000)})
+	}
+	b.layout(called("app:1", d))
+	if _, err := Read(t.Context(), bytes.NewReader(b.tar()), "amd64"); !errors.Is(err, ErrPlatform) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestReadEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	endless := &onRead{strings.NewReader(string(oci(t, "amd64").tar()[:512])), cancel}
+	if _, err := Read(ctx, io.MultiReader(endless, &zeros{}), "amd64"); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// onRead calls a function at the first read.
+type onRead struct {
+	io.Reader
+	call func()
+}
+
+func (o *onRead) Read(p []byte) (int, error) {
+	o.call()
+	return o.Reader.Read(p)
+}
+
+// zeros is an endless file.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
 func FuzzRead(f *testing.F) {
 	f.Add(oci(f, "amd64").tar())
 	f.Add(saved(f, "amd64").tar())
 	f.Add(compressed(f, saved(f, "arm64").tar()))
 	f.Fuzz(func(t *testing.T, content []byte) {
-		images, err := Read(bytes.NewReader(content), "amd64")
+		images, err := Read(t.Context(), bytes.NewReader(content), "amd64")
 		if err != nil {
 			return
 		}

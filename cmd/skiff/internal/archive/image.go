@@ -14,7 +14,7 @@ const (
 	annotationRef  = "org.opencontainers.image.ref.name"
 )
 
-// maxDepth of indexes within indexes.
+// maxDepth bounds how deeply indexes are nested.
 const maxDepth = 4
 
 type descriptor struct {
@@ -24,14 +24,14 @@ type descriptor struct {
 	Annotations map[string]string `json:"annotations"`
 }
 
-// manifest is an image manifest or an index: whichever field is there says so.
+// manifest is an image manifest, which has a Config, or an index.
 type manifest struct {
 	Manifests []descriptor `json:"manifests"`
 	Config    *descriptor  `json:"config"`
 	Layers    []descriptor `json:"layers"`
 }
 
-// platform is the part of an image's config that says where it runs.
+// platform is the part of an image's config that describes where it runs.
 type platform struct {
 	OS           string `json:"os"`
 	Architecture string `json:"architecture"`
@@ -39,13 +39,13 @@ type platform struct {
 
 func (p platform) String() string { return p.OS + "/" + p.Architecture }
 
-// layout reads the images of an OCI layout.
+// layout returns the images of an OCI layout.
 func (c *contents) layout(arch string) ([]Image, error) {
 	var index manifest
 	if err := c.document("index.json", &index); err != nil {
 		return nil, err
 	}
-	// Several entries may name one image, or be platforms of one name.
+	// Several entries may name the same image.
 	var order []string
 	byDigest := map[string]*Image{}
 	for _, d := range index.Manifests {
@@ -57,7 +57,7 @@ func (c *contents) layout(arch string) ([]Image, error) {
 			return nil, err
 		}
 		if byDigest[d.Digest] == nil {
-			byDigest[d.Digest] = &Image{}
+			byDigest[d.Digest] = &Image{Digest: d.Digest}
 			order = append(order, d.Digest)
 		}
 		byDigest[d.Digest].Names = append(byDigest[d.Digest].Names, name)
@@ -72,7 +72,7 @@ func (c *contents) layout(arch string) ([]Image, error) {
 	return images, nil
 }
 
-// imageName is a full name; a bare tag names no image.
+// imageName returns the full name of an image, or "" for a bare tag.
 func imageName(d descriptor) string {
 	if name := d.Annotations[annotationName]; name != "" {
 		return name
@@ -83,91 +83,120 @@ func imageName(d descriptor) string {
 	return ""
 }
 
-// usable returns nil if d, or one of the images below it, is for linux on arch
-// and whole.
+// usable returns nil if d, or one of the images below it, is complete and runs on
+// linux on arch.
 func (c *contents) usable(d descriptor, name, arch string) error {
-	var found []string
-	err := c.find(d, arch, maxDepth, &found)
-	if err == nil {
+	result := c.find(d, arch, 0)
+	if result.err == nil {
 		return nil
 	}
-	if len(found) > 0 && errors.Is(err, ErrPlatform) {
-		return fmt.Errorf("%w: %s is for %s, but the nodes run linux/%s", ErrPlatform, name, strings.Join(found, ", "), arch)
+	if len(result.platforms) > 0 && errors.Is(result.err, ErrPlatform) {
+		return fmt.Errorf("%w: %s is for %s, but the nodes run linux/%s", ErrPlatform, name, strings.Join(result.platforms, ", "), arch)
 	}
-	return fmt.Errorf("image %s: %w", name, err)
+	return fmt.Errorf("image %s: %w", name, result.err)
 }
 
-// find descends to the manifest for linux on arch. found collects the platforms
-// seen on the way.
-func (c *contents) find(d descriptor, arch string, depth int, found *[]string) error {
+// found is the result of searching below a manifest or index.
+type found struct {
+	err       error
+	platforms []string // those of the images that were seen
+}
+
+// find searches d and what is below it for an image for linux on arch. Each digest
+// is searched once at each depth, however often indexes repeat it.
+func (c *contents) find(d descriptor, arch string, depth int) found {
+	at := place{d.Digest, depth}
+	result, ok := c.searched[at]
+	if !ok {
+		result = c.search(d, arch, depth)
+		c.searched[at] = result
+	}
+	return result
+}
+
+// place is a manifest or index at a depth below index.json.
+type place struct {
+	digest string
+	depth  int
+}
+
+func (c *contents) search(d descriptor, arch string, depth int) found {
 	var m manifest
 	file, err := blob(d.Digest)
-	if err != nil {
-		return err
-	}
-	if err := c.document(file, &m); err != nil {
-		return err
+	if err == nil {
+		err = c.document(file, &m)
 	}
 	switch {
+	case err != nil:
+		return found{err: err}
 	case m.Config != nil:
-		return c.whole(m, arch, found)
-	case depth == 0:
-		return fmt.Errorf("%w: indexes are nested too deeply", ErrFormat)
+		return c.complete(m, arch, depth == 0)
+	case depth == maxDepth:
+		return found{err: fmt.Errorf("%w: indexes are nested too deeply", ErrFormat)}
 	}
-	// Of other platforms only the manifest may be there: docker save leaves the
-	// rest out when they were never pulled. A missing one is not searched.
-	result := fmt.Errorf("%w: no image for linux/%s", ErrPlatform, arch)
+	// Images for other platforms may be missing: docker save leaves out those that
+	// were never pulled.
+	result := found{err: fmt.Errorf("%w: no image for linux/%s", ErrPlatform, arch)}
 	for _, child := range m.Manifests {
-		err := c.find(child, arch, depth-1, found)
-		if err == nil {
-			return nil
+		below := c.find(child, arch, depth+1)
+		if below.err == nil {
+			return below
 		}
-		if !errors.Is(err, ErrPlatform) {
-			result = err
+		for _, p := range below.platforms {
+			if len(result.platforms) < maxPlatforms && !slices.Contains(result.platforms, p) {
+				result.platforms = append(result.platforms, p)
+			}
+		}
+		if !errors.Is(below.err, ErrPlatform) {
+			result.err = below.err
 		}
 	}
 	return result
 }
 
-// whole checks the platform of one image and that all its blobs are there.
-func (c *contents) whole(m manifest, arch string, found *[]string) error {
+// maxPlatforms bounds how many platforms a message lists.
+const maxPlatforms = 16
+
+// complete checks the platform of an image and that all its blobs exist. An image
+// that is not part of an index may leave its platform open.
+func (c *contents) complete(m manifest, arch string, alone bool) found {
 	file, err := blob(m.Config.Digest)
 	if err != nil {
-		return err
+		return found{err: err}
 	}
-	if err := c.runsOn(file, arch, found); err != nil {
-		return err
+	if p, err := c.runsOn(file, arch, alone); err != nil {
+		return found{err, p}
 	}
 	for _, layer := range m.Layers {
 		file, err := blob(layer.Digest)
-		if err != nil {
-			return err
+		if err == nil {
+			err = c.present(file, layer.Size)
 		}
-		if err := c.present(file, layer.Size); err != nil {
-			return err
+		if err != nil {
+			return found{err: err}
 		}
 	}
-	return nil
+	return found{}
 }
 
-func (c *contents) runsOn(config, arch string, found *[]string) error {
+// runsOn returns an error unless the image with the given config runs on linux on
+// arch, and then the platform that it is for. containerd runs an image that is not
+// part of an index whatever its platform, so open accepts one without.
+func (c *contents) runsOn(config, arch string, open bool) ([]string, error) {
 	var p platform
 	if err := c.document(config, &p); err != nil {
-		return err
+		return nil, err
 	}
-	if p.Architecture == "" && p.OS == "" || p.Architecture == "unknown" { // an attestation, not an image
-		return fmt.Errorf("%w: no platform", ErrPlatform)
+	switch {
+	case p == platform{} && open, p == platform{"linux", arch}:
+		return nil, nil
+	case p.Architecture == "" || p.Architecture == "unknown": // an attestation, not an image
+		return nil, fmt.Errorf("%w: the image has no platform", ErrPlatform)
 	}
-	if p != (platform{"linux", arch}) {
-		if !slices.Contains(*found, p.String()) {
-			*found = append(*found, p.String())
-		}
-		return fmt.Errorf("%w: %s", ErrPlatform, p)
-	}
-	return nil
+	return []string{p.String()}, fmt.Errorf("%w: %s", ErrPlatform, p)
 }
 
-// saved reads the images of docker save's older format.
+// saved returns the images of an archive in the older format of docker save.
 func (c *contents) saved(arch string) ([]Image, error) {
 	var entries []struct {
 		Config           string
@@ -181,10 +210,9 @@ func (c *contents) saved(arch string) ([]Image, error) {
 		if len(e.RepoTags) == 0 {
 			return nil, fmt.Errorf("%w: save it by its name, not by its ID", ErrUnnamed)
 		}
-		var found []string
-		err := c.runsOn(e.Config, arch, &found)
-		if len(found) > 0 {
-			return nil, fmt.Errorf("%w: %s is for %s, but the nodes run linux/%s", ErrPlatform, e.RepoTags[0], found[0], arch)
+		other, err := c.runsOn(e.Config, arch, true)
+		if len(other) > 0 {
+			return nil, fmt.Errorf("%w: %s is for %s, but the nodes run linux/%s", ErrPlatform, e.RepoTags[0], other[0], arch)
 		}
 		for _, layer := range e.Layers {
 			err = errors.Join(err, c.present(layer, -1))
@@ -200,7 +228,7 @@ func (c *contents) saved(arch string) ([]Image, error) {
 	return images, nil
 }
 
-// blob is the file of a digest.
+// blob returns the file name of a digest.
 func blob(digest string) (string, error) {
 	hash, ok := strings.CutPrefix(digest, "sha256:")
 	if !ok || len(hash) != 64 || strings.Trim(hash, "0123456789abcdef") != "" {
@@ -209,12 +237,13 @@ func blob(digest string) (string, error) {
 	return "blobs/sha256/" + hash, nil
 }
 
-// present checks a file and its size, if it is known (not negative).
+// present returns an error unless a file exists and is undamaged. A size below 0 is
+// not checked.
 func (c *contents) present(file string, size int64) error {
 	switch have, ok := c.sizes[file]; {
 	case !ok:
 		return fmt.Errorf("%w: %s is missing", ErrTruncated, file)
-	case c.harmed[file]:
+	case c.damaged[file]:
 		return fmt.Errorf("%w: %s is damaged: its content does not match its digest", ErrFormat, file)
 	case size >= 0 && have != size:
 		return fmt.Errorf("%w: %s has %d bytes, not %d", ErrFormat, file, have, size)

@@ -10,9 +10,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/distribution/reference"
 	"github.com/spf13/cobra"
 
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/archive"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/remote"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
@@ -25,9 +28,11 @@ func newLoad(s cli.Streams) *cobra.Command {
 		Use:   "load ARCHIVE|NAME...",
 		Short: "Load images onto every node",
 		Long: `Load images onto every node of a cluster. An argument is either an archive (an OCI layout
-or the format of "docker save", as tar or tar.gz; - reads standard input) or the name of
-an image in docker, nerdctl or podman on this host. All archives are checked first: if one
-is truncated or built for another architecture, nothing is loaded.`,
+or the format of "docker save", as tar, plain or compressed with gzip or zstd; - reads
+standard input) or the name of an image in docker, nerdctl or podman on this host. All
+archives are checked first: if one is truncated or built for another architecture, nothing
+is loaded. Pods can refer to loaded images by name, and to those of an OCI layout also by
+digest.`,
 		Example: `  # Load images from a container engine on this host
   skiff image load app:1 db:2
 
@@ -101,12 +106,24 @@ func load(ctx context.Context, s cli.Streams, c *client.Client, nodes []string, 
 		results = append(results, loaded{from.title, normalized(from.names), nodes, time.Since(begun).Seconds()})
 		if !asJSON {
 			fmt.Fprintf(s.Out, "loaded %s onto %s in %.1f s\n", strings.Join(normalized(from.names), ", "), strings.Join(nodes, ", "), time.Since(begun).Seconds())
+			fmt.Fprint(s.Out, localHint(from.names))
 		}
 	}
 	if asJSON {
 		return s.JSON(results)
 	}
 	return nil
+}
+
+// localHint explains names that podman and buildah give to images that they built:
+// a pod that asks for "app:1" means another image.
+func localHint(names []string) string {
+	for _, name := range names {
+		if short, ok := strings.CutPrefix(name, "localhost/"); ok {
+			return fmt.Sprintf("use %q in pods: %q means %s\n", name, short, normalized([]string{short})[0])
+		}
+	}
+	return ""
 }
 
 // sendImage streams an archive into the containerd of a node.
@@ -116,36 +133,69 @@ func sendImage(ctx context.Context, c *client.Client, node string, from source, 
 		return err
 	}
 	defer file.Close()
+	content, err := archive.Decompress(&counted{file, sent})
+	if err != nil {
+		return err
+	}
+	defer content.Close()
 	ctr := func(stdin io.Reader, args ...string) (string, error) {
 		return remote.Capture(ctx, c, node, stdin, append([]string{"ctr", "--namespace", "k8s.io", "images"}, args...)...)
 	}
-	if _, err := ctr(&counted{file, sent}, "import", "--local", "-"); err != nil {
+	// Without --platform, ctr also imports what this CPU could run in 32 bits, which an
+	// index may list and the archive may lack. --local does not look into compressed
+	// archives.
+	if _, err := ctr(content, "import", "--local", "--platform", "linux/"+from.arch, "-"); err != nil {
 		return err
 	}
 	// An OCI layout may name an image "app:1" where the kubelet asks for
 	// docker.io/library/app:1. Names of docker save are normalized on import.
-	var short []string
+	tags := slices.Clone(from.pinned)
 	for _, name := range from.names {
-		if normalized([]string{name})[0] != name {
-			short = append(short, name)
+		if full := normalized([]string{name})[0]; full != name {
+			tags = append(tags, pin{name, full})
 		}
 	}
-	if len(short) == 0 {
+	if len(tags) == 0 {
 		return nil
 	}
 	present, err := ctr(nil, "list", "--quiet")
 	if err != nil {
 		return err
 	}
-	for _, name := range short {
-		if !slices.Contains(strings.Fields(present), name) {
+	names := strings.Fields(present)
+	for _, tag := range tags {
+		if !slices.Contains(names, tag.name) {
+			tag.name = normalized([]string{tag.name})[0]
+		}
+		if !slices.Contains(names, tag.name) {
 			continue
 		}
-		if _, err := ctr(nil, "tag", "--force", name, normalized([]string{name})[0]); err != nil {
+		if _, err := ctr(nil, "tag", "--force", tag.name, tag.as); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// pin is another name for an image on a node.
+type pin struct{ name, as string }
+
+// pins returns the names with a digest, such as docker.io/library/app@sha256:…, for
+// which a pod may ask instead of those in the archive. The kubelet drops the tag
+// from app:1@sha256:….
+func pins(i archive.Image) []pin {
+	var all []pin
+	for _, name := range i.Names {
+		named, err := reference.ParseDockerRef(name)
+		if err != nil || i.Digest == "" {
+			continue
+		}
+		full, err := reference.WithDigest(reference.TrimNamed(named), digest.Digest(i.Digest))
+		if err == nil {
+			all = append(all, pin{name, full.String()})
+		}
+	}
+	return all
 }
 
 // normalized returns names as the kubelet asks for them.

@@ -24,7 +24,10 @@ type source struct {
 	title string
 	path  string
 	size  int64
-	names []string
+	names []string // as written in the archive
+	// pinned are further names, with a digest.
+	pinned []pin
+	arch   string
 	// temporary files are removed by close.
 	temporary bool
 }
@@ -48,7 +51,7 @@ func openSources(ctx context.Context, stdin io.Reader, args []string) ([]source,
 			return sources, err
 		}
 		sources = append(sources, found)
-		if err := check(&sources[len(sources)-1], arch); err != nil {
+		if err := check(ctx, &sources[len(sources)-1], arch); err != nil {
 			return sources, err
 		}
 	}
@@ -73,7 +76,7 @@ func nodeArch() (string, error) {
 // file, or an image of a container engine on this host.
 func findSource(ctx context.Context, stdin io.Reader, arg string) (source, error) {
 	if arg == "-" {
-		return spool("standard input", func(w io.Writer) error {
+		return spool(ctx, "standard input", func(w io.Writer) error {
 			_, err := io.Copy(w, stdin)
 			return err
 		})
@@ -119,7 +122,7 @@ func fromEngine(ctx context.Context, name string) (source, error) {
 		if exec.CommandContext(ctx, program, "image", "inspect", name).Run() != nil {
 			continue
 		}
-		return spool(engine+" image "+name, func(w io.Writer) error {
+		return spool(ctx, engine+" image "+name, func(w io.Writer) error {
 			var failure remote.Limited
 			save := exec.CommandContext(ctx, program, "save", name)
 			save.Stdout, save.Stderr = w, &failure
@@ -136,13 +139,21 @@ func fromEngine(ctx context.Context, name string) (source, error) {
 }
 
 // spool copies an archive to a temporary file, because it is read more than once.
-func spool(title string, fill func(io.Writer) error) (source, error) {
+// When ctx ends, a fill that is blocked is left behind: the process is about to exit.
+func spool(ctx context.Context, title string, fill func(io.Writer) error) (source, error) {
 	temp, err := os.CreateTemp("", "skiff-image-*.tar")
 	if err != nil {
 		return source{}, fmt.Errorf("keep %s: %w", title, err)
 	}
 	spooled := source{title: title, path: temp.Name(), temporary: true}
-	if err := errors.Join(fill(temp), temp.Close()); err != nil {
+	filled := make(chan error, 1)
+	go func() { filled <- fill(temp) }()
+	select {
+	case err = <-filled:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err := errors.Join(err, temp.Close()); err != nil {
 		spooled.close()
 		return source{}, fmt.Errorf("read %s: %w", title, err)
 	}
@@ -150,7 +161,7 @@ func spool(title string, fill func(io.Writer) error) (source, error) {
 }
 
 // check reads the whole archive and stores its size and the names of its images.
-func check(s *source, arch string) error {
+func check(ctx context.Context, s *source, arch string) error {
 	file, err := os.Open(s.path)
 	if err != nil {
 		return cli.Invalid("", "%s", err)
@@ -160,16 +171,20 @@ func check(s *source, arch string) error {
 	if err != nil {
 		return err
 	}
-	images, err := archive.Read(file, arch)
+	images, err := archive.Read(ctx, file, arch)
 	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
 	case errors.Is(err, archive.ErrPlatform):
 		return cli.Invalid("build it for linux/"+arch+"; nothing was loaded", "%s: %s", s.title, err)
 	case err != nil:
 		return cli.Invalid("nothing was loaded", "%s: %s", s.title, err)
 	}
 	s.size = info.Size()
+	s.arch = arch
 	for _, i := range images {
 		s.names = append(s.names, i.Names...)
+		s.pinned = append(s.pinned, pins(i)...)
 	}
 	return nil
 }
