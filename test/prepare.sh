@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds what the end-to-end tests drive and run, into build/test: the pinned
-# kubectl and Helm, and the images as OCI archives. Go's cache makes a second
-# run take seconds.
+# Builds the tools and images of the end-to-end tests into build/test: kubectl and
+# Helm in the pinned versions, and the images as OCI archives. With Go's build
+# cache, a second run takes seconds.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CGO_ENABLED=0 GOFLAGS=${GOFLAGS:--trimpath}
