@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -15,12 +16,14 @@ import (
 	"k8s.io/kubernetes/pkg/controlplane/reconcilers"
 	"k8s.io/kubernetes/plugin/pkg/admission/defaulttolerationseconds"
 
+	"github.com/skiff-dev/skiff/controlplane/admission"
+	"github.com/skiff-dev/skiff/controlplane/fleet"
 	"github.com/skiff-dev/skiff/controlplane/pki"
 )
 
-// Settings are what the API server needs to know.
+// Settings configure the API server.
 type Settings struct {
-	// Address is the node's own; the server listens on it and advertises it.
+	// Address is the node's own. The server listens on it and advertises it.
 	Address netip.Addr
 	Port    int
 	// ServiceCIDR is the range of ClusterIPs, Domain the cluster's DNS domain.
@@ -28,45 +31,48 @@ type Settings struct {
 	Domain      string
 	// PKIDir holds the files of package pki for a control plane.
 	PKIDir string
-	// AuditPolicy is a file that is read once, at New.
+	// AuditPolicy is a file that New reads.
 	AuditPolicy string
-	// AuditLog is written and rotated; empty for no audit.
+	// AuditLog is the file for audit records, which is rotated. If it is empty there
+	// are none.
 	AuditLog string
-	// BuildOpenAPI makes the server build the documents of built-in types, as
-	// upstream's does at every start, instead of serving the embedded ones.
+	// BuildOpenAPI makes the server build the documents of built-in types at start,
+	// as upstream does, instead of serving the embedded ones.
 	BuildOpenAPI bool
+	// Fleet is what the host says about the cluster's nodes.
+	Fleet fleet.Fleet
 	// DialEtcd connects to etcd's gRPC services without TLS.
 	DialEtcd func(context.Context) (net.Conn, error)
-	// NewEtcdClient makes a client of the same etcd that calls it in process.
+	// NewEtcdClient returns a client of the same etcd that calls it in process.
 	NewEtcdClient func() *clientv3.Client
 }
 
-// Limits of a laptop's API server.
+// Limits and periods that suit a laptop.
 const (
 	auditMaxMiB, auditBackups, auditMaxDays = 20, 3, 30
 	// watchDrain is how long a stopping server waits for watches to end.
 	watchDrain = time.Second
-	// identityRenewal is how often the server renews the lease that shows that it
-	// exists, and which lasts an hour. Upstream writes it every ten seconds.
+	// identityRenewal is how often the server renews its identity lease, which lasts
+	// an hour. Upstream's default is ten seconds.
 	identityRenewal = 5 * time.Minute
-	// tolerationSeconds is how long pods stay bound to a node that is gone.
-	// Upstream's five minutes are for data centres.
+	// tolerationSeconds is how long pods stay bound to an unreachable node. Upstream's
+	// five minutes suit data centers.
 	tolerationSeconds = "30"
-	// keyringPoll is how soon a changed file of encryption keys is seen: each
-	// phase of a rotation waits for it. Upstream's minute is for keys that are
-	// asked of a key service.
+	// keyringPoll is how often the file of encryption keys is checked for changes;
+	// each phase of a rotation waits for it. Upstream's minute suits external key
+	// services.
 	keyringPoll = time.Second
 )
 
-// Options are upstream's options for s.
+// Options returns upstream's options for s.
 func Options(s Settings) *options.ServerRunOptions {
 	o := options.NewServerRunOptions()
-	o.Flags() // some defaults of upstream's exist only as defaults of its flags
+	o.Flags() // sets defaults that exist only as flag defaults
 	file := func(name string) string { return filepath.Join(s.PKIDir, filepath.FromSlash(name)) }
 	s.serving(o, file)
 	s.storage(o, file)
 	s.identity(o, file)
-	o.Admission.GenericAdmission.EnablePlugins = []string{"NodeRestriction"}
+	s.admission(o)
 	o.Features.EnableProfiling = false
 	o.AllowPrivileged = true
 
@@ -86,6 +92,14 @@ func Options(s Settings) *options.ServerRunOptions {
 	return o
 }
 
+// admission adds our own plugin to upstream's.
+func (s Settings) admission(o *options.ServerRunOptions) {
+	generic := o.Admission.GenericAdmission
+	admission.Register(generic.Plugins, s.Fleet)
+	generic.RecommendedPluginOrder = append(slices.Clone(generic.RecommendedPluginOrder), admission.PluginName)
+	generic.EnablePlugins = []string{"NodeRestriction", admission.PluginName}
+}
+
 func (s Settings) serving(o *options.ServerRunOptions, file func(string) string) {
 	address := net.IP(s.Address.AsSlice())
 	o.SecureServing.BindAddress, o.SecureServing.BindPort = address, s.Port
@@ -96,7 +110,7 @@ func (s Settings) serving(o *options.ServerRunOptions, file func(string) string)
 	o.GenericServerRunOptions.ShutdownSendRetryAfter = true
 	o.GenericServerRunOptions.ShutdownWatchTerminationGracePeriod = watchDrain
 	if s.Address.IsLoopback() {
-		// An endpoint must not be a loopback address.
+		// Endpoints must not have loopback addresses.
 		o.EndpointReconcilerType = string(reconcilers.NoneEndpointReconcilerType)
 	}
 }
@@ -107,21 +121,20 @@ func (s Settings) storage(o *options.ServerRunOptions, file func(string) string)
 	transport.EgressLookup = func(egressselector.NetworkContext) (utilnet.DialFunc, error) {
 		return func(ctx context.Context, _, _ string) (net.Conn, error) { return s.DialEtcd(ctx) }, nil
 	}
-	// Keys rotate while the server runs: it reads the file again when it changes.
+	// Keys rotate while the server runs, so it reloads the file when it changes.
 	o.Etcd.EncryptionProviderConfigFilepath = file(pki.EncryptionFile)
 	o.Etcd.EncryptionProviderConfigAutomaticReload = true
-	// The embedded etcd compacts on its own.
+	// The embedded etcd compacts by itself.
 	o.Etcd.StorageConfig.CompactionInterval = 0
 }
 
-// etcdHost is never resolved; every connection goes through Settings.DialEtcd.
+// etcdHost is never resolved: every connection goes through Settings.DialEtcd.
 const etcdHost = "localhost:2379"
 
 func (s Settings) identity(o *options.ServerRunOptions, file func(string) string) {
 	authn := o.Authentication
-	// Anonymous requests are let through by generic.go, to health endpoints only.
+	// applyAuthentication allows anonymous requests to a few paths.
 	authn.Anonymous.Allow = false
-	authn.BootstrapToken.Enable = true
 	authn.ClientCert.ClientCA = file("ca.crt")
 	authn.RequestHeader.ClientCAFile = file("front-proxy-ca.crt")
 	authn.RequestHeader.AllowedNames = []string{"front-proxy-client"}
@@ -135,8 +148,8 @@ func (s Settings) identity(o *options.ServerRunOptions, file func(string) string
 	o.Authorization.Modes = []string{"Node", "RBAC"}
 }
 
-// setTolerations shortens what admission adds to every pod. The plugin's only
-// face for it is a flag.
+// setTolerations shortens the tolerations that admission adds to every pod. The
+// plugin can be configured by flags only.
 func setTolerations() error {
 	flags := pflag.NewFlagSet("admission", pflag.ContinueOnError)
 	defaulttolerationseconds.RegisterFlags(flags)

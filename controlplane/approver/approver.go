@@ -1,6 +1,6 @@
-// Package approver keeps kubelets in serving certificates that tell the truth:
-// it approves a node's request for names and addresses that are the node's own,
-// and denies others. Client certificates are upstream's approver's.
+// Package approver approves kubelets' requests for serving certificates that hold
+// only names and addresses of the node, and denies others. It approves no client
+// certificates: the host hands those out.
 package approver
 
 import (
@@ -17,13 +17,14 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"github.com/skiff-dev/skiff/controlplane/fleet"
 	"github.com/skiff-dev/skiff/controlplane/reconcile"
 )
 
-// Settings are what the approver needs to know.
+// Settings configure the approver.
 type Settings struct {
 	Client *rest.Config
-	Fleet  Fleet
+	Fleet  fleet.Fleet
 	Log    *slog.Logger
 }
 
@@ -37,7 +38,7 @@ func Run(ctx context.Context, s Settings) error {
 		o.FieldSelector = fields.OneTermEqualSelector("spec.signerName", certificatesv1.KubeletServingSignerName).String()
 	}))
 	return reconcile.Run(ctx, reconcile.Settings{
-		What:     "certificate request",
+		Kind:     "certificate request",
 		Informer: factory.Certificates().V1().CertificateSigningRequests().Informer(),
 		Needs: func(object metav1.Object) bool {
 			r, ok := object.(*certificatesv1.CertificateSigningRequest)
@@ -48,7 +49,7 @@ func Run(ctx context.Context, s Settings) error {
 	})
 }
 
-// decide is over with a request when it is settled, by us or by another.
+// decide decides one request. It is settled once anybody has decided it.
 func decide(ctx context.Context, client kubernetes.Interface, s Settings, name string) (settled bool, err error) {
 	requests := client.CertificatesV1().CertificateSigningRequests()
 	r, err := requests.Get(ctx, name, metav1.GetOptions{})
@@ -78,7 +79,7 @@ func decide(ctx context.Context, client kubernetes.Interface, s Settings, name s
 	}
 	r.Status.Conditions = append(r.Status.Conditions, condition)
 	if _, err := requests.UpdateApproval(ctx, name, r, metav1.UpdateOptions{}); err != nil {
-		return false, fmt.Errorf("settle certificate request: %w", err)
+		return false, fmt.Errorf("update the approval of a certificate request: %w", err)
 	}
 	return true, nil
 }

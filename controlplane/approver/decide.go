@@ -11,58 +11,51 @@ import (
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/skiff-dev/skiff/controlplane/fleet"
 	"github.com/skiff-dev/skiff/internal/names"
 )
 
 const (
 	pemType = "CERTIFICATE REQUEST"
-	// maxNames bounds what one certificate may be valid for.
+	// maxNames is the maximum number of names and addresses in a certificate.
 	maxNames = 16
 )
 
-// Verdict is what becomes of a request.
+// Verdict is the outcome for a request.
 type Verdict string
 
 // The verdicts.
 const (
-	// Approve: the request asks for what the node is.
+	// Approve means that everything requested is the node's own.
 	Approve Verdict = "approve"
-	// Deny: the request can never become right.
+	// Deny means that the request can never be approved.
 	Deny Verdict = "deny"
-	// Wait: the node is not yet known well enough.
+	// Wait means that too little is known about the node yet.
 	Wait Verdict = "wait"
 )
 
-// Decision is a verdict and its reason, for people.
+// Decision is a verdict and the reason for it, shown to users.
 type Decision struct {
 	Verdict Verdict
 	Reason  string
 }
 
-// Fleet is what the host says of the cluster's machines.
-type Fleet struct {
-	// Subnet is the one that all nodes share.
-	Subnet netip.Prefix
-	// Addresses are nodes' by name; a node that joined later may be missing.
-	Addresses map[string]netip.Addr
-}
-
-// NodeName is the node that a request comes from; false if from none.
-func NodeName(r certificatesv1.CertificateSigningRequestSpec) (string, bool) {
-	name, ok := strings.CutPrefix(r.Username, names.UserNodePrefix)
+// NodeName returns the node that made a request; ok is false if none did.
+func NodeName(r certificatesv1.CertificateSigningRequestSpec) (name string, ok bool) {
+	name, ok = strings.CutPrefix(r.Username, names.UserNodePrefix)
 	return name, ok && name != "" && slices.Contains(r.Groups, names.GroupNodes)
 }
 
-// Decide says whether the kubelet behind r may have the serving certificate
-// that it asks for: one for itself, for names and addresses that its node has,
-// and for serving only. node is nil while the API knows none of the name.
-func Decide(r certificatesv1.CertificateSigningRequestSpec, node *corev1.Node, fleet Fleet) Decision {
+// Decide decides a kubelet's request for a serving certificate, which must be for
+// its own node, for names and addresses of that node, and for serving only. node
+// is nil if the API has no node of that name yet.
+func Decide(r certificatesv1.CertificateSigningRequestSpec, node *corev1.Node, f fleet.Fleet) Decision {
 	if r.SignerName != certificatesv1.KubeletServingSignerName {
-		return Decision{Wait, "another signer's request"}
+		return Decision{Wait, "the request is for another signer"}
 	}
 	name, ok := NodeName(r)
 	if !ok {
-		return deny("requested by %q, which is no node", r.Username)
+		return deny("requester %q is not a node", r.Username)
 	}
 	request, err := parse(r.Request)
 	if err != nil {
@@ -74,7 +67,7 @@ func Decide(r certificatesv1.CertificateSigningRequestSpec, node *corev1.Node, f
 	if node == nil {
 		return Decision{Wait, fmt.Sprintf("node %q is not registered yet", name)}
 	}
-	return checkNames(request, name, node, fleet)
+	return checkNames(request, name, node, f)
 }
 
 func deny(format string, arguments ...any) Decision {
@@ -84,33 +77,33 @@ func deny(format string, arguments ...any) Decision {
 func parse(encoded []byte) (*x509.CertificateRequest, error) {
 	block, rest := pem.Decode(encoded)
 	if block == nil || block.Type != pemType || len(strings.TrimSpace(string(rest))) > 0 {
-		return nil, fmt.Errorf("the request is not one %s in PEM", pemType)
+		return nil, fmt.Errorf("the request must be a single PEM block of type %s", pemType)
 	}
 	request, err := x509.ParseCertificateRequest(block.Bytes)
 	if err != nil {
-		return nil, fmt.Errorf("the request cannot be read: %w", err)
+		return nil, fmt.Errorf("parse the request: %w", err)
 	}
 	if err := request.CheckSignature(); err != nil {
-		return nil, fmt.Errorf("the request's signature is wrong: %w", err)
+		return nil, fmt.Errorf("verify the request's signature: %w", err)
 	}
 	return request, nil
 }
 
-// checkForm is what the signer demands of every kubelet's serving certificate:
+// checkForm checks what the signer requires of every kubelet serving certificate:
 // https://kubernetes.io/docs/reference/access-authn-authz/certificate-signing-requests/#kubernetes-signers
 func checkForm(request *x509.CertificateRequest, r certificatesv1.CertificateSigningRequestSpec) Decision {
 	subject := request.Subject
 	switch {
 	case subject.CommonName != r.Username:
-		return deny("common name %q is not the requester %q", subject.CommonName, r.Username)
+		return deny("common name is %q, not the requester %q", subject.CommonName, r.Username)
 	case !slices.Equal(subject.Organization, []string{names.GroupNodes}):
-		return deny("organization %q is not %q", subject.Organization, names.GroupNodes)
+		return deny("organization is %q, not %q", subject.Organization, names.GroupNodes)
 	case len(request.EmailAddresses) > 0 || len(request.URIs) > 0:
-		return deny("e-mail addresses or URIs are asked for")
+		return deny("e-mail addresses and URIs are not allowed")
 	case len(request.DNSNames)+len(request.IPAddresses) == 0:
-		return deny("no name and no address is asked for")
+		return deny("no DNS name or IP address requested")
 	case len(request.DNSNames)+len(request.IPAddresses) > maxNames:
-		return deny("more than %d names and addresses are asked for", maxNames)
+		return deny("more than %d names and addresses requested", maxNames)
 	}
 	serving := false
 	for _, usage := range r.Usages {
@@ -119,53 +112,46 @@ func checkForm(request *x509.CertificateRequest, r certificatesv1.CertificateSig
 			serving = true
 		case certificatesv1.UsageDigitalSignature, certificatesv1.UsageKeyEncipherment:
 		default:
-			return deny("usage %q is asked for", usage)
+			return deny("usage %q is not allowed", usage)
 		}
 	}
 	if !serving {
-		return deny("usage %q is not asked for", certificatesv1.UsageServerAuth)
+		return deny("usage %q is missing", certificatesv1.UsageServerAuth)
 	}
 	return Decision{Verdict: Approve}
 }
 
-// checkNames holds what is asked for against what the node says of itself and
-// what the host says of it. A node may lie about itself, so that its word alone
-// is good only for addresses that no other machine has.
-func checkNames(request *x509.CertificateRequest, name string, node *corev1.Node, fleet Fleet) Decision {
+// checkNames compares the requested names and addresses with the host's data and
+// with the node's own status. A node may lie in its status, so the status alone
+// counts only for addresses that no other machine has.
+func checkNames(request *x509.CertificateRequest, name string, node *corev1.Node, f fleet.Fleet) Decision {
 	for _, dns := range request.DNSNames {
 		if dns != name {
-			return deny("name %q is not the node's", dns)
+			return deny("name %q is not that of the node", dns)
 		}
 	}
 	for _, ip := range request.IPAddresses {
 		address, ok := netip.AddrFromSlice(ip)
 		if !ok {
-			return deny("address %q cannot be read", ip)
+			return deny("invalid address %q", ip)
 		}
-		if d := checkAddress(address.Unmap(), name, node, fleet); d.Verdict != Approve {
+		if d := checkAddress(address.Unmap(), name, node, f); d.Verdict != Approve {
 			return d
 		}
 	}
-	return Decision{Approve, fmt.Sprintf("names and addresses are those of node %q", name)}
+	return Decision{Approve, fmt.Sprintf("all names and addresses are those of node %q", name)}
 }
 
-func checkAddress(address netip.Addr, name string, node *corev1.Node, fleet Fleet) Decision {
-	if own, known := fleet.Addresses[name]; known {
-		if address != own {
-			return deny("address %s is not the node's, which is at %s", address, own)
-		}
+func checkAddress(address netip.Addr, name string, node *corev1.Node, f fleet.Fleet) Decision {
+	known, err := f.Check(name, address)
+	switch {
+	case err != nil:
+		return deny("%v", err)
+	case known:
 		return Decision{Verdict: Approve}
 	}
-	for other, taken := range fleet.Addresses {
-		if address == taken {
-			return deny("address %s is that of %s", address, other)
-		}
-	}
-	if !fleet.Subnet.Contains(address) {
-		return deny("address %s is outside the nodes' %s", address, fleet.Subnet)
-	}
 	for _, a := range node.Status.Addresses {
-		if known, err := netip.ParseAddr(a.Address); err == nil && a.Type == corev1.NodeInternalIP && known == address {
+		if reported, err := netip.ParseAddr(a.Address); err == nil && a.Type == corev1.NodeInternalIP && reported == address {
 			return Decision{Verdict: Approve}
 		}
 	}

@@ -15,9 +15,11 @@ import (
 
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/skiff-dev/skiff/controlplane/fleet"
 )
 
-var fleet = Fleet{
+var machines = fleet.Fleet{
 	Subnet: netip.MustParsePrefix("192.168.104.0/24"),
 	Addresses: map[string]netip.Addr{
 		"control-plane-1": netip.MustParseAddr("192.168.104.11"),
@@ -94,16 +96,16 @@ func TestDecide(t *testing.T) {
 		}, nodeAt(), Wait, "does not have"},
 		{"another signer", func(_ *csr, s *spec) { s.SignerName = certificatesv1.KubeAPIServerClientKubeletSignerName }, known, Wait, "another signer"},
 
-		{"no node", func(_ *csr, s *spec) { s.Username = "alice" }, known, Deny, "no node"},
-		{"empty node name", func(_ *csr, s *spec) { s.Username = "system:node:" }, known, Deny, "no node"},
-		{"not in the group of nodes", func(_ *csr, s *spec) { s.Groups = []string{"system:authenticated"} }, known, Deny, "no node"},
+		{"not a node", func(_ *csr, s *spec) { s.Username = "alice" }, known, Deny, "not a node"},
+		{"empty node name", func(_ *csr, s *spec) { s.Username = "system:node:" }, known, Deny, "not a node"},
+		{"not in the group of nodes", func(_ *csr, s *spec) { s.Groups = []string{"system:authenticated"} }, known, Deny, "not a node"},
 		{"another node's common name", func(r *csr, _ *spec) { r.Subject.CommonName = "system:node:worker-2" }, known, Deny, "common name"},
 		{"an administrator's organization", func(r *csr, _ *spec) { r.Subject.Organization = []string{"system:masters"} }, known, Deny, "organization"},
 		{"two organizations", func(r *csr, _ *spec) { r.Subject.Organization = []string{"system:nodes", "system:masters"} }, known, Deny, "organization"},
 		{"another node's name", func(r *csr, _ *spec) { r.DNSNames = append(r.DNSNames, "worker-2") }, known, Deny, "worker-2"},
 		{"a service's name", func(r *csr, _ *spec) { r.DNSNames = []string{"kubernetes.default.svc"} }, known, Deny, "kubernetes"},
 		{"a wildcard", func(r *csr, _ *spec) { r.DNSNames = []string{"*"} }, known, Deny, ""},
-		{"another node's address", func(r *csr, _ *spec) { r.IPAddresses = []net.IP{net.ParseIP("192.168.104.11")} }, nodeAt("192.168.104.11"), Deny, "not the node's"},
+		{"another node's address", func(r *csr, _ *spec) { r.IPAddresses = []net.IP{net.ParseIP("192.168.104.11")} }, nodeAt("192.168.104.11"), Deny, "not that of node"},
 		{"a later node takes a known address", func(r *csr, s *spec) {
 			as(r, s, "worker-9")
 			r.IPAddresses = []net.IP{net.ParseIP("192.168.104.11")}
@@ -113,7 +115,7 @@ func TestDecide(t *testing.T) {
 			r.IPAddresses = []net.IP{net.ParseIP("10.96.0.1")}
 		}, nodeAt("10.96.0.1"), Deny, "outside"},
 		{"loopback", func(r *csr, _ *spec) { r.IPAddresses = append(r.IPAddresses, net.ParseIP("127.0.0.1")) }, known, Deny, ""},
-		{"nothing", func(r *csr, _ *spec) { r.DNSNames, r.IPAddresses = nil, nil }, known, Deny, "no name"},
+		{"nothing", func(r *csr, _ *spec) { r.DNSNames, r.IPAddresses = nil, nil }, known, Deny, "no DNS name"},
 		{"e-mail", func(r *csr, _ *spec) { r.EmailAddresses = []string{"a@b"} }, known, Deny, "e-mail"},
 		{"URI", func(r *csr, _ *spec) { r.URIs = []*url.URL{{Scheme: "spiffe", Host: "x"}} }, known, Deny, "URI"},
 		{"client use", func(_ *csr, s *spec) { s.Usages = append(s.Usages, certificatesv1.UsageClientAuth) }, known, Deny, "client auth"},
@@ -121,10 +123,10 @@ func TestDecide(t *testing.T) {
 		{"not PEM", func(_ *csr, s *spec) { s.Request = []byte("hello") }, known, Deny, "PEM"},
 		{"not a request", func(_ *csr, s *spec) {
 			s.Request = pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: []byte("x")})
-		}, known, Deny, "cannot be read"},
+		}, known, Deny, "parse the request"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := Decide(request(t, tt.edit), tt.node, fleet)
+			got := Decide(request(t, tt.edit), tt.node, machines)
 			if got.Verdict != tt.want || !strings.Contains(got.Reason, tt.reason) {
 				t.Fatalf("got %+v", got)
 			}
@@ -135,7 +137,7 @@ func TestDecide(t *testing.T) {
 func TestTwoRequestsInOneAreDenied(t *testing.T) {
 	s := request(t, nil)
 	s.Request = append(s.Request, s.Request...)
-	if got := Decide(s, nodeAt("192.168.104.21"), fleet); got.Verdict != Deny {
+	if got := Decide(s, nodeAt("192.168.104.21"), machines); got.Verdict != Deny {
 		t.Fatalf("%+v", got)
 	}
 }
@@ -147,7 +149,7 @@ func FuzzDecide(f *testing.F) {
 			SignerName: certificatesv1.KubeletServingSignerName, Username: user, Groups: []string{"system:nodes"},
 			Usages: []certificatesv1.KeyUsage{certificatesv1.KeyUsage(usage)}, Request: encoded,
 		}
-		if Decide(s, nodeAt("192.168.104.21"), fleet).Verdict != Approve {
+		if Decide(s, nodeAt("192.168.104.21"), machines).Verdict != Approve {
 			return
 		}
 		r, err := parse(encoded)

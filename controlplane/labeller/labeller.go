@@ -1,6 +1,7 @@
-// Package labeller keeps nodes showing their role where kubectl looks for it. A
-// kubelet may not set that label itself (KEP-279), so it sets one of ours, and
-// this turns it into Kubernetes'.
+// Package labeller keeps the role labels of nodes correct, which kubectl shows and
+// workloads select by. A kubelet may not set them (KEP-279), and what it says
+// about its role is not trusted: the role follows from the node's name, which the
+// host chose and certified.
 package labeller
 
 import (
@@ -22,23 +23,34 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
-// Settings are what the labeller needs to know.
+// Settings configure the labeller.
 type Settings struct {
 	Client *rest.Config
 	Log    *slog.Logger
 }
 
-// Missing is the label that a node with labels should have and has not; "" if
-// none is missing.
-func Missing(labels map[string]string) string {
-	switch role := nodeconfig.Role(labels[names.LabelRole]); role {
-	case nodeconfig.RoleControlPlane, nodeconfig.RoleWorker:
-		label := names.LabelNodeRolePrefix + string(role)
-		if _, there := labels[label]; !there {
-			return label
+// Changes returns the labels to set on a node, and with the value nil those to
+// remove. Nodes that the host did not make, and other labels, are the user's.
+func Changes(node string, labels map[string]string) map[string]any {
+	role, ok := nodeconfig.RoleOf(node)
+	if !ok {
+		return nil
+	}
+	changes := map[string]any{}
+	if labels[names.LabelRole] != string(role) {
+		changes[names.LabelRole] = string(role)
+	}
+	for _, r := range []nodeconfig.Role{nodeconfig.RoleControlPlane, nodeconfig.RoleWorker} {
+		label := names.LabelNodeRolePrefix + string(r)
+		_, labelled := labels[label]
+		switch {
+		case r == role && !labelled:
+			changes[label] = ""
+		case r != role && labelled:
+			changes[label] = nil
 		}
 	}
-	return ""
+	return changes
 }
 
 // Run labels nodes until ctx ends.
@@ -49,9 +61,9 @@ func Run(ctx context.Context, s Settings) error {
 	}
 	nodes := schema.GroupVersionResource{Version: "v1", Resource: "nodes"}
 	return reconcile.Run(ctx, reconcile.Settings{
-		What:     "label of a node",
+		Kind:     "node",
 		Informer: metadatainformer.NewSharedInformerFactory(client, 0).ForResource(nodes).Informer(),
-		Needs:    func(node metav1.Object) bool { return Missing(node.GetLabels()) != "" },
+		Needs:    func(node metav1.Object) bool { return len(Changes(node.GetName(), node.GetLabels())) > 0 },
 		Settle: func(ctx context.Context, name string) (bool, error) {
 			return true, label(ctx, client.Resource(nodes), name)
 		},
@@ -67,16 +79,16 @@ func label(ctx context.Context, nodes metadata.Getter, name string) error {
 	if err != nil {
 		return fmt.Errorf("read node: %w", err)
 	}
-	missing := Missing(node.Labels)
-	if missing == "" {
+	changes := Changes(name, node.Labels)
+	if len(changes) == 0 {
 		return nil
 	}
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"labels": map[string]string{missing: ""}}})
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"labels": changes}})
 	if err != nil {
 		return fmt.Errorf("encode patch: %w", err)
 	}
 	if _, err := nodes.Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
-		return fmt.Errorf("label node with %s: %w", missing, err)
+		return fmt.Errorf("label node: %w", err)
 	}
 	return nil
 }

@@ -1,6 +1,6 @@
-// Package reconcile keeps what an informer shows settled: every object that
-// needs it is taken up by its name, one at a time, and again later for as long
-// as it is not settled.
+// Package reconcile runs controllers that settle one object at a time: it takes
+// each object that an informer shows and that needs work by its name, and tries
+// again until the object is settled.
 package reconcile
 
 import (
@@ -15,22 +15,22 @@ import (
 	"k8s.io/client-go/util/workqueue"
 )
 
-// How long an object waits before it is taken up again, doubling each time.
+// The delay before an object is tried again doubles each time between these.
 const (
 	firstRetry = 200 * time.Millisecond
 	lastRetry  = 30 * time.Second
 )
 
-// Settings are what to settle and how.
+// Settings configure a controller.
 type Settings struct {
-	// What is settled, for errors and the log: "certificate request".
-	What string
-	// Informer shows the objects, which are not in namespaces. Run runs it.
+	// Kind is the kind of object, for errors and the log: "certificate request".
+	Kind string
+	// Informer shows the objects, which are not namespaced. Run runs it.
 	Informer cache.SharedIndexInformer
-	// Needs says whether an object that the informer shows is to be taken up.
+	// Needs reports whether an object that the informer shows needs work.
 	Needs func(object metav1.Object) bool
-	// Settle does what is to be done about the object of that name; false or an
-	// error has it called again.
+	// Settle does the work on the object with the given name. If it returns false or
+	// an error, it is called again later.
 	Settle func(ctx context.Context, name string) (settled bool, err error)
 	Log    *slog.Logger
 }
@@ -47,7 +47,7 @@ func Run(ctx context.Context, s Settings) error {
 	if _, err := s.Informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc: enqueue, UpdateFunc: func(_, object any) { enqueue(object) },
 	}); err != nil {
-		return fmt.Errorf("watch every %s: %w", s.What, err)
+		return fmt.Errorf("watch every %s: %w", s.Kind, err)
 	}
 	var informing sync.WaitGroup
 	informing.Go(func() { s.Informer.RunWithContext(ctx) })
@@ -61,7 +61,7 @@ func Run(ctx context.Context, s Settings) error {
 		}
 		settled, err := s.Settle(ctx, name)
 		if err != nil && ctx.Err() == nil {
-			s.Log.Warn("not settled, it is tried again", "what", s.What, "name", name, "error", err)
+			s.Log.Warn("cannot settle an object, trying again later", "kind", s.Kind, "name", name, "error", err)
 		}
 		if settled && err == nil {
 			queue.Forget(name)

@@ -15,7 +15,7 @@ import (
 	"github.com/skiff-dev/skiff/controlplane/reconcile"
 )
 
-func TestWhatIsNotSettledIsTakenUpAgain(t *testing.T) {
+func TestUnsettledObjectsAreTriedAgain(t *testing.T) {
 	client := fake.NewClientset(
 		&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "wanted"}},
 		&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "settled"}},
@@ -25,7 +25,7 @@ func TestWhatIsNotSettledIsTakenUpAgain(t *testing.T) {
 	var mu sync.Mutex
 	calls := map[string]int{}
 	err := reconcile.Run(ctx, reconcile.Settings{
-		What:     "node",
+		Kind:     "node",
 		Informer: informers.NewSharedInformerFactory(client, 0).Core().V1().Nodes().Informer(),
 		Needs:    func(o metav1.Object) bool { return o.GetName() == "wanted" },
 		Settle: func(_ context.Context, name string) (bool, error) {
@@ -33,7 +33,7 @@ func TestWhatIsNotSettledIsTakenUpAgain(t *testing.T) {
 			defer mu.Unlock()
 			switch calls[name]++; calls[name] {
 			case 1:
-				return true, errors.New("an error is no success")
+				return true, errors.New("not yet")
 			case 2:
 				return false, nil
 			default:

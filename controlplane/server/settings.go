@@ -1,13 +1,12 @@
 package server
 
 import (
-	"net/netip"
 	"path/filepath"
 
 	"github.com/skiff-dev/skiff/controlplane/apiserver"
-	"github.com/skiff-dev/skiff/controlplane/approver"
 	"github.com/skiff-dev/skiff/controlplane/controllers"
 	"github.com/skiff-dev/skiff/controlplane/etcd"
+	"github.com/skiff-dev/skiff/controlplane/fleet"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
@@ -51,7 +50,7 @@ func (s Settings) apiserver() apiserver.Settings {
 	return apiserver.Settings{
 		Address: s.Node.Network.Address.Addr(), Port: port,
 		ServiceCIDR: s.Node.Kubernetes.ServiceCIDR, Domain: s.Node.Kubernetes.DNSDomain,
-		PKIDir: s.PKIDir, AuditLog: filepath.Join(s.LogDir, "audit.log"),
+		PKIDir: s.PKIDir, AuditLog: filepath.Join(s.LogDir, "audit.log"), Fleet: fleet.Of(s.Node),
 	}
 }
 
@@ -60,13 +59,4 @@ func (s Settings) controllers() controllers.Settings {
 		Cluster: s.Node.Cluster, PodCIDR: s.Node.Kubernetes.PodCIDR, ServiceCIDR: s.Node.Kubernetes.ServiceCIDR,
 		PKIDir: s.PKIDir, StateDir: s.StateDir,
 	}
-}
-
-// fleet is what the host wrote of the cluster's machines.
-func (s Settings) fleet() approver.Fleet {
-	f := approver.Fleet{Subnet: s.Node.Network.Address.Masked(), Addresses: map[string]netip.Addr{}}
-	for _, host := range s.Node.Network.Hosts {
-		f.Addresses[host.Name] = host.Address
-	}
-	return f
 }

@@ -5,6 +5,8 @@ package nodeconfig
 
 import (
 	"net/netip"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -84,6 +86,18 @@ const (
 	RoleWorker       Role = "worker"
 )
 
+// RoleOf returns the role of the node with the given name, which the host chose:
+// ROLE-NUMBER. The name in a node's certificate is proof of it.
+func RoleOf(name string) (Role, bool) {
+	for _, role := range []Role{RoleControlPlane, RoleWorker} {
+		number, ok := strings.CutPrefix(name, string(role)+"-")
+		if _, err := strconv.ParseUint(number, 10, 16); ok && err == nil {
+			return role, true
+		}
+	}
+	return "", false
+}
+
 // Node is the whole document.
 type Node struct {
 	APIVersion string `json:"apiVersion"`
@@ -107,9 +121,6 @@ type Node struct {
 	// Files are certificates and keys in PEM and other small secrets, by path
 	// below PKIDir, named as in package pki.
 	Files map[string][]byte `json:"files"`
-	// BootstrapToken is what a kubelet without a certificate joins with
-	// (https://kubernetes.io/docs/reference/access-authn-authz/bootstrap-tokens/).
-	BootstrapToken string `json:"bootstrapToken"`
 	// Written is the host's time when it wrote the document. A node whose own
 	// clock is behind it sets its clock to it.
 	Written time.Time `json:"written"`

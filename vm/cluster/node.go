@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
@@ -55,9 +54,10 @@ func Leaving(state State) []Node {
 	return leaving
 }
 
-// IsControlPlane says whether a node's name is a control plane's.
+// IsControlPlane reports whether a node's name is a control plane's.
 func IsControlPlane(name string) bool {
-	return strings.HasPrefix(name, string(nodeconfig.RoleControlPlane)+"-")
+	role, _ := nodeconfig.RoleOf(name)
+	return role == nodeconfig.RoleControlPlane
 }
 
 // HostAddress is the host's own in the machines' subnet.

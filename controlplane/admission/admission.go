@@ -1,0 +1,167 @@
+// Package admission limits what a node writes to the node itself. Roles say which
+// kinds of objects the parts of the node agent may write; this plugin says which
+// objects, and with which content. It complements upstream's NodeRestriction and
+// is compiled in, so that it is in force from the first request and cannot be
+// deleted.
+package admission
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/kubernetes/pkg/apis/core"
+	"k8s.io/kubernetes/pkg/apis/discovery"
+
+	"github.com/skiff-dev/skiff/controlplane/fleet"
+	"github.com/skiff-dev/skiff/internal/names"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+)
+
+// PluginName is the plugin's name in the API server's options and in errors.
+const PluginName = "SkiffNodeRestriction"
+
+// labelService names the service of an endpoint slice
+// (https://kubernetes.io/docs/reference/labels-annotations-taints/#kubernetesioservice-name).
+const labelService = "kubernetes.io/service-name"
+
+var (
+	nodes          = schema.GroupResource{Resource: "nodes"}
+	volumes        = schema.GroupResource{Resource: "persistentvolumes"}
+	endpointSlices = schema.GroupResource{Group: "discovery.k8s.io", Resource: "endpointslices"}
+)
+
+// Register adds the plugin to plugins.
+func Register(plugins *admission.Plugins, f fleet.Fleet) {
+	plugins.Register(PluginName, func(io.Reader) (admission.Interface, error) {
+		return &plugin{Handler: admission.NewHandler(admission.Create, admission.Update, admission.Delete), fleet: f}, nil
+	})
+}
+
+type plugin struct {
+	*admission.Handler
+	fleet fleet.Fleet
+}
+
+var _ admission.ValidationInterface = (*plugin)(nil)
+
+// Validate implements admission.ValidationInterface.
+func (p *plugin) Validate(_ context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
+	if err := p.check(a); err != nil {
+		return admission.NewForbidden(a, err)
+	}
+	return nil
+}
+
+func (p *plugin) check(a admission.Attributes) error {
+	user := a.GetUserInfo().GetName()
+	if node, ok := names.NodeOf(names.GroupDNS, user); ok {
+		return p.checkSlice(a, node)
+	}
+	if node, ok := names.NodeOf(names.GroupVolumes, user); ok {
+		return checkVolume(a, node)
+	}
+	if node, ok := strings.CutPrefix(user, names.UserNodePrefix); ok && a.GetResource().GroupResource() == nodes {
+		return checkRole(a, node)
+	}
+	return nil
+}
+
+// checkSlice lets the DNS server of a node publish its own address for pods of
+// its own node, and nothing else.
+func (p *plugin) checkSlice(a admission.Attributes, node string) error {
+	name := names.DNSService + "-" + node
+	if a.GetResource().GroupResource() != endpointSlices || a.GetNamespace() != metav1.NamespaceSystem || a.GetName() != name {
+		return fmt.Errorf("the DNS server of node %s may write only the endpoint slice %s/%s", node, metav1.NamespaceSystem, name)
+	}
+	if a.GetOperation() == admission.Delete {
+		return nil
+	}
+	slice, ok := a.GetObject().(*discovery.EndpointSlice)
+	if !ok {
+		return fmt.Errorf("unexpected object %T", a.GetObject())
+	}
+	if service := slice.Labels[labelService]; service != names.DNSService {
+		return fmt.Errorf("the endpoint slice must be of service %s, not %q", names.DNSService, service)
+	}
+	for _, endpoint := range slice.Endpoints {
+		if endpoint.NodeName == nil || *endpoint.NodeName != node {
+			return fmt.Errorf("every endpoint must be on node %s", node)
+		}
+		for _, text := range endpoint.Addresses {
+			address, err := netip.ParseAddr(text)
+			if err != nil {
+				return fmt.Errorf("invalid address %q: %w", text, err)
+			}
+			if _, err := p.fleet.Check(node, address); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// checkVolume lets the node agent remove the finalizer of a volume on its node.
+func checkVolume(a admission.Attributes, node string) error {
+	if a.GetResource().GroupResource() != volumes || a.GetSubresource() != "" || a.GetOperation() != admission.Update {
+		return fmt.Errorf("the node agent on node %s may only release persistent volumes", node)
+	}
+	old, wasVolume := a.GetOldObject().(*core.PersistentVolume)
+	volume, isVolume := a.GetObject().(*core.PersistentVolume)
+	if !wasVolume || !isVolume {
+		return fmt.Errorf("unexpected objects %T and %T", a.GetOldObject(), a.GetObject())
+	}
+	if !onNode(old, node) {
+		return fmt.Errorf("volume %s is not on node %s", old.Name, node)
+	}
+	released := old.DeepCopy()
+	released.Finalizers = slices.DeleteFunc(released.Finalizers, func(f string) bool { return f == names.LocalVolumeFinalizer })
+	if old.DeletionTimestamp == nil || !equality.Semantic.DeepEqual(content(released), content(volume)) {
+		return fmt.Errorf("the node agent may only remove the finalizer %s of a deleted volume", names.LocalVolumeFinalizer)
+	}
+	return nil
+}
+
+// content returns a volume without the fields that the API server sets.
+func content(volume *core.PersistentVolume) *core.PersistentVolume {
+	v := volume.DeepCopy()
+	v.ManagedFields, v.ResourceVersion, v.Generation = nil, "", 0
+	return v
+}
+
+// onNode reports whether a volume can be used on the node and on no other.
+func onNode(volume *core.PersistentVolume, node string) bool {
+	affinity := volume.Spec.NodeAffinity
+	if affinity == nil || affinity.Required == nil || len(affinity.Required.NodeSelectorTerms) != 1 {
+		return false
+	}
+	return slices.ContainsFunc(affinity.Required.NodeSelectorTerms[0].MatchExpressions, func(r core.NodeSelectorRequirement) bool {
+		return r.Key == "kubernetes.io/hostname" && r.Operator == core.NodeSelectorOpIn && slices.Equal(r.Values, []string{node})
+	})
+}
+
+// checkRole keeps kubelets from labelling their nodes with a role that the host
+// did not give them.
+func checkRole(a admission.Attributes, name string) error {
+	node, ok := a.GetObject().(*core.Node)
+	if !ok || a.GetSubresource() != "" {
+		return nil
+	}
+	given, labelled := node.Labels[names.LabelRole]
+	if old, ok := a.GetOldObject().(*core.Node); ok {
+		if before, was := old.Labels[names.LabelRole]; before == given && was == labelled {
+			return nil
+		}
+	}
+	if role, _ := nodeconfig.RoleOf(name); given != string(role) {
+		return fmt.Errorf("label %s of node %s must be %q, not %q", names.LabelRole, name, role, given)
+	}
+	return nil
+}
