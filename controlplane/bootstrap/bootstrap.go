@@ -1,6 +1,6 @@
-// Package bootstrap keeps the objects in place that every Skiff cluster starts
-// with: the roles of its parts, the service of its DNS and its default storage
-// class. What upstream itself makes at start is not here.
+// Package bootstrap creates the objects that every Skiff cluster starts with: the
+// roles of its parts, the service of its DNS and its default storage class.
+// Package policy creates upstream's own.
 package bootstrap
 
 import (
@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -18,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
@@ -25,23 +27,25 @@ import (
 	"github.com/skiff-dev/skiff/internal/names"
 )
 
-// Object is one object and where the API keeps it.
+// Object is one object and its resource.
 type Object struct {
 	Resource schema.GroupVersionResource
 	Object   metav1.Object
-	// Yielding objects are made once and then left to the user.
+	// Yielding objects are created once; later changes are the user's.
 	Yielding bool
+	// Obsolete objects are deleted.
+	Obsolete bool
 }
 
-// Settings are what the objects depend on.
+// Settings configure the objects.
 type Settings struct {
 	// DNSAddress is the ClusterIP of names.DNSService.
 	DNSAddress netip.Addr
 }
 
-// Objects are all objects of a cluster.
+// Objects returns all objects of a cluster.
 func Objects(s Settings) []Object {
-	objects := append(groupBindings(), userRoles()...)
+	objects := slices.Concat(groupBindings(), ownRoles(), obsolete())
 	return append(objects, dnsService(s.DNSAddress), storageClass())
 }
 
@@ -50,8 +54,8 @@ func dnsService(address netip.Addr) Object {
 	m.Labels["k8s-app"] = names.DNSService
 	m.Labels["kubernetes.io/cluster-service"] = "true"
 	m.Labels["kubernetes.io/name"] = "CoreDNS"
-	// No selector: each node's agent publishes an endpoint slice of its own DNS
-	// server, and pods are to ask that one.
+	// The service has no selector: each node's agent publishes an endpoint slice for
+	// its own DNS server, which pods on that node use.
 	return Object{Resource: schema.GroupVersionResource{Version: "v1", Resource: "services"}, Object: &corev1.Service{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Service"},
 		ObjectMeta: m,
@@ -90,37 +94,34 @@ func rbacResource(resource string) schema.GroupVersionResource {
 	return rbacv1.SchemeGroupVersion.WithResource(resource)
 }
 
-// retry is how long Run waits before it tries again what did not work.
-const retry = 100 * time.Millisecond
+// retryPeriod is how long Run waits before it tries failed objects again.
+const retryPeriod = 100 * time.Millisecond
 
-// Run makes what is missing and mends what differs, and returns when all of it
-// is in place or ctx ends. Several control planes may do so at once.
+// Run creates missing objects and corrects changed ones, and returns when all are
+// as they should be or ctx ends. Several control planes may run it at once.
 func Run(ctx context.Context, client *rest.Config, s Settings) error {
 	objects, err := dynamic.NewForConfig(client)
 	if err != nil {
 		return fmt.Errorf("make the bootstrap client: %w", err)
 	}
 	pending := Objects(s)
-	for {
-		var failed []Object
-		var errs []error
-		for _, o := range pending {
-			if err := ensure(ctx, objects, o); err != nil {
-				failed, errs = append(failed, o), append(errs, err)
-			}
-		}
-		if len(failed) == 0 {
-			return nil
-		}
-		pending = failed
-		select {
-		case <-ctx.Done():
-			return errors.Join(append(errs, context.Cause(ctx))...)
-		case <-time.After(retry):
-		}
+	var failures error
+	err = wait.PollUntilContextCancel(ctx, retryPeriod, true, func(ctx context.Context) (bool, error) {
+		failures = nil
+		pending = slices.DeleteFunc(pending, func(o Object) bool {
+			err := ensure(ctx, objects, o)
+			failures = errors.Join(failures, err)
+			return err == nil
+		})
+		return len(pending) == 0, nil
+	})
+	if err != nil {
+		return errors.Join(failures, context.Cause(ctx))
 	}
+	return nil
 }
 
+// ensure creates an object, or updates it if it lacks what it should contain.
 func ensure(ctx context.Context, client dynamic.Interface, o Object) error {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o.Object)
 	if err != nil {
@@ -131,6 +132,12 @@ func ensure(ctx context.Context, client dynamic.Interface, o Object) error {
 	if namespace := o.Object.GetNamespace(); namespace != "" {
 		resource = client.Resource(o.Resource).Namespace(namespace)
 	}
+	if o.Obsolete {
+		if err := resource.Delete(ctx, o.Object.GetName(), metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("delete %s %s: %w", o.Resource.Resource, o.Object.GetName(), err)
+		}
+		return nil
+	}
 	existing, err := resource.Get(ctx, o.Object.GetName(), metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
@@ -140,7 +147,7 @@ func ensure(ctx context.Context, client dynamic.Interface, o Object) error {
 		_, err = resource.Update(ctx, existing, metav1.UpdateOptions{})
 	}
 	if err != nil {
-		return fmt.Errorf("put %s %s in place: %w", o.Resource.Resource, o.Object.GetName(), err)
+		return fmt.Errorf("ensure %s %s: %w", o.Resource.Resource, o.Object.GetName(), err)
 	}
 	return nil
 }

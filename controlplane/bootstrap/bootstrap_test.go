@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -27,7 +28,7 @@ func writes(c *fake.FakeDynamicClient) (n int) {
 	return n
 }
 
-func TestEveryObjectIsMadeOnceAndThenLeftAlone(t *testing.T) {
+func TestEveryObjectIsCreatedOnce(t *testing.T) {
 	c := empty()
 	for range 2 {
 		for _, o := range Objects(settings) {
@@ -36,17 +37,17 @@ func TestEveryObjectIsMadeOnceAndThenLeftAlone(t *testing.T) {
 			}
 		}
 	}
-	if got, want := writes(c), len(Objects(settings)); got != want {
+	if got, want := writes(c), len(Objects(settings))+len(obsolete()); got != want {
 		t.Fatalf("%d writes for %d objects", got, want)
 	}
 }
 
-func TestAChangedRoleIsMendedAndAStorageClassIsNot(t *testing.T) {
+func TestAChangedRoleIsCorrectedAndAStorageClassIsNot(t *testing.T) {
 	for _, tt := range []struct {
-		name   string
-		object Object
-		mended bool
-		field  string
+		name      string
+		object    Object
+		corrected bool
+		field     string
 	}{
 		{"role", clusterRole(names.UserLabeller, rule("", read(), "nodes")), true, "rules"},
 		{"storage class", storageClass(), false, "provisioner"},
@@ -69,8 +70,8 @@ func TestAChangedRoleIsMendedAndAStorageClassIsNot(t *testing.T) {
 				t.Fatal(err)
 			}
 			got, _ := c.Resource(tt.object.Resource).Get(t.Context(), tt.object.Object.GetName(), metav1.GetOptions{})
-			if mended := got.Object[tt.field] != "changed"; mended != tt.mended {
-				t.Errorf("mended: %v", mended)
+			if corrected := got.Object[tt.field] != "changed"; corrected != tt.corrected {
+				t.Errorf("corrected: %v", corrected)
 			}
 			if got.GetAnnotations()["user"] != "added" {
 				t.Error("what a user added is gone")
@@ -79,7 +80,7 @@ func TestAChangedRoleIsMendedAndAStorageClassIsNot(t *testing.T) {
 	}
 }
 
-func TestNobodyButAdministratorsMayDoEverything(t *testing.T) {
+func TestOnlyAdministratorsMayDoEverything(t *testing.T) {
 	for _, o := range Objects(settings) {
 		u, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o.Object)
 		if err != nil {
@@ -102,10 +103,27 @@ func TestNobodyButAdministratorsMayDoEverything(t *testing.T) {
 	}
 }
 
-func TestDNSServiceKeepsToItsNode(t *testing.T) {
+func TestDNSServiceUsesTheServerOfTheSameNode(t *testing.T) {
 	service := dnsService(settings.DNSAddress).Object.(*corev1.Service)
 	if service.Spec.ClusterIP != "10.96.0.10" || service.Spec.Selector != nil || *service.Spec.InternalTrafficPolicy != corev1.ServiceInternalTrafficPolicyLocal {
 		t.Fatalf("%+v", service.Spec)
+	}
+}
+
+func TestBindingsOfEarlierReleasesAreDeleted(t *testing.T) {
+	c := empty()
+	old := clusterBinding("skiff:approve-node-client", group("system:bootstrappers"), "system:certificates.k8s.io:certificatesigningrequests:nodeclient")
+	if err := ensure(t.Context(), c, old); err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range Objects(settings) {
+		if err := ensure(t.Context(), c, o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := c.Resource(old.Resource).Get(t.Context(), old.Object.GetName(), metav1.GetOptions{})
+	if !apierrors.IsNotFound(err) {
+		t.Errorf("the binding is still there: %v", err)
 	}
 }
 

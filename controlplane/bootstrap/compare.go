@@ -2,8 +2,8 @@ package bootstrap
 
 import "reflect"
 
-// prune takes out what encoding leaves behind of unset fields, which would
-// look like a difference.
+// prune removes what encoding leaves of unset fields, which would look like a
+// difference.
 func prune(content map[string]any) {
 	delete(content, "status")
 	for key, value := range content {
@@ -25,8 +25,9 @@ func prune(content map[string]any) {
 	}
 }
 
-// contains says whether all that wanted says is so in existing, which may say
-// more: defaults, and what others added. Lists are wanted whole.
+// contains reports whether existing has every field of wanted with the same value.
+// It may have more: defaults, and what others added. Lists must have the same
+// length.
 func contains(existing, wanted any) bool {
 	switch w := wanted.(type) {
 	case map[string]any:
@@ -56,7 +57,7 @@ func contains(existing, wanted any) bool {
 	}
 }
 
-// merge makes existing say all that wanted says; lists are taken whole.
+// merge sets every field of wanted in existing. Lists are replaced.
 func merge(existing, wanted map[string]any) {
 	for key, value := range wanted {
 		w, isMap := value.(map[string]any)

@@ -13,42 +13,63 @@ func rule(group string, verbs []string, resources ...string) rbacv1.PolicyRule {
 	return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: resources, Verbs: verbs}
 }
 
-func named(r rbacv1.PolicyRule, resources ...string) rbacv1.PolicyRule {
-	r.ResourceNames = resources
+// named limits a rule to the objects with the given names.
+func named(r rbacv1.PolicyRule, objects ...string) rbacv1.PolicyRule {
+	r.ResourceNames = objects
 	return r
 }
 
-// groupBindings give groups roles that upstream defines.
+func user(name string) rbacv1.Subject {
+	return rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: name}
+}
+
+func group(name string) rbacv1.Subject {
+	return rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: name}
+}
+
+// groupBindings bind groups to roles that upstream defines.
 func groupBindings() []Object {
-	bind := func(name, group, role string) Object {
-		return clusterBinding(name, rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: group}, role)
-	}
-	const approve = "system:certificates.k8s.io:certificatesigningrequests:"
 	return []Object{
-		bind(names.GroupClusterAdmins, names.GroupClusterAdmins, "cluster-admin"),
-		bind(names.GroupKubeletClients, names.GroupKubeletClients, "system:kubelet-api-admin"),
-		bind("skiff:node-bootstrappers", names.GroupBootstrappers, "system:node-bootstrapper"),
-		bind("skiff:approve-node-client", names.GroupBootstrappers, approve+"nodeclient"),
-		bind("skiff:approve-node-client-renewal", names.GroupNodes, approve+"selfnodeclient"),
+		clusterBinding(names.GroupClusterAdmins, group(names.GroupClusterAdmins), "cluster-admin"),
+		clusterBinding(names.GroupKubeletClients, group(names.GroupKubeletClients), "system:kubelet-api-admin"),
 	}
 }
 
-// userRoles give each of our users what it does, and no more.
-func userRoles() []Object {
-	roles := map[string][]rbacv1.PolicyRule{
-		names.UserNetwork: {
+// obsolete are bindings of earlier releases, whose kubelets requested their
+// client certificates from the cluster. They let any node become any other.
+func obsolete() []Object {
+	var objects []Object
+	for _, name := range []string{"skiff:node-bootstrappers", "skiff:approve-node-client", "skiff:approve-node-client-renewal"} {
+		o := clusterBinding(name, rbacv1.Subject{}, "")
+		o.Obsolete = true
+		objects = append(objects, o)
+	}
+	return objects
+}
+
+// nodeRoles are the cluster-wide rights of the node agent's parts, by group.
+// Package admission limits what they write to objects of their own node.
+func nodeRoles() map[string][]rbacv1.PolicyRule {
+	return map[string][]rbacv1.PolicyRule{
+		names.GroupNetwork: {
 			rule("", read(), "nodes", "pods", "namespaces", "services"),
 			rule("networking.k8s.io", read(), "networkpolicies"),
 			rule("discovery.k8s.io", read(), "endpointslices"),
 		},
-		names.UserDNS: {
+		names.GroupDNS: {
 			rule("", read(), "services", "namespaces", "pods", "nodes"),
 			rule("discovery.k8s.io", read(), "endpointslices"),
 		},
-		names.UserVolumes: {
-			rule("", []string{"get", "list", "watch", "update", "patch"}, "persistentvolumes"),
-			rule("", []string{"create", "patch"}, "events"),
+		names.GroupVolumes: {
+			rule("", []string{"get", "list", "watch", "update"}, "persistentvolumes"),
 		},
+	}
+}
+
+// controlPlaneRoles are the cluster-wide rights of the control plane's parts, by
+// user.
+func controlPlaneRoles() map[string][]rbacv1.PolicyRule {
+	return map[string][]rbacv1.PolicyRule{
 		names.UserLeader: {
 			named(rule("", []string{"get"}, "namespaces"), metav1.NamespaceSystem),
 		},
@@ -68,22 +89,23 @@ func userRoles() []Object {
 			rule("", []string{"create", "update", "patch"}, "events"),
 		},
 	}
-	var objects []Object
-	for user, rules := range roles {
-		objects = append(objects,
-			clusterRole(user, rules...),
-			clusterBinding(user, rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}, user))
-	}
-	return append(objects, namespacedRoles()...)
 }
 
-// namespacedRoles are what our users may write in kube-system.
-func namespacedRoles() []Object {
+// ownRoles define and bind the roles of Skiff's own parts. Each role has the name
+// of its user or group.
+func ownRoles() []Object {
+	var objects []Object
+	for name, rules := range nodeRoles() {
+		objects = append(objects, clusterRole(name, rules...), clusterBinding(name, group(name), name))
+	}
+	for name, rules := range controlPlaneRoles() {
+		objects = append(objects, clusterRole(name, rules...), clusterBinding(name, user(name), name))
+	}
+	slices := rule("discovery.k8s.io", []string{"create", "get", "update", "patch", "delete"}, "endpointslices")
 	leases := rule("coordination.k8s.io", []string{"get", "update"}, "leases")
-	return append(
-		kubeSystemRole(names.UserDNS, rule("discovery.k8s.io", []string{"create", "get", "update", "patch", "delete"}, "endpointslices")),
-		kubeSystemRole(names.UserLeader, named(leases, names.ControlPlaneLease), rule("coordination.k8s.io", []string{"create"}, "leases"))...,
-	)
+	objects = append(objects, kubeSystemRole(names.GroupDNS, group(names.GroupDNS), slices)...)
+	return append(objects, kubeSystemRole(names.UserLeader, user(names.UserLeader),
+		named(leases, names.ControlPlaneLease), rule("coordination.k8s.io", []string{"create"}, "leases"))...)
 }
 
 func clusterRole(name string, rules ...rbacv1.PolicyRule) Object {
@@ -103,18 +125,19 @@ func clusterBinding(name string, subject rbacv1.Subject, role string) Object {
 	}}
 }
 
-func kubeSystemRole(user string, rules ...rbacv1.PolicyRule) []Object {
+// kubeSystemRole defines a role in kube-system and binds the subject to it.
+func kubeSystemRole(name string, subject rbacv1.Subject, rules ...rbacv1.PolicyRule) []Object {
 	return []Object{
 		{Resource: rbacResource("roles"), Object: &rbacv1.Role{
 			TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "Role"},
-			ObjectMeta: meta(user, metav1.NamespaceSystem),
+			ObjectMeta: meta(name, metav1.NamespaceSystem),
 			Rules:      rules,
 		}},
 		{Resource: rbacResource("rolebindings"), Object: &rbacv1.RoleBinding{
 			TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "RoleBinding"},
-			ObjectMeta: meta(user, metav1.NamespaceSystem),
-			Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}},
-			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: user},
+			ObjectMeta: meta(name, metav1.NamespaceSystem),
+			Subjects:   []rbacv1.Subject{subject},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: name},
 		}},
 	}
 }

@@ -46,8 +46,6 @@ func Options(s Settings) (*options.KubeControllerManagerOptions, error) {
 	o.SecureServing.BindPort = 0
 	o.Authentication, o.Authorization = nil, nil
 	o.Generic.LeaderElection.LeaderElect = false
-	// A bootstrap token ends with its time.
-	o.Generic.Controllers = []string{"*", "token-cleaner-controller"}
 	o.ControllerShutdownTimeout = shutdownTimeout
 
 	o.KubeCloudShared.ClusterName = s.Cluster

@@ -58,7 +58,8 @@ func Authorities(now time.Time) (Files, error) {
 }
 
 // Worker makes what a node of any role is handed: ca.crt, host-ca.crt, and
-// node-api, proxy, network, dns and volumes (.crt and .key).
+// node-api, kubelet, proxy, network, dns and volumes (.crt and .key). All but
+// the proxy's name the node, so that what they may write can be limited to it.
 func Worker(authorities Files, node Node, now time.Time) (Files, error) {
 	files := Files{}
 	if err := files.take(authorities, "ca.crt", "host-ca.crt"); err != nil {
@@ -67,9 +68,10 @@ func Worker(authorities Files, node Node, now time.Time) (Files, error) {
 	return files, files.makeLeaves(authorities, now, []leaf{
 		{path: "node-api", authority: "host-ca", name: node.Name, server: true, dns: []string{node.Name}, ips: addresses(node.Address)},
 		{path: "proxy", authority: "ca", name: names.UserKubeProxy},
-		{path: "network", authority: "ca", name: names.UserNetwork},
-		{path: "dns", authority: "ca", name: names.UserDNS},
-		{path: "volumes", authority: "ca", name: names.UserVolumes},
+		{path: "kubelet", authority: "ca", name: names.UserNodePrefix + node.Name, groups: []string{names.GroupNodes}},
+		{path: "network", authority: "ca", name: names.OfNode(names.GroupNetwork, node.Name), groups: []string{names.GroupNetwork}},
+		{path: "dns", authority: "ca", name: names.OfNode(names.GroupDNS, node.Name), groups: []string{names.GroupDNS}},
+		{path: "volumes", authority: "ca", name: names.OfNode(names.GroupVolumes, node.Name), groups: []string{names.GroupVolumes}},
 	})
 }
 

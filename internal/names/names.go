@@ -2,6 +2,8 @@
 // on: labels, finalizers, users, groups and objects of the Kubernetes API.
 package names
 
+import "strings"
+
 // Labels and taints of nodes.
 const (
 	// LabelRole carries a node's role. The kubelet sets it, so it is
@@ -41,7 +43,6 @@ const ControlPlaneLease = "skiff-controlplane"
 // Groups and users that Kubernetes defines.
 const (
 	GroupNodes            = "system:nodes"
-	GroupBootstrappers    = "system:bootstrappers"
 	UserNodePrefix        = "system:node:"
 	UserKubeProxy         = "system:kube-proxy"
 	UserControllerManager = "system:kube-controller-manager"
@@ -54,10 +55,10 @@ const (
 	GroupKubeletClients = "skiff:kubelet-clients"
 	UserAdmin           = "skiff-admin"
 
-	// Parts of the node agent.
-	UserNetwork = "system:skiff:network"
-	UserDNS     = "system:skiff:dns"
-	UserVolumes = "system:skiff:volumes"
+	// Parts of the node agent. A part's user on one node is OfNode(group, node).
+	GroupNetwork = "system:skiff:network"
+	GroupDNS     = "system:skiff:dns"
+	GroupVolumes = "system:skiff:volumes"
 
 	// Parts of the control plane. Each has the role of the same name.
 	UserLeader      = "system:skiff:leader"
@@ -66,3 +67,13 @@ const (
 	UserProvisioner = "system:skiff:provisioner"
 	UserProbe       = "system:skiff:probe"
 )
+
+// OfNode returns the user that a part of the node agent is on one node. group is
+// the part's group.
+func OfNode(group, node string) string { return group + ":" + node }
+
+// NodeOf returns the node of a user that OfNode returned for the group.
+func NodeOf(group, user string) (node string, ok bool) {
+	node, ok = strings.CutPrefix(user, group+":")
+	return node, ok && node != ""
+}

@@ -185,14 +185,13 @@ func again(ctx context.Context, name string, run func(context.Context) error) er
 }
 
 func kubeletPaths(config Config) kubelet.Paths {
-	paths := kubelet.Paths{
+	identity := client.Component(config.PKIDir, "kubelet")
+	return kubelet.Paths{
 		Root:             config.KubeletDir,
-		ClientCA:         filepath.Join(config.PKIDir, "ca.crt"),
+		ClientCA:         identity.CA,
+		Certificate:      identity.Certificate,
+		Key:              identity.Key,
 		ResolvConf:       filepath.Join(config.RunDir, "resolv.conf"),
 		ContainerdSocket: config.ContainerdSocket,
 	}
-	if config.Node.BootstrapToken != "" {
-		paths.Bootstrap = filepath.Join(config.RunDir, "bootstrap.kubeconfig")
-	}
-	return paths
 }

@@ -23,13 +23,9 @@ func TestAPartThatFailsIsRunAgainUntilTheEnd(t *testing.T) {
 	})
 }
 
-func TestWithoutATokenThereIsNothingToBootstrapWith(t *testing.T) {
-	config := Config{RunDir: "/run/skiff/agent"}
-	if got := kubeletPaths(config).Bootstrap; got != "" {
-		t.Errorf("bootstraps with %s", got)
-	}
-	config.Node.BootstrapToken = "abcdef.0123456789abcdef"
-	if got := kubeletPaths(config).Bootstrap; got == "" {
-		t.Error("does not bootstrap")
+func TestKubeletUsesTheCertificateThatTheHostMade(t *testing.T) {
+	paths := kubeletPaths(Config{PKIDir: "/run/skiff/pki"})
+	if paths.Certificate != "/run/skiff/pki/kubelet.crt" || paths.Key != "/run/skiff/pki/kubelet.key" {
+		t.Errorf("%+v", paths)
 	}
 }

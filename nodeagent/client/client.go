@@ -18,15 +18,12 @@ import (
 // interface.
 const Server = "https://127.0.0.1:7443"
 
-// Identity is who speaks to the API server. Exactly one of Certificate and
-// Token is set.
+// Identity is the client certificate that a component presents to the API server.
 type Identity struct {
 	// CA is the file with the cluster's CA.
 	CA string
 	// Certificate and Key are files.
 	Certificate, Key string
-	// Token is a bearer token.
-	Token string
 }
 
 // Component is the identity whose certificate and key stand in pkiDir as
@@ -44,7 +41,6 @@ func Component(pkiDir, name string) Identity {
 func (i Identity) Config() *rest.Config {
 	return &rest.Config{
 		Host:            Server,
-		BearerToken:     i.Token,
 		TLSClientConfig: rest.TLSClientConfig{CAFile: i.CA, CertFile: i.Certificate, KeyFile: i.Key},
 		ContentConfig: rest.ContentConfig{
 			AcceptContentTypes: "application/vnd.kubernetes.protobuf,application/json",
@@ -59,7 +55,7 @@ func (i Identity) Config() *rest.Config {
 func (i Identity) Kubeconfig() ([]byte, error) {
 	config := api.Config{
 		Clusters:       map[string]*api.Cluster{"skiff": {Server: Server, CertificateAuthority: i.CA}},
-		AuthInfos:      map[string]*api.AuthInfo{"node": {ClientCertificate: i.Certificate, ClientKey: i.Key, Token: i.Token}},
+		AuthInfos:      map[string]*api.AuthInfo{"node": {ClientCertificate: i.Certificate, ClientKey: i.Key}},
 		Contexts:       map[string]*api.Context{"node": {Cluster: "skiff", AuthInfo: "node"}},
 		CurrentContext: "node",
 	}

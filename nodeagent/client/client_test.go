@@ -23,29 +23,20 @@ func TestServerIsTheNodesFront(t *testing.T) {
 }
 
 func TestKubeconfigLeadsToTheIdentity(t *testing.T) {
-	for _, test := range []struct {
-		name     string
-		identity Identity
-	}{
-		{"certificate", Identity{CA: "/pki/ca.crt", Certificate: "/pki/proxy.crt", Key: "/pki/proxy.key"}},
-		{"token", Identity{CA: "/pki/ca.crt", Token: "abcdef.0123456789abcdef"}},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			content, err := test.identity.Kubeconfig()
-			if err != nil {
-				t.Fatal(err)
-			}
-			config, err := clientcmd.Load(content)
-			if err != nil {
-				t.Fatal(err)
-			}
-			context := config.Contexts[config.CurrentContext]
-			cluster, user := config.Clusters[context.Cluster], config.AuthInfos[context.AuthInfo]
-			got := Identity{cluster.CertificateAuthority, user.ClientCertificate, user.ClientKey, user.Token}
-			if got != test.identity || cluster.Server != Server {
-				t.Errorf("got %+v at %s, want %+v at %s", got, cluster.Server, test.identity, Server)
-			}
-		})
+	identity := Identity{CA: "/pki/ca.crt", Certificate: "/pki/proxy.crt", Key: "/pki/proxy.key"}
+	content, err := identity.Kubeconfig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := clientcmd.Load(content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	context := config.Contexts[config.CurrentContext]
+	cluster, user := config.Clusters[context.Cluster], config.AuthInfos[context.AuthInfo]
+	got := Identity{cluster.CertificateAuthority, user.ClientCertificate, user.ClientKey}
+	if got != identity || cluster.Server != Server {
+		t.Errorf("got %+v at %s, want %+v at %s", got, cluster.Server, identity, Server)
 	}
 }
 

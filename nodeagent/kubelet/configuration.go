@@ -35,8 +35,9 @@ type Paths struct {
 	ClientCA string
 	// ResolvConf names the resolvers for pods that do not use cluster DNS.
 	ResolvConf string
-	// Bootstrap is the kubeconfig to join with, empty when there is no token.
-	Bootstrap string
+	// Certificate and Key are the kubelet's client certificate, which the host
+	// makes and renews.
+	Certificate, Key string
 	// ContainerdSocket is where containerd serves CRI.
 	ContainerdSocket string
 }
@@ -52,7 +53,6 @@ func Server(node nodeconfig.Node, machine Machine, paths Paths) (*options.Kubele
 	}
 	flags, config := &server.KubeletFlags, &server.KubeletConfiguration
 	flags.KubeConfig = paths.kubeconfig()
-	flags.BootstrapKubeconfig = paths.Bootstrap
 	flags.CertDirectory = paths.certificates()
 	flags.RootDirectory = paths.Root
 	flags.HostnameOverride = node.Name
@@ -83,7 +83,9 @@ func trust(config *kubeletconfig.KubeletConfiguration, node nodeconfig.Node, pat
 	config.Authentication.Webhook.Enabled = true
 	config.Authentication.X509.ClientCAFile = paths.ClientCA
 	config.Authorization.Mode = kubeletconfig.KubeletAuthorizationModeWebhook
-	config.RotateCertificates = true
+	// The host replaces the client certificate; client-go reads it again. No node
+	// may ask for one.
+	config.RotateCertificates = false
 	config.ServerTLSBootstrap = true
 	config.TLSMinVersion = "VersionTLS13"
 	config.ReadOnlyPort = 0

@@ -35,7 +35,7 @@ func document(role nodeconfig.Role) nodeconfig.Node {
 func paths() Paths {
 	return Paths{
 		Root: "/var/lib/kubelet", ClientCA: "/pki/ca.crt", ResolvConf: "/run/resolv.conf",
-		Bootstrap: "/run/bootstrap", ContainerdSocket: "/run/containerd/containerd.sock",
+		Certificate: "/pki/kubelet.crt", Key: "/pki/kubelet.key", ContainerdSocket: "/run/containerd/containerd.sock",
 	}
 }
 
@@ -77,7 +77,8 @@ func TestServerLetsInNobodyUnknown(t *testing.T) {
 		"only the node's own":  config.Address == "192.168.104.21",
 		"health on loopback":   config.HealthzBindAddress == "127.0.0.1",
 		"TLS 1.3":              config.TLSMinVersion == "VersionTLS13",
-		"certificates rotate":  config.RotateCertificates && config.ServerTLSBootstrap,
+		"asks for no client":   !config.RotateCertificates && server.BootstrapKubeconfig == "",
+		"asks for a server's":  config.ServerTLSBootstrap,
 		"no static pods":       config.StaticPodPath == "" && config.StaticPodURL == "",
 		"no write below /usr":  !strings.HasPrefix(config.VolumePluginDir, "/usr"),
 		"no profiling":         !config.EnableProfilingHandler,

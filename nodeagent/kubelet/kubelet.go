@@ -26,8 +26,7 @@ type Kubelet struct {
 	Starting func()
 }
 
-// Run joins the cluster if the node has not joined yet, then runs the kubelet
-// until ctx ends or it fails. Upstream ends the process where it meets an
+// Run waits for the API server, then runs the kubelet until ctx ends or it fails. Upstream ends the process where it meets an
 // error that it cannot live with.
 func (k Kubelet) Run(ctx context.Context) error {
 	ctx = klog.NewContext(ctx, klog.Background().WithName("kubelet"))
@@ -38,7 +37,7 @@ func (k Kubelet) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := k.join(ctx); err != nil {
+	if err := k.identity().Wait(ctx, client.PathReady); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -58,8 +57,13 @@ func (k Kubelet) Run(ctx context.Context) error {
 	return nil
 }
 
-// prepare writes the files that the kubelet reads, and forgets an identity
-// that another cluster gave.
+// identity is the kubelet's own.
+func (k Kubelet) identity() client.Identity {
+	return client.Identity{CA: k.Paths.ClientCA, Certificate: k.Paths.Certificate, Key: k.Paths.Key}
+}
+
+// prepare writes the files that the kubelet reads, and removes certificates that
+// are not this node's.
 func (k Kubelet) prepare() error {
 	if err := os.MkdirAll(k.Paths.Root, 0o750); err != nil {
 		return fmt.Errorf("make the kubelet's folder: %w", err)
@@ -68,11 +72,8 @@ func (k Kubelet) prepare() error {
 	if err := client.WriteFile(k.Paths.ResolvConf, []byte(resolv), 0o644); err != nil {
 		return err
 	}
-	if k.Paths.Bootstrap != "" {
-		identity := client.Identity{CA: k.Paths.ClientCA, Token: k.Node.BootstrapToken}
-		if err := identity.WriteKubeconfig(k.Paths.Bootstrap); err != nil {
-			return err
-		}
+	if err := k.identity().WriteKubeconfig(k.Paths.kubeconfig()); err != nil {
+		return err
 	}
-	return k.forgetForeignIdentity()
+	return k.removeForeignCertificates()
 }

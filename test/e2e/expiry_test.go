@@ -14,6 +14,7 @@ import (
 
 	"github.com/skiff-dev/skiff/controlplane/pki"
 	"github.com/skiff-dev/skiff/internal/names"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/vm/home"
 )
 
@@ -50,7 +51,8 @@ func testExpiredCertificates(t *testing.T, r *rig, name string, k *kube) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, file := range []string{"kubelet-client-current.pem", "kubelet-server-current.pem"} {
+		// The second file is what kubelets of earlier releases renewed themselves.
+		for _, file := range []string{"kubelet-server-current.pem", "kubelet-client-current.pem"} {
 			r.pipe(t, bytes.NewReader(slices.Concat(certificate, key)), "shell", "--cluster", name, n.Name, "--", "sh", "-c", "cat >"+kubeletPKI+file)
 		}
 	}
@@ -69,9 +71,9 @@ func testExpiredCertificates(t *testing.T, r *rig, name string, k *kube) {
 	}
 	for _, n := range r.running(t, name).Nodes {
 		equal(t, n.Name+" is Ready", n.Ready, "True")
-		for _, file := range []string{"kubelet-client-current.pem", "kubelet-server-current.pem"} {
+		for _, file := range []string{nodeconfig.PKIDir + "/kubelet.crt", kubeletPKI + "kubelet-server-current.pem"} {
 			eventually(t, waitLimit, n.Name+" has a new "+file, func() error {
-				out := r.skiff(t, "shell", "--cluster", name, n.Name, "--", "cat", kubeletPKI+file)
+				out := r.skiff(t, "shell", "--cluster", name, n.Name, "--", "cat", file)
 				return valid([]byte(out), time.Now())
 			})
 		}

@@ -134,8 +134,8 @@ func TestDocumentGivesAControlPlaneEtcdAndATaint(t *testing.T) {
 	nodes := Nodes(spec)
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	files := map[string][]byte{"ca.crt": []byte("x")}
-	first := Document(State{Spec: spec}, nodes[0], files, "abcdef.0123456789abcdef", now)
-	for _, document := range []nodeconfig.Node{first, Document(State{Spec: spec}, nodes[3], files, "", now)} {
+	first := Document(State{Spec: spec}, nodes[0], files, now)
+	for _, document := range []nodeconfig.Node{first, Document(State{Spec: spec}, nodes[3], files, now)} {
 		text, err := json.Marshal(document)
 		if err != nil {
 			t.Fatal(err)
@@ -147,7 +147,7 @@ func TestDocumentGivesAControlPlaneEtcdAndATaint(t *testing.T) {
 	if first.Etcd == nil || len(first.ControlPlanes) != 3 || len(first.Kubernetes.Taints) != 1 {
 		t.Errorf("control plane: %+v", first)
 	}
-	worker := Document(State{Spec: spec}, nodes[3], files, "abcdef.0123456789abcdef", now)
+	worker := Document(State{Spec: spec}, nodes[3], files, now)
 	if worker.Etcd != nil || len(worker.Kubernetes.Taints) != 0 || len(worker.ControlPlanes) != 3 || len(worker.Network.Hosts) != 5 {
 		t.Errorf("worker: %+v", worker)
 	}
@@ -155,7 +155,7 @@ func TestDocumentGivesAControlPlaneEtcdAndATaint(t *testing.T) {
 		t.Errorf("addresses: %+v", worker)
 	}
 	alone := with(func(s *Spec) { s.Workers = 0 })
-	if taints := Document(State{Spec: alone}, Nodes(alone)[0], files, "", now).Kubernetes.Taints; len(taints) != 0 {
+	if taints := Document(State{Spec: alone}, Nodes(alone)[0], files, now).Kubernetes.Taints; len(taints) != 0 {
 		t.Errorf("a control plane alone takes no pods: %v", taints)
 	}
 }
@@ -176,7 +176,7 @@ func TestOneControlPlaneFormsTheClusterAndAllOthersJoin(t *testing.T) {
 		{"alone", State{Spec: Default(), Formed: true}, 0, 1, false},
 		{"stays while two leave", State{Spec: Default(), Formed: true, Nodes: []string{"control-plane-1", "control-plane-2", "control-plane-3"}}, 0, 3, true},
 	} {
-		got := Document(tt.state, Nodes(tt.state.Spec)[tt.node], nil, "", time.Time{}).Etcd
+		got := Document(tt.state, Nodes(tt.state.Spec)[tt.node], nil, time.Time{}).Etcd
 		if len(got.Members) != tt.members || got.Join != tt.join {
 			t.Errorf("%s: %+v", tt.name, got)
 		}
@@ -186,7 +186,7 @@ func TestOneControlPlaneFormsTheClusterAndAllOthersJoin(t *testing.T) {
 	if len(leaving) != 1 || leaving[0].Name != "control-plane-2" {
 		t.Fatalf("leaving %+v", leaving)
 	}
-	if got := Document(state, leaving[0], nil, "", time.Time{}); !got.Etcd.Join || got.Network.Address != leaving[0].Address {
+	if got := Document(state, leaving[0], nil, time.Time{}); !got.Etcd.Join || got.Network.Address != leaving[0].Address {
 		t.Errorf("document of what leaves: %+v", got)
 	}
 }
@@ -290,7 +290,7 @@ func FuzzParseState(f *testing.F) {
 		}
 		// What is accepted can be used.
 		for _, n := range Nodes(state.Spec) {
-			Document(state, n, nil, "", time.Time{})
+			Document(state, n, nil, time.Time{})
 		}
 		Plan(state.Spec, Observed{})
 	})

@@ -25,8 +25,8 @@ func DNSAddress(network Network) netip.Addr {
 }
 
 // Document is what makes a booted image the given node of the cluster. files
-// are the node's own certificates and keys, token what its kubelet joins with.
-func Document(state State, n Node, files map[string][]byte, token string, now time.Time) nodeconfig.Node {
+// are the node's own certificates and keys.
+func Document(state State, n Node, files map[string][]byte, now time.Time) nodeconfig.Node {
 	spec := state.Spec
 	nodes := append(Nodes(spec), Leaving(state)...)
 	gateway := numbered(spec.Network.Nodes, gatewayNumber)
@@ -44,10 +44,9 @@ func Document(state State, n Node, files map[string][]byte, token string, now ti
 			PodCIDR: spec.Network.Pods, ServiceCIDR: spec.Network.Services,
 			DNSAddress: DNSAddress(spec.Network), DNSDomain: spec.Network.Domain,
 		},
-		ControlPlanes:  peers(nodes, nodeconfig.RoleControlPlane),
-		Files:          files,
-		BootstrapToken: token,
-		Written:        now.UTC(),
+		ControlPlanes: peers(nodes, nodeconfig.RoleControlPlane),
+		Files:         files,
+		Written:       now.UTC(),
 	}
 	if n.Role == nodeconfig.RoleControlPlane {
 		document.Etcd = membership(state, n, document.ControlPlanes)

@@ -202,15 +202,10 @@ func (e *executor) boot(ctx context.Context, n cluster.Node) error {
 	}
 }
 
-// serveAPI waits for the Kubernetes API and lets nodes join.
+// serveAPI waits for the Kubernetes API.
 func (e *executor) serveAPI(ctx context.Context) error {
 	first := cluster.Nodes(e.Spec())[0]
 	if err := e.poll(ctx, first, e.limits.ControlPlane, e.api.kube.Ready); err != nil {
-		return err
-	}
-	if err := e.poll(ctx, first, time.Minute, func(ctx context.Context) error {
-		return e.api.kube.AllowJoin(ctx, e.token.id, e.token.secret, time.Now().Add(tokenLifetime))
-	}); err != nil {
 		return err
 	}
 	// From now on every control plane joins this cluster instead of forming another.

@@ -75,7 +75,6 @@ type Fleet struct {
 	machines    *machines
 	nodes       *node.Pool
 	api         *apiServers
-	token       joinToken
 	renewals    *renewals
 	parts       *parts
 }
@@ -124,7 +123,7 @@ func Open(ctx context.Context, config Config, spec cluster.Spec) (f *Fleet, err 
 	}
 	f = &Fleet{
 		dir: config.Dir, log: config.Log, limits: config.Limits.withDefaults(), image: img,
-		state: state, credentials: creds, token: newToken(), renewals: newRenewals(),
+		state: state, credentials: creds, renewals: newRenewals(),
 		parts: newParts(context.WithoutCancel(ctx), config.Log),
 	}
 	f.machines = newMachines(opened, f.parts, config.Log)

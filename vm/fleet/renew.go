@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/skiff-dev/skiff/controlplane/pki"
@@ -84,37 +83,28 @@ func (f *Fleet) renew(ctx context.Context, now time.Time) error {
 	if err := f.credentials.Renew(now); err != nil {
 		return err
 	}
-	var renewed atomic.Bool
 	f.each(ctx, func(n cluster.Node) {
-		done, err := f.renewNode(ctx, n, now)
-		if err != nil {
+		if err := f.renewNode(ctx, n, now); err != nil {
 			f.log.Warn("a node's certificates were not renewed, trying again later", "node", n.Name, "error", err)
 		}
-		if done {
-			renewed.Store(true)
-		}
 	})
-	if !renewed.Load() {
-		return nil
-	}
-	// Kubelets renew theirs by themselves; one that slept too long joins again.
-	return f.api.kube.AllowJoin(ctx, f.token.id, f.token.secret, now.Add(tokenLifetime))
+	return nil
 }
 
-// renewNode gives a node new certificates if it is time, and reports whether it
-// was. All that a node holds is as old as what its API presents.
-func (f *Fleet) renewNode(ctx context.Context, n cluster.Node, now time.Time) (bool, error) {
+// renewNode gives a node new certificates if it is time. All that a node holds is as
+// old as what its API presents.
+func (f *Fleet) renewNode(ctx context.Context, n cluster.Node, now time.Time) error {
 	presented, err := f.nodes.Certificate(ctx, n.Address.Addr())
 	if err != nil || !pki.Used(presented, now) {
-		return false, err
+		return err
 	}
 	if err := f.handOut(ctx, n, now, func(string) bool { return true }); err != nil {
-		return false, err
+		return err
 	}
 	// Open connections were authenticated with the old certificate.
 	f.nodes.CloseIdleConnections()
 	f.log.Info("renewed a node's certificates", "node", n.Name)
-	return true, nil
+	return nil
 }
 
 // handOut gives a running node those of its files that are chosen by path, newly

@@ -32,10 +32,9 @@ import (
 
 // fakeNode holds certificates, presents them and accepts new ones.
 type fakeNode struct {
-	mu     sync.Mutex // guards the fields below
-	files  pki.Files
-	seeds  int
-	tokens int
+	mu    sync.Mutex // guards the fields below
+	files pki.Files
+	seeds int
 }
 
 func (n *fakeNode) take(files map[string][]byte) {
@@ -100,19 +99,6 @@ func (n *fakeNode) api() http.Handler {
 	return mux
 }
 
-func (n *fakeNode) kubernetes() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /api/v1/namespaces/kube-system/secrets", func(w http.ResponseWriter, _ *http.Request) {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		n.tokens++
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(http.StatusCreated)
-		_ = json.NewEncoder(w).Encode(map[string]string{"kind": "Secret", "apiVersion": "v1"})
-	})
-	return mux
-}
-
 // openAt returns a cluster of one control plane, all of whose certificates were
 // made at the given time, and that node.
 func openAt(t *testing.T, made time.Time) (*Fleet, *fakeNode) {
@@ -133,7 +119,6 @@ func openAt(t *testing.T, made time.Time) (*Fleet, *fakeNode) {
 	f := &Fleet{
 		dir: dir, log: log, credentials: creds, renewals: newRenewals(), parts: newParts(context.Background(), log),
 		state: &store{path: dir.State(), state: cluster.State{Spec: spec, Nodes: cluster.Union(nil, spec)}},
-		token: joinToken{"abcdef", "0123456789abcdef"},
 	}
 	t.Cleanup(func() { f.parts.close() })
 	opened := drivers.Machines{Driver: driver}
@@ -159,7 +144,7 @@ func openAt(t *testing.T, made time.Time) (*Fleet, *fakeNode) {
 	}
 	f.nodes = node.NewPool(f.dial, config)
 	t.Cleanup(f.nodes.CloseIdleConnections)
-	if f.api, err = newAPIServers(creds, f.dial, n.listen(t, "apiserver", "ca", n.kubernetes()), log); err != nil {
+	if f.api, err = newAPIServers(creds, f.dial, n.listen(t, "apiserver", "ca", http.NotFoundHandler()), log); err != nil {
 		t.Fatal(err)
 	}
 	return f, n
@@ -244,10 +229,10 @@ func TestCertificatesAreRenewedWhileANodeRuns(t *testing.T) {
 			if changed := !bytes.Equal(f.hostCertificate(t), host); changed != tt.want {
 				t.Errorf("the host's certificate: changed is %t", changed)
 			}
-			if made := map[bool]int{true: 1}[tt.want]; n.seeds != made || n.tokens != made {
-				t.Errorf("reseeded %d times, let join %d times, want %d", n.seeds, n.tokens, made)
+			if made := map[bool]int{true: 1}[tt.want]; n.seeds != made {
+				t.Errorf("reseeded %d times, want %d", n.seeds, made)
 			}
-			for _, leaf := range []string{"node-api.crt", "etcd/peer.crt", "proxy.crt"} {
+			for _, leaf := range []string{"node-api.crt", "etcd/peer.crt", "proxy.crt", "kubelet.crt"} {
 				if pki.Stale(after[leaf], now) {
 					t.Errorf("%s is stale", leaf)
 				}

@@ -56,31 +56,6 @@ func (c *Client) Version(context.Context) (string, error) {
 	return version.GitVersion, nil
 }
 
-// AllowJoin makes the secret that lets kubelets join with token, ID.SECRET,
-// until expiry.
-func (c *Client) AllowJoin(ctx context.Context, id, secret string, expiry time.Time) error {
-	token := &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Name: "bootstrap-token-" + id, Namespace: metav1.NamespaceSystem},
-		Type:       "bootstrap.kubernetes.io/token",
-		StringData: map[string]string{
-			"description":                    "skiff: nodes that boot join with it",
-			"token-id":                       id,
-			"token-secret":                   secret,
-			"expiration":                     expiry.UTC().Format(time.RFC3339),
-			"usage-bootstrap-authentication": "true",
-		},
-	}
-	secrets := c.set.CoreV1().Secrets(metav1.NamespaceSystem)
-	_, err := secrets.Create(ctx, token, metav1.CreateOptions{})
-	if apierrors.IsAlreadyExists(err) {
-		_, err = secrets.Update(ctx, token, metav1.UpdateOptions{})
-	}
-	if err != nil {
-		return fmt.Errorf("let nodes join: %w", err)
-	}
-	return nil
-}
-
 // Node is what the API says of a node.
 type Node struct {
 	// Ready is the condition's status; Reason is why it is not "True".

@@ -150,9 +150,8 @@ contexts: [{name: c, context: {cluster: c, user: u}}]
 current-context: c
 `, node.ControlPlanes[0].Address, nodeconfig.PortKubernetes, nodeconfig.PKIDir, certificate, key)
 	}
-	const current = "/var/lib/kubelet/pki/kubelet-client-current.pem"
 	return map[string]string{
-		"kubelet.kubeconfig": kubeconfig(current, current),
+		"kubelet.kubeconfig": kubeconfig(nodeconfig.PKIDir+"/kubelet.crt", nodeconfig.PKIDir+"/kubelet.key"),
 		"proxy.kubeconfig":   kubeconfig(nodeconfig.PKIDir+"/proxy.crt", nodeconfig.PKIDir+"/proxy.key"),
 		"kubelet.yaml": fmt.Sprintf(`apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -166,7 +165,6 @@ evictionHard: {memory.available: 100Mi, nodefs.available: 0%%, nodefs.inodesFree
 failCgroupV1: false
 imageGCHighThresholdPercent: 100
 resolvConf: /etc/resolv.conf
-rotateCertificates: true
 staticPodPath: %[5]s/manifests
 volumePluginDir: %[5]s/plugins
 `, nodeconfig.PKIDir, node.Kubernetes.DNSAddress, node.Kubernetes.DNSDomain, nodeconfig.ContainerdSocket, dir),

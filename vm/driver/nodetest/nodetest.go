@@ -141,7 +141,7 @@ func (r *Rig) Machine(name string) machine.Machine {
 	if err != nil {
 		panic(err)
 	}
-	seed, err := json.Marshal(cluster.Document(cluster.State{Spec: spec}, n, files, "abcdef.0123456789abcdef", now))
+	seed, err := json.Marshal(cluster.Document(cluster.State{Spec: spec}, n, files, now))
 	if err != nil {
 		panic(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"net/netip"
 	"os"
@@ -25,7 +26,7 @@ func TestResolvConfNamesEveryServer(t *testing.T) {
 	}
 }
 
-func TestForgetsOnlyTheIdentityOfAnotherClusterOrNode(t *testing.T) {
+func TestOnlyForeignServingCertificatesAreRemoved(t *testing.T) {
 	ours, theirs := newAuthority(t), newAuthority(t)
 	for _, test := range []struct {
 		name   string
@@ -41,29 +42,37 @@ func TestForgetsOnlyTheIdentityOfAnotherClusterOrNode(t *testing.T) {
 			dir := t.TempDir()
 			k := Kubelet{Node: nodeconfig.Node{Name: "worker-1"}, Paths: Paths{Root: dir, ClientCA: filepath.Join(dir, "ca.crt")}}
 			write(t, k.Paths.ClientCA, ours.pem)
-			write(t, k.Paths.kubeconfig(), []byte("{}"))
-			write(t, k.currentCertificate(), test.signer.sign(t, names.UserNodePrefix+test.node))
-			if err := k.forgetForeignIdentity(); err != nil {
+			write(t, k.servingCertificate(), test.signer.sign(t, names.UserNodePrefix+test.node))
+			if err := k.removeForeignCertificates(); err != nil {
 				t.Fatal(err)
 			}
-			if got := k.joined(time.Now()); got != test.kept {
-				t.Errorf("joined afterwards: %v, want %v", got, test.kept)
+			if exists(t, k.servingCertificate()) != test.kept {
+				t.Errorf("kept: %v, want %v", !test.kept, test.kept)
 			}
 		})
 	}
 }
 
-func TestAnExpiredCertificateIsNoMembership(t *testing.T) {
+func TestClientCertificatesOfAnEarlierReleaseAreRemoved(t *testing.T) {
 	dir, ours := t.TempDir(), newAuthority(t)
 	k := Kubelet{Node: nodeconfig.Node{Name: "worker-1"}, Paths: Paths{Root: dir}}
-	write(t, k.Paths.kubeconfig(), []byte("{}"))
-	write(t, k.currentCertificate(), ours.sign(t, "system:node:worker-1"))
-	if !k.joined(time.Now()) {
-		t.Error("not joined with a valid certificate")
+	old := filepath.Join(k.Paths.certificates(), "kubelet-client-current.pem")
+	write(t, old, ours.sign(t, names.UserNodePrefix+"worker-1"))
+	if err := k.removeForeignCertificates(); err != nil {
+		t.Fatal(err)
 	}
-	if k.joined(time.Now().Add(48 * time.Hour)) {
-		t.Error("joined with an expired certificate")
+	if exists(t, old) {
+		t.Error("the kubelet's old client certificate is still there")
 	}
+}
+
+func exists(t *testing.T, path string) bool {
+	t.Helper()
+	_, err := os.Stat(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	return err == nil
 }
 
 type authority struct {
