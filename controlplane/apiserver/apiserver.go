@@ -1,6 +1,6 @@
-// Package apiserver keeps the Kubernetes API served: upstream's server chain,
-// composed in code for one node of a laptop's cluster, reached by its own
-// process in memory and by everyone else over TLS 1.3.
+// Package apiserver serves the Kubernetes API: upstream's server chain, configured
+// in code for a cluster on a laptop. The other parts of the process reach it in
+// memory, everybody else over TLS 1.3.
 package apiserver
 
 import (
@@ -24,16 +24,16 @@ import (
 	"github.com/skiff-dev/skiff/controlplane/transport"
 )
 
-// servicePort is that of the kubernetes service.
+// servicePort is the port of the kubernetes service.
 const servicePort = 443
 
-// Server is the API server, built and not yet running.
+// Server is an API server that is built but not running.
 type Server struct {
 	aggregator *aggregatorapiserver.APIAggregator
 }
 
-// New builds the server and lets clients of memory through to it, which may
-// wait until Run has started it.
+// New builds the server and connects memory's clients to it. Their requests may
+// block until Run is called.
 func New(ctx context.Context, s Settings, memory *transport.Server) (*Server, error) {
 	if err := setTolerations(); err != nil {
 		return nil, fmt.Errorf("configure admission: %w", err)
@@ -75,8 +75,7 @@ func New(ctx context.Context, s Settings, memory *transport.Server) (*Server, er
 	return &Server{aggregator: aggregator}, nil
 }
 
-// Run serves until ctx ends, and then until requests that are under way have
-// ended.
+// Run serves until ctx ends and all requests in flight have ended.
 func (s *Server) Run(ctx context.Context) error {
 	prepared, err := s.aggregator.PrepareRun()
 	if err != nil {
@@ -88,7 +87,7 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
-// newConfig puts the three servers of the chain together.
+// newConfig configures the three servers of the chain.
 func newConfig(o options.CompletedOptions, s Settings, memory *transport.Server) (*app.Config, error) {
 	b, err := newBase(o, s, memory)
 	if err != nil {
@@ -127,7 +126,7 @@ func newConfig(o options.CompletedOptions, s Settings, memory *transport.Server)
 	}, nil
 }
 
-// inProcess leads a resource's storage past gRPC.
+// inProcess lets a resource's storage call etcd without gRPC.
 func (s Settings) inProcess(upstream generic.RESTOptionsGetter) generic.RESTOptionsGetter {
 	return storage.Getter{RESTOptionsGetter: upstream, NewClient: s.NewEtcdClient}
 }
@@ -146,7 +145,7 @@ func extra(o options.CompletedOptions) kubecontrolplane.Extra {
 	}
 }
 
-// serviceResolver finds webhooks and aggregated API servers by their service.
+// serviceResolver resolves the services of webhooks and aggregated API servers.
 func (b *base) serviceResolver(o options.CompletedOptions) (aggregatorapiserver.ServiceResolver, error) {
 	host, err := url.Parse(fmt.Sprintf("https://%s:%d", o.SecureServing.BindAddress, o.SecureServing.BindPort))
 	if err != nil {

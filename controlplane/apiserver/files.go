@@ -1,14 +1,29 @@
 package apiserver
 
-// AuditPolicy records who changed what and who went into pods, without bodies.
-// What components do all the time, and all reading but that of secrets, is left
-// out, so that a laptop's disk is not worn by it.
+// AuditPolicy records metadata of writes, of sessions in pods and of access to
+// secrets, whoever makes them. It leaves out other reads and what components
+// write all the time, which would wear a laptop's disk.
 const AuditPolicy = `apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
 rules:
 - level: None
   nonResourceURLs: ["*"]
+- level: Metadata
+  resources:
+  - group: ""
+    resources: [secrets]
+- level: Metadata
+  verbs: [create]
+  resources:
+  - group: ""
+    resources: [serviceaccounts/token]
+- level: Metadata
+  resources:
+  - group: ""
+    resources: [pods/exec, pods/attach, pods/portforward, pods/proxy, services/proxy, nodes/proxy]
+- level: None
+  verbs: [get, list, watch]
 - level: None
   resources:
   - group: ""
@@ -18,19 +33,14 @@ rules:
   - group: authentication.k8s.io
     resources: [tokenreviews]
   - group: authorization.k8s.io
-- level: Metadata
+- level: None
+  userGroups: [system:nodes]
   resources:
   - group: ""
-    resources: [pods/exec, pods/attach, pods/portforward, pods/proxy, services/proxy, nodes/proxy]
+    resources: [nodes/status, pods/status]
 - level: None
-  userGroups: [system:nodes, system:serviceaccounts:kube-system]
+  userGroups: [system:serviceaccounts:kube-system]
 - level: None
   users: [system:apiserver, system:kube-scheduler, system:kube-controller-manager]
-- level: Metadata
-  resources:
-  - group: ""
-    resources: [secrets]
-- level: None
-  verbs: [get, list, watch]
 - level: Metadata
 `

@@ -2,8 +2,10 @@ package apiserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -17,6 +19,7 @@ import (
 	openapinamer "k8s.io/apiserver/pkg/endpoints/openapi"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/filters"
+	"k8s.io/apiserver/pkg/server/healthz"
 	serverstorage "k8s.io/apiserver/pkg/server/storage"
 	"k8s.io/apiserver/pkg/util/openapi"
 	"k8s.io/client-go/informers"
@@ -36,19 +39,20 @@ import (
 	"github.com/skiff-dev/skiff/controlplane/transport"
 )
 
-// informerResync is upstream's for the API server's own informers.
+// informerResync is upstream's period for the API server's own informers.
 const informerResync = 10 * time.Minute
 
-// base is what the three servers of the chain share.
+// base is the configuration that the three servers of the chain share.
 type base struct {
 	config         *genericapiserver.Config
 	informers      informers.SharedInformerFactory
 	storageFactory *serverstorage.DefaultStorageFactory
 }
 
-// newBase builds the shared part. It differs from upstream's in that the
-// server's own clients come through memory rather than TLS on loopback (no
-// RSA key made at each start), and in who may be anonymous.
+// newBase builds the shared configuration. It differs from upstream's in two ways:
+// the server's own clients connect through memory instead of TLS on loopback, which
+// saves making an RSA key at each start; and anonymous requests are allowed on a few
+// paths only.
 func newBase(o options.CompletedOptions, s Settings, memory *transport.Server) (*base, error) {
 	c := genericapiserver.NewConfig(legacyscheme.Codecs)
 	resources := kubecontrolplane.DefaultAPIResourceConfigSource()
@@ -85,7 +89,7 @@ func newBase(o options.CompletedOptions, s Settings, memory *transport.Server) (
 		sets.NewString("attach", "exec", "proxy", "log", "portforward"),
 	)
 	c.AggregatedDiscoveryGroupManager = aggregated.NewResourceManager("apis")
-	b.applyParting()
+	b.applyGoAway()
 	return b, b.applyPolicy()
 }
 
@@ -115,8 +119,8 @@ func (b *base) applyStorage(o options.CompletedOptions, s Settings) error {
 	return nil
 }
 
-// applyAuthentication knows clients of this process by their context, everyone
-// else by upstream's means, and lets strangers see health endpoints only.
+// applyAuthentication authenticates clients in this process by their context and
+// all others by upstream's means. It allows anonymous requests to anonymousPaths.
 func (b *base) applyAuthentication(o options.CompletedOptions, client kubernetes.Interface) error {
 	c := b.config
 	ctx := wait.ContextForChannel(c.DrainedNotify())
@@ -135,20 +139,34 @@ func (b *base) applyAuthorization(o options.CompletedOptions) error {
 	return err
 }
 
-// policyRetry is how long the policy rests that could not be put in force.
+// policyRetry is the delay before a failed policy.Ensure is tried again.
 const policyRetry = time.Second
 
-// applyPolicy puts our quicker hook in the place of upstream's two. A hook that
-// fails ends the process, and its member of etcd with it, on which a majority that
-// is just coming together may hang; so it is tried until the server stops.
+// replacedHooks are upstream's post-start hooks that policy.Ensure does the work of.
+var replacedHooks = []string{"rbac/bootstrap-roles", "scheduling/bootstrap-system-priority-classes"}
+
+// applyPolicy replaces two of upstream's post-start hooks by a faster one, and keeps
+// their health checks, whose names tools and tests look for. A failing hook would end
+// the process and with it an etcd member that a majority may depend on, so this hook
+// retries until the server stops.
 func (b *base) applyPolicy() error {
-	b.config.DisabledPostStartHooks.Insert("rbac/bootstrap-roles", "scheduling/bootstrap-system-priority-classes")
+	var done atomic.Bool
+	for _, name := range replacedHooks {
+		b.config.DisabledPostStartHooks.Insert(name)
+		b.config.AddHealthChecks(healthz.NamedCheck("poststarthook/"+name, func(*http.Request) error {
+			if !done.Load() {
+				return errors.New("not finished")
+			}
+			return nil
+		}))
+	}
 	return b.config.AddPostStartHook("skiff/bootstrap-policy", func(hook genericapiserver.PostStartHookContext) error {
 		_ = wait.PollUntilContextCancel(hook, policyRetry, true, func(ctx context.Context) (bool, error) {
 			err := policy.Ensure(ctx, hook.LoopbackClientConfig)
 			if err != nil && ctx.Err() == nil {
-				klog.ErrorS(err, "The bootstrap policy is not in force yet")
+				klog.ErrorS(err, "Failed to ensure the bootstrap policy, trying again")
 			}
+			done.Store(err == nil)
 			return err == nil, nil
 		})
 		return nil
@@ -163,14 +181,21 @@ func inProcess(r *http.Request) (*authenticator.Response, bool, error) {
 	return &authenticator.Response{User: u}, true, nil
 }
 
-// anonymousPaths are where anonymous requests may go: KEP-4633.
+// anonymousPaths returns the paths to which anonymous requests are authenticated
+// (KEP-4633); RBAC decides whether they are answered. They are those of the roles
+// system:public-info-viewer, which upstream binds to everybody, and
+// system:service-account-issuer-discovery, which users may bind.
 func anonymousPaths() []apiserverconfig.AnonymousAuthCondition {
-	return []apiserverconfig.AnonymousAuthCondition{{Path: "/livez"}, {Path: "/readyz"}, {Path: "/healthz"}}
+	return []apiserverconfig.AnonymousAuthCondition{
+		{Path: "/livez"}, {Path: "/readyz"}, {Path: "/healthz"},
+		{Path: "/version"}, {Path: "/version/"},
+		{Path: "/.well-known/openid-configuration"}, {Path: "/openid/v1/jwks"}, {Path: "/openid/v1/jwks/"},
+	}
 }
 
-// contextual starts informers with a context of the standard library's. Upstream
-// makes one of the channel that it is handed, of a kind for which package context
-// needs a goroutine for each context below it: four for each informer.
+// contextual starts informers with a context of the standard library. Upstream
+// derives one from the channel, of a type for which package context needs a
+// goroutine per derived context: four per informer.
 type contextual struct {
 	informers.SharedInformerFactory
 }
@@ -185,7 +210,8 @@ func (c contextual) Start(stop <-chan struct{}) {
 	c.StartWithContext(ctx)
 }
 
-// dropManagedFields keeps what no controller reads out of informers' memory.
+// dropManagedFields removes managedFields, which no controller reads, from objects
+// in informers to save memory.
 func dropManagedFields(object any) (any, error) {
 	if accessor, err := meta.Accessor(object); err == nil && accessor.GetManagedFields() != nil {
 		accessor.SetManagedFields(nil)

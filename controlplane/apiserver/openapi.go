@@ -15,10 +15,10 @@ import (
 	"github.com/skiff-dev/skiff/controlplane/openapi"
 )
 
-// slimOpenAPI keeps the server of built-in types from building its documents,
-// and has the two small servers beside it know the definitions of their own
-// types only. They still build theirs, since custom resources and aggregated
-// APIs are merged into them.
+// slimOpenAPI stops the server of built-in types from building its documents and
+// limits the two other servers to the definitions of their own types. Those still
+// build their documents, since custom resources and aggregated APIs are merged into
+// them.
 func slimOpenAPI(c *app.Config) {
 	c.KubeAPIs.ControlPlane.Generic.SkipOpenAPIInstallation = true
 	define(&c.ApiExtensions.GenericConfig.Config, apiextensionsopenapi.GetOpenAPIDefinitions)
@@ -32,8 +32,8 @@ func define(c *genericapiserver.Config, definitions common.GetOpenAPIDefinitions
 	c.OpenAPIConfig, c.OpenAPIV3Config = &v2, &v3
 }
 
-// installOpenAPI puts the embedded documents where the server of built-in types
-// would have put its own.
+// installOpenAPI serves the embedded documents at the paths where the server of
+// built-in types would serve its own.
 func installOpenAPI(a *aggregatorapiserver.APIAggregator) error {
 	kube, err := delegate(a)
 	if err != nil {
@@ -47,18 +47,18 @@ func installOpenAPI(a *aggregatorapiserver.APIAggregator) error {
 	return nil
 }
 
-// delegate is the server of built-in types.
+// delegate returns the server of built-in types.
 func delegate(a *aggregatorapiserver.APIAggregator) (*genericapiserver.GenericAPIServer, error) {
 	kube, ok := a.GenericAPIServer.NextDelegate().(*genericapiserver.GenericAPIServer)
 	if !ok {
-		return nil, errors.New("upstream's chain of API servers has another shape than this release's")
+		return nil, errors.New("unexpected server chain: the server of built-in types is not the next delegate")
 	}
 	return kube, nil
 }
 
-// Delegate prepares the server without running it and returns the bare handler
-// of built-in types, with neither authentication nor what the servers beside it
-// serve.
+// Delegate prepares the server without running it and returns the handler of
+// built-in types, without authentication and without custom resources and aggregated
+// APIs.
 func (s *Server) Delegate() (http.Handler, error) {
 	if _, err := s.aggregator.PrepareRun(); err != nil {
 		return nil, fmt.Errorf("prepare the API server: %w", err)

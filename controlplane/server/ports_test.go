@@ -109,7 +109,7 @@ func ask(t *testing.T, address string, certificates []tls.Certificate) (int, err
 		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true, Certificates: certificates}, //nolint:gosec // a stranger
 		DisableKeepAlives: true,
 	}}
-	response, err := client.Get("https://" + address + "/version")
+	response, err := client.Get("https://" + address + "/api")
 	if err != nil {
 		return 0, err
 	}

@@ -67,8 +67,8 @@ const (
 // knownPorts returns all ports that a node may listen on. Any other port fails the
 // test.
 func knownPorts(role nodeconfig.Role) []port {
-	health := []string{"/livez", "/readyz", "/healthz"}
-	api := map[string]int{"/version": 401, "/metrics": 401, "/api/v1/secrets": 401, "/readyz/etcd": 401, "/debug/pprof/": 401}
+	public := []string{"/livez", "/readyz", "/healthz", "/version"}
+	api := map[string]int{"/api": 401, "/metrics": 401, "/api/v1/secrets": 401, "/readyz/etcd": 401, "/debug/pprof/": 401}
 	server := []string{asAdmin, asKubelet}
 	ports := []port{
 		{name: "node API", number: nodeconfig.PortNodeAPI, closed: map[string]int{"/v1/status": 0, "/v1/logs?source=init": 0}, admits: []string{asHost}, proof: "/v1/status"},
@@ -78,7 +78,7 @@ func knownPorts(role nodeconfig.Role) []port {
 		// Upstream cannot disable this port. It serves metrics and settings of the proxy
 		// on the loopback of the node, without secrets.
 		{name: "service proxy's metrics", number: 10249, loopback: true, clear: true, open: []string{"/metrics", "/proxyMode"}, closed: map[string]int{"/debug/pprof/": 404, "/logs": 404}},
-		{name: "API load balancer", number: nodeconfig.PortAPILoadBalancer, loopback: true, open: health, closed: api, admits: server, proof: "/version"},
+		{name: "API load balancer", number: nodeconfig.PortAPILoadBalancer, loopback: true, open: public, closed: api, admits: server, proof: "/api"},
 		{name: "cluster DNS", number: 53, program: "skiff-nodeagent"},
 		{name: "cluster DNS", number: 53, network: "udp", program: "skiff-nodeagent"},
 		// Streams have a random token in their URL, which only the kubelet gets.
@@ -87,7 +87,7 @@ func knownPorts(role nodeconfig.Role) []port {
 	if role == nodeconfig.RoleControlPlane {
 		etcd := map[string]int{"/version": 0, "/health": 0, "/metrics": 0, "/v3/kv/range": 0, "/debug/pprof/": 0}
 		ports = append(ports,
-			port{name: "Kubernetes API", number: nodeconfig.PortKubernetes, open: health, closed: api, admits: server, proof: "/version"},
+			port{name: "Kubernetes API", number: nodeconfig.PortKubernetes, open: public, closed: api, admits: server, proof: "/api"},
 			port{name: "etcd's clients", number: nodeconfig.PortEtcdClient, closed: etcd, admits: []string{asEtcd}, proof: "/health"},
 			port{name: "etcd's peers", number: nodeconfig.PortEtcdPeer, closed: etcd, admits: []string{asEtcd}, proof: "/members"},
 		)

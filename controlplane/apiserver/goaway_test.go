@@ -7,13 +7,13 @@ import (
 	"testing"
 )
 
-// A client with one connection of HTTP/2 has a request under way when the server
-// begins to stop: that one ends, and the next goes over another connection.
-func TestAStoppingServerPartsFromItsClientsAndCutsNothingOff(t *testing.T) {
+// A client with one HTTP/2 connection has a request in flight when the server
+// begins to stop. That request completes, and the next uses another connection.
+func TestAStoppingServerMakesClientsReconnectAndAbortsNothing(t *testing.T) {
 	stopping, waiting, answer := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	var mu sync.Mutex
 	from := map[string]string{}
-	server := httptest.NewUnstartedServer(parting(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	server := httptest.NewUnstartedServer(goAway(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		from[r.URL.Path] = r.RemoteAddr
 		mu.Unlock()
@@ -46,21 +46,21 @@ func TestAStoppingServerPartsFromItsClientsAndCutsNothingOff(t *testing.T) {
 	close(answer)
 	slow.Wait()
 	if from["/before"] != from["/slow"] || from["/last"] != from["/slow"] {
-		t.Errorf("the client has several connections before it is told to: %v", from)
+		t.Errorf("the client has several connections before it was told to reconnect: %v", from)
 	}
 	if from["/next"] == from["/last"] {
-		t.Errorf("the client was not told to connect anew: %v", from)
+		t.Errorf("the client was not told to reconnect: %v", from)
 	}
 }
 
-func TestAStoppingServerLeavesUpgradesAlone(t *testing.T) {
+func TestAStoppingServerKeepsUpgradedConnections(t *testing.T) {
 	stopping := make(chan struct{})
 	close(stopping)
 	for header, want := range map[string]string{"": "close", "Upgrade": ""} {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header.Set("Connection", header)
 		w := httptest.NewRecorder()
-		parting(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), stopping).ServeHTTP(w, r)
+		goAway(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), stopping).ServeHTTP(w, r)
 		if got := w.Header().Get("Connection"); got != want {
 			t.Errorf("Connection %q is answered with %q, want %q", header, got, want)
 		}
