@@ -56,6 +56,7 @@ func TestEndToEnd(t *testing.T) {
 	r.subtest(t, "BadArchives", func(t *testing.T) { testBadArchives(t, r, name) })
 	r.subtest(t, "InsideNodes", func(t *testing.T) { testInsideNodes(t, r, name) })
 	r.subtest(t, "Ports", func(t *testing.T) { testPorts(t, r, name) })
+	r.subtest(t, "Intruder", func(t *testing.T) { testIntruder(t, r, name, k) })
 	r.subtest(t, "RotateSecrets", func(t *testing.T) { testRotateSecrets(t, r, name, k) })
 	r.subtest(t, "Renewal", func(t *testing.T) { testRenewal(t, r, name, k) })
 	r.subtest(t, "Pause", func(t *testing.T) { testPause(t, r, name, k) })
