@@ -1,9 +1,9 @@
-// Package openapi keeps the API's own description served without building it:
-// the documents of built-in types never change within a release, so they are
-// made with the program, embedded compressed and unpacked only when asked for.
+// Package openapi serves the API's OpenAPI documents without building them: those of
+// built-in types never change within a release, so they are built with the program,
+// embedded compressed, and unpacked on request.
 //
-// Custom resources and aggregated APIs are merged in by upstream's aggregator,
-// which asks for these documents as for any other server's.
+// Upstream's aggregator requests these documents as it does any other server's, and
+// merges custom resources and aggregated APIs into them.
 package openapi
 
 import (
@@ -29,13 +29,13 @@ import (
 //go:embed documents.zip
 var embedded []byte
 
-// Paths of the API that documents are served at.
+// Paths at which documents are served.
 const (
 	V2 = "/openapi/v2"
 	V3 = "/openapi/v3"
 )
 
-// Names inside an archive: one file for each document and format, and an index.
+// Names in an archive, which has a file for each document and format, and an index.
 const (
 	indexName    = "index.json"
 	jsonSuffix   = ".json"
@@ -45,22 +45,22 @@ const (
 // maxDocumentBytes bounds one unpacked document.
 const maxDocumentBytes = 64 << 20
 
-// index is what must be known without unpacking: each document's ETag by its
-// path, which is "v2" or "v3/" and a group's path such as "apis/apps/v1".
+// index is each document's ETag by its path: "v2", or "v3/" and a group's path such
+// as "apis/apps/v1". It is read without unpacking the documents.
 type index map[string]string
 
-// Documents are those of one archive.
+// Documents are the documents of one archive.
 type Documents struct {
 	files map[string]*zip.File
 	index index
-	root  []byte // the list of the documents of V3, in JSON
+	root  []byte // the JSON list of the V3 documents
 	made  time.Time
 }
 
-// Embedded are the documents of the release that this program is made of.
+// Embedded returns the documents of the linked Kubernetes release.
 func Embedded() (*Documents, error) { return Open(embedded) }
 
-// Open reads an archive that Pack made.
+// Open opens an archive that Pack made.
 func Open(archive []byte) (*Documents, error) {
 	r, err := zip.NewReader(bytes.NewReader(archive), int64(len(archive)))
 	if err != nil {
@@ -76,7 +76,7 @@ func Open(archive []byte) (*Documents, error) {
 		return nil, err
 	}
 	if err := json.Unmarshal(content, &d.index); err != nil {
-		return nil, fmt.Errorf("read the index of the OpenAPI documents: %w", err)
+		return nil, fmt.Errorf("parse the index of the OpenAPI documents: %w", err)
 	}
 	if d.root, err = d.index.root(); err != nil {
 		return nil, err
@@ -84,7 +84,7 @@ func Open(archive []byte) (*Documents, error) {
 	return d, nil
 }
 
-// Paths are those of all documents.
+// Paths returns the paths of all documents.
 func (d *Documents) Paths() []string {
 	var paths []string
 	for p := range d.index {
@@ -93,7 +93,7 @@ func (d *Documents) Paths() []string {
 	return paths
 }
 
-// JSON is the document at path in JSON.
+// JSON returns the document at path in JSON.
 func (d *Documents) JSON(path string) ([]byte, error) { return d.unpack(path + jsonSuffix) }
 
 func (d *Documents) unpack(name string) ([]byte, error) {
@@ -113,31 +113,31 @@ func (d *Documents) unpack(name string) ([]byte, error) {
 	if _, err := io.ReadFull(r, content); err != nil {
 		return nil, fmt.Errorf("unpack OpenAPI document %s: %w", name, err)
 	}
-	// The checksum is compared at the end of the file.
+	// The reader verifies the checksum at the end of the file.
 	if _, err := r.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("unpack OpenAPI document %s: %w", name, errors.Join(err, errors.New("longer than it says")))
+		return nil, fmt.Errorf("unpack OpenAPI document %s: %w", name, errors.Join(err, errors.New("longer than its header says")))
 	}
 	return content, nil
 }
 
-// Mux is where handlers are put; upstream's PathRecorderMux is one.
+// Mux registers handlers. Upstream's PathRecorderMux implements it.
 type Mux interface {
 	Handle(path string, handler http.Handler)
 	HandlePrefix(prefix string, handler http.Handler)
 }
 
-// Install serves the documents at V2 and V3 of m.
+// Install registers handlers for the documents at V2 and V3.
 func (d *Documents) Install(m Mux) {
 	m.Handle(V2, http.HandlerFunc(d.serveV2))
 	m.Handle(V3, http.HandlerFunc(d.serveRoot))
 	m.HandlePrefix(V3+"/", http.HandlerFunc(d.serveV3))
 }
 
-// format is one of the two that documents come in.
+// format is an encoding of documents.
 type format struct{ accept, content, suffix string }
 
-// formats are those of one version, JSON first: it is what a client gets that
-// takes anything.
+// formats returns the formats of a version. JSON comes first: it is what a client
+// without a preference gets.
 func formats(version string) []format {
 	protobuf := "application/com.github.proto-openapi.spec." + version + "@v1.0+protobuf"
 	return []format{
@@ -147,7 +147,7 @@ func formats(version string) []format {
 	}
 }
 
-// negotiate picks the format that the client wants most.
+// negotiate returns the format that the client prefers.
 func negotiate(accept, version string) (format, bool) {
 	if accept == "" {
 		accept = "*/*"
@@ -167,8 +167,8 @@ func (d *Documents) serveV2(w http.ResponseWriter, r *http.Request) {
 	d.serve(w, r, "v2", "v2")
 }
 
-// serveV3 serves one group's document. A client that names the hash of another
-// one is sent to the right one, and may keep that for ever.
+// serveV3 serves a group's document. A client that asks for another hash is
+// redirected; a response to the right hash may be cached forever.
 func (d *Documents) serveV3(w http.ResponseWriter, r *http.Request) {
 	name := "v3/" + strings.TrimPrefix(r.URL.Path, V3+"/")
 	etag, ok := d.index[name]
@@ -204,8 +204,8 @@ func (d *Documents) serve(w http.ResponseWriter, r *http.Request, name, version 
 	http.ServeContent(w, r, "", d.made, bytes.NewReader(content))
 }
 
-// serveRoot lists the documents of V3: KEP-2896. Upstream's aggregator asks for
-// the list all the time.
+// serveRoot lists the V3 documents (KEP-2896). Upstream's aggregator requests the
+// list frequently.
 func (d *Documents) serveRoot(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	http.ServeContent(w, r, "", d.made, bytes.NewReader(d.root))

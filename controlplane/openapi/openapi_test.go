@@ -46,7 +46,7 @@ func get(h http.Handler, path string, header ...string) *httptest.ResponseRecord
 	return w
 }
 
-func TestDocumentsAreServedInTheFormatAskedFor(t *testing.T) {
+func TestDocumentsAreServedInTheRequestedFormat(t *testing.T) {
 	h := serve(t, packed(t))
 	const v2, v3 = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf", "application/com.github.proto-openapi.spec.v3@v1.0+protobuf"
 	for _, tt := range []struct {
@@ -71,7 +71,7 @@ func TestDocumentsAreServedInTheFormatAskedFor(t *testing.T) {
 	}
 }
 
-func TestAClientThatHasADocumentIsToldSo(t *testing.T) {
+func TestAnUnchangedDocumentIsNotSentAgain(t *testing.T) {
 	h := serve(t, packed(t))
 	first := get(h, V2)
 	if again := get(h, V2, "If-None-Match", first.Header().Get("Etag")); again.Code != http.StatusNotModified {
@@ -112,14 +112,14 @@ func TestSameFilesMakeTheSameArchive(t *testing.T) {
 	}
 }
 
-func TestFetchReadsBackWhatIsServed(t *testing.T) {
+func TestFetchReturnsTheServedDocuments(t *testing.T) {
 	got, err := Fetch(serve(t, packed(t)))
 	if err != nil || string(got["v3/apis/apps/v1.pb"]) != "three" || string(got["v2.json"]) != `{"swagger":"2.0"}` || len(got) != 4 {
 		t.Fatalf("%q, %v", got, err)
 	}
 }
 
-func TestEmbeddedDocumentsHoldTheAPI(t *testing.T) {
+func TestEmbeddedDocumentsDescribeTheAPI(t *testing.T) {
 	d, err := Embedded()
 	if err != nil {
 		t.Fatal(err)

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// Fetch reads all documents from a server's handler, by path and format: the
-// keys are a path of the archive and its suffix.
+// Fetch gets all documents from a server's handler. The keys of the result are a
+// document's path and a format's suffix.
 func Fetch(h http.Handler) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	get := func(path, accept string) ([]byte, error) {
@@ -37,7 +37,7 @@ func Fetch(h http.Handler) (map[string][]byte, error) {
 		Paths map[string]any `json:"paths"`
 	}
 	if err := json.Unmarshal(root, &listed); err != nil {
-		return nil, fmt.Errorf("read %s: %w", V3, err)
+		return nil, fmt.Errorf("parse %s: %w", V3, err)
 	}
 	names := []string{"v2"}
 	for group := range listed.Paths {
@@ -54,8 +54,8 @@ func Fetch(h http.Handler) (map[string][]byte, error) {
 	return files, nil
 }
 
-// Pack makes an archive of what Fetch returned. The same files make the same
-// archive.
+// Pack makes an archive of the files that Fetch returned. The same files always make
+// the same archive.
 func Pack(files map[string][]byte) ([]byte, error) {
 	etags := index{}
 	var names []string

@@ -9,8 +9,8 @@ import (
 // Files are PEM blocks and other small secrets by path below a PKI directory.
 type Files map[string][]byte
 
-// ReadFiles reads all that is below dir. The error is fs.ErrNotExist if there is
-// no such directory.
+// ReadFiles reads all files below dir. The error wraps fs.ErrNotExist if dir does
+// not exist.
 func ReadFiles(dir string) (Files, error) {
 	files := Files{}
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {

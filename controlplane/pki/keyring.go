@@ -10,42 +10,42 @@ import (
 	"strings"
 )
 
-// What holds the keys of Secrets at rest: on the host all of them, at a control
-// plane the EncryptionConfiguration that its API server works with.
+// Files that hold the keys for secrets at rest: all keys on the host, and on a
+// control plane the EncryptionConfiguration of its API server.
 const (
 	KeyringFile       = "keyring.json"
 	EncryptionFile    = "encryption.yaml"
-	firstKeyFile      = "encryption.key" // of clusters older than the keyring
+	firstKeyFile      = "encryption.key" // in clusters made before the keyring
 	encryptionKeyName = "key"
 	encryptionKeySize = 32 // secretbox
 )
 
-// Keyring is the keys of Secrets at rest, and how far a rotation of them has
-// come. Each phase holds only once every control plane works with the keys of
-// the one before, so that at any time each of them can read what any other
-// writes (https://kubernetes.io/docs/tasks/administer-cluster/encrypt-data/#rotating-a-decryption-key).
+// Keyring holds the keys for secrets at rest and the phase of their rotation. A
+// phase starts only when every control plane has loaded the keys of the phase
+// before, so that each of them can always read what any other writes
+// (https://kubernetes.io/docs/tasks/administer-cluster/encrypt-data/#rotating-a-decryption-key).
 type Keyring struct {
-	// Keys decrypt, and the first of them encrypts.
+	// Keys decrypt. The first also encrypts.
 	Keys []EncryptionKey `json:"keys"`
-	// Phase of a rotation, PhaseSettled if none goes on.
+	// Phase of a rotation; PhaseSettled if there is none.
 	Phase KeyringPhase `json:"phase,omitempty"`
-	// Retired keys are handed to nobody. Snapshots of the database that are older
-	// than their retirement cannot be read without them.
+	// Retired keys are not handed out. They are needed to read snapshots of the
+	// database from before their retirement.
 	Retired []EncryptionKey `json:"retired,omitempty"`
 }
 
 // EncryptionKey is one key of the secretbox provider.
 type EncryptionKey struct {
-	// Name is part of every value that the key encrypted; never used twice.
+	// Name is part of every value that the key encrypted, and is never reused.
 	Name string `json:"name"`
 	// Secret is 32 bytes.
 	Secret []byte `json:"secret"`
 }
 
-// KeyringPhase is what was done last to a keyring.
+// KeyringPhase is the last step of a rotation.
 type KeyringPhase string
 
-// The phases, in their order.
+// The phases, in order.
 const (
 	PhaseSettled  KeyringPhase = ""
 	PhaseAdded    KeyringPhase = "added"    // the new key is the second
@@ -53,30 +53,30 @@ const (
 	PhaseRemoved  KeyringPhase = "removed"  // the new key is the only one
 )
 
-// Seen is what a rotation depends on beside its keyring.
+// Seen is what a rotation depends on besides its keyring.
 type Seen struct {
-	// Loaded: every control plane works with the keyring's Configuration.
+	// Loaded is true if every control plane has loaded the keyring's Configuration.
 	Loaded bool
-	// Stale is the number of values in etcd that the first key did not encrypt;
-	// looked at in PhasePromoted only.
+	// Stale is the number of values in etcd that the first key did not encrypt. It is
+	// used in PhasePromoted only.
 	Stale int
 }
 
-// Move is the next thing to do in a rotation.
+// Move is a step of a rotation.
 type Move string
 
 // The moves.
 const (
-	MoveAdd        Move = "add"        // put a new key second
-	MoveDistribute Move = "distribute" // have every control plane load the keyring
-	MovePromote    Move = "promote"    // put the second key first
-	MoveRewrite    Move = "rewrite"    // have every Secret written again
-	MoveRemove     Move = "remove"     // keep the first key alone
-	MoveFinish     Move = "finish"     // the rotation is over
+	MoveAdd        Move = "add"        // insert a new key as the second
+	MoveDistribute Move = "distribute" // let every control plane load the keyring
+	MovePromote    Move = "promote"    // swap the first and the second key
+	MoveRewrite    Move = "rewrite"    // rewrite every secret
+	MoveRemove     Move = "remove"     // retire all keys but the first
+	MoveFinish     Move = "finish"     // end the rotation
 )
 
-// Next decides on a move. Every one may be done again, so that a rotation which
-// was interrupted goes on from its keyring.
+// Next returns the next move. Each may be repeated, so an interrupted rotation
+// continues from its keyring.
 func (k Keyring) Next(seen Seen) Move {
 	switch {
 	case !seen.Loaded:
@@ -94,7 +94,7 @@ func (k Keyring) Next(seen Seen) Move {
 	}
 }
 
-// Add puts a new key second.
+// Add inserts a new key as the second.
 func (k Keyring) Add() (Keyring, error) {
 	key, err := newEncryptionKey(k.lastNumber() + 1)
 	if err != nil {
@@ -103,7 +103,7 @@ func (k Keyring) Add() (Keyring, error) {
 	return Keyring{Keys: slices.Insert(slices.Clone(k.Keys), 1, key), Phase: PhaseAdded, Retired: k.Retired}, nil
 }
 
-// Promote exchanges the first key and the second.
+// Promote swaps the first and the second key.
 func (k Keyring) Promote() Keyring {
 	keys := slices.Clone(k.Keys)
 	keys[0], keys[1] = keys[1], keys[0]
@@ -121,9 +121,9 @@ func (k Keyring) Finish() Keyring {
 	return k
 }
 
-// Readmit lets retired keys decrypt again, for a snapshot of the database that
-// may need them. What the first key did not encrypt is then to be rewritten, as
-// in a rotation.
+// Readmit lets retired keys decrypt again, which a restored snapshot of the database
+// may need. Values that the first key did not encrypt must then be rewritten, as in
+// a rotation.
 func (k Keyring) Readmit() Keyring {
 	if len(k.Retired) == 0 {
 		return k
@@ -135,8 +135,9 @@ func (k Keyring) Readmit() Keyring {
 	return Keyring{Keys: slices.Concat(k.Keys, k.Retired), Phase: phase}
 }
 
-// Configuration is the EncryptionConfiguration (YAML) of a control plane: it
-// keeps Secrets under the first key, and reads what any key or none encrypted.
+// Configuration returns a control plane's EncryptionConfiguration in YAML. It
+// encrypts secrets with the first key and reads values encrypted with any key or
+// none.
 func (k Keyring) Configuration() []byte {
 	var out strings.Builder
 	out.WriteString(`apiVersion: apiserver.config.k8s.io/v1
@@ -154,16 +155,16 @@ resources:
 	return []byte(out.String())
 }
 
-// Encode is the content of KeyringFile.
+// Encode returns the content of KeyringFile.
 func (k Keyring) Encode() ([]byte, error) {
 	content, err := json.MarshalIndent(k, "", "  ")
 	if err != nil {
-		return nil, fmt.Errorf("write the keys of secrets at rest: %w", err)
+		return nil, fmt.Errorf("encode the keyring: %w", err)
 	}
 	return append(content, '\n'), nil
 }
 
-// Keyring reads that of a cluster's authorities.
+// Keyring reads the keyring among a cluster's authorities.
 func (f Files) Keyring() (Keyring, error) {
 	content, ok := f[KeyringFile]
 	if !ok {
@@ -171,16 +172,17 @@ func (f Files) Keyring() (Keyring, error) {
 	}
 	var k Keyring
 	if err := json.Unmarshal(content, &k); err != nil {
-		return Keyring{}, fmt.Errorf("read the keys of secrets at rest: %w", err)
+		return Keyring{}, fmt.Errorf("parse the keyring: %w", err)
 	}
 	return k, k.validate()
 }
 
-// keyringOf holds the one key that a cluster had before there were keyrings.
+// keyringOf returns a keyring with the single key of a cluster made before the
+// keyring.
 func keyringOf(secret []byte) (Keyring, error) {
 	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(secret)))
 	if err != nil {
-		return Keyring{}, fmt.Errorf("read the key of secrets at rest: %w", err)
+		return Keyring{}, fmt.Errorf("parse the encryption key: %w", err)
 	}
 	k := Keyring{Keys: []EncryptionKey{{Name: encryptionKeyName + "1", Secret: raw}}}
 	return k, k.validate()
@@ -188,15 +190,15 @@ func keyringOf(secret []byte) (Keyring, error) {
 
 func (k Keyring) validate() error {
 	if !slices.Contains([]KeyringPhase{PhaseSettled, PhaseAdded, PhasePromoted, PhaseRemoved}, k.Phase) {
-		return fmt.Errorf("the keys of secrets at rest are in an unknown phase, %q", k.Phase)
+		return fmt.Errorf("the keyring is in an unknown phase %q", k.Phase)
 	}
 	if len(k.Keys) == 0 || (k.Phase == PhaseAdded && len(k.Keys) < 2) {
-		return fmt.Errorf("the keys of secrets at rest are incomplete: %d in phase %q", len(k.Keys), k.Phase)
+		return fmt.Errorf("the keyring is incomplete: %d keys in phase %q", len(k.Keys), k.Phase)
 	}
 	names := map[string]bool{}
 	for _, key := range slices.Concat(k.Keys, k.Retired) {
 		if _, ok := key.number(); !ok || names[key.Name] || len(key.Secret) != encryptionKeySize {
-			return fmt.Errorf("key %q of secrets at rest is none: a name of its own and %d bytes, not %d, are needed", key.Name, encryptionKeySize, len(key.Secret))
+			return fmt.Errorf("invalid key %q in the keyring: it needs a unique name and %d bytes, not %d", key.Name, encryptionKeySize, len(key.Secret))
 		}
 		names[key.Name] = true
 	}
@@ -222,12 +224,12 @@ func (k Keyring) lastNumber() int {
 func newEncryptionKey(number int) (EncryptionKey, error) {
 	secret := make([]byte, encryptionKeySize)
 	if _, err := rand.Read(secret); err != nil {
-		return EncryptionKey{}, fmt.Errorf("read randomness: %w", err)
+		return EncryptionKey{}, fmt.Errorf("read random bytes: %w", err)
 	}
 	return EncryptionKey{Name: encryptionKeyName + strconv.Itoa(number), Secret: secret}, nil
 }
 
-// makeKeyring makes that of a new cluster.
+// makeKeyring makes the keyring of a new cluster.
 func (f Files) makeKeyring() error {
 	key, err := newEncryptionKey(1)
 	if err != nil {

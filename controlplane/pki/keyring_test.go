@@ -57,7 +57,7 @@ func added(t *testing.T, k Keyring) Keyring {
 	return k
 }
 
-func TestRotationKeepsEveryKeyThatSomethingMayBeUnder(t *testing.T) {
+func TestRotationKeepsEveryKeyThatAValueMayNeed(t *testing.T) {
 	k := newKeyring(t)
 	for range 2 {
 		first := k.Keys[0]
@@ -94,7 +94,7 @@ func TestRotationKeepsEveryKeyThatSomethingMayBeUnder(t *testing.T) {
 	}
 }
 
-func TestReadmittedKeysDecryptAndAreNeverFirst(t *testing.T) {
+func TestReadmittedKeysDecryptAndNeverEncrypt(t *testing.T) {
 	settled := added(t, newKeyring(t)).Promote().Remove().Finish()
 	for name, tt := range map[string]struct {
 		from  Keyring
@@ -133,7 +133,7 @@ func TestConfigurationNamesTheFirstKeyFirst(t *testing.T) {
 	}
 }
 
-func TestKeyringRefusesWhatCannotBe(t *testing.T) {
+func TestInvalidKeyringsAreRefused(t *testing.T) {
 	secret := base64.StdEncoding.EncodeToString(make([]byte, 32))
 	for name, files := range map[string]Files{
 		"nothing":       {},

@@ -1,11 +1,9 @@
-// Package pki makes a cluster's certificates and keys, so that every part has
-// an identity of its own and no part holds a key that it does not need. It
-// touches no disk and uses the standard library alone: the host makes the
-// files, the nodes are handed theirs.
+// Package pki makes a cluster's certificates and keys. Every part has an identity of
+// its own, and no part has a key that it does not need. The host makes all files and
+// hands each node its own.
 //
-// Files are named as kubeadm names them
-// (https://kubernetes.io/docs/setup/best-practices/certificates/), with what
-// only Skiff has beside them.
+// Files that kubeadm has as well have kubeadm's names
+// (https://kubernetes.io/docs/setup/best-practices/certificates/).
 package pki
 
 import (
@@ -19,22 +17,22 @@ import (
 	"github.com/skiff-dev/skiff/internal/names"
 )
 
-// How long what is made here is valid. Authorities outlive a laptop; leaves are
-// made again at every start of a machine and long before they end.
+// Lifetimes of certificates. Authorities outlive a laptop; leaves are replaced at
+// every start of a machine and after half of their life.
 const (
 	AuthorityLifetime = 20 * 365 * 24 * time.Hour
 	LeafLifetime      = 365 * 24 * time.Hour
-	// Backdate allows for guests and hosts whose clocks differ.
+	// Backdate allows for clock differences between guests and hosts.
 	Backdate = time.Hour
 )
 
-// Node is whom leaf certificates are made for.
+// Node is the node that leaf certificates are made for.
 type Node struct {
 	// Cluster and Name are DNS labels.
 	Cluster, Name string
 	Address       netip.Addr
-	// ServiceAddress is the ClusterIP of the kubernetes service, Domain the
-	// cluster's DNS domain; for control planes only.
+	// ServiceAddress is the ClusterIP of the kubernetes service and Domain the
+	// cluster's DNS domain. Only control planes need them.
 	ServiceAddress netip.Addr
 	Domain         string
 }
@@ -57,9 +55,10 @@ func Authorities(now time.Time) (Files, error) {
 	return files, files.makeKeyring()
 }
 
-// Worker makes what a node of any role is handed: ca.crt, host-ca.crt, and
-// node-api, kubelet, proxy, network, dns and volumes (.crt and .key). All but
-// the proxy's name the node, so that what they may write can be limited to it.
+// Worker makes the files of a node of any role: ca.crt, host-ca.crt, and
+// node-api, kubelet, proxy, network, dns and volumes (.crt and .key). The
+// subjects of all but proxy name the node, so that their rights can be limited to
+// it.
 func Worker(authorities Files, node Node, now time.Time) (Files, error) {
 	files := Files{}
 	if err := files.take(authorities, "ca.crt", "host-ca.crt"); err != nil {
@@ -75,9 +74,8 @@ func Worker(authorities Files, node Node, now time.Time) (Files, error) {
 	})
 }
 
-// ControlPlane makes what a control plane is handed: all that Worker makes,
-// ca.key, the service account keys, EncryptionFile, and the leaves of the API
-// server and of etcd.
+// ControlPlane makes the files of a control plane: those of Worker, ca.key, the
+// service account keys, EncryptionFile, and the leaves of the API server and etcd.
 func ControlPlane(authorities Files, node Node, now time.Time) (Files, error) {
 	files, err := Worker(authorities, node, now)
 	if err != nil {
@@ -111,9 +109,9 @@ func ControlPlane(authorities Files, node Node, now time.Time) (Files, error) {
 	})
 }
 
-// Host makes what only the host holds: admin (a client of the Kubernetes API
+// Host makes the files that only the host has: admin (a client of the Kubernetes API
 // in names.GroupClusterAdmins) and host (a client of the node API), with ca.crt and
-// host-ca.crt to verify the other sides.
+// host-ca.crt to verify servers.
 func Host(authorities Files, now time.Time) (Files, error) {
 	files := Files{}
 	if err := files.take(authorities, "ca.crt", "host-ca.crt"); err != nil {
@@ -125,11 +123,11 @@ func Host(authorities Files, now time.Time) (Files, error) {
 	})
 }
 
-// Client makes a client certificate of the Kubernetes API and its key, both in
-// PEM, valid for lifetime from now.
+// Client makes a client certificate for the Kubernetes API and its key, both in PEM,
+// valid for lifetime from now.
 func Client(authorities Files, user string, groups []string, lifetime time.Duration, now time.Time) (certificate, key []byte, err error) {
 	if user == "" || lifetime <= 0 {
-		return nil, nil, fmt.Errorf("client certificate needs a user and a lifetime, got %q and %s", user, lifetime)
+		return nil, nil, fmt.Errorf("a client certificate needs a user and a positive lifetime, not %q and %s", user, lifetime)
 	}
 	files := Files{}
 	if err := files.makeLeaf(authorities, leaf{path: "client", authority: "ca", name: user, groups: groups}, lifetime, now); err != nil {
@@ -138,15 +136,15 @@ func Client(authorities Files, user string, groups []string, lifetime time.Durat
 	return files["client.crt"], files["client.key"], nil
 }
 
-// Stale says whether a certificate in PEM is to be made again: it is Used, or no
-// certificate.
+// Stale reports whether content is not a PEM certificate that can be parsed, or one
+// that is Used and should be replaced.
 func Stale(certificate []byte, now time.Time) bool {
 	parsed, err := parseCertificate(certificate)
 	return err != nil || Used(parsed, now)
 }
 
-// Used says whether a certificate has used up half of its life or is not valid
-// yet.
+// Used reports whether more than half of a certificate's life is over, or it is not
+// valid yet.
 func Used(certificate *x509.Certificate, now time.Time) bool {
 	half := certificate.NotBefore.Add(certificate.NotAfter.Sub(certificate.NotBefore) / 2)
 	return now.After(half) || now.Before(certificate.NotBefore)
@@ -165,7 +163,7 @@ func (f Files) take(from Files, paths ...string) error {
 	for _, path := range paths {
 		content, ok := from[path]
 		if !ok {
-			return fmt.Errorf("the cluster's authorities lack %s", path)
+			return fmt.Errorf("the cluster's authorities do not include %s", path)
 		}
 		f[path] = content
 	}

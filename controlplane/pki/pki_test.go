@@ -47,7 +47,7 @@ func verify(t *testing.T, files Files, path, authority, name string, usage x509.
 	return certificate
 }
 
-func TestControlPlaneHoldsWhatItServesAndDialsWith(t *testing.T) {
+func TestControlPlaneHasTheCertificatesThatItUses(t *testing.T) {
 	auth := authorities(t)
 	files, err := ControlPlane(auth, node, now)
 	if err != nil {
@@ -68,7 +68,7 @@ func TestControlPlaneHoldsWhatItServesAndDialsWith(t *testing.T) {
 	}
 }
 
-func TestNodesGetNoKeyThatTheyDoNotNeed(t *testing.T) {
+func TestNodesGetOnlyTheKeysThatTheyNeed(t *testing.T) {
 	auth := authorities(t)
 	worker, err := Worker(auth, node, now)
 	if err != nil {
@@ -121,7 +121,7 @@ func TestClientIsValidForItsLifetimeOnly(t *testing.T) {
 		t.Errorf("subject is %s", parsed.Subject)
 	}
 	if _, _, err := Client(authorities(t), "", nil, time.Hour, now); err == nil {
-		t.Error("a client without a name was made")
+		t.Error("a client certificate without a user was made")
 	}
 }
 
@@ -139,7 +139,7 @@ func TestStaleAfterHalfOfItsLife(t *testing.T) {
 		}
 	}
 	if !Stale([]byte("no certificate"), now) {
-		t.Error("what is no certificate is not stale")
+		t.Error("content that is not a certificate is not stale")
 	}
 }
 

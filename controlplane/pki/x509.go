@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// leaf is one certificate to make. With neither server nor client set it is a
-// client's.
+// leaf describes a certificate to make. If neither server nor client is set it is a
+// client certificate.
 type leaf struct {
 	path, authority string
 	name            string
@@ -125,8 +125,8 @@ func (f Files) put(path string, der []byte, key *ecdsa.PrivateKey) error {
 	return nil
 }
 
-// encodeKey writes SEC 1 ("EC PRIVATE KEY"): the service account signer of the
-// controller manager and the certificate controllers read it.
+// encodeKey encodes a key as SEC 1 ("EC PRIVATE KEY"), which the controller
+// manager's signers read.
 func encodeKey(key *ecdsa.PrivateKey) ([]byte, error) {
 	der, err := x509.MarshalECPrivateKey(key)
 	if err != nil {
@@ -138,7 +138,7 @@ func encodeKey(key *ecdsa.PrivateKey) ([]byte, error) {
 func parseCertificate(content []byte) (*x509.Certificate, error) {
 	block, _ := pem.Decode(content)
 	if block == nil || block.Type != "CERTIFICATE" {
-		return nil, errors.New("no certificate in PEM")
+		return nil, errors.New("no PEM certificate found")
 	}
 	return x509.ParseCertificate(block.Bytes)
 }
@@ -146,7 +146,7 @@ func parseCertificate(content []byte) (*x509.Certificate, error) {
 func parseKey(content []byte) (crypto.Signer, error) {
 	block, _ := pem.Decode(content)
 	if block == nil || block.Type != "EC PRIVATE KEY" {
-		return nil, errors.New("no EC private key in PEM")
+		return nil, errors.New("no PEM EC private key found")
 	}
 	return x509.ParseECPrivateKey(block.Bytes)
 }

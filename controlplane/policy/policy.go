@@ -1,8 +1,8 @@
-// Package policy keeps upstream's bootstrap policy in force: the roles and
-// bindings of Kubernetes' own parts and its system priority classes. Upstream's
-// start hooks do the same one object after another, a second late; here what is
-// there already is read at once and what is missing is made side by side, so
-// that a cluster that exists is ready without a single write.
+// Package policy creates upstream's bootstrap policy: the roles and bindings of
+// Kubernetes' own parts and the system priority classes. Upstream's start hooks do it
+// one object at a time and a second later. Here existing objects are listed at once
+// and missing ones created concurrently, so that an existing cluster is ready without
+// a write.
 package policy
 
 import (
@@ -16,6 +16,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/retry"
@@ -25,69 +26,65 @@ import (
 )
 
 const (
-	// retryAfter is how long Ensure waits before it tries again.
-	retryAfter = 100 * time.Millisecond
-	// giveUpAfter is upstream's patience; the API server ends then.
-	giveUpAfter = 30 * time.Second
-	// writers make missing objects at once, so that etcd's log is flushed for
-	// many of them together.
+	// retryPeriod is how long Ensure waits before it tries again.
+	retryPeriod = 100 * time.Millisecond
+	// timeout is upstream's limit for the same work.
+	timeout = 30 * time.Second
+	// writers is the number of objects written at once, so that etcd flushes its log
+	// for many of them together.
 	writers = 16
 )
 
-// Ensure makes the policy what upstream wants it to be, and returns when it is.
-// Rules and subjects that a user added stay, and objects that a user protects
-// (annotation rbac.authorization.kubernetes.io/autoupdate=false) are left alone.
+// Ensure creates or corrects the policy's objects, and returns when all are there or
+// ctx ends. Rules and subjects that users added stay, and objects that users protect
+// (annotation rbac.authorization.kubernetes.io/autoupdate=false) are not changed.
 func Ensure(ctx context.Context, client *rest.Config) error {
 	c, err := kubernetes.NewForConfig(client)
 	if err != nil {
 		return fmt.Errorf("make the policy client: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, giveUpAfter)
-	defer cancel()
-	for {
-		err := ensure(ctx, c)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("put the bootstrap policy in force: %w", err)
-		case <-time.After(retryAfter):
-		}
+	var failure error
+	err = wait.PollUntilContextTimeout(ctx, retryPeriod, timeout, true, func(ctx context.Context) (bool, error) {
+		failure = ensure(ctx, c)
+		return failure == nil, nil
+	})
+	if err != nil {
+		return fmt.Errorf("ensure the bootstrap policy: %w", errors.Join(failure, err))
 	}
+	return nil
 }
 
 func ensure(ctx context.Context, client kubernetes.Interface) error {
-	there, err := read(ctx, client)
+	existing, err := read(ctx, client)
 	if err != nil {
 		return err
 	}
 	var work []func() error
 	for _, role := range append(bootstrappolicy.ClusterRoles(), bootstrappolicy.ControllerRoles()...) {
-		work = append(work, reconcileRole(reconciliation.ClusterRoleRuleOwner{ClusterRole: &role}, there.clusterRoles))
+		work = append(work, reconcileRole(reconciliation.ClusterRoleRuleOwner{ClusterRole: &role}, existing.clusterRoles))
 	}
 	for _, roles := range bootstrappolicy.NamespaceRoles() {
 		for _, role := range roles {
-			work = append(work, reconcileRole(reconciliation.RoleRuleOwner{Role: &role}, there.roles))
+			work = append(work, reconcileRole(reconciliation.RoleRuleOwner{Role: &role}, existing.roles))
 		}
 	}
 	for _, binding := range append(bootstrappolicy.ClusterRoleBindings(), bootstrappolicy.ControllerRoleBindings()...) {
-		work = append(work, reconcileBinding(reconciliation.ClusterRoleBindingAdapter{ClusterRoleBinding: &binding}, there.clusterBindings))
+		work = append(work, reconcileBinding(reconciliation.ClusterRoleBindingAdapter{ClusterRoleBinding: &binding}, existing.clusterBindings))
 	}
 	for _, bindings := range bootstrappolicy.NamespaceRoleBindings() {
 		for _, binding := range bindings {
-			work = append(work, reconcileBinding(reconciliation.RoleBindingAdapter{RoleBinding: &binding}, there.bindings))
+			work = append(work, reconcileBinding(reconciliation.RoleBindingAdapter{RoleBinding: &binding}, existing.bindings))
 		}
 	}
 	for _, class := range schedulingv1.SystemPriorityClasses() {
-		if !there.priorityClasses[class.Name] {
+		if !existing.priorityClasses[class.Name] {
 			work = append(work, func() error {
 				_, err := client.SchedulingV1().PriorityClasses().Create(ctx, class, metav1.CreateOptions{})
 				return named(ignoreExists(err), "priority class", class.Name)
 			})
 		}
 	}
-	return sideBySide(work)
+	return concurrently(work)
 }
 
 func ignoreExists(err error) error {
@@ -99,12 +96,13 @@ func ignoreExists(err error) error {
 
 func named(err error, kind, name string) error {
 	if err != nil {
-		return fmt.Errorf("put %s %s in force: %w", kind, name, err)
+		return fmt.Errorf("ensure %s %s: %w", kind, name, err)
 	}
 	return nil
 }
 
-func sideBySide(work []func() error) error {
+// concurrently calls all functions, at most writers at once.
+func concurrently(work []func() error) error {
 	errs := make([]error, len(work))
 	next := make(chan int)
 	var running sync.WaitGroup
@@ -123,7 +121,7 @@ func sideBySide(work []func() error) error {
 	return errors.Join(errs...)
 }
 
-// state is what is there already.
+// state is the objects that exist already.
 type state struct {
 	clusterRoles, roles       knownRoles
 	clusterBindings, bindings knownBindings
@@ -186,8 +184,7 @@ func (s state) readNamespaced(ctx context.Context, client kubernetes.Interface) 
 
 func key(namespace, name string) string { return namespace + "/" + name }
 
-// knownRoles answers reads from what was listed, the first time; after a
-// conflict it asks the API.
+// knownRoles answers reads from the list, and after a conflict from the API.
 type knownRoles struct {
 	reconciliation.RuleOwnerModifier
 	known map[string]reconciliation.RuleOwner
@@ -227,8 +224,8 @@ func notFound(resource, name string) error {
 	return apierrors.NewNotFound(schema.GroupResource{Group: rbacv1.GroupName, Resource: resource}, name)
 }
 
-// again says whether another control plane was quicker or the server is not yet
-// able to write.
+// again reports whether to try again: another control plane was faster, or the server
+// cannot write yet.
 func again(err error) bool {
 	return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsServiceUnavailable(err)
 }

@@ -17,7 +17,7 @@ func writes(c *fake.Clientset) (n int) {
 	return n
 }
 
-func TestPolicyIsMadeOnceAndThenOnlyRead(t *testing.T) {
+func TestPolicyIsCreatedOnceAndThenOnlyRead(t *testing.T) {
 	c := fake.NewClientset()
 	if err := ensure(t.Context(), c); err != nil {
 		t.Fatal(err)
@@ -33,11 +33,11 @@ func TestPolicyIsMadeOnceAndThenOnlyRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := writes(c); n != 0 || len(c.Actions()) > 5 {
-		t.Fatalf("%d writes, %d requests for what is there", n, len(c.Actions()))
+		t.Fatalf("%d writes, %d requests although all objects exist", n, len(c.Actions()))
 	}
 }
 
-func TestAMissingRuleIsPutBackAndAProtectedRoleLeftAlone(t *testing.T) {
+func TestMissingRulesAreRestoredUnlessTheRoleIsProtected(t *testing.T) {
 	c := fake.NewClientset()
 	if err := ensure(t.Context(), c); err != nil {
 		t.Fatal(err)

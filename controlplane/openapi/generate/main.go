@@ -1,6 +1,5 @@
-// Command generate writes the OpenAPI documents of built-in types, as the API
-// server of the linked release builds them, to the archive that package openapi
-// embeds.
+// Command generate builds the OpenAPI documents of built-in types with the API server
+// of the linked release, and writes them to the archive that package openapi embeds.
 package main
 
 import (
