@@ -6,7 +6,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// clients makes each controller's clients; upstream's ControllerClientBuilder.
+// clients builds each controller's clients.
 type clients struct {
 	config func(name string) *rest.Config
 }
@@ -16,7 +16,7 @@ func (c clients) Config(name string) (*rest.Config, error) {
 	return rest.AddUserAgent(c.config(name), name), nil
 }
 
-// ConfigOrDie implements clientbuilder.ControllerClientBuilder; it never dies.
+// ConfigOrDie implements clientbuilder.ControllerClientBuilder. It never panics.
 func (c clients) ConfigOrDie(name string) *rest.Config {
 	return rest.AddUserAgent(c.config(name), name)
 }
@@ -26,8 +26,8 @@ func (c clients) Client(name string) (kubernetes.Interface, error) {
 	return kubernetes.NewForConfig(c.ConfigOrDie(name))
 }
 
-// ClientOrDie implements clientbuilder.ControllerClientBuilder. It panics on a
-// configuration that no client can be made of, which is a mistake in this code.
+// ClientOrDie implements clientbuilder.ControllerClientBuilder. It panics on an
+// invalid configuration, which would be a bug here.
 func (c clients) ClientOrDie(name string) kubernetes.Interface {
 	return kubernetes.NewForConfigOrDie(c.ConfigOrDie(name))
 }
@@ -37,8 +37,8 @@ func (c clients) DiscoveryClient(name string) (discovery.DiscoveryInterface, err
 	return discovery.NewDiscoveryClientForConfig(c.ConfigOrDie(name))
 }
 
-// DiscoveryClientOrDie implements clientbuilder.ControllerClientBuilder; as
-// ClientOrDie.
+// DiscoveryClientOrDie implements clientbuilder.ControllerClientBuilder. It panics as
+// ClientOrDie does.
 func (c clients) DiscoveryClientOrDie(name string) discovery.DiscoveryInterface {
 	return discovery.NewDiscoveryClientForConfigOrDie(c.ConfigOrDie(name))
 }

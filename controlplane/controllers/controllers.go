@@ -1,12 +1,11 @@
-// Package controllers keeps Kubernetes' own control loops running: upstream's
-// controller manager in this process, each controller under its own service
-// account and role.
+// Package controllers runs upstream's controller manager in this process. Each
+// controller has its own service account and role.
 package controllers
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"sync"
 
 	"k8s.io/apiserver/pkg/server/healthz"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
@@ -14,20 +13,19 @@ import (
 	"k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	"k8s.io/kubernetes/cmd/kube-controller-manager/app/config"
 	controllernames "k8s.io/kubernetes/cmd/kube-controller-manager/names"
-	"sync"
 
 	"github.com/skiff-dev/skiff/controlplane/transport"
 	"github.com/skiff-dev/skiff/internal/names"
 )
 
-// Workers of the controllers that are put together here; upstream's defaults
-// are for larger clusters.
+// Numbers of workers of the controllers that this package builds. Upstream's defaults
+// suit larger clusters.
 const (
 	tokenWorkers  = 2
 	policyWorkers = 1
 )
 
-// Run runs the controllers until ctx ends. It can be called once in a process:
+// Run runs the controllers until ctx ends. A process can call it only once, because
 // upstream registers its informers by name.
 func Run(ctx context.Context, s Settings, memory *transport.Server) error {
 	c, err := configuration(ctx, s)
@@ -73,7 +71,7 @@ func Run(ctx context.Context, s Settings, memory *transport.Server) error {
 	running.Go(func() { policies.Run(ctx, policyWorkers) })
 	defer running.Wait()
 	if !app.RunControllers(ctx, shared, built, app.ControllerStartJitter, c.ControllerShutdownTimeout) {
-		return errors.New("some controllers did not end in time")
+		return fmt.Errorf("some controllers did not stop within %s", c.ControllerShutdownTimeout)
 	}
 	return nil
 }
@@ -83,7 +81,7 @@ func configuration(ctx context.Context, s Settings) (*config.CompletedConfig, er
 	if err != nil {
 		return nil, fmt.Errorf("make the controllers' options: %w", err)
 	}
-	// Never dialled: every client below is made from memory.
+	// It is never dialed: all clients connect through memory.
 	o.Master = "https://localhost"
 	c, err := o.Config(ctx, app.KnownControllers(), app.ControllersDisabledByDefault(), app.ControllerAliases())
 	if err != nil {
@@ -92,8 +90,8 @@ func configuration(ctx context.Context, s Settings) (*config.CompletedConfig, er
 	return c.Complete(), nil
 }
 
-// ignoreChecks takes the controllers' health checks, all of which always pass
-// unless a controller asks for more; none that runs here does.
+// ignoreChecks discards the controllers' health checks, which always pass: no
+// controller that runs here has one of its own.
 type ignoreChecks struct{}
 
 // AddHealthChecker implements app.HealthCheckAdder.

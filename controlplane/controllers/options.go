@@ -10,39 +10,39 @@ import (
 	"k8s.io/kubernetes/cmd/kube-controller-manager/app/options"
 )
 
-// How soon a node that is gone is known to be. Its pods move once their
-// toleration, set by the API server, is over as well: within 75 s.
+// Periods after which a lost node is noticed. Its pods move when their tolerations,
+// which the API server sets, have expired too: within 75 s.
 const (
 	nodeMonitorPeriod = 5 * time.Second
 	nodeMonitorGrace  = 40 * time.Second
 	nodeMaskBits      = 24
 )
 
-// shutdownTimeout bounds how long controllers may take to end.
+// shutdownTimeout is the limit for stopping the controllers.
 const shutdownTimeout = 5 * time.Second
 
-// Settings are what the controllers need to know.
+// Settings configure the controllers.
 type Settings struct {
 	// Cluster is the cluster's name.
 	Cluster string
-	// PodCIDR is cut into one range for each node; ServiceCIDR is kept out of it.
+	// PodCIDR is divided into a range for each node, without ServiceCIDR.
 	PodCIDR, ServiceCIDR netip.Prefix
 	// PKIDir holds ca.crt, ca.key and sa.key.
 	PKIDir string
-	// StateDir is where volume plugins of the host would be; empty.
+	// StateDir would contain volume plugins. There are none.
 	StateDir string
 }
 
-// Options are upstream's options for s.
+// Options returns upstream's options for s.
 func Options(s Settings) (*options.KubeControllerManagerOptions, error) {
 	o, err := options.NewKubeControllerManagerOptions()
 	if err != nil {
 		return nil, err
 	}
-	// Some defaults of upstream's exist only as defaults of its flags.
+	// It sets defaults that exist only as flag defaults.
 	o.Flags(app.KnownControllers(), app.ControllersDisabledByDefault(), app.ControllerAliases())
 	pki := func(name string) string { return filepath.Join(s.PKIDir, name) }
-	// No port: health and metrics are the API server's.
+	// There is no port: the API server serves health and metrics.
 	o.SecureServing.BindPort = 0
 	o.Authentication, o.Authorization = nil, nil
 	o.Generic.LeaderElection.LeaderElect = false

@@ -22,8 +22,8 @@ import (
 
 const firstRetry, lastRetry = time.Second, 5 * time.Minute
 
-// Orphaned says whether a volume waits for a node agent that will never come:
-// it is deleted, and its node does not exist.
+// Orphaned reports whether a volume waits for the agent of a node that no longer
+// exists.
 func Orphaned(v *corev1.PersistentVolume, exists func(node string) bool) bool {
 	if v.DeletionTimestamp == nil || !slices.Contains(v.Finalizers, names.LocalVolumeFinalizer) {
 		return false
@@ -32,7 +32,8 @@ func Orphaned(v *corev1.PersistentVolume, exists func(node string) bool) bool {
 	return node == "" || !exists(node)
 }
 
-// releaseOrphans lets deleted volumes of nodes that are gone go, until ctx ends.
+// releaseOrphans releases deleted volumes of nodes that no longer exist, until ctx
+// ends.
 func releaseOrphans(ctx context.Context, client kubernetes.Interface, log *slog.Logger) error {
 	factory := informers.NewSharedInformerFactory(client, 0)
 	volumes, nodes := factory.Core().V1().PersistentVolumes(), factory.Core().V1().Nodes()
@@ -68,7 +69,7 @@ func releaseOrphans(ctx context.Context, client kubernetes.Interface, log *slog.
 			return nil
 		}
 		if err := release(ctx, client, name); err != nil && ctx.Err() == nil {
-			log.Warn("cannot release a volume", "volume", name, "error", err)
+			log.Warn("cannot release a volume, trying again later", "volume", name, "error", err)
 			queue.AddRateLimited(name)
 		} else {
 			queue.Forget(name)
@@ -77,8 +78,9 @@ func releaseOrphans(ctx context.Context, client kubernetes.Interface, log *slog.
 	}
 }
 
-// release asks the API rather than a cache for the node: a cache may not have
-// heard of it yet, and the volume's data would be lost sight of.
+// release removes the finalizer of an orphaned volume. It reads the node from the API:
+// a cache may not contain a new node yet, and the volume's directory would stay there
+// for good.
 func release(ctx context.Context, client kubernetes.Interface, name string) error {
 	v, err := client.CoreV1().PersistentVolumes().Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -105,7 +107,7 @@ func release(ctx context.Context, client kubernetes.Interface, name string) erro
 	}
 	_, err = client.CoreV1().PersistentVolumes().Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("take the finalizer off: %w", err)
+		return fmt.Errorf("remove the finalizer: %w", err)
 	}
 	return nil
 }

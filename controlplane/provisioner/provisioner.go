@@ -1,7 +1,7 @@
-// Package provisioner keeps claims of the default storage class served: for
-// each it makes a volume that is a directory on the node which the scheduler
-// chose. The node's agent makes the directory before use, and removes it and
-// then the volume's finalizer once the volume is deleted.
+// Package provisioner provisions volumes for claims of the default storage class. A
+// volume is a directory on the node that the scheduler chose. The node's agent
+// creates the directory before use; once the volume is deleted it removes the
+// directory and then the volume's finalizer.
 package provisioner
 
 import (
@@ -20,10 +20,10 @@ import (
 	"github.com/skiff-dev/skiff/internal/names"
 )
 
-// workers provision and delete at once.
+// workers is the number of concurrent provisioning operations.
 const workers = 2
 
-// Settings are what the provisioner needs to know.
+// Settings configure the provisioner.
 type Settings struct {
 	Client *rest.Config
 	Log    *slog.Logger
@@ -49,7 +49,7 @@ func Run(ctx context.Context, s Settings) error {
 	return err
 }
 
-// local makes volumes; deleting is the node agent's work.
+// local provisions volumes. Node agents delete them.
 type local struct{}
 
 // Provision implements controller.Provisioner.
@@ -58,25 +58,25 @@ func (local) Provision(_ context.Context, o controller.ProvisionOptions) (*corev
 	return volume, controller.ProvisioningFinished, err
 }
 
-// Delete implements controller.Provisioner.
+// Delete implements controller.Provisioner. The node agent does the work.
 func (local) Delete(context.Context, *corev1.PersistentVolume) error { return nil }
 
-// Volume is the volume for a claim. Its path is that of its name, so that no
-// claim can choose where it lies.
+// Volume returns the volume for a claim. Its path follows from its name, so that no
+// claim can choose it.
 func Volume(o controller.ProvisionOptions) (*corev1.PersistentVolume, error) {
 	switch {
 	case o.SelectedNodeName == "":
 		return nil, fmt.Errorf("storage class %s must have volumeBindingMode WaitForFirstConsumer: a local volume needs a node", o.StorageClass.Name)
 	case len(o.StorageClass.Parameters) > 0:
-		return nil, fmt.Errorf("storage class %s has parameters, local volumes take none", o.StorageClass.Name)
+		return nil, fmt.Errorf("storage class %s must not have parameters: local volumes have none", o.StorageClass.Name)
 	case o.PVC.Spec.Selector != nil:
-		return nil, fmt.Errorf("the claim has a selector, local volumes are made for their claim alone")
+		return nil, fmt.Errorf("the claim must not have a selector: local volumes are provisioned for their claim")
 	case o.PVC.Spec.DataSource != nil || o.PVC.Spec.DataSourceRef != nil:
-		return nil, fmt.Errorf("the claim is to begin with the content of something else, local volumes begin empty")
+		return nil, fmt.Errorf("the claim must not have a data source: local volumes start empty")
 	case slices.Contains(o.PVC.Spec.AccessModes, corev1.ReadWriteMany):
-		return nil, fmt.Errorf("the claim asks for ReadWriteMany, a local volume is on one node")
+		return nil, fmt.Errorf("the claim must not ask for ReadWriteMany: a local volume is on one node")
 	case o.PVName == "" || path.Base(o.PVName) != o.PVName:
-		return nil, fmt.Errorf("volume name %q is no file name", o.PVName)
+		return nil, fmt.Errorf("invalid volume name %q: it must be a file name", o.PVName)
 	}
 	reclaim := corev1.PersistentVolumeReclaimDelete
 	if o.StorageClass.ReclaimPolicy != nil {
@@ -105,7 +105,7 @@ func onNode(name string) *corev1.VolumeNodeAffinity {
 	}}}}
 }
 
-// NodeOf is the node that a local volume lies on; "" for other volumes.
+// NodeOf returns the node of a local volume, or "" for other volumes.
 func NodeOf(v *corev1.PersistentVolume) string {
 	if v.Spec.Local == nil || v.Spec.NodeAffinity == nil || v.Spec.NodeAffinity.Required == nil {
 		return ""

@@ -41,7 +41,7 @@ func TestVolumeIsADirectoryOnTheChosenNode(t *testing.T) {
 	}
 }
 
-func TestVolumeRefuses(t *testing.T) {
+func TestVolumeRefusesClaimsThatItCannotServe(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		edit func(*controller.ProvisionOptions)
@@ -52,10 +52,10 @@ func TestVolumeRefuses(t *testing.T) {
 		{"selector", func(o *controller.ProvisionOptions) { o.PVC.Spec.Selector = &metav1.LabelSelector{} }, "selector"},
 		{"a clone", func(o *controller.ProvisionOptions) {
 			o.PVC.Spec.DataSource = &corev1.TypedLocalObjectReference{Kind: "PersistentVolumeClaim", Name: "other"}
-		}, "begin empty"},
+		}, "start empty"},
 		{"what a populator fills", func(o *controller.ProvisionOptions) {
 			o.PVC.Spec.DataSourceRef = &corev1.TypedObjectReference{Kind: "Hello", Name: "world"}
-		}, "begin empty"},
+		}, "start empty"},
 		{"many nodes", func(o *controller.ProvisionOptions) {
 			o.PVC.Spec.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany}
 		}, "ReadWriteMany"},
@@ -97,7 +97,7 @@ func TestOnlyDeletedVolumesOfMissingNodesAreOrphaned(t *testing.T) {
 	}
 }
 
-func TestReleaseTakesOffOurFinalizerOnly(t *testing.T) {
+func TestReleaseRemovesOnlyOurFinalizer(t *testing.T) {
 	v, _ := Volume(claim())
 	deleted(v).Finalizers = append(v.Finalizers, "kubernetes.io/pv-protection")
 	client := fake.NewClientset(v)
@@ -106,7 +106,7 @@ func TestReleaseTakesOffOurFinalizerOnly(t *testing.T) {
 	}
 	got, err := client.CoreV1().PersistentVolumes().Get(t.Context(), v.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		t.Fatal("the volume is gone although another finalizer holds it")
+		t.Fatal("the volume is gone although it has another finalizer")
 	}
 	if err != nil || len(got.Finalizers) != 1 || got.Finalizers[0] != "kubernetes.io/pv-protection" {
 		t.Fatalf("%v, %v", got.Finalizers, err)

@@ -1,5 +1,5 @@
-// Package scheduler keeps pods finding their nodes: upstream's scheduler with
-// its default profile, in this process and under its own identity.
+// Package scheduler runs upstream's scheduler with its default profile in this
+// process, under its own identity.
 package scheduler
 
 import (
@@ -20,7 +20,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/profile"
 )
 
-// Settings are what the scheduler needs to know.
+// Settings configure the scheduler.
 type Settings struct {
 	Client *rest.Config
 }
@@ -58,6 +58,7 @@ func Run(ctx context.Context, s Settings) error {
 	return nil
 }
 
+// synced starts the informers and waits until the scheduler has seen all objects.
 func synced(ctx context.Context, s *scheduler.Scheduler, factory informers.SharedInformerFactory, dynamicFactory dynamicinformer.DynamicSharedInformerFactory) error {
 	factory.StartWithContext(ctx)
 	dynamicFactory.Start(ctx.Done())

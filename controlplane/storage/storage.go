@@ -1,7 +1,6 @@
-// Package storage keeps the API server's objects in the embedded etcd by
-// function calls: upstream gives each of some seventy resources a gRPC
-// connection of its own, with goroutines and buffers at both ends that here
-// would all be in one process.
+// Package storage stores the API server's objects in the embedded etcd by function
+// calls. Upstream opens a gRPC connection for each of some seventy resources, whose
+// goroutines and buffers at both ends would be in this process.
 package storage
 
 import (
@@ -24,11 +23,11 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// Getter is upstream's getter with its way to etcd replaced.
+// Getter is upstream's getter, except that it calls etcd in process.
 type Getter struct {
 	generic.RESTOptionsGetter
-	// NewClient makes a client of the embedded etcd. Each resource has its own,
-	// so that its watches share a stream with nobody; whoever gets it closes it.
+	// NewClient returns a new client of the embedded etcd, which the caller closes. Each
+	// resource has its own, so that its watches do not share a stream.
 	NewClient func() *clientv3.Client
 }
 
@@ -46,13 +45,13 @@ func (g Getter) GetRESTOptions(resource schema.GroupResource, example runtime.Ob
 	return o, nil
 }
 
-// Cached says whether the API server keeps a resource in memory; all but
-// events, which are many and seldom read, as upstream has it.
+// Cached reports whether the API server caches a resource. As in upstream, all are
+// cached but events, which are many and rarely read.
 func Cached(resource schema.GroupResource) bool {
 	return resource.Resource != "events" || (resource.Group != "" && resource.Group != "events.k8s.io")
 }
 
-// direct is a generic.StorageDecorator without a cache.
+// direct implements generic.StorageDecorator without a cache.
 func (g Getter) direct(
 	c *storagebackend.ConfigForResource, prefix string, _ func(runtime.Object) (string, error),
 	newFunc, newListFunc func() runtime.Object, _ storage.AttrFunc, _ storage.IndexerFuncs, _ *cache.Indexers,
@@ -60,7 +59,7 @@ func (g Getter) direct(
 	return g.open(c, prefix, newFunc, newListFunc)
 }
 
-// cached is a generic.StorageDecorator with upstream's watch cache.
+// cached implements generic.StorageDecorator with upstream's watch cache.
 func (g Getter) cached(
 	c *storagebackend.ConfigForResource, prefix string, key func(runtime.Object) (string, error),
 	newFunc, newListFunc func() runtime.Object, attributes storage.AttrFunc, triggers storage.IndexerFuncs, indexers *cache.Indexers,
@@ -98,12 +97,12 @@ func (g Getter) open(c *storagebackend.ConfigForResource, prefix string, newFunc
 	}
 	versioner := storage.APIObjectVersioner{}
 	decoder := etcd3.NewDefaultDecoder(c.Codec, versioner)
-	forgiving := utilfeature.DefaultFeatureGate.Enabled(features.AllowUnsafeMalformedObjectDeletion)
-	if forgiving {
+	deleteCorrupt := utilfeature.DefaultFeatureGate.Enabled(features.AllowUnsafeMalformedObjectDeletion)
+	if deleteCorrupt {
 		transformer = etcd3.WithCorruptObjErrorHandlingTransformer(transformer)
 		decoder = etcd3.WithCorruptObjErrorHandlingDecoder(decoder)
 	}
-	// No compactor: the embedded etcd compacts itself.
+	// There is no compactor: the embedded etcd compacts by itself.
 	store, err := etcd3.New(client, nil, c.Codec, newFunc, newListFunc, c.Prefix, prefix, c.GroupResource, transformer, c.LeaseManagerConfig, decoder, versioner)
 	if err != nil {
 		client.Close()
@@ -113,7 +112,7 @@ func (g Getter) open(c *storagebackend.ConfigForResource, prefix string, newFunc
 		store.Close()
 		client.Close()
 	})
-	if forgiving {
+	if deleteCorrupt {
 		return etcd3.NewStoreWithUnsafeCorruptObjectDeletion(store, c.GroupResource), closeStore, nil
 	}
 	return store, closeStore, nil

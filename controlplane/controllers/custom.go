@@ -16,8 +16,8 @@ import (
 	"k8s.io/kubernetes/pkg/serviceaccount"
 )
 
-// tokenController fills Secrets of the legacy service account token type;
-// upstream keeps its constructor to itself.
+// tokenController returns the controller that fills secrets of the legacy service
+// account token type. Upstream's own constructor of it is not exported.
 func tokenController(ctx context.Context, s Settings, shared app.ControllerContext, root clients) (*serviceaccountcontroller.TokensController, error) {
 	o := shared.ComponentConfig.SAController
 	key, err := keyutil.PrivateKeyFromFile(o.ServiceAccountKeyFile)
@@ -26,7 +26,7 @@ func tokenController(ctx context.Context, s Settings, shared app.ControllerConte
 	}
 	ca, err := os.ReadFile(o.RootCAFile)
 	if err != nil {
-		return nil, fmt.Errorf("read the cluster's authority: %w", err)
+		return nil, fmt.Errorf("read the cluster's CA: %w", err)
 	}
 	generator, err := serviceaccount.JWTTokenGenerator(serviceaccount.LegacyIssuer, key)
 	if err != nil {
@@ -49,9 +49,9 @@ func tokenController(ctx context.Context, s Settings, shared app.ControllerConte
 	return tokens, nil
 }
 
-// policyStatusController checks the types in admission policies. Upstream's
-// keeps the definitions of all built-in types in memory for it, 13 MB; this one
-// asks the API for those that a policy names.
+// policyStatusController returns the controller that checks the types in admission
+// policies. Upstream's constructor keeps the definitions of all built-in types in
+// memory, 13 MB; this one gets those that a policy uses from the API.
 func policyStatusController(shared app.ControllerContext) (*validatingadmissionpolicystatus.Controller, error) {
 	const name = controllernames.ValidatingAdmissionPolicyStatusController
 	discovery, err := shared.ClientBuilder.DiscoveryClient(name)
