@@ -138,9 +138,18 @@ func Client(authorities Files, user string, groups []string, lifetime time.Durat
 
 // Stale reports whether content is not a PEM certificate that can be parsed, or one
 // that is Used and should be replaced.
-func Stale(certificate []byte, now time.Time) bool {
-	parsed, err := parseCertificate(certificate)
+func Stale(content []byte, now time.Time) bool {
+	parsed, err := parseCertificate(content)
 	return err != nil || Used(parsed, now)
+}
+
+// Serial returns the serial number of a PEM certificate, or "" if content is none.
+func Serial(content []byte) string {
+	parsed, err := parseCertificate(content)
+	if err != nil {
+		return ""
+	}
+	return parsed.SerialNumber.String()
 }
 
 // Used reports whether more than half of a certificate's life is over, or it is not

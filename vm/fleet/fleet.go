@@ -139,7 +139,7 @@ func (f *Fleet) connect(listener net.Listener, network func(context.Context) err
 	if err != nil {
 		return err
 	}
-	f.nodes = node.NewPool(f.dial, config)
+	f.nodes = node.NewPool(f.dial, config, f.machines.issued.last)
 	if f.api, err = newAPIServers(f.credentials, f.dial, listener, f.log); err != nil {
 		return err
 	}

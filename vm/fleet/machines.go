@@ -23,6 +23,7 @@ type machines struct {
 	emulated bool
 	parts    *parts
 	log      *slog.Logger
+	issued   issued
 
 	mu    sync.Mutex        // guards ended
 	ended map[string]string // how machines ended by themselves, by name, until they start again
@@ -38,6 +39,9 @@ func newMachines(opened drivers.Machines, parts *parts, log *slog.Logger) *machi
 // start starts a machine and records if it ends by itself.
 func (m *machines) start(ctx context.Context, spec machine.Machine) error {
 	if err := m.driver.Start(ctx, spec); err != nil {
+		return err
+	}
+	if err := m.issued.seeded(spec.Address.Addr(), spec.Seed); err != nil {
 		return err
 	}
 	m.mu.Lock()

@@ -128,8 +128,11 @@ func (f *Fleet) handOut(ctx context.Context, n cluster.Node, now time.Time, chos
 	}
 	files := maps.Clone(document.Files)
 	maps.DeleteFunc(files, func(path string, _ []byte) bool { return !chosen(path) })
+	address := n.Address.Addr()
+	f.machines.issued.replacing(address, files)
 	if err := f.node(n).WriteFiles(ctx, files); err != nil {
 		return fmt.Errorf("give a running node new files: %w", err)
 	}
+	f.machines.issued.replaced(address, files)
 	return nil
 }

@@ -129,6 +129,7 @@ func openAt(t *testing.T, made time.Time) (*Fleet, *fakeNode) {
 		t.Fatal(err)
 	}
 	n.take(document.Files)
+	f.machines.issued.replaced(first.Address.Addr(), document.Files)
 	for _, err := range []error{driver.Create(t.Context(), machine.Machine{Name: first.Name}), driver.Start(t.Context(), machine.Machine{Name: first.Name})} {
 		if err != nil {
 			t.Fatal(err)
@@ -142,7 +143,7 @@ func openAt(t *testing.T, made time.Time) (*Fleet, *fakeNode) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.nodes = node.NewPool(f.dial, config)
+	f.nodes = node.NewPool(f.dial, config, f.machines.issued.last)
 	t.Cleanup(f.nodes.CloseIdleConnections)
 	if f.api, err = newAPIServers(creds, f.dial, n.listen(t, "apiserver", "ca", http.NotFoundHandler()), log); err != nil {
 		t.Fatal(err)
@@ -238,6 +239,23 @@ func TestCertificatesAreRenewedWhileANodeRuns(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestAnExpiredCertificateIsAcceptedOnlyUntilItIsReplaced(t *testing.T) {
+	now := time.Now()
+	f, n := openAt(t, now.Add(-2*pki.LeafLifetime))
+	address := cluster.Nodes(f.Spec())[0].Address.Addr()
+	old := n.held()
+	if err := f.renew(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.nodes.Certificate(t.Context(), address); err != nil {
+		t.Fatal(err)
+	}
+	n.take(old) // somebody has kept the key
+	if _, err := f.nodes.Certificate(t.Context(), address); err == nil {
+		t.Error("an expired certificate was accepted after it had been replaced")
 	}
 }
 

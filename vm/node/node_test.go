@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"net/http"
@@ -56,7 +57,7 @@ func TestATLSHandshakeThatNeverAnswersEnds(t *testing.T) {
 			t.Cleanup(func() { _ = far.Close() })
 			return near, nil
 		}
-		pool := NewPool(dial, &tls.Config{MinVersion: tls.VersionTLS13})
+		pool := NewPool(dial, &tls.Config{MinVersion: tls.VersionTLS13}, func(string, *x509.Certificate) bool { return false })
 		defer pool.CloseIdleConnections()
 		began := time.Now()
 		if _, err := pool.Certificate(t.Context(), netip.MustParseAddr("192.168.104.21")); err == nil {

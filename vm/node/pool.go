@@ -31,9 +31,14 @@ type Pool struct {
 	streams *http.Transport // an empty log that is followed may stay silent
 }
 
-// NewPool returns a pool that connects by dial and authenticates with config.
-func NewPool(dial DialFunc, config *tls.Config) *Pool {
-	secured := dialTLS(dial, config)
+// IssuedFunc reports whether a certificate is the one that the host gave last to the
+// node with the given address.
+type IssuedFunc func(address string, certificate *x509.Certificate) bool
+
+// NewPool returns a pool that connects by dial and authenticates with config. A node
+// whose certificate has expired is trusted only if issued reports true for it.
+func NewPool(dial DialFunc, config *tls.Config, issued IssuedFunc) *Pool {
+	secured := dialTLS(dial, config, issued)
 	transport := func(limit time.Duration) *http.Transport {
 		return &http.Transport{
 			DialTLSContext: secured, ResponseHeaderTimeout: limit,
@@ -98,8 +103,10 @@ func endpoint(address netip.Addr) string {
 
 // dialTLS makes TLS connections to nodes. A certificate that has expired, for
 // instance because the host slept for months, is verified as of its last valid
-// moment: only over such a connection can the node receive a new one.
-func dialTLS(dial DialFunc, config *tls.Config) DialFunc {
+// moment: only over such a connection can the node receive a new one. Only the
+// certificate that the host gave the node last is accepted this way, so that the key
+// of a machine that no longer exists, or of an earlier certificate, is of no use.
+func dialTLS(dial DialFunc, config *tls.Config, issued IssuedFunc) DialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		ctx, cancel := context.WithTimeout(ctx, handshakeLimit)
 		defer cancel()
@@ -111,7 +118,7 @@ func dialTLS(dial DialFunc, config *tls.Config) DialFunc {
 		config.ServerName = host
 		conn, err := handshake(ctx, dial, network, address, config)
 		var expired x509.CertificateInvalidError
-		if errors.As(err, &expired) && expired.Reason == x509.Expired {
+		if errors.As(err, &expired) && expired.Reason == x509.Expired && issued(host, expired.Cert) {
 			config.Time = func() time.Time { return expired.Cert.NotAfter }
 			conn, err = handshake(ctx, dial, network, address, config)
 		}
