@@ -68,6 +68,11 @@ const (
 	UserProbe       = "system:skiff:probe"
 )
 
+// Reserved reports whether a user or group belongs to Kubernetes or to Skiff.
+func Reserved(name string) bool {
+	return strings.HasPrefix(name, "system:") || strings.HasPrefix(name, "skiff:") || name == UserAdmin
+}
+
 // OfNode returns the user that a part of the node agent is on one node. group is
 // the part's group.
 func OfNode(group, node string) string { return group + ":" + node }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,6 +13,7 @@ import (
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/kubeconfig"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
+	"github.com/skiff-dev/skiff/internal/names"
 	"github.com/skiff-dev/skiff/vm/credentials"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
 )
@@ -101,10 +101,12 @@ func checkUser(cmd *cobra.Command, user credentials.User, merge bool) error {
 	switch {
 	case merge:
 		return cli.Invalid("redirect the output to a file instead", "--merge cannot be combined with --user")
-	case strings.HasPrefix(user.Name, "system:"):
-		return cli.Invalid("choose another name", "--user %s: names that start with \"system:\" are reserved for Kubernetes", user.Name)
-	case slices.ContainsFunc(user.Groups, func(g string) bool { return g == "" || strings.HasPrefix(g, "system:") }):
-		return cli.Invalid("choose another group and bind a role to it", "--group: groups that start with \"system:\" are reserved for Kubernetes")
+	case names.Reserved(user.Name):
+		return cli.Invalid("choose another name", "--user %s: %s and names that start with \"system:\" or \"skiff:\" are reserved", user.Name, names.UserAdmin)
+	case slices.Contains(user.Groups, ""):
+		return cli.Invalid("for example: --user jane --group dev", "--group: the name must not be empty")
+	case slices.ContainsFunc(user.Groups, names.Reserved):
+		return cli.Invalid("choose another group and bind a role to it", "--group: names that start with \"system:\" or \"skiff:\" are reserved")
 	case user.Lifetime < leastTTL || user.Lifetime > mostTTL:
 		return cli.Invalid("", "invalid --ttl %s: must be between %s and %s", user.Lifetime, leastTTL, mostTTL)
 	}
