@@ -20,7 +20,7 @@ import (
 	"k8s.io/kubernetes/pkg/apis/core"
 	"k8s.io/kubernetes/pkg/apis/discovery"
 
-	"github.com/skiff-dev/skiff/controlplane/fleet"
+	"github.com/skiff-dev/skiff/controlplane/inventory"
 	"github.com/skiff-dev/skiff/internal/names"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
@@ -39,15 +39,15 @@ var (
 )
 
 // Register adds the plugin to plugins.
-func Register(plugins *admission.Plugins, f fleet.Fleet) {
+func Register(plugins *admission.Plugins, machines inventory.Inventory) {
 	plugins.Register(PluginName, func(io.Reader) (admission.Interface, error) {
-		return &plugin{Handler: admission.NewHandler(admission.Create, admission.Update, admission.Delete), fleet: f}, nil
+		return &plugin{Handler: admission.NewHandler(admission.Create, admission.Update, admission.Delete), machines: machines}, nil
 	})
 }
 
 type plugin struct {
 	*admission.Handler
-	fleet fleet.Fleet
+	machines inventory.Inventory
 }
 
 var _ admission.ValidationInterface = (*plugin)(nil)
@@ -100,7 +100,7 @@ func (p *plugin) checkSlice(a admission.Attributes, node string) error {
 			if err != nil {
 				return fmt.Errorf("invalid address %q: %w", text, err)
 			}
-			if _, err := p.fleet.Check(node, address); err != nil {
+			if _, err := p.machines.Check(node, address); err != nil {
 				return err
 			}
 		}

@@ -16,11 +16,11 @@ import (
 	"k8s.io/kubernetes/pkg/apis/discovery"
 	"k8s.io/utils/ptr"
 
-	"github.com/skiff-dev/skiff/controlplane/fleet"
+	"github.com/skiff-dev/skiff/controlplane/inventory"
 	"github.com/skiff-dev/skiff/internal/names"
 )
 
-var machines = fleet.Fleet{
+var machines = inventory.Inventory{
 	Subnet: netip.MustParsePrefix("192.168.104.0/24"),
 	Addresses: map[string]netip.Addr{
 		"worker-1": netip.MustParseAddr("192.168.104.21"),
@@ -113,7 +113,7 @@ func TestTheDNSServerOfANodeWritesOnlyItsOwnSlice(t *testing.T) {
 	}
 }
 
-func TestANodeUnknownToTheFleetPublishesNoOthersAddress(t *testing.T) {
+func TestANodeUnknownToTheInventoryPublishesNoOthersAddress(t *testing.T) {
 	for address, ok := range map[string]bool{"192.168.104.29": true, "192.168.104.21": false, "203.0.113.1": false} {
 		w := write{
 			user: names.OfNode(names.GroupDNS, "worker-9"), resource: endpointSlices, operation: admission.Create,

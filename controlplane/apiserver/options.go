@@ -17,7 +17,7 @@ import (
 	"k8s.io/kubernetes/plugin/pkg/admission/defaulttolerationseconds"
 
 	"github.com/skiff-dev/skiff/controlplane/admission"
-	"github.com/skiff-dev/skiff/controlplane/fleet"
+	"github.com/skiff-dev/skiff/controlplane/inventory"
 	"github.com/skiff-dev/skiff/controlplane/pki"
 )
 
@@ -39,8 +39,8 @@ type Settings struct {
 	// BuildOpenAPI makes the server build the documents of built-in types at start,
 	// as upstream does, instead of serving the embedded ones.
 	BuildOpenAPI bool
-	// Fleet is what the host says about the cluster's nodes.
-	Fleet fleet.Fleet
+	// Inventory is what the host says about the cluster's nodes.
+	Inventory inventory.Inventory
 	// DialEtcd connects to etcd's gRPC services without TLS.
 	DialEtcd func(context.Context) (net.Conn, error)
 	// NewEtcdClient returns a client of the same etcd that calls it in process.
@@ -95,7 +95,7 @@ func Options(s Settings) *options.ServerRunOptions {
 // admission adds our own plugin to upstream's.
 func (s Settings) admission(o *options.ServerRunOptions) {
 	generic := o.Admission.GenericAdmission
-	admission.Register(generic.Plugins, s.Fleet)
+	admission.Register(generic.Plugins, s.Inventory)
 	generic.RecommendedPluginOrder = append(slices.Clone(generic.RecommendedPluginOrder), admission.PluginName)
 	generic.EnablePlugins = []string{"NodeRestriction", admission.PluginName}
 }

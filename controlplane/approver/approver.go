@@ -17,15 +17,15 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
-	"github.com/skiff-dev/skiff/controlplane/fleet"
+	"github.com/skiff-dev/skiff/controlplane/inventory"
 	"github.com/skiff-dev/skiff/controlplane/reconcile"
 )
 
 // Settings configure the approver.
 type Settings struct {
-	Client *rest.Config
-	Fleet  fleet.Fleet
-	Log    *slog.Logger
+	Client    *rest.Config
+	Inventory inventory.Inventory
+	Log       *slog.Logger
 }
 
 // Run decides requests until ctx ends.
@@ -66,7 +66,7 @@ func decide(ctx context.Context, client kubernetes.Interface, s Settings, name s
 	if err != nil {
 		return false, err
 	}
-	d := Decide(r.Spec, node, s.Fleet)
+	d := Decide(r.Spec, node, s.Inventory)
 	condition := certificatesv1.CertificateSigningRequestCondition{Status: corev1.ConditionTrue, Message: d.Reason}
 	switch d.Verdict {
 	case Approve:

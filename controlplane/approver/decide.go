@@ -11,7 +11,7 @@ import (
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/skiff-dev/skiff/controlplane/fleet"
+	"github.com/skiff-dev/skiff/controlplane/inventory"
 	"github.com/skiff-dev/skiff/internal/names"
 )
 
@@ -49,7 +49,7 @@ func NodeName(r certificatesv1.CertificateSigningRequestSpec) (name string, ok b
 // Decide decides a kubelet's request for a serving certificate, which must be for
 // its own node, for names and addresses of that node, and for serving only. node
 // is nil if the API has no node of that name yet.
-func Decide(r certificatesv1.CertificateSigningRequestSpec, node *corev1.Node, f fleet.Fleet) Decision {
+func Decide(r certificatesv1.CertificateSigningRequestSpec, node *corev1.Node, machines inventory.Inventory) Decision {
 	if r.SignerName != certificatesv1.KubeletServingSignerName {
 		return Decision{Wait, "the request is for another signer"}
 	}
@@ -67,7 +67,7 @@ func Decide(r certificatesv1.CertificateSigningRequestSpec, node *corev1.Node, f
 	if node == nil {
 		return Decision{Wait, fmt.Sprintf("node %q is not registered yet", name)}
 	}
-	return checkNames(request, name, node, f)
+	return checkNames(request, name, node, machines)
 }
 
 func deny(format string, arguments ...any) Decision {
@@ -124,7 +124,7 @@ func checkForm(request *x509.CertificateRequest, r certificatesv1.CertificateSig
 // checkNames compares the requested names and addresses with the host's data and
 // with the node's own status. A node may lie in its status, so the status alone
 // counts only for addresses that no other machine has.
-func checkNames(request *x509.CertificateRequest, name string, node *corev1.Node, f fleet.Fleet) Decision {
+func checkNames(request *x509.CertificateRequest, name string, node *corev1.Node, machines inventory.Inventory) Decision {
 	for _, dns := range request.DNSNames {
 		if dns != name {
 			return deny("name %q is not that of the node", dns)
@@ -135,15 +135,15 @@ func checkNames(request *x509.CertificateRequest, name string, node *corev1.Node
 		if !ok {
 			return deny("invalid address %q", ip)
 		}
-		if d := checkAddress(address.Unmap(), name, node, f); d.Verdict != Approve {
+		if d := checkAddress(address.Unmap(), name, node, machines); d.Verdict != Approve {
 			return d
 		}
 	}
 	return Decision{Approve, fmt.Sprintf("all names and addresses are those of node %q", name)}
 }
 
-func checkAddress(address netip.Addr, name string, node *corev1.Node, f fleet.Fleet) Decision {
-	known, err := f.Check(name, address)
+func checkAddress(address netip.Addr, name string, node *corev1.Node, machines inventory.Inventory) Decision {
+	known, err := machines.Check(name, address)
 	switch {
 	case err != nil:
 		return deny("%v", err)

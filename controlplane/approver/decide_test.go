@@ -16,10 +16,10 @@ import (
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/skiff-dev/skiff/controlplane/fleet"
+	"github.com/skiff-dev/skiff/controlplane/inventory"
 )
 
-var machines = fleet.Fleet{
+var machines = inventory.Inventory{
 	Subnet: netip.MustParsePrefix("192.168.104.0/24"),
 	Addresses: map[string]netip.Addr{
 		"control-plane-1": netip.MustParseAddr("192.168.104.11"),

@@ -21,7 +21,7 @@ import (
 	"github.com/skiff-dev/skiff/controlplane/bootstrap"
 	"github.com/skiff-dev/skiff/controlplane/controllers"
 	"github.com/skiff-dev/skiff/controlplane/etcd"
-	"github.com/skiff-dev/skiff/controlplane/fleet"
+	"github.com/skiff-dev/skiff/controlplane/inventory"
 	"github.com/skiff-dev/skiff/controlplane/labeller"
 	"github.com/skiff-dev/skiff/controlplane/leadership"
 	"github.com/skiff-dev/skiff/controlplane/provisioner"
@@ -297,7 +297,7 @@ func (r *run) strive(ctx context.Context) error {
 					return scheduler.Run(ctx, scheduler.Settings{Client: r.client(names.UserScheduler)})
 				},
 				func(ctx context.Context) error {
-					return approver.Run(ctx, approver.Settings{Client: r.client(names.UserApprover), Fleet: fleet.Of(r.settings.Node), Log: r.log})
+					return approver.Run(ctx, approver.Settings{Client: r.client(names.UserApprover), Inventory: inventory.Of(r.settings.Node), Log: r.log})
 				},
 				func(ctx context.Context) error {
 					return labeller.Run(ctx, labeller.Settings{Client: r.client(names.UserLabeller), Log: r.log})

@@ -6,7 +6,7 @@ import (
 	"github.com/skiff-dev/skiff/controlplane/apiserver"
 	"github.com/skiff-dev/skiff/controlplane/controllers"
 	"github.com/skiff-dev/skiff/controlplane/etcd"
-	"github.com/skiff-dev/skiff/controlplane/fleet"
+	"github.com/skiff-dev/skiff/controlplane/inventory"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
@@ -50,7 +50,7 @@ func (s Settings) apiserver() apiserver.Settings {
 	return apiserver.Settings{
 		Address: s.Node.Network.Address.Addr(), Port: port,
 		ServiceCIDR: s.Node.Kubernetes.ServiceCIDR, Domain: s.Node.Kubernetes.DNSDomain,
-		PKIDir: s.PKIDir, AuditLog: filepath.Join(s.LogDir, "audit.log"), Fleet: fleet.Of(s.Node),
+		PKIDir: s.PKIDir, AuditLog: filepath.Join(s.LogDir, "audit.log"), Inventory: inventory.Of(s.Node),
 	}
 }
 
