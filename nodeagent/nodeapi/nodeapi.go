@@ -56,8 +56,8 @@ type Status struct {
 
 // Certificate is one that a node shows, or keeps to show, to others.
 type Certificate struct {
-	// Name as in package pki, "etcd/peer" for one; the kubelet's are
-	// "kubelet-client" and "kubelet-server".
+	// Name as in package pki, for example "etcd/peer"; the kubelet's serving
+	// certificate is "kubelet-server".
 	Name    string    `json:"name"`
 	Expires time.Time `json:"expires"`
 }
