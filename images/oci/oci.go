@@ -10,6 +10,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"cmp"
+	_ "crypto/sha256" // registers the hash for go-digest
 	"encoding/json"
 	"fmt"
 	"io"
