@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
@@ -27,7 +28,7 @@ func (d *daemon) active() *operation.Operation {
 func (d *daemon) unavailable() *daemonapi.Failure {
 	switch active := d.active(); {
 	case d.leaving != nil:
-		return operation.Busy(operation.KindDown)
+		return operation.Busy(d.leaving.Kind())
 	case active != nil:
 		return operation.Busy(active.Kind())
 	case d.fleet == nil:
@@ -60,7 +61,7 @@ func (d *daemon) beginApply(life context.Context, spec cluster.Spec) (*operation
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.leaving != nil {
-		return nil, &daemonapi.Failure{Cause: operation.ErrDown.Error(), Hint: "run \"skiff up\" again when it is gone"}
+		return nil, operation.Busy(d.leaving.Kind())
 	}
 	if active := d.active(); active != nil {
 		if active.Kind() != operation.KindApply {
@@ -163,16 +164,21 @@ func (d *daemon) plan(ctx context.Context, spec cluster.Spec) ([]cluster.Step, e
 	return cluster.Plan(spec, offline.Observe(d.dir, state)), nil
 }
 
-// beginDown starts to take the cluster down, or joins that.
+// beginDown starts to take the cluster down, or joins that. It interrupts a stop.
 func (d *daemon) beginDown() *operation.Operation {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.leaving != nil {
+	if d.leaving != nil && d.leaving.Kind() == operation.KindDown {
 		return d.leaving
 	}
+	stopping := d.leaving
 	op := operation.New(operation.KindDown, nil)
 	d.leaving = op
 	d.tasks.Go(func() {
+		if stopping != nil {
+			stopping.Cancel(operation.ErrDown)
+			<-stopping.Done()
+		}
 		if err := d.down(op); err != nil {
 			d.log.Error("cluster not removed", "error", err)
 			op.Finish("", operation.AsFailure(err, d.dir.Log()))
@@ -182,6 +188,45 @@ func (d *daemon) beginDown() *operation.Operation {
 			return
 		}
 		op.Finish("removed", nil)
+		d.end()
+	})
+	return op
+}
+
+// beginStop starts to shut the machines down, after which the daemon ends. It joins
+// a stop or a down that is running.
+func (d *daemon) beginStop(life context.Context) *operation.Operation {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.leaving != nil {
+		return d.leaving
+	}
+	ctx, cancel := context.WithCancelCause(life)
+	op := operation.New(operation.KindStop, cancel)
+	d.leaving = op
+	working := d.working
+	d.tasks.Go(func() {
+		defer cancel(nil)
+		op.Begin("", daemonapi.PhaseStop, "")
+		if working != nil {
+			working.Cancel(operation.ErrStop)
+			<-working.Done()
+		}
+		var cutOff []string
+		if f := d.open(); f != nil {
+			cutOff = f.PowerOff(ctx, op)
+		}
+		if cause := context.Cause(ctx); cause != nil {
+			op.Finish("", operation.AsFailure(fmt.Errorf("interrupted: %w", cause), ""))
+			return
+		}
+		op.End("", daemonapi.PhaseStop, nil)
+		message := "stopped"
+		if len(cutOff) > 0 {
+			message += "; powered off without a clean shutdown: " + strings.Join(cutOff, ", ")
+		}
+		d.log.Info(message)
+		op.Finish(message, nil)
 		d.end()
 	})
 	return op
@@ -201,7 +246,7 @@ func (d *daemon) down(op *operation.Operation) error {
 	d.closeFleet()
 	op.End("", daemonapi.PhaseStop, nil)
 	op.Begin("", daemonapi.PhaseDelete, "")
-	if err := Sweep(d.dir); err != nil {
+	if err := offline.Sweep(d.dir); err != nil {
 		return err
 	}
 	op.End("", daemonapi.PhaseDelete, nil)

@@ -20,6 +20,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/drivers"
 	"github.com/skiff-dev/skiff/vm/fleet"
 	"github.com/skiff-dev/skiff/vm/home"
+	"github.com/skiff-dev/skiff/vm/offline"
 	"github.com/skiff-dev/skiff/vm/operation"
 )
 
@@ -55,9 +56,9 @@ type daemon struct {
 	tasks  sync.WaitGroup     // operations and the watch of the host
 
 	mu      sync.Mutex           // guards the fields below
-	working *operation.Operation // the running or last change other than a down
+	working *operation.Operation // the running or last change other than those
 	desired *cluster.Spec        // what working brings the cluster to, nil if it is not an apply
-	leaving *operation.Operation // a down
+	leaving *operation.Operation // a stop or a down
 	fleet   *fleet.Fleet         // nil before the first apply
 	idle    time.Time            // since when there has been nothing to do
 }
@@ -106,7 +107,7 @@ func (d *daemon) serve(ctx, life context.Context) error {
 		return err
 	}
 	if presence == home.Removing {
-		if err := Sweep(d.dir); err != nil {
+		if err := offline.Sweep(d.dir); err != nil {
 			return err
 		}
 	}
@@ -115,15 +116,30 @@ func (d *daemon) serve(ctx, life context.Context) error {
 		return err
 	}
 	server := &http.Server{Handler: d.handler(life), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelWarn)}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	served := make(chan error)
+	serve := func(l net.Listener) {
+		err := server.Serve(l)
+		select {
+		case served <- err:
+		case <-life.Done():
+		}
+	}
+	go serve(listener)
 	d.log.Info("daemon serves", "cluster", d.config.Name, "pid", os.Getpid())
-	d.tasks.Go(func() { d.watchHost(life) })
+	d.tasks.Go(func() {
+		d.watchHost(life, func() error {
+			again, err := d.listen()
+			if err == nil {
+				go serve(again) // the old listener lasts until the server is shut down
+			}
+			return err
+		})
+	})
 
 	select {
 	case err = <-served:
 	case <-ctx.Done():
-		d.powerOff(context.WithoutCancel(ctx))
+		<-d.beginStop(life).Done()
 	case <-life.Done():
 	}
 	d.end()
@@ -194,19 +210,4 @@ func (d *daemon) closeFleet() {
 	if err := f.Close(); err != nil {
 		d.log.Error("machines did not end cleanly", "error", err)
 	}
-}
-
-// powerOff lets all guests shut down.
-func (d *daemon) powerOff(ctx context.Context) {
-	d.mu.Lock()
-	f, active := d.fleet, d.active()
-	d.mu.Unlock()
-	if f == nil {
-		return
-	}
-	if active != nil && active.Kind() == operation.KindPause {
-		active.Cancel(context.Canceled)
-		<-active.Done()
-	}
-	f.PowerOff(ctx)
 }

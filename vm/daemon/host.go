@@ -17,7 +17,8 @@ const (
 
 // watchHost regularly checks what no request tells: that the host slept, that the
 // cluster's directory was removed, that nobody uses the daemon.
-func (d *daemon) watchHost(life context.Context) {
+// relisten creates the daemon's socket again.
+func (d *daemon) watchHost(life context.Context, relisten func() error) {
 	ticker := time.NewTicker(clockPeriod)
 	defer ticker.Stop()
 	last := time.Now()
@@ -32,6 +33,9 @@ func (d *daemon) watchHost(life context.Context) {
 			d.setClocks(life)
 		}
 		last = now
+		if err := d.checkSocket(relisten); err != nil {
+			d.log.Error("the daemon's socket was deleted and cannot be created again", "error", err)
+		}
 		if d.abandoned(now) {
 			d.log.Info("nobody uses this daemon")
 			d.end()
@@ -56,10 +60,20 @@ func (d *daemon) setClocks(ctx context.Context) {
 	f.CheckCertificates() // they may have expired meanwhile
 }
 
+// checkSocket calls relisten if the socket was deleted, as programs do that clean
+// up temporary files. The machines are not affected.
+func (d *daemon) checkSocket(relisten func() error) error {
+	if !missing(d.dir.Socket()) || missing(string(d.dir)) {
+		return nil
+	}
+	d.log.Warn("the daemon's socket was deleted; creating it again")
+	return relisten()
+}
+
 // abandoned reports whether the cluster's directory was removed from outside, or
 // nobody has used the daemon for a while.
 func (d *daemon) abandoned(now time.Time) bool {
-	if _, err := os.Stat(d.dir.Socket()); errors.Is(err, fs.ErrNotExist) {
+	if missing(string(d.dir)) {
 		return true
 	}
 	d.mu.Lock()
@@ -69,4 +83,9 @@ func (d *daemon) abandoned(now time.Time) bool {
 		d.idle = now
 	}
 	return now.Sub(d.idle) > d.config.Idle
+}
+
+func missing(path string) bool {
+	_, err := os.Stat(path)
+	return errors.Is(err, fs.ErrNotExist)
 }

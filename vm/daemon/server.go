@@ -25,6 +25,8 @@ func (d *daemon) handler(life context.Context) http.Handler {
 	mux.HandleFunc("POST "+daemonapi.PathPlan, d.postPlan)
 	mux.HandleFunc("POST "+daemonapi.PathApply, func(w http.ResponseWriter, r *http.Request) { d.postApply(life, w, r) })
 	mux.HandleFunc("POST "+daemonapi.PathDown, func(w http.ResponseWriter, r *http.Request) { d.stream(w, r, d.beginDown()) })
+	mux.HandleFunc("POST "+daemonapi.PathStop, func(w http.ResponseWriter, r *http.Request) { d.stream(w, r, d.beginStop(life)) })
+	mux.HandleFunc("POST "+daemonapi.PathRestart+"{node}", func(w http.ResponseWriter, r *http.Request) { d.postRestart(life, w, r) })
 	mux.HandleFunc("POST "+daemonapi.PathReadmit, d.postReadmit)
 	mux.HandleFunc("GET "+daemonapi.PathKubeconfig, d.getKubeconfig)
 	mux.HandleFunc(daemonapi.PathNode+"{node}/", d.proxyNode)
@@ -71,6 +73,14 @@ func (d *daemon) postApply(life context.Context, w http.ResponseWriter, r *http.
 		return
 	}
 	op, failure := d.beginApply(life, spec)
+	d.answer(w, r, op, failure)
+}
+
+func (d *daemon) postRestart(life context.Context, w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("node")
+	op, failure := d.begin(life, operation.KindRestart(name), func(ctx context.Context, f *fleet.Fleet, op *operation.Operation) (string, error) {
+		return "", f.Restart(ctx, op, name)
+	})
 	d.answer(w, r, op, failure)
 }
 
@@ -126,7 +136,7 @@ func (d *daemon) proxyNode(w http.ResponseWriter, r *http.Request) {
 	}
 	address, ok := f.Address(name)
 	if !ok {
-		writeFailure(w, http.StatusNotFound, &daemonapi.Failure{Cause: fmt.Sprintf("there is no node %s", name), Hint: "\"skiff status\" lists the nodes", Invalid: true})
+		writeFailure(w, http.StatusNotFound, operation.NoNode(name))
 		return
 	}
 	if f.MachinePaused(r.Context(), name) {

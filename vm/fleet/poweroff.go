@@ -2,23 +2,94 @@ package fleet
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
 
 	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/operation"
 )
 
-// PowerOff lets all guests shut down and waits for it until the limit. Paused
-// machines continue for that, so that they write to their disks what they hold.
-func (f *Fleet) PowerOff(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, f.limits.PowerOff)
-	defer cancel()
+// syncLimit bounds how long nodes take to write their caches before they shut
+// down.
+const syncLimit = 10 * time.Second
+
+// emulatedFactor is how much longer an emulated guest may take to shut down.
+const emulatedFactor = 5
+
+// PowerOff lets all guests shut down, each within the limit, and returns the
+// names of those that did not. First all nodes write what they hold to their
+// disks, so that little is lost if one has to be cut off. Then workers shut down
+// at once, and control planes one after another, so that etcd keeps its majority
+// as long as possible. Paused machines are resumed for that.
+func (f *Fleet) PowerOff(ctx context.Context, op *operation.Operation) []string {
 	if f.Paused(ctx) {
 		f.wake(ctx)
 	}
-	f.each(ctx, func(n cluster.Node) {
-		if err := f.node(n).PowerOff(ctx); err != nil {
-			f.log.Warn("a node cannot be shut down", "node", n.Name, "error", err)
-			return
+	limit := f.limits.PowerOff
+	if f.machines.emulated {
+		limit *= emulatedFactor
+	}
+	running := slices.DeleteFunc(f.members(), func(n cluster.Node) bool { return !f.machines.running(ctx, n.Name) })
+	f.sync(ctx, running)
+	var all sync.WaitGroup
+	done := make([]bool, len(running))
+	for i, n := range running {
+		if !cluster.IsControlPlane(n.Name) {
+			all.Go(func() { done[i] = f.shutDown(ctx, op, n, limit) })
 		}
+	}
+	all.Wait()
+	for i, n := range slices.Backward(running) {
+		if cluster.IsControlPlane(n.Name) {
+			done[i] = f.shutDown(ctx, op, n, limit)
+		}
+	}
+	var cutOff []string
+	for i, n := range running {
+		if !done[i] {
+			cutOff = append(cutOff, n.Name)
+		}
+	}
+	return cutOff
+}
+
+// sync lets nodes write their caches to their disks. A failure costs nothing but
+// the safety that it would have added.
+func (f *Fleet) sync(ctx context.Context, nodes []cluster.Node) {
+	ctx, cancel := context.WithTimeout(ctx, syncLimit)
+	defer cancel()
+	var all sync.WaitGroup
+	for _, n := range nodes {
+		all.Go(func() {
+			if _, err := f.node(n).Run(ctx, "sync"); err != nil {
+				f.log.Warn("a node did not sync its disk before it shuts down", "node", n.Name, "error", err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// shutDown lets one guest shut down and reports whether it did within limit.
+func (f *Fleet) shutDown(ctx context.Context, op *operation.Operation, n cluster.Node, limit time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	op.Begin(n.Name, daemonapi.PhaseStop, "")
+	asked := f.node(n).PowerOff(ctx)
+	if asked == nil {
 		_ = f.machines.driver.Wait(ctx, n.Name)
-	})
+	}
+	if !f.machines.running(context.WithoutCancel(ctx), n.Name) {
+		op.End(n.Name, daemonapi.PhaseStop, nil)
+		return true
+	}
+	cause := fmt.Sprintf("%s did not shut down within %s and was powered off; writes that its programs had not synced are lost", n.Name, limit)
+	if asked != nil {
+		cause = fmt.Sprintf("%s could not be asked to shut down and was powered off: %v", n.Name, asked)
+	}
+	f.log.Warn("a node did not shut down", "node", n.Name, "limit", limit, "error", asked)
+	op.End(n.Name, daemonapi.PhaseStop, &daemonapi.Failure{Cause: cause, Log: f.dir.Console(n.Name)})
+	return false
 }

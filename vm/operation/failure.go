@@ -9,8 +9,11 @@ import (
 	"github.com/skiff-dev/skiff/vm/image"
 )
 
-// ErrDown is the cause with which a down cancels other operations.
-var ErrDown = errors.New("the cluster is being taken down")
+// Causes with which an operation cancels others.
+var (
+	ErrStop = errors.New("the cluster is being stopped")
+	ErrDown = errors.New("the cluster is being taken down")
+)
 
 // Invalid returns a failure that is caused by the user's input.
 func Invalid(err error, hint string) *daemonapi.Failure {
@@ -22,12 +25,18 @@ func Stopped() *daemonapi.Failure {
 	return &daemonapi.Failure{Cause: "the cluster is stopped", Hint: "start it with \"skiff up\""}
 }
 
+// NoNode returns the failure of a request for a node that does not exist.
+func NoNode(name string) *daemonapi.Failure {
+	return &daemonapi.Failure{Cause: "there is no node " + name, Hint: "\"skiff status\" lists the nodes", Invalid: true}
+}
+
 // Busy returns the failure of a request that another operation blocks.
 func Busy(kind Kind) *daemonapi.Failure {
 	causes := map[Kind]string{
 		KindRotate: "the encryption key of secrets is being rotated",
 		KindPause:  "the cluster is being paused",
 		KindResume: "the cluster is being resumed",
+		KindStop:   ErrStop.Error(),
 		KindDown:   ErrDown.Error(),
 	}
 	cause, ok := causes[kind]
@@ -55,7 +64,7 @@ func AsFailure(err error, log string) *daemonapi.Failure {
 		failure.Hint = "restore a good copy, or remove the cluster with \"skiff down\""
 	case errors.Is(err, image.ErrNotFound):
 		failure.Invalid, failure.Hint = true, "build it with \"make image\""
-	case errors.Is(err, ErrDown):
+	case errors.Is(err, ErrDown), errors.Is(err, ErrStop):
 		failure.Log = ""
 	}
 	return failure

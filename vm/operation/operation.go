@@ -14,15 +14,19 @@ import (
 // Kind is what an operation does.
 type Kind string
 
-// The kinds. A daemon runs one operation at a time; only KindDown interrupts
-// another one.
+// The kinds. A daemon runs one operation at a time; only KindStop and KindDown
+// interrupt another one.
 const (
 	KindApply  Kind = "apply"
 	KindRotate Kind = "rotate the encryption key"
 	KindPause  Kind = "pause"
 	KindResume Kind = "resume"
+	KindStop   Kind = "stop"
 	KindDown   Kind = "down"
 )
+
+// KindRestart returns the kind of a restart of one node.
+func KindRestart(node string) Kind { return Kind("restart " + node) }
 
 // Operation is one running or finished change. Its methods may be called
 // concurrently.

@@ -20,9 +20,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/skiff-dev/skiff/internal/pause"
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/credentials"
-	"github.com/skiff-dev/skiff/vm/daemon"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/drivers"
 	"github.com/skiff-dev/skiff/vm/home"
@@ -132,7 +132,7 @@ func (c *Client) Apply(ctx context.Context, spec cluster.Spec, event func(daemon
 		}
 		err := c.stream(ctx, daemonapi.PathApply, spec, event)
 		// What answered was a daemon that is being killed; no event was read yet.
-		if !errors.Is(err, ErrNoDaemon) || time.Now().After(deadline) || pause(ctx, 20*time.Millisecond) != nil {
+		if !errors.Is(err, ErrNoDaemon) || time.Now().After(deadline) || pause.For(ctx, 20*time.Millisecond) != nil {
 			return err
 		}
 	}
@@ -186,7 +186,7 @@ func (c *Client) Down(ctx context.Context, event func(daemonapi.Event)) error {
 		return err
 	}
 	event(daemonapi.Event{Time: time.Now(), Phase: daemonapi.PhaseDelete, State: daemonapi.StateRunning})
-	if err := daemon.Sweep(c.dir()); err != nil {
+	if err := offline.Sweep(c.dir()); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(string(c.dir())); err != nil {
@@ -205,17 +205,18 @@ func (c *Client) downLive(ctx context.Context, event func(daemonapi.Event)) erro
 		if _, err := os.Stat(string(c.dir())); errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		if err := pause(ctx, 10*time.Millisecond); err != nil {
+		if err := pause.For(ctx, 10*time.Millisecond); err != nil {
 			return fmt.Errorf("wait for the daemon to end: %w", err)
 		}
 	}
 }
 
-// Stop lets the guests shut down, within a limit, and the daemon end, and returns
-// when it has; false if it did not run, and what it may have left of its machines
-// when it died is gone. What the machines keep stays. When ctx ends, Stop returns
-// and the work goes on. ErrNoCluster if there is none.
-func (c *Client) Stop(ctx context.Context) (stopped bool, err error) {
+// Stop lets the guests shut down, within a limit, ends the daemon and returns when
+// it has ended. It calls event as Apply does: PhaseStop fails for a machine that
+// had to be powered off. It returns false if no daemon was running; what a dead
+// daemon left of its machines is then ended. Disks are kept. When ctx ends, Stop
+// returns and the shutdown continues. ErrNoCluster if there is no cluster.
+func (c *Client) Stop(ctx context.Context, event func(daemonapi.Event)) (stopped bool, err error) {
 	status, err := c.Status(ctx)
 	if err != nil {
 		return false, err
@@ -223,15 +224,22 @@ func (c *Client) Stop(ctx context.Context) (stopped bool, err error) {
 	if status.DaemonPID == 0 {
 		return false, c.endStray()
 	}
-	if err := syscall.Kill(status.DaemonPID, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
-		return false, fmt.Errorf("stop the daemon: %w", err)
+	if err := c.stream(ctx, daemonapi.PathStop, nil, event); err != nil {
+		return false, fmt.Errorf("stop the cluster: %w", err)
 	}
 	for c.dir().Held() {
-		if err := pause(ctx, 10*time.Millisecond); err != nil {
+		if err := pause.For(ctx, 10*time.Millisecond); err != nil {
 			return false, fmt.Errorf("wait for the daemon to end: %w", err)
 		}
 	}
 	return true, nil
+}
+
+// Restart restarts a node, waits until it is Ready, and calls event as Apply does:
+// the node has accepted with the first event of PhaseBoot. When ctx ends, Restart
+// returns and the restart continues. ErrNoDaemon if the cluster is not running.
+func (c *Client) Restart(ctx context.Context, node string, event func(daemonapi.Event)) error {
+	return c.stream(ctx, daemonapi.PathRestart+url.PathEscape(node), nil, event)
 }
 
 // endStray ends what a dead daemon left of its machines, unless another works on
@@ -380,13 +388,4 @@ func (c *Client) stream(ctx context.Context, path string, body any, event func(d
 	}
 	defer func() { _ = response.Body.Close() }()
 	return daemonapi.Follow(response.Body, event)
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
 }

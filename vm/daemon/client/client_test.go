@@ -459,7 +459,7 @@ func TestAKilledDaemonIsReplacedAndFinishes(t *testing.T) {
 	t.Setenv(envStuck, "")
 	up(t, c, spec)
 	for _, running := range []bool{true, false} {
-		if stopped, err := c.Stop(t.Context()); err != nil || stopped != running {
+		if stopped, err := c.Stop(t.Context(), nobody); err != nil || stopped != running {
 			t.Errorf("stop: %t, %v, want %t", stopped, err, running)
 		}
 	}

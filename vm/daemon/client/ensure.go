@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/skiff-dev/skiff/internal/pause"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
@@ -50,7 +51,7 @@ func (c *Client) ensure(ctx context.Context) error {
 			started = nil
 		default:
 		}
-		if err := pause(ctx, 10*time.Millisecond); err != nil {
+		if err := pause.For(ctx, 10*time.Millisecond); err != nil {
 			return c.notStarted(err)
 		}
 	}

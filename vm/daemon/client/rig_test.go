@@ -73,7 +73,10 @@ type world struct {
 	left      []string // what control planes that leave were asked for, and of etcd
 	cordoned  []string
 	clocks    int
-	turnedOff []string          // machines whose guest was asked for it
+	turnedOff []string // machines whose guest was asked to shut down
+	stays     string   // the guest that accepts a shutdown and ignores it
+	shutdown  []string // "sync NODE" and "off NODE (RUNNING control planes)"
+	started   map[string]time.Time
 	under     map[string]string // secrets by name: the key that they are under
 	refuse    bool              // no secret can be written
 	seeds     map[string]int    // how often each machine was reseeded
@@ -83,7 +86,7 @@ func newWorld() *world {
 	w := &world{
 		driver: &fake.Driver{}, ports: map[string]string{},
 		servers: map[string]*http.Server{}, nodes: map[string]string{},
-		documents: map[string]nodeconfig.Node{}, seeds: map[string]int{},
+		documents: map[string]nodeconfig.Node{}, seeds: map[string]int{}, started: map[string]time.Time{},
 		under: map[string]string{"one": "key1", "two": "key1", "clear": ""},
 	}
 	w.driver.Started = w.boot
@@ -161,7 +164,13 @@ func (w *world) serve(node nodeconfig.Node, address netip.AddrPort, leaf, author
 func (w *world) nodeAPI(name, boot string) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+nodeapi.PathStatus, func(out http.ResponseWriter, _ *http.Request) {
-		_ = json.NewEncoder(out).Encode(nodeapi.Status{Node: name, BootID: boot, Programs: []nodeapi.Program{{Name: "nodeagent", Restarts: 3, LastExit: "exit status 1"}}})
+		w.mu.Lock()
+		started := w.started[name]
+		w.mu.Unlock()
+		_ = json.NewEncoder(out).Encode(nodeapi.Status{
+			Node: name, BootID: boot, Time: time.Now(),
+			Programs: []nodeapi.Program{{Name: "nodeagent", PID: 1, Started: started, Restarts: 3, LastExit: "exit status 1"}},
+		})
 	})
 	mux.HandleFunc("GET "+nodeapi.PathLogs, func(out http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(out, "%s of %s, last %s\n", r.URL.Query().Get("source"), name, r.URL.Query().Get("tail"))
@@ -170,12 +179,14 @@ func (w *world) nodeAPI(name, boot string) http.Handler {
 			<-r.Context().Done()
 		}
 	})
-	mux.HandleFunc("POST "+nodeapi.PathPower, func(out http.ResponseWriter, _ *http.Request) {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.turnedOff = append(w.turnedOff, name)
+	mux.HandleFunc("POST "+nodeapi.PathPower, func(out http.ResponseWriter, r *http.Request) {
+		var request nodeapi.PowerRequest
+		if err := json.NewDecoder(r.Body).Decode(&request); err != nil {
+			http.Error(out, err.Error(), http.StatusBadRequest)
+			return
+		}
+		w.power(name, request.Action)
 		out.WriteHeader(http.StatusAccepted)
-		go w.driver.End(name, "")
 	})
 	mux.HandleFunc("POST "+nodeapi.PathClock, func(http.ResponseWriter, *http.Request) {
 		w.mu.Lock()
@@ -195,6 +206,27 @@ func (w *world) nodeAPI(name, boot string) http.Handler {
 	})
 	mux.HandleFunc("POST "+nodeapi.PathExec, func(out http.ResponseWriter, r *http.Request) { w.serveExec(out, r, name) })
 	return mux
+}
+
+// power shuts a guest down, or restarts its programs.
+func (w *world) power(name, action string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if action == nodeapi.PowerActionRestart {
+		w.started[name] = time.Now()
+		return
+	}
+	planes := 0
+	for node := range w.documents {
+		if state, _ := w.driver.State(context.Background(), node); cluster.IsControlPlane(node) && state == machine.StateRunning {
+			planes++
+		}
+	}
+	w.turnedOff = append(w.turnedOff, name)
+	w.shutdown = append(w.shutdown, fmt.Sprintf("off %s (%d)", name, planes))
+	if name != w.stays {
+		go w.driver.End(name, "")
+	}
 }
 
 // serveExec runs nothing: it sends the arguments to stdout, stdin to stderr, and
@@ -223,6 +255,11 @@ func (w *world) serveExec(out http.ResponseWriter, r *http.Request, node string)
 		said, code = w.keys(), 0
 	case "/usr/bin/skiff-controlplane etcd compact":
 		code = 0
+	case "sync":
+		code = 0
+		w.mu.Lock()
+		w.shutdown = append(w.shutdown, "sync "+node)
+		w.mu.Unlock()
 	}
 	_ = frames.Write(nodeapi.Stdout, said)
 	for {

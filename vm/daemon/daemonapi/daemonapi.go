@@ -41,6 +41,14 @@ const (
 	// until their nodes are Ready; streams Event as Apply does. A second one while
 	// one runs joins it; it is refused with 409 during other work.
 	PathResume = "/v1/resume"
+	// PathRestart: POST to PathRestart + NODE restarts a node and waits until it is
+	// Ready; streams Event as Apply does. The first event with PhaseBoot means that
+	// the node has accepted.
+	PathRestart = "/v1/restart/"
+	// PathStop: POST lets the guests shut down, within a limit, and ends the daemon;
+	// disks are kept. Streams Event as Apply does: PhaseStop fails for a machine that
+	// had to be cut off. It cancels what is running.
+	PathStop = "/v1/stop"
 	// PathNode: everything below /v1/nodes/NODE is passed to the node API (package
 	// nodeapi) of that node, /v1/nodes/NODE/v1/exec for one, upgrades included.
 	PathNode = "/v1/nodes/"

@@ -9,6 +9,7 @@ import (
 
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
 // Stop returns the command `stop`.
@@ -33,7 +34,11 @@ Stopping a stopped cluster does nothing.`,
 			return err
 		}
 		name := dir.Name()
-		stopped, err := c.Stop(cmd.Context())
+		stopped, err := c.Stop(cmd.Context(), func(e daemonapi.Event) {
+			if e.Failure != nil && !e.Done {
+				fmt.Fprintf(s.Err, "skiff: warning: %s\n", e.Failure.Cause)
+			}
+		})
 		switch {
 		case errors.Is(err, context.Canceled):
 			return cli.Interrupted(

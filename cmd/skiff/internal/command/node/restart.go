@@ -4,24 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
-	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
-// A restarting node is asked at this interval, each time with a timeout: a request
-// that was in flight when its machine ended is never answered.
-const (
-	restartPoll    = 250 * time.Millisecond
-	restartAttempt = 15 * time.Second
-)
+// errAccepted means that --wait is 0 and the node is restarting.
+var errAccepted = errors.New("the node is restarting")
 
 // Restart returns the command `restart`.
 func Restart(s cli.Streams) *cobra.Command {
@@ -46,23 +40,17 @@ and certificates are kept.`,
 		if wait < 0 {
 			return cli.Invalid("", "--wait must not be negative")
 		}
-		c, n, err := target.Node(cmd.Context(), *name, args[0])
+		c, _, err := target.Node(cmd.Context(), *name, args[0])
 		if err != nil {
 			return err
-		}
-		before, err := n.Status(cmd.Context())
-		if err != nil {
-			return err
-		}
-		if err := n.Restart(cmd.Context()); err != nil {
-			return err
-		}
-		if wait == 0 {
-			fmt.Fprintf(s.Out, "node %s is restarting\n", args[0])
-			return nil
 		}
 		begun := time.Now()
-		if err := awaitRestart(cmd.Context(), c, n, args[0], before, wait); err != nil {
+		err = restart(cmd.Context(), c, args[0], wait)
+		switch {
+		case errors.Is(err, errAccepted):
+			fmt.Fprintf(s.Out, "node %s is restarting\n", args[0])
+			return nil
+		case err != nil:
 			return err
 		}
 		fmt.Fprintf(s.Out, "node %s restarted in %.1f s\n", args[0], time.Since(begun).Seconds())
@@ -71,54 +59,29 @@ and certificates are kept.`,
 	return cmd
 }
 
-// awaitRestart returns once the node has restarted and is Ready.
-func awaitRestart(ctx context.Context, c *client.Client, n *client.Node, name string, before nodeapi.Status, wait time.Duration) error {
-	limited, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
-	for {
-		if restarted(limited, c, n, name, before) {
-			return nil
-		}
-		select {
-		case <-limited.Done():
-			if errors.Is(ctx.Err(), context.Canceled) {
-				return ctx.Err()
-			}
-			return &daemonapi.Failure{
-				Cause: fmt.Sprintf("node %s is not Ready %s after its restart", name, wait),
-				Hint:  fmt.Sprintf("run `skiff logs %s` to see what it is doing", name),
-			}
-		case <-time.After(restartPoll):
-		}
+// restart restarts a node and waits until it is Ready; errAccepted if wait is 0
+// and the node has begun to restart.
+func restart(ctx context.Context, c *client.Client, name string, wait time.Duration) error {
+	work, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if wait > 0 {
+		var stop context.CancelFunc
+		work, stop = context.WithTimeout(work, wait)
+		defer stop()
 	}
-}
-
-// restarted reports whether the node has restarted and is Ready.
-func restarted(ctx context.Context, c *client.Client, n *client.Node, name string, before nodeapi.Status) bool {
-	ctx, cancel := context.WithTimeout(ctx, restartAttempt)
-	defer cancel()
-	now, err := n.Status(ctx)
-	return err == nil && restartedSince(before, now) && ready(ctx, c, name)
-}
-
-// restartedSince reports whether a node runs programs and started all of them after
-// before. A program that is not running may have finished its work.
-func restartedSince(before, now nodeapi.Status) bool {
-	running := 0
-	for _, p := range now.Programs {
-		if p.PID != 0 && !p.Started.After(before.Time) {
-			return false
+	err := c.Restart(work, name, func(e daemonapi.Event) {
+		if wait == 0 && e.Phase == daemonapi.PhaseBoot {
+			cancel(errAccepted)
 		}
-		if p.PID != 0 {
-			running++
-		}
-	}
-	return running > 0
-}
-
-func ready(ctx context.Context, c *client.Client, name string) bool {
-	status, err := c.Status(ctx)
-	return err == nil && slices.ContainsFunc(status.Nodes, func(n daemonapi.NodeStatus) bool {
-		return n.Name == name && n.Condition() == "Ready"
 	})
+	switch {
+	case errors.Is(context.Cause(work), errAccepted):
+		return errAccepted
+	case err != nil && ctx.Err() == nil && errors.Is(work.Err(), context.DeadlineExceeded):
+		return &daemonapi.Failure{
+			Cause: fmt.Sprintf("node %s is not Ready %s after its restart", name, wait),
+			Hint:  fmt.Sprintf("run `skiff logs %s` to see what it is doing", name),
+		}
+	}
+	return err
 }
