@@ -44,6 +44,7 @@ func (f *Fleet) Status(ctx context.Context) daemonapi.ClusterStatus {
 	status.Problems = slices.Compact(slices.Sorted(slices.Values(slices.Concat(alarms...))))
 	status.Problems = append(status.Problems, expiring(status.Nodes, time.Now())...)
 	status.Problems = append(status.Problems, f.parts.failing()...)
+	status.Problems = append(status.Problems, diskProblems(f.stalled(), f.freeMiB(), string(f.dir))...)
 	for i := range status.Nodes {
 		node := registered[status.Nodes[i].Name]
 		status.Nodes[i].Ready, status.Nodes[i].Reason = node.Ready, node.Reason

@@ -11,10 +11,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/driver"
 )
 
 // does runs an operation and returns the phases that ended, by node, and its
@@ -94,6 +96,36 @@ func TestPauseFreezesAllMachinesAndResumeGivesThemTheTime(t *testing.T) {
 	if _, message := does(t, r.client.Resume); message != "not paused" {
 		t.Errorf("second resume: %q", message)
 	}
+}
+
+func TestMachinesThatAFullDiskStoppedAreShownAndResumed(t *testing.T) {
+	r := newRig(t, shortHome(t), "demo")
+	up(t, r.client, r.spec)
+	clocks, boots := r.counts()
+	r.driver.Stall("worker-1", driver.StallNoSpace)
+	r.driver.Stall("worker-2", driver.StallDiskError)
+	status, err := r.client.Status(t.Context())
+	if err != nil || status.Phase != "degraded" || len(status.Problems) != 2 ||
+		!strings.Contains(status.Problems[0], "worker-1 is halted: the host's disk is full") ||
+		!strings.Contains(status.Problems[1], "worker-2 is halted: the host cannot read or write its disk") {
+		t.Errorf("%s, problems %q, %v", status.Phase, status.Problems, err)
+	}
+	// This host has room, so the first continues by itself.
+	for deadline := time.Now().Add(30 * time.Second); r.driver.Stalled("worker-1") != "" && time.Now().Before(deadline); {
+		time.Sleep(50 * time.Millisecond)
+	}
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if set, _ := r.counts(); set > clocks {
+			break
+		}
+	}
+	if set, booted := r.counts(); set-clocks != 1 || booted != boots {
+		t.Errorf("%d clocks were set, want 1; %d machines have booted, want none", set-clocks, booted-boots)
+	}
+	r.wantMachines(t, "degraded", "running", "running", "paused")
+	// The other one when the user says so.
+	up(t, r.client, r.spec)
+	r.wantMachines(t, "running", "running", "running", "running")
 }
 
 func TestNobodyWaitsForAPausedCluster(t *testing.T) {

@@ -34,11 +34,15 @@ type state struct {
 	exit    error
 	stopped bool // by Stop: nobody waits any more
 	paused  bool
+	stall   string        // why it is paused, if it stopped by itself
 	worked  time.Duration // until it was last started or paused
 	since   time.Time     // when it was last started or resumed
 }
 
-var _ driver.Driver = (*Driver)(nil)
+var (
+	_ driver.Driver        = (*Driver)(nil)
+	_ driver.StallReporter = (*Driver)(nil)
+)
 
 // Name is "fake".
 func (d *Driver) Name() string { return "fake" }
@@ -121,8 +125,27 @@ func (d *Driver) freeze(ctx context.Context, call, name string, paused bool) err
 	if s == nil || !s.running() {
 		return fmt.Errorf("%s machine %s: %w", call, name, driver.ErrNotFound)
 	}
-	s.worked, s.since, s.paused = s.cpu(), time.Now(), paused
+	s.worked, s.since, s.paused, s.stall = s.cpu(), time.Now(), paused, ""
 	return nil
+}
+
+// Stall makes a running machine stop by itself with a reason, until Resume.
+func (d *Driver) Stall(name, reason string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if s := d.machines[name]; s != nil && s.running() {
+		s.worked, s.paused, s.stall = s.cpu(), true, reason
+	}
+}
+
+// Stalled returns the reason of Stall.
+func (d *Driver) Stalled(name string) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if s := d.machines[name]; s != nil {
+		return s.stall
+	}
+	return ""
 }
 
 // Stop marks the machine as stopped.
