@@ -32,25 +32,25 @@ func commands() []command {
 	}
 	return []command{
 		{[]string{"clusters", "hosts"}, "clusters on this host", nil, show(screen.Clusters{})},
-		{[]string{"nodes", "node", "no", "machines"}, "nodes and their machines", nil, show(screen.Nodes{})},
-		{[]string{"workloads", "workload", "wk"}, "all workloads in one table", namespaceNames, showWorkloads},
+		{[]string{"nodes", "node", "no", "machines"}, "nodes and machines", nil, show(screen.Nodes{})},
+		{[]string{"workloads", "workload", "wk"}, "all workloads", namespaceNames, showWorkloads},
 		{[]string{"pulse", "pulses"}, "cluster overview", nil, show(screen.Pulse{})},
 		{[]string{"controlplane", "cp"}, "control plane status", clusterNames, controlPlane},
 		{[]string{"forwards", "pf", "portforward"}, "forwarded ports", nil, show(screen.Forwards{})},
-		{[]string{"tree", "xray"}, "ownership tree of this, or of KIND NAME", resourceNames, showTree},
-		{[]string{"ns", "namespace"}, "select namespaces: a,b or all", namespaceNames, chooseNamespaces},
-		{[]string{"ctx", "cluster", "context"}, "select clusters: a,b", clusterNames, chooseClusters},
-		{[]string{"resources", "aliases", "alias"}, "resources and their short names", nil, show(screen.Resources{})},
+		{[]string{"tree", "xray"}, "ownership tree", resourceNames, showTree},
+		{[]string{"ns", "namespace"}, "namespaces: a,b or all", namespaceNames, chooseNamespaces},
+		{[]string{"ctx", "cluster", "context"}, "clusters: a,b", clusterNames, chooseClusters},
+		{[]string{"resources", "aliases", "alias"}, "resources and names", nil, show(screen.Resources{})},
 		{[]string{"theme", "skin"}, "change the theme", func(*Model) []string { return theme.Names() }, chooseTheme},
-		{[]string{"output"}, "output of the last command", nil, lastOutput},
+		{[]string{"output"}, "last command output", nil, lastOutput},
 		{[]string{"skiff", "!"}, "run a skiff command", verbNames, skiffCommand},
-		{[]string{"help", "h"}, "keys of this screen", nil, show(screen.Help{})},
+		{[]string{"help", "h"}, "this screen", nil, show(screen.Help{})},
 		{[]string{"quit", "q", "q!", "exit"}, "close the dashboard", nil, func(m *Model, _ []string) []screen.Request { m.quitting = true; return nil }},
 	}
 }
 
 func commandHelp() []help.Entry {
-	entries := []help.Entry{{Label: ":pods shop", Text: "a resource, by name or short name"}}
+	entries := []help.Entry{{Label: ":pods shop", Text: "any resource"}}
 	for _, c := range commands() {
 		entries = append(entries, help.Entry{Label: ":" + c.names[0], Text: c.help})
 	}

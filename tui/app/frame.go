@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	tea "charm.land/bubbletea/v2"
@@ -234,28 +235,34 @@ func (m *Model) footer() string {
 	return m.hints()
 }
 
-// hints lists the most important keys of the screen.
+// hints lists the most important keys of the screen, as far as there is room. The
+// key for help is always among them.
 func (m *Model) hints() string {
 	th := m.world.Theme
+	_, filtered := m.top().(screen.Filtered)
+	bindings := slices.DeleteFunc(m.world.Keys.In(m.top().Scopes()...), func(b keys.Binding) bool {
+		return !b.Hint || b.Changes && m.world.ReadOnly || b.Action == keys.Filter && !filtered
+	})
+	isHelp := func(b keys.Binding) bool { return b.Action == keys.Help }
+	room := m.width - 1
+	if i := slices.IndexFunc(bindings, isHelp); i >= 0 {
+		room -= hintWidth(bindings[i])
+	}
 	var out strings.Builder
 	out.WriteString(" ")
-	used := 1
-	for _, b := range m.world.Keys.In(m.top().Scopes()...) {
-		if _, can := m.top().(screen.Filtered); b.Action == keys.Filter && !can {
-			continue
+	for _, b := range bindings {
+		if !isHelp(b) {
+			if room -= hintWidth(b); room < 0 {
+				continue
+			}
 		}
-		if !b.Hint || b.Changes && m.world.ReadOnly {
-			continue
-		}
-		label, help := keys.Label(b.Keys[0]), short(b.Help)
-		width := widget.Width(label) + widget.Width(help) + 4
-		if used+width > m.width {
-			break
-		}
-		out.WriteString(th.Paint(theme.Key, label) + " " + th.Paint(theme.Dim, help) + "   ")
-		used += width
+		out.WriteString(th.Paint(theme.Key, keys.Label(b.Keys[0])) + " " + th.Paint(theme.Dim, short(b.Help)) + "   ")
 	}
 	return widget.Fit(out.String(), m.width)
+}
+
+func hintWidth(b keys.Binding) int {
+	return widget.Width(keys.Label(b.Keys[0])) + widget.Width(short(b.Help)) + 4
 }
 
 // short returns a key's help up to the first comma.

@@ -106,7 +106,7 @@ var defaults = []Binding{
 
 	{Objects, Describe, []string{"d"}, "describe", false, true},
 	{Objects, YAML, []string{"y"}, "YAML", false, true},
-	{Objects, Edit, []string{"e"}, "edit in $EDITOR", true, true},
+	{Objects, Edit, []string{"e"}, "edit", true, true},
 	{Objects, Events, []string{"E"}, "events", false, false},
 	{Objects, Owner, []string{"O"}, "go to owner", false, false},
 	{Objects, ShowTree, []string{"t"}, "tree", false, false},
@@ -178,7 +178,7 @@ var defaults = []Binding{
 	{Secrets, Reveal, []string{"x"}, "show/hide values", false, true},
 	{Document, Describe, []string{"d"}, "describe", false, false},
 	{Document, YAML, []string{"y"}, "YAML", false, false},
-	{Document, Edit, []string{"e"}, "edit in $EDITOR", true, true},
+	{Document, Edit, []string{"e"}, "edit", true, true},
 	{Forwards, Delete, []string{"ctrl+d"}, "stop", false, true},
 	{History, Undo, []string{"u"}, "roll back to a revision", true, true},
 
