@@ -15,12 +15,15 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/skiff-dev/skiff/images/manifest"
 	"github.com/skiff-dev/skiff/images/manifest/manifesttest"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
@@ -77,6 +80,8 @@ type world struct {
 	stays     string   // the guest that accepts a shutdown and ignores it
 	shutdown  []string // "sync NODE" and "off NODE (RUNNING control planes)"
 	started   map[string]time.Time
+	notReady  map[string]bool
+	asked     []string          // calls of the driver, as steps
 	under     map[string]string // secrets by name: the key that they are under
 	refuse    bool              // no secret can be written
 	seeds     map[string]int    // how often each machine was reseeded
@@ -86,10 +91,16 @@ func newWorld() *world {
 	w := &world{
 		driver: &fake.Driver{}, ports: map[string]string{},
 		servers: map[string]*http.Server{}, nodes: map[string]string{},
-		documents: map[string]nodeconfig.Node{}, seeds: map[string]int{}, started: map[string]time.Time{},
+		documents: map[string]nodeconfig.Node{}, seeds: map[string]int{}, started: map[string]time.Time{}, notReady: map[string]bool{},
 		under: map[string]string{"one": "key1", "two": "key1", "clear": ""},
 	}
 	w.driver.Started = w.boot
+	w.driver.Fail = func(call, name string) error {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.asked = append(w.asked, call+" "+name)
+		return nil
+	}
 	w.driver.Reseeded = func(name string, _ []byte) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -315,9 +326,10 @@ func (w *world) kubernetes(name string) http.Handler {
 		defer w.mu.Unlock()
 		items := []object{}
 		for name, boot := range w.nodes {
+			ready := map[bool]string{true: "False", false: "True"}[w.notReady[name]]
 			items = append(items, object{
 				"metadata": object{"name": name},
-				"status":   object{"nodeInfo": object{"bootID": boot}, "conditions": []object{{"type": "Ready", "status": "True"}}},
+				"status":   object{"nodeInfo": object{"bootID": boot}, "conditions": []object{{"type": "Ready", "status": ready}}},
 			})
 		}
 		answer(out, object{"kind": "NodeList", "apiVersion": "v1", "items": items})
@@ -361,6 +373,20 @@ func imageDir(t *testing.T) string {
 	return dir
 }
 
+// changeImage gives the image another digest.
+func changeImage(t *testing.T, dir string) {
+	t.Helper()
+	path := filepath.Join(dir, manifest.Name)
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content = regexp.MustCompile(`sha256:0+1"`).ReplaceAll(content, []byte("sha256:"+strings.Repeat("1", 64)+`"`))
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // shortHome is a directory with a path short enough for sockets.
 func shortHome(t *testing.T) home.Home {
 	t.Helper()
@@ -380,18 +406,23 @@ func small(name string) cluster.Spec {
 
 func newRig(t *testing.T, h home.Home, name string) *rig {
 	t.Helper()
+	return startRig(t, newWorld(), h, small(name), imageDir(t))
+}
+
+// startRig starts a daemon in a world that may exist already.
+func startRig(t *testing.T, w *world, h home.Home, spec cluster.Spec, images string) *rig {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &rig{world: newWorld(), home: h, spec: small(name), ended: make(chan error, 1), stop: cancel}
-	images := imageDir(t)
-	r.client = client.New(client.Config{Home: h, Name: name, ImageDir: images, Command: []string{"false"}})
-	go func() { r.ended <- daemon.Run(ctx, r.config(h, name, images)) }()
+	r := &rig{world: w, home: h, spec: spec, ended: make(chan error, 1), stop: cancel}
+	r.client = client.New(client.Config{Home: h, Name: spec.Name, ImageDir: images, Command: []string{"false"}})
+	go func() { r.ended <- daemon.Run(ctx, r.config(h, spec.Name, images)) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-r.ended; err != nil {
 			t.Logf("the daemon ended with %v", err)
 		}
 	})
-	for !answers(h.Cluster(name).Socket()) {
+	for !answers(h.Cluster(spec.Name).Socket()) {
 		time.Sleep(time.Millisecond)
 	}
 	return r
