@@ -53,7 +53,7 @@ func modules() Modules {
 func dirs() []string {
 	return []string{
 		"dev", "proc", "sys", "run", "tmp", "var", "etc", "opt/cni/bin", "usr/bin", "usr/sbin", "usr/lib", "usr/lib64",
-		"etc/cni/net.d", "etc/containerd/certs.d", "etc/containerd/conf.d", "etc/nri/conf.d", "usr/libexec", "usr/share", "boot",
+		"etc/cni/net.d", "etc/containerd/certs.d", "etc/containerd/conf.d", "etc/nri/conf.d", "usr/libexec", "usr/share", "usr/src", "boot",
 		"usr/lib/skiff",
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -50,6 +51,9 @@ type Init struct {
 	found   *devices
 	// sandboxed: the kernel is the host's, and not ours to change.
 	sandboxed bool
+	// mounting is held while the root changes: what is mounted below the previous
+	// one at that moment would be lost.
+	mounting sync.Mutex
 }
 
 // Main runs PID 1. It returns only if the kernel refuses to end the machine.
@@ -140,10 +144,16 @@ func (i *Init) prepareKernel() error {
 		return applySysctls(ownSysctls())
 	}
 	failed := applySysctls(sysctls)
-	failed = errors.Join(failed, i.loadModules("late"), applySysctls(moduleSysctls), mountAll(lateMounts))
+	failed = errors.Join(failed, i.loadModules("late"), applySysctls(moduleSysctls), i.mountLate())
 	i.journal.step("kernel", "")
 	go i.guard("power button", i.watchButton)
 	return failed
+}
+
+func (i *Init) mountLate() error {
+	i.mounting.Lock()
+	defer i.mounting.Unlock()
+	return mountAll(lateMounts)
 }
 
 // loadModules loads those of one of the image's lists.
@@ -193,7 +203,12 @@ func (i *Init) mountData(ctx context.Context, ready chan<- struct{}) error {
 
 // useData makes what is expected below the data directory and logs there.
 func (i *Init) useData() error {
-	return errors.Join(makeState(), i.journal.persist(program.LogFile(nodeconfig.LogDir, sourceInit)))
+	err := makeState()
+	i.mounting.Lock()
+	defer i.mounting.Unlock()
+	// Without it the node works, except for pods with unusual host paths.
+	i.guard("writable root", writableRoot)
+	return errors.Join(err, i.journal.persist(program.LogFile(nodeconfig.LogDir, sourceInit)))
 }
 
 // identify makes the machine the node of the document.

@@ -59,7 +59,8 @@ func TestControlPlaneRunsOnlyOnControlPlanesAndFirst(t *testing.T) {
 }
 
 func TestMountPointsAreUnescapedAndTheSystemsKept(t *testing.T) {
-	const mountinfo = `22 1 254:0 / / ro,relatime shared:1 - erofs /dev/vda ro
+	const mountinfo = `22 1 254:16 /lib/skiff/root / rw,relatime shared:1 - ext4 /dev/vdb rw
+29 22 254:0 /usr /usr ro,relatime shared:1 - erofs /dev/vda ro
 23 22 0:21 / /proc rw - proc proc rw
 30 22 254:16 / /var rw shared:5 - ext4 /dev/vdb rw
 31 30 0:40 / /var/lib/kubelet/pods/a\040b rw shared:9 - tmpfs tmpfs rw

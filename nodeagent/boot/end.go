@@ -30,7 +30,7 @@ func (i *Init) end(how Power) error {
 	}
 	i.journal.close()
 	unix.Sync()
-	if err := unmountAll(); err != nil {
+	if err := unmountAll(i.sandboxed); err != nil {
 		i.journal.say(err.Error())
 	}
 	command := unix.LINUX_REBOOT_CMD_POWER_OFF
@@ -40,9 +40,10 @@ func (i *Init) end(how Power) error {
 	return fmt.Errorf("end the machine: %w", unix.Reboot(command))
 }
 
-// unmountAll unmounts what holds the node's disk, innermost first, so that it
-// is clean at the next boot.
-func unmountAll() error {
+// unmountAll unmounts what holds the node's disk, innermost first, and makes the
+// disk read-only, so that it is clean at the next boot. A sandbox's disk is the
+// host's and stays as it is.
+func unmountAll(sandboxed bool) error {
 	text, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return err
@@ -58,15 +59,19 @@ func unmountAll() error {
 			errs = append(errs, fmt.Errorf("unmount %s: %w", target, err))
 		}
 	}
-	if len(errs) > 0 {
-		// A journal that must be replayed is all that is left to do then.
-		errs = append(errs, unix.Mount("", dataDir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
+	if sandboxed {
+		return errors.Join(errs...)
 	}
-	return errors.Join(errs...)
+	// The root is on the disk, too, and cannot be unmounted.
+	if err := unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		// The journal is replayed at the next boot.
+		return errors.Join(append(errs, fmt.Errorf("make the disk read-only: %w", err))...)
+	}
+	return nil
 }
 
-// holdsDisk says whether a mount may be on the node's disk: the system's own
-// stay to the end.
+// holdsDisk reports whether a mount may be on the node's disk. The system's own
+// mounts stay to the end.
 func holdsDisk(target string) bool {
 	if target == "/" || target == "/etc" || target == "/run" || target == "/tmp" {
 		return false
@@ -79,13 +84,18 @@ func holdsDisk(target string) bool {
 	return true
 }
 
-// mountTargets are the mount points of /proc/self/mountinfo in its order
-// (proc_pid_mountinfo(5)), their octal escapes undone.
+// mountTargets returns the mount points in /proc/self/mountinfo in its order
+// (proc_pid_mountinfo(5)), unescaped, without those of the read-only image.
 func mountTargets(mountinfo string) []string {
 	unescape := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
 	var targets []string
 	for line := range strings.Lines(mountinfo) {
-		if fields := strings.Fields(line); len(fields) > 4 {
+		fields := strings.Fields(line)
+		if len(fields) <= 4 {
+			continue
+		}
+		separator := slices.Index(fields, "-")
+		if image := separator > 0 && separator+1 < len(fields) && fields[separator+1] == "erofs"; !image {
 			targets = append(targets, unescape.Replace(fields[4]))
 		}
 	}

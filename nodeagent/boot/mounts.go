@@ -20,9 +20,8 @@ type mount struct {
 
 const noExec = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 
-// systemMounts is what a Linux userland expects, in order. The root itself
-// stays read-only; what is written in /etc is gone after a restart, as a node
-// document says all of it anew.
+// systemMounts is what a Linux userland expects, in order. Changes to /etc are
+// lost at a restart, since the node document describes all of it.
 var systemMounts = []mount{
 	{"proc", "/proc", "proc", noExec, ""},
 	{"sysfs", "/sys", "sysfs", noExec, ""},
@@ -96,8 +95,9 @@ func mountSystem(sandboxed bool) error {
 	if !sandboxed {
 		errs = append(errs, mountAll(machineMounts))
 	}
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SHARED, ""); err != nil {
-		errs = append(errs, fmt.Errorf("share mounts: %w", err))
+	// writableRoot shares them.
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		errs = append(errs, fmt.Errorf("make mounts private: %w", err))
 	}
 	for link, target := range devLinks {
 		if err := os.Symlink(target, link); err != nil && !errors.Is(err, os.ErrExist) {
