@@ -1,5 +1,5 @@
-// Package agent joins the node's parts into one process: it starts each as
-// soon as what it needs is there, and it ends when the kubelet ends.
+// Package agent runs the parts of a node in one process. It starts each part as
+// soon as its dependencies are available, and returns when the kubelet exits.
 package agent
 
 import (
@@ -15,6 +15,7 @@ import (
 
 	"github.com/skiff-dev/skiff/internal/balancer"
 	"github.com/skiff-dev/skiff/internal/gctune"
+	"github.com/skiff-dev/skiff/internal/pause"
 	"github.com/skiff-dev/skiff/nodeagent/client"
 	"github.com/skiff-dev/skiff/nodeagent/dns"
 	"github.com/skiff-dev/skiff/nodeagent/kubelet"
@@ -23,38 +24,39 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/nodeagent/policy"
 	"github.com/skiff-dev/skiff/nodeagent/proxy"
+	"github.com/skiff-dev/skiff/nodeagent/registration"
 	"github.com/skiff-dev/skiff/nodeagent/volumes"
 )
 
-// alarmsFile is this program's file below Config.AlarmsDir.
+// alarmsFile is this program's file in Config.AlarmsDir.
 const alarmsFile = "nodeagent"
 
-// Config is what one agent runs with.
+// Config configures an agent.
 type Config struct {
 	Node nodeconfig.Node
 	// PKIDir holds the cluster's CA and the components' certificates.
 	PKIDir string
-	// RunDir holds what the agent writes for itself anew at each start.
+	// RunDir holds files that the agent writes at each start.
 	RunDir string
-	// StateDir is on the node's own disk; local volumes are below it.
+	// StateDir is on the node's disk; local volumes are below it.
 	StateDir string
-	// AlarmsDir takes a file with what the user should know.
+	// AlarmsDir receives a file with messages for the user.
 	AlarmsDir string
-	// Wake is called when a pod is about to start, so that what the program does at
-	// leisure is not in its way. It must return at once.
+	// Wake is called when a pod is about to start, so that the program's timers do
+	// not delay it. It must return at once.
 	Wake func()
-	// KubeletDir is the kubelet's root, on the node's own disk.
+	// KubeletDir is the kubelet's root directory, on the node's disk.
 	KubeletDir string
-	// CNIDir is where the container runtime looks for its network.
+	// CNIDir is where the container runtime looks for its network configuration.
 	CNIDir string
 	// ContainerdSocket is where containerd serves CRI.
 	ContainerdSocket string
 }
 
-// Run runs every part until ctx ends, or until one that the node cannot be
-// without fails; the error is that part's. The kubelet and the service proxy
-// register with global registries of their libraries, so that a process runs
-// them once: whoever supervises the process starts them again.
+// Run runs every part until ctx ends, or until a part fails that the node cannot
+// work without; it returns that part's error. The kubelet and the service proxy
+// register with global registries of their libraries, so a process can run them
+// only once. The supervisor restarts the process.
 func Run(ctx context.Context, config Config) error {
 	machine, err := kubelet.ReadMachine()
 	if err != nil {
@@ -80,7 +82,7 @@ func follow(ctx context.Context, config Config, b *balancer.Balancer) error {
 	identity := client.Component(config.PKIDir, "network")
 	api, err := kubernetes.NewForConfig(identity.Config())
 	if err != nil {
-		return fmt.Errorf("make the load balancer's client: %w", err)
+		return fmt.Errorf("create the load balancer's client: %w", err)
 	}
 	if err := identity.Wait(ctx, client.PathList("discovery.k8s.io", "endpointslices")); err != nil {
 		return ended(ctx, err)
@@ -88,8 +90,8 @@ func follow(ctx context.Context, config Config, b *balancer.Balancer) error {
 	return again(ctx, "API load balancer", func(ctx context.Context) error { return loadbalancer.Follow(ctx, api, b) })
 }
 
-// components runs what needs nothing but the API server. Each waits until the
-// server gives it what it watches: libraries that are refused once wait longer
+// components runs the parts that need only the API server. Each waits until the
+// server lets it list what it watches: after a refusal, the libraries wait longer
 // each time.
 func components(ctx context.Context, config Config) error {
 	identity := func(name string) client.Identity { return client.Component(config.PKIDir, name) }
@@ -100,11 +102,22 @@ func components(ctx context.Context, config Config) error {
 		}
 		return proxy.Proxy{Node: config.Node, Identity: identity("proxy"), RunDir: config.RunDir}.Run(ctx)
 	})
+	group.Go(func() error {
+		api, err := kubernetes.NewForConfig(identity("proxy").Config())
+		if err != nil {
+			return fmt.Errorf("create the node ports' client: %w", err)
+		}
+		if err := identity("proxy").Wait(ctx, client.PathList("", "services")); err != nil {
+			return ended(ctx, err)
+		}
+		ports := loadbalancer.NodePorts{API: api, Node: config.Node.Network.Address.Addr()}
+		return again(ctx, "node ports on the loopback interface", ports.Run)
+	})
 	group.Go(func() error { return pods(ctx, config) })
 	group.Go(func() error {
 		api, err := kubernetes.NewForConfig(identity("volumes").Config())
 		if err != nil {
-			return fmt.Errorf("make the local volumes' client: %w", err)
+			return fmt.Errorf("create the local volumes' client: %w", err)
 		}
 		if err := identity("volumes").Wait(ctx, client.PathList("", "persistentvolumes")); err != nil {
 			return ended(ctx, err)
@@ -115,17 +128,17 @@ func components(ctx context.Context, config Config) error {
 	return group.Wait()
 }
 
-// pods runs the parts that make pods reach each other: network, policies and
-// names. They share what they watch.
+// pods runs the parts that connect pods: network, policies and DNS, and what
+// keeps the node registered. They share their informers.
 func pods(ctx context.Context, config Config) error {
 	networkID, dnsID := client.Component(config.PKIDir, "network"), client.Component(config.PKIDir, "dns")
 	api, err := kubernetes.NewForConfig(networkID.Config())
 	if err != nil {
-		return fmt.Errorf("make the network's client: %w", err)
+		return fmt.Errorf("create the network's client: %w", err)
 	}
 	dnsAPI, err := kubernetes.NewForConfig(dnsID.Config())
 	if err != nil {
-		return fmt.Errorf("make the cluster DNS' client: %w", err)
+		return fmt.Errorf("create the cluster DNS client: %w", err)
 	}
 	informers := network.Informers(api)
 	nodes := informers.Core().V1().Nodes()
@@ -146,6 +159,11 @@ func pods(ctx context.Context, config Config) error {
 	})
 	group.Go(func() error { return again(ctx, "network policies", engine.Run) })
 	group.Go(func() error {
+		return registration.Registration{Node: config.Node, Nodes: nodes, Client: func() (kubernetes.Interface, error) {
+			return kubernetes.NewForConfig(kubeletPaths(config).Identity().Config())
+		}}.Run(ctx)
+	})
+	group.Go(func() error {
 		if err := dnsID.Wait(ctx, client.PathList("discovery.k8s.io", "endpointslices")); err != nil {
 			return ended(ctx, err)
 		}
@@ -157,7 +175,7 @@ func pods(ctx context.Context, config Config) error {
 	return group.Wait()
 }
 
-// ended is nil if ctx ended: what was interrupted by it did not fail.
+// ended returns nil if ctx ended: a part that it interrupted has not failed.
 func ended(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil
@@ -165,8 +183,8 @@ func ended(ctx context.Context, err error) error {
 	return err
 }
 
-// again runs a part until ctx ends, and anew when it fails: the node is still
-// of use without it.
+// again runs a part until ctx ends, and restarts it when it fails: the node is
+// still useful without it.
 func again(ctx context.Context, name string, run func(context.Context) error) error {
 	wait := time.Second
 	for {
@@ -174,11 +192,9 @@ func again(ctx context.Context, name string, run func(context.Context) error) er
 		if ctx.Err() != nil {
 			return nil
 		}
-		slog.Error("a part of the node ended and is started again", "part", name, "error", err, "after", wait)
-		select {
-		case <-ctx.Done():
+		slog.Error("a part of the node failed, restarting it", "part", name, "error", err, "after", wait)
+		if pause.For(ctx, wait) != nil {
 			return nil
-		case <-time.After(wait):
 		}
 		wait = min(2*wait, time.Minute)
 	}

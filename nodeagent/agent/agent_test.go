@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 )
 
-func TestAPartThatFailsIsRunAgainUntilTheEnd(t *testing.T) {
+func TestAFailedPartIsRestartedUntilTheContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		runs := 0

@@ -80,7 +80,7 @@ func specs(node *nodeconfig.Node, disk func(context.Context) error) []program.Sp
 			Ready: disk, OOMScoreAdj: -999, StopTime: 10 * time.Second,
 		},
 		program.Spec{
-			Name: programAgent, Args: []string{"/usr/bin/skiff-nodeagent"}, Env: env,
+			Name: programAgent, Args: []string{"/usr/bin/skiff-nodeagent"}, Env: append(env, sandboxEnvironment()...),
 			Ready: disk, OOMScoreAdj: -999, StopTime: 10 * time.Second,
 		},
 		program.Spec{

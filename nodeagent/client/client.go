@@ -1,5 +1,5 @@
-// Package client gives each of the agent's components its own way to the API
-// server: all go through the node's load balancer, none shares another's certificate.
+// Package client connects the agent's components to the API server. All go through
+// the node's load balancer, each with a certificate of its own.
 package client
 
 import (
@@ -14,8 +14,8 @@ import (
 	"github.com/skiff-dev/skiff/internal/atomicfile"
 )
 
-// Server is the API server's URL on a node: nodeconfig.PortAPILoadBalancer on the loopback
-// interface.
+// Server is the API server's URL on a node: nodeconfig.PortAPILoadBalancer on the
+// loopback interface.
 const Server = "https://127.0.0.1:7443"
 
 // Identity is the client certificate that a component presents to the API server.
@@ -26,8 +26,8 @@ type Identity struct {
 	Certificate, Key string
 }
 
-// Component is the identity whose certificate and key stand in pkiDir as
-// NAME.crt and NAME.key.
+// Component returns the identity whose certificate and key are NAME.crt and
+// NAME.key in pkiDir.
 func Component(pkiDir, name string) Identity {
 	return Identity{
 		CA:          filepath.Join(pkiDir, "ca.crt"),
@@ -36,8 +36,8 @@ func Component(pkiDir, name string) Identity {
 	}
 }
 
-// Config returns what client-go connects with. Protobuf is preferred, since
-// it costs both sides less than JSON.
+// Config returns a configuration for client-go. Protobuf is preferred, since it
+// costs both sides less CPU time than JSON.
 func (i Identity) Config() *rest.Config {
 	return &rest.Config{
 		Host:            Server,
@@ -62,7 +62,7 @@ func (i Identity) Kubeconfig() ([]byte, error) {
 	return clientcmd.Write(config)
 }
 
-// WriteKubeconfig writes Kubeconfig to path, for the owner alone.
+// WriteKubeconfig writes Kubeconfig to path with mode 0600.
 func (i Identity) WriteKubeconfig(path string) error {
 	content, err := i.Kubeconfig()
 	if err != nil {
@@ -71,8 +71,7 @@ func (i Identity) WriteKubeconfig(path string) error {
 	return WriteFile(path, content, 0o600)
 }
 
-// WriteFile writes a file so that readers see the old or the new content,
-// never a part of it. The folder is made if it is missing.
+// WriteFile replaces a file atomically. It creates the directory if necessary.
 func WriteFile(path string, content []byte, mode os.FileMode) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)

@@ -12,7 +12,7 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
-func TestServerIsTheNodesFront(t *testing.T) {
+func TestServerIsTheNodesLoadBalancer(t *testing.T) {
 	server, err := url.Parse(Server)
 	if err != nil {
 		t.Fatal(err)
@@ -22,7 +22,7 @@ func TestServerIsTheNodesFront(t *testing.T) {
 	}
 }
 
-func TestKubeconfigLeadsToTheIdentity(t *testing.T) {
+func TestKubeconfigContainsTheIdentity(t *testing.T) {
 	identity := Identity{CA: "/pki/ca.crt", Certificate: "/pki/proxy.crt", Key: "/pki/proxy.key"}
 	content, err := identity.Kubeconfig()
 	if err != nil {
@@ -40,7 +40,7 @@ func TestKubeconfigLeadsToTheIdentity(t *testing.T) {
 	}
 }
 
-func TestWriteFileReplacesTheWholeAndLeavesNothingElse(t *testing.T) {
+func TestWriteFileReplacesTheFileAndLeavesNoOther(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "deep", "file")
 	for _, content := range []string{"a long first content", "second"} {
 		if err := WriteFile(path, []byte(content), 0o600); err != nil {

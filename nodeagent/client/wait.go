@@ -9,22 +9,23 @@ import (
 	"net/http"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 )
 
-// serverPoll is how often a node that waits for its cluster looks for it. The
-// libraries' own waiting doubles up to half a minute, which a cluster that
-// starts in seconds would notice.
+// serverPoll is how often a node that waits for its cluster tries to reach it. The
+// libraries' own back-off grows to half a minute, too long for a cluster that starts
+// in seconds.
 const serverPoll = 250 * time.Millisecond
 
-// Path is what a component asks the API server for to see whether it can start.
+// Path is a request that tells a component whether it can start.
 type Path string
 
-// PathReady answers everybody once the API server is up.
+// PathReady succeeds for everybody once the API server is ready.
 const PathReady Path = "/readyz"
 
-// PathList is a list that only somebody with the right to it is given. A new
-// cluster's API server answers before it knows its roles.
+// PathList is a list that requires a role. The API server of a new cluster answers
+// before its roles exist.
 func PathList(group, resource string) Path {
 	if group == "" {
 		return Path("/api/v1/" + resource + "?limit=1")
@@ -32,38 +33,34 @@ func PathList(group, resource string) Path {
 	return Path("/apis/" + group + "/v1/" + resource + "?limit=1")
 }
 
-// PathNode is one Node object, which is not there before the node registered.
+// PathNode is a Node object, which does not exist before the node has registered.
 func PathNode(name string) Path { return Path("/api/v1/nodes/" + name) }
 
-// Wait returns when the API server gives the identity what it asks for.
+// Wait returns nil when the API server grants the request, or the context's error.
 func (i Identity) Wait(ctx context.Context, path Path) error {
 	config := i.Config()
 	config.Timeout = 5 * time.Second
 	web, err := rest.HTTPClientFor(config)
 	if err != nil {
-		return fmt.Errorf("prepare to ask the API server: %w", err)
+		return fmt.Errorf("create a client for the API server: %w", err)
 	}
 	defer web.CloseIdleConnections()
 	last := ""
-	for {
+	return wait.PollUntilContextCancel(ctx, serverPoll, true, func(ctx context.Context) (bool, error) {
 		err := probe(ctx, web, path)
 		if err == nil {
-			return nil
+			return true, nil
 		}
 		if message := reason(err); message != last {
 			slog.Info("waiting for the API server", "path", path, "error", message)
 			last = message
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(serverPoll):
-		}
-	}
+		return false, nil
+	})
 }
 
-// reason is an error without what differs from one attempt to the next, such
-// as a local port.
+// reason returns an error's innermost message, without the parts that differ from
+// one attempt to the next, such as a local port.
 func reason(err error) string {
 	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(inner) {
 		err = inner

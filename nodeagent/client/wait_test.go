@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestReasonIsTheSameForTheSameCause(t *testing.T) {
+func TestReasonDependsOnTheCauseOnly(t *testing.T) {
 	cause := errors.New("connection refused")
 	a := fmt.Errorf("read 127.0.0.1:40001: %w", cause)
 	b := fmt.Errorf("read 127.0.0.1:40002: %w", cause)
@@ -17,11 +17,11 @@ func TestReasonIsTheSameForTheSameCause(t *testing.T) {
 	}
 }
 
-func TestProbeTakesNothingButSuccessForAnAnswer(t *testing.T) {
+func TestOnlyStatus200IsSuccess(t *testing.T) {
 	for _, status := range []int{200, 401, 403, 404, 500, 503} {
 		web := &http.Client{Transport: answer(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.String() != Server+"/api/v1/nodes/worker-1" {
-				t.Errorf("asks for %s", r.URL)
+				t.Errorf("requests %s", r.URL)
 			}
 			w.WriteHeader(status)
 		})}
@@ -42,7 +42,7 @@ func TestPathListNamesTheGroup(t *testing.T) {
 	}
 }
 
-// answer is a round tripper that calls a handler.
+// answer is a RoundTripper that calls a handler.
 type answer http.HandlerFunc
 
 func (a answer) RoundTrip(r *http.Request) (*http.Response, error) {

@@ -2,7 +2,6 @@ package kubelet
 
 import (
 	"fmt"
-	"maps"
 	"path/filepath"
 	"time"
 
@@ -12,28 +11,32 @@ import (
 	"k8s.io/kubernetes/pkg/util/taints"
 	"k8s.io/utils/ptr"
 
-	"github.com/skiff-dev/skiff/internal/names"
+	"github.com/skiff-dev/skiff/nodeagent/client"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+	"github.com/skiff-dev/skiff/nodeagent/registration"
 )
 
-// Machine is what the configuration depends on beside the node document.
+// Machine is what the configuration depends on besides the node document.
 type Machine struct {
-	// MemoryBytes is all of the machine's memory.
+	// MemoryBytes is the machine's whole memory.
 	MemoryBytes int64
-	// CgroupV2 is false on a host that still has the first version.
+	// CgroupV2 is false on a host that still uses version 1.
 	CgroupV2 bool
-	// KernelDefaults is true if the kernel's settings are already those that
-	// the kubelet wants, so that it need not change them.
+	// KernelDefaults is true if the kernel's settings already have the values that
+	// the kubelet would set.
 	KernelDefaults bool
+	// SharedDisk is true in a sandbox, whose disk is the host's file system: how
+	// full it is says nothing about the node.
+	SharedDisk bool
 }
 
 // Paths are the files and folders that the kubelet uses.
 type Paths struct {
-	// Root is the kubelet's own folder, on the node's disk.
+	// Root is the kubelet's own directory, on the node's disk.
 	Root string
-	// ClientCA verifies those who speak to the kubelet.
+	// ClientCA verifies the kubelet's clients.
 	ClientCA string
-	// ResolvConf names the resolvers for pods that do not use cluster DNS.
+	// ResolvConf lists the name servers for pods that do not use cluster DNS.
 	ResolvConf string
 	// Certificate and Key are the kubelet's client certificate, which the host
 	// makes and renews.
@@ -44,6 +47,11 @@ type Paths struct {
 
 func (p Paths) kubeconfig() string   { return filepath.Join(p.Root, "kubeconfig") }
 func (p Paths) certificates() string { return filepath.Join(p.Root, "pki") }
+
+// Identity returns the kubelet's identity.
+func (p Paths) Identity() client.Identity {
+	return client.Identity{CA: p.ClientCA, Certificate: p.Certificate, Key: p.Key}
+}
 
 // Server returns the whole configuration of the node's kubelet.
 func Server(node nodeconfig.Node, machine Machine, paths Paths) (*options.KubeletServer, error) {
@@ -57,8 +65,7 @@ func Server(node nodeconfig.Node, machine Machine, paths Paths) (*options.Kubele
 	flags.RootDirectory = paths.Root
 	flags.HostnameOverride = node.Name
 	flags.NodeIP = node.Network.Address.Addr().String()
-	flags.NodeLabels = map[string]string{names.LabelRole: string(node.Role)}
-	maps.Copy(flags.NodeLabels, node.Kubernetes.Labels)
+	flags.NodeLabels = registration.Labels(node)
 
 	config.RegisterWithTaints, _, err = taints.ParseTaints(node.Kubernetes.Taints)
 	if err != nil {
@@ -67,17 +74,17 @@ func Server(node nodeconfig.Node, machine Machine, paths Paths) (*options.Kubele
 	trust(config, node, paths)
 	network(config, node, paths)
 	runtime(config, machine, paths)
-	// The collector takes a container that is just being started for a dead one,
-	// and the one before it, whose log says why, for one too many: where a start
-	// takes seconds, "kubectl logs --previous" would find nothing.
+	// The collector counts a container that is being started as dead, and then
+	// removes the one before it. Where a start takes seconds, "kubectl logs
+	// --previous" would find nothing.
 	flags.MinimumGCAge = metav1.Duration{Duration: time.Minute}
 	pace(config)
 	resources(config, node.Role, machine)
 	return server, nil
 }
 
-// trust lets in nobody but clients that the cluster's CA or the API server
-// vouches for, and nothing that RBAC does not allow.
+// trust admits only clients that the cluster's CA or the API server
+// authenticates, and only what RBAC allows them.
 func trust(config *kubeletconfig.KubeletConfiguration, node nodeconfig.Node, paths Paths) {
 	config.Authentication.Anonymous.Enabled = false
 	config.Authentication.Webhook.Enabled = true
@@ -99,10 +106,13 @@ func network(config *kubeletconfig.KubeletConfiguration, node nodeconfig.Node, p
 	config.ClusterDomain = node.Kubernetes.DNSDomain
 	config.ClusterDNS = []string{node.Kubernetes.DNSAddress.String()}
 	config.ResolverConfig = paths.ResolvConf
-	// The service proxy uses nftables, nothing looks for the kubelet's
-	// iptables chains, and the node has no iptables to make them with.
+	// The service proxy uses nftables. Nothing needs the kubelet's iptables chains,
+	// and the node has no iptables to create them with.
 	config.MakeIPTablesUtilChains = false
 }
+
+// podPIDs is how many processes and threads a pod may have.
+const podPIDs = 4096
 
 func runtime(config *kubeletconfig.KubeletConfiguration, machine Machine, paths Paths) {
 	config.ContainerRuntimeEndpoint = "unix://" + paths.ContainerdSocket
@@ -110,17 +120,21 @@ func runtime(config *kubeletconfig.KubeletConfiguration, machine Machine, paths 
 	config.FailCgroupV1 = false
 	config.FailSwapOn = false
 	config.ProtectKernelDefaults = machine.KernelDefaults
-	// Where out-of-tree programs would stand: the default is below /usr,
+	// The directory of out-of-tree volume programs. Its default is below /usr,
 	// which is read-only.
 	config.VolumePluginDir = filepath.Join(paths.Root, "volumeplugins")
+	// A pod without a seccomp profile gets the container runtime's, as Docker's
+	// containers do, and a fork bomb in it cannot use up the node's process IDs.
+	config.SeccompDefault = true
+	config.PodPidsLimit = podPIDs
 	config.SerializeImagePulls = false
 	config.MaxParallelImagePulls = ptr.To[int32](3)
 }
 
-// pace is how soon the cluster learns of a change. The control plane takes a
-// node for lost after 40 s, and the kubelet renews its lease after a quarter
-// of its duration: here every 10 s. A change of status is seen within
-// NodeStatusUpdateFrequency; an unchanged one is only sent every five minutes.
+// pace sets how soon the cluster learns of a change. The control plane considers
+// a node lost after 40 s, and the kubelet renews its lease after a quarter of the
+// lease's duration, that is, every 10 s. A change of status is noticed within
+// NodeStatusUpdateFrequency; an unchanged status is sent every five minutes.
 func pace(config *kubeletconfig.KubeletConfiguration) {
 	config.NodeLeaseDurationSeconds = 40
 	config.NodeStatusUpdateFrequency = metav1.Duration{Duration: 5 * time.Second}
@@ -130,24 +144,30 @@ func pace(config *kubeletconfig.KubeletConfiguration) {
 	config.ContainerLogMonitorInterval = metav1.Duration{Duration: 30 * time.Second}
 }
 
-// resources keeps a small machine usable: what the node's own programs need is
-// not promised to pods, and pods are evicted before the kernel has to kill.
+// resources keeps a small machine usable: it reserves what the node's own
+// programs need, and evicts pods before the kernel has to kill processes.
 func resources(config *kubeletconfig.KubeletConfiguration, role nodeconfig.Role, machine Machine) {
 	config.MaxPods = 110
 	config.KubeReserved = map[string]string{"memory": mebibytes(reserved(role, machine.MemoryBytes))}
 	config.EvictionHard = map[string]string{
-		"memory.available":  mebibytes(min(100<<20, max(32<<20, machine.MemoryBytes/20))),
-		"nodefs.available":  "5%",
-		"nodefs.inodesFree": "3%",
-		"imagefs.available": "5%",
+		"memory.available": mebibytes(min(100<<20, max(32<<20, machine.MemoryBytes/20))),
 	}
 	config.EvictionPressureTransitionPeriod = metav1.Duration{Duration: time.Minute}
+	if machine.SharedDisk {
+		// A host whose disk is nearly full would lose the images that were loaded
+		// into the node, and its pods. 100 percent turns the collection off.
+		config.ImageGCHighThresholdPercent = 100
+		return
+	}
+	config.EvictionHard["nodefs.available"] = "5%"
+	config.EvictionHard["nodefs.inodesFree"] = "3%"
+	config.EvictionHard["imagefs.available"] = "5%"
 	config.ImageGCHighThresholdPercent = 90
 	config.ImageGCLowThresholdPercent = 85
 }
 
-// reserved is the memory in bytes that the node's own programs take, and never
-// more than a third of the machine's.
+// reserved returns the memory in bytes that the node's own programs need, at most
+// a third of the machine's.
 func reserved(role nodeconfig.Role, memory int64) int64 {
 	need := int64(192 << 20)
 	if role == nodeconfig.RoleControlPlane {

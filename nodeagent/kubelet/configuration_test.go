@@ -1,8 +1,10 @@
 package kubelet
 
 import (
+	"maps"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -44,6 +46,7 @@ func TestServerIsValidOnEveryMachine(t *testing.T) {
 		"small":           {MemoryBytes: 512 << 20, CgroupV2: true},
 		"usual":           {MemoryBytes: 2 << 30, CgroupV2: true, KernelDefaults: true},
 		"large, cgroup 1": {MemoryBytes: 64 << 30},
+		"sandbox":         {MemoryBytes: 2 << 30, CgroupV2: true, SharedDisk: true},
 	} {
 		for _, role := range []nodeconfig.Role{nodeconfig.RoleControlPlane, nodeconfig.RoleWorker} {
 			t.Run(name+" "+string(role), func(t *testing.T) {
@@ -62,7 +65,7 @@ func TestServerIsValidOnEveryMachine(t *testing.T) {
 	}
 }
 
-func TestServerLetsInNobodyUnknown(t *testing.T) {
+func TestServerAdmitsOnlyKnownClients(t *testing.T) {
 	server, err := Server(document(nodeconfig.RoleWorker), Machine{MemoryBytes: 2 << 30}, paths())
 	if err != nil {
 		t.Fatal(err)
@@ -85,12 +88,49 @@ func TestServerLetsInNobodyUnknown(t *testing.T) {
 		"pods resolve by kube": config.ClusterDNS[0] == "10.96.0.10" && config.ClusterDomain == "cluster.local",
 	} {
 		if !holds {
-			t.Errorf("does not hold: %s", fact)
+			t.Errorf("false: %s", fact)
 		}
 	}
 }
 
-func TestServerRegistersTheNodeAsItsDocumentSays(t *testing.T) {
+func TestPodsAreConfinedByDefault(t *testing.T) {
+	server, err := Server(document(nodeconfig.RoleWorker), Machine{MemoryBytes: 2 << 30}, paths())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !server.KubeletConfiguration.SeccompDefault {
+		t.Error("pods without a seccomp profile are unconfined")
+	}
+	if server.PodPidsLimit != 4096 {
+		t.Errorf("a pod may have %d processes", server.PodPidsLimit)
+	}
+}
+
+func TestOnlyANodesOwnDiskCausesEvictionAndImageCollection(t *testing.T) {
+	for name, test := range map[string]struct {
+		shared bool
+		gc     int32
+		evicts []string
+	}{
+		"machine": {gc: 90, evicts: []string{"imagefs.available", "memory.available", "nodefs.available", "nodefs.inodesFree"}},
+		"sandbox": {shared: true, gc: 100, evicts: []string{"memory.available"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server, err := Server(document(nodeconfig.RoleWorker), Machine{MemoryBytes: 2 << 30, SharedDisk: test.shared}, paths())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := slices.Sorted(maps.Keys(server.EvictionHard)); !slices.Equal(got, test.evicts) {
+				t.Errorf("evicts by %v, want %v", got, test.evicts)
+			}
+			if server.ImageGCHighThresholdPercent != test.gc {
+				t.Errorf("collects images at %d %%, want %d", server.ImageGCHighThresholdPercent, test.gc)
+			}
+		})
+	}
+}
+
+func TestServerRegistersTheNodeAsDocumented(t *testing.T) {
 	server, err := Server(document(nodeconfig.RoleControlPlane), Machine{MemoryBytes: 2 << 30}, paths())
 	if err != nil {
 		t.Fatal(err)
@@ -106,7 +146,7 @@ func TestServerRegistersTheNodeAsItsDocumentSays(t *testing.T) {
 	}
 }
 
-func TestServerRefusesATaintThatIsNone(t *testing.T) {
+func TestServerRefusesAnInvalidTaint(t *testing.T) {
 	node := document(nodeconfig.RoleWorker)
 	node.Kubernetes.Taints = []string{"key=value:Sometimes"}
 	if _, err := Server(node, Machine{MemoryBytes: 2 << 30}, paths()); err == nil {

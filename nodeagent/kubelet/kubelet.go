@@ -1,5 +1,5 @@
 // Package kubelet runs the upstream kubelet so that the node joins its cluster
-// by itself, with nothing on disk but what the kubelet itself keeps.
+// by itself, with nothing on disk except the kubelet's own files.
 package kubelet
 
 import (
@@ -26,8 +26,8 @@ type Kubelet struct {
 	Starting func()
 }
 
-// Run waits for the API server, then runs the kubelet until ctx ends or it fails. Upstream ends the process where it meets an
-// error that it cannot live with.
+// Run waits for the API server, then runs the kubelet until ctx ends or it fails.
+// Upstream exits the process on some fatal errors.
 func (k Kubelet) Run(ctx context.Context) error {
 	ctx = klog.NewContext(ctx, klog.Background().WithName("kubelet"))
 	if err := k.prepare(); err != nil {
@@ -37,7 +37,7 @@ func (k Kubelet) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := k.identity().Wait(ctx, client.PathReady); err != nil {
+	if err := k.Paths.Identity().Wait(ctx, client.PathReady); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -47,32 +47,29 @@ func (k Kubelet) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("prepare the kubelet: %w", err)
 	}
-	awaitMounts(dependencies, k.Paths.Root, k.Starting)
+	if !k.Node.Kubernetes.PlainKubelet {
+		awaitMounts(dependencies, k.Paths.Root, k.Starting)
+	}
 	if err := app.Run(ctx, server, dependencies, utilfeature.DefaultFeatureGate); err != nil {
 		return fmt.Errorf("run the kubelet: %w", err)
 	}
 	if ctx.Err() == nil {
-		return errors.New("the kubelet ended by itself")
+		return errors.New("the kubelet exited")
 	}
 	return nil
-}
-
-// identity is the kubelet's own.
-func (k Kubelet) identity() client.Identity {
-	return client.Identity{CA: k.Paths.ClientCA, Certificate: k.Paths.Certificate, Key: k.Paths.Key}
 }
 
 // prepare writes the files that the kubelet reads, and removes certificates that
 // are not this node's.
 func (k Kubelet) prepare() error {
 	if err := os.MkdirAll(k.Paths.Root, 0o750); err != nil {
-		return fmt.Errorf("make the kubelet's folder: %w", err)
+		return fmt.Errorf("create the kubelet's directory: %w", err)
 	}
 	resolv := resolvConf(k.Node.Network.Nameservers)
 	if err := client.WriteFile(k.Paths.ResolvConf, []byte(resolv), 0o644); err != nil {
 		return err
 	}
-	if err := k.identity().WriteKubeconfig(k.Paths.kubeconfig()); err != nil {
+	if err := k.Paths.Identity().WriteKubeconfig(k.Paths.kubeconfig()); err != nil {
 		return err
 	}
 	return k.removeForeignCertificates()

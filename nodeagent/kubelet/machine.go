@@ -10,9 +10,10 @@ import (
 	utilsysctl "k8s.io/component-helpers/node/util/sysctl"
 
 	"github.com/skiff-dev/skiff/internal/meminfo"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
-// ReadMachine looks at the machine that the agent runs on.
+// ReadMachine inspects the machine that the agent runs on.
 func ReadMachine() (Machine, error) {
 	memory, err := meminfo.Read()
 	if err != nil {
@@ -20,17 +21,19 @@ func ReadMachine() (Machine, error) {
 	}
 	var cgroups unix.Statfs_t
 	if err := unix.Statfs("/sys/fs/cgroup", &cgroups); err != nil {
-		return Machine{}, fmt.Errorf("read the version of cgroups: %w", err)
+		return Machine{}, fmt.Errorf("determine the cgroup version: %w", err)
 	}
 	return Machine{
 		MemoryBytes:    memory.TotalBytes,
 		CgroupV2:       cgroups.Type == unix.CGROUP2_SUPER_MAGIC,
 		KernelDefaults: kernelDefaults(os.ReadFile),
+		SharedDisk:     os.Getenv(nodeconfig.SandboxVariable) == nodeconfig.SandboxValue,
 	}, nil
 }
 
 // kernelDefaults reports whether every kernel setting that the kubelet checks
-// (setupKernelTunables in k8s.io/kubernetes/pkg/kubelet/cm) is as it wants it.
+// (setupKernelTunables in k8s.io/kubernetes/pkg/kubelet/cm) has the value that it
+// wants.
 func kernelDefaults(read func(path string) ([]byte, error)) bool {
 	for path, want := range map[string]int{
 		"/proc/sys/vm/overcommit_memory":      utilsysctl.VMOvercommitMemoryAlways,

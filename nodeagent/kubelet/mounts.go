@@ -17,30 +17,31 @@ import (
 
 const (
 	// mountsLimit is two of podAttachAndMountRetryInterval in
-	// k8s.io/kubernetes/pkg/kubelet/volumemanager, after which the kubelet looks
-	// anyway: volumes that come later are found no later than without this wait.
+	// k8s.io/kubernetes/pkg/kubelet/volumemanager. After that the kubelet checks
+	// anyway, so volumes that come later are found no later than without this wait.
 	mountsLimit = 600 * time.Millisecond
-	// mountsPeriod is how often to look. One more passes after all is there,
-	// in which the volume manager takes note of it.
+	// mountsPeriod is the time between two checks. One more period passes once all
+	// volumes are mounted, in which the volume manager records them.
 	mountsPeriod = 10 * time.Millisecond
 )
 
-// awaitMounts has the kubelet that is made of these dependencies call starting for
-// a new pod, and wait for its volumes before it looks whether they are mounted. It
-// looks at once and then every 300 ms; a service account's token is mounted after
-// 100 to 300, three steps of loops that run every 100 ms. The container manager
-// makes the pod's cgroup just before, which therefore ends when the volumes are
-// there.
+// awaitMounts makes the kubelet with these dependencies call starting for a new
+// pod, and wait for the pod's volumes before it checks whether they are mounted.
+// Upstream checks at once and then every 300 ms, while a service account's token is
+// mounted after 100 to 300 ms, three steps of loops that run every 100 ms. The
+// container manager creates the pod's cgroup just before, so that is where the wait
+// takes place.
 //
-// Upstream makes the container manager itself, of much that is private, and uses
+// Upstream builds the container manager itself, from much that is private, and uses
 // it after it has set its own OOM score: that is where it is wrapped.
+// TestUpstream… check that all of this is still true.
 func awaitMounts(dependencies *upstream.Dependencies, root string, starting func()) {
 	adjust := dependencies.OOMAdjuster.ApplyOOMScoreAdj
 	var once sync.Once
 	dependencies.OOMAdjuster.ApplyOOMScoreAdj = func(pid, score int) error {
 		once.Do(func() {
 			if dependencies.ContainerManager == nil {
-				slog.Error("the kubelet has no container manager yet: pods start 0.1 s later than they could")
+				slog.Error("the kubelet has no container manager yet: pods start 0.1 s later than necessary")
 				return
 			}
 			dependencies.ContainerManager = mountsAwaiting{dependencies.ContainerManager, root, starting}
@@ -49,8 +50,8 @@ func awaitMounts(dependencies *upstream.Dependencies, root string, starting func
 	}
 }
 
-// mountsAwaiting is a container manager that makes a pod's cgroup and waits for
-// its volumes.
+// mountsAwaiting is a container manager that creates a pod's cgroup and then waits
+// for its volumes.
 type mountsAwaiting struct {
 	cm.ContainerManager
 	root     string // the kubelet's
@@ -66,8 +67,8 @@ type podMountsAwaiting struct {
 	node mountsAwaiting
 }
 
-// EnsureExists is called for a pod that has no cgroup, so once in the life of a
-// pod on a machine that stays up.
+// EnsureExists is called for a pod without a cgroup, that is, once in the life of a
+// pod unless the machine restarts.
 func (m podMountsAwaiting) EnsureExists(logger klog.Logger, pod *corev1.Pod) error {
 	m.node.starting()
 	if err := m.PodContainerManager.EnsureExists(logger, pod); err != nil {
@@ -77,7 +78,7 @@ func (m podMountsAwaiting) EnsureExists(logger klog.Logger, pod *corev1.Pod) err
 	return nil
 }
 
-// waitFor returns a mountsPeriod after all files are there, or after mountsLimit.
+// waitFor returns a mountsPeriod after all files exist, or after mountsLimit.
 func waitFor(files []string) {
 	for deadline := time.Now().Add(mountsLimit - mountsPeriod); len(files) > 0 && time.Now().Before(deadline); {
 		files = slices.DeleteFunc(files, func(path string) bool {
@@ -88,8 +89,8 @@ func waitFor(files []string) {
 	}
 }
 
-// marks are the files that are made last when the volumes of a pod are mounted,
-// none if the pod has a volume of which that cannot be seen.
+// marks returns the files that are created last when a pod's volumes are mounted,
+// or none if the pod has a volume that leaves no such file.
 func marks(root string, pod *corev1.Pod) []string {
 	pods := filepath.Join(root, "pods", string(pod.UID))
 	mounted, _, _ := volumeutil.GetPodVolumeNames(pod, false)

@@ -2,14 +2,9 @@ package kubelet
 
 import (
 	"errors"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,7 +18,7 @@ import (
 	"k8s.io/kubernetes/pkg/util/oom"
 )
 
-// containers is a container manager that makes cgroups by a function.
+// containers is a container manager that creates cgroups with a function.
 type containers struct {
 	cm.ContainerManager
 	cm.PodContainerManager
@@ -34,8 +29,8 @@ func (c containers) NewPodContainerManager() cm.PodContainerManager { return c }
 
 func (c containers) EnsureExists(klog.Logger, *corev1.Pod) error { return c.ensure() }
 
-// awaiting are dependencies whose container manager waits below root, after
-// upstream has come to the place where it is wrapped.
+// awaiting returns dependencies whose container manager waits for volumes below
+// root, as after upstream has reached the place where it is wrapped.
 func awaiting(t *testing.T, root string, starting func(), ensure func() error) *upstream.Dependencies {
 	t.Helper()
 	adjusted := 0
@@ -55,7 +50,7 @@ func awaiting(t *testing.T, root string, starting func(), ensure func() error) *
 	return dependencies
 }
 
-// podWith is a pod that mounts all of the volumes.
+// podWith returns a pod that mounts all of the volumes.
 func podWith(volumes ...corev1.Volume) *corev1.Pod {
 	container := corev1.Container{Name: "main"}
 	for _, volume := range volumes {
@@ -67,21 +62,21 @@ func podWith(volumes ...corev1.Volume) *corev1.Pod {
 	}
 }
 
-func volume(name string, source corev1.VolumeSource) corev1.Volume {
+func volumeNamed(name string, source corev1.VolumeSource) corev1.Volume {
 	return corev1.Volume{Name: name, VolumeSource: source}
 }
 
 var (
-	account  = volume("token", corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{}})
-	config   = volume("config", corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{}})
-	secret   = volume("secret", corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{}})
-	downward = volume("downward", corev1.VolumeSource{DownwardAPI: &corev1.DownwardAPIVolumeSource{}})
-	scratch  = volume("scratch", corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}})
-	host     = volume("host", corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{}})
-	claim    = volume("claim", corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{}})
+	account  = volumeNamed("token", corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{}})
+	config   = volumeNamed("config", corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{}})
+	secret   = volumeNamed("secret", corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{}})
+	downward = volumeNamed("downward", corev1.VolumeSource{DownwardAPI: &corev1.DownwardAPIVolumeSource{}})
+	scratch  = volumeNamed("scratch", corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}})
+	host     = volumeNamed("host", corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{}})
+	claim    = volumeNamed("claim", corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{}})
 )
 
-func TestMarksAreThoseOfTheVolumesThatContainersMount(t *testing.T) {
+func TestMarksNameTheVolumesThatContainersMount(t *testing.T) {
 	unused := podWith(account)
 	unused.Spec.Volumes = append(unused.Spec.Volumes, config)
 	for name, test := range map[string]struct {
@@ -113,7 +108,7 @@ func TestMarksAreThoseOfTheVolumesThatContainersMount(t *testing.T) {
 	}
 }
 
-func TestPodWaitsUntilItsVolumesAreThere(t *testing.T) {
+func TestAPodWaitsForItsVolumes(t *testing.T) {
 	const mounted = 120 * time.Millisecond
 	for name, test := range map[string]struct {
 		pod      *corev1.Pod
@@ -162,8 +157,7 @@ func mark(t *testing.T, path string) {
 	}
 }
 
-// All else that the kubelet asks of its container manager is upstream's.
-func TestOtherQuestionsGoToUpstreamsContainerManager(t *testing.T) {
+func TestOtherCallsReachUpstreamsContainerManager(t *testing.T) {
 	inner := cm.NewStubContainerManager()
 	wrapped := mountsAwaiting{ContainerManager: inner, root: t.TempDir()}
 	if _, isWrapped := wrapped.NewPodContainerManager().(podMountsAwaiting); !isWrapped {
@@ -177,54 +171,11 @@ func TestOtherQuestionsGoToUpstreamsContainerManager(t *testing.T) {
 	}
 }
 
-func TestWithoutContainerManagerNothingIsWrapped(t *testing.T) {
+func TestNothingIsWrappedWithoutAContainerManager(t *testing.T) {
 	dependencies := &upstream.Dependencies{OOMAdjuster: oom.NewOOMAdjuster()}
 	dependencies.OOMAdjuster.ApplyOOMScoreAdj = func(_, _ int) error { return nil }
 	awaitMounts(dependencies, t.TempDir(), func() {})
 	if err := dependencies.OOMAdjuster.ApplyOOMScoreAdj(0, 0); err != nil || dependencies.ContainerManager != nil {
 		t.Errorf("got %v, %v", dependencies.ContainerManager, err)
 	}
-}
-
-// Upstream's order is what awaitMounts is built on; nothing else would tell of
-// its change but slower pods.
-func TestUpstreamSetsItsScoreBetweenMakingAndUsingTheContainerManager(t *testing.T) {
-	out, err := exec.Command("go", "list", "-f", "{{.Dir}}", "k8s.io/kubernetes/cmd/kubelet/app").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(strings.TrimSpace(string(out)), "server.go"), nil, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var calls []string
-	for _, declaration := range file.Decls {
-		function, ok := declaration.(*ast.FuncDecl)
-		if !ok || function.Name.Name != "run" || function.Recv != nil {
-			continue
-		}
-		ast.Inspect(function, func(node ast.Node) bool {
-			if call, ok := node.(*ast.CallExpr); ok {
-				calls = append(calls, called(call))
-			}
-			return true
-		})
-	}
-	calls = slices.DeleteFunc(calls, func(name string) bool {
-		return name != "NewContainerManager" && name != "ApplyOOMScoreAdj" && name != "RunKubelet"
-	})
-	if want := []string{"NewContainerManager", "ApplyOOMScoreAdj", "RunKubelet"}; !slices.Equal(calls, want) {
-		t.Errorf("upstream's run calls %q, not %q", calls, want)
-	}
-}
-
-// called is the name of a function or method.
-func called(call *ast.CallExpr) string {
-	switch function := call.Fun.(type) {
-	case *ast.Ident:
-		return function.Name
-	case *ast.SelectorExpr:
-		return function.Sel.Name
-	}
-	return ""
 }

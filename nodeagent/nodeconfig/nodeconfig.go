@@ -156,6 +156,9 @@ type Kubernetes struct {
 	// DNSDomain is usually cluster.local.
 	DNSDomain string            `json:"dnsDomain"`
 	Labels    map[string]string `json:"labels,omitempty"`
+	// PlainKubelet turns off Skiff's one change to the kubelet: that a new pod waits
+	// for its volumes instead of checking for them every 300 ms.
+	PlainKubelet bool `json:"plainKubelet,omitempty"`
 	// Taints in kubectl's notation, "key=value:Effect" or "key:Effect".
 	Taints []string `json:"taints,omitempty"`
 }

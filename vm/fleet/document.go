@@ -2,12 +2,17 @@ package fleet
 
 import (
 	"encoding/json"
+	"os"
 	"time"
 
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/machine"
 )
+
+// plainKubelet is the environment variable that turns off Skiff's change to the
+// kubelet, in case a workload does not work with it.
+const plainKubelet = "SKIFF_PLAIN_KUBELET"
 
 // document returns the node document, with new certificates.
 func (f *Fleet) document(n cluster.Node, now time.Time) (nodeconfig.Node, error) {
@@ -17,6 +22,7 @@ func (f *Fleet) document(n cluster.Node, now time.Time) (nodeconfig.Node, error)
 	}
 	document := cluster.Document(f.state.current(), n, files, now)
 	document.Emulated = f.machines.emulated
+	document.Kubernetes.PlainKubelet = os.Getenv(plainKubelet) != ""
 	return document, nil
 }
 

@@ -1,0 +1,144 @@
+package loadbalancer
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/skiff-dev/skiff/internal/balancer"
+)
+
+// nodePortRetry is when a port that another program uses is tried again.
+const nodePortRetry = 10 * time.Second
+
+// NodePorts serves the TCP node ports of services on the loopback interface, so
+// that the node reaches, for instance, a registry in the cluster as
+// localhost:30500. The service proxy does not: in nftables mode it serves the
+// node's own address only.
+type NodePorts struct {
+	API kubernetes.Interface
+	// Node is the node's own address, where the service proxy serves the ports.
+	Node netip.Addr
+}
+
+// Run serves until ctx ends.
+func (n NodePorts) Run(ctx context.Context) error {
+	factory := informers.NewSharedInformerFactoryWithOptions(n.API, 0,
+		informers.WithTweakListOptions(func(o *metav1.ListOptions) {
+			o.FieldSelector = fields.OneTermNotEqualSelector("spec.type", string(corev1.ServiceTypeClusterIP)).String()
+		}), informers.WithTransform(func(object any) (any, error) {
+			if service, ok := object.(*corev1.Service); ok {
+				service.ManagedFields, service.Annotations = nil, nil
+			}
+			return object, nil
+		}))
+	services := factory.Core().V1().Services()
+	changed := make(chan struct{}, 1)
+	notify := func(any) {
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
+	}
+	if _, err := services.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: notify, DeleteFunc: notify, UpdateFunc: func(_, object any) { notify(object) },
+	}); err != nil {
+		return fmt.Errorf("watch services: %w", err)
+	}
+	factory.Start(ctx.Done())
+	defer factory.Shutdown()
+	var running sync.WaitGroup
+	defer running.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	return n.follow(ctx, services.Lister(), changed, &running)
+}
+
+// follow opens and closes ports whenever services have changed.
+func (n NodePorts) follow(ctx context.Context, services corelisters.ServiceLister, changed <-chan struct{}, running *sync.WaitGroup) error {
+	open := map[uint16]context.CancelFunc{}
+	var retry <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		case <-retry:
+		}
+		list, err := services.List(labels.Everything())
+		if err != nil {
+			return fmt.Errorf("list services: %w", err)
+		}
+		ports := nodePorts(list)
+		for port, stop := range open {
+			if !slices.Contains(ports, port) {
+				stop()
+				delete(open, port)
+			}
+		}
+		retry = nil
+		for _, port := range ports {
+			if open[port] != nil {
+				continue
+			}
+			stop, err := n.serve(ctx, port, running)
+			if err != nil {
+				slog.Warn("cannot serve a node port on the loopback interface, retrying", "port", port, "error", err, "after", nodePortRetry)
+				retry = time.After(nodePortRetry)
+				continue
+			}
+			open[port] = stop
+		}
+	}
+}
+
+// serve forwards a port of the loopback interface to the same port of the node's
+// address until the returned function is called.
+func (n NodePorts) serve(ctx context.Context, port uint16, running *sync.WaitGroup) (stop context.CancelFunc, err error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port))))
+	if err != nil {
+		return nil, err
+	}
+	b := &balancer.Balancer{Listener: listener}
+	b.SetBackends([]string{netip.AddrPortFrom(n.Node, port).String()})
+	ctx, stop = context.WithCancel(ctx)
+	running.Go(func() {
+		if err := b.Run(ctx); err != nil {
+			slog.Warn("a node port is no longer served on the loopback interface", "port", port, "error", err)
+		}
+	})
+	return stop, nil
+}
+
+// nodePorts returns the TCP node ports of services, in order.
+func nodePorts(services []*corev1.Service) []uint16 {
+	var ports []uint16
+	for _, service := range services {
+		if service.Spec.Type != corev1.ServiceTypeNodePort && service.Spec.Type != corev1.ServiceTypeLoadBalancer {
+			continue
+		}
+		for _, port := range service.Spec.Ports {
+			tcp := port.Protocol == corev1.ProtocolTCP || port.Protocol == ""
+			if tcp && port.NodePort > 0 && port.NodePort <= 65535 {
+				ports = append(ports, uint16(port.NodePort))
+			}
+		}
+	}
+	slices.Sort(ports)
+	return slices.Compact(ports)
+}
