@@ -10,15 +10,15 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
-// ttlSeconds is how long an answer about the cluster may be kept. It is
+// ttlSeconds is how long clients may cache an answer about the cluster. It is
 // upstream's default, short because Services come and go.
 const ttlSeconds = 5
 
-// corefile is the server's configuration
-// (https://coredns.io/2017/07/23/corefile-explained/): the cluster's own names
-// and addresses from the API server, everything else from the node's
-// nameservers. There is no loop detection, because upstream's ends the process;
-// a nameserver that is the node itself is left out instead.
+// corefile returns the server's configuration
+// (https://coredns.io/2017/07/23/corefile-explained/): the cluster's names and
+// addresses come from the API server, all others from the node's name servers.
+// Upstream's loop detection exits the process, so it is not used; a name server
+// that is the node itself is excluded instead.
 func corefile(node nodeconfig.Node, identity client.Identity) string {
 	address := node.Network.Address.Addr()
 	var b strings.Builder
@@ -48,7 +48,7 @@ func corefile(node nodeconfig.Node, identity client.Identity) string {
 	return b.String()
 }
 
-// resolvers are the node's nameservers without those that would ask this
+// resolvers returns the node's name servers, without those that would query this
 // server again.
 func resolvers(node nodeconfig.Node) []string {
 	var servers []string

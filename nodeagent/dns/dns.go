@@ -1,6 +1,6 @@
-// Package dns answers the cluster's names on the node itself, so that a pod's
-// question never leaves its node for another, and tells the cluster whether it
-// does. CoreDNS is linked in; it listens on the node's own address.
+// Package dns runs cluster DNS on the node itself, so that a pod's query never goes
+// to another node, and publishes whether it answers. CoreDNS is linked in and
+// listens on the node's own address.
 package dns
 
 import (
@@ -17,25 +17,28 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/skiff-dev/skiff/internal/pause"
 	"github.com/skiff-dev/skiff/nodeagent/client"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
 const port = 53
 
-// How often the server is asked whether it answers: until it does, and then.
+// The periods of the server's health check: until it first answers, and after that.
 const (
 	startPoll  = 250 * time.Millisecond
 	steadyPoll = 10 * time.Second
 )
+
+// startRetry is the pause after a failed start.
+const startRetry = 2 * time.Second
 
 // DNS is one node's server.
 type DNS struct {
 	Node     nodeconfig.Node
 	Identity client.Identity
 	API      kubernetes.Interface
-	// NodeUID returns the UID of the node's Node object, empty while there is
-	// none.
+	// NodeUID returns the UID of the node's Node object, "" if there is none.
 	NodeUID func() types.UID
 }
 
@@ -55,8 +58,8 @@ func (d DNS) Run(ctx context.Context) error {
 		if err == nil {
 			break
 		}
-		slog.Error("cluster DNS does not start", "error", err)
-		if !sleep(ctx, 2*time.Second) {
+		slog.Error("cannot start cluster DNS, retrying", "error", err)
+		if pause.For(ctx, startRetry) != nil {
 			return nil
 		}
 	}
@@ -65,12 +68,12 @@ func (d DNS) Run(ctx context.Context) error {
 	return nil
 }
 
-// watch publishes whether the server answers whenever that changes, and that it
-// does not at the end.
+// watch publishes whether the server answers whenever that changes, and at the end
+// that it does not.
 func (d DNS) watch(ctx context.Context) {
 	published, ready := false, false
 	wait := startPoll
-	for sleep(ctx, wait) {
+	for pause.For(ctx, wait) == nil {
 		answers := d.answers(ctx)
 		owner := d.NodeUID()
 		if owner == "" || (published && answers == ready) {
@@ -78,11 +81,11 @@ func (d DNS) watch(ctx context.Context) {
 			continue
 		}
 		if err := publish(ctx, d.API, endpointSlice(d.Node, owner, answers)); err != nil {
-			slog.Warn("cluster DNS is not published", "error", err)
+			slog.Warn("cannot publish the state of cluster DNS, retrying", "error", err)
 			published, wait = false, time.Second
 			continue
 		}
-		slog.Info("cluster DNS", "ready", answers)
+		slog.Info("cluster DNS changed", "ready", answers)
 		published, ready = true, answers
 		wait = pollAfter(published, ready)
 	}
@@ -92,7 +95,7 @@ func (d DNS) watch(ctx context.Context) {
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	if err := publish(last, d.API, endpointSlice(d.Node, d.NodeUID(), false)); err != nil {
-		slog.Warn("cluster DNS is still published as ready", "error", err)
+		slog.Warn("cannot publish the end of cluster DNS", "error", err)
 	}
 }
 
@@ -103,7 +106,7 @@ func pollAfter(published, ready bool) time.Duration {
 	return startPoll
 }
 
-// answers reports whether the server knows the name that every cluster has.
+// answers reports whether the server resolves a name that every cluster has.
 func (d DNS) answers(ctx context.Context) bool {
 	question := new(dns.Msg).SetQuestion("kubernetes.default.svc."+dns.Fqdn(d.Node.Kubernetes.DNSDomain), dns.TypeA)
 	web := dns.Client{Timeout: 2 * time.Second}
@@ -121,19 +124,9 @@ func stop(server *caddy.Instance) {
 		server.Wait()
 		close(ended)
 	}()
-	// A server that is stopped while it starts does not notice.
+	// A server that is stopped while it is starting never ends.
 	select {
 	case <-ended:
 	case <-time.After(2 * time.Second):
-	}
-}
-
-// sleep is false if ctx ended first.
-func sleep(ctx context.Context, duration time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(duration):
-		return true
 	}
 }

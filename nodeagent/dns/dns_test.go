@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/coredns/caddy"
 	miekg "github.com/miekg/dns"
@@ -30,7 +28,7 @@ func document() nodeconfig.Node {
 	}
 }
 
-func TestCorefileAnswersForTheClusterAndAsksTheNodesNameserversForTheRest(t *testing.T) {
+func TestCorefileForwardsOtherNamesToTheNodesNameServers(t *testing.T) {
 	got := corefile(document(), client.Component("/pki", "dns"))
 	want := `.:53 {
   bind 192.168.104.21
@@ -58,7 +56,7 @@ func TestCorefileAnswersForTheClusterAndAsksTheNodesNameserversForTheRest(t *tes
 	}
 }
 
-func TestResolversLeaveOutWhatWouldAskThisServerAgain(t *testing.T) {
+func TestResolversExcludeThisServer(t *testing.T) {
 	node := document()
 	node.Network.Nameservers = []netip.Addr{
 		netip.MustParseAddr("192.168.104.21"), netip.MustParseAddr("10.96.0.10"), netip.MustParseAddr("9.9.9.9"),
@@ -72,7 +70,7 @@ func TestResolversLeaveOutWhatWouldAskThisServerAgain(t *testing.T) {
 	}
 }
 
-func TestCoreDNSTakesTheCorefile(t *testing.T) {
+func TestCoreDNSAcceptsTheCorefile(t *testing.T) {
 	if err := register(); err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +125,7 @@ func TestPublishCreatesAndCorrectsTheSlice(t *testing.T) {
 	}
 }
 
-func TestPublishWritesNothingWhenAllIsRight(t *testing.T) {
+func TestPublishDoesNotWriteAnUnchangedSlice(t *testing.T) {
 	api := fake.NewSimpleClientset()
 	slice := endpointSlice(document(), "uid", true)
 	if err := publish(t.Context(), api, slice); err != nil {
@@ -144,7 +142,7 @@ func TestPublishWritesNothingWhenAllIsRight(t *testing.T) {
 	}
 }
 
-func TestPublishGivesTheSliceToTheNodeThatReplacedTheOld(t *testing.T) {
+func TestPublishChangesTheOwnerToTheNewNodeObject(t *testing.T) {
 	api := fake.NewSimpleClientset()
 	for _, uid := range []types.UID{"old", "new"} {
 		if err := publish(t.Context(), api, endpointSlice(document(), uid, true)); err != nil {
@@ -155,12 +153,4 @@ func TestPublishGivesTheSliceToTheNodeThatReplacedTheOld(t *testing.T) {
 	if err != nil || got.OwnerReferences[0].UID != "new" {
 		t.Errorf("owner %v, %v", got.OwnerReferences, err)
 	}
-}
-
-func TestSleepEndsWithItsContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		if !sleep(t.Context(), time.Hour) {
-			t.Error("ended early")
-		}
-	})
 }

@@ -17,16 +17,15 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
-// The Service that every pod's resolver asks. Its traffic stays on the node
-// (internalTrafficPolicy: Local), so that each node's server answers the
-// node's own pods.
+// The Service that every pod's resolver queries. Its traffic stays on the node
+// (internalTrafficPolicy: Local), so each node's server answers the node's own pods.
 const (
 	namespace = metav1.NamespaceSystem
 	service   = names.DNSService
 )
 
-// endpointSlice says whether the node's server answers. It belongs to the Node
-// object, so that it goes when the node is taken out of the cluster.
+// endpointSlice returns the slice that tells whether the node's server answers. The
+// Node object owns it, so it disappears with the node.
 func endpointSlice(node nodeconfig.Node, owner types.UID, ready bool) *discoveryv1.EndpointSlice {
 	return &discoveryv1.EndpointSlice{
 		ObjectMeta: metav1.ObjectMeta{
@@ -51,7 +50,7 @@ func endpointSlice(node nodeconfig.Node, owner types.UID, ready bool) *discovery
 	}
 }
 
-// publish makes the API server's slice equal to want.
+// publish makes the slice in the API equal to want.
 func publish(ctx context.Context, api kubernetes.Interface, want *discoveryv1.EndpointSlice) error {
 	slices := api.DiscoveryV1().EndpointSlices(want.Namespace)
 	got, err := slices.Get(ctx, want.Name, metav1.GetOptions{})

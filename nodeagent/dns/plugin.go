@@ -9,7 +9,7 @@ import (
 	"github.com/coredns/coredns/plugin"
 	"github.com/coredns/coredns/plugin/kubernetes"
 
-	// What the Corefile uses beside our own directive.
+	// The plugins that the Corefile uses besides the directive.
 	_ "github.com/coredns/coredns/plugin/bind"
 	_ "github.com/coredns/coredns/plugin/cache"
 	_ "github.com/coredns/coredns/plugin/errors"
@@ -17,11 +17,11 @@ import (
 	_ "github.com/coredns/coredns/plugin/loadbalance"
 )
 
-// directive is upstream's kubernetes plugin under our own name. Upstream's set
-// up replaces the logger of the whole process, which here is the kubelet's.
+// directive is the name of upstream's kubernetes plugin in the Corefile. Upstream's
+// own setup replaces the logger of the whole process, which is also the kubelet's.
 const directive = "cluster"
 
-// register makes the library ready once in the life of the process: its
+// register prepares the library once in the life of the process, since its
 // registries are global.
 var register = sync.OnceValue(func() error {
 	caddy.Quiet = true
@@ -33,7 +33,7 @@ var register = sync.OnceValue(func() error {
 	return dnsserver.Register()
 })
 
-// setup adds the plugin to a server that is being configured.
+// setup adds the plugin to a server.
 func setup(c *caddy.Controller) error {
 	c.Next()
 	k, err := kubernetes.ParseStanza(c)

@@ -8,14 +8,14 @@ import (
 	"os"
 )
 
-// conflistName sorts before what a user might add beside it.
+// conflistName sorts before other files that a user might add.
 const conflistName = "10-skiff.conflist"
 
-// ipamDir holds which pod has which address. It is gone after a boot, as the
-// pods' links are, so that no address stays taken by a pod that is no more.
+// ipamDir records which pod has which address. It does not survive a restart, just
+// as the pods' links do not, so no address stays assigned to a pod that is gone.
 const ipamDir = "/run/cni-ipam-state"
 
-// conflist is the CNI network configuration list
+// conflist returns the CNI network configuration list
 // (https://www.cni.dev/docs/spec/#section-1-network-configuration-format) for
 // pods with addresses of the range pods.
 func conflist(pods netip.Prefix, mtu int) ([]byte, error) {
@@ -50,7 +50,7 @@ func conflist(pods netip.Prefix, mtu int) ([]byte, error) {
 	return append(content, '\n'), nil
 }
 
-// same reports whether the file holds exactly content.
+// same reports whether the file has exactly this content.
 func same(path string, content []byte) bool {
 	got, err := os.ReadFile(path)
 	return err == nil && bytes.Equal(got, content)

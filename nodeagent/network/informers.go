@@ -9,8 +9,8 @@ import (
 	corelisters "k8s.io/client-go/listers/core/v1"
 )
 
-// Informers tell of the whole cluster and keep of each object only what the
-// pod network and the policies look at, since every node keeps all of it.
+// Informers returns informers for the whole cluster. Every node caches it, so they
+// keep only those parts of an object that the pod network and the policies use.
 func Informers(api kubernetes.Interface) informers.SharedInformerFactory {
 	return informers.NewSharedInformerFactoryWithOptions(api, 0, informers.WithTransform(trim))
 }
@@ -35,7 +35,7 @@ func trim(object any) (any, error) {
 	return object, nil
 }
 
-// NodeUID returns the UID of a Node object, empty if there is none.
+// NodeUID returns the UID of a Node object, "" if there is none.
 func NodeUID(nodes corelisters.NodeLister, name string) types.UID {
 	node, err := nodes.Get(name)
 	if err != nil {

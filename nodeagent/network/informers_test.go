@@ -8,7 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-func TestTrimKeepsWhatPoliciesAndRoutesLookAt(t *testing.T) {
+func TestTrimKeepsWhatPoliciesAndRoutesUse(t *testing.T) {
 	address := []corev1.PodIP{{IP: "10.244.1.2"}}
 	ports := []corev1.ContainerPort{{Name: "http", ContainerPort: 80}}
 	got, err := trim(&corev1.Pod{

@@ -14,10 +14,9 @@ const (
 	nodesSet  = "nodes"
 )
 
-// masqueradeRules writes the whole table anew: what pods send to pods and
-// nodes keeps its source, everything else leaves with the node's address. The
-// nodes' subnet is not excepted as a whole, because its gateway knows no way
-// back to a pod.
+// masqueradeRules replaces the whole table: connections from pods to pods and nodes
+// keep their source, all others get the node's address. The nodes' subnet is not
+// exempt as a whole, because its gateway has no route back to pods.
 func masqueradeRules(tx *knftables.Transaction, pods netip.Prefix, nodes []netip.Addr) {
 	tx.Add(&knftables.Table{Comment: knftables.PtrTo("pods that leave the cluster")})
 	tx.Add(&knftables.Set{Name: nodesSet, Type: "ipv4_addr"})
@@ -43,8 +42,8 @@ func masqueradeRules(tx *knftables.Transaction, pods netip.Prefix, nodes []netip
 	}
 }
 
-// nodeAddresses are those of the machines that the document knows and of the
-// nodes that joined since, sorted.
+// nodeAddresses returns the addresses of the machines in the document and of the
+// nodes that have joined since, sorted.
 func nodeAddresses(node nodeconfig.Node, ranges map[string]place) []netip.Addr {
 	addresses := []netip.Addr{node.Network.Address.Addr()}
 	for _, peer := range node.Network.Hosts {

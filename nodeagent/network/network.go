@@ -1,10 +1,10 @@
-// Package network keeps the pod network as the cluster's nodes say it is: a
-// pod's address is reachable from every node and every pod without
-// translation, and what leaves the cluster leaves with the node's address.
+// Package network maintains the pod network: a pod's address is reachable from
+// every node and every pod without translation, and connections that leave the
+// cluster have the node's address.
 //
-// Each pod hangs on a link of its own (CNI ptp) with an address of its node's
-// range; nodes share a subnet and route each other's ranges directly, so that
-// there is no encapsulation and nothing to configure but routes.
+// Each pod has a link of its own (CNI ptp) with an address from its node's range.
+// Nodes share a subnet and route each other's ranges directly, so there is no
+// encapsulation and nothing to configure except routes.
 package network
 
 import (
@@ -25,17 +25,17 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
-// resync is how often everything is put right again without being asked, in
-// case that somebody else changed a route or a rule.
+// resync is how often everything is reconciled without an event, in case another
+// program changed a route or a rule.
 const resync = 2 * time.Minute
 
-// retry is how soon a failed pass is tried again.
+// retry is the pause after a failed reconciliation.
 const retry = 2 * time.Second
 
 // Network is one node's part of the pod network.
 type Network struct {
 	Node nodeconfig.Node
-	// Nodes tells of every node of the cluster. Its owner starts it.
+	// Nodes has every node of the cluster. Its owner starts it.
 	Nodes coreinformers.NodeInformer
 	// CNIDir is where the container runtime looks for its network, usually
 	// /etc/cni/net.d.
@@ -71,7 +71,7 @@ func (n Network) Run(ctx context.Context) error {
 	for {
 		wait := resync
 		if err := n.reconcile(ctx); err != nil && ctx.Err() == nil {
-			slog.Error("the pod network is not as it should be", "error", err)
+			slog.Error("cannot reconcile the pod network, retrying", "error", err)
 			wait = retry
 		}
 		select {
@@ -83,7 +83,7 @@ func (n Network) Run(ctx context.Context) error {
 	}
 }
 
-// reconcile does one pass. Everything it does may be done again.
+// reconcile is idempotent.
 func (n Network) reconcile(ctx context.Context) error {
 	objects, err := n.Nodes.Lister().List(labels.Everything())
 	if err != nil {
@@ -113,7 +113,7 @@ func (n Network) reconcile(ctx context.Context) error {
 func (n Network) masquerade(ctx context.Context, ranges map[string]place) error {
 	nft, err := knftables.New(knftables.IPv4Family, tableName)
 	if err != nil {
-		return fmt.Errorf("use nftables: %w", err)
+		return fmt.Errorf("open nftables: %w", err)
 	}
 	tx := nft.NewTransaction()
 	masqueradeRules(tx, n.Node.Kubernetes.PodCIDR, nodeAddresses(n.Node, ranges))
@@ -123,15 +123,15 @@ func (n Network) masquerade(ctx context.Context, ranges map[string]place) error 
 	return nil
 }
 
-// place is where a node is and which addresses its pods have.
+// place is a node's address and the range of its pods.
 type place struct {
 	address netip.Addr
-	pods    netip.Prefix // invalid until the cluster has given one
+	pods    netip.Prefix // invalid until the cluster has assigned one
 }
 
-// clusterRanges returns each node's place by its name. A node says of itself
-// which address it has, so what lies outside the nodes' subnet, or a range
-// outside the cluster's, is not believed.
+// clusterRanges returns each node's place by its name. A node reports its own
+// address, so an address outside the nodes' subnet and a range outside the cluster's
+// are ignored.
 func clusterRanges(nodes []*corev1.Node, subnet, pods netip.Prefix) map[string]place {
 	ranges := make(map[string]place, len(nodes))
 	for _, node := range nodes {
@@ -147,7 +147,7 @@ func clusterRanges(nodes []*corev1.Node, subnet, pods netip.Prefix) map[string]p
 	return ranges
 }
 
-// placed reads a Node object; the zero place for anything else.
+// placed returns the place in a Node object, or the zero place for anything else.
 func placed(object any) place {
 	node, ok := object.(*corev1.Node)
 	if !ok {
@@ -169,8 +169,8 @@ func placed(object any) place {
 	return p
 }
 
-// writeIfChanged leaves the file's time alone when its content is right, since
-// the container runtime reads it again each time that it is written.
+// writeIfChanged does not write a file that already has the content, since the
+// container runtime reloads it after each write.
 func writeIfChanged(path string, content []byte) error {
 	if same(path, content) {
 		return nil

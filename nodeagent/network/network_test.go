@@ -22,7 +22,7 @@ var (
 	pods   = netip.MustParsePrefix("10.244.0.0/16")
 )
 
-func TestClusterRangesBelievesOnlyWhatLiesInItsNetworks(t *testing.T) {
+func TestClusterRangesIgnoresAddressesOutsideItsNetworks(t *testing.T) {
 	nodes := []*corev1.Node{
 		node("good", "192.168.104.21", "10.244.1.0/24"),
 		node("waiting", "192.168.104.22", ""),
@@ -48,7 +48,7 @@ func TestClusterRangesBelievesOnlyWhatLiesInItsNetworks(t *testing.T) {
 	}
 }
 
-func TestDesiredRoutesLeadToTheOtherNodesAndNowhereElse(t *testing.T) {
+func TestDesiredRoutesLeadOnlyToOtherNodes(t *testing.T) {
 	ranges := map[string]place{
 		"worker-1": {netip.MustParseAddr("192.168.104.21"), netip.MustParsePrefix("10.244.1.0/24")},
 		"worker-2": {netip.MustParseAddr("192.168.104.22"), netip.MustParsePrefix("10.244.2.0/24")},
@@ -87,7 +87,7 @@ func TestPlanRoutes(t *testing.T) {
 	}
 }
 
-func TestMasqueradeRulesSpareThePodsAndTheNodes(t *testing.T) {
+func TestMasqueradeRulesExemptPodsAndNodes(t *testing.T) {
 	fake := knftables.NewFake(knftables.IPv4Family, tableName)
 	for range 2 { // the second pass must replace the first, not add to it
 		tx := fake.NewTransaction()
@@ -112,7 +112,7 @@ add element ip skiff-network nodes { 192.168.104.21 }
 	}
 }
 
-func TestNodeAddressesAreAllNodesButNeverTheGateway(t *testing.T) {
+func TestNodeAddressesExcludeTheGateway(t *testing.T) {
 	document := nodeconfig.Node{Network: nodeconfig.Network{
 		Address: netip.MustParsePrefix("192.168.104.21/24"),
 		Gateway: netip.MustParseAddr("192.168.104.2"),
@@ -131,7 +131,7 @@ func TestNodeAddressesAreAllNodesButNeverTheGateway(t *testing.T) {
 	}
 }
 
-func TestConflistGivesPodsTheRangeAndTheMTU(t *testing.T) {
+func TestConflistHasTheRangeAndTheMTU(t *testing.T) {
 	content, err := conflist(netip.MustParsePrefix("10.244.1.0/24"), 1400)
 	if err != nil {
 		t.Fatal(err)
@@ -158,7 +158,7 @@ func TestConflistGivesPodsTheRangeAndTheMTU(t *testing.T) {
 	}
 }
 
-func TestWriteIfChangedLeavesARightFileAlone(t *testing.T) {
+func TestWriteIfChangedDoesNotRewriteTheSameContent(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "net.d", conflistName)
 	if err := writeIfChanged(path, []byte("one")); err != nil {
 		t.Fatal(err)

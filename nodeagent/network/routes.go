@@ -12,21 +12,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// routeProtocol marks the routes that this package owns
-// (/etc/iproute2/rt_protos gives the number to nobody).
+// routeProtocol marks the routes that this package owns. The number is unassigned in
+// /etc/iproute2/rt_protos.
 const routeProtocol = netlink.RouteProtocol(83)
 
 // route is one entry of the main table.
 type route struct {
 	to netip.Prefix
-	// via is the next node; the zero address makes the destination
-	// unreachable.
+	// via is the next node; the zero address makes the destination unreachable.
 	via netip.Addr
 }
 
-// desiredRoutes lead to the other nodes' pods. Addresses that no node has are
-// refused at once: by default they would leave through the gateway, and who
-// waits for an answer from a pod that is gone would wait for long.
+// desiredRoutes returns the routes to the other nodes' pods. Pod addresses that no
+// node has are unreachable: by default they would leave through the gateway, and a
+// client of a deleted pod would wait until it times out.
 func desiredRoutes(ranges map[string]place, self string, pods netip.Prefix) []route {
 	want := []route{{to: pods.Masked()}}
 	for name, p := range ranges {
@@ -43,7 +42,7 @@ func desiredRoutes(ranges map[string]place, self string, pods netip.Prefix) []ro
 	return slices.CompactFunc(want, func(a, b route) bool { return a.to == b.to })
 }
 
-// planRoutes returns what to replace (or add) and what to remove so that
+// planRoutes returns which routes to replace (or add) and which to remove so that
 // actual becomes want.
 func planRoutes(want, actual []route) (replace, remove []route) {
 	for _, w := range want {
@@ -59,8 +58,8 @@ func planRoutes(want, actual []route) (replace, remove []route) {
 	return replace, remove
 }
 
-// applyRoutes makes the main table hold the wanted routes and no other of our
-// protocol. The link is the one with the node's own address.
+// applyRoutes makes the main table contain the wanted routes, and no others with
+// routeProtocol. They use the link with the node's own address.
 func applyRoutes(self netip.Addr, want []route) error {
 	link, err := linkWith(self)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package proxy runs the upstream service proxy in nftables mode, so that every
-// Service is reachable from the node and its pods.
+// Package proxy runs upstream's service proxy in nftables mode, so that every Service
+// is reachable from the node and its pods.
 package proxy
 
 import (
@@ -22,7 +22,7 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
-// minSync is the rest between two passes over the rules.
+// minSync is the minimum time between two updates of the rules.
 const minSync = 50 * time.Millisecond
 
 // Proxy is one node's service proxy. A process can run it once: it registers
@@ -43,19 +43,19 @@ func (p Proxy) Run(ctx context.Context) error {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- options.Run(ctx) }()
-	// Upstream's Run does not look at its context once the proxy runs.
+	// Upstream's Run ignores its context once the proxy is running.
 	select {
 	case <-ctx.Done():
 		return nil
 	case err := <-ended:
 		if err == nil {
-			err = errors.New("ended by itself")
+			err = errors.New("it exited")
 		}
 		return fmt.Errorf("run the service proxy: %w", err)
 	}
 }
 
-// options writes the files that upstream reads and has it read them.
+// options writes the files that upstream reads, and loads them.
 func (p Proxy) options() (*app.Options, error) {
 	kubeconfig := filepath.Join(p.RunDir, "proxy.kubeconfig")
 	if err := p.Identity.WriteKubeconfig(kubeconfig); err != nil {
@@ -79,27 +79,27 @@ func (p Proxy) options() (*app.Options, error) {
 	return options, nil
 }
 
-// configuration is all that differs from upstream's defaults.
+// configuration returns all settings that differ from upstream's defaults.
 func configuration(node nodeconfig.Node, kubeconfig string) *config.KubeProxyConfiguration {
 	return &config.KubeProxyConfiguration{
 		TypeMeta:         metav1.TypeMeta{APIVersion: config.SchemeGroupVersion.String(), Kind: "KubeProxyConfiguration"},
 		ClientConnection: componentconfig.ClientConnectionConfiguration{Kubeconfig: kubeconfig},
 		HostnameOverride: node.Name,
-		// No socket is bound to it: it says which address is the node's own.
+		// No socket is bound to it. It is the node's own address.
 		BindAddress:        node.Network.Address.Addr().String(),
 		HealthzBindAddress: "127.0.0.1:10256",
 		MetricsBindAddress: "127.0.0.1:10249",
 		Mode:               "nftables",
 		NFTables: config.KubeProxyNFTablesConfiguration{
-			// A service comes in two steps, itself and its endpoints. Upstream
-			// lets a second pass between them; a pass writes only what changed.
+			// A service appears in two steps, itself and its endpoints. Upstream's
+			// default puts a second between them; an update writes only changes.
 			MinSyncPeriod: metav1.Duration{Duration: minSync},
 		},
 		DetectLocalMode:   "ClusterCIDR",
 		ClusterCIDR:       node.Kubernetes.PodCIDR.String(),
 		NodePortAddresses: []string{"primary"},
-		// The kernel's own limits stay: package network raises the one that
-		// matters, and a node in a namespace may not write them.
+		// Do not change the kernel's limits: package network raises the one that
+		// matters, and a sandbox must not write them.
 		Conntrack: config.KubeProxyConntrackConfiguration{
 			MaxPerCore:            ptr.To[int32](0),
 			Min:                   ptr.To[int32](0),

@@ -20,7 +20,7 @@ func document() nodeconfig.Node {
 	}
 }
 
-func TestUpstreamTakesTheConfiguration(t *testing.T) {
+func TestUpstreamAcceptsTheConfiguration(t *testing.T) {
 	p := Proxy{Node: document(), Identity: client.Component("/pki", "proxy"), RunDir: t.TempDir()}
 	if _, err := p.options(); err != nil {
 		t.Fatal(err)
@@ -33,7 +33,7 @@ func TestUpstreamTakesTheConfiguration(t *testing.T) {
 	}
 }
 
-func TestConfigurationListensOnLoopbackOnly(t *testing.T) {
+func TestConfigurationListensOnlyOnLoopback(t *testing.T) {
 	c := configuration(document(), "/run/kubeconfig")
 	for _, address := range []string{c.HealthzBindAddress, c.MetricsBindAddress} {
 		if parsed, err := netip.ParseAddrPort(address); err != nil || !parsed.Addr().IsLoopback() {
@@ -45,7 +45,7 @@ func TestConfigurationListensOnLoopbackOnly(t *testing.T) {
 	}
 }
 
-func TestConfigurationWritesNoConntrackSetting(t *testing.T) {
+func TestConfigurationChangesNoConntrackSetting(t *testing.T) {
 	content, err := yaml.Marshal(configuration(document(), "/run/kubeconfig").Conntrack)
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,6 @@
-// Package volumes makes the folder of each local volume that the cluster gave
-// to this node before a pod uses it, and removes it when, and only when, the
-// cluster deleted a volume whose content is to go with it.
+// Package volumes creates the directory of each local volume on this node before a
+// pod uses it. It removes the directory only when the cluster deletes a volume whose
+// reclaim policy is Delete.
 package volumes
 
 import (
@@ -29,18 +29,18 @@ const provisionedBy = "pv.kubernetes.io/provisioned-by"
 type Volumes struct {
 	NodeName string
 	API      kubernetes.Interface
-	// Dir holds one folder for each volume, named as its PersistentVolume.
+	// Dir has one directory for each volume, named like its PersistentVolume.
 	Dir string
 }
 
-// Run looks after the volumes until ctx ends.
+// Run manages the volumes until ctx ends.
 func (v Volumes) Run(ctx context.Context) error {
 	if err := os.MkdirAll(v.Dir, 0o755); err != nil {
-		return fmt.Errorf("make the folder of local volumes: %w", err)
+		return fmt.Errorf("create the directory of local volumes: %w", err)
 	}
 	root, err := os.OpenRoot(v.Dir)
 	if err != nil {
-		return fmt.Errorf("open the folder of local volumes: %w", err)
+		return fmt.Errorf("open the directory of local volumes: %w", err)
 	}
 	defer root.Close()
 
@@ -72,7 +72,7 @@ func (v Volumes) Run(ctx context.Context) error {
 			err = v.reconcile(ctx, root, volume)
 		}
 		if err != nil && !apierrors.IsNotFound(err) {
-			slog.Error("a local volume is not as it should be", "volume", name, "error", err)
+			slog.Error("cannot reconcile a local volume, retrying", "volume", name, "error", err)
 			queue.AddRateLimited(name)
 		} else {
 			queue.Forget(name)
@@ -81,9 +81,8 @@ func (v Volumes) Run(ctx context.Context) error {
 	}
 }
 
-// mine reports whether the volume is a local one of this node in its own folder.
-// The folder's path is not taken from the volume: it must be the one that
-// follows from its name.
+// mine reports whether the volume is a local volume of this node. Its path must be
+// the one that follows from its name: a path in the object is not trusted.
 func (v Volumes) mine(volume *corev1.PersistentVolume) bool {
 	return volume.Annotations[provisionedBy] == names.LocalProvisioner &&
 		volume.Spec.Local != nil &&
@@ -107,16 +106,16 @@ func (v Volumes) reconcile(ctx context.Context, root *os.Root, volume *corev1.Pe
 		return nil
 	}
 	if volume.DeletionTimestamp == nil {
-		return makeFolder(root, volume.Name)
+		return makeDirectory(root, volume.Name)
 	}
-	// A volume that is deleted while a claim holds it waits for the claim.
+	// A volume that is still bound waits for its claim to be deleted.
 	if volume.Status.Phase == corev1.VolumeBound || !slices.Contains(volume.Finalizers, names.LocalVolumeFinalizer) {
 		return nil
 	}
 	if volume.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimDelete {
 		slog.Info("removing a local volume", "volume", volume.Name)
 		if err := root.RemoveAll(volume.Name); err != nil {
-			return fmt.Errorf("remove the folder of volume %s: %w", volume.Name, err)
+			return fmt.Errorf("remove the directory of volume %s: %w", volume.Name, err)
 		}
 	}
 	released := volume.DeepCopy()
@@ -127,27 +126,27 @@ func (v Volumes) reconcile(ctx context.Context, root *os.Root, volume *corev1.Pe
 	return nil
 }
 
-// makeFolder makes a folder that pods of any user can write, as other local
-// provisioners do: which user a pod runs as is not known here.
-func makeFolder(root *os.Root, name string) error {
+// makeDirectory creates a directory that pods of any user can write, as other local
+// provisioners do: it is not known which user a pod runs as.
+func makeDirectory(root *os.Root, name string) error {
 	err := root.Mkdir(name, 0o777)
 	if os.IsExist(err) {
 		info, err := root.Lstat(name)
 		if err != nil {
-			return fmt.Errorf("look at the folder of volume %s: %w", name, err)
+			return fmt.Errorf("inspect the directory of volume %s: %w", name, err)
 		}
 		if !info.IsDir() {
-			return fmt.Errorf("volume %s is no folder but %s", name, info.Mode().Type())
+			return fmt.Errorf("the directory of volume %s is a %s", name, info.Mode().Type())
 		}
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("make the folder of volume %s: %w", name, err)
+		return fmt.Errorf("create the directory of volume %s: %w", name, err)
 	}
-	slog.Info("made a local volume", "volume", name)
-	// Mkdir is subject to the process' umask.
+	slog.Info("created a local volume", "volume", name)
+	// Mkdir is subject to the process's umask.
 	if err := root.Chmod(name, 0o777); err != nil {
-		return fmt.Errorf("open the folder of volume %s to pods: %w", name, err)
+		return fmt.Errorf("make the directory of volume %s writable for pods: %w", name, err)
 	}
 	return nil
 }

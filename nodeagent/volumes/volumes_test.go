@@ -15,7 +15,7 @@ import (
 	"github.com/skiff-dev/skiff/internal/names"
 )
 
-func TestMakesAFolderThatEveryPodCanWrite(t *testing.T) {
+func TestCreatesADirectoryThatEveryPodCanWrite(t *testing.T) {
 	v, root := open(t)
 	if err := v.reconcile(t.Context(), root, volume(v, "pvc-1")); err != nil {
 		t.Fatal(err)
@@ -29,7 +29,7 @@ func TestMakesAFolderThatEveryPodCanWrite(t *testing.T) {
 	}
 }
 
-func TestLeavesAloneWhatIsNotItsOwn(t *testing.T) {
+func TestIgnoresVolumesThatAreNotItsOwn(t *testing.T) {
 	for name, change := range map[string]func(*corev1.PersistentVolume){
 		"another provisioner's": func(v *corev1.PersistentVolume) { v.Annotations = nil },
 		"another node's": func(v *corev1.PersistentVolume) {
@@ -56,7 +56,7 @@ func TestLeavesAloneWhatIsNotItsOwn(t *testing.T) {
 	}
 }
 
-func TestRemovesAFolderOnlyWhenTheVolumeIsDeleted(t *testing.T) {
+func TestRemovesADirectoryOnlyWhenTheVolumeIsDeleted(t *testing.T) {
 	for _, test := range []struct {
 		name            string
 		deleted         bool
@@ -128,7 +128,7 @@ func TestRemovalDoesNotFollowLinks(t *testing.T) {
 	}
 }
 
-func TestALinkIsNotTakenForAFolder(t *testing.T) {
+func TestALinkIsNotADirectory(t *testing.T) {
 	v, root := open(t)
 	if err := os.Symlink(t.TempDir(), filepath.Join(v.Dir, "pvc-1")); err != nil {
 		t.Fatal(err)
