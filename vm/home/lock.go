@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -37,6 +38,9 @@ func (c Cluster) Acquire() (*Lock, error) {
 			return nil, fmt.Errorf("lock the cluster: %w", err)
 		}
 		if same(file, c.Lock()) {
+			// The content is for Holder only; the lock does not depend on it.
+			_ = file.Truncate(0)
+			_, _ = file.WriteAt(strconv.AppendInt(nil, int64(os.Getpid()), 10), 0)
 			return &Lock{file}, nil
 		}
 		// Whoever had it removed the cluster: this is the lock of nothing.
@@ -52,6 +56,20 @@ func (c Cluster) Held() bool {
 	}
 	defer func() { _ = file.Close() }()
 	return errors.Is(unix.Flock(int(file.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
+}
+
+// Holder returns the process that took the cluster's lock last, 0 if it is not
+// known.
+func (c Cluster) Holder() int {
+	content, err := os.ReadFile(c.Lock())
+	if err != nil {
+		return 0
+	}
+	pid, err := strconv.Atoi(string(content))
+	if err != nil {
+		return 0
+	}
+	return pid
 }
 
 // Release gives the lock back.

@@ -198,16 +198,34 @@ func (c *Client) Down(ctx context.Context, event func(daemonapi.Event)) error {
 
 // downLive asks the daemon and waits until it has gone.
 func (c *Client) downLive(ctx context.Context, event func(daemonapi.Event)) error {
+	daemon := c.dir().Holder()
 	if err := c.stream(ctx, daemonapi.PathDown, nil, event); err != nil {
 		return err
 	}
 	for {
 		if _, err := os.Stat(string(c.dir())); errors.Is(err, fs.ErrNotExist) {
+			awaitExit(ctx, daemon)
 			return nil
 		}
 		if err := pause.For(ctx, 10*time.Millisecond); err != nil {
 			return fmt.Errorf("wait for the daemon to end: %w", err)
 		}
+	}
+}
+
+// exitLimit bounds the wait for a daemon that has done its work. It is over at once
+// but for a process that nobody reaps.
+const exitLimit = 2 * time.Second
+
+// awaitExit waits until the daemon's process is gone, so that nothing of a cluster
+// is left when Down returns.
+func awaitExit(ctx context.Context, pid int) {
+	if pid <= 0 || pid == os.Getpid() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, exitLimit)
+	defer cancel()
+	for syscall.Kill(pid, 0) == nil && pause.For(ctx, 5*time.Millisecond) == nil {
 	}
 }
 
