@@ -7,8 +7,10 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -107,20 +109,47 @@ func runOnce(cmd *cobra.Command, s cli.Streams, args, command []string, o runOpt
 	}
 	// Standard output belongs to the command.
 	quiet := cli.Streams{In: s.In, Out: s.Err, Err: s.Err}
-	err = once(cmd.Context(), s, quiet, c, h, spec, command, o.wait)
-	after := context.WithoutCancel(cmd.Context())
+	hurry, release := secondSignal()
+	defer release()
+	err = once(cmd.Context(), hurry, s, quiet, c, h, spec, command, o.wait)
 	if err != nil && o.logs != "none" && cmd.Context().Err() == nil {
-		if failed := logs.Export(after, quiet, spec.Name, o.logs); failed != nil {
+		if failed := logs.Export(cmd.Context(), quiet, spec.Name, o.logs); failed != nil {
 			s.Report(failed)
 		}
 	}
-	if failed := runDown(after, quiet, spec.Name, false); failed != nil {
+	if failed := runDown(context.WithoutCancel(cmd.Context()), quiet, spec.Name, false); failed != nil {
 		if err == nil {
 			return failed
 		}
 		s.Report(failed)
 	}
 	return err
+}
+
+// secondSignal returns a channel that is closed by the second signal: a CI runner
+// that cancels a job sends several, some seconds apart. Until release is called,
+// signals do not end the process, so that none of them keeps the cluster from being
+// deleted.
+func secondSignal() (second <-chan struct{}, release func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	hurry, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		for n := 1; ; n++ {
+			select {
+			case <-done:
+				return
+			case <-signals:
+			}
+			if n == 2 {
+				close(hurry)
+			}
+		}
+	}()
+	return hurry, func() {
+		signal.Stop(signals)
+		close(done)
+	}
 }
 
 // resolveOnce returns the cluster for one command. Without a given name it has a
@@ -133,8 +162,8 @@ func resolveOnce(cmd *cobra.Command, stdin io.Reader, args []string, file string
 	return spec, err
 }
 
-// once creates the cluster and runs the command.
-func once(ctx context.Context, s, quiet cli.Streams, c *client.Client, h home.Home, spec cluster.Spec, command []string, wait time.Duration) error {
+// once creates the cluster and runs the command. hurry ends the command at once.
+func once(ctx context.Context, hurry <-chan struct{}, s, quiet cli.Streams, c *client.Client, h home.Home, spec cluster.Spec, command []string, wait time.Duration) error {
 	if err := apply(ctx, quiet, c, spec, wait, false); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err() // run deletes the cluster, so the hints of apply do not hold
@@ -150,18 +179,33 @@ func once(ctx context.Context, s, quiet cli.Streams, c *client.Client, h home.Ho
 	if err := atomicfile.Write(kubeconfig, content, 0o600); err != nil {
 		return err
 	}
-	return execute(ctx, s, command, "KUBECONFIG="+kubeconfig, "SKIFF_CLUSTER="+spec.Name)
+	return execute(ctx, hurry, s, command, "KUBECONFIG="+kubeconfig, "SKIFF_CLUSTER="+spec.Name)
 }
 
 // execute runs a program on this host with the given streams. Its exit code is
-// returned as a cli.ExitCode.
-func execute(ctx context.Context, s cli.Streams, args []string, env ...string) error {
-	command := exec.CommandContext(ctx, args[0], args[1:]...)
+// returned as a cli.ExitCode. The program is asked to terminate when ctx ends, and
+// killed after commandGrace or when hurry is closed.
+func execute(ctx context.Context, hurry <-chan struct{}, s cli.Streams, args []string, env ...string) error {
+	command := exec.Command(args[0], args[1:]...)
 	command.Env = append(os.Environ(), env...)
 	command.Stdin, command.Stdout, command.Stderr = s.In, s.Out, s.Err
-	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
-	command.WaitDelay = commandGrace
-	err := command.Run()
+	// Children of the command end with it. On a terminal they stay in our process
+	// group, which is the one that may read.
+	group := !cli.IsTerminal(s.In)
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: group}
+	err := command.Start()
+	if err == nil {
+		pid := command.Process.Pid
+		if group {
+			pid = -pid
+		}
+		done := make(chan struct{})
+		var watcher sync.WaitGroup
+		watcher.Go(func() { terminate(ctx, hurry, done, func(how syscall.Signal) { _ = syscall.Kill(pid, how) }) })
+		err = command.Wait()
+		close(done)
+		watcher.Wait()
+	}
 	var exit *exec.ExitError
 	switch {
 	case err == nil:
@@ -175,5 +219,23 @@ func execute(ctx context.Context, s cli.Streams, args []string, env ...string) e
 		return ctx.Err()
 	default:
 		return cli.Invalid("", "run %s: %s", args[0], err)
+	}
+}
+
+// terminate sends SIGTERM when ctx ends, and SIGKILL after commandGrace or when
+// hurry is closed. It returns after SIGKILL or when done is closed.
+func terminate(ctx context.Context, hurry, done <-chan struct{}, send func(syscall.Signal)) {
+	select {
+	case <-done:
+		return
+	case <-ctx.Done():
+		send(syscall.SIGTERM)
+	}
+	select {
+	case <-done:
+	case <-hurry:
+		send(syscall.SIGKILL)
+	case <-time.After(commandGrace):
+		send(syscall.SIGKILL)
 	}
 }
