@@ -86,6 +86,11 @@ func Output(cmd *cobra.Command) func() (bool, error) {
 	}
 }
 
+// Yes adds the flag --yes to a command that never asks, for scripts that pass it.
+func Yes(cmd *cobra.Command) {
+	cmd.Flags().BoolP("yes", "y", false, "has no effect, since the command does not ask")
+}
+
 // First returns the first argument, or "" if there is none.
 func First(args []string) string {
 	if len(args) == 0 {

@@ -69,6 +69,7 @@ func (i *InterruptedError) Unwrap() []error { return []error{&i.failure, context
 func Report(out io.Writer, err error) int {
 	var code ExitCode
 	var interrupted *InterruptedError
+	out = text(out)
 	result := ExitFailed
 	switch {
 	case err == nil:

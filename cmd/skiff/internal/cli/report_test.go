@@ -32,7 +32,7 @@ func TestReportPrintsOneLineWithHintsAndChoosesTheExitCode(t *testing.T) {
 		{"a program's code", cli.ExitCode(7), 7, ""},
 		{"interrupted", fmt.Errorf("read: %w", context.Canceled), 130, ""},
 		{"interrupted with a message", cli.Interrupted("interrupted", "run it again"), 130, "skiff: interrupted\n  hint:  run it again\n"},
-		{"no cluster", target.Explain("dev", client.ErrNoCluster), 1, "skiff: no cluster named \"dev\"\n  hint:  run `skiff list` to see the clusters, or `skiff up dev` to create it\n"},
+		{"no cluster", target.Explain("dev", client.ErrNoCluster), 2, "skiff: no cluster named \"dev\"; run `skiff list` to see the clusters, or `skiff up dev` to create it\n"},
 	} {
 		var out strings.Builder
 		if code := cli.Report(&out, c.err); code != c.code || out.String() != c.want {

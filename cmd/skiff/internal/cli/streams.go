@@ -40,7 +40,12 @@ func (s Streams) Show(ctx context.Context, asJSON bool, work func(context.Contex
 		return work(ctx, func(e daemonapi.Event) { _ = encoder.Encode(e) })
 	}
 	if s.Interactive() {
-		return progress.Run(ctx, s.In, s.Out, work)
+		return progress.Run(ctx, s.In, s.Out, func(ctx context.Context, event func(daemonapi.Event)) error {
+			return work(ctx, func(e daemonapi.Event) {
+				e.Message = Clean(e.Message)
+				event(e)
+			})
+		})
 	}
 	start := time.Now()
 	return work(ctx, func(e daemonapi.Event) {
@@ -52,14 +57,14 @@ func (s Streams) Show(ctx context.Context, asJSON bool, work func(context.Contex
 
 // JSON prints value as indented JSON.
 func (s Streams) JSON(value any) error {
-	encoder := json.NewEncoder(s.Out)
+	encoder := json.NewEncoder(s.Text())
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(value)
 }
 
 // Table prints rows in aligned columns. The first row holds the titles.
 func (s Streams) Table(rows [][]string) error {
-	w := tabwriter.NewWriter(s.Out, 0, 0, 3, ' ', 0)
+	w := tabwriter.NewWriter(s.Text(), 0, 0, 3, ' ', 0)
 	for _, row := range rows {
 		fmt.Fprintln(w, strings.Join(row, "\t"))
 	}

@@ -130,7 +130,7 @@ func Explain(name string, err error) error {
 	case errors.Is(err, client.ErrNoCluster):
 		return &daemonapi.Failure{
 			Cause: fmt.Sprintf("no cluster named %q", name),
-			Hint:  fmt.Sprintf("run `skiff list` to see the clusters, or `skiff up %s` to create it", name),
+			Hint:  fmt.Sprintf("run `skiff list` to see the clusters, or `skiff up %s` to create it", name), Invalid: true,
 		}
 	case errors.Is(err, client.ErrNoDaemon):
 		return &daemonapi.Failure{

@@ -38,6 +38,7 @@ Deleting a cluster that does not exist does nothing.`,
 	}
 	asJSON := cli.Output(cmd)
 	cmd.Flags().BoolVar(&all, "all", false, "delete all of your clusters")
+	cli.Yes(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		inJSON, err := asJSON()
 		if err != nil {

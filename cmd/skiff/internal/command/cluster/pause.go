@@ -31,6 +31,7 @@ then stopped. Pausing a paused cluster does nothing.`,
 		ValidArgsFunction: target.CompleteClusterArgument,
 	}
 	asJSON := cli.Output(cmd)
+	cli.Yes(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		inJSON, err := asJSON()
 		if err != nil {

@@ -47,7 +47,7 @@ automatically long before that; -o json lists them all.`,
 		if inJSON {
 			return s.JSON(status)
 		}
-		fmt.Fprint(s.Out, heading(status))
+		fmt.Fprint(s.Text(), heading(status))
 		return s.Table(nodeRows(status.Nodes, time.Now()))
 	}
 	return cmd

@@ -28,6 +28,7 @@ Stopping a stopped cluster does nothing.`,
 		Args:              cli.Arguments(0, 1),
 		ValidArgsFunction: target.CompleteClusterArgument,
 	}
+	cli.Yes(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, dir, err := target.Open(cli.First(args))
 		if err != nil {

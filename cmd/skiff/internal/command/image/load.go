@@ -105,8 +105,8 @@ func load(ctx context.Context, s cli.Streams, c *client.Client, nodes []string, 
 		}
 		results = append(results, loaded{from.title, normalized(from.names), nodes, time.Since(begun).Seconds()})
 		if !asJSON {
-			fmt.Fprintf(s.Out, "loaded %s onto %s in %.1f s\n", strings.Join(normalized(from.names), ", "), strings.Join(nodes, ", "), time.Since(begun).Seconds())
-			fmt.Fprint(s.Out, localHint(from.names))
+			fmt.Fprintf(s.Text(), "loaded %s onto %s in %.1f s\n", strings.Join(normalized(from.names), ", "), strings.Join(nodes, ", "), time.Since(begun).Seconds())
+			fmt.Fprint(s.Text(), localHint(from.names))
 		}
 	}
 	if asJSON {

@@ -75,7 +75,7 @@ and "kernel". Sources on this host are "console" (the node's serial console) and
 		if err != nil {
 			return err
 		}
-		return copyLogs(s.Out, logs)
+		return copyLogs(s.Text(), logs)
 	}
 	return cmd
 }

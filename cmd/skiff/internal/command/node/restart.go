@@ -36,6 +36,7 @@ and certificates are kept.`,
 	}
 	name := target.Flag(cmd)
 	cmd.Flags().DurationVar(&wait, "wait", 10*time.Minute, "how long to wait for the node to be Ready; 0 does not wait")
+	cli.Yes(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if wait < 0 {
 			return cli.Invalid("", "--wait must not be negative")
