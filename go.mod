@@ -68,6 +68,7 @@ require (
 	charm.land/bubbletea/v2 v2.0.9
 	charm.land/lipgloss/v2 v2.0.6
 	github.com/anishathalye/porcupine v1.1.0
+	github.com/cilium/ebpf v0.22.0
 	github.com/containers/gvisor-tap-vsock v0.8.9
 	github.com/coredns/coredns v1.15.0
 	github.com/hinshun/vt10x v0.0.0-20220119200601-820417d04eec

@@ -20,14 +20,18 @@ import (
 	"github.com/skiff-dev/skiff/vm/machine"
 )
 
-// removeWait is how long the last processes of a group may take to be gone.
+// removeWait is how long the last processes of a group may take to end.
 const removeWait = 10 * time.Second
 
-// hierarchy is one mounted cgroup hierarchy of the host: all controllers of the
-// second version, or some of the first.
+// maxPIDs limits the processes and threads of a machine where the host has many
+// process IDs.
+const maxPIDs = 65536
+
+// hierarchy is a mounted cgroup hierarchy of the host: all controllers of
+// version 2, or some of version 1.
 type hierarchy struct {
 	mount string
-	// controllers of the first version, or "name=…"; none: the second version.
+	// controllers of version 1, or "name=…"; none for version 2.
 	controllers []string
 }
 
@@ -35,11 +39,15 @@ func (h hierarchy) second() bool { return len(h.controllers) == 0 }
 
 // groups are the cgroups of all machines below one directory.
 type groups struct {
-	hierarchies []hierarchy
-	name        string // of the group above the machines'
+	hierarchies []hierarchy // with the controllers
+	// filters is the hierarchy in which devices are restricted, which needs
+	// version 2, also on hosts whose controllers are in version 1; nil if the host
+	// has none.
+	filters *hierarchy
+	name    string // of the group above the machines'
 }
 
-// newGroups finds the host's hierarchies. The name of the group follows from
+// newGroups finds the host's hierarchies. The name of the group is derived from
 // the machines' directory, so that what a dead process left is found again.
 func newGroups(dir string) (groups, error) {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
@@ -47,19 +55,33 @@ func newGroups(dir string) (groups, error) {
 		return groups{}, err
 	}
 	sum := sha256.Sum256([]byte(dir))
-	return groups{name: "skiff-" + hex.EncodeToString(sum[:6]), hierarchies: inUse(hierarchies(string(mounts)))}, nil
+	g := groups{name: "skiff-" + hex.EncodeToString(sum[:6])}
+	all := hierarchies(string(mounts))
+	if i := slices.IndexFunc(all, hierarchy.second); i >= 0 {
+		g.filters = &all[i]
+	}
+	g.hierarchies = inUse(slices.Clone(all))
+	return g, nil
 }
 
-// inUse are the hierarchies in which machines live. Where both versions are
-// mounted, it is the one with the controllers that the kubelet needs; a hierarchy
-// of the first version with nothing but a name has none.
+// all returns every hierarchy that has groups of machines.
+func (g groups) all() []hierarchy {
+	if g.filters == nil || slices.ContainsFunc(g.hierarchies, hierarchy.second) {
+		return g.hierarchies
+	}
+	return append(slices.Clone(g.hierarchies), *g.filters)
+}
+
+// inUse returns the hierarchies that limit machines. Where both versions are
+// mounted, it is the one with the controllers that the kubelet needs; a version 1
+// hierarchy that has only a name has none.
 func inUse(all []hierarchy) []hierarchy {
 	first := slices.ContainsFunc(all, func(h hierarchy) bool { return slices.Contains(h.controllers, "memory") })
 	return slices.DeleteFunc(all, func(h hierarchy) bool { return h.second() == first })
 }
 
-// hierarchies are those of /proc/self/mountinfo (proc_pid_mountinfo(5)), each
-// once.
+// hierarchies returns the hierarchies in /proc/self/mountinfo
+// (proc_pid_mountinfo(5)), each once.
 func hierarchies(mountinfo string) []hierarchy {
 	var all []hierarchy
 	seen := map[string]bool{}
@@ -90,32 +112,59 @@ func hierarchies(mountinfo string) []hierarchy {
 	return all
 }
 
-// make makes a machine's groups with its limits.
-func (g groups) make(m machine.Machine) error {
+// create creates a machine's groups with its limits.
+func (g groups) create(m machine.Machine) error {
 	for _, h := range g.hierarchies {
 		if err := h.check(); err != nil {
 			return err
 		}
-		parent := filepath.Join(h.mount, g.name)
-		own := filepath.Join(parent, m.Name)
-		for _, dir := range []string{parent, own} {
-			if err := h.mkdir(dir); err != nil {
-				return fmt.Errorf("cgroup: %w", err)
-			}
+		parent, own, err := g.mkdir(h, m.Name)
+		if err != nil {
+			return fmt.Errorf("create the cgroup: %w", err)
 		}
-		processors := runtime.NumCPU()
-		if err := errors.Join(set(parent, weight(h, processors)), set(own, weight(h, m.CPUs)), set(own, limits(h, m, processors))); err != nil {
-			return fmt.Errorf("cgroup: %w", err)
+		cpus := runtime.NumCPU()
+		err = errors.Join(set(parent, weight(h, cpus)), set(own, weight(h, m.CPUs)), set(own, limits(h, m, cpus)),
+			set(parent, pids(h)), set(own, pids(h)))
+		if err != nil {
+			return fmt.Errorf("limit the cgroup: %w", err)
 		}
 	}
-	return nil
+	return g.restrictDevices(m.Name)
 }
 
-// kubeletControllers are those without which no kubelet runs.
+// mkdir creates a machine's group in one hierarchy, and the group above it.
+func (g groups) mkdir(h hierarchy, name string) (parent, own string, err error) {
+	parent = filepath.Join(h.mount, g.name)
+	own = filepath.Join(parent, name)
+	for _, dir := range []string{parent, own} {
+		if err := h.mkdir(dir); err != nil {
+			return "", "", err
+		}
+	}
+	return parent, own, nil
+}
+
+// pids returns the files that keep half of the host's process IDs from a group.
+func pids(h hierarchy) map[string]string {
+	if !h.second() && !slices.Contains(h.controllers, "pids") {
+		return nil
+	}
+	content, err := os.ReadFile("/proc/sys/kernel/pid_max")
+	if err != nil {
+		return nil
+	}
+	most, err := strconv.Atoi(strings.TrimSpace(string(content)))
+	if err != nil {
+		return nil
+	}
+	return map[string]string{"pids.max": strconv.Itoa(min(most/2, maxPIDs))}
+}
+
+// kubeletControllers are the controllers that the kubelet requires.
 var kubeletControllers = []string{"cpu", "memory", "pids"}
 
-// check refuses a hierarchy of the second version that was given to us without
-// what the kubelet needs.
+// check returns an error if a version 2 hierarchy lacks a controller that the
+// kubelet requires, as one that was delegated to a container may.
 func (h hierarchy) check() error {
 	if !h.second() {
 		return nil
@@ -133,7 +182,7 @@ func (h hierarchy) check() error {
 	return nil
 }
 
-// mkdir makes a group in which processes can be.
+// mkdir creates a group that can hold processes.
 func (h hierarchy) mkdir(dir string) error {
 	if h.second() {
 		if err := enable(filepath.Dir(dir)); err != nil {
@@ -146,7 +195,7 @@ func (h hierarchy) mkdir(dir string) error {
 	if !slices.Contains(h.controllers, "cpuset") {
 		return nil
 	}
-	// A new group of the first version has neither processors nor memory.
+	// A new group of version 1 has neither CPUs nor memory.
 	for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
 		value, err := os.ReadFile(filepath.Join(filepath.Dir(dir), file))
 		if err != nil {
@@ -159,7 +208,7 @@ func (h hierarchy) mkdir(dir string) error {
 	return nil
 }
 
-// enable lets the groups below one of the second version use its controllers.
+// enable lets the groups below one of version 2 use its controllers.
 func enable(dir string) error {
 	have, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
 	if err != nil {
@@ -175,11 +224,11 @@ func enable(dir string) error {
 		}
 		err := os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+controller), 0)
 		if errors.Is(err, unix.EBUSY) {
-			// Not the host's own top: a container's, in which processes are.
-			return fmt.Errorf("%w: processes in %s keep its controllers from the groups below; move them into a group of their own first", driver.ErrUnavailable, dir)
+			// The root of a container's cgroups, which holds processes.
+			return fmt.Errorf("%w: the cgroup %s contains processes, so its controllers cannot be delegated; move them into a cgroup below it first", driver.ErrUnavailable, dir)
 		}
 		if err != nil && slices.Contains(kubeletControllers, controller) {
-			return fmt.Errorf("controller %s cannot be used below %s: %w", controller, dir, err)
+			return fmt.Errorf("enable the cgroup controller %s below %s: %w", controller, dir, err)
 		}
 	}
 	return nil
@@ -195,9 +244,9 @@ func set(dir string, files map[string]string) error {
 	return nil
 }
 
-// weight are the files by which a group gets as much of a busy host as that many
-// programs. By default a whole cluster would get what one program gets, and its
-// nodes would miss their leases beside any build.
+// weight returns the files that give a group the share of that many programs on a
+// busy host. By default a whole cluster would get the share of one program, and
+// its nodes would miss their leases during any build.
 func weight(h hierarchy, programs int) map[string]string {
 	switch {
 	case h.second():
@@ -211,15 +260,15 @@ func weight(h hierarchy, programs int) map[string]string {
 	}
 }
 
-// limits are the files of a machine's group that keep it to its size on a host
-// with that many processors.
-func limits(h hierarchy, m machine.Machine, processors int) map[string]string {
+// limits returns the files that limit a machine's group to the machine's size, on
+// a host with that many CPUs.
+func limits(h hierarchy, m machine.Machine, cpus int) map[string]string {
 	const period = 100_000 // µs, the kernel's default
 	files := map[string]string{}
 	bytes, quota := strconv.Itoa(m.MemoryMiB<<20), strconv.Itoa(m.CPUs*period)
 	if h.second() {
 		files["memory.max"] = bytes
-		if m.CPUs < processors {
+		if m.CPUs < cpus {
 			files["cpu.max"] = quota + " " + strconv.Itoa(period)
 		}
 		return files
@@ -227,7 +276,7 @@ func limits(h hierarchy, m machine.Machine, processors int) map[string]string {
 	if slices.Contains(h.controllers, "memory") {
 		files["memory.limit_in_bytes"] = bytes
 	}
-	if slices.Contains(h.controllers, "cpu") && m.CPUs < processors {
+	if slices.Contains(h.controllers, "cpu") && m.CPUs < cpus {
 		files["cpu.cfs_quota_us"] = quota
 	}
 	return files
@@ -235,7 +284,7 @@ func limits(h hierarchy, m machine.Machine, processors int) map[string]string {
 
 // enter moves a process into a machine's groups.
 func (g groups) enter(name string, pid int) error {
-	for _, h := range g.hierarchies {
+	for _, h := range g.all() {
 		file := filepath.Join(h.mount, g.name, name, "cgroup.procs")
 		if err := os.WriteFile(file, []byte(strconv.Itoa(pid)), 0); err != nil {
 			return fmt.Errorf("enter the cgroup: %w", err)
@@ -244,8 +293,8 @@ func (g groups) enter(name string, pid int) error {
 	return nil
 }
 
-// memoryMiB is what a machine's programs hold that no other file backs, 0 if
-// unknown.
+// memoryMiB returns the memory that a machine's programs use and that is not page
+// cache, 0 if unknown.
 func (g groups) memoryMiB(name string) int {
 	for _, h := range g.hierarchies {
 		content, err := os.ReadFile(filepath.Join(h.mount, g.name, name, "memory.stat"))
@@ -269,8 +318,8 @@ func (g groups) memoryMiB(name string) int {
 	return 0
 }
 
-// cpu is the processor time that a machine's programs have had since its groups
-// were made, 0 if unknown.
+// cpu returns the CPU time of a machine's programs since its groups were created,
+// 0 if unknown.
 func (g groups) cpu(name string) time.Duration {
 	for _, h := range g.hierarchies {
 		dir := filepath.Join(h.mount, g.name, name)
@@ -292,12 +341,12 @@ func (g groups) cpu(name string) time.Duration {
 	return 0
 }
 
-// remove ends all that is left in a machine's groups (in all machines', if name
-// is empty) and removes them.
+// remove kills all processes in a machine's groups, or in those of all machines if
+// name is empty, and removes the groups.
 func (g groups) remove(name string) error {
 	g.release(name)
 	var errs []error
-	for _, h := range g.hierarchies {
+	for _, h := range g.all() {
 		errs = append(errs, removeGroup(filepath.Join(h.mount, g.name, name)))
 	}
 	return errors.Join(errs...)
@@ -318,35 +367,35 @@ func removeGroup(dir string) error {
 	}
 }
 
-// below are a directory and all directories in it, innermost first.
+// below returns a directory and all directories in it, innermost first.
 func below(dir string) []string {
 	var all []string
 	_ = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && entry.IsDir() {
 			all = append(all, path)
 		}
-		return nil // what is gone meanwhile need not be removed
+		return nil // it may have been removed meanwhile
 	})
 	slices.Reverse(all)
 	return all
 }
 
-// kill ends the processes of one group.
+// kill kills the processes of one group.
 func kill(group string) {
 	content, err := os.ReadFile(filepath.Join(group, "cgroup.procs"))
 	if err != nil {
 		return
 	}
 	for _, field := range strings.Fields(string(content)) {
-		// 0 is a process of another namespace, which is not ours to end.
+		// 0 stands for a process of another namespace.
 		if pid, err := strconv.Atoi(field); err == nil && pid > 1 {
 			_ = unix.Kill(pid, unix.SIGKILL)
 		}
 	}
 }
 
-// EndStray ends what is left of machines below dir though the process that
-// started them is dead. The caller holds the cluster's lock.
+// EndStray kills what a dead daemon left of machines below dir. The caller holds
+// the cluster's lock.
 func EndStray(dir string) error {
 	g, err := newGroups(dir)
 	if err != nil {

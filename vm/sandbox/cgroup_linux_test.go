@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -149,6 +150,44 @@ func TestGroupsOfTheSecondVersionAreEnteredAndRemovedWithWhatIsInThem(t *testing
 	}
 	if _, err := os.Stat(filepath.Dir(own)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the group is still there: %v", err)
+	}
+}
+
+func TestOnlyANodesDevicesCanBeOpened(t *testing.T) {
+	h := secondVersion(t)
+	g := groups{hierarchies: []hierarchy{h}, name: fmt.Sprintf("skiff-test-%d", os.Getpid())}
+	own := filepath.Join(h.mount, g.name)
+	if err := os.Mkdir(own, 0o755); err != nil {
+		t.Skip(err)
+	}
+	defer func() { _ = g.remove("") }()
+	if err := confineDevices(own); err != nil {
+		t.Skipf("this kernel has no filter for devices: %v", err)
+	}
+	group, err := os.Open(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = group.Close() }()
+	inside := func(script string) error {
+		c := exec.CommandContext(t.Context(), "sh", "-c", script)
+		c.Dir = t.TempDir()
+		c.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(group.Fd())}
+		out, err := c.CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	}
+	for _, allowed := range []string{"echo x >/dev/null", "head -c1 /dev/urandom", "mknod disk b 1 0", "mknod any c 250 0"} {
+		if err := inside(allowed); err != nil {
+			t.Errorf("%s: %v", allowed, err)
+		}
+	}
+	for _, refused := range []string{"mknod memory c 1 1 && head -c1 memory", "mknod port c 1 4 && head -c1 port", "mknod loop b 7 0 && head -c1 loop"} {
+		if err := inside(refused); err == nil || !strings.Contains(err.Error(), "not permitted") {
+			t.Errorf("%s: %v", refused, err)
+		}
 	}
 }
 

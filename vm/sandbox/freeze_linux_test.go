@@ -43,7 +43,7 @@ func TestAFrozenGroupStandsStillAndDiesAllTheSame(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = g.remove("") })
-			if err := g.make(machine.Machine{Name: "one", CPUs: 1, MemoryMiB: 64}); err != nil {
+			if err := g.create(machine.Machine{Name: "one", CPUs: 1, MemoryMiB: 64}); err != nil {
 				t.Skip(err)
 			}
 			return g

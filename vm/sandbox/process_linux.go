@@ -74,7 +74,7 @@ func (d *Driver) keep(life context.Context, m machine.Machine, command *exec.Cmd
 
 // launch starts the machine's first process and gives it what it needs.
 func (d *Driver) launch(ctx context.Context, m machine.Machine) (*exec.Cmd, error) {
-	if err := d.groups.make(m); err != nil {
+	if err := d.groups.create(m); err != nil {
 		return nil, err
 	}
 	if err := keepConsole(d.console(m.Name)); err != nil {
