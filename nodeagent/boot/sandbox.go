@@ -64,7 +64,7 @@ var kubeletSysctls = []string{
 	"kernel.keys.root_maxkeys", "kernel.keys.root_maxbytes",
 }
 
-// coverKernel lets the node see its own boot id, memory and kubeletSysctls.
+// coverKernel lets the node see its own boot id, memory, CPUs and kubeletSysctls.
 func coverKernel() error {
 	boot := make([]byte, 16)
 	if _, err := rand.Read(boot); err != nil {
@@ -82,6 +82,10 @@ func coverKernel() error {
 	}
 	if limit := memoryLimit(); limit > 0 {
 		covers["/proc/meminfo"] = limited(string(meminfo), limit>>10)
+	}
+	if cpus := cpuLimit(cgroupDir); cpus > 0 {
+		// The kubelet counts the CPUs that are online.
+		covers["/sys/devices/system/cpu/online"] = fmt.Sprintf("0-%d\n", cpus-1)
 	}
 	var errs []error
 	for target, content := range covers {
@@ -103,6 +107,27 @@ func cover(target, content string) error {
 		return fmt.Errorf("cover %s: %w", target, err)
 	}
 	return nil
+}
+
+// cpuLimit returns how many CPUs the cgroup at dir may use, 0 if it has no limit.
+func cpuLimit(dir string) int {
+	var quota, period string
+	if content, err := os.ReadFile(filepath.Join(dir, "cpu.max")); err == nil {
+		quota, period, _ = strings.Cut(string(content), " ")
+	} else {
+		version1 := func(name string) string {
+			content, _ := os.ReadFile(filepath.Join(dir, "cpu", name))
+			return string(content)
+		}
+		quota, period = version1("cpu.cfs_quota_us"), version1("cpu.cfs_period_us")
+	}
+	// A group without a limit has the quota "max" or -1.
+	q, err1 := strconv.Atoi(strings.TrimSpace(quota))
+	p, err2 := strconv.Atoi(strings.TrimSpace(period))
+	if err1 != nil || err2 != nil || q <= 0 || p <= 0 {
+		return 0
+	}
+	return (q + p - 1) / p
 }
 
 // memoryLimit of the node's cgroup in bytes, 0 if it has none.

@@ -54,6 +54,34 @@ func TestMeminfoHasNoMoreThanTheNode(t *testing.T) {
 	}
 }
 
+func TestCPULimitIsThatOfTheCgroup(t *testing.T) {
+	for name, test := range map[string]struct {
+		files map[string]string
+		want  int
+	}{
+		"version 2":               {map[string]string{"cpu.max": "100000 100000\n"}, 1},
+		"version 2, one and half": {map[string]string{"cpu.max": "150000 100000\n"}, 2},
+		"version 2, no limit":     {map[string]string{"cpu.max": "max 100000\n"}, 0},
+		"version 1":               {map[string]string{"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3},
+		"version 1, no limit":     {map[string]string{"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 0},
+		"no controller":           {nil, 0},
+	} {
+		dir := t.TempDir()
+		for file, content := range test.files {
+			path := filepath.Join(dir, file)
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := cpuLimit(dir); got != test.want {
+			t.Errorf("%s: %d, want %d", name, got, test.want)
+		}
+	}
+}
+
 func TestTopOfTheCgroupsHoldsNoProcess(t *testing.T) {
 	top := t.TempDir()
 	if err := leaveTop(top); err != nil {

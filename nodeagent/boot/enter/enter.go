@@ -66,9 +66,11 @@ func enter() error {
 	return fmt.Errorf("start %s: %w", nodeconfig.InitPath, unix.Exec(nodeconfig.InitPath, []string{nodeconfig.InitPath}, environment))
 }
 
-// hostOnly are the capabilities over what no namespace keeps apart: the host's
-// clock and modules.
-var hostOnly = []uintptr{unix.CAP_SYS_TIME, unix.CAP_SYS_MODULE}
+// hostOnly are the capabilities over what no namespace separates: the host's
+// clock, modules, memory and I/O ports (which includes /proc/kcore), and its sleep.
+// CAP_SYSLOG stays, because the kubelet reads kernel messages to notice processes
+// that ran out of memory, and CAP_SYS_BOOT, because reboot(2) ends the node.
+var hostOnly = []uintptr{unix.CAP_SYS_TIME, unix.CAP_SYS_MODULE, unix.CAP_SYS_RAWIO, unix.CAP_WAKE_ALARM, unix.CAP_BLOCK_SUSPEND}
 
 // device is a special file of a machine (Documentation/admin-guide/devices.txt
 // of the kernel).
