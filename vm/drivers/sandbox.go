@@ -13,7 +13,7 @@ import (
 func sandboxEntry() Entry {
 	return Entry{
 		Name: sandbox.Name, Summary: "Linux namespaces, needs root",
-		Warning:   "sandboxes do not isolate this host: root in a privileged pod is root on the host",
+		Warning:   "sandboxes are not a security boundary: root in a privileged pod is root on the host",
 		Available: func(string) error { return sandbox.Available() },
 		Probe: func(context.Context, image.Image, string) (Facts, error) {
 			return Facts{State: Ready, Detail: "Linux namespaces of this host", Pause: true}, sandbox.Available()

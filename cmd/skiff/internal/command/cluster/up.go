@@ -18,6 +18,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/drivers"
 )
 
 // upOptions are the flags of up that are not settings of the cluster.
@@ -90,6 +91,7 @@ func runUp(cmd *cobra.Command, s cli.Streams, args []string, o upOptions) error 
 	if o.dryRun {
 		return showPlan(cmd.Context(), s, c, spec, asJSON)
 	}
+	warnOfDriver(s, c, spec)
 	begun := time.Now()
 	err = apply(cmd.Context(), s, c, spec, o.wait, asJSON)
 	if err != nil && !errors.Is(err, errNotWaited) {
@@ -105,6 +107,17 @@ func runUp(cmd *cobra.Command, s cli.Streams, args []string, o upOptions) error 
 		return nil
 	}
 	return summary(cmd.Context(), s, c, time.Since(begun), merged)
+}
+
+// warnOfDriver prints what a user must know before the first cluster of a driver
+// is created.
+func warnOfDriver(s cli.Streams, c *client.Client, spec cluster.Spec) {
+	if _, err := c.Spec(); !errors.Is(err, client.ErrNoCluster) {
+		return // an existing cluster keeps its driver
+	}
+	if entry, err := drivers.Find(spec.Driver); err == nil && entry.Warning != "" {
+		fmt.Fprintf(s.Err, "warning: %s\n", entry.Warning)
+	}
 }
 
 // resolve returns the cluster that flags, environment, configuration file and the

@@ -56,7 +56,15 @@ kernel.`,
 		for _, f := range facts {
 			rows = append(rows, []string{f.Name, string(f.State), f.Detail})
 		}
-		return s.Table(rows)
+		if err := s.Table(rows); err != nil {
+			return err
+		}
+		for _, f := range facts {
+			if f.Warning != "" {
+				fmt.Fprintf(s.Out, "\n%s: %s\n", f.Name, f.Warning)
+			}
+		}
+		return nil
 	}
 	return cmd
 }
