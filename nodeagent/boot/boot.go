@@ -1,6 +1,6 @@
-// Package boot is PID 1 of a node: it makes the machine that a node document
-// describes out of a node image, keeps the node's programs running, and never
-// ends before the machine does.
+// Package boot is PID 1 of a node. It turns a node image into the machine that a
+// node document describes, keeps the node's programs running, and never exits
+// before the machine does.
 package boot
 
 import (
@@ -28,16 +28,16 @@ import (
 // dataDir is where the node's own disk is mounted.
 const dataDir = "/var"
 
-// stopWait is how long an orderly stop of everything may take.
+// stopWait is how long an orderly stop of all programs may take.
 const stopWait = 40 * time.Second
 
 // linkWait is how long the network interface may take to appear.
 const linkWait = 30 * time.Second
 
-// Power says how the machine ends.
+// Power is how the machine ends.
 type Power int
 
-// The ways.
+// The ways to end the machine.
 const (
 	PowerOff Power = iota + 1
 	PowerRestart
@@ -49,7 +49,7 @@ type Init struct {
 	reaper  *program.Reaper
 	power   chan Power
 	found   *devices
-	// sandboxed: the kernel is the host's, and not ours to change.
+	// sandboxed is true if the kernel is the host's and must not be changed.
 	sandboxed bool
 	// mounting is held while the root changes: what is mounted below the previous
 	// one at that moment would be lost.
@@ -81,8 +81,8 @@ func Main() error {
 	return i.end(how)
 }
 
-// watchSignals takes the signals by which busybox's poweroff, halt and reboot,
-// and the kernel's Ctrl-Alt-Del, ask an init.
+// watchSignals handles the signals that busybox's poweroff, halt and reboot and the
+// kernel's Ctrl-Alt-Del send to an init.
 func watchSignals(power chan<- Power) {
 	asked := make(chan os.Signal, 4)
 	signal.Notify(asked, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPWR, syscall.SIGTERM, syscall.SIGINT)
@@ -94,14 +94,14 @@ func watchSignals(power chan<- Power) {
 			}
 			select {
 			case power <- how:
-			default: // it is on its way already
+			default: // the machine is already ending
 			}
 		}
 	}()
 }
 
-// guard runs a part of PID 1. Neither an error nor a panic in it ends PID 1;
-// the node stays reachable and says what is wrong.
+// guard runs a part of PID 1. Neither an error nor a panic in it ends PID 1: the
+// node stays reachable and reports the problem.
 func (i *Init) guard(name string, part func() error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -113,14 +113,14 @@ func (i *Init) guard(name string, part func() error) {
 	}
 }
 
-// boot goes from the mounted root to running programs and stays with them
-// until ctx is done.
+// boot starts the node's programs on the mounted root and supervises them until ctx
+// ends.
 func (i *Init) boot(ctx context.Context) error {
 	if err := mountSystem(i.sandboxed); err != nil {
 		return err
 	}
 	i.journal.step("mounts", "")
-	// The disk and the document wait for different devices.
+	// The disk and the document are on different devices.
 	data := make(chan struct{})
 	go i.guard("disk", func() error { return i.mountData(ctx, data) })
 	node, raw, err := i.waitSeed(ctx)
@@ -136,8 +136,8 @@ func (i *Init) boot(ctx context.Context) error {
 	return i.supervise(ctx, node, data)
 }
 
-// prepareKernel does what may come after the node answers: if a program asks
-// for a module earlier, the kernel loads it by itself.
+// prepareKernel does what can wait until the node answers. If a program needs a
+// module earlier, the kernel loads it on demand.
 func (i *Init) prepareKernel() error {
 	if i.sandboxed {
 		defer i.journal.step("kernel", "")
@@ -156,7 +156,7 @@ func (i *Init) mountLate() error {
 	return mountAll(lateMounts)
 }
 
-// loadModules loads those of one of the image's lists.
+// loadModules loads the modules in one of the image's lists.
 func (i *Init) loadModules(list string) error {
 	loader, err := newLoader()
 	if err != nil {
@@ -177,10 +177,10 @@ func newLoader() (*module.Loader, error) {
 	return module.NewLoader("/lib/modules/" + unix.ByteSliceToString(name.Release[:]))
 }
 
-// mountData mounts the node's own disk and then closes ready. If that cannot
-// be, memory takes its place, so that the node still answers and can be
-// repaired, but ready stays open: a control plane that started without its data
-// would take itself for a new one.
+// mountData mounts the node's own disk and then closes ready. If that fails, a
+// tmpfs takes its place, so that the node still answers and can be repaired. Then
+// ready stays open: a control plane that started without its data would form a new
+// cluster.
 func (i *Init) mountData(ctx context.Context, ready chan<- struct{}) error {
 	device, err := "the host's", error(nil)
 	if !i.sandboxed {
@@ -201,7 +201,7 @@ func (i *Init) mountData(ctx context.Context, ready chan<- struct{}) error {
 	return nil
 }
 
-// useData makes what is expected below the data directory and logs there.
+// useData creates the layout of the data directory and starts to log there.
 func (i *Init) useData() error {
 	err := makeState()
 	i.mounting.Lock()
@@ -211,7 +211,7 @@ func (i *Init) useData() error {
 	return errors.Join(err, i.journal.persist(program.LogFile(nodeconfig.LogDir, sourceInit)))
 }
 
-// identify makes the machine the node of the document.
+// identify applies the document to the machine.
 func (i *Init) identify(ctx context.Context, node *nodeconfig.Node, raw []byte) error {
 	if !i.sandboxed {
 		if err := setClock(node.Written); err != nil {

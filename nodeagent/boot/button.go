@@ -23,8 +23,8 @@ const (
 	buttonWait = 10 * time.Second
 )
 
-// watchButton powers the machine off when its power button is pressed, which is
-// how a host that lost the node API asks.
+// watchButton powers the machine off when its power button is pressed. The host
+// presses it if the node API does not answer.
 func (i *Init) watchButton() error {
 	for deadline := time.Now().Add(buttonWait); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 		names, err := filepath.Glob("/sys/class/input/event*/device/name")

@@ -10,22 +10,23 @@ import (
 	"strings"
 	"time"
 
+	"github.com/skiff-dev/skiff/internal/pause"
 	"github.com/skiff-dev/skiff/nodeagent/boot/disk"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
 const (
 	devicePoll = 5 * time.Millisecond
-	// patience is how long a device is waited for at that pace, then slowPoll's.
+	// patience is how long devicePoll applies; slowPoll does after that.
 	patience = 10 * time.Second
 	slowPoll = 250 * time.Millisecond
 	// dataWait is how long the node's own disk may take to appear.
 	dataWait = 20 * time.Second
-	// remindEvery is how often a node without a document says so.
+	// remindEvery is how often a node without a document logs that.
 	remindEvery = 10 * time.Second
 )
 
-// devices are the machine's disks, told apart by what is on them.
+// devices are the machine's disks, which their content distinguishes.
 type devices struct {
 	glob []string
 }
@@ -45,7 +46,7 @@ func (d *devices) list() []string {
 	return all
 }
 
-// data is the one disk that holds neither the root nor the document.
+// data returns the disk that has neither the root nor the document.
 func (d *devices) data(ctx context.Context) (string, error) {
 	for deadline := time.Now().Add(dataWait); ; {
 		for _, device := range d.list() {
@@ -58,9 +59,9 @@ func (d *devices) data(ctx context.Context) (string, error) {
 			}
 		}
 		if time.Now().After(deadline) {
-			return "", errors.New("the machine has no disk of its own")
+			return "", errors.New("the machine has no data disk")
 		}
-		if err := sleep(ctx, devicePoll); err != nil {
+		if err := pause.For(ctx, devicePoll); err != nil {
 			return "", err
 		}
 	}
@@ -85,18 +86,18 @@ func (d *devices) document() ([]byte, error) {
 	return nil, os.ErrNotExist
 }
 
-// waitSeed waits for a good document: there is no node without one. Only if no
-// disk that is there has one is the CD-ROM's driver loaded, which takes long.
+// waitSeed waits for a valid document, without which there is no node. It loads the
+// CD-ROM driver only if no disk has a document, because that takes long.
 func (i *Init) waitSeed(ctx context.Context) (*nodeconfig.Node, []byte, error) {
 	if _, err := i.found.document(); err != nil && !i.sandboxed {
 		if err := i.loadModules("cdrom"); err != nil {
 			i.journal.problem(err.Error())
 		}
 	}
-	remind, pause := time.Now().Add(remindEvery), devicePoll
+	remind, poll := time.Now().Add(remindEvery), devicePoll
 	for hurry := time.Now().Add(patience); ; {
 		if time.Now().After(hurry) {
-			pause = slowPoll
+			poll = slowPoll
 		}
 		raw, err := i.found.document()
 		if err == nil {
@@ -109,17 +110,8 @@ func (i *Init) waitSeed(ctx context.Context) (*nodeconfig.Node, []byte, error) {
 			i.journal.say(fmt.Sprintf("no node document on any disk: %v", err))
 			remind = time.Now().Add(remindEvery)
 		}
-		if err := sleep(ctx, pause); err != nil {
+		if err := pause.For(ctx, poll); err != nil {
 			return nil, nil, err
 		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
 	}
 }

@@ -12,20 +12,20 @@ import (
 )
 
 const (
-	// endGrace is how long pods and shells have after SIGTERM, once the
-	// node's own programs have ended.
+	// endGrace is how long pods and shells have after SIGTERM, once the node's own
+	// programs have exited.
 	endGrace = 3 * time.Second
 	killTime = 5 * time.Second
 )
 
-// end stops everything else, brings the disk in order and ends the machine.
+// end stops all processes, unmounts the disk and ends the machine.
 func (i *Init) end(how Power) error {
-	// Errors of kill mean that nobody is left to kill.
+	// An error of kill means that no process is left.
 	_ = unix.Kill(-1, unix.SIGTERM)
 	if !i.reaper.WaitAll(endGrace) {
 		_ = unix.Kill(-1, unix.SIGKILL)
 		if !i.reaper.WaitAll(killTime) {
-			i.journal.say("programs that cannot be killed are left")
+			i.journal.say("some programs cannot be killed")
 		}
 	}
 	i.journal.close()

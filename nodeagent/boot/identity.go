@@ -14,8 +14,8 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
-// writeIdentity writes the document, its files, and what of it programs look
-// for in /etc.
+// writeIdentity writes the document, its files, and the files in /etc that follow
+// from it.
 func writeIdentity(node *nodeconfig.Node, raw []byte) error {
 	if err := atomicfile.Write(nodeconfig.Path, bytes.TrimRight(raw, "\x00\n"), 0o600); err != nil {
 		return err
@@ -37,7 +37,7 @@ func writeIdentity(node *nodeconfig.Node, raw []byte) error {
 	return nil
 }
 
-// etcFiles renders the files of /etc that differ from node to node.
+// etcFiles returns the files in /etc that differ from node to node.
 func etcFiles(node *nodeconfig.Node) map[string]string {
 	return map[string]string{
 		"hostname":    node.Name + "\n",
@@ -47,7 +47,7 @@ func etcFiles(node *nodeconfig.Node) map[string]string {
 	}
 }
 
-// machineID is the same at every boot of a node and no other node's
+// machineID returns an ID that a node keeps across boots and that no other node has
 // (machine-id(5)).
 func machineID(cluster, name string) string {
 	sum := sha256.Sum256([]byte("skiff machine-id\x00" + cluster + "\x00" + name))

@@ -20,19 +20,19 @@ import (
 const (
 	// sourceInit is the name of PID 1's own log.
 	sourceInit = "init"
-	// statePath holds what PID 1 knows, for the API beside it.
+	// statePath has the state of PID 1 for the API.
 	statePath = nodeconfig.Dir + "/init.json"
-	// maxProblems bounds what is kept of a machine that keeps failing.
+	// maxProblems bounds the list of a machine that keeps failing.
 	maxProblems = 16
 )
 
-// journal is what PID 1 did: on the console, in its log, and for the API.
+// journal records what PID 1 does: on the console, in its log, and for the API.
 type journal struct {
-	mu      sync.Mutex // guards all below
+	mu      sync.Mutex // guards the fields below
 	console io.Writer
-	path    string        // where the state goes, for the API
-	begun   time.Duration // uptime at which the node began, if the kernel is the host's
-	log     *os.File      // nil while the node's disk is not there
+	path    string        // the state, for the API
+	begun   time.Duration // uptime at which the node started, if the kernel is the host's
+	log     *os.File      // nil until the node's disk is mounted
 	pending *bytes.Buffer // the log until then
 	state   nodeapi.Status
 }
@@ -41,7 +41,7 @@ func newJournal() *journal {
 	return &journal{console: os.Stderr, path: statePath, pending: &bytes.Buffer{}}
 }
 
-// uptime is the kernel's, sleep included.
+// uptime returns the time since the kernel started, including suspension.
 func uptime() time.Duration {
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
@@ -50,7 +50,7 @@ func uptime() time.Duration {
 	return time.Duration(now.Nano())
 }
 
-// step records something that is done.
+// step records a completed step.
 func (j *journal) step(name, detail string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -60,7 +60,7 @@ func (j *journal) step(name, detail string) {
 	j.save()
 }
 
-// problem records something that went wrong and goes on.
+// problem records an error that does not stop PID 1.
 func (j *journal) problem(text string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -102,8 +102,8 @@ func (j *journal) named(name string) {
 	j.save()
 }
 
-// line goes to the console and the log. Nothing can be done about a console or
-// a log that takes no more, so their errors are dropped.
+// line writes to the console and the log. Nothing can be done about their errors, so
+// they are ignored.
 func (j *journal) line(at time.Duration, text string) {
 	_, _ = fmt.Fprintf(j.console, "skiff-init: %.2fs %s\n", at.Seconds(), text)
 	var to io.Writer = j.pending
@@ -113,7 +113,7 @@ func (j *journal) line(at time.Duration, text string) {
 	_, _ = fmt.Fprintf(to, "%s %.2fs %s\n", time.Now().UTC().Format(time.RFC3339Nano), at.Seconds(), text)
 }
 
-// persist writes the log to path from now on, what was logged before first.
+// persist writes the log to path from now on, beginning with what was logged before.
 func (j *journal) persist(path string) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
 	if err != nil {
@@ -126,7 +126,7 @@ func (j *journal) persist(path string) error {
 	return err
 }
 
-// close lets go of the node's disk.
+// close closes the log, so that the node's disk can be unmounted.
 func (j *journal) close() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -136,7 +136,7 @@ func (j *journal) close() {
 	}
 }
 
-// save writes the state for the API. Without it the API says less; PID 1 goes on.
+// save writes the state for the API. If it fails, the API reports less.
 func (j *journal) save() {
 	text, err := json.Marshal(j.state)
 	if err != nil {
@@ -145,7 +145,7 @@ func (j *journal) save() {
 	_ = atomicfile.Write(j.path, text, 0o600)
 }
 
-// readState is what save wrote.
+// readState reads what save wrote.
 func readState() (nodeapi.Status, error) {
 	var state nodeapi.Status
 	text, err := os.ReadFile(statePath)

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sysctls are what Kubernetes asks of a node: those that the kubelet's
-// protectKernelDefaults checks, forwarding, and room for many watches.
+// sysctls are the kernel settings that Kubernetes requires: those that the kubelet's
+// protectKernelDefaults checks, forwarding, and capacity for many watches.
 var sysctls = map[string]string{
 	"vm.overcommit_memory":                "1",
 	"vm.panic_on_oom":                     "0",
@@ -35,14 +35,14 @@ var sysctls = map[string]string{
 	"net.ipv4.ip_unprivileged_port_start": "0",
 }
 
-// moduleSysctls exist once br_netfilter is loaded.
+// moduleSysctls exist only after br_netfilter is loaded.
 var moduleSysctls = map[string]string{
 	"net.bridge.bridge-nf-call-iptables":  "1",
 	"net.bridge.bridge-nf-call-ip6tables": "1",
 }
 
-// moduleListDir has the image's lists of modules, a name a line: "cdrom" and
-// "late".
+// moduleListDir has the image's lists of modules, "cdrom" and "late", with a name
+// per line.
 const moduleListDir = "/usr/lib/skiff/modules"
 
 func applySysctls(values map[string]string) error {
@@ -56,8 +56,8 @@ func applySysctls(values map[string]string) error {
 	return errors.Join(errs...)
 }
 
-// setClock sets the clock if it is behind: certificates that the host made a
-// moment ago must be valid already.
+// setClock sets the clock if it is behind: certificates that the host has just
+// issued must already be valid.
 func setClock(atLeast time.Time) error {
 	if !time.Now().Before(atLeast) {
 		return nil

@@ -32,20 +32,20 @@ var systemMounts = []mount{
 	{"mqueue", "/dev/mqueue", "mqueue", noExec, ""},
 }
 
-// machineMounts are a machine's own beside those.
+// machineMounts are those that only a machine needs, not a sandbox.
 var machineMounts = []mount{
 	{"cgroup2", "/sys/fs/cgroup", "cgroup2", noExec, "nsdelegate,memory_recursiveprot"},
 }
 
-// lateMounts are for tools and network plugins; the kernel looks for a module
-// when bpf is mounted, which takes a while.
+// lateMounts are for tools and network plugins. Mounting bpf takes a while, because
+// the kernel looks for a module.
 var lateMounts = []mount{
 	{"bpf", "/sys/fs/bpf", "bpf", noExec, "mode=0700"},
 	{"debugfs", "/sys/kernel/debug", "debugfs", noExec, ""},
 	{"tracefs", "/sys/kernel/tracing", "tracefs", noExec, ""},
 }
 
-// devLinks are what udev would make.
+// devLinks are those that udev would create.
 var devLinks = map[string]string{
 	"/dev/fd":     "/proc/self/fd",
 	"/dev/stdin":  "/proc/self/fd/0",
@@ -54,8 +54,8 @@ var devLinks = map[string]string{
 	"/dev/core":   "/proc/kcore",
 }
 
-// moduleDevices are those whose module the kernel loads for whoever opens them
-// first, by their number: udev would make them of modules.devname
+// moduleDevices are those whose module the kernel loads, by their number, when they
+// are first opened. udev would create them from modules.devname
 // (Documentation/admin-guide/devices.txt of the kernel).
 var moduleDevices = []struct {
 	path         string
@@ -67,18 +67,17 @@ var moduleDevices = []struct {
 	{"/dev/loop-control", 0o600, 10, 237},
 }
 
-// stateDirs exist on the node's own disk. The image has links to some of them
-// (/home, /mnt, …), so that what pods keep there survives.
+// stateDirs are directories on the node's own disk. The image has links to some of
+// them (/home, /mnt, …), so that what pods keep there survives a restart.
 var stateDirs = []string{
 	"/var/lib", nodeconfig.StateDir, "/var/log", nodeconfig.LogDir, "/var/log/pods", "/var/log/containers",
 	"/var/cache", "/var/spool", "/var/tmp", "/var/root", "/var/home", "/var/mnt", "/var/srv", "/var/data", "/var/local",
 }
 
-// mountAll mounts what it can.
+// mountAll mounts as many as possible.
 func mountAll(mounts []mount) error {
 	var errs []error
 	for _, m := range mounts {
-		// Directories are made by the kernel, or here.
 		if err := os.MkdirAll(m.target, 0o755); err != nil {
 			errs = append(errs, err)
 			continue
@@ -129,16 +128,16 @@ func makeModuleDevices() error {
 			err = unix.Mknod(d.path, unix.S_IFCHR|d.mode, int(unix.Mkdev(d.major, d.minor)))
 		}
 		if err == nil {
-			err = os.Chmod(d.path, os.FileMode(d.mode)) // the mask took some of it
+			err = os.Chmod(d.path, os.FileMode(d.mode)) // the umask cleared some bits
 		}
-		if err != nil && !errors.Is(err, os.ErrExist) { // the module is there already
+		if err != nil && !errors.Is(err, os.ErrExist) { // the module is already loaded
 			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// overlay makes a directory of the image writable with its changes in upper.
+// overlay makes a directory of the image writable. Its changes are kept in state.
 func overlay(dir, state string) error {
 	upper, work := filepath.Join(state, "upper"), filepath.Join(state, "work")
 	for _, d := range []string{upper, work} {
@@ -153,7 +152,7 @@ func overlay(dir, state string) error {
 	return nil
 }
 
-// delegateControllers lets the cgroups below the root use every controller.
+// delegateControllers enables every controller for the cgroups below root.
 func delegateControllers(root string) error {
 	have, err := os.ReadFile(filepath.Join(root, "cgroup.controllers"))
 	if err != nil {
@@ -161,7 +160,7 @@ func delegateControllers(root string) error {
 	}
 	var errs []error
 	for _, controller := range strings.Fields(string(have)) {
-		// One at a time: one that cannot be enabled must not keep the others off.
+		// One at a time: one that cannot be enabled must not disable the others.
 		err := os.WriteFile(filepath.Join(root, "cgroup.subtree_control"), []byte("+"+controller), 0)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("cgroup controller %s: %w", controller, err))
@@ -170,8 +169,8 @@ func delegateControllers(root string) error {
 	return errors.Join(errs...)
 }
 
-// makeState makes what the programs expect on the node's disk, and /opt
-// writable there: network plugins are installed into it.
+// makeState creates the directories that programs expect on the node's disk, and
+// makes /opt writable: network plugins are installed there.
 func makeState() error {
 	var errs []error
 	for _, dir := range stateDirs {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/skiff-dev/skiff/internal/atomicfile"
+	"github.com/skiff-dev/skiff/internal/pause"
 	"github.com/skiff-dev/skiff/nodeagent/boot/program"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
@@ -24,22 +25,21 @@ const (
 )
 
 const (
-	// initProgram is this program, which came with the initramfs.
+	// initProgram is this program, which is in the initramfs.
 	initProgram = "/proc/self/exe"
 	// ModeAPI is the argument that makes the program the node API.
 	ModeAPI = "api"
-	// runLogDir is for what logs before the node's disk is there.
+	// runLogDir has the logs of programs that start before the node's disk is mounted.
 	runLogDir  = nodeconfig.Dir + "/log"
 	socketPoll = 20 * time.Millisecond
-	// imagesArchive has the images that every node needs and no registry may
-	// be asked for.
+	// imagesArchive has the images that every node needs without a registry.
 	imagesArchive = "/usr/share/skiff/images/pause.tar"
-	// imagesDone says that they are in containerd's store; it names the image.
+	// imagesDone exists if they are in containerd's store; it has the node image's ID.
 	imagesDone = nodeconfig.StateDir + "/images-imported"
 	imageID    = "/usr/lib/skiff/image-id"
 )
 
-// environment is what every program of the node starts with.
+// environment returns the environment of every program of the node.
 func environment() []string {
 	return []string{
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -47,8 +47,8 @@ func environment() []string {
 	}
 }
 
-// supervise runs the node's programs until ctx is done: the API at once, the
-// others when the disk is there.
+// supervise runs the node's programs until ctx ends: the API at once, the others
+// when the disk is mounted.
 func (i *Init) supervise(ctx context.Context, node *nodeconfig.Node, data <-chan struct{}) error {
 	i.journal.named(node.Name)
 	disk := func(ctx context.Context) error { return wait(ctx, data) }
@@ -63,14 +63,14 @@ func (i *Init) supervise(ctx context.Context, node *nodeconfig.Node, data <-chan
 	return nil
 }
 
-// specs are the programs of a node of that role.
+// specs returns the programs for the node's role.
 func specs(node *nodeconfig.Node, disk func(context.Context) error) []program.Spec {
 	env := environment()
 	var list []program.Spec
 	if node.Role == nodeconfig.RoleControlPlane {
 		list = append(list, program.Spec{
 			Name: programControlPlane, Args: []string{"/usr/bin/skiff-controlplane"}, Env: env,
-			// Everything else waits for the API server, so it goes first.
+			// Everything else waits for the API server.
 			Ready: disk, Nice: -5, OOMScoreAdj: -997, StopTime: 20 * time.Second,
 		})
 	}
@@ -92,8 +92,8 @@ func specs(node *nodeconfig.Node, disk func(context.Context) error) []program.Sp
 	)
 }
 
-// apiSpec is the node API, a program of its own: whatever the host sends,
-// PID 1 does not read it.
+// apiSpec returns the node API. It is a separate program, so that PID 1 does not
+// parse what the host sends.
 func apiSpec() program.Spec {
 	return program.Spec{
 		Name: programAPI, Args: []string{initProgram, ModeAPI}, Env: append(environment(), sandboxEnvironment()...),
@@ -110,9 +110,9 @@ func wait(ctx context.Context, done <-chan struct{}) error {
 	}
 }
 
-var errImported = errors.New("the images are imported")
+var errImported = errors.New("the images are already imported")
 
-// needImages waits for containerd; it fails when this image's archive was
+// needImages waits for containerd. It fails if the archive of this node image was
 // imported at an earlier boot.
 func needImages(ctx context.Context) error {
 	have, err := os.ReadFile(imagesDone)
@@ -131,7 +131,7 @@ func waitSocket(ctx context.Context, path string) error {
 		if err == nil {
 			return conn.Close()
 		}
-		if err := sleep(ctx, socketPoll); err != nil {
+		if err := pause.For(ctx, socketPoll); err != nil {
 			return err
 		}
 	}

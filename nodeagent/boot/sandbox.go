@@ -16,21 +16,21 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
-// A sandbox is a node that is namespaces of a host: its root, disk, document,
-// link and cgroup are there when PID 1 starts, its clock and kernel are the
-// host's and stay as they are.
+// A sandbox is a node made of namespaces of a host. Its root, disk, document, link
+// and cgroup exist when PID 1 starts; its clock and kernel are the host's and must
+// not be changed.
 
 const (
 	cgroupDir = "/sys/fs/cgroup"
-	// coverDir holds what stands in place of files of /proc.
+	// coverDir has the replacements of files in /proc.
 	coverDir = nodeconfig.Dir + "/kernel"
 )
 
-// Sandboxed says whether this process was started in a sandbox.
+// Sandboxed reports whether this process was started in a sandbox.
 func Sandboxed() bool { return os.Getenv(nodeconfig.SandboxVariable) == nodeconfig.SandboxValue }
 
-// sandboxEnvironment tells a program of PID 1's own that it is in a sandbox, if
-// it is.
+// sandboxEnvironment returns the variable that tells a program that it runs in a
+// sandbox, if it does.
 func sandboxEnvironment() []string {
 	if !Sandboxed() {
 		return nil
@@ -40,8 +40,8 @@ func sandboxEnvironment() []string {
 
 func sandboxDevices() *devices { return &devices{glob: []string{nodeconfig.SandboxDocument}} }
 
-// ownSysctls are those that belong to the node's network namespace; the others
-// are the host's.
+// ownSysctls returns the settings of the node's network namespace; the others are
+// the host's.
 func ownSysctls() map[string]string {
 	own := map[string]string{}
 	for _, list := range []map[string]string{sysctls, moduleSysctls} {
@@ -55,16 +55,15 @@ func ownSysctls() map[string]string {
 	return own
 }
 
-// kubeletSysctls are the settings of the kernel that the kubelet would change
-// if they were not as it wants them (setupKernelTunables in
-// k8s.io/kubernetes/pkg/kubelet/cm): in a sandbox it sees these, and the host's
-// stay.
+// kubeletSysctls are the kernel settings that the kubelet would change
+// (setupKernelTunables in k8s.io/kubernetes/pkg/kubelet/cm). In a sandbox it sees
+// its values, and the host's settings stay.
 var kubeletSysctls = []string{
 	"vm.overcommit_memory", "vm.panic_on_oom", "kernel.panic", "kernel.panic_on_oops",
 	"kernel.keys.root_maxkeys", "kernel.keys.root_maxbytes",
 }
 
-// coverKernel lets the node see its own boot id, memory, CPUs and kubeletSysctls.
+// coverKernel makes the node see its own boot ID, memory, CPUs and kubeletSysctls.
 func coverKernel() error {
 	boot := make([]byte, 16)
 	if _, err := rand.Read(boot); err != nil {
@@ -94,7 +93,7 @@ func coverKernel() error {
 	return errors.Join(errs...)
 }
 
-// cover mounts a read-only file with the content over target.
+// cover mounts a file with the content over target.
 func cover(target, content string) error {
 	if err := os.MkdirAll(coverDir, 0o755); err != nil {
 		return err
@@ -130,14 +129,14 @@ func cpuLimit(dir string) int {
 	return (q + p - 1) / p
 }
 
-// memoryLimit of the node's cgroup in bytes, 0 if it has none.
+// memoryLimit returns the limit of the node's cgroup in bytes, 0 if it has none.
 func memoryLimit() uint64 {
 	for _, name := range []string{"memory.max", "memory/memory.limit_in_bytes"} {
 		content, err := os.ReadFile(filepath.Join(cgroupDir, name))
 		if err != nil {
 			continue
 		}
-		// "max" is none; the first version says that with a very large number.
+		// No limit is "max", or a very large number in version 1.
 		limit, err := strconv.ParseUint(string(bytes.TrimSpace(content)), 10, 64)
 		if err == nil && limit < 1<<60 {
 			return limit
@@ -146,8 +145,8 @@ func memoryLimit() uint64 {
 	return 0
 }
 
-// memoryUsed is what the node's cgroup holds and cannot simply drop, in KiB, as
-// the kubelet counts it (working set).
+// memoryUsed returns the memory of the node's cgroup that cannot simply be freed, in
+// KiB, as the kubelet counts it (working set).
 func memoryUsed() int64 {
 	for usage, inactive := range map[string]string{
 		"memory.current": "inactive_file ", "memory/memory.usage_in_bytes": "total_inactive_file ",
@@ -169,8 +168,8 @@ func memoryUsed() int64 {
 	return 0
 }
 
-// limited is the host's /proc/meminfo with a total that is the node's, in KiB,
-// and no more of anything than that.
+// limited returns the host's /proc/meminfo with no figure above total, the node's
+// memory in KiB.
 func limited(meminfo string, total uint64) string {
 	var out strings.Builder
 	for line := range strings.Lines(meminfo) {
@@ -184,8 +183,7 @@ func limited(meminfo string, total uint64) string {
 	return out.String()
 }
 
-// mountCgroups shows the node its own cgroups, of whichever version the host
-// has.
+// mountCgroups mounts the node's own cgroups, of the version that the host uses.
 func mountCgroups() error {
 	own, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
@@ -211,9 +209,9 @@ func mountCgroups() error {
 	return errors.Join(errs...)
 }
 
-// cgroupHierarchies are the hierarchies of the first version in
-// /proc/self/cgroup (cgroups(7)), each as the mount option that means it; none
-// where they have no controllers, which are in the second version then.
+// cgroupHierarchies returns the version 1 hierarchies in /proc/self/cgroup
+// (cgroups(7)), each as its mount option. It returns none if they have no
+// controllers, because those are in version 2 then.
 func cgroupHierarchies(own string) []string {
 	var all []string
 	controllers := false
@@ -230,8 +228,8 @@ func cgroupHierarchies(own string) []string {
 	return all
 }
 
-// leaveTop moves this process below the top of its cgroups: one that holds
-// processes cannot give controllers to those below it.
+// leaveTop moves this process below the top of its cgroups: a cgroup that contains
+// processes cannot enable controllers for its children.
 func leaveTop(top string) error {
 	own := filepath.Join(top, "init")
 	if err := os.MkdirAll(own, 0o755); err != nil {

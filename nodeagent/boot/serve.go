@@ -17,8 +17,8 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
-// ServeAPI is the program that PID 1 runs beside itself: it serves the node API
-// on the node's own address until ctx is done.
+// ServeAPI serves the node API on the node's own address until ctx ends. PID 1 runs
+// it as a separate program.
 func ServeAPI(ctx context.Context) error {
 	node, err := nodeconfig.Read(nodeconfig.Path)
 	if err != nil {
@@ -43,24 +43,24 @@ func ServeAPI(ctx context.Context) error {
 		Log:           slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
 	if Sandboxed() {
-		server.Clock = func(time.Time) error { return nil } // the host has set its own
+		server.Clock = func(time.Time) error { return nil } // the clock is the host's
 		server.MemoryUsed = memoryUsed
 	}
 	return server.Run(ctx, listener)
 }
 
-// announce tells the console, whose log the host keeps, that it may connect: a
-// connection before that would hang until it times out.
+// announce tells the host, which reads the console, that it can connect. An earlier
+// connection would hang until it times out.
 func announce(address netip.AddrPort) {
 	console, err := os.OpenFile("/dev/console", os.O_WRONLY|unix.O_NOCTTY, 0)
 	if err != nil {
-		return // nobody listens
+		return // nobody reads it
 	}
 	defer console.Close()
 	_, _ = fmt.Fprintf(console, "skiff-init: %.2fs listening %s\n", uptime().Seconds(), address)
 }
 
-// signalPower asks PID 1 as busybox's poweroff and reboot do.
+// signalPower signals PID 1 as busybox's poweroff and reboot do.
 func signalPower(action string) error {
 	with := unix.SIGUSR2
 	if action == nodeapi.PowerActionRestart {

@@ -1,5 +1,5 @@
-// Package api answers the host, and nobody else: every connection shows a
-// certificate that the host's own authority signed.
+// Package api serves the node API to the host only: every client must present a
+// certificate that the host's own authority has signed.
 package api
 
 import (
@@ -23,11 +23,11 @@ import (
 )
 
 const (
-	// maxRequest bounds the JSON of a request; arguments of a program may be
-	// long, as a shell script is.
+	// maxRequest bounds the JSON of a request. An argument of a program may be a whole
+	// shell script.
 	maxRequest    = 1 << 20
 	headerTimeout = 20 * time.Second
-	// idleTimeout lets the host keep a connection between two looks.
+	// idleTimeout lets the host keep its connection between two requests.
 	idleTimeout = 5 * time.Minute
 )
 
@@ -35,30 +35,30 @@ const (
 type Server struct {
 	// PKIDir has host-ca.crt, node-api.crt and node-api.key.
 	PKIDir string
-	// KubeletPKIDir is where the kubelet keeps what it has got from the cluster.
+	// KubeletPKIDir has the certificates that the cluster issued to the kubelet.
 	KubeletPKIDir string
-	// Status is all but what the server reads from the kernel itself.
+	// Status returns the part of the status that is not read from the kernel.
 	Status func() (nodeapi.Status, error)
 	// Power asks PID 1 to end the machine.
 	Power func(action string) error
 	// Clock sets the machine's clock.
 	Clock func(time.Time) error
-	// MemoryUsed, if set, is what of MemTotal is taken, in KiB, where
-	// /proc/meminfo does not know.
+	// MemoryUsed, if set, returns the used memory in KiB, where /proc/meminfo does not
+	// show it.
 	MemoryUsed func() int64
 	// LogDirs have a NAME.log for each program, in one of them.
 	LogDirs []string
 	// DataDir is where the node's own disk is mounted.
 	DataDir string
-	// AlarmsDir has a file for each program that wants something of the user.
+	// AlarmsDir has a file for each program with a message for the user.
 	AlarmsDir string
-	// Env is what programs of exec get.
+	// Env is the environment of programs of exec.
 	Env []string
 	Log *slog.Logger
 }
 
-// TLSConfig is TLS 1.3, and clients by the host's authority only. The node's own
-// certificate is read for every connection, since it is renewed meanwhile.
+// TLSConfig requires TLS 1.3 and a client certificate of the host's authority. The
+// node's own certificate is read for every connection, since it is renewed.
 func (s *Server) TLSConfig() (*tls.Config, error) {
 	own := func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		certificate, err := tls.LoadX509KeyPair(filepath.Join(s.PKIDir, "node-api.crt"), filepath.Join(s.PKIDir, "node-api.key"))
@@ -73,7 +73,7 @@ func (s *Server) TLSConfig() (*tls.Config, error) {
 	}
 	clients := x509.NewCertPool()
 	if !clients.AppendCertsFromPEM(authority) {
-		return nil, errors.New("host-ca.crt holds no certificate")
+		return nil, errors.New("host-ca.crt contains no certificate")
 	}
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS13,
@@ -85,7 +85,7 @@ func (s *Server) TLSConfig() (*tls.Config, error) {
 	}, nil
 }
 
-// Run serves on the listener until ctx is done, and closes it.
+// Run serves on the listener until ctx ends, and closes it.
 func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 	config, err := s.TLSConfig()
 	if err != nil {
@@ -129,11 +129,11 @@ func (s *Server) power(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if request.Action != nodeapi.PowerActionOff && request.Action != nodeapi.PowerActionRestart {
-		http.Error(w, fmt.Sprintf("power action %q is neither off nor restart", request.Action), http.StatusBadRequest)
+		http.Error(w, fmt.Sprintf("invalid power action %q: use off or restart", request.Action), http.StatusBadRequest)
 		return
 	}
-	// The machine may be gone before an answer that is written afterwards is on its
-	// way, and then nothing would ever end the wait for it.
+	// Answer first: afterwards the machine may be gone before the answer is sent, and
+	// the host would wait for it forever.
 	w.Header().Set("Content-Length", "0")
 	w.WriteHeader(http.StatusAccepted)
 	if err := http.NewResponseController(w).Flush(); err != nil {
@@ -160,13 +160,14 @@ func (s *Server) clock(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// SetClock sets the kernel's.
+// SetClock sets the kernel's clock.
 func SetClock(to time.Time) error {
 	now := unix.NsecToTimespec(to.UnixNano())
 	return unix.ClockSettime(unix.CLOCK_REALTIME, &now)
 }
 
-// decode reads a JSON request strictly, or answers what is wrong with it.
+// decode reads a JSON request strictly. If it is invalid, decode answers with the
+// error and returns false.
 func decode(w http.ResponseWriter, r *http.Request, request any) bool {
 	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest))
 	decoder.DisallowUnknownFields()

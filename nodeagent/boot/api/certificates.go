@@ -12,8 +12,8 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 )
 
-// currentSuffix is how the kubelet calls the certificate that it uses now, its
-// key beside it in one file.
+// currentSuffix is the end of the name of the file that has the kubelet's current
+// certificate and its key.
 const currentSuffix = "-current.pem"
 
 // certificates are the node's own, as they lie there now: those that the host
@@ -25,7 +25,7 @@ func (s *Server) certificates() []nodeapi.Certificate {
 		_ = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 			name, ours := strings.CutSuffix(path, suffix)
 			if err != nil || entry.IsDir() || !ours {
-				return nil // a folder that cannot be read has none
+				return nil // a directory that cannot be read has none
 			}
 			if certificate := readCertificate(path); certificate != nil && !certificate.IsCA {
 				name = strings.TrimPrefix(name, dir+string(filepath.Separator))
@@ -43,7 +43,7 @@ func (s *Server) certificates() []nodeapi.Certificate {
 // maxCertificate bounds a file of a certificate and its key, in bytes.
 const maxCertificate = 64 << 10
 
-// readCertificate is the first certificate of a PEM file, nil if there is none.
+// readCertificate returns the first certificate in a PEM file, nil if there is none.
 func readCertificate(path string) *x509.Certificate {
 	content, err := readStart(path, maxCertificate)
 	if err != nil {

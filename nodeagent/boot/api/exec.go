@@ -21,7 +21,7 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 )
 
-// killAfter is how long programs of an exec have to end after the hang-up.
+// killAfter is how long programs of an exec have to exit after SIGHUP.
 const killAfter = 2 * time.Second
 
 func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
@@ -49,28 +49,27 @@ func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
 	if _, err := fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n", nodeapi.UpgradeExec); err != nil {
 		return
 	}
-	// The server's context ends when PID 1 stops the API; the request's is of
-	// no use after a hijack.
+	// The server's context ends when PID 1 stops the API.
 	session := &session{conn: conn, in: buffered.Reader, out: nodeapi.NewWriter(conn)}
 	if err := session.run(r.Context(), request, s.Env); err != nil {
 		s.Log.Info("exec", "program", request.Args[0], "error", err)
 	}
 }
 
-// session is one program run for the host over one connection.
+// session is a program that runs for the host over one connection.
 type session struct {
 	conn net.Conn
 	in   *bufio.Reader
 	out  *nodeapi.Writer
 
-	feeding atomic.Bool // a write to the program's stdin waits
+	feeding atomic.Bool // true while a write to the program's stdin blocks
 
 	mu       sync.Mutex // guards terminal
-	terminal *os.File   // the controlling end, with a TTY
+	terminal *os.File   // the controlling end, nil without a TTY
 }
 
-// run returns when the program has ended and all that it printed was sent, or
-// when the connection is gone and the program with it.
+// run returns when the program has exited and its output was sent, or when the
+// connection has failed and the program was killed.
 func (s *session) run(ctx context.Context, request nodeapi.ExecRequest, env []string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -151,8 +150,8 @@ func (s *session) startTerminal(command *exec.Cmd, rows, columns uint16) (*exec.
 	return command, terminalInput{control}, output, nil
 }
 
-// readFrames feeds the program until the connection ends. A write that waits
-// for the program holds the connection back: nothing is buffered here.
+// readFrames passes the host's input to the program until the connection ends. It
+// buffers nothing: a program that does not read its input blocks the connection.
 func (s *session) readFrames(stdin io.WriteCloser) {
 	defer stdin.Close()
 	open := true
@@ -164,7 +163,7 @@ func (s *session) readFrames(stdin io.WriteCloser) {
 		switch stream {
 		case nodeapi.Stdin:
 			if open {
-				// A program that closed its stdin just gets no more of it.
+				// A program that has closed its stdin gets no more of it.
 				s.feeding.Store(true)
 				_, err := stdin.Write(payload)
 				s.feeding.Store(false)
@@ -184,12 +183,12 @@ func (s *session) readFrames(stdin io.WriteCloser) {
 	}
 }
 
-// ask makes the host's end answer while nothing is read from the connection. An
-// end that was closed with data under way cannot say so by itself: its FIN waits
-// behind that data. What is sent to it is answered with a reset.
+// ask sends something to the host while nothing is read from the connection. The FIN
+// of a host that has closed its end waits behind unread data, but the host answers
+// what it receives with a reset.
 func (s *session) ask() {
 	if s.feeding.Load() {
-		_ = s.out.Write(nodeapi.Stdout, nil) // the next look at the connection sees an error
+		_ = s.out.Write(nodeapi.Stdout, nil) // watchPeer sees the error
 	}
 }
 
@@ -197,7 +196,7 @@ func (s *session) resize(rows, columns uint16) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.terminal != nil {
-		// The program may have ended; then nobody sees the size.
+		// An error means that the program has exited.
 		_ = setSize(s.terminal, rows, columns)
 	}
 }
@@ -211,13 +210,13 @@ func (s *session) closeTerminal() {
 	}
 }
 
-// hangUp ends a process group as a closed terminal would, and then by force.
+// hangUp ends a process group as a closed terminal does, and then kills it.
 func hangUp(group int) {
 	_ = syscall.Kill(-group, syscall.SIGHUP)
 	time.AfterFunc(killAfter, func() { _ = syscall.Kill(-group, syscall.SIGKILL) })
 }
 
-// copies are the streams of a program on their way to the host.
+// copies are the output streams of a program.
 type copies struct {
 	all sync.WaitGroup
 
@@ -228,7 +227,7 @@ type copies struct {
 func (c *copies) add(to io.Writer, from io.Reader) {
 	c.all.Go(func() {
 		_, err := io.Copy(to, from)
-		// A terminal whose last program ended reads as EIO.
+		// Reading from a terminal whose last program has exited returns EIO.
 		if err != nil && !errors.Is(err, syscall.EIO) && !errors.Is(err, os.ErrClosed) {
 			c.mu.Lock()
 			c.err = errors.Join(c.err, err)
@@ -245,8 +244,8 @@ func (c *copies) Wait() error {
 	return c.err
 }
 
-// exitCode is the program's, or 128 and its signal as a shell says it; false
-// when it could not be told.
+// exitCode returns the program's exit code, or 128 plus its signal as a shell does.
+// It returns false if err is not about the program's exit.
 func exitCode(err error) (int, bool) {
 	if err == nil {
 		return 0, true
@@ -278,5 +277,5 @@ func lookPath(name string, env []string) (string, error) {
 			}
 		}
 	}
-	return "", fmt.Errorf("%s: no such program in the node", name)
+	return "", fmt.Errorf("%s: no such program on the node", name)
 }

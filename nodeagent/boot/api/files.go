@@ -11,8 +11,8 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 )
 
-// files replaces files of the node document. Their paths are checked before
-// anything is written.
+// files replaces files of the node document. It checks all paths before it writes
+// anything.
 func (s *Server) files(w http.ResponseWriter, r *http.Request) {
 	var request nodeapi.FilesRequest
 	if !decode(w, r, &request) {
@@ -31,9 +31,9 @@ func (s *Server) files(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// replace writes all files beside those that they replace and then renames them
-// one after another, so that a certificate and its key differ only for a moment
-// and no file is ever seen in part.
+// replace writes all files next to those that they replace and then renames them one
+// after another, so that a certificate and its key do not match only for a moment,
+// and readers never see part of a file.
 func replace(dir string, files map[string][]byte) error {
 	var ready []*atomicfile.File
 	for name, content := range files {

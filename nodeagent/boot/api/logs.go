@@ -14,12 +14,14 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/skiff-dev/skiff/internal/pause"
 )
 
 const (
 	// sourceKernel is the kernel's ring buffer; every other source is a file.
 	sourceKernel = "kernel"
-	// followPoll is how often a followed file is looked at.
+	// followPoll is how often a followed file is checked for new lines.
 	followPoll = 200 * time.Millisecond
 	// maxTail bounds the lines of a tail.
 	maxTail = 1_000_000
@@ -28,7 +30,7 @@ const (
 	maxRecord = 8192
 )
 
-// isSource says whether a name can be a program's: it becomes a file's.
+// isSource reports whether a name can be a program's. It becomes part of a file name.
 func isSource(name string) bool {
 	return name != "" && len(name) <= 63 && !strings.ContainsFunc(name, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-'
@@ -39,13 +41,13 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	source, follow, tail := query.Get("source"), query.Get("follow") == "true", -1
 	if !isSource(source) {
-		http.Error(w, fmt.Sprintf("log source %q is no name", source), http.StatusBadRequest)
+		http.Error(w, fmt.Sprintf("invalid log source %q", source), http.StatusBadRequest)
 		return
 	}
 	if text := query.Get("tail"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 0 || n > maxTail {
-			http.Error(w, fmt.Sprintf("tail %q is no number of lines", text), http.StatusBadRequest)
+			http.Error(w, fmt.Sprintf("invalid number of lines %q for tail", text), http.StatusBadRequest)
 			return
 		}
 		tail = n
@@ -67,7 +69,7 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// logFile is the source's file in the first directory that has it.
+// logFile returns the source's file in the first directory that has it.
 func (s *Server) logFile(source string) string {
 	name := source + ".log"
 	for _, dir := range s.LogDirs {
@@ -75,7 +77,7 @@ func (s *Server) logFile(source string) string {
 			return path
 		}
 	}
-	return name // which os.Open says does not exist
+	return name // os.Open reports that it does not exist
 }
 
 func exists(path string) bool {
@@ -83,7 +85,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// flusher sends what is written at once: the reader may be a person.
+// flusher sends every write at once: the reader may be a person.
 type flusher struct {
 	io.Writer
 	control *http.ResponseController
@@ -97,8 +99,9 @@ func (f flusher) Write(p []byte) (int, error) {
 	return n, f.control.Flush()
 }
 
-// fileLog sends the last tail lines of a file (all when negative, and then the
-// file that was moved aside before it) and, to follow, what is added.
+// fileLog sends the last tail lines of a file. If tail is negative, it sends the whole
+// file, after the one that was rotated before it. With follow, it also sends what is
+// appended until ctx ends.
 func fileLog(ctx context.Context, w io.Writer, path string, tail int, follow bool) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -119,17 +122,15 @@ func fileLog(ctx context.Context, w io.Writer, path string, tail int, follow boo
 		if err != nil || !follow {
 			return err
 		}
-		select {
-		case <-ctx.Done():
+		if pause.For(ctx, followPoll) != nil {
 			return nil
-		case <-time.After(followPoll):
 		}
 		info, err := f.Stat()
 		if err != nil {
 			return err
 		}
 		if info.Size() < offset {
-			offset = 0 // it was moved aside and emptied
+			offset = 0 // it was rotated
 		}
 	}
 }
@@ -144,7 +145,7 @@ func copyFile(w io.Writer, path string) error {
 	return err
 }
 
-// tailOffset is where the last lines of a file begin.
+// tailOffset returns the offset of the last lines of a file.
 func tailOffset(f io.ReaderAt, lines int) (int64, error) {
 	size, err := seekEnd(f)
 	if err != nil || lines <= 0 {
@@ -173,10 +174,10 @@ func seekEnd(f io.ReaderAt) (int64, error) {
 	if seeker, ok := f.(io.Seeker); ok {
 		return seeker.Seek(0, io.SeekEnd)
 	}
-	return 0, errors.New("size of a log: it cannot seek")
+	return 0, errors.New("the log is not seekable")
 }
 
-// kernelLog sends the ring buffer as dmesg prints it.
+// kernelLog sends the kernel's ring buffer in the format of dmesg.
 func kernelLog(ctx context.Context, w io.Writer, tail int, follow bool) error {
 	fd, err := unix.Open("/dev/kmsg", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -204,10 +205,8 @@ func kernelLog(ctx context.Context, w io.Writer, tail int, follow bool) error {
 			if !follow {
 				return nil
 			}
-			select {
-			case <-ctx.Done():
+			if pause.For(ctx, followPoll) != nil {
 				return nil
-			case <-time.After(followPoll):
 			}
 			continue
 		case err != nil:
@@ -227,7 +226,7 @@ func kernelLog(ctx context.Context, w io.Writer, tail int, follow bool) error {
 	}
 }
 
-// kernelLine renders one record of /dev/kmsg,
+// kernelLine formats a record of /dev/kmsg,
 // "priority,sequence,microseconds,flags;text\n key=value…", as dmesg does.
 func kernelLine(record []byte) (string, bool) {
 	head, text, ok := strings.Cut(string(record), ";")

@@ -37,7 +37,7 @@ func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// measure fills in what the kernel says.
+// measure adds what the kernel reports.
 func (s *Server) measure(status *nodeapi.Status) error {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -67,10 +67,10 @@ func (s *Server) measure(status *nodeapi.Status) error {
 	return nil
 }
 
-// maxAlarms bounds what a program can say to the user, in bytes.
+// maxAlarms bounds a program's messages to the user, in bytes.
 const maxAlarms = 4096
 
-// alarms are the lines of all files in dir, in the order of their names.
+// alarms returns the lines of all files in dir, in the order of their names.
 func alarms(dir string) ([]string, error) {
 	files, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -80,7 +80,7 @@ func alarms(dir string) ([]string, error) {
 	for _, file := range files {
 		content, err := readStart(filepath.Join(dir, file.Name()), maxAlarms)
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // over meanwhile
+			continue // it was just removed
 		}
 		if err != nil {
 			return nil, err

@@ -53,8 +53,8 @@ func setSize(control *os.File, rows, columns uint16) error {
 	})
 }
 
-// withFd runs f without taking the file out of the runtime's poller, which
-// os.File.Fd would.
+// withFd calls f with the descriptor. Unlike os.File.Fd, it keeps the file in the
+// runtime's poller.
 func withFd(file *os.File, f func(fd int) error) error {
 	raw, err := file.SyscallConn()
 	if err != nil {
@@ -67,8 +67,8 @@ func withFd(file *os.File, f func(fd int) error) error {
 	return inner
 }
 
-// terminalInput writes to a terminal; closing it is the end-of-file character,
-// since the file itself still carries the output.
+// terminalInput writes to a terminal. Close sends the end-of-file character, since
+// the file is still needed for the output.
 type terminalInput struct{ *os.File }
 
 const endOfFile = 4 // Ctrl-D
@@ -78,12 +78,12 @@ func (t terminalInput) Close() error {
 	return err
 }
 
-// peerPoll is how often a connection is looked at that nothing is read from.
+// peerPoll is how often an idle connection is checked.
 const peerPoll = time.Second
 
-// watchPeer calls gone when the host's end of the connection was closed, and ask
-// before each look. While a program does not read its stdin nothing is read from
-// the connection, so no read would tell.
+// watchPeer calls gone when the host has closed its end of the connection, and ask
+// before each check. While a program does not read its stdin, nothing is read from
+// the connection, so no read would fail.
 func watchPeer(ctx context.Context, conn net.Conn, ask, gone func()) {
 	if over, ok := conn.(*tls.Conn); ok {
 		conn = over.NetConn()

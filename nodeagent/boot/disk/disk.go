@@ -1,5 +1,5 @@
-// Package disk finds out what is on a node's disks and never makes a
-// filesystem where anything else might be.
+// Package disk identifies what is on a node's disks, and never formats a disk that
+// might contain anything else.
 package disk
 
 import (
@@ -11,28 +11,28 @@ import (
 	"os"
 )
 
-// Kind is what the beginning of a disk looks like.
+// Kind is the kind of content at the beginning of a disk.
 type Kind string
 
 // The kinds.
 const (
-	// Blank: all that was looked at is zero.
+	// Blank is a disk whose first bytes are all zero.
 	Blank Kind = "blank"
-	// Unfinished: a filesystem was being made on it when the machine stopped.
+	// Unfinished is a disk that was being formatted when the machine stopped.
 	Unfinished Kind = "unfinished"
 	Ext4       Kind = "ext4"
 	Erofs      Kind = "erofs"
-	// Document: a node document (it begins with a brace).
+	// Document is a node document, which begins with a brace.
 	Document Kind = "document"
-	// Foreign: anything else; not ours to write.
+	// Foreign is anything else, which must not be overwritten.
 	Foreign Kind = "foreign"
 )
 
 const (
-	// headSize is how much of a disk is looked at. The signatures of the
-	// usual filesystems, partition tables and volume managers are within it.
+	// headSize is how much of a disk is read. It covers the signatures of the usual
+	// file systems, partition tables and volume managers.
 	headSize = 128 << 10
-	// superblock is where ext4 and erofs keep theirs.
+	// superblock is the offset of the superblock of ext4 and erofs.
 	superblock   = 1024
 	erofsMagic   = 0xE0F5E1E2
 	ext4Magic    = 0xEF53
@@ -43,7 +43,7 @@ const (
 	maxLogBlocks = 6 // 64 KiB, the largest that ext4 allows
 )
 
-// Classify says what the first headSize bytes of a disk are.
+// Classify returns the kind of the first headSize bytes of a disk.
 func Classify(head []byte) Kind {
 	at := func(offset int) uint32 {
 		if len(head) < offset+4 {
@@ -74,7 +74,7 @@ func Probe(device string) (Kind, error) {
 		return "", err
 	}
 	defer f.Close()
-	// Most disks are told by their first page; only a blank one needs more.
+	// The first page identifies most disks; only a blank one needs more.
 	head := make([]byte, headSize)
 	n, err := io.ReadFull(f, head[:4096])
 	if n == 0 || (err != nil && !errors.Is(err, io.ErrUnexpectedEOF)) {
@@ -90,19 +90,20 @@ func Probe(device string) (Kind, error) {
 	return Classify(head[:n+more]), nil
 }
 
-// superblockInfo is what of an ext4 superblock decides about a check and a
-// growth (https://docs.kernel.org/filesystems/ext4/globals.html#super-block).
+// superblockInfo is the part of an ext4 superblock that decides whether to check and
+// to grow the file system
+// (https://docs.kernel.org/filesystems/ext4/globals.html#super-block).
 type superblockInfo struct {
 	bytes int64
-	// check is true when the filesystem was not left in order; a journal that
-	// must be replayed is in order, the kernel does it at the mount.
+	// check is true if the file system has errors or was not unmounted. A journal that
+	// must be replayed needs no check: the kernel does that when it mounts.
 	check bool
 }
 
 // readSuperblock decodes an ext4 superblock of 1024 bytes.
 func readSuperblock(b []byte) (superblockInfo, error) {
 	if len(b) < 1024 || binary.LittleEndian.Uint16(b[56:]) != ext4Magic {
-		return superblockInfo{}, errors.New("no ext4 superblock")
+		return superblockInfo{}, errors.New("not an ext4 superblock")
 	}
 	logBlock := binary.LittleEndian.Uint32(b[24:])
 	if logBlock > maxLogBlocks {

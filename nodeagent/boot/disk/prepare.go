@@ -10,17 +10,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// growBytes is by how much a disk must be larger than its filesystem to be
-// worth a resize; a filesystem seldom fills a disk to the last block.
+// growBytes is how much larger than its file system a disk must be to be worth a
+// resize: a file system seldom fills a disk to the last block.
 const growBytes = 64 << 20
 
-// Runner runs a program to its end and returns its exit code and what it
-// printed. The error says that it could not be run.
+// Runner runs a program to its end and returns its exit code and output. The error
+// is about a program that could not be run.
 type Runner func(ctx context.Context, args ...string) (code int, output string, err error)
 
-// Mount makes the node's own disk usable at dir: a blank disk gets a
-// filesystem, one left in disorder is checked, one that grew is grown. A disk
-// with anything else on it is left alone and is an error.
+// Mount mounts the node's own disk at dir. It formats a blank disk, checks a file
+// system with errors, and grows one that is smaller than its disk. A disk with
+// anything else on it is not touched and is an error.
 func Mount(ctx context.Context, run Runner, device, dir string) error {
 	kind, err := Probe(device)
 	if err != nil {
@@ -33,7 +33,7 @@ func Mount(ctx context.Context, run Runner, device, dir string) error {
 		}
 	case Ext4:
 	default:
-		return fmt.Errorf("disk %s holds something that is not a node's filesystem (%s); it was not touched", device, kind)
+		return fmt.Errorf("disk %s is not a node's data disk (%s); it was not touched", device, kind)
 	}
 	info, err := inspect(device)
 	if err != nil {
@@ -44,22 +44,23 @@ func Mount(ctx context.Context, run Runner, device, dir string) error {
 			return err
 		}
 	}
-	// discard: the disk's file on the host shrinks when files here go.
+	// discard: the disk's file on the host shrinks when files are deleted.
 	if err := unix.Mount(device, dir, "ext4", unix.MS_NOATIME, "discard,errors=remount-ro"); err != nil {
 		return fmt.Errorf("mount %s at %s: %w", device, dir, err)
 	}
 	return grow(ctx, run, device, info.bytes)
 }
 
-// format makes an ext4. The marker before it and its removal after it make a
-// format that was interrupted known: mke2fs does not write the boot sector.
+// format creates an ext4 file system. It writes a marker first and removes it at the
+// end, so that an interrupted format is recognized: mke2fs does not write the boot
+// sector.
 func format(ctx context.Context, run Runner, device string) error {
 	if err := writeSector(device, []byte(marker)); err != nil {
 		return err
 	}
-	// Inode tables and the journal are left as they are, zero on a new disk
-	// anyway, and nothing is discarded: making the filesystem takes as long on
-	// a large disk as on a small one.
+	// Inode tables and the journal are not initialized, since a new disk is zero
+	// anyway, and nothing is discarded: formatting a large disk takes as long as a
+	// small one.
 	code, output, err := run(ctx, "/usr/sbin/mkfs.ext4", "-q", "-F", "-L", "skiff-data", "-m", "1",
 		"-O", "^resize_inode,meta_bg", "-E", "lazy_itable_init=1,lazy_journal_init=1,assume_storage_prezeroed=1,nodiscard", device)
 	if err != nil {
@@ -71,8 +72,8 @@ func format(ctx context.Context, run Runner, device string) error {
 	return writeSector(device, nil)
 }
 
-// check lets e2fsck repair what is safe to repair; its exit codes 0 to 3 mean
-// that the filesystem is in order now (e2fsck(8)).
+// check lets e2fsck repair what is safe to repair. Its exit codes 0 to 3 mean that
+// the file system has no errors left (e2fsck(8)).
 func check(ctx context.Context, run Runner, device string) error {
 	code, output, err := run(ctx, "/usr/sbin/e2fsck", "-p", device)
 	if err != nil {
@@ -102,8 +103,7 @@ func grow(ctx context.Context, run Runner, device string, have int64) error {
 	return nil
 }
 
-// writeSector puts text into the first sector, zeros behind it, and waits
-// until it is on the disk.
+// writeSector writes text and zeros to the first sector, and syncs.
 func writeSector(device string, text []byte) (err error) {
 	f, err := os.OpenFile(device, os.O_WRONLY, 0)
 	if err != nil {

@@ -1,7 +1,6 @@
-// Package enter makes the namespaces that a process was started in into a node
-// and goes on in them as the node's PID 1. The host has made the namespaces, the
-// link and the cgroups, and mounted the root; nothing that is done here is seen
-// outside.
+// Package enter turns the namespaces that a process was started in into a node, and
+// executes the node's PID 1. The host has created the namespaces, the link and the
+// cgroups and mounted the root. Nothing here has an effect outside.
 package enter
 
 import (
@@ -16,8 +15,8 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
-// statusFile is the descriptor at which the host reads what went wrong; it
-// closes by itself when PID 1 starts.
+// statusFile is the descriptor from which the host reads an error. It is closed when
+// PID 1 starts.
 const statusFile = 3
 
 // Run returns only if it fails.
@@ -29,11 +28,11 @@ func Run() error {
 }
 
 func enter() error {
-	// What a thread gives up, the program that it executes does not get back.
+	// The program that this thread executes inherits its capabilities.
 	runtime.LockOSThread()
 	var sandbox nodeconfig.Sandbox
 	if err := json.NewDecoder(os.Stdin).Decode(&sandbox); err != nil {
-		return fmt.Errorf("read what the sandbox is: %w", err)
+		return fmt.Errorf("read the sandbox's description: %w", err)
 	}
 	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
 		return fmt.Errorf("cgroup namespace: %w", err)
@@ -98,15 +97,15 @@ func makeDevices(dir string) error {
 		if err := unix.Mknod(path, unix.S_IFCHR|d.mode, int(unix.Mkdev(d.major, d.minor))); err != nil {
 			return fmt.Errorf("make /dev/%s: %w", d.name, err)
 		}
-		if err := os.Chmod(path, os.FileMode(d.mode)); err != nil { // the mask took some of it
+		if err := os.Chmod(path, os.FileMode(d.mode)); err != nil { // the umask cleared some bits
 			return err
 		}
 	}
 	return os.Symlink("pts/ptmx", filepath.Join(dir, "ptmx"))
 }
 
-// enterRoot makes dir the root and lets go of the host's (pivot_root(2), the
-// way with one directory).
+// enterRoot makes dir the root and detaches the host's (pivot_root(2),
+// "pivot_root(".", ".")").
 func enterRoot(dir string) error {
 	if err := os.Chdir(dir); err != nil {
 		return err

@@ -1,6 +1,6 @@
-// Package initramfs mounts the read-only root of a node, whichever disk that is
-// on, and makes it the root of the process that called it: the program of the
-// initramfs goes on as PID 1, so it is loaded and started once.
+// Package initramfs finds the disk with a node's read-only root, mounts it and makes
+// it the root of the calling process. The program of the initramfs continues as
+// PID 1, so it is loaded and started only once.
 package initramfs
 
 import (
@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	// modules holds module files and, in the file order, their names one a
-	// line as they must be loaded.
+	// modules contains module files and the file "order", which lists their names in
+	// the order of loading, one per line.
 	modules = "/modules"
 	root    = "/root"
 	// rootWait is how long the root disk may take to appear.
@@ -56,15 +56,15 @@ func loadModules() error {
 	}
 	for _, name := range strings.Fields(string(order)) {
 		if err := module.Insert(filepath.Join(modules, name)); err != nil {
-			// A machine may lack the hardware of one of them; that the root
-			// does not appear says so better than a stop here.
+			// A machine may lack the hardware for one of them. If it was needed, the
+			// root does not appear, which is the better error.
 			fmt.Fprintf(os.Stderr, "skiff-init: module %s: %v\n", name, err)
 		}
 	}
 	return nil
 }
 
-// findRoot returns the block device that holds an erofs.
+// findRoot returns the block device that contains an erofs.
 func findRoot(deadline time.Time) (string, error) {
 	for {
 		devices, err := filepath.Glob("/dev/vd[a-z]")
@@ -77,14 +77,14 @@ func findRoot(deadline time.Time) (string, error) {
 			}
 		}
 		if time.Now().After(deadline) {
-			return "", fmt.Errorf("no disk holds an erofs root (disks: %s)", strings.Join(devices, " "))
+			return "", fmt.Errorf("no disk contains an erofs root (disks: %s)", strings.Join(devices, " "))
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
 }
 
-// switchRoot gives the memory of the initramfs back, all but that of this
-// program, and makes root the root (as switch_root(8) does).
+// switchRoot frees the memory of the initramfs, except that of this program, and
+// makes root the root directory, as switch_root(8) does.
 func switchRoot() error {
 	if err := unix.Mount("/dev", root+"/dev", "", unix.MS_MOVE, ""); err != nil {
 		return fmt.Errorf("move /dev: %w", err)

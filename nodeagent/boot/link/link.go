@@ -1,5 +1,5 @@
-// Package link gives a node its one address: the interface is found by its
-// hardware address, whatever the kernel called it.
+// Package link configures a node's network interface, which it finds by its hardware
+// address.
 package link
 
 import (
@@ -14,14 +14,15 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/skiff-dev/skiff/internal/pause"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
-// poll is how often the interface is looked for until its driver has made it.
+// poll is how often to look for the interface until its driver has created it.
 const poll = 5 * time.Millisecond
 
-// Up brings the loopback interface and the node's own up and adds the default
-// route. What exists already is kept, so it may be called again.
+// Up sets the loopback interface and the node's own interface up and adds the default
+// route. It is idempotent.
 func Up(ctx context.Context, config nodeconfig.Network) error {
 	mac, err := net.ParseMAC(config.MAC)
 	if err != nil {
@@ -68,10 +69,8 @@ func find(ctx context.Context, mac net.HardwareAddr) (netlink.Link, error) {
 				return l, nil
 			}
 		}
-		select {
-		case <-ctx.Done():
+		if pause.For(ctx, poll) != nil {
 			return nil, fmt.Errorf("no interface has the hardware address %s", mac)
-		case <-time.After(poll):
 		}
 	}
 }

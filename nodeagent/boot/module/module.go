@@ -1,5 +1,4 @@
-// Package module loads kernel modules after everything that they depend on,
-// and each of them once.
+// Package module loads kernel modules after their dependencies, and each only once.
 package module
 
 import (
@@ -20,11 +19,10 @@ import (
 // is about 2 KiB.
 const maxLine = 64 << 10
 
-// Index says where modules are and what they depend on, as modules.dep does
-// (modules.dep(5)).
+// Index has the files and dependencies of modules, as in modules.dep(5).
 type Index struct {
 	files map[string]string   // file by module name
-	deps  map[string][]string // files a module needs, by module name, nearest first
+	deps  map[string][]string // files that a module depends on, by module name, nearest first
 }
 
 // Parse reads modules.dep. It fails for a line without a colon.
@@ -40,7 +38,7 @@ func Parse(r io.Reader) (*Index, error) {
 		file, needs, ok := strings.Cut(line, ":")
 		name := Name(file)
 		if !ok || file == "" || name == "" {
-			return nil, fmt.Errorf("modules.dep: no module in line %q", line)
+			return nil, fmt.Errorf("modules.dep: invalid line %q", line)
 		}
 		x.files[name] = file
 		x.deps[name] = strings.Fields(needs)
@@ -51,16 +49,16 @@ func Parse(r io.Reader) (*Index, error) {
 	return x, nil
 }
 
-// Name is the kernel's name of a module file: its base name without ".ko",
-// dashes as underscores.
+// Name returns the kernel's name of a module file: its base name without ".ko" and
+// with underscores instead of dashes.
 func Name(file string) string {
 	name, _, _ := strings.Cut(filepath.Base(file), ".ko")
 	return strings.ReplaceAll(name, "-", "_")
 }
 
-// Order returns the files to load for name, the module itself last, and
-// whether the index knows it. modules.dep lists all that a module needs with
-// the innermost last, so backwards is an order that works.
+// Order returns the files to load for name, with the module itself last, and whether
+// the index has it. modules.dep lists a module's dependencies with the innermost
+// last, so the reverse is a valid order.
 func (x *Index) Order(name string) ([]string, bool) {
 	name = Name(name)
 	file, ok := x.files[name]
@@ -96,9 +94,9 @@ func NewLoader(dir string) (*Loader, error) {
 	return &Loader{dir: dir, index: index, loaded: map[string]*sync.Once{}}, nil
 }
 
-// Load loads the named modules one after the other and goes on after a failure.
-// A name that the index does not have is left out: it is built into the kernel
-// or not of this architecture.
+// Load loads the named modules one after the other, and continues after a failure. A
+// name that is not in the index is skipped: the module is built into the kernel or
+// does not exist for this architecture.
 func (l *Loader) Load(names ...string) error {
 	var errs []error
 	for _, name := range names {
@@ -124,8 +122,8 @@ func (l *Loader) once(file string) (err error) {
 	return err
 }
 
-// Insert hands one module file to the kernel (finit_module(2)). A module that
-// is there already is no error.
+// Insert loads a module file into the kernel (finit_module(2)). If the module is
+// already loaded, Insert returns nil.
 func Insert(path string) error {
 	f, err := os.Open(path)
 	if err != nil {

@@ -10,14 +10,14 @@ import (
 	"github.com/skiff-dev/skiff/internal/atomicfile"
 )
 
-// maxLogBytes is when a log file is moved aside; one old file is kept.
+// maxLogBytes is the size at which a log file is rotated; one old file is kept.
 const maxLogBytes = 16 << 20
 
-// LogFile is where the program of that name logs below dir.
+// LogFile returns the log file of the named program in dir.
 func LogFile(dir, name string) string { return filepath.Join(dir, name+".log") }
 
-// openLog opens a log for appending. Programs write to it themselves, so a
-// slow or dead PID 1 never blocks them.
+// openLog opens a log for appending. Programs write to it themselves, so a slow PID 1
+// never blocks them.
 func openLog(path string) (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
@@ -25,9 +25,9 @@ func openLog(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
 }
 
-// rotate copies a log that grew beyond limit to path.1 and empties it. The
-// program holds the file open, so it cannot be renamed; lines written between
-// the copy and the truncation are lost.
+// rotate copies a log larger than limit to path.1 and truncates it. The program has
+// the file open, so it cannot be renamed. Lines written between the copy and the
+// truncation are lost.
 func rotate(path string, limit int64) (err error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) || (err == nil && info.Size() <= limit) {
@@ -47,7 +47,7 @@ func rotate(path string, limit int64) (err error) {
 		return err
 	}
 	defer to.Discard()
-	// At most as much as the limit allows, from the end.
+	// At most limit bytes, from the end.
 	if _, err = from.Seek(-min(limit, info.Size()), io.SeekEnd); err == nil {
 		_, err = io.Copy(to, from)
 	}

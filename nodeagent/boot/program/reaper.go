@@ -1,5 +1,5 @@
-// Package program keeps a node's programs running: each is started, waited
-// for, started again, and none of its children stays a zombie.
+// Package program keeps a node's programs running: it starts and restarts each of
+// them and reaps all orphans.
 package program
 
 import (
@@ -14,14 +14,14 @@ import (
 
 const waitPoll = 10 * time.Millisecond
 
-// Reaper collects every child of this process, which is PID 1 and therefore
-// gets all orphans. While one runs, nothing else may wait for children.
+// Reaper reaps every child of this process, which is PID 1 and therefore inherits all
+// orphans. While one runs, nothing else may wait for children.
 type Reaper struct {
-	mu      sync.Mutex // guards running, and holds back reaping during a start
+	mu      sync.Mutex // guards running, and delays reaping during a start
 	running map[int]chan syscall.WaitStatus
 }
 
-// NewReaper starts to collect children, for the life of the process.
+// NewReaper starts to reap children, for the life of the process.
 func NewReaper() *Reaper {
 	r := &Reaper{running: map[int]chan syscall.WaitStatus{}}
 	ended := make(chan os.Signal, 1)
@@ -34,7 +34,7 @@ func NewReaper() *Reaper {
 	return r
 }
 
-// reap collects all that have ended and says whether any child is left.
+// reap reaps all children that have exited and reports whether any is left.
 func (r *Reaper) reap() (left bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -54,8 +54,8 @@ func (r *Reaper) reap() (left bool) {
 	}
 }
 
-// Start executes a program in a session of its own, with stdin from /dev/null
-// and output to the file. Its end is sent on the channel, once.
+// Start executes a program in a session of its own, with standard input from
+// /dev/null and output to the file. The channel receives its wait status.
 func (r *Reaper) Start(args, env []string, output *os.File) (int, <-chan syscall.WaitStatus, error) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
@@ -78,7 +78,7 @@ func (r *Reaper) Start(args, env []string, output *os.File) (int, <-chan syscall
 	return pid, done, nil
 }
 
-// WaitAll returns when no child is left, or after that time with false.
+// WaitAll returns true when no child is left, or false after that time.
 func (r *Reaper) WaitAll(within time.Duration) bool {
 	for deadline := time.Now().Add(within); r.reap(); time.Sleep(waitPoll) {
 		if time.Now().After(deadline) {
@@ -88,7 +88,7 @@ func (r *Reaper) WaitAll(within time.Duration) bool {
 	return true
 }
 
-// describe says how a program ended.
+// describe returns how a program ended.
 func describe(status syscall.WaitStatus) string {
 	if status.Signaled() {
 		return "killed by " + status.Signal().String()

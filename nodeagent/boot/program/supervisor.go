@@ -10,14 +10,14 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/skiff-dev/skiff/internal/pause"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 )
 
 const (
 	backoffFirst = 100 * time.Millisecond
 	backoffMax   = 10 * time.Second
-	// steady is how long a program must have run for its next restart to be
-	// an immediate one again.
+	// steady is how long a program must have run to reset the back-off.
 	steady      = time.Minute
 	rotateEvery = 30 * time.Second
 )
@@ -29,14 +29,14 @@ type Spec struct {
 	Env  []string
 	// Ready, if set, blocks until the program may be started.
 	Ready func(ctx context.Context) error
-	// Once, if set, makes it a task: it is started again only while it fails,
-	// and Once is called when it has not.
+	// Once, if set, makes it a task: it is restarted only while it fails, and Once is
+	// called when it has succeeded.
 	Once func() error
 	// OOMScoreAdj as in proc(5).
 	OOMScoreAdj int
-	// Nice is the program's niceness; negative is favoured.
+	// Nice is the program's niceness.
 	Nice int
-	// StopTime is how long it may take to end after SIGTERM.
+	// StopTime is how long it may take to exit after SIGTERM.
 	StopTime time.Duration
 }
 
@@ -45,14 +45,14 @@ type Supervisor struct {
 	Reaper *Reaper
 	// LogDir gets NAME.log for each program.
 	LogDir string
-	// Log gets one line for each start and end.
+	// Log receives a line for each start and end.
 	Log func(line string)
-	// Changed is told the state of a program whenever that changes.
+	// Changed is called with the state of a program whenever it changes.
 	Changed func(nodeapi.Program)
 }
 
-// Run keeps the programs running until ctx is done, then stops them all at
-// once and returns when they have ended.
+// Run keeps the programs running until ctx ends, then stops them all at the same
+// time and returns when they have exited.
 func (s *Supervisor) Run(ctx context.Context, specs []Spec) {
 	var running sync.WaitGroup
 	for _, spec := range specs {
@@ -82,17 +82,14 @@ func (s *Supervisor) keep(ctx context.Context, spec Spec) {
 		if time.Since(started) > steady {
 			backoff = backoffFirst
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(backoff):
-		}
+		_ = pause.For(ctx, backoff)
 		backoff = min(2*backoff, backoffMax)
 		state.Restarts++
 	}
 }
 
-// attempt runs the program once and says whether it ended well. A panic ends
-// the attempt, not PID 1.
+// attempt runs the program once and reports whether it succeeded. A panic ends the
+// attempt, not PID 1.
 func (s *Supervisor) attempt(ctx context.Context, spec Spec, state *nodeapi.Program) (ok bool) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -112,7 +109,7 @@ func (s *Supervisor) attempt(ctx context.Context, spec Spec, state *nodeapi.Prog
 		s.Log(fmt.Sprintf("%s: %v", spec.Name, err))
 		return false
 	}
-	s.favour(pid, spec)
+	s.prioritize(pid, spec)
 	state.PID, state.Started = pid, time.Now()
 	s.Changed(*state)
 	var status syscall.WaitStatus
@@ -129,9 +126,9 @@ func (s *Supervisor) attempt(ctx context.Context, spec Spec, state *nodeapi.Prog
 	return status == 0
 }
 
-// favour is best effort: where the machine does not allow it, the program runs
-// as any other.
-func (s *Supervisor) favour(pid int, spec Spec) {
+// prioritize is best effort: where the machine does not allow it, the program runs
+// like any other.
+func (s *Supervisor) prioritize(pid int, spec Spec) {
 	path := filepath.Join("/proc", strconv.Itoa(pid), "oom_score_adj")
 	if err := os.WriteFile(path, []byte(strconv.Itoa(spec.OOMScoreAdj)), 0); err != nil {
 		s.Log(fmt.Sprintf("%s: %v", spec.Name, err))
@@ -141,8 +138,8 @@ func (s *Supervisor) favour(pid int, spec Spec) {
 	}
 }
 
-// stop asks, waits and then kills the program's session. The program may have
-// ended meanwhile: then the signals hit nothing.
+// stop sends SIGTERM, waits, and then kills the program's session. If the program
+// has exited in the meantime, the signals have no effect.
 func stop(pid int, done <-chan syscall.WaitStatus, within time.Duration) syscall.WaitStatus {
 	_ = syscall.Kill(pid, syscall.SIGTERM)
 	select {
@@ -190,7 +187,7 @@ func (r *Reaper) RunToEnd(ctx context.Context, args ...string) (int, string, err
 		status = stop(pid, done, 0)
 	}
 	text := make([]byte, 4096)
-	n, _ := output.ReadAt(text, 0) // what it printed only explains the exit code
+	n, _ := output.ReadAt(text, 0) // the output only explains the exit code
 	if status.Signaled() {
 		return -1, describe(status), nil
 	}
