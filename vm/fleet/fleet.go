@@ -88,6 +88,9 @@ func Open(ctx context.Context, config Config, spec cluster.Spec) (f *Fleet, err 
 	if err != nil {
 		return nil, operation.Invalid(err, "build it with \"make image\", or set SKIFF_IMAGE_DIR to its directory")
 	}
+	if err := img.Verify(config.Cache); err != nil {
+		return nil, operation.Invalid(err, "build it again with \"make image\", or download it again")
+	}
 	state, err := openStore(config.Dir, now)
 	if err != nil {
 		return nil, err

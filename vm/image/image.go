@@ -20,6 +20,8 @@ type Image struct {
 	machine.Image
 	// Kubernetes is the version that its nodes run: "v1.36.3".
 	Kubernetes string
+	// digests are the SHA-256 sums that the files must have, by path.
+	digests map[string]string
 }
 
 // Read reads the image in dir. The error wraps ErrNotFound if there is none.
@@ -31,6 +33,7 @@ func Read(dir string) (Image, error) {
 	if err != nil {
 		return Image{}, fmt.Errorf("read the node image: %w", err)
 	}
+	digests := map[string]string{}
 	for _, name := range []string{manifest.Kernel, manifest.Initramfs, manifest.Root} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		if err != nil {
@@ -39,6 +42,7 @@ func Read(dir string) (Image, error) {
 		if want := m.Files[name].Bytes; !info.Mode().IsRegular() || info.Size() != want {
 			return Image{}, fmt.Errorf("the node image is incomplete: %s has %d bytes, want %d", filepath.Join(dir, name), info.Size(), want)
 		}
+		digests[filepath.Join(dir, name)] = m.Files[name].SHA256
 	}
 	return Image{
 		Image: machine.Image{
@@ -48,5 +52,6 @@ func Read(dir string) (Image, error) {
 			Root:      filepath.Join(dir, manifest.Root),
 		},
 		Kubernetes: m.Kubernetes,
+		digests:    digests,
 	}, nil
 }

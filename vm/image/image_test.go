@@ -33,3 +33,76 @@ func TestImageIsReadWithItsFiles(t *testing.T) {
 		t.Errorf("no image: %v", err)
 	}
 }
+
+func TestAChangedImageIsNotBooted(t *testing.T) {
+	dir, cache := t.TempDir(), filepath.Join(t.TempDir(), "cache")
+	if _, err := manifesttest.Write(dir, "amd64"); err != nil {
+		t.Fatal(err)
+	}
+	read := func() Image {
+		t.Helper()
+		image, err := Read(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return image
+	}
+	for range 2 {
+		if err := read().Verify(cache); err != nil {
+			t.Fatal(err)
+		}
+	}
+	root := filepath.Join(dir, "root.erofs")
+	content, err := os.ReadFile(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content[len(content)-1] ^= 1
+	if err := os.WriteFile(root, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := read().Verify(cache); !errors.Is(err, ErrChanged) || !strings.Contains(err.Error(), root) {
+			t.Errorf("a changed bit: %v", err)
+		}
+	}
+	content[len(content)-1] ^= 1
+	if err := os.WriteFile(root, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := read().Verify(cache); err != nil {
+		t.Errorf("restored: %v", err)
+	}
+}
+
+func TestAnImageThatWasVerifiedIsNotReadAgain(t *testing.T) {
+	dir, cache := t.TempDir(), t.TempDir()
+	if _, err := manifesttest.Write(dir, "amd64"); err != nil {
+		t.Fatal(err)
+	}
+	image, err := Read(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := image.Verify(cache); err != nil {
+		t.Fatal(err)
+	}
+	// A file with the same inode, size and time is taken for the same content.
+	root := filepath.Join(dir, "root.erofs")
+	info, err := os.Stat(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(root, make([]byte, info.Size()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(root, info.ModTime(), info.ModTime()); err != nil {
+		t.Fatal(err)
+	}
+	if err := image.Verify(cache); err != nil {
+		t.Error(err)
+	}
+	if err := image.Verify(t.TempDir()); !errors.Is(err, ErrChanged) {
+		t.Errorf("without the cache: %v", err)
+	}
+}
