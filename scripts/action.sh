@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The steps of action.yml; each may be run by hand.
-#   action.sh key      prints what the cache of Skiff and its node image depends on
-#   action.sh install  puts skiff, from the cache, a release or this checkout, on the path
-#   action.sh up       brings a cluster up, or runs ACTION_RUN in one of its own
+# The steps of action.yml. Each can be run by hand.
+#   action.sh key      print the cache key of Skiff and its node image
+#   action.sh install  put skiff on the path: from the cache, a release or this checkout
+#   action.sh up       create a cluster, or run ACTION_RUN in a temporary one
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cache=${SKIFF_ACTION_CACHE:-$HOME/.cache/skiff-action}
@@ -30,7 +30,7 @@ install() {
   "$cache/skiff" version
 }
 
-# download VERSION: a release, which must be what its checksums say.
+# download VERSION: download a release and verify its checksums.
 download() {
   local arch name work
   arch=$(uname -m | sed 's/x86_64/amd64/; s/aarch64/arm64/')
@@ -43,7 +43,7 @@ download() {
   rm -rf "$work"
 }
 
-# Namespaces need root, and so does /dev/kvm on the usual runners.
+# The sandbox driver needs root, and so does /dev/kvm on common runners.
 as_root() {
   if [ "$(id -u)" -eq 0 ]; then
     "$@"
@@ -79,9 +79,6 @@ up() {
     "${root[@]}" "$cache/skiff" logs export "$ACTION_LOGS" || true
     "${root[@]}" "$cache/skiff" down
     return 1
-  fi
-  if [ "$driver" = sandbox ] && [ "$(id -u)" -ne 0 ]; then
-    sudo chown "$(id -u):$(id -g)" "${KUBECONFIG:-$HOME/.kube/config}"
   fi
 }
 

@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-func TestWhatFailsIsWrittenDownAndTheRestIsThere(t *testing.T) {
+func TestFailuresAreRecordedAndTheRestIsThere(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "logs")
-	b, err := New(dir)
+	b, err := New(dir, DefaultLimits())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,18 +36,79 @@ func TestWhatFailsIsWrittenDownAndTheRestIsThere(t *testing.T) {
 	if err != nil || string(text) != want {
 		t.Errorf("%q, %v", text, err)
 	}
-	if got, want := list(t, archive), []string{"logs/a/one.log", "logs/a/two.log", "logs/errors.txt"}; !slices.Equal(got, want) {
+	if got, want := list(t, archive), []string{"logs/a/one.log", "logs/a/two.log", "logs/contents.txt", "logs/errors.txt"}; !slices.Equal(got, want) {
 		t.Errorf("archive %q, want %q", got, want)
 	}
 }
 
-func TestBundlesDoNotMix(t *testing.T) {
+func TestADirectoryWithFilesIsRejected(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "old"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := New(dir); err == nil {
+	if _, err := New(dir, DefaultLimits()); err == nil {
 		t.Error("a directory with files was taken")
+	}
+}
+
+func TestBundlesAreBounded(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "logs")
+	b, err := New(dir, Limits{File: 1 << 20, Bundle: 3 << 19})
+	if err != nil {
+		t.Fatal(err)
+	}
+	endless := func(w io.Writer) error {
+		for {
+			if _, err := w.Write(make([]byte, 1000)); err != nil {
+				return err
+			}
+		}
+	}
+	b.Add("one", endless)
+	b.Add("two", endless)
+	_, failed, err := b.Finish()
+	if err != nil || failed != 2 {
+		t.Errorf("%d failed, %v", failed, err)
+	}
+	contents, err := os.ReadFile(filepath.Join(dir, contentsFile))
+	if want := "          67 errors.txt\n     1048576 one\n      524288 two\n"; err != nil || string(contents) != want {
+		t.Errorf("%q, %v", contents, err)
+	}
+}
+
+func TestAnExistingArchiveIsNotReplaced(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "logs")
+	if err := os.WriteFile(dir+".tar.gz", []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(dir, DefaultLimits()); err == nil {
+		t.Error("no error")
+	}
+}
+
+func TestLinksAreNotFollowed(t *testing.T) {
+	outside := filepath.Join(t.TempDir(), "outside")
+	if err := os.WriteFile(outside, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "logs")
+	b, err := New(dir, DefaultLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(outside, filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	b.Add("link", func(w io.Writer) error { _, err := w.Write([]byte("x")); return err })
+	archive, _, err := b.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := list(t, archive); slices.Contains(got, "logs/link") {
+		t.Errorf("archive %q", got)
+	}
+	if content, err := os.ReadFile(outside); string(content) != "secret" {
+		t.Errorf("%q, %v", content, err)
 	}
 }
 

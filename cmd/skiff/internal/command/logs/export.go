@@ -35,8 +35,11 @@ func newExport(s cli.Streams) *cobra.Command {
 		Short: "Export all logs and objects of a cluster to a directory and an archive",
 		Long: `Export the logs of every node (kernel, console, init, containerd, node agent, control plane,
 pods), the daemon's log, all objects of the Kubernetes API without the content of secrets,
-status and versions to DIR, and the same to DIR.tar.gz. Items that could not be collected
-are listed in DIR/errors.txt.`,
+status and versions to DIR, and the same to DIR.tar.gz. DIR/contents.txt lists all files,
+DIR/errors.txt what could not be collected. A file is cut off at 64 MiB, the export at 1 GiB.
+
+Certificates, keys and the content of secrets are not exported. Config maps, environment
+variables and logs are exported as they are, and may contain passwords.`,
 		Example: `  # Export the logs of the default cluster
   skiff logs export skiff-logs
 
@@ -64,7 +67,7 @@ func Export(ctx context.Context, s cli.Streams, name, dir string) error {
 	if _, err := os.Stat(string(h.Cluster(name))); errors.Is(err, os.ErrNotExist) {
 		return target.Explain(name, client.ErrNoCluster)
 	}
-	b, err := bundle.New(dir)
+	b, err := bundle.New(dir, bundle.DefaultLimits())
 	if err != nil {
 		return cli.Invalid("choose a directory that does not exist yet", "logs export: %s", err)
 	}
@@ -137,7 +140,9 @@ func (e exporter) node(ctx context.Context, name string) {
 	}
 	e.Add(path.Join(dir, "pods.tar.gz"), func(w io.Writer) error {
 		var failure remote.Limited
-		request := nodeapi.ExecRequest{Args: []string{"tar", "-C", "/var/log/pods", "-czhf", "-", "."}}
+		// Links are stored as such: a pod that may write there must not choose what is
+		// exported.
+		request := nodeapi.ExecRequest{Args: []string{"tar", "-C", "/var/log/pods", "-czf", "-", "."}}
 		code, err := n.Exec(ctx, request, client.Streams{Stdout: w, Stderr: &failure})
 		if err == nil && code != 0 {
 			err = fmt.Errorf("tar: exit code %d: %s", code, remote.LastLine(failure.String()))
@@ -168,9 +173,20 @@ func (e exporter) objects(ctx context.Context) {
 	}
 }
 
-// file adds a file of this host if it exists.
-func (e exporter) file(name, from string) {
-	content, err := os.ReadFile(from)
+// file adds a file of the cluster's directory if it exists.
+func (e exporter) file(name, path string) {
+	relative, err := filepath.Rel(string(e.dir), path)
+	if err != nil {
+		e.Fail(name, err)
+		return
+	}
+	root, err := os.OpenRoot(string(e.dir)) // no link leads out of it
+	if err != nil {
+		e.Fail(name, err)
+		return
+	}
+	defer root.Close()
+	file, err := root.Open(relative)
 	if errors.Is(err, os.ErrNotExist) {
 		return
 	}
@@ -178,8 +194,8 @@ func (e exporter) file(name, from string) {
 		if err != nil {
 			return err
 		}
-		_, err := w.Write(content)
-		return err
+		_, err := io.Copy(w, file)
+		return errors.Join(err, file.Close())
 	})
 }
 
