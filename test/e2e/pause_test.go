@@ -34,7 +34,7 @@ func testPause(t *testing.T, r *rig, name string, k *kube) {
 		{"shell", "-c", name, "worker-1", "--", "true"}, {"logs", "-c", name}, {"image", "list", "-c", name}, {"etcd", "members", name},
 	} {
 		a := r.trySkiff(t, args...)
-		if want := fmt.Sprintf("skiff: cluster %q is paused: `skiff resume %s` lets it go on\n", name, name); a.code != 1 || a.stderr != want {
+		if want := fmt.Sprintf("skiff: cluster %q is paused: run `skiff resume %s` first\n", name, name); a.code != 1 || a.stderr != want {
 			t.Errorf("skiff %s: exit code %d, %q", strings.Join(args, " "), a.code, a.stderr)
 		}
 	}

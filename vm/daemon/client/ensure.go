@@ -14,13 +14,13 @@ import (
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
-// startLimit is how long a daemon may take until it answers.
+// startLimit bounds how long a daemon takes until it answers.
 const startLimit = 20 * time.Second
 
-// maxLog is how large the daemon's log may be when a new daemon begins.
+// maxLog is how large the daemon's log may be, in bytes, when a new daemon starts.
 const maxLog = 4 << 20
 
-// ensure makes a daemon answer, starting one if none lives.
+// ensure waits until a daemon answers. It starts one if none is running.
 func (c *Client) ensure(ctx context.Context) error {
 	if len(c.config.Command) == 0 {
 		return errors.New("start the daemon: no command")
@@ -36,8 +36,8 @@ func (c *Client) ensure(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return c.notStarted(ctx.Err())
 		}
-		// A daemon that ended at once lost the race for the lock to another, or
-		// cannot run; the latter shows when none answers.
+		// A daemon that ends at once has lost the race for the lock to another one, or
+		// cannot run. In the second case none answers.
 		if started == nil {
 			if started, err = c.start(); err != nil {
 				return err
@@ -59,23 +59,23 @@ func (c *Client) ensure(ctx context.Context) error {
 
 func (c *Client) notStarted(err error) error {
 	return &daemonapi.Failure{
-		Cause: fmt.Sprintf("the daemon of %s does not start: %v", c.config.Name, err),
+		Cause: fmt.Sprintf("the daemon of %s failed to start: %v", c.config.Name, err),
 		Log:   c.dir().Log(),
 	}
 }
 
-// errCannotServe: the daemon ended and no other has the lock.
-var errCannotServe = errors.New("it ended at once")
+// errCannotServe means that the daemon exited and no other has the lock.
+var errCannotServe = errors.New("it exited immediately")
 
 type process struct {
 	ended chan struct{}
 	err   error // read after ended
 }
 
-// start runs the daemon apart from this process, its session and its terminal.
+// start runs the daemon in a session of its own, without this terminal.
 func (c *Client) start() (*process, error) {
 	if err := os.MkdirAll(string(c.dir()), 0o700); err != nil {
-		return nil, fmt.Errorf("make the cluster's directory: %w", err)
+		return nil, fmt.Errorf("create the cluster's directory: %w", err)
 	}
 	log, err := c.openLog()
 	if err != nil {
@@ -93,7 +93,7 @@ func (c *Client) start() (*process, error) {
 	go func() {
 		defer close(p.ended)
 		_ = cmd.Wait()
-		// The log says why, unless another daemon has the lock.
+		// The log tells why, unless another daemon has the lock.
 		if !c.dir().Held() {
 			p.err = fmt.Errorf("%w: %s", errCannotServe, c.lastLine())
 		}

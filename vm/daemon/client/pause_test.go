@@ -151,7 +151,7 @@ func TestNobodyWaitsForAPausedCluster(t *testing.T) {
 		"readmission": func() error { return r.client.ReadmitKeys(t.Context()) },
 	} {
 		var failure *daemonapi.Failure
-		if err := ask(); !errors.As(err, &failure) || failure.Cause != "cluster \"demo\" is paused: `skiff resume demo` lets it go on" || failure.Hint != "" {
+		if err := ask(); !errors.As(err, &failure) || failure.Cause != "cluster \"demo\" is paused: run `skiff resume demo` first" || failure.Hint != "" {
 			t.Errorf("%s: %v, %+v", what, err, failure)
 		}
 	}

@@ -15,12 +15,12 @@ const maxEvent = 4 << 20
 
 // errCut is returned for a stream that ended before its last event.
 var errCut = &Failure{
-	Cause: "the daemon ended before it was done",
-	Hint:  "run the command again to go on from here",
+	Cause: "the daemon ended before the operation was done",
+	Hint:  "run the command again to continue from here",
 }
 
-// Follow reads the events of a stream until the last. The error is the failure
-// that the last one carries, or says that there was no last one.
+// Follow calls event with each event of a stream until the last one, and returns
+// its failure. A stream without a last event is an error.
 func Follow(stream io.Reader, event func(Event)) error {
 	lines := bufio.NewScanner(stream)
 	lines.Buffer(nil, maxEvent)

@@ -6,10 +6,10 @@ import (
 	"testing"
 )
 
-func TestAStreamWithoutALastEventIsAFailure(t *testing.T) {
+func TestFollowFailsWithoutALastEvent(t *testing.T) {
 	for stream, want := range map[string]string{
-		``:                        "ended before it was done",
-		`{"phase":"boot"}` + "\n": "ended before it was done",
+		``:                        "ended before the operation was done",
+		`{"phase":"boot"}` + "\n": "ended before the operation was done",
 		"nonsense\n":              "read the daemon's events",
 		`{"done":true,"failure":{"cause":"no luck"}}`: "no luck",
 	} {
@@ -17,9 +17,9 @@ func TestAStreamWithoutALastEventIsAFailure(t *testing.T) {
 			t.Errorf("%q: %v, want %q", stream, err, want)
 		}
 	}
-	heard := 0
-	if err := Follow(strings.NewReader("{\"phase\":\"boot\"}\n{\"done\":true}\nafter"), func(Event) { heard++ }); err != nil || heard != 2 {
-		t.Errorf("%d events, %v", heard, err)
+	received := 0
+	if err := Follow(strings.NewReader("{\"phase\":\"boot\"}\n{\"done\":true}\nafter"), func(Event) { received++ }); err != nil || received != 2 {
+		t.Errorf("%d events, %v", received, err)
 	}
 }
 
