@@ -153,6 +153,7 @@ func (f *Fleet) connect(listener net.Listener, network func(context.Context) err
 	f.parts.keep("the API load balancer", f.api.serve)
 	f.parts.keep("the check of control planes", f.followControlPlanes)
 	f.parts.keep("certificate renewal", f.renewCertificates)
+	f.parts.keep("the check of clocks", f.keepClocks)
 	f.parts.keep("the check for stalled machines", f.resumeStalled)
 	return nil
 }

@@ -55,12 +55,3 @@ func (f *Fleet) each(ctx context.Context, do func(n cluster.Node)) {
 	}
 	all.Wait()
 }
-
-// SetClocks gives all running nodes the host's time.
-func (f *Fleet) SetClocks(ctx context.Context) {
-	f.each(ctx, func(n cluster.Node) {
-		if err := f.node(n).SetClock(ctx, time.Now()); err != nil {
-			f.log.Warn("cannot set a node's clock", "node", n.Name, "error", err)
-		}
-	})
-}

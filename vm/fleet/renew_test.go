@@ -32,9 +32,11 @@ import (
 
 // fakeNode holds certificates, presents them and accepts new ones.
 type fakeNode struct {
-	mu    sync.Mutex // guards the fields below
-	files pki.Files
-	seeds int
+	mu     sync.Mutex // guards the fields below
+	files  pki.Files
+	ahead  time.Duration // of its clock
+	clocks int           // how often its clock was set
+	seeds  int
 }
 
 func (n *fakeNode) take(files map[string][]byte) {
@@ -83,7 +85,9 @@ func (n *fakeNode) api() http.Handler {
 		w.WriteHeader(http.StatusNoContent)
 	})
 	mux.HandleFunc("GET "+nodeapi.PathStatus, func(w http.ResponseWriter, _ *http.Request) {
-		var status nodeapi.Status
+		n.mu.Lock()
+		status := nodeapi.Status{Time: time.Now().Add(n.ahead)}
+		n.mu.Unlock()
 		for _, name := range []string{"etcd/peer", "apiserver"} {
 			block, _ := pem.Decode(n.held()[name+".crt"])
 			certificate, err := x509.ParseCertificate(block.Bytes)
@@ -95,7 +99,12 @@ func (n *fakeNode) api() http.Handler {
 		}
 		_ = json.NewEncoder(w).Encode(status)
 	})
-	mux.HandleFunc("POST "+nodeapi.PathClock, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	mux.HandleFunc("POST "+nodeapi.PathClock, func(w http.ResponseWriter, _ *http.Request) {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.clocks++
+		w.WriteHeader(http.StatusNoContent)
+	})
 	return mux
 }
 

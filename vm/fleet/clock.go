@@ -1,0 +1,57 @@
+package fleet
+
+import (
+	"context"
+	"time"
+
+	"github.com/skiff-dev/skiff/internal/pause"
+	"github.com/skiff-dev/skiff/vm/cluster"
+)
+
+// clockPeriod is how often the nodes' clocks are compared with the host's. They
+// drift by a few parts in a million, more under emulation.
+const clockPeriod = 10 * time.Minute
+
+// maxDrift is how far a node's clock may be from the host's.
+const maxDrift = time.Second
+
+// keepClocks corrects the clocks of running nodes until ctx ends. There is no NTP
+// client in a node, which may have no way to a server.
+func (f *Fleet) keepClocks(ctx context.Context) error {
+	for {
+		if pause.For(ctx, clockPeriod) != nil {
+			return nil
+		}
+		f.correctClocks(ctx)
+	}
+}
+
+// correctClocks sets the clocks that have drifted too far.
+func (f *Fleet) correctClocks(ctx context.Context) {
+	f.each(ctx, func(n cluster.Node) {
+		sent := time.Now()
+		status, err := f.node(n).Status(ctx)
+		if err != nil || !drifted(status.Time, sent, time.Now()) {
+			return // a node that does not answer is not the concern of its clock
+		}
+		f.log.Info("a node's clock has drifted; setting it", "node", n.Name, "by", time.Since(status.Time))
+		if err := f.node(n).SetClock(ctx, time.Now()); err != nil {
+			f.log.Warn("cannot set a node's clock", "node", n.Name, "error", err)
+		}
+	})
+}
+
+// drifted reports whether a time that a node read between sent and received is
+// more than maxDrift away from that interval.
+func drifted(read, sent, received time.Time) bool {
+	return !read.IsZero() && (read.Before(sent.Add(-maxDrift)) || read.After(received.Add(maxDrift)))
+}
+
+// SetClocks gives all running nodes the host's time.
+func (f *Fleet) SetClocks(ctx context.Context) {
+	f.each(ctx, func(n cluster.Node) {
+		if err := f.node(n).SetClock(ctx, time.Now()); err != nil {
+			f.log.Warn("cannot set a node's clock", "node", n.Name, "error", err)
+		}
+	})
+}
