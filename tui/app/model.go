@@ -287,7 +287,13 @@ const maxStack = 20
 // push shows a screen on top of the others. A screen with the same name that is
 // already on the stack is removed, which keeps the way back short.
 func (m *Model) push(s screen.Screen) {
-	m.stack = slices.DeleteFunc(m.stack, func(other screen.Screen) bool { return other.Crumb() == s.Crumb() })
+	m.stack = slices.DeleteFunc(m.stack, func(other screen.Screen) bool {
+		same := other.Crumb() == s.Crumb()
+		if r, ok := s.(screen.Resumer); ok && same {
+			r.Resume(other)
+		}
+		return same
+	})
 	m.stack = append(m.stack, s)
 	if len(m.stack) > maxStack {
 		m.stack = append([]screen.Screen{m.stack[0]}, m.stack[2:]...)

@@ -54,6 +54,10 @@ type Dated interface{ Freshness() object.Freshness }
 // Rechoose is called after either selection has changed.
 type Chooser interface{ Rechoose(w *World) }
 
+// Resumer is a screen that takes over measurements from an earlier instance of
+// itself, which it replaces.
+type Resumer interface{ Resume(earlier Screen) }
+
 // Remembered is a screen that the next run of the dashboard can start with.
 type Remembered interface {
 	// Start returns the name of the screen as --start takes it, or the resource

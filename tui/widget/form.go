@@ -82,34 +82,54 @@ func (f *Form) choose(choices []string, key string) {
 	f.inputs[f.at].SetText(choices[now])
 }
 
-// View draws the form.
+// View draws the form. Its size does not depend on the current field.
 func (f *Form) View(th *theme.Theme, width int) []string {
 	label := 0
 	for _, field := range f.Fields {
 		label = max(label, Width(field.Label))
 	}
+	room := width - label - 2
 	var lines []string
 	for i, field := range f.Fields {
-		name := FitRight(field.Label, label) + "  "
-		value := f.inputs[i].Text()
-		room := width - label - 2
-		switch {
-		case i == f.at && len(field.Choices) > 0:
-			value = th.Paint(theme.Selected, " ◂ "+value+" ▸ ")
-		case i == f.at:
-			value = f.inputs[i].View(th, room)
-		}
-		tone := theme.Dim
+		value, tone := f.inputs[i].Text(), theme.Dim
 		if i == f.at {
 			tone = theme.Title
+			value = f.current(th, room)
 		}
-		lines = append(lines, th.Paint(tone, name)+Cut(value, room))
-		if i == f.at && field.Hint != "" {
-			for _, hint := range strings.Split(ansi.Wrap(field.Hint, room, " "), "\n") {
-				lines = append(lines, spaces(label+2)+th.Paint(theme.Dim, hint))
-			}
-		}
+		lines = append(lines, th.Paint(tone, FitRight(field.Label, label)+"  ")+Cut(value, room))
 	}
+	return append(lines, f.hints(th, width)...)
+}
+
+// current draws the value of the current field.
+func (f *Form) current(th *theme.Theme, room int) string {
+	if len(f.Fields[f.at].Choices) > 0 {
+		return th.Paint(theme.Selected, " ◂ "+f.inputs[f.at].Text()+" ▸ ")
+	}
+	return f.inputs[f.at].View(th, room)
+}
+
+// hints draws the hint of the current field below the fields, with room for the
+// longest hint.
+func (f *Form) hints(th *theme.Theme, width int) []string {
+	wrap := func(hint string) []string {
+		if hint == "" {
+			return nil
+		}
+		return strings.Split(ansi.Wrap(hint, width, " "), "\n")
+	}
+	longest := 0
+	for _, field := range f.Fields {
+		longest = max(longest, len(wrap(field.Hint)))
+	}
+	if longest == 0 {
+		return nil
+	}
+	lines := make([]string, 1+longest)
+	for i, text := range wrap(f.Fields[f.at].Hint) {
+		lines[1+i] = th.Paint(theme.Dim, text)
+	}
+	lines[0] = spaces(width)
 	return lines
 }
 

@@ -42,6 +42,13 @@ func New(w *screen.World) *Screen {
 	return s
 }
 
+// Resume implements screen.Resumer.
+func (s *Screen) Resume(earlier screen.Screen) {
+	if e, ok := earlier.(*Screen); ok {
+		s.memory, s.draft = e.memory, e.draft
+	}
+}
+
 // Crumb implements screen.Screen.
 func (s *Screen) Crumb() string { return "clusters" }
 

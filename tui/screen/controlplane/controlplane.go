@@ -32,6 +32,13 @@ type Screen struct {
 // New returns the screen of a cluster.
 func New(cluster string) *Screen { return &Screen{cluster: cluster} }
 
+// Resume implements screen.Resumer.
+func (s *Screen) Resume(earlier screen.Screen) {
+	if e, ok := earlier.(*Screen); ok && e.cluster == s.cluster {
+		s.latency, s.rate = e.latency, e.rate
+	}
+}
+
 // Crumb implements screen.Screen.
 func (s *Screen) Crumb() string { return "control plane" }
 

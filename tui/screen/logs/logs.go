@@ -302,11 +302,29 @@ func (s *Screen) draw(th *theme.Theme, line feed.Line, width int) []string {
 		}
 		return []string{head + widget.Cut(body, room)}
 	}
-	var lines []string
-	all := widget.Width(body)
-	for from := 0; from == 0 || from < all; from += room {
-		lines = append(lines, head+ansi.Cut(body, from, from+room))
+	lines := wrap(body, room)
+	for i, l := range lines {
+		lines[i] = head + l
 		head = strings.Repeat(" ", widget.Width(head))
+	}
+	return lines
+}
+
+// wrap breaks a painted line between words, or within words that are wider than
+// room.
+func wrap(body string, room int) []string {
+	rest := ansi.Strip(body)
+	if widget.Width(rest) <= room {
+		return []string{body}
+	}
+	var lines []string
+	from := 0
+	for _, part := range strings.Split(ansi.Wrap(rest, room, ""), "\n") {
+		to := from + widget.Width(part)
+		lines = append(lines, ansi.Cut(body, from, to))
+		rest = strings.TrimPrefix(rest, part)
+		spaces := len(rest) - len(strings.TrimLeft(rest, " "))
+		rest, from = rest[spaces:], to+spaces
 	}
 	return lines
 }

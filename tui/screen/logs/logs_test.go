@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/charmbracelet/x/ansi"
+
 	"github.com/skiff-dev/skiff/tui/feed"
 	"github.com/skiff-dev/skiff/tui/filter"
 	"github.com/skiff-dev/skiff/tui/screen"
@@ -51,5 +53,26 @@ func TestALogKeepsALimitedNumberOfLines(t *testing.T) {
 	}
 	if len(l.lines) > maxLines || len(l.shown) != len(l.lines) || l.lines[len(l.lines)-1].Text != fmt.Sprint(maxLines+9) {
 		t.Errorf("%d lines, %d shown, the last %q", len(l.lines), len(l.shown), l.lines[len(l.lines)-1].Text)
+	}
+}
+
+func TestLinesWrapBetweenWords(t *testing.T) {
+	red := func(text string) string { return "\x1b[31m" + text + "\x1b[m" }
+	for text, want := range map[string]string{
+		"use at most 40 letters": "use at|most 40|letters",
+		"a":                      "a", "": "",
+		"abcdefghijklmnop qrs": "abcdefgh|ijklmnop|qrs",
+		"one   two   three":    "one|two|three",
+	} {
+		var got []string
+		for _, line := range wrap(red(text), 8) {
+			got = append(got, strings.TrimRight(ansi.Strip(line), " "))
+			if ansi.StringWidth(line) > 8 {
+				t.Errorf("%q is too wide", line)
+			}
+		}
+		if strings.Join(got, "|") != want {
+			t.Errorf("%q: %q, want %q", text, strings.Join(got, "|"), want)
+		}
 	}
 }

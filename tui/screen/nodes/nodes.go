@@ -70,6 +70,13 @@ func (s *Screen) Rechoose(w *screen.World) {
 	s.refresh(w)
 }
 
+// Resume implements screen.Resumer.
+func (s *Screen) Resume(earlier screen.Screen) {
+	if e, ok := earlier.(*Screen); ok {
+		s.history = e.history
+	}
+}
+
 // Start implements screen.Remembered.
 func (s *Screen) Start() (view string, resource object.Resource) { return "nodes", object.Resource{} }
 

@@ -35,6 +35,13 @@ func New(w *screen.World) *Screen {
 	return &Screen{clusters: w.Clusters, resources: kind.Cards(), tables: map[string]object.Table{}, tallies: map[string]map[theme.Tone]int{}, usage: map[string]feed.Stats{}, columns: 1}
 }
 
+// Resume implements screen.Resumer.
+func (s *Screen) Resume(earlier screen.Screen) {
+	if e, ok := earlier.(*Screen); ok && slices.Equal(e.clusters, s.clusters) {
+		s.cpu, s.memory, s.pods = e.cpu, e.memory, e.pods
+	}
+}
+
 // Rechoose implements screen.Chooser.
 func (s *Screen) Rechoose(w *screen.World) {
 	s.clusters = w.Clusters
