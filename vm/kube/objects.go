@@ -15,13 +15,13 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// maxObjects bounds what is kept of one kind.
+// maxObjects limits how many objects of one kind are listed.
 const maxObjects = 5000
 
 // Objects calls each with all objects of every kind that the API of a kubeconfig
-// lists, as a JSON list, or with why a kind cannot be listed. name is RESOURCE or
-// RESOURCE.GROUP. Secrets come without their content. The error is for an API
-// that does not answer at all.
+// lists, as a JSON list, or with the reason why a kind cannot be listed. name is
+// RESOURCE or RESOURCE.GROUP. Secrets come without their content. Objects returns
+// an error only if the API does not answer.
 func Objects(ctx context.Context, kubeconfig []byte, each func(name string, list []byte, failed error)) error {
 	config, err := clientcmd.RESTConfigFromKubeConfig(kubeconfig)
 	if err != nil {
@@ -29,14 +29,14 @@ func Objects(ctx context.Context, kubeconfig []byte, each func(name string, list
 	}
 	config.QPS, config.Burst = 100, 200
 	config.UserAgent = "skiff-export"
-	config.WarningHandler = rest.NoWarnings{} // that a kind is old is no news here
+	config.WarningHandler = rest.NoWarnings{} // about deprecated kinds
 	found, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
-		return fmt.Errorf("make a client of the Kubernetes API: %w", err)
+		return fmt.Errorf("create a client of the Kubernetes API: %w", err)
 	}
 	objects, err := dynamic.NewForConfig(config)
 	if err != nil {
-		return fmt.Errorf("make a client of the Kubernetes API: %w", err)
+		return fmt.Errorf("create a client of the Kubernetes API: %w", err)
 	}
 	lists, err := found.ServerPreferredResources()
 	if len(lists) == 0 && err != nil {
@@ -60,8 +60,8 @@ func Objects(ctx context.Context, kubeconfig []byte, each func(name string, list
 	return nil
 }
 
-// listable are the kinds that can be listed. Events have two names; one is
-// enough.
+// listable returns the kinds that can be listed. Events have two names, of which
+// one is enough.
 func listable(lists []*metav1.APIResourceList) []schema.GroupVersionResource {
 	var kinds []schema.GroupVersionResource
 	for _, list := range lists {
@@ -79,8 +79,8 @@ func listable(lists []*metav1.APIResourceList) []schema.GroupVersionResource {
 	return kinds
 }
 
-// redact takes out of a secret what it is kept for, and of any object what was
-// only written down by tools.
+// redact removes the content of a secret, and from any object what only tools
+// use.
 func redact(object *unstructured.Unstructured) {
 	object.SetManagedFields(nil)
 	if object.GetKind() != "Secret" || object.GroupVersionKind().Group != "" {

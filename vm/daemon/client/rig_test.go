@@ -334,6 +334,22 @@ func (w *world) kubernetes(name string) http.Handler {
 		}
 		answer(out, object{"kind": "NodeList", "apiVersion": "v1", "items": items})
 	})
+	mux.HandleFunc("GET /api/v1", func(out http.ResponseWriter, _ *http.Request) {
+		answer(out, object{"kind": "APIResourceList", "groupVersion": "v1", "resources": []object{
+			{"name": "pods/eviction", "kind": "Eviction", "group": "policy", "version": "v1", "namespaced": true, "verbs": []string{"create"}},
+		}})
+	})
+	mux.HandleFunc("GET /api/v1/nodes/{name}", func(out http.ResponseWriter, r *http.Request) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		name := r.PathValue("name")
+		if _, ok := w.nodes[name]; !ok {
+			out.WriteHeader(http.StatusNotFound)
+			answer(out, object{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": http.StatusNotFound})
+			return
+		}
+		answer(out, object{"kind": "Node", "apiVersion": "v1", "metadata": object{"name": name}})
+	})
 	mux.HandleFunc("PATCH /api/v1/nodes/{name}", func(out http.ResponseWriter, r *http.Request) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
