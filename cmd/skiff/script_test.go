@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"skiff": main})
 }
 
-// TestScripts runs the real program: everything about it that needs no VM.
+// TestScripts runs the program: everything about it that needs no machine.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
@@ -51,7 +51,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// listen VAR: takes a free port on 127.0.0.1 until the script ends.
+// listen VAR listens on a free port of 127.0.0.1 until the script ends.
 func listen(ts *testscript.TestScript, _ bool, args []string) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	ts.Check(err)
@@ -59,7 +59,7 @@ func listen(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv(args[0], fmt.Sprint(listener.Addr().(*net.TCPAddr).Port))
 }
 
-// exits CODE ARGS...: runs skiff, which must exit with CODE.
+// exits CODE ARGS... runs skiff, which must exit with CODE.
 func exits(ts *testscript.TestScript, _ bool, args []string) {
 	skiff, err := exec.LookPath("skiff") // whatever PATH the script has set
 	ts.Check(err)
@@ -76,8 +76,8 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// oneline: the last skiff printed nothing on stdout, and on stderr one line for
-// each thing that is wrong, which begins with "skiff: ".
+// oneline checks that the last skiff printed nothing to stdout and, for each error,
+// one line to stderr that starts with "skiff: ".
 func oneline(ts *testscript.TestScript, _ bool, _ []string) {
 	for _, line := range complaints(ts) {
 		if !strings.HasPrefix(line, "skiff: ") {
@@ -86,7 +86,7 @@ func oneline(ts *testscript.TestScript, _ bool, _ []string) {
 	}
 }
 
-// explained: as oneline, with indented hints below.
+// explained is like oneline for one error, with indented hints below.
 func explained(ts *testscript.TestScript, _ bool, _ []string) {
 	for i, line := range complaints(ts) {
 		if i == 0 != strings.HasPrefix(line, "skiff: ") || i > 0 && !strings.HasPrefix(line, "  ") {
@@ -102,7 +102,7 @@ func complaints(ts *testscript.TestScript) []string {
 	return strings.Split(strings.TrimSuffix(ts.ReadFile("stderr"), "\n"), "\n")
 }
 
-// archive FILE NAME ARCH: writes an OCI layout with one image.
+// archive FILE NAME ARCH writes an OCI layout with one image.
 func archiveFile(ts *testscript.TestScript, _ bool, args []string) {
 	var out bytes.Buffer
 	w := tar.NewWriter(&out)
@@ -131,7 +131,7 @@ func archiveFile(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), out.Bytes(), 0o644))
 }
 
-// truncate FILE: leaves the first half of it.
+// truncate FILE keeps the first half of a file.
 func truncate(ts *testscript.TestScript, _ bool, args []string) {
 	path := ts.MkAbs(args[0])
 	info, err := os.Stat(path)
@@ -139,8 +139,8 @@ func truncate(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.Truncate(path, info.Size()/2))
 }
 
-// serve NAME FILE: answers as the daemon of a cluster that is asked for its
-// status, with the content of a file, and refuses all else, until the script ends.
+// serve NAME FILE serves the content of a file as the status of a cluster, like its
+// daemon, until the script ends. All other requests fail.
 func serveStatus(ts *testscript.TestScript, _ bool, args []string) {
 	status := []byte(ts.ReadFile(args[1]))
 	dir := home.Home(ts.Getenv("SKIFF_HOME")).Cluster(args[0])
@@ -161,7 +161,7 @@ func serveStatus(ts *testscript.TestScript, _ bool, args []string) {
 	})
 }
 
-// nodeimage: puts something that looks like a node image for this host where
+// nodeimage writes something that looks like a node image for this host to where
 // skiff looks for one.
 func nodeImageFiles(ts *testscript.TestScript, _ bool, _ []string) {
 	dir := ts.Getenv("SKIFF_IMAGE_DIR")

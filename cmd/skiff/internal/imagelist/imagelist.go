@@ -1,4 +1,4 @@
-// Package imagelist makes one list of the images that several nodes have.
+// Package imagelist merges the image lists of several nodes.
 package imagelist
 
 import (
@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// NodeImage is a line of nerdctl's list, as far as it is used.
+// NodeImage is a line of nerdctl's list of images.
 type NodeImage struct {
 	Name, Digest, Size string
 	Repository, Tag    string
@@ -19,13 +19,13 @@ type NodeImage struct {
 type Image struct {
 	Name   string `json:"name"`
 	Digest string `json:"digest"`
-	// Size of the unpacked layers, as nerdctl writes it.
+	// Size of the unpacked layers, as nerdctl prints it.
 	Size  string   `json:"size"`
 	Nodes []string `json:"nodes"`
 }
 
-// Parse reads nerdctl's list, one JSON object a line. Lines without a tag are
-// other names of images that have one, and left out.
+// Parse reads nerdctl's list of images, one JSON object per line. It skips images
+// without a tag, which are other names of images with one.
 func Parse(text string) ([]NodeImage, error) {
 	var images []NodeImage
 	lines := bufio.NewScanner(strings.NewReader(text))
@@ -51,7 +51,7 @@ func Parse(text string) ([]NodeImage, error) {
 	return images, nil
 }
 
-// Merge joins what several nodes have, sorted by name. One name with two
+// Merge combines the images of several nodes, sorted by name. A name with two
 // digests is two images.
 func Merge(nodes []string, perNode [][]NodeImage) []Image {
 	type key struct{ name, digest string }

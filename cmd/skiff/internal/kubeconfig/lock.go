@@ -16,15 +16,15 @@ import (
 const (
 	lockPatience = 10 * time.Second
 	lockInterval = 50 * time.Millisecond
-	// lockMark tells our lock files from kubectl's, which are empty.
+	// lockMark distinguishes our lock files from kubectl's, which are empty.
 	lockMark = "skiff\n"
 )
 
-// lock keeps other programs from changing the file at path. It takes two locks.
-// The first is flock(2) on the directory: it ends with its process and leaves no
-// file. The second is kubectl's own, a file path+".lock" that must not exist
-// (client-go, tools/clientcmd, lockFile); a killed process leaves it behind. One
-// with our mark, found while the first lock is ours, is such a leftover.
+// lock keeps other programs from changing the file at path. It takes two locks. The
+// first is flock(2) on the directory: it ends with the process and leaves no file.
+// The second is that of kubectl, a file path+".lock" that must not exist (lockFile in
+// client-go's tools/clientcmd), which a killed process leaves behind. If the first
+// lock is ours, a lock file with our mark is such a leftover.
 func lock(ctx context.Context, path string) (unlock func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, lockPatience)
 	defer cancel()
@@ -66,8 +66,7 @@ func create(name string) error {
 	return errors.Join(err, f.Close())
 }
 
-// retry calls try until it answers anything but busy, or ctx ends; then it
-// returns busy.
+// retry calls try until it returns something other than busy, or until ctx ends.
 func retry(ctx context.Context, try func() error, busy error) error {
 	for {
 		err := try()

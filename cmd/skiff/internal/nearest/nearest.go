@@ -1,14 +1,14 @@
-// Package nearest finds the word that somebody meant: it answers only when the
-// guess is close enough to be worth showing.
+// Package nearest suggests the name that a user may have meant. It answers only if
+// one is close enough.
 package nearest
 
 import "strings"
 
-// Of returns the candidate with the smallest edit distance to word, the first
-// of several, or "" if even that one differs in more than a third of its
-// letters (one letter is always allowed, case is ignored).
+// Of returns the candidate with the smallest edit distance to word, ignoring case,
+// or "" if that one differs in more than a third of its letters and in more than one
+// letter.
 func Of(word string, candidates []string) string {
-	const longest = 64 // no name of ours is longer; bounds the work on any input
+	const longest = 64 // longer than any name; bounds the work for any input
 	if word == "" || len(word) > longest {
 		return ""
 	}
@@ -22,8 +22,8 @@ func Of(word string, candidates []string) string {
 	return best
 }
 
-// distance counts insertions, deletions, substitutions and swaps of neighbours
-// (optimal string alignment) between two byte strings.
+// distance returns the number of insertions, deletions, substitutions and
+// transpositions of adjacent bytes between two strings (optimal string alignment).
 func distance(a, b string) int {
 	before := make([]int, len(b)+1)
 	last := make([]int, len(b)+1)

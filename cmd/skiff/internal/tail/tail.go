@@ -1,5 +1,5 @@
-// Package tail reads the end of a log file and, if wanted, what is written to it
-// afterwards; a file that is cut or replaced meanwhile is read from its start.
+// Package tail reads the end of a log file and follows what is appended to it. A
+// file that is truncated or replaced meanwhile is read from its start.
 package tail
 
 import (
@@ -12,11 +12,10 @@ import (
 	"time"
 )
 
-// interval at which a followed file is looked at again.
+// interval is how often a followed file is checked.
 const interval = 300 * time.Millisecond
 
-// Reader reads a file as package tail does. It is not safe for use by several
-// goroutines.
+// Reader reads a log file. It is not safe for concurrent use.
 type Reader struct {
 	ctx    context.Context // bounds Read, which has no argument for it
 	path   string
@@ -24,9 +23,9 @@ type Reader struct {
 	follow bool
 }
 
-// Open opens the file at path at its last lines, all of it with lines <= 0.
-// With follow, Read waits at the end of the file until ctx ends, then returns
-// io.EOF.
+// Open opens the file at path at its last lines, or at its start if lines is not
+// positive. With follow, Read waits at the end of the file until ctx ends and then
+// returns io.EOF.
 func Open(ctx context.Context, path string, lines int, follow bool) (*Reader, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -45,7 +44,7 @@ func Open(ctx context.Context, path string, lines int, follow bool) (*Reader, er
 	return &Reader{ctx: ctx, path: path, file: file, follow: follow}, nil
 }
 
-// Read is io.Reader's.
+// Read implements io.Reader.
 func (r *Reader) Read(p []byte) (int, error) {
 	for {
 		n, err := r.file.Read(p)
@@ -63,7 +62,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 	}
 }
 
-// reopen starts over if the file was cut, or if another one has its name.
+// reopen starts over if the file was truncated or replaced.
 func (r *Reader) reopen() error {
 	offset, err := r.file.Seek(0, io.SeekCurrent)
 	if err != nil {
@@ -79,7 +78,7 @@ func (r *Reader) reopen() error {
 	}
 	named, err := os.Stat(r.path)
 	if err != nil || os.SameFile(ours, named) {
-		return nil // gone for now, or as before
+		return nil // missing for now, or unchanged
 	}
 	file, err := os.Open(r.path)
 	if err != nil {
@@ -90,10 +89,10 @@ func (r *Reader) reopen() error {
 	return nil
 }
 
-// Close is io.Closer's.
+// Close implements io.Closer.
 func (r *Reader) Close() error { return r.file.Close() }
 
-// lastLines is the offset at which the last n lines of file begin.
+// lastLines returns the offset at which the last n lines of file begin.
 func lastLines(file *os.File, n int) (int64, error) {
 	info, err := file.Stat()
 	if err != nil {
@@ -116,7 +115,7 @@ func lastLines(file *os.File, n int) (int64, error) {
 			}
 			part = part[:i]
 			if from+int64(i) == size-1 {
-				continue // the last line's own end
+				continue // the end of the last line
 			}
 			if n--; n == 0 {
 				return from + int64(i) + 1, nil
