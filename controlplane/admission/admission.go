@@ -7,6 +7,7 @@ package admission
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -15,8 +16,12 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/admission/initializer"
+	"k8s.io/client-go/informers"
+	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/kubernetes/pkg/apis/core"
 	"k8s.io/kubernetes/pkg/apis/discovery"
 
@@ -48,9 +53,29 @@ func Register(plugins *admission.Plugins, machines inventory.Inventory) {
 type plugin struct {
 	*admission.Handler
 	machines inventory.Inventory
+	nodes    corelisters.NodeLister
 }
 
-var _ admission.ValidationInterface = (*plugin)(nil)
+var (
+	_ admission.ValidationInterface                = (*plugin)(nil)
+	_ initializer.WantsExternalKubeInformerFactory = (*plugin)(nil)
+)
+
+// SetExternalKubeInformerFactory implements
+// initializer.WantsExternalKubeInformerFactory.
+func (p *plugin) SetExternalKubeInformerFactory(f informers.SharedInformerFactory) {
+	nodes := f.Core().V1().Nodes()
+	p.nodes = nodes.Lister()
+	p.SetReadyFunc(nodes.Informer().HasSynced)
+}
+
+// ValidateInitialization implements admission.InitializationValidator.
+func (p *plugin) ValidateInitialization() error {
+	if p.nodes == nil {
+		return errors.New("no node lister")
+	}
+	return nil
+}
 
 // Validate implements admission.ValidationInterface.
 func (p *plugin) Validate(_ context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
@@ -69,7 +94,7 @@ func (p *plugin) check(a admission.Attributes) error {
 		return checkVolume(a, node)
 	}
 	if node, ok := strings.CutPrefix(user, names.UserNodePrefix); ok && a.GetResource().GroupResource() == nodes {
-		return checkRole(a, node)
+		return p.checkNode(a, node)
 	}
 	return nil
 }
@@ -147,21 +172,54 @@ func onNode(volume *core.PersistentVolume, node string) bool {
 	})
 }
 
-// checkRole keeps kubelets from labelling their nodes with a role that the host
-// did not give them.
-func checkRole(a admission.Attributes, name string) error {
+// checkNode keeps kubelets from giving their nodes a role other than the host's, and
+// from taking the pod range of another node, which would get that node's traffic.
+func (p *plugin) checkNode(a admission.Attributes, name string) error {
 	node, ok := a.GetObject().(*core.Node)
 	if !ok || a.GetSubresource() != "" {
 		return nil
 	}
-	given, labelled := node.Labels[names.LabelRole]
-	if old, ok := a.GetOldObject().(*core.Node); ok {
-		if before, was := old.Labels[names.LabelRole]; before == given && was == labelled {
-			return nil
+	old, ok := a.GetOldObject().(*core.Node)
+	if !ok {
+		old = &core.Node{}
+	}
+	if !slices.Equal(node.Spec.PodCIDRs, old.Spec.PodCIDRs) {
+		if err := p.checkRanges(node.Spec.PodCIDRs, name); err != nil {
+			return err
 		}
+	}
+	given, labelled := node.Labels[names.LabelRole]
+	if before, was := old.Labels[names.LabelRole]; before == given && was == labelled {
+		return nil
 	}
 	if role, _ := nodeconfig.RoleOf(name); given != string(role) {
 		return fmt.Errorf("label %s of node %s must be %q, not %q", names.LabelRole, name, role, given)
+	}
+	return nil
+}
+
+// checkRanges checks the pod ranges of a node that registers again after its object
+// was deleted.
+func (p *plugin) checkRanges(ranges []string, name string) error {
+	if !p.WaitForReady() {
+		return errors.New("the other nodes' pod ranges are not known yet")
+	}
+	all, err := p.nodes.List(labels.Everything())
+	if err != nil {
+		return fmt.Errorf("list nodes: %w", err)
+	}
+	for _, text := range ranges {
+		own, err := netip.ParsePrefix(text)
+		if err != nil {
+			return fmt.Errorf("invalid pod range: %w", err)
+		}
+		for _, other := range all {
+			for _, text := range other.Spec.PodCIDRs {
+				if taken, err := netip.ParsePrefix(text); other.Name != name && err == nil && taken.Overlaps(own) {
+					return fmt.Errorf("pod range %s overlaps %s of node %s", own, taken, other.Name)
+				}
+			}
+		}
 	}
 	return nil
 }

@@ -1,17 +1,22 @@
 package admission
 
 import (
+	"context"
 	"io"
 	"net/netip"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/admission/initializer"
 	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/kubernetes/pkg/apis/core"
 	"k8s.io/kubernetes/pkg/apis/discovery"
 	"k8s.io/utils/ptr"
@@ -43,7 +48,7 @@ func (w write) validate(t *testing.T) error {
 	t.Helper()
 	plugins := admission.NewPlugins()
 	Register(plugins, machines)
-	p, err := plugins.NewFromPlugins([]string{PluginName}, emptyConfig{}, admission.PluginInitializers{}, admission.DecoratorFunc(
+	p, err := plugins.NewFromPlugins([]string{PluginName}, emptyConfig{}, knownNodes{t.Context()}, admission.DecoratorFunc(
 		func(handler admission.Interface, _ string) admission.Interface { return handler }))
 	if err != nil {
 		t.Fatal(err)
@@ -54,6 +59,19 @@ func (w write) validate(t *testing.T) error {
 		t.Fatalf("operation %s is not handled", w.operation)
 	}
 	return p.(admission.ValidationInterface).Validate(t.Context(), a, nil)
+}
+
+// knownNodes initializes the plugin with the nodes of an API server.
+type knownNodes struct{ ctx context.Context }
+
+func (k knownNodes) Initialize(p admission.Interface) {
+	client := fake.NewClientset(&corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: "worker-2"}, Spec: corev1.NodeSpec{PodCIDRs: []string{"10.244.2.0/24"}},
+	})
+	factory := informers.NewSharedInformerFactory(client, 0)
+	p.(initializer.WantsExternalKubeInformerFactory).SetExternalKubeInformerFactory(factory)
+	factory.Start(k.ctx.Done())
+	factory.WaitForCacheSync(k.ctx.Done())
 }
 
 type emptyConfig struct{}
@@ -201,6 +219,32 @@ func TestAKubeletLabelsItsNodeWithItsOwnRoleOnly(t *testing.T) {
 		w := write{user: tt.user, resource: nodes, operation: admission.Create, name: "worker-1", object: labelled(tt.role), old: tt.old}
 		if tt.old != nil {
 			w.operation = admission.Update
+		}
+		if err := w.validate(t); apierrors.IsForbidden(err) == tt.ok {
+			t.Errorf("%s: %v", tt.what, err)
+		}
+	}
+}
+
+func TestAKubeletDoesNotTakeThePodRangeOfAnotherNode(t *testing.T) {
+	with := func(ranges ...string) *core.Node { return &core.Node{Spec: core.NodeSpec{PodCIDRs: ranges}} }
+	for _, tt := range []struct {
+		what     string
+		old, new *core.Node
+		ok       bool
+	}{
+		{"registration", nil, with(), true},
+		{"registration with its earlier range", nil, with("10.244.1.0/24"), true},
+		{"registration with another's range", nil, with("10.244.2.0/24"), false},
+		{"registration with part of another's range", nil, with("10.244.2.128/25"), false},
+		{"registration with all ranges", nil, with("10.244.0.0/16"), false},
+		{"no range", nil, with("all"), false},
+		{"no change", with("10.244.2.0/24"), with("10.244.2.0/24"), true},
+		{"a change to another's range", with(), with("10.244.2.0/24"), false},
+	} {
+		w := write{user: "system:node:worker-1", resource: nodes, operation: admission.Create, name: "worker-1", object: tt.new}
+		if tt.old != nil {
+			w.operation, w.old = admission.Update, tt.old
 		}
 		if err := w.validate(t); apierrors.IsForbidden(err) == tt.ok {
 			t.Errorf("%s: %v", tt.what, err)

@@ -97,6 +97,9 @@ func (r Registration) create(ctx context.Context, node *corev1.Node) error {
 	// The error can only be the end of ctx.
 	_ = wait.PollUntilContextCancel(ctx, retry, true, func(ctx context.Context) (bool, error) {
 		_, err := api.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{})
+		if apierrors.IsForbidden(err) { // another node has the range by now
+			node.Spec.PodCIDR, node.Spec.PodCIDRs = "", nil
+		}
 		if err != nil && !apierrors.IsAlreadyExists(err) {
 			slog.Warn("cannot register the node, retrying", "error", err)
 			return false, nil
