@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"archive/tar"
 	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -12,7 +11,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -117,21 +115,16 @@ var bootstrapToken = regexp.MustCompile(`\b[a-z0-9]{6}\.[a-z0-9]{16}\b`)
 // the node's files.
 func (i *intruder) steal(t *testing.T, cluster string) {
 	t.Helper()
-	archive := i.pipe(t, bytes.NewReader(nil), "shell", "--cluster", cluster, taken, "--", "sh", "-c",
-		"find /run/skiff /var/lib/kubelet -type f -size -256k >/run/skiff-files; tar -cf - -T /run/skiff-files 2>/dev/null; rm /run/skiff-files")
 	files := map[string][]byte{}
-	reader := tar.NewReader(bytes.NewReader(archive))
-	for {
-		header, err := reader.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
+	out := i.pipe(t, bytes.NewReader(nil), "shell", "--cluster", cluster, taken, "--", "sh", "-c",
+		`find /run/skiff /var/lib/kubelet -type f -size -256k | while read -r f; do echo "$f $(base64 -w0 "$f")"; done`)
+	for line := range strings.Lines(string(out)) {
+		name, encoded, _ := strings.Cut(strings.TrimSpace(line), " ")
+		content, err := base64.StdEncoding.DecodeString(encoded)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("%s: %v", name, err)
 		}
-		if files[header.Name], err = io.ReadAll(reader); err != nil {
-			t.Fatal(err)
-		}
+		files[name] = content
 	}
 	i.identities = map[string]identity{}
 	for name, content := range files {
