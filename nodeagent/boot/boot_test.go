@@ -15,10 +15,10 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
-func TestMachineIDIsStableAndTheNodesOwn(t *testing.T) {
+func TestMachineIDIsStableAndUnique(t *testing.T) {
 	id := machineID("dev", "worker-1")
 	if len(id) != 32 || strings.Trim(id, "0123456789abcdef") != "" {
-		t.Errorf("%q is no machine id", id)
+		t.Errorf("%q is not a machine ID", id)
 	}
 	if id != machineID("dev", "worker-1") {
 		t.Error("it changes")
@@ -58,7 +58,7 @@ func TestControlPlaneRunsOnlyOnControlPlanesAndFirst(t *testing.T) {
 	}
 }
 
-func TestMountPointsAreUnescapedAndTheSystemsKept(t *testing.T) {
+func TestOnlyTheDisksMountPointsAreUnmounted(t *testing.T) {
 	const mountinfo = `22 1 254:16 /lib/skiff/root / rw,relatime shared:1 - ext4 /dev/vdb rw
 29 22 254:0 /usr /usr ro,relatime shared:1 - erofs /dev/vda ro
 23 22 0:21 / /proc rw - proc proc rw
@@ -81,7 +81,7 @@ func TestMountPointsAreUnescapedAndTheSystemsKept(t *testing.T) {
 	}
 }
 
-func TestOnlyAPressOfThePowerKeyCounts(t *testing.T) {
+func TestOnlyPressingThePowerKeyPowersOff(t *testing.T) {
 	event := func(kind, code uint16, value uint32) []byte {
 		b := make([]byte, eventSize)
 		binary.NativeEndian.PutUint16(b[16:], kind)
@@ -99,7 +99,7 @@ func TestOnlyAPressOfThePowerKeyCounts(t *testing.T) {
 	}
 }
 
-func TestFailingPartDoesNotEndPID1(t *testing.T) {
+func TestAFailedPartDoesNotEndPID1(t *testing.T) {
 	i := &Init{journal: newJournal()}
 	i.journal.console, i.journal.path = &strings.Builder{}, filepath.Join(t.TempDir(), "state")
 	i.guard("a", func() error { return errors.New("broken") })
@@ -116,7 +116,7 @@ func TestFailingPartDoesNotEndPID1(t *testing.T) {
 	}
 }
 
-func TestJournalKeepsWhatCameBeforeTheDisk(t *testing.T) {
+func TestJournalKeepsLinesFromBeforeTheDiskIsMounted(t *testing.T) {
 	j := newJournal()
 	dir := t.TempDir()
 	j.console, j.path = &strings.Builder{}, filepath.Join(dir, "state")

@@ -10,7 +10,7 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
-func TestOnlyTheVariableMakesASandbox(t *testing.T) {
+func TestOnlyTheVariableMarksASandbox(t *testing.T) {
 	t.Setenv(nodeconfig.SandboxVariable, "docker")
 	if Sandboxed() || len(sandboxEnvironment()) != 0 {
 		t.Error("another container's PID 1 takes itself for a sandbox's")
@@ -21,7 +21,7 @@ func TestOnlyTheVariableMakesASandbox(t *testing.T) {
 	}
 }
 
-func TestSandboxWritesNoSettingOfTheHosts(t *testing.T) {
+func TestASandboxChangesNoSettingOfTheHost(t *testing.T) {
 	for name := range ownSysctls() {
 		if !strings.HasPrefix(name, "net.") {
 			t.Errorf("%s is the whole kernel's", name)
@@ -34,7 +34,7 @@ func TestSandboxWritesNoSettingOfTheHosts(t *testing.T) {
 	}
 }
 
-func TestHierarchiesOfTheFirstVersionAreMountedAsTheHostHasThem(t *testing.T) {
+func TestCgroupHierarchiesOfVersion1(t *testing.T) {
 	const own = "12:cpu,cpuacct:/\n4:memory:/\n1:name=systemd:/\n0::/\n"
 	if got, want := cgroupHierarchies(own), []string{"cpu,cpuacct", "memory", "name=systemd"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
@@ -46,7 +46,7 @@ func TestHierarchiesOfTheFirstVersionAreMountedAsTheHostHasThem(t *testing.T) {
 	}
 }
 
-func TestMeminfoHasNoMoreThanTheNode(t *testing.T) {
+func TestMeminfoIsLimitedToTheNodesMemory(t *testing.T) {
 	const host = "MemTotal:       24684096 kB\nMemFree:          100 kB\nMemAvailable:   20000000 kB\nHugePages_Total:       0\nVmallocTotal:   34359738367 kB\n"
 	want := "MemTotal: 2048 kB\nMemFree:          100 kB\nMemAvailable: 2048 kB\nHugePages_Total:       0\nVmallocTotal:   34359738367 kB\n"
 	if got := limited(host, 2048); got != want {
@@ -82,7 +82,7 @@ func TestCPULimitIsThatOfTheCgroup(t *testing.T) {
 	}
 }
 
-func TestTopOfTheCgroupsHoldsNoProcess(t *testing.T) {
+func TestTheTopCgroupContainsNoProcess(t *testing.T) {
 	top := t.TempDir()
 	if err := leaveTop(top); err != nil {
 		t.Fatal(err)

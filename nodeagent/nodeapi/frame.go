@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// Stream says what a frame carries.
+// Stream is the kind of a frame.
 type Stream byte
 
 // The streams. Host to node: Stdin, StdinClose, Resize. Node to host: Stdout,
@@ -26,7 +26,7 @@ const (
 // MaxFrame is the largest payload in bytes.
 const MaxFrame = 64 << 10
 
-// ErrFrame is returned for bytes that are no frame.
+// ErrFrame is returned for malformed frames.
 var ErrFrame = errors.New("malformed exec frame")
 
 // Writer writes frames: a stream byte, a big-endian uint32 length, the payload.
@@ -39,8 +39,7 @@ type Writer struct {
 // NewWriter returns a Writer onto w.
 func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
 
-// Write sends payload in as many frames as it needs; an empty payload is one
-// empty frame.
+// Write sends payload in as many frames as necessary, at least one.
 func (f *Writer) Write(stream Stream, payload []byte) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -59,7 +58,7 @@ func (f *Writer) Write(stream Stream, payload []byte) error {
 	}
 }
 
-// Stream returns an io.Writer that sends all it gets as frames of one stream.
+// Stream returns an io.Writer that writes frames of one stream.
 func (f *Writer) Stream(stream Stream) io.Writer { return streamWriter{f, stream} }
 
 type streamWriter struct {

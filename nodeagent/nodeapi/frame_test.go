@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestFramesArriveAsTheyWereSent(t *testing.T) {
+func TestFramesRoundTrip(t *testing.T) {
 	var wire bytes.Buffer
 	w := NewWriter(&wire)
 	long := strings.Repeat("x", MaxFrame+10)

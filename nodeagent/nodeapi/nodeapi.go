@@ -1,6 +1,6 @@
-// Package nodeapi is the protocol between the host and a node's PID 1: HTTP/1.1
-// over mutual TLS 1.3. It is plain data and a codec; the server is in package
-// boot, the client in package daemon.
+// Package nodeapi is the protocol between the host and a node's PID 1: HTTP/1.1 over
+// mutual TLS 1.3. It has only data and a codec; the server is nodeagent/boot/api, the
+// client vm/node.
 package nodeapi
 
 import "time"
@@ -20,16 +20,16 @@ const (
 	// PathClock: POST of a ClockRequest sets the node's clock.
 	PathClock = "/v1/clock"
 	// PathFiles: POST of a FilesRequest replaces files of the node document while
-	// the node runs; answers 204. Who reads them sees the new ones by itself.
+	// the node runs; answers 204. Their readers notice the change.
 	PathFiles = "/v1/files"
 	// UpgradeExec is the value of the Upgrade header.
 	UpgradeExec = "skiff-exec"
 )
 
-// Status is what a node says of itself.
+// Status is what a node reports about itself.
 type Status struct {
 	Node string `json:"node"`
-	// BootID is the kernel's, new at every boot.
+	// BootID is the kernel's; it changes at every boot.
 	BootID string `json:"bootID"`
 	// UptimeSeconds since the kernel started.
 	UptimeSeconds float64   `json:"uptimeSeconds"`
@@ -37,14 +37,12 @@ type Status struct {
 	Programs      []Program `json:"programs"`
 	// Boot lists what PID 1 did, with the kernel uptime at which each ended.
 	Boot []BootStep `json:"boot"`
-	// Problems are what went wrong in PID 1 since the boot, empty on a sound
-	// node.
+	// Problems are the errors of PID 1 since the boot, empty on a healthy node.
 	Problems []string `json:"problems,omitempty"`
-	// Alarms are what programs want the user to know and do now
-	// (nodeconfig.AlarmsDir), a line each.
+	// Alarms are messages of programs to the user, such as what to do
+	// (nodeconfig.AlarmsDir), one per line.
 	Alarms []string `json:"alarms,omitempty"`
-	// Certificates are those that the node holds for itself, the one that ends
-	// first at first; authorities are not among them.
+	// Certificates are the node's own, in order of expiry, without authorities.
 	Certificates []Certificate `json:"certificates,omitempty"`
 	// MemoryTotalKiB and MemoryAvailableKiB as in /proc/meminfo.
 	MemoryTotalKiB     int64 `json:"memoryTotalKiB"`
@@ -54,7 +52,7 @@ type Status struct {
 	DiskFreeBytes  int64 `json:"diskFreeBytes"`
 }
 
-// Certificate is one that a node shows, or keeps to show, to others.
+// Certificate is one of a node's own certificates.
 type Certificate struct {
 	// Name as in package pki, for example "etcd/peer"; the kubelet's serving
 	// certificate is "kubelet-server".
@@ -62,29 +60,29 @@ type Certificate struct {
 	Expires time.Time `json:"expires"`
 }
 
-// Program is one supervised program.
+// Program is a supervised program.
 type Program struct {
 	Name string `json:"name"`
 	// PID is 0 while the program is not running.
 	PID      int       `json:"pid"`
 	Restarts int       `json:"restarts"`
 	Started  time.Time `json:"started"`
-	// LastExit says how it ended the last time, empty if it never did.
+	// LastExit is how it last ended, "" if it never has.
 	LastExit string `json:"lastExit,omitempty"`
 }
 
-// BootStep is one thing that PID 1 did.
+// BootStep is a step of the boot.
 type BootStep struct {
 	Name string `json:"name"`
-	// EndSeconds is the kernel's uptime when the step was done.
+	// EndSeconds is the kernel's uptime at the end of the step.
 	EndSeconds float64 `json:"endSeconds"`
 }
 
-// ExecRequest starts a program in the node.
+// ExecRequest starts a program on the node.
 type ExecRequest struct {
 	// Args[0] is looked up in the node's PATH.
 	Args []string `json:"args"`
-	// Env is added to the node's own.
+	// Env is added to the node's environment.
 	Env []string `json:"env,omitempty"`
 	TTY bool     `json:"tty,omitempty"`
 	// Rows and Columns of the terminal, with TTY.

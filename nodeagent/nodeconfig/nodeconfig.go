@@ -1,6 +1,5 @@
-// Package nodeconfig is the document that makes a booted node image one
-// particular node. The host writes it, the node only reads it: nothing in it
-// is ever decided on the node.
+// Package nodeconfig defines the node document, which makes a booted node image a
+// particular node. The host writes it and the node only reads it.
 package nodeconfig
 
 import (
@@ -10,18 +9,17 @@ import (
 	"time"
 )
 
-// APIVersion names the shape of Node. A node refuses any other.
+// APIVersion is the version of Node. A node refuses any other.
 const APIVersion = "skiff.dev/node/v1"
 
-// Ports on which node programs listen, all bound to the node's own address
-// unless said otherwise.
+// Ports on which node programs listen, on the node's own address unless noted.
 const (
 	// PortNodeAPI is the node API of package nodeapi (mutual TLS).
 	PortNodeAPI = 10240
 	// PortKubernetes is the Kubernetes API server (TLS).
 	PortKubernetes = 6443
-	// PortAPILoadBalancer is the node's own way to whichever control plane answers;
-	// bound to 127.0.0.1 on every node.
+	// PortAPILoadBalancer leads to a control plane that answers; on 127.0.0.1 of every
+	// node.
 	PortAPILoadBalancer = 7443
 	// PortEtcdClient and PortEtcdPeer are the embedded etcd's (mutual TLS).
 	PortEtcdClient = 2379
@@ -30,46 +28,45 @@ const (
 
 // Paths inside a node.
 const (
-	// Dir holds the document and what is unpacked from it; a tmpfs, mode 0700.
+	// Dir has the document and the files unpacked from it; a tmpfs, mode 0700.
 	Dir = "/run/skiff"
 	// Path is the document itself, mode 0600.
 	Path = Dir + "/node.json"
-	// PKIDir holds Node.Files, mode 0700, files 0600.
+	// PKIDir has Node.Files, mode 0700, files 0600.
 	PKIDir = Dir + "/pki"
-	// AlarmsDir holds one file for each program that has something to say to the
-	// user now, named like the program, a line each.
+	// AlarmsDir has a file for each program with messages for the user, named like the
+	// program, one message per line.
 	AlarmsDir = Dir + "/alarms"
 	// StateDir is on the node's own disk and survives reboots.
 	StateDir = "/var/lib/skiff"
-	// LogDir holds one log file for each supervised program.
+	// LogDir has a log file for each supervised program.
 	LogDir = "/var/log/skiff"
-	// KubeletDir is the kubelet's own folder, on the node's own disk; its
-	// certificates are in "pki" below it.
+	// KubeletDir is the kubelet's own directory, on the node's disk; its certificates
+	// are in its subdirectory "pki".
 	KubeletDir = "/var/lib/kubelet"
 	// ContainerdSocket is where containerd serves CRI.
 	ContainerdSocket = "/run/containerd/containerd.sock"
 )
 
-// What a node that is namespaces of the host (the sandbox driver) has in place
-// of a machine's kernel command line, document disk and initramfs.
+// What a node of the sandbox driver has instead of a machine's kernel command line,
+// document disk and initramfs.
 const (
-	// SandboxVariable is in the environment of PID 1, its value SandboxValue
+	// SandboxVariable has the value SandboxValue in the environment of PID 1
 	// (https://systemd.io/CONTAINER_INTERFACE/).
 	SandboxVariable = "container"
 	SandboxValue    = "skiff"
 	// SandboxDocument is the node document, mode 0600.
 	SandboxDocument = "/dev/skiff-node.json"
-	// InitPath is PID 1's program in the root; with the argument ModeSandbox it
-	// makes the namespaces that it is started in into the node first.
+	// InitPath is PID 1's program in the root. With the argument ModeSandbox it first
+	// turns the namespaces that it is started in into a node.
 	InitPath    = "/usr/lib/skiff/skiff-init"
 	ModeSandbox = "sandbox"
 )
 
-// Sandbox is what that program is told on its standard input as JSON, once its
-// link and cgroups are there. Descriptor 3 takes what goes wrong, and closes
-// when nothing did.
+// Sandbox is the JSON on that program's standard input, once its link and cgroups
+// exist. The program writes an error to descriptor 3, or closes it on success.
 type Sandbox struct {
-	// Root is where the root is mounted.
+	// Root is the mount point of the root.
 	Root string `json:"root"`
 	// Data is the directory that becomes the node's own disk.
 	Data string `json:"data"`
@@ -77,7 +74,7 @@ type Sandbox struct {
 	Document []byte `json:"document"`
 }
 
-// Role says what runs on a node.
+// Role determines what runs on a node.
 type Role string
 
 // The roles.
@@ -106,8 +103,8 @@ type Node struct {
 	// Name is the node's and the machine's name, a DNS label.
 	Name string `json:"name"`
 	Role Role   `json:"role"`
-	// Emulated says that the cluster's machines are: one may be silent for seconds
-	// and be well.
+	// Emulated is true if the cluster's machines are emulated: a healthy one may not
+	// answer for seconds.
 	Emulated bool `json:"emulated,omitempty"`
 
 	Network    Network    `json:"network"`

@@ -17,7 +17,7 @@ import (
 
 // Every way to the engine holds pods to the same, and so does what Run makes of
 // the kernel that there is.
-func TestEveryWayEnforcesTheSame(t *testing.T) {
+func TestEveryWayEnforcesPoliciesAlike(t *testing.T) {
 	for _, w := range append(ways(), way{name: "as Run chooses"}) {
 		t.Run(w.name, func(t *testing.T) {
 			if w.decide != nil {
@@ -215,7 +215,7 @@ func noTables(t *testing.T) {
 	}
 }
 
-func TestTheKernelIsAskedInATransactionThatLeavesNothing(t *testing.T) {
+func TestProbingTheKernelLeavesNothingBehind(t *testing.T) {
 	newNode(t)
 	for _, w := range ways() {
 		if err := takes(w.decide); err != nil && !errors.Is(err, unix.ENOENT) {
@@ -229,7 +229,7 @@ func TestTheKernelIsAskedInATransactionThatLeavesNothing(t *testing.T) {
 	noTables(t)
 }
 
-func TestNothingPassesWhileNobodyCanBeAsked(t *testing.T) {
+func TestPacketsAreDroppedWithoutAReader(t *testing.T) {
 	_, client, server := newNode(t)
 	w := here(t)
 	to := netip.AddrPortFrom(server.addresses["IPv4"], server.serve(t, "IPv4"))
@@ -245,7 +245,7 @@ func TestNothingPassesWhileNobodyCanBeAsked(t *testing.T) {
 	noTables(t)
 }
 
-func TestAReaderThatFailsLeavesTheRules(t *testing.T) {
+func TestAFailedReaderLeavesTheRules(t *testing.T) {
 	newNode(t)
 	here(t)
 	first, second := (&judge{}).engine(""), (&judge{}).engine(filepath.Join(t.TempDir(), "alarms", "test"))
@@ -271,7 +271,7 @@ func TestAReaderThatFailsLeavesTheRules(t *testing.T) {
 	noTables(t)
 }
 
-func TestAKernelWithoutQueuesRefusesWhatAPolicyConcernsAndSaysSo(t *testing.T) {
+func TestAKernelWithoutQueuesRefusesConnectionsAndAlarms(t *testing.T) {
 	_, client, server := newNode(t)
 	to := netip.AddrPortFrom(server.addresses["IPv4"], server.serve(t, "IPv4"))
 	j := &judge{}
@@ -321,4 +321,15 @@ func TestAMalformedPacketIsDenied(t *testing.T) {
 			t.Errorf("%d bytes are allowed", size)
 		}
 	}
+}
+
+// Packets come from pods, which may send anything.
+func FuzzAllows(f *testing.F) {
+	f.Add([]byte{0x45, 0, 0, 40, 0, 0, 0, 0, 64, unix.IPPROTO_TCP, 0, 0, 10, 244, 0, 2, 10, 244, 0, 3, 0, 80, 0, 80, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 2})
+	f.Add([]byte{0x60, 0, 0, 0, 0, 8, unix.IPPROTO_UDP, 64})
+	f.Fuzz(func(t *testing.T, headers []byte) {
+		if (&judge{allow: false}).engine("").allows(t.Context(), headers) {
+			t.Error("allowed against the policy")
+		}
+	})
 }

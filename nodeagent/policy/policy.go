@@ -1,13 +1,12 @@
-// Package policy holds every pod of the node to the cluster's NetworkPolicies.
-// The first packet of a connection that a policy may concern goes through a
-// netfilter queue to sigs.k8s.io/kube-network-policies, which decides; the rest
-// of the connection stays in the kernel. Without a policy no packet is queued.
+// Package policy enforces the cluster's NetworkPolicies for the pods of the node. The
+// first packet of a connection that a policy may apply to goes through a netfilter
+// queue to sigs.k8s.io/kube-network-policies, which decides. The rest of the
+// connection stays in the kernel. Without a policy, no packet is queued.
 //
-// The decisions are that library's, rules and queue are ours: its own rules need
-// nftables' queue expression, which some kernels are built without, and its reader
-// of the queue dies of a packet with a cut header, which any pod may send. Where a
-// kernel has no queue at all, what would be asked about is refused, and the user
-// is told.
+// The library decides; the rules and the queue's reader are Skiff's own. The library's
+// rules need nftables' queue expression, which some kernels lack, and its reader
+// panics on a packet with a truncated header, which any pod can send. On a kernel
+// without a queue, such connections are refused, and the user is told.
 package policy
 
 import (
@@ -36,25 +35,25 @@ const (
 	tableName = "skiff-policy"
 )
 
-// Policy is what the engine is made from.
+// Policy configures an Engine.
 type Policy struct {
 	NodeName string
-	// Informers tell of pods, namespaces and policies. Their owner starts them
-	// after Engine returned.
+	// Informers provide pods, namespaces and policies. Their owner starts them after
+	// Engine has returned.
 	Informers informers.SharedInformerFactory
-	// AlarmFile has a line for the user while policies cannot be enforced, and is
-	// not there otherwise.
+	// AlarmFile has a message for the user while policies cannot be enforced, and does
+	// not exist otherwise.
 	AlarmFile string
 }
 
-// Engine enforces. It is made by Policy.Engine.
+// Engine enforces policies. Policy.Engine returns one.
 type Engine struct {
 	engine    *networkpolicy.PolicyEngine
-	changed   chan struct{} // has room for one: what the policies concern is not what it was
+	changed   chan struct{} // has room for one; signals that policies apply to other pods
 	alarmFile string
 }
 
-// Engine asks the informers for what it needs and returns the engine.
+// Engine requests the informers that it needs and returns the engine.
 func (p Policy) Engine() (*Engine, error) {
 	pods := p.Informers.Core().V1().Pods()
 	namespaces := p.Informers.Core().V1().Namespaces()
@@ -79,16 +78,16 @@ func newEngine(engine *networkpolicy.PolicyEngine, alarmFile string) *Engine {
 	return e
 }
 
-// Run enforces until ctx ends or it fails; it may be run again. While it does
-// not run, connections that a policy may concern wait and then fail: a policy
-// that cannot be asked is not taken for permission.
+// Run enforces until ctx ends or it fails; it may be called again. While it is not
+// running, connections that a policy may apply to are dropped: without a decision
+// nothing is permitted.
 func (e *Engine) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(klog.NewContext(ctx, klog.Background().WithName("policy")))
 	defer cancel()
 	err := e.enforce(ctx)
 	if ctx.Err() == nil {
 		if err == nil {
-			err = errors.New("ended by itself")
+			err = errors.New("the reader ended")
 		}
 		cause, _, _ := strings.Cut(err.Error(), "\n")
 		err = errors.Join(err, e.tell("NetworkPolicies do not work: "+cause))
@@ -99,7 +98,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	return nil
 }
 
-// way is how a rule leads a packet that a policy may concern to the queue.
+// way is how a rule sends a packet to the queue.
 type way struct {
 	name   string
 	decide expr.Any
@@ -109,7 +108,7 @@ func ways() []way {
 	return []way{{"nft_queue", byExpression()}, {"xt_NFQUEUE", byTarget()}}
 }
 
-// enforce takes the first way that the kernel knows.
+// enforce uses the first way that the kernel supports.
 func (e *Engine) enforce(ctx context.Context) error {
 	for _, w := range ways() {
 		err := takes(w.decide)
@@ -117,13 +116,13 @@ func (e *Engine) enforce(ctx context.Context) error {
 			return e.ask(ctx, w.decide)
 		}
 		if !errors.Is(err, unix.ENOENT) {
-			return fmt.Errorf("look for %s: %w", w.name, err)
+			return fmt.Errorf("probe the kernel for %s: %w", w.name, err)
 		}
 	}
 	return e.refuse(ctx)
 }
 
-// tell has one line for the user, or takes back what it said.
+// tell replaces the message to the user, or clears it if line is "".
 func (e *Engine) tell(line string) error {
 	if line != "" {
 		return client.WriteFile(e.alarmFile, []byte(line+"\n"), 0o600)

@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/kube-network-policies/pkg/network"
 )
 
-func TestEngineAllowsWhatAPolicyNamesAndNothingElse(t *testing.T) {
+func TestEngineAllowsOnlyWhatAPolicyNames(t *testing.T) {
 	api := fake.NewSimpleClientset(
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default"}},
 		pod("server", "10.244.1.2", map[string]string{"app": "server"}),

@@ -15,24 +15,24 @@ import (
 )
 
 const (
-	// readyPoll is how often the engine is asked whether it knows all policies.
+	// readyPoll is how often to check whether the engine has all policies.
 	readyPoll = 100 * time.Millisecond
-	// syncRest is the rest between two passes over the rules, and resync the
-	// longest, whatever happens to them meanwhile.
+	// syncRest is the minimum time between two updates of the rules, and resync the
+	// maximum, in case another program changed them.
 	syncRest = time.Second
 	resync   = time.Hour
-	// headerBytes of a packet tell its addresses and ports: the longest headers of
-	// IPv4 and TCP.
+	// headerBytes is how much of a packet is needed for its addresses and ports: the
+	// longest headers of IPv4 and TCP.
 	headerBytes = 128
 	// waiting is how many packets may wait for their verdict; more are dropped.
 	waiting = 1024
-	// verdictLimit is how long the kernel may take to hear a verdict.
+	// verdictLimit is how long the kernel may take to accept a verdict.
 	verdictLimit = 100 * time.Millisecond
 )
 
-// ask enforces by rules that decide by the queue.
+// ask enforces with rules that send packets to the queue.
 func (e *Engine) ask(ctx context.Context, decide expr.Any) error {
-	// Rules before there is a reader: they drop what nobody can be asked about.
+	// The rules come first: without a reader they drop what they would queue.
 	if err := e.start(ctx, decide); err != nil {
 		return err
 	}
@@ -47,19 +47,19 @@ func (e *Engine) ask(ctx context.Context, decide expr.Any) error {
 	return e.keep(ctx, decide, failed)
 }
 
-// refuse is for kernels that queue nothing: what would be asked about is dropped.
+// refuse is for kernels without a queue: it drops what would be queued.
 func (e *Engine) refuse(ctx context.Context) error {
 	if err := e.start(ctx, refusal()); err != nil {
 		return err
 	}
-	err := e.tell("NetworkPolicies cannot be enforced, so connections that one may concern are refused: the kernel has neither nft_queue nor xt_NFQUEUE.")
+	err := e.tell("NetworkPolicies cannot be enforced, so connections that one may apply to are refused: the kernel has neither nft_queue nor xt_NFQUEUE.")
 	if err != nil {
 		return err
 	}
 	return e.keep(ctx, refusal(), nil)
 }
 
-// start sets the first rules, once the engine knows all policies.
+// start sets the first rules once the engine has all policies.
 func (e *Engine) start(ctx context.Context, decide expr.Any) error {
 	err := wait.PollUntilContextCancel(ctx, readyPoll, true, func(context.Context) (bool, error) {
 		return e.engine.Ready(), nil
@@ -70,8 +70,8 @@ func (e *Engine) start(ctx context.Context, decide expr.Any) error {
 	return e.sync(ctx, decide)
 }
 
-// keep holds the rules to what policies concern. It removes them when ctx ends,
-// but not when the reader fails: then nothing passes until there is another.
+// keep updates the rules when policies change. It removes them when ctx ends, but not
+// when the reader fails: then everything is dropped until there is another reader.
 func (e *Engine) keep(ctx context.Context, decide expr.Any, failed <-chan error) error {
 	next := resync
 	for {
@@ -85,7 +85,7 @@ func (e *Engine) keep(ctx context.Context, decide expr.Any, failed <-chan error)
 		}
 		next = resync
 		if err := e.sync(ctx, decide); err != nil {
-			klog.FromContext(ctx).Error(err, "The rules are not what the policies want, and are tried again")
+			klog.FromContext(ctx).Error(err, "Cannot update the rules, retrying")
 			next = 0
 		}
 		select {
@@ -98,17 +98,16 @@ func (e *Engine) keep(ctx context.Context, decide expr.Any, failed <-chan error)
 func (e *Engine) sync(ctx context.Context, decide expr.Any) error {
 	addresses, all, err := e.engine.GetManagedIPs(ctx)
 	if err != nil {
-		return fmt.Errorf("list what policies concern: %w", err)
+		return fmt.Errorf("list the addresses that policies apply to: %w", err)
 	}
 	return ruleset{addresses: addresses, all: all, decide: decide}.apply()
 }
 
-// read answers what comes through the queue until stop is called, or until it
-// fails.
+// read decides about the packets in the queue until stop is called or it fails.
 func (e *Engine) read(ctx context.Context) (failed <-chan error, stop func(), err error) {
 	q, err := nfqueue.Open(&nfqueue.Config{
 		NfQueue: queue, Copymode: nfqueue.NfQnlCopyPacket, MaxPacketLen: headerBytes, MaxQueueLen: waiting,
-		// Segments that a device would cut come whole: only their headers matter.
+		// Do not segment large packets: only their headers matter.
 		Flags:        nfqueue.NfQaCfgFlagGSO,
 		WriteTimeout: verdictLimit,
 	})
@@ -121,8 +120,9 @@ func (e *Engine) read(ctx context.Context) (failed <-chan error, stop func(), er
 		return 0
 	}, func(err error) int {
 		var temporary interface{ Temporary() bool }
-		// ENOBUFS: more packets than the socket holds; they are dropped, and sent again.
-		// ENOENT: a verdict on a packet that is gone, with its interface for one.
+		// ENOBUFS: the socket's buffer is full; dropped packets are sent again.
+		// ENOENT: a verdict on a packet that no longer exists, as when its interface
+		// was removed.
 		if errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOENT) || errors.As(err, &temporary) && temporary.Temporary() {
 			return 0
 		}
@@ -136,7 +136,7 @@ func (e *Engine) read(ctx context.Context) (failed <-chan error, stop func(), er
 	return failure, func() { _ = q.Close() }, nil
 }
 
-// answer gives the verdict on one packet.
+// answer sends the verdict on one packet.
 func (e *Engine) answer(ctx context.Context, q *nfqueue.Nfqueue, packet nfqueue.Attribute) {
 	if packet.PacketID == nil {
 		return
@@ -146,12 +146,12 @@ func (e *Engine) answer(ctx context.Context, q *nfqueue.Nfqueue, packet nfqueue.
 		verdict = nfqueue.NfAccept
 	}
 	if err := q.SetVerdict(*packet.PacketID, verdict); err != nil {
-		klog.FromContext(ctx).Error(err, "A packet is left without verdict", "id", *packet.PacketID)
+		klog.FromContext(ctx).Error(err, "Cannot send the verdict on a packet", "id", *packet.PacketID)
 	}
 }
 
-// allows asks the engine. What cannot be understood is not allowed: pods may
-// send what they like, also what the library's parser takes for longer than it is.
+// allows reports whether the engine permits a packet. A malformed packet is denied:
+// pods can send anything, including packets that make the library's parser panic.
 func (e *Engine) allows(ctx context.Context, headers []byte) (allowed bool) {
 	defer func() {
 		if cause := recover(); cause != nil {

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -29,12 +30,13 @@ const (
 	denial   = 300 * time.Millisecond
 )
 
-// nodeProcess tells the test that it is in a network namespace of its own, with
-// all its threads: the rules are those of the whole namespace.
+// nodeProcess tells the test that it runs in a network namespace of its own, with all
+// its threads: rules apply to the whole namespace.
 const nodeProcess = "SKIFF_TEST_POLICY_NODE"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(nodeProcess) != "" {
+	fuzzing := slices.ContainsFunc(os.Args, func(arg string) bool { return strings.HasPrefix(arg, "-test.fuzz") })
+	if os.Getenv(nodeProcess) != "" || fuzzing { // a fuzzer's workers have descriptors of its own
 		os.Exit(m.Run())
 	}
 	again := exec.Command("/proc/self/exe", os.Args[1:]...)
@@ -46,13 +48,13 @@ func TestMain(m *testing.M) {
 	if errors.As(err, &exit) {
 		os.Exit(exit.ExitCode())
 	}
-	if err != nil { // not root, or not root enough
+	if err != nil { // without the privilege
 		os.Exit(m.Run())
 	}
 }
 
-// netns is a pod, which is a network namespace with one wire to the node, or the
-// node itself, which has no namespace here.
+// netns is a pod, that is, a network namespace with a link to the node, or the node
+// itself, whose namespace is nil.
 type netns struct {
 	namespace *os.File
 	addresses map[string]netip.Addr // by "IPv4" and "IPv6"

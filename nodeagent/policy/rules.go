@@ -12,11 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// podSet is the set of the addresses that policies concern, in each table.
+// podSet is the set, in each table, of the addresses that policies apply to.
 const podSet = "pods"
 
-// family is how one kind of address lies in its packets. A target of xtables is
-// looked up, and its module loaded, for IPv4 or for IPv6, not for both at once.
+// family describes where addresses are in packets. There is a table for each, because
+// the kernel looks up a target of xtables for either IPv4 or IPv6.
 type family struct {
 	nft         nftables.TableFamily
 	address     nftables.SetDatatype
@@ -32,12 +32,12 @@ func families() []family {
 	}
 }
 
-// byExpression, byTarget and refusal are what a rule may do with a packet that
-// has to be asked about. Without a program at the queue, the first two drop it.
+// byExpression, byTarget and refusal are the actions for a packet that needs a
+// decision. The first two drop it if no program reads the queue.
 func byExpression() expr.Any { return &expr.Queue{Num: queue} }
 
-// byTarget is xtables' NFQUEUE, of whose first revision (linux/netfilter/xt_NFQUEUE.h,
-// struct xt_NFQ_info) the number of the queue is all, in a word's space.
+// byTarget is the first revision of xtables' NFQUEUE. Its only field is the queue's
+// number, padded to 8 bytes (linux/netfilter/xt_NFQUEUE.h, struct xt_NFQ_info).
 func byTarget() expr.Any {
 	info := make(xt.Unknown, 8)
 	binary.NativeEndian.PutUint16(info, queue)
@@ -46,19 +46,19 @@ func byTarget() expr.Any {
 
 func refusal() expr.Any { return &expr.Verdict{Kind: expr.VerdictDrop} }
 
-// known is the connection tracking label of connections that need not be asked
-// about again once they stand. It is set before the first packet is asked about,
-// for with a packet that is dropped the kernel forgets its connection. (A verdict
-// can set it as well, but only in kernels with CONFIG_NETFILTER_NETLINK_GLUE_CT.)
-// Connections that no policy concerns when they begin have it too, and stay.
+// known is the connection tracking label of connections that need no further decision
+// once they are established. It is set before the first packet is queued: if that is
+// dropped, the kernel forgets the connection. (A verdict can set it as well, but only
+// in kernels with CONFIG_NETFILTER_NETLINK_GLUE_CT.) Connections to which no policy
+// applies when they begin have it as well, and continue if one applies later.
 func known() []byte {
 	label := make([]byte, 16)
 	label[len(label)-1] = 1
 	return label
 }
 
-// takes asks the kernel for rules with an expression, in a transaction that
-// leaves nothing. What the kernel does not know is ENOENT.
+// takes returns nil if the kernel supports an expression in rules, and ENOENT if it
+// does not. Its transaction leaves nothing behind.
 func takes(e expr.Any) error {
 	kernel, err := nftables.New()
 	if err != nil {
@@ -73,11 +73,10 @@ func takes(e expr.Any) error {
 	return kernel.Flush()
 }
 
-// ruleset is what the kernel is told: how to decide about packets from and to
-// these addresses.
+// ruleset is how the kernel decides about packets from and to some addresses.
 type ruleset struct {
 	addresses []netip.Addr
-	all       bool // every packet, whatever its addresses are
+	all       bool // every packet, whatever its addresses
 	decide    expr.Any
 }
 
@@ -98,8 +97,8 @@ func (r ruleset) apply() error {
 	return nil
 }
 
-// add says what a family's table holds. The table itself and its chains stay: a
-// chain that goes takes the packets along that wait for their verdict.
+// add replaces the contents of a family's table. The table itself and its chains stay:
+// removing a chain also removes the packets that wait for a verdict.
 func (r ruleset) add(kernel *nftables.Conn, f family) error {
 	table := kernel.AddTable(&nftables.Table{Name: tableName, Family: f.nft})
 	toward, inward := kernel.AddChain(postrouting(table)), kernel.AddChain(input(table))
@@ -129,7 +128,7 @@ func (r ruleset) add(kernel *nftables.Conn, f family) error {
 	if f.nft == nftables.TableFamilyIPv6 {
 		rule(toward, neighbourDiscovery(), accept)
 	}
-	// Processes of the node itself, of which the kubelet's probes are some.
+	// Processes of the node itself, such as the kubelet's probes.
 	rule(toward, equal(&expr.Meta{Key: expr.MetaKeySKUID, Register: 1}, make([]byte, 4)), accept)
 	rule(toward, masked(expr.CtKeyLABELS, known()), masked(expr.CtKeySTATE, state(expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED)), accept)
 	rule(toward, label)
@@ -142,9 +141,9 @@ func (r ruleset) add(kernel *nftables.Conn, f family) error {
 	return nil
 }
 
-// postrouting sees every packet that leaves for a pod or from one, with the
-// addresses of pods on both ends: a service's has been translated, and a
-// source's not yet.
+// postrouting handles every packet to or from a pod, with the addresses of pods at
+// both ends: a service's address has already been translated, and a source's has not
+// yet been.
 func postrouting(table *nftables.Table) *nftables.Chain {
 	return &nftables.Chain{
 		Name: "postrouting", Table: table, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookPostrouting,
@@ -152,8 +151,8 @@ func postrouting(table *nftables.Table) *nftables.Chain {
 	}
 }
 
-// input sees what pods send to the node itself, after services' addresses have
-// been translated.
+// input handles what pods send to the node itself, after the translation of services'
+// addresses.
 func input(table *nftables.Table) *nftables.Chain {
 	return &nftables.Chain{
 		Name: "input", Table: table, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookInput,
@@ -161,7 +160,7 @@ func input(table *nftables.Table) *nftables.Chain {
 	}
 }
 
-// concerned matches packets whose address at an offset of the header is in the set.
+// concerned matches packets that have an address in the set at an offset of the header.
 func (r ruleset) concerned(f family, offset uint32) []expr.Any {
 	if r.all {
 		return nil
@@ -172,20 +171,20 @@ func (r ruleset) concerned(f family, offset uint32) []expr.Any {
 	}
 }
 
-// neighbourDiscovery matches ICMPv6 from Router Solicitation (133) to Redirect
-// (137), RFC 4861, without which there is no network to have a policy on.
+// neighbourDiscovery matches ICMPv6 from Router Solicitation (133) to Redirect (137),
+// RFC 4861, without which IPv6 does not work.
 func neighbourDiscovery() []expr.Any {
 	return append(equal(&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1}, []byte{unix.IPPROTO_ICMPV6}),
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Len: 1},
 		&expr.Range{Op: expr.CmpOpEq, Register: 1, FromData: []byte{133}, ToData: []byte{137}})
 }
 
-// equal matches what load puts into register 1 if it is value.
+// equal matches if load puts value into register 1.
 func equal(load expr.Any, value []byte) []expr.Any {
 	return []expr.Any{load, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: value}}
 }
 
-// masked matches a connection that has one of the bits.
+// masked matches a connection that has any of the bits.
 func masked(key expr.CtKey, bits []byte) []expr.Any {
 	zero := make([]byte, len(bits))
 	return []expr.Any{
@@ -204,7 +203,7 @@ func remove() error {
 		return err
 	}
 	for _, f := range families() {
-		// What is deleted must be there.
+		// A table must exist to be deleted.
 		kernel.DelTable(kernel.AddTable(&nftables.Table{Name: tableName, Family: f.nft}))
 	}
 	if err := kernel.Flush(); err != nil {

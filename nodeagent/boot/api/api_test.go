@@ -150,7 +150,7 @@ func (s *server) do(method, path, body string) (int, string) {
 	return response.StatusCode, string(text)
 }
 
-func TestOnlyTheHostIsAnswered(t *testing.T) {
+func TestOnlyTheHostMayConnect(t *testing.T) {
 	s := start(t)
 	stranger := issue(t, "stranger", nil)
 	other := issue(t, "client", &stranger)
@@ -172,7 +172,7 @@ func TestOnlyTheHostIsAnswered(t *testing.T) {
 	}
 }
 
-func TestPowerIsPassedOn(t *testing.T) {
+func TestPowerReachesPID1(t *testing.T) {
 	s := start(t)
 	if code, _ := s.do("POST", nodeapi.PathPower, `{"action":"restart"}`); code != http.StatusAccepted {
 		t.Errorf("restart: %d", code)
@@ -312,7 +312,7 @@ func (h *hostSession) finish() (stdout, stderr string, code int, failure string)
 	}
 }
 
-func TestExecKeepsStreamsAndExitCodeApart(t *testing.T) {
+func TestExecSeparatesStreamsAndExitCode(t *testing.T) {
 	s := start(t)
 	out, err, code, _ := s.exec(nodeapi.ExecRequest{Args: []string{"sh", "-c", "echo out; echo $A >&2; exit 7"}, Env: []string{"A=env"}}).finish()
 	if out != "out\n" || err != "env\n" || code != 7 {
@@ -354,7 +354,7 @@ func TestExecStreamsBinaryStdin(t *testing.T) {
 	}
 }
 
-func TestExecWithTerminalKnowsItsSize(t *testing.T) {
+func TestExecSetsTheTerminalsSize(t *testing.T) {
 	if _, err := os.Stat("/dev/ptmx"); err != nil {
 		t.Skip("no pseudo-terminals here")
 	}
@@ -379,7 +379,7 @@ func TestExecWithTerminalKnowsItsSize(t *testing.T) {
 	}
 }
 
-func TestProgramsEndWithTheConnection(t *testing.T) {
+func TestProgramsAreKilledWhenTheConnectionCloses(t *testing.T) {
 	// Under nohup the shells below could not trap the signal: who catches it hands
 	// on the default.
 	caught := make(chan os.Signal, 1)
@@ -423,7 +423,7 @@ func TestExecWithoutUpgradeIsRefused(t *testing.T) {
 	}
 }
 
-func TestKernelRecordIsRenderedAsDmesgDoes(t *testing.T) {
+func TestKernelLineFormatsARecordAsDmesgDoes(t *testing.T) {
 	for record, want := range map[string]string{
 		"6,339,5140900,-;NET: Registered\n SUBSYSTEM=net\n": "[    5.140900] NET: Registered\n",
 		"no record": "", "6,1;x": "", "6,1,-5,-;x": "", "6,1,x,-;x": "",

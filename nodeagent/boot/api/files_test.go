@@ -26,7 +26,7 @@ func (s *server) replace(files map[string][]byte) int {
 	return code
 }
 
-func TestFilesAreReplacedBelowThePKIDirectoryOnly(t *testing.T) {
+func TestOnlyFilesBelowThePKIDirectoryAreReplaced(t *testing.T) {
 	s := start(t)
 	for _, content := range []string{"first", "second"} {
 		if code := s.replace(map[string][]byte{"etcd/server.crt": []byte(content), "one": []byte(content)}); code != http.StatusNoContent {
@@ -54,7 +54,7 @@ func TestFilesAreReplacedBelowThePKIDirectoryOnly(t *testing.T) {
 	}
 }
 
-func TestARenewedCertificateIsShownToTheNextConnection(t *testing.T) {
+func TestTheNextConnectionUsesARenewedCertificate(t *testing.T) {
 	s := start(t)
 	authority := issue(t, "another", nil)
 	own := issue(t, "node", &authority)

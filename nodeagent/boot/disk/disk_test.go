@@ -18,7 +18,7 @@ func head(offset int, text string) []byte {
 	return b
 }
 
-func TestKindIsToldByWhatIsOnTheDisk(t *testing.T) {
+func TestClassify(t *testing.T) {
 	for name, test := range map[string]struct {
 		head []byte
 		want Kind
@@ -69,7 +69,7 @@ func ext4(blocks uint64, state uint16) []byte {
 	return b
 }
 
-func TestSuperblockSaysSizeAndWhetherToCheck(t *testing.T) {
+func TestSuperblockHasTheSizeAndWhetherToCheck(t *testing.T) {
 	for name, test := range map[string]struct {
 		block []byte
 		want  superblockInfo
@@ -105,7 +105,7 @@ func (r *recorder) run(_ context.Context, args ...string) (int, string, error) {
 	return r.code, "said", err
 }
 
-func TestFormatIsMarkedWhileItRuns(t *testing.T) {
+func TestADiskIsMarkedWhileItIsFormatted(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "disk")
 	if err := os.WriteFile(path, make([]byte, headSize), 0o600); err != nil {
 		t.Fatal(err)
@@ -129,7 +129,7 @@ func TestFormatIsMarkedWhileItRuns(t *testing.T) {
 	}
 }
 
-func TestForeignDiskIsNotTouched(t *testing.T) {
+func TestAForeignDiskIsNotTouched(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "disk")
 	content := head(510, "\x55\xaa")
 	if err := os.WriteFile(path, content, 0o600); err != nil {
@@ -145,7 +145,7 @@ func TestForeignDiskIsNotTouched(t *testing.T) {
 	}
 }
 
-func TestCheckAcceptsWhatWasRepaired(t *testing.T) {
+func TestCheckAcceptsARepairedFileSystem(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "disk")
 	if err := os.WriteFile(path, make([]byte, 1024), 0o600); err != nil {
 		t.Fatal(err)

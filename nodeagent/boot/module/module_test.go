@@ -34,7 +34,7 @@ func TestDependenciesComeBeforeTheModule(t *testing.T) {
 	}
 }
 
-func TestLineWithoutModuleIsRefused(t *testing.T) {
+func TestParseRefusesALineWithoutAModule(t *testing.T) {
 	for _, text := range []string{"kernel/a.ko", ": kernel/a.ko", ".ko: kernel/a.ko"} {
 		if _, err := Parse(strings.NewReader(text)); err == nil {
 			t.Errorf("%q was read", text)
@@ -42,7 +42,7 @@ func TestLineWithoutModuleIsRefused(t *testing.T) {
 	}
 }
 
-func TestNameIsTheKernels(t *testing.T) {
+func TestName(t *testing.T) {
 	for file, want := range map[string]string{
 		"kernel/a/virtio-rng.ko": "virtio_rng", "x.ko.xz": "x", "nf_tables": "nf_tables",
 	} {

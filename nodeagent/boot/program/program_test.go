@@ -58,7 +58,7 @@ func (w *watcher) until(t *testing.T, what string, ok func(nodeapi.Program) bool
 
 func shell(script string) []string { return []string{"/bin/sh", "-c", script} }
 
-func TestProgramThatEndsIsStartedAgain(t *testing.T) {
+func TestAProgramThatExitsIsRestarted(t *testing.T) {
 	w, dir := newWatcher(), t.TempDir()
 	s := &Supervisor{Reaper: reaper(), LogDir: dir, Log: func(string) {}, Changed: w.changed}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -78,7 +78,7 @@ func TestProgramThatEndsIsStartedAgain(t *testing.T) {
 	}
 }
 
-func TestStopAsksFirstAndThenKills(t *testing.T) {
+func TestStopSendsSIGTERMAndThenSIGKILL(t *testing.T) {
 	for name, test := range map[string]struct{ script, want string }{
 		"polite":   {"trap 'exit 5' TERM; echo ready; while :; do sleep 0.02; done", "exit code 5"},
 		"stubborn": {"trap '' TERM; echo ready; while :; do sleep 0.02; done", "killed by killed"},
@@ -109,7 +109,7 @@ func TestStopAsksFirstAndThenKills(t *testing.T) {
 	}
 }
 
-func TestTaskRunsUntilItSucceedsOnce(t *testing.T) {
+func TestATaskRunsUntilItSucceeds(t *testing.T) {
 	w, dir := newWatcher(), t.TempDir()
 	s := &Supervisor{Reaper: reaper(), LogDir: dir, Log: func(string) {}, Changed: w.changed}
 	mark := filepath.Join(dir, "mark")
@@ -125,7 +125,7 @@ func TestTaskRunsUntilItSucceedsOnce(t *testing.T) {
 	}
 }
 
-func TestProgramThatCannotStartSaysWhy(t *testing.T) {
+func TestAFailedStartIsReported(t *testing.T) {
 	w := newWatcher()
 	s := &Supervisor{Reaper: reaper(), LogDir: t.TempDir(), Log: func(string) {}, Changed: w.changed}
 	state := nodeapi.Program{Name: "p"}
@@ -153,7 +153,7 @@ func TestOrphansAreReaped(t *testing.T) {
 	}
 }
 
-func TestRunToEndTellsCodeAndOutput(t *testing.T) {
+func TestRunToEndReturnsTheExitCodeAndOutput(t *testing.T) {
 	code, out, err := reaper().RunToEnd(t.Context(), shell("echo out; echo err >&2; exit 9")...)
 	if code != 9 || out != "out\nerr\n" || err != nil {
 		t.Errorf("%d %q %v", code, out, err)
@@ -163,7 +163,7 @@ func TestRunToEndTellsCodeAndOutput(t *testing.T) {
 	}
 }
 
-func TestRotationKeepsTheEndAndEmptiesTheLog(t *testing.T) {
+func TestRotationKeepsTheEndAndTruncatesTheLog(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "p.log")
 	if err := rotate(path, 10); err != nil {
 		t.Fatalf("without a log: %v", err)
