@@ -90,6 +90,10 @@ func (s *formDialog) key(key, text string) ([]screen.Request, bool) {
 }
 
 func (s *formDialog) view(th *theme.Theme, width int) (string, []string) {
+	next := "next field"
+	if s.Form.AtLast() {
+		next = "confirm"
+	}
 	lines := s.Form.View(th, max(30, min(64, width-10)))
-	return s.Form.Title, append(lines, "", th.Paint(theme.Key, "⏎")+" next field, confirm on the last    "+th.Paint(theme.Key, "esc")+" cancel")
+	return s.Form.Title, append(lines, "", th.Paint(theme.Key, "⏎")+" "+next+"    "+th.Paint(theme.Key, "esc")+" cancel")
 }

@@ -44,11 +44,15 @@ func (f *Form) Values() map[string]string {
 	return values
 }
 
+// AtLast reports whether the last field is the current one, in which Enter submits
+// the form.
+func (f *Form) AtLast() bool { return f.at == len(f.Fields)-1 }
+
 // Type handles a key press. It returns true when the user submits the form.
 func (f *Form) Type(key, text string) (done bool) {
 	switch key {
 	case "enter":
-		if f.at == len(f.Fields)-1 {
+		if f.AtLast() {
 			return true
 		}
 		f.at++

@@ -24,7 +24,7 @@ func (s *Screen) createForm() []screen.Request {
 		{Name: "driver", Label: "Driver", Value: autoDriver, Choices: []string{autoDriver, "lima", "sandbox"}, Hint: "lima: virtual machines; sandbox: namespaces on this host (Linux, root)"},
 		{Name: "cpus", Label: "CPUs per node", Value: "2"},
 		{Name: "memory", Label: "Memory per node", Value: "2Gi"},
-		{Name: "disk", Label: "Disk per node", Value: "20Gi", Hint: "allocated as it fills up; ⏎ creates the cluster"},
+		{Name: "disk", Label: "Disk per node", Value: "20Gi", Hint: "allocated as it fills up"},
 	}
 	if s.draft != nil && !s.exists(s.draft["name"]) {
 		for i := range fields {
