@@ -194,7 +194,7 @@ func (s *Screen) card(th *theme.Theme, r object.Resource, selected bool) []strin
 		th.Paint(frame, string(lines[0])+" ") + th.Paint(theme.Accent, title) + th.Paint(theme.Title, number) +
 			th.Paint(frame, " "+strings.Repeat(string(lines[1]), inner-widget.Width(title)-len(number))+string(lines[2])) + " ",
 		line(bar(th, tally, total, inner)),
-		line(legend(th, tally)),
+		line(legend(th, tally, r)),
 		th.Paint(frame, string(lines[4])+strings.Repeat(string(lines[1]), inner+2)+string(lines[5])) + " ",
 	}
 }
@@ -234,11 +234,15 @@ var marksOf = map[theme.Tone]string{theme.Good: "█", theme.Busy: "▓", theme.
 
 // legend counts the objects by health, worst first: a card has no room for more
 // than two or three of them.
-func legend(th *theme.Theme, tally map[theme.Tone]int) string {
+func legend(th *theme.Theme, tally map[theme.Tone]int, r object.Resource) string {
+	names := states
+	if r.ID() == object.Events.ID() {
+		names = eventTypes
+	}
 	var parts []string
 	for _, t := range slices.Backward(order) {
 		if tally[t] > 0 {
-			parts = append(parts, th.Paint(t, fmt.Sprintf("%d %s", tally[t], states[t])))
+			parts = append(parts, th.Paint(t, fmt.Sprintf("%d %s", tally[t], names[t])))
 		}
 	}
 	return strings.Join(parts, " ")
@@ -246,6 +250,9 @@ func legend(th *theme.Theme, tally map[theme.Tone]int) string {
 
 // states names the tones of objects.
 var states = map[theme.Tone]string{theme.Good: "healthy", theme.Busy: "pending", theme.Warn: "degraded", theme.Bad: "failing"}
+
+// eventTypes names the tones of events.
+var eventTypes = map[theme.Tone]string{theme.Good: "normal", theme.Warn: "warning"}
 
 // warnings draws the latest warning events.
 func (s *Screen) warnings(w *screen.World, width, height int) []string {
