@@ -56,8 +56,7 @@ func (d *daemon) setClocks(ctx context.Context) {
 	d.log.Info("the host slept or its clock was set; setting the nodes' clocks")
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	f.SetClocks(ctx)
-	f.CheckCertificates() // they may have expired meanwhile
+	f.HostSlept(ctx)
 }
 
 // checkSocket calls relisten if the socket was deleted, as programs do that clean

@@ -139,7 +139,7 @@ func (d *daemon) proxyNode(w http.ResponseWriter, r *http.Request) {
 		writeFailure(w, http.StatusNotFound, operation.NoNode(name))
 		return
 	}
-	if f.MachinePaused(r.Context(), name) {
+	if f.Paused(r.Context(), name) {
 		writeFailure(w, http.StatusServiceUnavailable, daemonapi.Paused(d.config.Name))
 		return
 	}

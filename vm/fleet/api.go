@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -41,6 +40,8 @@ type apiServers struct {
 	kube     *kube.Client
 	dial     node.DialFunc
 	tls      *tls.Config
+	state    *store
+	paused   func(context.Context) bool
 }
 
 func listen(port int) (net.Listener, error) {
@@ -51,14 +52,14 @@ func listen(port int) (net.Listener, error) {
 	return listener, nil
 }
 
-func newAPIServers(creds *credentials.Store, dial node.DialFunc, listener net.Listener, log *slog.Logger) (*apiServers, error) {
-	config, err := creds.ClientConfig(credentials.ClusterCA, credentials.Admin)
+func newAPIServers(c core, listener net.Listener) (*apiServers, error) {
+	config, err := c.credentials.ClientConfig(credentials.ClusterCA, credentials.Admin)
 	if err != nil {
 		return nil, err
 	}
 	a := &apiServers{
-		balancer: &balancer.Balancer{Listener: listener, Dial: dial, Log: log},
-		address:  listener.Addr().String(), dial: dial, tls: config,
+		balancer: &balancer.Balancer{Listener: listener, Dial: c.dial, Log: c.log},
+		address:  listener.Addr().String(), dial: c.dial, tls: config, state: c.state, paused: c.paused,
 	}
 	a.kube, err = kube.New(&rest.Config{Host: "https://" + a.address, Transport: a.transport()})
 	return a, err
@@ -105,14 +106,14 @@ func endpoints(nodes []cluster.Node) []string {
 
 // balance makes all desired control planes backends of the API load balancer.
 // Those that are leaving get no new connections.
-func (f *Fleet) balance() {
-	f.api.balancer.SetBackends(endpoints(f.controlPlanes()), endpoints(f.leaving())...)
+func (a *apiServers) balance() {
+	a.balancer.SetBackends(endpoints(a.state.controlPlanes()), endpoints(a.state.leaving())...)
 }
 
-// followControlPlanes removes control planes that are not ready from the API load
+// follow removes control planes that are not ready from the API load
 // balancer while others are: one that hangs still accepts connections.
-func (f *Fleet) followControlPlanes(ctx context.Context) error {
-	probe := f.api.probe()
+func (a *apiServers) follow(ctx context.Context) error {
+	probe := a.probe()
 	defer probe.CloseIdleConnections()
 	for {
 		select {
@@ -120,12 +121,12 @@ func (f *Fleet) followControlPlanes(ctx context.Context) error {
 			return nil
 		case <-time.After(followPeriod):
 		}
-		planes := f.controlPlanes()
-		if len(planes) < 2 || f.Paused(ctx) {
+		planes := a.state.controlPlanes()
+		if len(planes) < 2 || a.paused(ctx) {
 			continue
 		}
-		if serving := serving(ctx, probe, planes); len(serving) > 0 && !f.Paused(ctx) {
-			f.api.balancer.SetBackends(serving, endpoints(f.leaving())...)
+		if serving := serving(ctx, probe, planes); len(serving) > 0 && !a.paused(ctx) {
+			a.balancer.SetBackends(serving, endpoints(a.state.leaving())...)
 		}
 	}
 }

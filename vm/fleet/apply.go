@@ -45,7 +45,7 @@ func (f *Fleet) Apply(ctx context.Context, op *operation.Operation, steps []clus
 // execute runs the steps of a plan, each as soon as those that it comes after
 // are done.
 func (f *Fleet) execute(ctx context.Context, op *operation.Operation, steps []cluster.Step) error {
-	e := &executor{Fleet: f, op: op, steps: steps, prepared: map[string]machine.Machine{}}
+	e := &executor{core: f.core, renewals: f.renewals, op: op, steps: steps, prepared: map[string]machine.Machine{}}
 	done := map[string]chan struct{}{}
 	for _, step := range steps {
 		done[step.ID()] = make(chan struct{})
@@ -72,9 +72,10 @@ func (f *Fleet) execute(ctx context.Context, op *operation.Operation, steps []cl
 
 // executor runs the steps of one plan.
 type executor struct {
-	*Fleet
-	op    *operation.Operation
-	steps []cluster.Step
+	core
+	renewals *renewals
+	op       *operation.Operation
+	steps    []cluster.Step
 
 	mu       sync.Mutex                 // guards prepared
 	prepared map[string]machine.Machine // what the driver runs, by node
@@ -124,7 +125,7 @@ func (e *executor) act(ctx context.Context, step cluster.Step) (string, error) {
 	case cluster.ActionDelete:
 		return "", e.remove(ctx, step.Node)
 	}
-	n, ok := e.find(step.Node)
+	n, ok := e.state.find(step.Node)
 	if !ok && step.Action == cluster.ActionResume { // a worker that is about to be deleted
 		return "", e.machines.driver.Resume(ctx, step.Node)
 	}
@@ -153,7 +154,7 @@ func (e *executor) prepare(n cluster.Node) (machine.Machine, error) {
 	if m, ok := e.prepared[n.Name]; ok {
 		return m, nil
 	}
-	m, err := e.machine(n, time.Now())
+	m, err := e.documents.machine(n, time.Now())
 	if err == nil {
 		e.prepared[n.Name] = m
 	}
@@ -185,7 +186,7 @@ const bootTries = 3
 func (e *executor) boot(ctx context.Context, n cluster.Node) error {
 	for try := 1; ; try++ {
 		err := e.poll(ctx, n, e.limits.Boot/bootTries, func(ctx context.Context) error {
-			_, err := e.node(n).Status(ctx)
+			_, err := e.nodes.client(n).Status(ctx)
 			return err
 		})
 		if err == nil || !e.has(cluster.ActionStart, n.Name) || try == bootTries || ctx.Err() != nil {
@@ -204,7 +205,7 @@ func (e *executor) boot(ctx context.Context, n cluster.Node) error {
 
 // serveAPI waits for the Kubernetes API.
 func (e *executor) serveAPI(ctx context.Context) error {
-	first := cluster.Nodes(e.Spec())[0]
+	first := cluster.Nodes(e.state.spec())[0]
 	if err := e.poll(ctx, first, e.limits.ControlPlane, e.api.kube.Ready); err != nil {
 		return err
 	}
@@ -216,7 +217,7 @@ func (e *executor) serveAPI(ctx context.Context) error {
 // earlier boot reported does not count. A control plane among several must also
 // have joined etcd and serve the API itself.
 func (e *executor) join(ctx context.Context, n cluster.Node) error {
-	if n.Role == nodeconfig.RoleControlPlane && len(e.controlPlanes()) > 1 {
+	if n.Role == nodeconfig.RoleControlPlane && len(e.state.controlPlanes()) > 1 {
 		probe := e.api.probe()
 		defer probe.CloseIdleConnections()
 		if err := e.poll(ctx, n, e.limits.ControlPlane, func(ctx context.Context) error {
@@ -228,7 +229,7 @@ func (e *executor) join(ctx context.Context, n cluster.Node) error {
 	boot := ""
 	return e.poll(ctx, n, e.limits.Join, func(ctx context.Context) error {
 		if boot == "" {
-			status, err := e.node(n).Status(ctx)
+			status, err := e.nodes.client(n).Status(ctx)
 			if err != nil {
 				return err
 			}
@@ -254,8 +255,8 @@ func (e *executor) awaitReady(ctx context.Context, n cluster.Node) error {
 }
 
 // ready returns nil if Kubernetes reports the node as Ready.
-func (f *Fleet) ready(ctx context.Context, name string) error {
-	nodes, err := f.api.kube.Nodes(ctx)
+func (c *core) ready(ctx context.Context, name string) error {
+	nodes, err := c.api.kube.Nodes(ctx)
 	if err != nil {
 		return err
 	}

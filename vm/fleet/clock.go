@@ -17,26 +17,26 @@ const maxDrift = time.Second
 
 // keepClocks corrects the clocks of running nodes until ctx ends. There is no NTP
 // client in a node, which may have no way to a server.
-func (f *Fleet) keepClocks(ctx context.Context) error {
+func (s *nodes) keepClocks(ctx context.Context) error {
 	for {
 		if pause.For(ctx, clockPeriod) != nil {
 			return nil
 		}
-		f.correctClocks(ctx)
+		s.correctClocks(ctx)
 	}
 }
 
 // correctClocks sets the clocks that have drifted too far.
-func (f *Fleet) correctClocks(ctx context.Context) {
-	f.each(ctx, func(n cluster.Node) {
+func (s *nodes) correctClocks(ctx context.Context) {
+	s.each(ctx, func(n cluster.Node) {
 		sent := time.Now()
-		status, err := f.node(n).Status(ctx)
+		status, err := s.client(n).Status(ctx)
 		if err != nil || !drifted(status.Time, sent, time.Now()) {
 			return // a node that does not answer is not the concern of its clock
 		}
-		f.log.Info("a node's clock has drifted; setting it", "node", n.Name, "by", time.Since(status.Time))
-		if err := f.node(n).SetClock(ctx, time.Now()); err != nil {
-			f.log.Warn("cannot set a node's clock", "node", n.Name, "error", err)
+		s.log.Info("a node's clock has drifted; setting it", "node", n.Name, "by", time.Since(status.Time))
+		if err := s.client(n).SetClock(ctx, time.Now()); err != nil {
+			s.log.Warn("cannot set a node's clock", "node", n.Name, "error", err)
 		}
 	})
 }
@@ -47,11 +47,11 @@ func drifted(read, sent, received time.Time) bool {
 	return !read.IsZero() && (read.Before(sent.Add(-maxDrift)) || read.After(received.Add(maxDrift)))
 }
 
-// SetClocks gives all running nodes the host's time.
-func (f *Fleet) SetClocks(ctx context.Context) {
-	f.each(ctx, func(n cluster.Node) {
-		if err := f.node(n).SetClock(ctx, time.Now()); err != nil {
-			f.log.Warn("cannot set a node's clock", "node", n.Name, "error", err)
+// setClocks gives all running nodes the host's time.
+func (s *nodes) setClocks(ctx context.Context) {
+	s.each(ctx, func(n cluster.Node) {
+		if err := s.client(n).SetClock(ctx, time.Now()); err != nil {
+			s.log.Warn("cannot set a node's clock", "node", n.Name, "error", err)
 		}
 	})
 }

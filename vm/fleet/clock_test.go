@@ -30,7 +30,7 @@ func TestAClockThatHasDriftedIsSet(t *testing.T) {
 		n.mu.Lock()
 		n.ahead, n.clocks = ahead, 0
 		n.mu.Unlock()
-		f.correctClocks(t.Context())
+		f.nodes.correctClocks(t.Context())
 		n.mu.Lock()
 		if n.clocks != want {
 			t.Errorf("%s ahead: the clock was set %d times, want %d", ahead, n.clocks, want)

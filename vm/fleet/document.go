@@ -7,6 +7,8 @@ import (
 
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/credentials"
+	"github.com/skiff-dev/skiff/vm/image"
 	"github.com/skiff-dev/skiff/vm/machine"
 )
 
@@ -14,21 +16,29 @@ import (
 // kubelet, in case a workload does not work with it.
 const plainKubelet = "SKIFF_PLAIN_KUBELET"
 
-// document returns the node document, with new certificates.
-func (f *Fleet) document(n cluster.Node, now time.Time) (nodeconfig.Node, error) {
-	files, err := f.credentials.Current().Node(f.Spec(), n, now)
+// documents makes what a node boots with.
+type documents struct {
+	image       image.Image
+	state       *store
+	credentials *credentials.Store
+	emulated    bool
+}
+
+// node returns the node document, with new certificates.
+func (d *documents) node(n cluster.Node, now time.Time) (nodeconfig.Node, error) {
+	files, err := d.credentials.Current().Node(d.state.spec(), n, now)
 	if err != nil {
 		return nodeconfig.Node{}, err
 	}
-	document := cluster.Document(f.state.current(), n, files, now)
-	document.Emulated = f.machines.emulated
+	document := cluster.Document(d.state.current(), n, files, now)
+	document.Emulated = d.emulated
 	document.Kubernetes.PlainKubelet = os.Getenv(plainKubelet) != ""
 	return document, nil
 }
 
 // machine returns what the driver needs to run a node, with new certificates.
-func (f *Fleet) machine(n cluster.Node, now time.Time) (machine.Machine, error) {
-	spec := f.Spec()
+func (d *documents) machine(n cluster.Node, now time.Time) (machine.Machine, error) {
+	spec := d.state.spec()
 	memory, err := cluster.MiB(spec.Memory)
 	if err != nil {
 		return machine.Machine{}, err
@@ -37,7 +47,7 @@ func (f *Fleet) machine(n cluster.Node, now time.Time) (machine.Machine, error) 
 	if err != nil {
 		return machine.Machine{}, err
 	}
-	document, err := f.document(n, now)
+	document, err := d.node(n, now)
 	if err != nil {
 		return machine.Machine{}, err
 	}
@@ -47,6 +57,6 @@ func (f *Fleet) machine(n cluster.Node, now time.Time) (machine.Machine, error) 
 	}
 	return machine.Machine{
 		Name: n.Name, CPUs: spec.CPUs, MemoryMiB: memory, DiskMiB: disk,
-		Image: f.image.Image, Address: n.Address, MAC: n.MAC, Seed: seed,
+		Image: d.image.Image, Address: n.Address, MAC: n.MAC, Seed: seed,
 	}, nil
 }

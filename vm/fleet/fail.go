@@ -18,14 +18,14 @@ const (
 
 // poll tries until it succeeds. It gives up at limit, with the last error, and at
 // once when the machine of n has ended.
-func (f *Fleet) poll(ctx context.Context, n cluster.Node, limit time.Duration, try func(context.Context) error) error {
+func (c *core) poll(ctx context.Context, n cluster.Node, limit time.Duration, try func(context.Context) error) error {
 	return retry(ctx, limit, func(ctx context.Context) (bool, error) {
 		err := try(ctx)
 		if err == nil {
 			return true, nil
 		}
-		if state, stateErr := f.machines.driver.State(ctx, n.Name); stateErr == nil && state != machine.StateRunning {
-			return true, fmt.Errorf("its machine stopped by itself: %s", f.machines.endedReason(n.Name))
+		if state, stateErr := c.machines.driver.State(ctx, n.Name); stateErr == nil && state != machine.StateRunning {
+			return true, fmt.Errorf("its machine stopped by itself: %s", c.machines.endedReason(n.Name))
 		}
 		return false, err
 	})
@@ -71,38 +71,18 @@ func (e *executor) fail(ctx context.Context, node string, phase daemonapi.Phase,
 	}
 	name := node
 	if name == "" {
-		name = cluster.Nodes(e.Spec())[0].Name
+		name = cluster.Nodes(e.state.spec())[0].Name
 	}
 	failure := &daemonapi.Failure{
 		Cause: fmt.Sprintf(causes[phase], name, err), Log: e.dir.Console(name),
 		Hint: "run \"skiff up\" again to continue from here",
 	}
 	if phase != daemonapi.PhaseBoot {
-		if problem := e.troubled(ctx, name); problem != "" {
+		if problem := e.nodes.troubled(ctx, name); problem != "" {
 			failure.Cause += "; " + problem
 		}
 		failure.Log = "skiff logs " + name
 	}
 	e.op.End(node, phase, failure)
 	return failure
-}
-
-// troubled names a program of the node that keeps ending.
-func (f *Fleet) troubled(ctx context.Context, name string) string {
-	n, ok := f.find(name)
-	if !ok {
-		return ""
-	}
-	ctx, cancel := context.WithTimeout(ctx, pollAttempt)
-	defer cancel()
-	status, err := f.node(n).Status(ctx)
-	if err != nil {
-		return "the node does not answer: " + err.Error()
-	}
-	for _, program := range status.Programs {
-		if program.LastExit != "" {
-			return fmt.Sprintf("%s ended %d times, last: %s", program.Name, program.Restarts, program.LastExit)
-		}
-	}
-	return ""
 }

@@ -10,10 +10,8 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"slices"
 	"time"
 
-	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/credentials"
 	"github.com/skiff-dev/skiff/vm/drivers"
@@ -66,17 +64,23 @@ func (l Limits) withDefaults() Limits {
 // Fleet is an open cluster. Its methods may be called concurrently, except that
 // the caller runs one change at a time.
 type Fleet struct {
+	core
+	renewals *renewals
+	stalls   *stalls
+	parts    *parts
+}
+
+// core is what every change of the cluster works with.
+type core struct {
 	dir         home.Cluster
 	log         *slog.Logger
 	limits      Limits
-	image       image.Image
 	state       *store
 	credentials *credentials.Store
 	machines    *machines
-	nodes       *node.Pool
+	documents   *documents
+	nodes       *nodes
 	api         *apiServers
-	renewals    *renewals
-	parts       *parts
 }
 
 // Open opens spec's cluster: it writes the state and the certificates, and opens
@@ -124,12 +128,12 @@ func Open(ctx context.Context, config Config, spec cluster.Spec) (f *Fleet, err 
 	if err != nil {
 		return nil, err
 	}
-	f = &Fleet{
-		dir: config.Dir, log: config.Log, limits: config.Limits.withDefaults(), image: img,
-		state: state, credentials: creds, renewals: newRenewals(),
-		parts: newParts(context.WithoutCancel(ctx), config.Log),
+	f = &Fleet{parts: newParts(context.WithoutCancel(ctx), config.Log)}
+	f.core = core{
+		dir: config.Dir, log: config.Log, limits: config.Limits.withDefaults(),
+		state: state, credentials: creds, machines: newMachines(opened, f.parts, config.Log),
 	}
-	f.machines = newMachines(opened, f.parts, config.Log)
+	f.documents = &documents{image: img, state: state, credentials: creds, emulated: opened.Emulated}
 	if err := f.connect(listener, opened.Run); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -137,24 +141,23 @@ func Open(ctx context.Context, config Config, spec cluster.Spec) (f *Fleet, err 
 }
 
 // connect creates the clients and starts the parts that serve the cluster.
-func (f *Fleet) connect(listener net.Listener, network func(context.Context) error) error {
-	config, err := f.credentials.ClientConfig(credentials.NodeCA, credentials.Host)
-	if err != nil {
+func (f *Fleet) connect(listener net.Listener, network func(context.Context) error) (err error) {
+	if f.nodes, err = newNodes(f.core); err != nil {
 		return err
 	}
-	f.nodes = node.NewPool(f.dial, config, f.machines.issued.last)
-	if f.api, err = newAPIServers(f.credentials, f.dial, listener, f.log); err != nil {
+	if f.api, err = newAPIServers(f.core, listener); err != nil {
 		return err
 	}
-	f.balance()
+	f.renewals, f.stalls = newRenewals(f.core), &stalls{f.core}
+	f.api.balance()
 	if network != nil {
 		f.parts.keep("the machines' network", network)
 	}
 	f.parts.keep("the API load balancer", f.api.serve)
-	f.parts.keep("the check of control planes", f.followControlPlanes)
-	f.parts.keep("certificate renewal", f.renewCertificates)
-	f.parts.keep("the check of clocks", f.keepClocks)
-	f.parts.keep("the check for stalled machines", f.resumeStalled)
+	f.parts.keep("the check of control planes", f.api.follow)
+	f.parts.keep("certificate renewal", f.renewals.run)
+	f.parts.keep("the check of clocks", f.nodes.keepClocks)
+	f.parts.keep("the check for stalled machines", f.stalls.run)
 	return nil
 }
 
@@ -162,7 +165,7 @@ func (f *Fleet) connect(listener net.Listener, network func(context.Context) err
 func (f *Fleet) Close() error {
 	err := f.machines.driver.Close()
 	if f.nodes != nil {
-		f.nodes.CloseIdleConnections()
+		f.nodes.pool.CloseIdleConnections()
 	}
 	f.parts.close()
 	return err
@@ -177,7 +180,7 @@ func (f *Fleet) SetSpec(spec cluster.Spec) error {
 		spec.APIPort = state.Spec.APIPort
 		state.Spec, state.Nodes = spec, cluster.Union(state.Nodes, spec)
 	})
-	f.balance()
+	f.api.balance()
 	f.renewals.wake()
 	return err
 }
@@ -187,56 +190,48 @@ func (f *Fleet) Describe() (name, runs string) {
 	return f.machines.driver.Name(), f.machines.driver.Describe()
 }
 
-// Paused reports whether a machine is paused. Its node then answers nobody, which
-// is no fault, and requests wait in its network.
-func (f *Fleet) Paused(ctx context.Context) bool {
-	return len(f.machines.paused(ctx, f.state.names())) > 0
+// Paused reports whether one of the named machines, of all if there are no names,
+// is paused. Its node then answers nobody, which is no fault, and requests wait in
+// its network.
+func (f *Fleet) Paused(ctx context.Context, names ...string) bool {
+	if len(names) == 0 {
+		return f.paused(ctx)
+	}
+	return len(f.machines.paused(ctx, names)) > 0
+}
+
+// HostSlept sets the nodes' clocks and checks certificates, which may have expired,
+// after the host slept or its clock was set.
+func (f *Fleet) HostSlept(ctx context.Context) {
+	f.nodes.setClocks(ctx)
+	f.renewals.wake()
 }
 
 // Nodes returns the connections to the node APIs.
-func (f *Fleet) Nodes() *node.Pool { return f.nodes }
+func (f *Fleet) Nodes() *node.Pool { return f.nodes.pool }
 
 // Address returns the address of a node; false if there is none of that name.
 func (f *Fleet) Address(name string) (netip.Addr, bool) {
-	n, ok := f.find(name)
+	n, ok := f.state.find(name)
 	return n.Address.Addr(), ok
 }
 
-// find returns a node that is desired or leaving.
-func (f *Fleet) find(name string) (cluster.Node, bool) {
-	all := f.members()
-	i := slices.IndexFunc(all, func(n cluster.Node) bool { return n.Name == name })
-	if i < 0 {
-		return cluster.Node{}, false
-	}
-	return all[i], true
+// paused reports whether any machine is paused.
+func (c *core) paused(ctx context.Context) bool {
+	return len(c.machines.paused(ctx, c.state.names())) > 0
 }
-
-// members returns the desired nodes and the control planes that are leaving.
-func (f *Fleet) members() []cluster.Node { return append(cluster.Nodes(f.Spec()), f.leaving()...) }
-
-// leaving returns the control planes that are no longer desired but still exist.
-func (f *Fleet) leaving() []cluster.Node { return cluster.Leaving(f.state.current()) }
-
-// controlPlanes returns the desired control planes.
-func (f *Fleet) controlPlanes() []cluster.Node {
-	return slices.DeleteFunc(cluster.Nodes(f.Spec()), func(n cluster.Node) bool { return n.Role != nodeconfig.RoleControlPlane })
-}
-
-// node returns a client of a node's API.
-func (f *Fleet) node(n cluster.Node) *node.Client { return f.nodes.Node(n.Name, n.Address.Addr()) }
 
 // dial connects to an address in the machines' network.
-func (f *Fleet) dial(ctx context.Context, network, address string) (net.Conn, error) {
+func (c *core) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	at, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return nil, fmt.Errorf("dial %q: %w", address, err)
 	}
 	name := ""
-	for _, n := range f.members() {
+	for _, n := range c.state.members() {
 		if n.Address.Addr() == at.Addr() {
 			name = n.Name
 		}
 	}
-	return f.machines.connect(ctx, name, network, address)
+	return c.machines.connect(ctx, name, network, address)
 }

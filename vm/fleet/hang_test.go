@@ -17,10 +17,8 @@ import (
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/credentials"
 	"github.com/skiff-dev/skiff/vm/driver/fake"
-	"github.com/skiff-dev/skiff/vm/drivers"
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/machine"
-	"github.com/skiff-dev/skiff/vm/node"
 	"github.com/skiff-dev/skiff/vm/operation"
 )
 
@@ -41,17 +39,10 @@ func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
 // the API of the second completes the handshake and never answers.
 func openHung(t *testing.T, dir home.Cluster, creds *credentials.Store) *Fleet {
 	t.Helper()
-	log := slog.New(slog.DiscardHandler)
 	spec := cluster.Default()
 	spec.ControlPlanes = 0
 	driver := &fake.Driver{}
-	f := &Fleet{
-		dir: dir, log: log, credentials: creds, renewals: newRenewals(), parts: newParts(t.Context(), log),
-		limits: Limits{}.withDefaults(),
-		state:  &store{path: filepath.Join(string(dir), "cluster.json"), state: cluster.State{Spec: spec, Nodes: cluster.Union(nil, spec)}},
-	}
-	t.Cleanup(func() { f.parts.close() })
-	f.machines = newMachines(drivers.Machines{Driver: driver}, f.parts, log)
+	f := prepared(t, dir, creds, spec, driver)
 	listeners := map[string]pipes{}
 	for _, n := range cluster.Nodes(spec) {
 		m := machine.Machine{Name: n.Name}
@@ -69,19 +60,19 @@ func openHung(t *testing.T, dir home.Cluster, creds *credentials.Store) *Fleet {
 		listeners[host] <- far
 		return near, nil
 	}
-	config, err := creds.ClientConfig(credentials.NodeCA, credentials.Host)
-	if err != nil {
+	var err error
+	if f.nodes, err = newNodes(f.core); err != nil {
 		t.Fatal(err)
 	}
-	f.nodes = node.NewPool(f.dial, config, f.machines.issued.last)
-	t.Cleanup(f.nodes.CloseIdleConnections)
+	t.Cleanup(f.nodes.pool.CloseIdleConnections)
+	f.renewals = newRenewals(f.core)
 	return f
 }
 
 // serveNode serves a node API on pipes.
 func serveNode(t *testing.T, f *Fleet, n cluster.Node, hangs bool) pipes {
 	t.Helper()
-	document, err := f.document(n, time.Now())
+	document, err := f.documents.node(n, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,9 +121,9 @@ func TestANodeThatNeverAnswersBlocksNoOther(t *testing.T) {
 			err  error
 		}
 		results := make(chan result, 2)
-		for _, n := range []cluster.Node{cluster.Nodes(f.Spec())[1], cluster.Nodes(f.Spec())[0]} { // the one that hangs first
+		for _, n := range []cluster.Node{cluster.Nodes(f.state.spec())[1], cluster.Nodes(f.state.spec())[0]} { // the one that hangs first
 			go func() {
-				err := f.handOut(t.Context(), n, time.Now(), func(string) bool { return true })
+				err := f.renewals.handOut(t.Context(), n, time.Now(), func(string) bool { return true })
 				results <- result{n.Name, time.Since(began), err}
 			}()
 			synctest.Wait()

@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/skiff-dev/skiff/vm/cluster"
@@ -42,16 +41,4 @@ func (f *Fleet) Observe(ctx context.Context) (cluster.Observed, error) {
 		observed.Ready[name] = node.Ready == "True"
 	}
 	return observed, nil
-}
-
-// each calls do concurrently for every desired node whose machine runs, and
-// waits for all calls.
-func (f *Fleet) each(ctx context.Context, do func(n cluster.Node)) {
-	var all sync.WaitGroup
-	for _, n := range cluster.Nodes(f.Spec()) {
-		if f.machines.running(ctx, n.Name) {
-			all.Go(func() { do(n) })
-		}
-	}
-	all.Wait()
 }

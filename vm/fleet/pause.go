@@ -19,16 +19,11 @@ import (
 const undoLimit = 30 * time.Second
 
 // awake returns a failure if the cluster is paused.
-func (f *Fleet) awake(ctx context.Context) error {
-	if f.Paused(ctx) {
-		return daemonapi.Paused(f.Spec().Name)
+func (c *core) awake(ctx context.Context) error {
+	if c.paused(ctx) {
+		return daemonapi.Paused(c.state.spec().Name)
 	}
 	return nil
-}
-
-// MachinePaused reports whether one machine is paused.
-func (f *Fleet) MachinePaused(ctx context.Context, name string) bool {
-	return len(f.machines.paused(ctx, []string{name})) > 0
 }
 
 // Pause freezes all running machines, or none, and returns a message for users.
@@ -58,22 +53,22 @@ func (f *Fleet) Pause(ctx context.Context, op *operation.Operation) (string, err
 		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoLimit)
 		defer cancel()
 		f.wake(undo)
-		f.SetClocks(undo)
+		f.nodes.setClocks(undo)
 		return "", err
 	}
 	f.api.balancer.SetBackends(nil)
-	f.nodes.CloseIdleConnections()
+	f.nodes.pool.CloseIdleConnections()
 	return "", nil
 }
 
 // wake resumes all paused machines as far as it can.
-func (f *Fleet) wake(ctx context.Context) {
-	for _, name := range f.machines.paused(ctx, f.state.names()) {
-		if err := f.machines.driver.Resume(ctx, name); err != nil {
-			f.log.Warn("cannot resume a paused machine", "machine", name, "error", err)
+func (c *core) wake(ctx context.Context) {
+	for _, name := range c.machines.paused(ctx, c.state.names()) {
+		if err := c.machines.driver.Resume(ctx, name); err != nil {
+			c.log.Warn("cannot resume a paused machine", "machine", name, "error", err)
 		}
 	}
-	f.balance()
+	c.api.balance()
 }
 
 // Resume resumes all paused machines and waits until their nodes are Ready. It
@@ -86,7 +81,7 @@ func (f *Fleet) Resume(ctx context.Context, op *operation.Operation) (string, er
 	if err != nil {
 		return "", err
 	}
-	return "", f.execute(ctx, op, cluster.ResumePlan(f.Spec(), observed))
+	return "", f.execute(ctx, op, cluster.ResumePlan(f.state.spec(), observed))
 }
 
 // resume resumes one machine. Its clock stood still, so it is given the host's
@@ -95,9 +90,9 @@ func (e *executor) resume(ctx context.Context, n cluster.Node) error {
 	if err := e.machines.driver.Resume(ctx, n.Name); err != nil {
 		return err
 	}
-	e.balance()
+	e.api.balance()
 	defer e.renewals.wake() // certificates may have expired meanwhile
 	return e.poll(ctx, n, e.limits.Boot, func(ctx context.Context) error {
-		return e.node(n).SetClock(ctx, time.Now())
+		return e.nodes.client(n).SetClock(ctx, time.Now())
 	})
 }

@@ -32,8 +32,8 @@ func (f *Fleet) PowerOff(ctx context.Context, op *operation.Operation) []string 
 	if f.machines.emulated {
 		limit *= emulatedFactor
 	}
-	running := slices.DeleteFunc(f.members(), func(n cluster.Node) bool { return !f.machines.running(ctx, n.Name) })
-	f.sync(ctx, running)
+	running := slices.DeleteFunc(f.state.members(), func(n cluster.Node) bool { return !f.machines.running(ctx, n.Name) })
+	f.nodes.sync(ctx, running)
 	var all sync.WaitGroup
 	done := make([]bool, len(running))
 	for i, n := range running {
@@ -56,32 +56,16 @@ func (f *Fleet) PowerOff(ctx context.Context, op *operation.Operation) []string 
 	return cutOff
 }
 
-// sync lets nodes write their caches to their disks. A failure costs nothing but
-// the safety that it would have added.
-func (f *Fleet) sync(ctx context.Context, nodes []cluster.Node) {
-	ctx, cancel := context.WithTimeout(ctx, syncLimit)
-	defer cancel()
-	var all sync.WaitGroup
-	for _, n := range nodes {
-		all.Go(func() {
-			if _, err := f.node(n).Run(ctx, "sync"); err != nil {
-				f.log.Warn("a node did not sync its disk before it shuts down", "node", n.Name, "error", err)
-			}
-		})
-	}
-	all.Wait()
-}
-
 // shutDown lets one guest shut down and reports whether it did within limit.
-func (f *Fleet) shutDown(ctx context.Context, op *operation.Operation, n cluster.Node, limit time.Duration) bool {
+func (c *core) shutDown(ctx context.Context, op *operation.Operation, n cluster.Node, limit time.Duration) bool {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	op.Begin(n.Name, daemonapi.PhaseStop, "")
-	asked := f.node(n).PowerOff(ctx)
+	asked := c.nodes.client(n).PowerOff(ctx)
 	if asked == nil {
-		_ = f.machines.driver.Wait(ctx, n.Name)
+		_ = c.machines.driver.Wait(ctx, n.Name)
 	}
-	if !f.machines.running(context.WithoutCancel(ctx), n.Name) {
+	if !c.machines.running(context.WithoutCancel(ctx), n.Name) {
 		op.End(n.Name, daemonapi.PhaseStop, nil)
 		return true
 	}
@@ -89,7 +73,7 @@ func (f *Fleet) shutDown(ctx context.Context, op *operation.Operation, n cluster
 	if asked != nil {
 		cause = fmt.Sprintf("%s could not be asked to shut down and was powered off: %v", n.Name, asked)
 	}
-	f.log.Warn("a node did not shut down", "node", n.Name, "limit", limit, "error", asked)
-	op.End(n.Name, daemonapi.PhaseStop, &daemonapi.Failure{Cause: cause, Log: f.dir.Console(n.Name)})
+	c.log.Warn("a node did not shut down", "node", n.Name, "limit", limit, "error", asked)
+	op.End(n.Name, daemonapi.PhaseStop, &daemonapi.Failure{Cause: cause, Log: c.dir.Console(n.Name)})
 	return false
 }

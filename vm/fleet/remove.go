@@ -49,12 +49,12 @@ func (e *executor) leave(ctx context.Context, n cluster.Node) error {
 	if e.machines.running(ctx, n.Name) {
 		drain, cancel := context.WithTimeout(ctx, drainLimit)
 		defer cancel()
-		if _, err := e.node(n).Run(drain, controlPlaneProgram, "drain"); err != nil {
+		if _, err := e.nodes.client(n).Run(drain, controlPlaneProgram, "drain"); err != nil {
 			e.log.Warn("control plane not drained", "node", n.Name, "error", err)
 		}
 	}
 	var failed error
-	for _, by := range e.controlPlanes() {
+	for _, by := range e.state.controlPlanes() {
 		if !e.machines.running(ctx, by.Name) {
 			continue
 		}
@@ -68,8 +68,8 @@ func (e *executor) leave(ctx context.Context, n cluster.Node) error {
 }
 
 // etcdTool runs the tool for etcd on a control plane.
-func (f *Fleet) etcdTool(ctx context.Context, n cluster.Node, args ...string) (string, error) {
+func (c *core) etcdTool(ctx context.Context, n cluster.Node, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, toolLimit)
 	defer cancel()
-	return f.node(n).Run(ctx, append([]string{controlPlaneProgram, "etcd"}, args...)...)
+	return c.nodes.client(n).Run(ctx, append([]string{controlPlaneProgram, "etcd"}, args...)...)
 }

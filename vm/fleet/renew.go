@@ -19,16 +19,17 @@ const renewPeriod = time.Hour
 // handOutLimit bounds how long it takes to give a node new files.
 const handOutLimit = time.Minute
 
-// renewals coordinates the renewal of certificates.
+// renewals renews the certificates of the host and of the nodes.
 type renewals struct {
+	core
 	woken chan struct{} // certificates must be checked now
 
 	mu    sync.Mutex // guards locks
 	locks map[string]*sync.Mutex
 }
 
-func newRenewals() *renewals {
-	return &renewals{woken: make(chan struct{}, 1), locks: map[string]*sync.Mutex{}}
+func newRenewals(c core) *renewals {
+	return &renewals{core: c, woken: make(chan struct{}, 1), locks: map[string]*sync.Mutex{}}
 }
 
 // wake causes certificates to be checked now.
@@ -50,42 +51,38 @@ func (r *renewals) lock(name string) *sync.Mutex {
 	return r.locks[name]
 }
 
-// CheckCertificates causes certificates to be checked now, for instance because
-// the host slept.
-func (f *Fleet) CheckCertificates() { f.renewals.wake() }
-
-// renewCertificates renews the certificates of the host and of running nodes
+// run renews the certificates of the host and of running nodes
 // until ctx ends. A machine that starts gets new ones anyway.
-func (f *Fleet) renewCertificates(ctx context.Context) error {
+func (r *renewals) run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-f.renewals.woken:
+		case <-r.woken:
 		case <-time.After(renewPeriod):
 		}
-		if f.Paused(ctx) {
+		if r.paused(ctx) {
 			continue // a resumed node would reject a certificate that begins in its future
 		}
-		if err := f.renew(ctx, time.Now()); err != nil && ctx.Err() == nil {
-			f.log.Warn("certificates not renewed, trying again later", "error", err)
+		if err := r.renew(ctx, time.Now()); err != nil && ctx.Err() == nil {
+			r.log.Warn("certificates not renewed, trying again later", "error", err)
 		}
 	}
 }
 
 // renew renews what has used up half of its lifetime.
-func (f *Fleet) renew(ctx context.Context, now time.Time) error {
-	if f.credentials.Current().Stale(now) {
+func (r *renewals) renew(ctx context.Context, now time.Time) error {
+	if r.credentials.Current().Stale(now) {
 		// A node whose clock is behind would reject a new certificate of the host, so
 		// it gets the time over a connection with the old one.
-		f.SetClocks(ctx)
+		r.nodes.setClocks(ctx)
 	}
-	if err := f.credentials.Renew(now); err != nil {
+	if err := r.credentials.Renew(now); err != nil {
 		return err
 	}
-	f.each(ctx, func(n cluster.Node) {
-		if err := f.renewNode(ctx, n, now); err != nil {
-			f.log.Warn("a node's certificates were not renewed, trying again later", "node", n.Name, "error", err)
+	r.nodes.each(ctx, func(n cluster.Node) {
+		if err := r.renewNode(ctx, n, now); err != nil {
+			r.log.Warn("a node's certificates were not renewed, trying again later", "node", n.Name, "error", err)
 		}
 	})
 	return nil
@@ -93,29 +90,29 @@ func (f *Fleet) renew(ctx context.Context, now time.Time) error {
 
 // renewNode gives a node new certificates if it is time. All that a node holds is as
 // old as what its API presents.
-func (f *Fleet) renewNode(ctx context.Context, n cluster.Node, now time.Time) error {
-	presented, err := f.nodes.Certificate(ctx, n.Address.Addr())
+func (r *renewals) renewNode(ctx context.Context, n cluster.Node, now time.Time) error {
+	presented, err := r.nodes.pool.Certificate(ctx, n.Address.Addr())
 	if err != nil || !pki.Used(presented, now) {
 		return err
 	}
-	if err := f.handOut(ctx, n, now, func(string) bool { return true }); err != nil {
+	if err := r.handOut(ctx, n, now, func(string) bool { return true }); err != nil {
 		return err
 	}
 	// Open connections were authenticated with the old certificate.
-	f.nodes.CloseIdleConnections()
-	f.log.Info("renewed a node's certificates", "node", n.Name)
+	r.nodes.pool.CloseIdleConnections()
+	r.log.Info("renewed a node's certificates", "node", n.Name)
 	return nil
 }
 
 // handOut gives a running node those of its files that are chosen by path, newly
 // made: at once, and for its next boot.
-func (f *Fleet) handOut(ctx context.Context, n cluster.Node, now time.Time, chosen func(path string) bool) error {
-	lock := f.renewals.lock(n.Name)
+func (r *renewals) handOut(ctx context.Context, n cluster.Node, now time.Time, chosen func(path string) bool) error {
+	lock := r.lock(n.Name)
 	lock.Lock()
 	defer lock.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, handOutLimit)
 	defer cancel()
-	document, err := f.document(n, now)
+	document, err := r.documents.node(n, now)
 	if err != nil {
 		return err
 	}
@@ -123,16 +120,16 @@ func (f *Fleet) handOut(ctx context.Context, n cluster.Node, now time.Time, chos
 	if err != nil {
 		return err
 	}
-	if err := f.machines.driver.Reseed(ctx, n.Name, seed); err != nil {
+	if err := r.machines.driver.Reseed(ctx, n.Name, seed); err != nil {
 		return err
 	}
 	files := maps.Clone(document.Files)
 	maps.DeleteFunc(files, func(path string, _ []byte) bool { return !chosen(path) })
 	address := n.Address.Addr()
-	f.machines.issued.replacing(address, files)
-	if err := f.node(n).WriteFiles(ctx, files); err != nil {
+	r.machines.issued.replacing(address, files)
+	if err := r.nodes.client(n).WriteFiles(ctx, files); err != nil {
 		return fmt.Errorf("give a running node new files: %w", err)
 	}
-	f.machines.issued.replaced(address, files)
+	r.machines.issued.replaced(address, files)
 	return nil
 }

@@ -27,7 +27,6 @@ import (
 	"github.com/skiff-dev/skiff/vm/drivers"
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/machine"
-	"github.com/skiff-dev/skiff/vm/node"
 )
 
 // fakeNode holds certificates, presents them and accepts new ones.
@@ -116,7 +115,6 @@ func openAt(t *testing.T, made time.Time) (*Fleet, *fakeNode) {
 	if err := os.MkdirAll(string(dir), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	log := slog.New(slog.DiscardHandler)
 	creds, err := credentials.OpenStore(dir.PKI(), made)
 	if err != nil {
 		t.Fatal(err)
@@ -125,15 +123,9 @@ func openAt(t *testing.T, made time.Time) (*Fleet, *fakeNode) {
 	spec.Name, spec.Workers = "old", 0
 	n := &fakeNode{}
 	driver := &fake.Driver{Reseeded: func(string, []byte) { n.seeds++ }}
-	f := &Fleet{
-		dir: dir, log: log, credentials: creds, renewals: newRenewals(), parts: newParts(context.Background(), log),
-		state: &store{path: dir.State(), state: cluster.State{Spec: spec, Nodes: cluster.Union(nil, spec)}},
-	}
-	t.Cleanup(func() { f.parts.close() })
-	opened := drivers.Machines{Driver: driver}
-	f.machines = newMachines(opened, f.parts, log)
+	f := prepared(t, dir, creds, spec, driver)
 	first := cluster.Nodes(spec)[0]
-	document, err := f.document(first, made)
+	document, err := f.documents.node(first, made)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,16 +140,30 @@ func openAt(t *testing.T, made time.Time) (*Fleet, *fakeNode) {
 	f.machines.reach = func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, nodeAPI.Addr().String())
 	}
-	config, err := creds.ClientConfig(credentials.NodeCA, credentials.Host)
-	if err != nil {
+	if f.nodes, err = newNodes(f.core); err != nil {
 		t.Fatal(err)
 	}
-	f.nodes = node.NewPool(f.dial, config, f.machines.issued.last)
-	t.Cleanup(f.nodes.CloseIdleConnections)
-	if f.api, err = newAPIServers(creds, f.dial, n.listen(t, "apiserver", "ca", http.NotFoundHandler()), log); err != nil {
+	t.Cleanup(f.nodes.pool.CloseIdleConnections)
+	if f.api, err = newAPIServers(f.core, n.listen(t, "apiserver", "ca", http.NotFoundHandler())); err != nil {
 		t.Fatal(err)
 	}
+	f.renewals, f.stalls = newRenewals(f.core), &stalls{f.core}
 	return f, n
+}
+
+// prepared returns a Fleet as it is before it has connected to anything.
+func prepared(t *testing.T, dir home.Cluster, creds *credentials.Store, spec cluster.Spec, driver *fake.Driver) *Fleet {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	f := &Fleet{parts: newParts(t.Context(), log)}
+	t.Cleanup(func() { f.parts.close() })
+	f.core = core{
+		dir: dir, log: log, limits: Limits{}.withDefaults(), credentials: creds,
+		state:    &store{path: dir.State(), state: cluster.State{Spec: spec, Nodes: cluster.Union(nil, spec)}},
+		machines: newMachines(drivers.Machines{Driver: driver}, f.parts, log),
+	}
+	f.documents = &documents{state: f.state, credentials: creds}
+	return f
 }
 
 // hostCertificate returns the certificate that the host presents to nodes.
@@ -175,7 +181,7 @@ func TestCertificatesOfAPausedClusterAreRenewedAfterItResumes(t *testing.T) {
 	f.renewals.woken = make(chan struct{}) // received only when the previous renewal is over
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- f.renewCertificates(ctx) }()
+	go func() { done <- f.renewals.run(ctx) }()
 	defer func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -188,7 +194,7 @@ func TestCertificatesOfAPausedClusterAreRenewedAfterItResumes(t *testing.T) {
 		defer n.mu.Unlock()
 		return n.seeds
 	}
-	name := cluster.Nodes(f.Spec())[0].Name
+	name := cluster.Nodes(f.state.spec())[0].Name
 	if err := f.machines.driver.Pause(t.Context(), name); err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +228,7 @@ func TestCertificatesAreRenewedWhileANodeRuns(t *testing.T) {
 			f, n := openAt(t, now.Add(-tt.age))
 			before, host := n.held(), f.hostCertificate(t)
 			for range 2 { // the second finds nothing to do
-				if err := f.renew(t.Context(), now); err != nil {
+				if err := f.renewals.renew(t.Context(), now); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -254,16 +260,16 @@ func TestCertificatesAreRenewedWhileANodeRuns(t *testing.T) {
 func TestAnExpiredCertificateIsAcceptedOnlyUntilItIsReplaced(t *testing.T) {
 	now := time.Now()
 	f, n := openAt(t, now.Add(-2*pki.LeafLifetime))
-	address := cluster.Nodes(f.Spec())[0].Address.Addr()
+	address := cluster.Nodes(f.state.spec())[0].Address.Addr()
 	old := n.held()
-	if err := f.renew(t.Context(), now); err != nil {
+	if err := f.renewals.renew(t.Context(), now); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.nodes.Certificate(t.Context(), address); err != nil {
+	if _, err := f.nodes.pool.Certificate(t.Context(), address); err != nil {
 		t.Fatal(err)
 	}
 	n.take(old) // somebody has kept the key
-	if _, err := f.nodes.Certificate(t.Context(), address); err == nil {
+	if _, err := f.nodes.pool.Certificate(t.Context(), address); err == nil {
 		t.Error("an expired certificate was accepted after it had been replaced")
 	}
 }

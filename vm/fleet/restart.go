@@ -12,14 +12,14 @@ import (
 
 // Restart restarts one node, as "reboot" on it does, and waits until it is Ready.
 func (f *Fleet) Restart(ctx context.Context, op *operation.Operation, name string) error {
-	n, ok := f.find(name)
+	n, ok := f.state.find(name)
 	if !ok {
 		return operation.NoNode(name)
 	}
-	if f.MachinePaused(ctx, name) {
-		return daemonapi.Paused(f.Spec().Name)
+	if f.Paused(ctx, name) {
+		return daemonapi.Paused(f.state.spec().Name)
 	}
-	node := f.node(n)
+	node := f.nodes.client(n)
 	before, err := node.Status(ctx)
 	if err != nil {
 		return err
@@ -47,7 +47,7 @@ func (f *Fleet) Restart(ctx context.Context, op *operation.Operation, name strin
 	return nil
 }
 
-func (f *Fleet) notRestarted(op *operation.Operation, name string, phase daemonapi.Phase, err error) error {
+func (c *core) notRestarted(op *operation.Operation, name string, phase daemonapi.Phase, err error) error {
 	failure := &daemonapi.Failure{
 		Cause: fmt.Sprintf(causes[phase], name, err), Log: "skiff logs " + name,
 		Hint: "run \"skiff up\" to repair the cluster",

@@ -36,7 +36,7 @@ func (f *Fleet) Rotate(ctx context.Context, op *operation.Operation) (string, er
 	if err := f.awake(ctx); err != nil {
 		return "", err
 	}
-	message, err := (&rotation{Fleet: f, op: op}).run(ctx)
+	message, err := (&rotation{core: f.core, renewals: f.renewals, op: op}).run(ctx)
 	if err == nil {
 		return message, nil
 	}
@@ -59,7 +59,7 @@ func (f *Fleet) Readmit(ctx context.Context) error {
 	if err := f.credentials.SetKeyring(ring.Readmit()); err != nil {
 		return err
 	}
-	return (&rotation{Fleet: f}).distribute(ctx)
+	return (&rotation{core: f.core, renewals: f.renewals}).distribute(ctx)
 }
 
 // Rotating reports whether a rotation of the encryption key was begun and is not
@@ -71,8 +71,9 @@ func (f *Fleet) Rotating() bool {
 
 // rotation replaces the encryption key of secrets.
 type rotation struct {
-	*Fleet
-	op *operation.Operation
+	core
+	renewals *renewals
+	op       *operation.Operation
 }
 
 // run continues from the cluster's keyring until there is one new key. It returns
@@ -154,7 +155,9 @@ func (r *rotation) remove(ctx context.Context, ring pki.Keyring) error {
 }
 
 // planes returns all control planes that may serve the API.
-func (r *rotation) planes() []cluster.Node { return append(r.controlPlanes(), r.leaving()...) }
+func (r *rotation) planes() []cluster.Node {
+	return append(r.state.controlPlanes(), r.state.leaving()...)
+}
 
 // look observes what the next move depends on. All control planes must run: one
 // that does not could come back with outdated keys.
@@ -235,7 +238,7 @@ func (r *rotation) load(ctx context.Context, ring pki.Keyring) error {
 
 func (r *rotation) distribute(ctx context.Context) error {
 	for _, n := range r.planes() {
-		if err := r.handOut(ctx, n, time.Now(), func(path string) bool { return path == pki.EncryptionFile }); err != nil {
+		if err := r.renewals.handOut(ctx, n, time.Now(), func(path string) bool { return path == pki.EncryptionFile }); err != nil {
 			return err
 		}
 	}

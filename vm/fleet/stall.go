@@ -22,17 +22,20 @@ const (
 	lowRoomMiB    = 1024
 )
 
-// freeMiB returns the free space where the machines' disks are.
-func (f *Fleet) freeMiB() int { return offline.Host(home.Home(f.dir)).DiskFreeMiB }
+// stalls resumes machines that the host stopped.
+type stalls struct{ core }
 
-// stalled returns why machines stopped by themselves, by name.
-func (f *Fleet) stalled() map[string]string {
+// freeMiB returns the free space where the machines' disks are.
+func (s *stalls) freeMiB() int { return offline.Host(home.Home(s.dir)).DiskFreeMiB }
+
+// reasons returns why machines stopped by themselves, by name.
+func (s *stalls) reasons() map[string]string {
 	reasons := map[string]string{}
-	reporter, ok := f.machines.driver.(driver.StallReporter)
+	reporter, ok := s.machines.driver.(driver.StallReporter)
 	if !ok {
 		return reasons
 	}
-	for _, name := range f.state.names() {
+	for _, name := range s.state.names() {
 		if reason := reporter.Stalled(name); reason != "" {
 			reasons[name] = reason
 		}
@@ -40,9 +43,9 @@ func (f *Fleet) stalled() map[string]string {
 	return reasons
 }
 
-// resumeStalled resumes machines that stopped because the host's disk was full,
+// run resumes machines that stopped because the host's disk was full,
 // once there is room. Their clocks stood still meanwhile.
-func (f *Fleet) resumeStalled(ctx context.Context) error {
+func (s *stalls) run(ctx context.Context) error {
 	ticker := time.NewTicker(stallPeriod)
 	defer ticker.Stop()
 	for {
@@ -51,29 +54,29 @@ func (f *Fleet) resumeStalled(ctx context.Context) error {
 			return ctx.Err()
 		case <-ticker.C:
 		}
-		stalled := f.stalled()
-		if len(stalled) == 0 || f.freeMiB() < resumeRoomMiB {
+		stalled := s.reasons()
+		if len(stalled) == 0 || s.freeMiB() < resumeRoomMiB {
 			continue
 		}
-		for _, n := range cluster.Nodes(f.Spec()) {
+		for _, n := range cluster.Nodes(s.state.spec()) {
 			if stalled[n.Name] == driver.StallNoSpace {
-				f.resumeOne(ctx, n)
+				s.resume(ctx, n)
 			}
 		}
-		f.balance()
+		s.api.balance()
 	}
 }
 
-func (f *Fleet) resumeOne(ctx context.Context, n cluster.Node) {
-	if err := f.machines.driver.Resume(ctx, n.Name); err != nil {
-		f.log.Warn("cannot resume a machine that stopped because of a full disk", "machine", n.Name, "error", err)
+func (s *stalls) resume(ctx context.Context, n cluster.Node) {
+	if err := s.machines.driver.Resume(ctx, n.Name); err != nil {
+		s.log.Warn("cannot resume a machine that stopped because of a full disk", "machine", n.Name, "error", err)
 		return
 	}
-	f.log.Info("resumed a machine that stopped because of a full disk", "machine", n.Name)
+	s.log.Info("resumed a machine that stopped because of a full disk", "machine", n.Name)
 	ctx, cancel := context.WithTimeout(ctx, statusLimit)
 	defer cancel()
-	if err := f.node(n).SetClock(ctx, time.Now()); err != nil {
-		f.log.Warn("cannot set a node's clock", "node", n.Name, "error", err)
+	if err := s.nodes.client(n).SetClock(ctx, time.Now()); err != nil {
+		s.log.Warn("cannot set a node's clock", "node", n.Name, "error", err)
 	}
 }
 
@@ -83,7 +86,7 @@ func diskProblems(stalled map[string]string, freeMiB int, dir string) []string {
 	var lines []string
 	for _, name := range slices.Sorted(maps.Keys(stalled)) {
 		if stalled[name] == driver.StallNoSpace {
-			lines = append(lines, fmt.Sprintf("%s is halted: %s. Free at least %d MiB where %s is (%d MiB are free); it then continues by itself.",
+			lines = append(lines, fmt.Sprintf("%s is halted: %s. Free at least %d MiB where %s is (%d MiB are free); it then continues by itsels.",
 				name, stalled[name], resumeRoomMiB, dir, freeMiB))
 			continue
 		}

@@ -44,7 +44,7 @@ func (f *Fleet) Status(ctx context.Context) daemonapi.ClusterStatus {
 	status.Problems = slices.Compact(slices.Sorted(slices.Values(slices.Concat(alarms...))))
 	status.Problems = append(status.Problems, expiring(status.Nodes, time.Now())...)
 	status.Problems = append(status.Problems, f.parts.failing()...)
-	status.Problems = append(status.Problems, diskProblems(f.stalled(), f.freeMiB(), string(f.dir))...)
+	status.Problems = append(status.Problems, diskProblems(f.stalls.reasons(), f.stalls.freeMiB(), string(f.dir))...)
 	for i := range status.Nodes {
 		node := registered[status.Nodes[i].Name]
 		status.Nodes[i].Ready, status.Nodes[i].Reason = node.Ready, node.Reason
@@ -55,35 +55,35 @@ func (f *Fleet) Status(ctx context.Context) daemonapi.ClusterStatus {
 
 // registered returns the nodes that Kubernetes knows, and whether its API is
 // ready.
-func (f *Fleet) registered(ctx context.Context) (map[string]kube.Node, bool) {
-	if len(f.machines.in(ctx, f.state.names(), machine.StateRunning)) == 0 || f.api.kube.Ready(ctx) != nil {
+func (c *core) registered(ctx context.Context) (map[string]kube.Node, bool) {
+	if len(c.machines.in(ctx, c.state.names(), machine.StateRunning)) == 0 || c.api.kube.Ready(ctx) != nil {
 		return nil, false
 	}
-	nodes, err := f.api.kube.Nodes(ctx)
+	nodes, err := c.api.kube.Nodes(ctx)
 	if err != nil {
-		f.log.Debug("cannot list nodes for the status", "error", err)
+		c.log.Debug("cannot list nodes for the status", "error", err)
 	}
 	return nodes, true
 }
 
 // nodeStatus returns the status of a node and its alarms for users.
-func (f *Fleet) nodeStatus(ctx context.Context, spec cluster.Spec, n cluster.Node) (daemonapi.NodeStatus, []string) {
+func (c *core) nodeStatus(ctx context.Context, spec cluster.Spec, n cluster.Node) (daemonapi.NodeStatus, []string) {
 	node := offline.Node(spec, n)
-	state, err := f.machines.driver.State(ctx, n.Name)
+	state, err := c.machines.driver.State(ctx, n.Name)
 	if err != nil {
 		node.MachineMessage = err.Error()
 		return node, nil
 	}
 	node.Machine = string(state)
-	node.MachineMessage = f.machines.endedReason(n.Name)
-	if usage, err := f.machines.driver.Usage(ctx, n.Name); err == nil {
+	node.MachineMessage = c.machines.endedReason(n.Name)
+	if usage, err := c.machines.driver.Usage(ctx, n.Name); err == nil {
 		node.HostMemoryMiB, node.DiskUsedBytes, node.Started = usage.MemoryMiB, usage.DiskBytes, usage.Started
 		node.HostCPUSeconds = usage.CPU.Seconds()
 	}
 	if state != machine.StateRunning {
 		return node, nil
 	}
-	said, err := f.node(n).Status(ctx)
+	said, err := c.nodes.client(n).Status(ctx)
 	node.Agent = err == nil
 	node.Certificates = said.Certificates
 	return node, said.Alarms

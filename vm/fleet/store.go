@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/home"
 )
@@ -38,6 +39,27 @@ func (s *store) spec() cluster.Spec { return s.current().Spec }
 
 // names returns the names of all machines that exist or may exist.
 func (s *store) names() []string { return s.current().Nodes }
+
+// members returns the desired nodes and the control planes that are leaving.
+func (s *store) members() []cluster.Node { return append(cluster.Nodes(s.spec()), s.leaving()...) }
+
+// leaving returns the control planes that are no longer desired but still exist.
+func (s *store) leaving() []cluster.Node { return cluster.Leaving(s.current()) }
+
+// controlPlanes returns the desired control planes.
+func (s *store) controlPlanes() []cluster.Node {
+	return slices.DeleteFunc(cluster.Nodes(s.spec()), func(n cluster.Node) bool { return n.Role != nodeconfig.RoleControlPlane })
+}
+
+// find returns the member with a name; false if there is none.
+func (s *store) find(name string) (cluster.Node, bool) {
+	for _, n := range s.members() {
+		if n.Name == name {
+			return n, true
+		}
+	}
+	return cluster.Node{}, false
+}
 
 // change changes the state and writes it.
 func (s *store) change(change func(*cluster.State)) error {
