@@ -4,6 +4,7 @@ package boundedlog
 
 import (
 	"errors"
+	"io"
 	"os"
 	"sync"
 )
@@ -65,6 +66,17 @@ func (f *File) rotate() error {
 		return f.open(os.O_TRUNC)
 	}
 	return f.open(0)
+}
+
+// Lossy returns a writer to f that drops what cannot be written, so that a full
+// disk does not block the program that writes. Its Close closes f.
+func (f *File) Lossy() io.WriteCloser { return lossy{f} }
+
+type lossy struct{ *File }
+
+func (l lossy) Write(p []byte) (int, error) {
+	_, _ = l.File.Write(p)
+	return len(p), nil
 }
 
 // Close closes the file.

@@ -56,7 +56,7 @@ func (c *console) serve() {
 		return
 	}
 	defer func() { _ = conn.Close() }()
-	_, _ = io.Copy(lossy{c.log}, conn)
+	_, _ = io.Copy(c.log.Lossy(), conn)
 }
 
 // Close waits until what the machine sent before it ended is in the log.
@@ -64,13 +64,4 @@ func (c *console) Close() error {
 	err := c.listener.Close()
 	<-c.done
 	return errors.Join(err, c.log.Close())
-}
-
-// lossy drops what cannot be written, so that a full disk does not block a
-// guest's console.
-type lossy struct{ io.Writer }
-
-func (l lossy) Write(p []byte) (int, error) {
-	_, _ = l.Writer.Write(p)
-	return len(p), nil
 }

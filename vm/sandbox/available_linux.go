@@ -10,16 +10,15 @@ import (
 	"github.com/skiff-dev/skiff/vm/driver"
 )
 
-// needed are the host's files without which no sandbox runs, and what brings
-// them.
+// needed are files of the host that sandboxes require, with a hint for each.
 var needed = []struct{ path, hint string }{
 	{"/dev/loop-control", "this kernel has no loop devices; try: modprobe loop"},
 	{"/dev/net/tun", "this kernel has no TUN devices; try: modprobe tun"},
 	{"/proc/self/ns/cgroup", "this kernel has no cgroup namespaces"},
 }
 
-// Available says whether this host can run sandboxes; driver.ErrUnavailable
-// with what to do if not.
+// Available returns driver.ErrUnavailable, with what to do, if this host cannot run
+// sandboxes.
 func Available() error {
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("%w: the sandbox driver needs root: run skiff with sudo, or use --driver lima", driver.ErrUnavailable)
@@ -32,8 +31,8 @@ func Available() error {
 	return nil
 }
 
-// checkDir refuses a directory on a file system that cannot hold the layers of
-// containers.
+// checkDir returns an error if the file system of a directory cannot store the
+// layers of containers.
 func checkDir(dir string) error {
 	if !filepath.IsAbs(dir) {
 		return fmt.Errorf("the machines' directory %s is not absolute", dir)

@@ -18,7 +18,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/machine"
 )
 
-func TestHierarchiesAreFoundOnceEach(t *testing.T) {
+func TestEachHierarchyIsFoundOnce(t *testing.T) {
 	const mountinfo = `31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
 32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct
 33 31 0:29 / /elsewhere rw - cgroup cgroup rw,cpu,cpuacct
@@ -35,36 +35,36 @@ func TestHierarchiesAreFoundOnceEach(t *testing.T) {
 	}
 }
 
-func TestLimitsAreThoseOfTheHostsVersion(t *testing.T) {
+func TestLimitsFollowTheCgroupVersion(t *testing.T) {
 	m := machine.Machine{CPUs: 2, MemoryMiB: 1}
 	for what, c := range map[string]struct {
-		h          hierarchy
-		processors int
-		want       map[string]string
+		h    hierarchy
+		cpus int
+		want map[string]string
 	}{
-		"second version":      {hierarchy{}, 4, map[string]string{"memory.max": "1048576", "cpu.max": "200000 100000"}},
-		"all processors":      {hierarchy{}, 2, map[string]string{"memory.max": "1048576"}},
-		"first, memory":       {hierarchy{controllers: []string{"memory"}}, 4, map[string]string{"memory.limit_in_bytes": "1048576"}},
-		"first, processors":   {hierarchy{controllers: []string{"cpu", "cpuacct"}}, 4, map[string]string{"cpu.cfs_quota_us": "200000"}},
-		"first, without both": {hierarchy{controllers: []string{"pids"}}, 4, map[string]string{}},
+		"version 2":          {hierarchy{}, 4, map[string]string{"memory.max": "1048576", "cpu.max": "200000 100000"}},
+		"all CPUs":           {hierarchy{}, 2, map[string]string{"memory.max": "1048576"}},
+		"version 1, memory":  {hierarchy{controllers: []string{"memory"}}, 4, map[string]string{"memory.limit_in_bytes": "1048576"}},
+		"version 1, CPU":     {hierarchy{controllers: []string{"cpu", "cpuacct"}}, 4, map[string]string{"cpu.cfs_quota_us": "200000"}},
+		"version 1, neither": {hierarchy{controllers: []string{"pids"}}, 4, map[string]string{}},
 	} {
-		if got := limits(c.h, m, c.processors); fmt.Sprint(got) != fmt.Sprint(c.want) {
+		if got := limits(c.h, m, c.cpus); fmt.Sprint(got) != fmt.Sprint(c.want) {
 			t.Errorf("%s: %v, want %v", what, got, c.want)
 		}
 	}
 }
 
-func TestWeightIsThatOfAsManyPrograms(t *testing.T) {
+func TestWeightGrowsWithTheNumberOfPrograms(t *testing.T) {
 	for what, c := range map[string]struct {
 		h        hierarchy
 		programs int
 		want     map[string]string
 	}{
-		"second version":        {hierarchy{}, 4, map[string]string{"cpu.weight": "400"}},
-		"more than it can be":   {hierarchy{}, 128, map[string]string{"cpu.weight": "10000"}},
-		"first version":         {hierarchy{controllers: []string{"cpu", "cpuacct"}}, 2, map[string]string{"cpu.shares": "2048"}},
-		"first, no processors":  {hierarchy{controllers: []string{"memory"}}, 2, nil},
-		"first, accounted only": {hierarchy{controllers: []string{"cpuacct"}}, 2, nil},
+		"version 2":                  {hierarchy{}, 4, map[string]string{"cpu.weight": "400"}},
+		"more than the maximum":      {hierarchy{}, 128, map[string]string{"cpu.weight": "10000"}},
+		"version 1":                  {hierarchy{controllers: []string{"cpu", "cpuacct"}}, 2, map[string]string{"cpu.shares": "2048"}},
+		"version 1, no CPU":          {hierarchy{controllers: []string{"memory"}}, 2, nil},
+		"version 1, only accounting": {hierarchy{controllers: []string{"cpuacct"}}, 2, nil},
 	} {
 		if got := weight(c.h, c.programs); !maps.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", what, got, c.want)
@@ -83,7 +83,7 @@ func FuzzHierarchies(f *testing.F) {
 	})
 }
 
-func TestMachinesLiveWhereTheControllersAre(t *testing.T) {
+func TestMachinesUseTheHierarchyWithTheControllers(t *testing.T) {
 	const (
 		second = "41 31 0:38 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n"
 		named  = "40 31 0:37 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n"
@@ -105,27 +105,27 @@ func TestMachinesLiveWhereTheControllersAre(t *testing.T) {
 	}
 }
 
-// secondVersion mounts the host's hierarchy of the second version.
+// secondVersion mounts the host's version 2 hierarchy.
 func secondVersion(t *testing.T) hierarchy {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("a mount needs root")
+		t.Skip("mounting needs root")
 	}
 	dir := t.TempDir()
 	if err := unix.Mount("cgroup2", dir, "cgroup2", 0, ""); err != nil {
-		t.Skipf("no cgroups of the second version: %v", err)
+		t.Skipf("no cgroups of version 2: %v", err)
 	}
 	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
 	return hierarchy{mount: dir}
 }
 
-func TestGroupsOfTheSecondVersionAreEnteredAndRemovedWithWhatIsInThem(t *testing.T) {
+func TestVersion2GroupsAreEnteredAndRemovedWithTheirProcesses(t *testing.T) {
 	h := secondVersion(t)
 	g := groups{hierarchies: []hierarchy{h}, name: fmt.Sprintf("skiff-test-%d", os.Getpid())}
 	own := filepath.Join(h.mount, g.name, "one")
 	for _, dir := range []string{filepath.Dir(own), own} {
 		if err := h.mkdir(dir); err != nil {
-			t.Skip(err) // a container's top, in which processes are
+			t.Skip(err) // the root of a container's cgroups, which holds processes
 		}
 	}
 	defer func() { _ = g.remove("") }()
@@ -146,7 +146,7 @@ func TestGroupsOfTheSecondVersionAreEnteredAndRemovedWithWhatIsInThem(t *testing
 		t.Fatal(err)
 	}
 	if err := <-ended; err == nil {
-		t.Error("the process ended by itself")
+		t.Error("the process ended without being killed")
 	}
 	if _, err := os.Stat(filepath.Dir(own)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the group is still there: %v", err)

@@ -26,8 +26,8 @@ type Driver struct {
 	groups groups
 	thread *thread
 	wire   *wire
-	loop   *os.File // the device with the root
-	root   string   // where that is mounted, for the thread and what it starts
+	loop   *os.File // the loop device with the root file system
+	root   string   // where it is mounted, for the thread and what it starts
 	closed sync.Once
 
 	machines process.Table
@@ -36,27 +36,27 @@ type Driver struct {
 	sizes map[string]sizeAt // of data directories
 }
 
-// sizeAt is what a directory took when it was last looked at.
+// sizeAt is the size of a directory at a time.
 type sizeAt struct {
 	bytes int64
 	at    time.Time
 }
 
-// sizePeriod is how often a data directory, which may hold 100,000 files, is
-// looked through.
+// sizePeriod is how often the size of a data directory, which may hold 100,000
+// files, is computed.
 const sizePeriod = 20 * time.Second
 
 var _ driver.Driver = (*Driver)(nil)
 
-// New prepares for running machines, in a network that serves config.Network
-// already. It ends machines that a dead daemon left. The error is
+// New prepares to run machines in a network that already serves config.Network.
+// It kills what a dead daemon left of machines. The error wraps
 // driver.ErrUnavailable if this host cannot run them.
 func New(ctx context.Context, config Config) (*Driver, error) {
 	if err := Available(); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(config.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the machines' directory: %w", err)
+		return nil, fmt.Errorf("create the machines' directory: %w", err)
 	}
 	if err := checkDir(config.Dir); err != nil {
 		return nil, err
@@ -92,14 +92,14 @@ func (d *Driver) prepare() (err error) {
 	return err
 }
 
-// mountRoot moves the thread into a mount namespace, in which it mounts the root
-// for all machines: they share its pages.
+// mountRoot moves the thread into a mount namespace and mounts the root file system
+// there, for all machines, which share its pages.
 func (d *Driver) mountRoot() error {
 	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
 		return fmt.Errorf("mount namespace: %w", err)
 	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("keep mounts private: %w", err)
+		return fmt.Errorf("make mounts private: %w", err)
 	}
 	if err := os.MkdirAll(d.root, 0o700); err != nil {
 		return err
@@ -117,10 +117,10 @@ func (d *Driver) mountRoot() error {
 	return nil
 }
 
-// Name is "sandbox".
+// Name returns "sandbox".
 func (d *Driver) Name() string { return Name }
 
-// Describe says that machines are no virtual ones.
+// Describe says that the machines are not virtual ones.
 func (d *Driver) Describe() string {
 	return "sandbox: Linux namespaces of this host, no virtualization"
 }
@@ -134,7 +134,7 @@ func (d *Driver) DialContext(ctx context.Context, network, address string) (net.
 	return conn, nil
 }
 
-// Create makes the machine's data directory.
+// Create creates the machine's data directory.
 func (d *Driver) Create(ctx context.Context, m machine.Machine) error {
 	err := ctx.Err()
 	if err == nil {
@@ -167,11 +167,11 @@ func (d *Driver) Start(ctx context.Context, m machine.Machine) error {
 	d.machines.Add(m.Name, p)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	delete(d.sizes, m.Name) // of when it had not written anything
+	delete(d.sizes, m.Name) // from before it wrote anything
 	return nil
 }
 
-// Reseed does nothing: a sandbox boots by Start alone.
+// Reseed does nothing: a sandbox boots only through Start, which gets the seed.
 func (d *Driver) Reseed(ctx context.Context, _ string, _ []byte) error { return ctx.Err() }
 
 // Pause freezes the machine's cgroup.
@@ -184,7 +184,7 @@ func (d *Driver) Resume(_ context.Context, name string) error {
 	return d.machines.Resume(name, func() error { return d.groups.thaw(name) })
 }
 
-// Stop ends all processes of the machine.
+// Stop kills all processes of the machine.
 func (d *Driver) Stop(ctx context.Context, name string) error { return d.machines.Stop(ctx, name) }
 
 // Delete stops the machine and removes its directory.
@@ -192,7 +192,7 @@ func (d *Driver) Delete(ctx context.Context, name string) error {
 	if err := d.Stop(ctx, name); err != nil {
 		return err
 	}
-	// At once it is absent, however long the removal of its files takes.
+	// The machine is absent from here on, however long the removal takes.
 	gone := d.data(name) + ".gone"
 	if err := os.Rename(d.data(name), gone); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("delete machine %s: %w", name, err)
@@ -203,7 +203,7 @@ func (d *Driver) Delete(ctx context.Context, name string) error {
 	return nil
 }
 
-// State is absent, stopped, running or paused.
+// State returns absent, stopped, running or paused.
 func (d *Driver) State(_ context.Context, name string) (machine.State, error) {
 	return d.machines.State(name, !exists(d.data(name))), nil
 }
@@ -211,7 +211,7 @@ func (d *Driver) State(_ context.Context, name string) (machine.State, error) {
 // Wait blocks until the machine has ended.
 func (d *Driver) Wait(ctx context.Context, name string) error { return d.machines.Wait(ctx, name) }
 
-// Usage is what the machine takes on the host.
+// Usage returns what the machine uses on the host.
 func (d *Driver) Usage(_ context.Context, name string) (machine.Usage, error) {
 	if !exists(d.data(name)) {
 		return machine.Usage{}, fmt.Errorf("usage of machine %s: %w", name, driver.ErrNotFound)
@@ -223,7 +223,7 @@ func (d *Driver) Usage(_ context.Context, name string) (machine.Usage, error) {
 	return usage, nil
 }
 
-// Close stops all machines and ends their network.
+// Close stops all machines and their network.
 func (d *Driver) Close() error {
 	errs := []error{d.machines.StopAll()}
 	d.closed.Do(func() {
@@ -238,7 +238,7 @@ func (d *Driver) Close() error {
 	return errors.Join(append(errs, d.groups.remove(""))...)
 }
 
-// size is what a machine's directory takes, looked at now and then.
+// size returns the size of a machine's directory, at most sizePeriod old.
 func (d *Driver) size(name string) int64 {
 	d.mu.Lock()
 	last := d.sizes[name]
@@ -255,8 +255,7 @@ func (d *Driver) size(name string) int64 {
 
 func (d *Driver) dir(name string) string { return filepath.Join(d.config.Dir, name) }
 
-// data is the machine's own disk. That it exists is what makes the machine
-// exist.
+// data is the machine's own disk. The machine exists if it does.
 func (d *Driver) data(name string) string    { return filepath.Join(d.dir(name), "data") }
 func (d *Driver) console(name string) string { return filepath.Join(d.dir(name), "serial.log") }
 func (d *Driver) pidFile(name string) string { return filepath.Join(d.dir(name), "pid") }
@@ -266,12 +265,12 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// blocks are the bytes that all below a directory takes on disk.
+// blocks returns the disk space of everything below a directory, in bytes.
 func blocks(dir string) int64 {
 	var sum int64
 	_ = filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
 		if err != nil {
-			return nil // gone meanwhile
+			return nil // it may have been removed meanwhile
 		}
 		if info, err := entry.Info(); err == nil {
 			if stat, ok := info.Sys().(*syscall.Stat_t); ok {

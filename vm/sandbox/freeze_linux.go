@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// freezeWait is how long the programs of a machine may take to stand still: one
-// that waits for a disk does so when it has what it waits for.
+// freezeWait is how long the programs of a machine may take to freeze: one that
+// waits for a disk freezes when the disk has answered.
 const freezeWait = 20 * time.Second
 
-// freezer is how one version of cgroups freezes a group and all groups below.
+// freezer describes how a version of cgroups freezes a group and all groups below.
 type freezer struct {
-	// file is written with freeze or thaw, and read is the one that then has the
-	// line frozen (freezer-subsystem.rst; cgroup-v2.rst, cgroup.freeze).
+	// freeze or thaw is written to file. Then read has the line frozen
+	// (freezer-subsystem.rst; cgroup-v2.rst, cgroup.freeze).
 	file, freeze, thaw string
 	read, frozen       string
 }
@@ -28,8 +28,9 @@ var (
 	freezerSecond = freezer{file: "cgroup.freeze", freeze: "1", thaw: "0", read: "cgroup.events", frozen: "frozen 1"}
 )
 
-// freezer is what freezes the group of a machine (the group of all machines, if
-// name is empty), and that group; errors.ErrUnsupported if this host has none.
+// freezer returns what freezes the group of a machine (the group of all machines if
+// name is empty), and that group. The error is errors.ErrUnsupported if this host
+// has no freezer.
 func (g groups) freezer(name string) (f freezer, dir string, err error) {
 	for _, h := range g.hierarchies {
 		switch {
@@ -42,11 +43,11 @@ func (g groups) freezer(name string) (f freezer, dir string, err error) {
 		}
 		return f, filepath.Join(h.mount, g.name, name), nil
 	}
-	return f, "", fmt.Errorf("%w: the cgroups of this host have no freezer; \"skiff stop\" stops the machines and keeps their disks", errors.ErrUnsupported)
+	return f, "", fmt.Errorf("%w: the cgroups of this host have no freezer; use \"skiff stop\", which keeps the disks", errors.ErrUnsupported)
 }
 
-// freeze stops all programs of a machine where they are, and returns when none
-// runs any more. If it fails they go on.
+// freeze suspends all programs of a machine and returns when none runs any more. If
+// it fails, they continue.
 func (g groups) freeze(ctx context.Context, name string) error {
 	f, dir, err := g.freezer(name)
 	if err != nil {
@@ -61,8 +62,8 @@ func (g groups) freeze(ctx context.Context, name string) error {
 	return errors.Join(err, f.write(dir, f.thaw))
 }
 
-// await writes until the group is frozen: what a program has just started may
-// have to be told once more.
+// await writes until the group is frozen: a process that was just started may need
+// another write.
 func (f freezer) await(ctx context.Context, dir string) error {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -82,7 +83,7 @@ func (f freezer) await(ctx context.Context, dir string) error {
 	}
 }
 
-// thaw lets all programs of a machine go on.
+// thaw lets all programs of a machine continue.
 func (g groups) thaw(name string) error {
 	f, dir, err := g.freezer(name)
 	if err != nil {
@@ -91,9 +92,9 @@ func (g groups) thaw(name string) error {
 	return f.write(dir, f.thaw)
 }
 
-// release ends all programs of a machine (of all machines, if name is empty),
-// frozen ones too: in cgroups of the first version these do not die as long as
-// they are frozen. What is not there needs no release.
+// release kills all programs of a machine (of all machines if name is empty),
+// including frozen ones, which in cgroups of version 1 do not die as long as they
+// are frozen. It does nothing if there are none.
 func (g groups) release(name string) {
 	f, dir, err := g.freezer(name)
 	if err != nil {
@@ -108,7 +109,7 @@ func (g groups) release(name string) {
 func (f freezer) write(dir, value string) error {
 	file, err := os.OpenFile(filepath.Join(dir, f.file), os.O_WRONLY, 0)
 	if errors.Is(err, os.ErrNotExist) && exists(dir) {
-		return fmt.Errorf("%w: this kernel cannot freeze cgroups (%s is missing); \"skiff stop\" stops the machines and keeps their disks", errors.ErrUnsupported, f.file)
+		return fmt.Errorf("%w: this kernel cannot freeze cgroups (%s is missing); use \"skiff stop\", which keeps the disks", errors.ErrUnsupported, f.file)
 	}
 	if err != nil {
 		return fmt.Errorf("write to the cgroup's freezer: %w", err)

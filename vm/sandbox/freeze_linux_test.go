@@ -13,7 +13,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/machine"
 )
 
-// busyIn starts a program that is never idle in the group of a machine.
+// busyIn starts a program that always uses CPU in the group of a machine.
 func busyIn(t *testing.T, g groups, name string) *exec.Cmd {
 	t.Helper()
 	busy := exec.CommandContext(t.Context(), "sh", "-c", "while :; do :; done")
@@ -29,10 +29,10 @@ func busyIn(t *testing.T, g groups, name string) *exec.Cmd {
 func grows(t *testing.T, g groups, name string) {
 	t.Helper()
 	before := g.cpu(name)
-	waitFor(t, "the program to take processor time", func() bool { return g.cpu(name) > before })
+	waitFor(t, "the program to use CPU", func() bool { return g.cpu(name) > before })
 }
 
-func TestAFrozenGroupStandsStillAndDiesAllTheSame(t *testing.T) {
+func TestAFrozenGroupUsesNoCPUAndCanBeKilled(t *testing.T) {
 	for version, open := range map[string]func(t *testing.T) groups{
 		"the host's": func(t *testing.T) groups {
 			if err := Available(); err != nil {
@@ -54,7 +54,7 @@ func TestAFrozenGroupStandsStillAndDiesAllTheSame(t *testing.T) {
 			t.Cleanup(func() { _ = g.remove("") })
 			for _, dir := range []string{g.name, filepath.Join(g.name, "one")} {
 				if err := h.mkdir(filepath.Join(h.mount, dir)); err != nil {
-					t.Skip(err) // a container's top, in which processes are
+					t.Skip(err) // the root of a container's cgroups, which holds processes
 				}
 			}
 			return g
@@ -74,7 +74,7 @@ func TestAFrozenGroupStandsStillAndDiesAllTheSame(t *testing.T) {
 			before := g.cpu("one")
 			time.Sleep(100 * time.Millisecond)
 			if took := g.cpu("one") - before; took > time.Millisecond {
-				t.Errorf("a frozen group took %s of the processor", took)
+				t.Errorf("a frozen group used %s of CPU time", took)
 			}
 			if err := g.thaw("one"); err != nil {
 				t.Fatal(err)
@@ -86,7 +86,7 @@ func TestAFrozenGroupStandsStillAndDiesAllTheSame(t *testing.T) {
 			ended := make(chan struct{})
 			go func() {
 				defer close(ended)
-				_ = busy.Wait() // the state says more
+				_ = busy.Wait() // the process state has the details
 			}()
 			if err := g.remove(""); err != nil {
 				t.Fatal(err)
@@ -99,12 +99,12 @@ func TestAFrozenGroupStandsStillAndDiesAllTheSame(t *testing.T) {
 	}
 }
 
-func TestAHostWithoutAFreezerSaysWhatElseToDo(t *testing.T) {
+func TestFreezingWithoutAFreezerIsUnsupported(t *testing.T) {
 	g := groups{hierarchies: []hierarchy{{mount: t.TempDir(), controllers: []string{"memory"}}}, name: "x"}
 	if err := g.freeze(t.Context(), "one"); !errors.Is(err, errors.ErrUnsupported) {
 		t.Error(err)
 	}
-	// A kernel whose cgroups of the second version cannot be frozen.
+	// A kernel that cannot freeze cgroups of version 2.
 	g = groups{hierarchies: []hierarchy{{mount: t.TempDir()}}, name: "x"}
 	if err := os.MkdirAll(filepath.Join(g.hierarchies[0].mount, "x", "one"), 0o700); err != nil {
 		t.Fatal(err)

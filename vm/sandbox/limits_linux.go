@@ -9,10 +9,11 @@ import (
 	"github.com/skiff-dev/skiff/vm/driver"
 )
 
-// hostLimits are the host's kernel parameters that all sandboxes together meet,
-// since their programs count as the host's root, and the least that several
-// clusters need. A kubelet takes about 20 of the kernel's default of 128 inotify
-// instances (inotify(7)); who gets none more says "too many open files".
+// hostLimits are kernel parameters of the host that limit all sandboxes together,
+// because their programs count as the host's root, with the least values that
+// several clusters need. A kubelet uses about 20 of the kernel's default of 128
+// inotify instances (inotify(7)); a program that gets none reports "too many open
+// files".
 var hostLimits = []struct {
 	path  string
 	least int
@@ -21,7 +22,7 @@ var hostLimits = []struct {
 	{"/proc/sys/fs/inotify/max_user_watches", 524288},
 }
 
-// raiseLimits raises what is lower, until the host boots again.
+// raiseLimits raises the parameters that are lower, until the host boots again.
 func raiseLimits() error {
 	for _, limit := range hostLimits {
 		content, err := os.ReadFile(limit.path)

@@ -9,11 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// loopTries is how often a free device is asked for: others may take it first.
+// loopTries is how often to look for a free device: another process may take it
+// first.
 const loopTries = 50
 
-// attach makes a read-only loop device of a file. It goes away with the last who
-// has it open or mounted.
+// attach creates a read-only loop device for a file. The kernel removes it when it
+// is no longer open or mounted.
 func attach(path string) (*os.File, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -45,10 +46,10 @@ func attach(path string) (*os.File, error) {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	return nil, fmt.Errorf("make a loop device of %s: %w", path, err)
+	return nil, fmt.Errorf("create a loop device for %s: %w", path, err)
 }
 
-// openLoop opens a device, which it makes where no udev does.
+// openLoop opens a loop device. It creates the special file where there is no udev.
 func openLoop(number int) (*os.File, error) {
 	path := fmt.Sprintf("/dev/loop%d", number)
 	device, err := os.Open(path)
@@ -57,7 +58,7 @@ func openLoop(number int) (*os.File, error) {
 	}
 	const major = 7
 	if err := unix.Mknod(path, unix.S_IFBLK|0o660, int(unix.Mkdev(major, uint32(number)))); err != nil && !errors.Is(err, os.ErrExist) {
-		return nil, fmt.Errorf("make %s: %w", path, err)
+		return nil, fmt.Errorf("create %s: %w", path, err)
 	}
 	return os.Open(path)
 }

@@ -16,11 +16,16 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/skiff-dev/skiff/internal/boundedlog"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/vm/driver"
 	"github.com/skiff-dev/skiff/vm/driver/process"
 	"github.com/skiff-dev/skiff/vm/machine"
 )
+
+// maxConsole limits a machine's console log, in bytes; it takes at most twice as
+// much.
+const maxConsole = 8 << 20
 
 // run starts a machine and returns once its own first program runs.
 func (d *Driver) run(ctx context.Context, m machine.Machine) (*process.Process, error) {
@@ -38,9 +43,9 @@ func (d *Driver) run(ctx context.Context, m machine.Machine) (*process.Process, 
 	}), nil
 }
 
-// keep waits until the machine has ended, and starts it again if it asked for
-// that.
-func (d *Driver) keep(life context.Context, m machine.Machine, command *exec.Cmd) error {
+// keep waits until the machine has ended, and starts it again if it asked to be
+// restarted.
+func (d *Driver) keep(life context.Context, m machine.Machine, command *first) error {
 	for {
 		killed := make(chan struct{})
 		spare := context.AfterFunc(life, func() {
@@ -48,15 +53,15 @@ func (d *Driver) keep(life context.Context, m machine.Machine, command *exec.Cmd
 			_ = command.Process.Kill()
 			d.groups.release(m.Name)
 		})
-		_ = command.Wait() // the state says more
+		command.wait()
 		if !spare() {
-			<-killed // not when the next machine of that name is there
+			<-killed // before another machine of that name can start
 		}
 		switch end := command.ProcessState.Sys().(syscall.WaitStatus); {
 		case life.Err() != nil:
 			return nil
-		// reboot(2): what a namespace's first process has asked for is how its
-		// parent sees it end.
+		// reboot(2): the parent of a PID namespace's first process learns from the
+		// signal that ended it whether it asked for a halt or a restart.
 		case end.Signaled() && end.Signal() == unix.SIGINT:
 			return nil
 		case !end.Signaled() || end.Signal() != unix.SIGHUP:
@@ -73,18 +78,23 @@ func (d *Driver) keep(life context.Context, m machine.Machine, command *exec.Cmd
 }
 
 // launch starts the machine's first process and gives it what it needs.
-func (d *Driver) launch(ctx context.Context, m machine.Machine) (*exec.Cmd, error) {
+func (d *Driver) launch(ctx context.Context, m machine.Machine) (started *first, err error) {
 	if err := d.groups.create(m); err != nil {
 		return nil, err
 	}
 	if err := keepConsole(d.console(m.Name)); err != nil {
 		return nil, err
 	}
-	console, err := os.OpenFile(d.console(m.Name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := boundedlog.Open(d.console(m.Name), maxConsole)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = console.Close() }()
+	console := log.Lossy()
+	defer func() {
+		if err != nil {
+			_ = console.Close()
+		}
+	}()
 	status, said, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -112,11 +122,24 @@ func (d *Driver) launch(ctx context.Context, m machine.Machine) (*exec.Cmd, erro
 		_ = command.Wait()
 		return nil, err
 	}
-	return command, nil
+	return &first{command, console}, nil
 }
 
-// equip gives a first process its groups, link and plan, and returns when it
-// has become the machine's own program.
+// first is the first process of a machine.
+type first struct {
+	*exec.Cmd
+	console io.Closer
+}
+
+// wait waits until the process has ended and its console log is complete. The
+// process state says how it ended.
+func (f *first) wait() {
+	_ = f.Wait()
+	_ = f.console.Close()
+}
+
+// equip gives a first process its cgroups, link and configuration, and returns
+// when it has become the machine's own program.
 func (d *Driver) equip(ctx context.Context, m machine.Machine, pid int, stdin io.WriteCloser, status *os.File) error {
 	defer func() { _ = stdin.Close() }()
 	if err := d.groups.enter(m.Name, pid); err != nil {
@@ -130,7 +153,7 @@ func (d *Driver) equip(ctx context.Context, m machine.Machine, pid int, stdin io
 	}
 	sandbox := nodeconfig.Sandbox{Root: d.root, Data: d.data(m.Name), Document: m.Seed}
 	if err := json.NewEncoder(stdin).Encode(sandbox); err != nil {
-		return fmt.Errorf("tell the machine what it is: %w", err)
+		return fmt.Errorf("send the machine its configuration: %w", err)
 	}
 	interrupt := context.AfterFunc(ctx, func() { _ = status.SetReadDeadline(time.Now()) })
 	defer interrupt()
@@ -144,7 +167,7 @@ func (d *Driver) equip(ctx context.Context, m machine.Machine, pid int, stdin io
 	return err
 }
 
-// keepConsole moves the last run's console log aside.
+// keepConsole keeps the console log of the previous run.
 func keepConsole(log string) error {
 	if err := os.Rename(log, log+".1"); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -152,7 +175,7 @@ func keepConsole(log string) error {
 	return nil
 }
 
-// reason is how a process ended and the last that it said.
+// reason returns how a process ended and the last line of its console.
 func reason(state, console string) string {
 	content, err := os.ReadFile(console)
 	if err != nil || len(content) == 0 {

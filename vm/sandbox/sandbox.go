@@ -1,8 +1,8 @@
-// Package sandbox runs machines that are Linux namespaces of the host: the same
-// root, first program and node document as in a virtual machine, at native
-// speed, for hosts without virtualization and for tests. No machine outlives
-// the process that started it; the host's own mounts, interfaces, routes and
-// rules are never touched.
+// Package sandbox runs machines that are Linux namespaces of the host, with the
+// same root file system, PID 1 and node document as a virtual machine, at native
+// speed, for hosts without virtualization and for tests. No machine outlives the
+// process that started it. The host's own mounts, interfaces, routes and firewall
+// rules are never changed.
 package sandbox
 
 import (
@@ -11,7 +11,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/machine"
 )
 
-// Name is the driver's.
+// Name of the driver.
 const Name = "sandbox"
 
 // Config of a Driver.
@@ -21,8 +21,7 @@ type Config struct {
 	// Network is the unix socket at which machines join their network, in
 	// QEMU's protocol.
 	Network string
-	// Address is the host's own in the machines' subnet, from which it reaches
-	// them.
+	// Address is that of the host in the machines' subnet.
 	Address netip.Prefix
 	// Image is the node image; only its root is used.
 	Image machine.Image

@@ -25,11 +25,11 @@ import (
 	"github.com/skiff-dev/skiff/vm/machine"
 )
 
-// envHolder makes the test binary a process that holds a machine, "running" or
-// "paused", until it is killed.
+// envHolder makes the test binary run a machine, "running" or "paused", until it is
+// killed.
 const envHolder = "SKIFF_TEST_HOLD"
 
-// newRig skips the test where no sandbox can run.
+// newRig skips the test where sandboxes cannot run.
 func newRig(t *testing.T) *nodetest.Rig {
 	t.Helper()
 	if err := Available(); err != nil {
@@ -53,7 +53,7 @@ func TestSandboxKeepsTheContract(t *testing.T) {
 	})
 }
 
-// host is what of this host a machine must not change.
+// host returns facts about this host that a machine must not change.
 func host(t *testing.T) map[string]string {
 	t.Helper()
 	facts := map[string]string{}
@@ -74,20 +74,20 @@ func host(t *testing.T) map[string]string {
 	return facts
 }
 
-func TestMachineHasANodeOfItsOwnAndTheHostIsAsBefore(t *testing.T) {
+func TestMachineIsSeparateAndTheHostIsUnchanged(t *testing.T) {
 	before := host(t)
 	r := newRig(t)
 	start(t, r, "one")
 	for what, c := range map[string]struct{ command, want string }{
-		"host name":      {"hostname", "one"},
-		"PID 1":          {"cat /proc/1/comm", "skiff-init"},
-		"root":           {"findmnt -no FSTYPE,OPTIONS / | cut -d, -f1", "erofs  ro"},
-		"address":        {"ip -4 -o addr show eth0 | awk '{print $4}'", "192.168.104.21/24"},
-		"kubelet's wish": {"cat /proc/sys/vm/overcommit_memory", "1"},
-		"memory":         {"awk '/^MemTotal/{print $2}' /proc/meminfo", strconv.Itoa(768 << 10)},
-		"cgroup":         {"cut -d: -f3 /proc/1/cgroup | sed 's,^/init$,/,' | sort -u | head -1", "/"},
-		"clock":          {"date -s @0 2>&1 | grep -o 'not permitted'", "not permitted"},
-		"gateway":        {"ping -c1 -W2 192.168.104.2 >/dev/null && echo answers", "answers"},
+		"host name":         {"hostname", "one"},
+		"PID 1":             {"cat /proc/1/comm", "skiff-init"},
+		"root":              {"findmnt -no FSTYPE,OPTIONS / | cut -d, -f1", "erofs  ro"},
+		"address":           {"ip -4 -o addr show eth0 | awk '{print $4}'", "192.168.104.21/24"},
+		"kubelet's setting": {"cat /proc/sys/vm/overcommit_memory", "1"},
+		"memory":            {"awk '/^MemTotal/{print $2}' /proc/meminfo", strconv.Itoa(768 << 10)},
+		"cgroup":            {"cut -d: -f3 /proc/1/cgroup | sed 's,^/init$,/,' | sort -u | head -1", "/"},
+		"clock":             {"date -s @0 2>&1 | grep -o 'not permitted'", "not permitted"},
+		"gateway":           {"ping -c1 -W2 192.168.104.2 >/dev/null && echo answers", "answers"},
 	} {
 		if got := strings.TrimSpace(r.Exec(t, "one", c.command)); got != c.want {
 			t.Errorf("%s: %q, want %q", what, got, c.want)
@@ -103,7 +103,7 @@ func TestMachineHasANodeOfItsOwnAndTheHostIsAsBefore(t *testing.T) {
 	}
 }
 
-func TestRulesAreReadBackAsTheyWereWritten(t *testing.T) {
+func TestFirewallRulesAreReadBackAsTheyWereWritten(t *testing.T) {
 	r := newRig(t)
 	start(t, r, "one")
 	// The service proxy compares its rules with these when it starts again.
@@ -143,7 +143,7 @@ func TestDriverDialsMachinesWithoutTheUserModeNetwork(t *testing.T) {
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := r.Driver.(*Driver).DialContext(canceled, "tcp", address); err == nil {
-		t.Error("a dial whose context has ended succeeded")
+		t.Error("a dial with a cancelled context succeeded")
 	}
 }
 
@@ -162,7 +162,7 @@ func TestRestartGivesANewBootID(t *testing.T) {
 	}
 }
 
-func TestNothingIsLeftWhenTheHolderIsKilled(t *testing.T) {
+func TestNothingIsLeftWhenTheDaemonIsKilled(t *testing.T) {
 	if how := os.Getenv(envHolder); how != "" {
 		hold(t, how)
 		return
@@ -174,10 +174,10 @@ func TestNothingIsLeftWhenTheHolderIsKilled(t *testing.T) {
 	t.Run("paused", func(t *testing.T) { testHolderIsKilled(t, "paused") })
 }
 
-// testHolderIsKilled kills a holder whose machine is running or paused.
+// testHolderIsKilled kills a process whose machine is running or paused.
 func testHolderIsKilled(t *testing.T, how string) {
 	before := host(t)
-	holder := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestNothingIsLeftWhenTheHolderIsKilled$", "-test.v")
+	holder := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestNothingIsLeftWhenTheDaemonIsKilled$", "-test.v")
 	holder.Env = append(os.Environ(), envHolder+"="+how)
 	output, err := holder.StdoutPipe()
 	if err != nil {
@@ -196,7 +196,7 @@ func testHolderIsKilled(t *testing.T, how string) {
 			_, _ = fmt.Sscan(rest, &dir, &pid)
 		}
 		if err != nil {
-			t.Skipf("the holder did not hold: %s", text[:filled])
+			t.Skipf("the process did not start its machine: %s", text[:filled])
 		}
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(filepath.Dir(dir)) })
@@ -216,12 +216,12 @@ func testHolderIsKilled(t *testing.T, how string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, h := range g.hierarchies {
+	for _, h := range g.all() {
 		if _, err := os.Stat(filepath.Join(h.mount, g.name)); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("cgroup left in %s: %v", h.mount, err)
 		}
 	}
-	waitFor(t, "the host to be as before", func() bool {
+	waitFor(t, "the host to be unchanged", func() bool {
 		for name, fact := range host(t) {
 			if fact != before[name] {
 				return false
@@ -231,7 +231,7 @@ func testHolderIsKilled(t *testing.T, how string) {
 	})
 }
 
-// hold is the holder: it never ends by itself.
+// hold runs a machine and never returns.
 func hold(t *testing.T, how string) {
 	r := newRig(t)
 	start(t, r, "one")
@@ -264,7 +264,7 @@ func waitFor(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(15 * time.Second); !done(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for %s", what)
+			t.Fatalf("timed out waiting for %s", what)
 		}
 	}
 }

@@ -18,7 +18,7 @@ func (*Driver) DialContext(context.Context, string, string) (net.Conn, error) {
 	return nil, Available()
 }
 
-// Available says that this host cannot run sandboxes.
+// Available returns driver.ErrUnavailable.
 func Available() error {
 	return fmt.Errorf("%w: the sandbox driver needs Linux; use --driver lima", driver.ErrUnavailable)
 }

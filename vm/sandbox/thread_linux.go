@@ -2,9 +2,9 @@ package sandbox
 
 import "runtime"
 
-// thread is one thread of the kernel's that lives until it is closed: what is
-// started from it dies when this process does (PR_SET_PDEATHSIG is about the
-// thread), and it may be in a network namespace of its own.
+// thread is an operating system thread that lives until it is closed. Programs that
+// are started from it die with this process (PR_SET_PDEATHSIG refers to the
+// thread), and it can be in namespaces of its own.
 type thread struct {
 	calls chan func()
 	done  chan struct{}
@@ -23,14 +23,14 @@ func newThread() *thread {
 	return t
 }
 
-// do runs a function on the thread, which is not closed.
+// do runs a function on the thread, which must not be closed.
 func (t *thread) do(call func() error) error {
 	result := make(chan error, 1)
 	t.calls <- func() { result <- call() }
 	return <-result
 }
 
-// close is called once.
+// close ends the thread. It must be called once.
 func (t *thread) close() {
 	close(t.calls)
 	<-t.done

@@ -19,13 +19,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxFrame is more than any link here carries.
+// maxFrame is larger than any frame here, in bytes.
 const maxFrame = 64 << 10
 
 // wire is the machines' network: a bridge in a network namespace that only this
-// process holds, each machine at it by a veth pair, and the user-mode network
-// by a TAP device. Frames between machines, and from this process to them, never
-// leave the kernel.
+// process holds open. Each machine is connected to it by a veth pair, and the
+// user-mode network by a TAP device. Frames between machines, and from this process
+// to them, never leave the kernel.
 type wire struct {
 	address   netip.Prefix // the bridge's own
 	namespace *os.File
@@ -33,18 +33,18 @@ type wire struct {
 	bridge    *netlink.Bridge
 	tap       *os.File
 	conn      net.Conn
-	count     atomic.Int64 // of plugs ever, so that names are new
-	machines  sync.Map     // hardware addresses of all machines ever plugged, as [6]byte
+	count     atomic.Int64 // of all interfaces so far, for unique names
+	machines  sync.Map     // hardware addresses of all machines so far, as [6]byte
 	pumps     sync.WaitGroup
 }
 
-// newWire makes the network on a thread, which it moves into the namespace, and
+// newWire creates the network on a thread, which it moves into the namespace, and
 // joins the user-mode network at socket.
 func newWire(t *thread, socket string, address netip.Prefix) (*wire, error) {
 	w := &wire{address: address}
 	if err := t.do(w.build); err != nil {
 		_ = w.close()
-		return nil, fmt.Errorf("make the machines' network: %w", err)
+		return nil, fmt.Errorf("create the machines' network: %w", err)
 	}
 	conn, err := net.Dial("unix", socket)
 	if err != nil {
@@ -57,8 +57,8 @@ func newWire(t *thread, socket string, address netip.Prefix) (*wire, error) {
 	return w, nil
 }
 
-// quiet are settings of the new namespace: the bridge only bridges. Those of
-// bridge filters are there only if their module is.
+// quiet are settings of the new namespace, in which the bridge must only forward
+// frames. Those of bridge filters exist only if their kernel module is loaded.
 var quiet = map[string]string{
 	"ipv6/conf/all/disable_ipv6": "1", "ipv6/conf/default/disable_ipv6": "1",
 	"bridge/bridge-nf-call-iptables": "0", "bridge/bridge-nf-call-ip6tables": "0", "bridge/bridge-nf-call-arptables": "0",
@@ -109,7 +109,7 @@ func attributes(name string) netlink.LinkAttrs {
 	return a
 }
 
-// openTAP makes a TAP device in the thread's network namespace.
+// openTAP creates a TAP device in the thread's network namespace.
 func openTAP(name string) (*os.File, error) {
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -126,8 +126,8 @@ func openTAP(name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "tap"), nil
 }
 
-// plug gives the network namespace of a process an interface with that hardware
-// address.
+// plug adds an interface with a hardware address to the network namespace of a
+// process.
 func (w *wire) plug(pid int, mac string) error {
 	address, err := net.ParseMAC(mac)
 	if err != nil {
@@ -148,7 +148,7 @@ func (w *wire) plug(pid int, mac string) error {
 	return nil
 }
 
-// dial connects to a machine, by its address, from within the namespace.
+// dial connects to a machine's address from within the namespace.
 func (w *wire) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	type result struct {
 		conn net.Conn
@@ -156,7 +156,7 @@ func (w *wire) dial(ctx context.Context, network, address string) (net.Conn, err
 	}
 	dialled := make(chan result, 1)
 	go func() {
-		// Never unlocked: a thread in another namespace serves nobody else.
+		// Never unlocked: a thread in another namespace must not run anything else.
 		runtime.LockOSThread()
 		var r result
 		if r.err = unix.Setns(int(w.namespace.Fd()), unix.CLONE_NEWNET); r.err == nil {
@@ -168,8 +168,8 @@ func (w *wire) dial(ctx context.Context, network, address string) (net.Conn, err
 	return r.conn, r.err
 }
 
-// send passes frames of machines on to the user-mode network, each behind its
-// length; it ends when either side is closed.
+// send forwards frames of machines to the user-mode network, each preceded by its
+// length, until either side is closed.
 func (w *wire) send() {
 	frame := make([]byte, 4+maxFrame)
 	for {
@@ -185,10 +185,11 @@ func (w *wire) send() {
 	}
 }
 
-// receive passes frames of the user-mode network on to the machines. It sends
-// back what was for a machine that is gone, since it last saw that one here too:
-// the bridge would take the sender for one beyond the uplink, and cut it off from
-// all others.
+// receive forwards frames of the user-mode network to the machines. It drops those
+// that a machine of this wire sent: the user-mode network returns frames for a
+// machine that is gone, because it last saw that machine here as well. The bridge
+// would conclude that the sender is beyond the uplink and cut it off from the
+// others.
 func (w *wire) receive() {
 	reader := bufio.NewReaderSize(w.conn, 4*maxFrame)
 	frame := make([]byte, maxFrame)
@@ -208,12 +209,12 @@ func (w *wire) receive() {
 		if w.fromMachine(frame[:n]) {
 			continue
 		}
-		// A frame that the device does not take is lost, as on a wire.
+		// A frame that the device does not accept is lost, as on a real link.
 		_, _ = w.tap.Write(frame[:n])
 	}
 }
 
-// fromMachine says whether the source of an Ethernet frame is a machine of this
+// fromMachine reports whether the source of an Ethernet frame is a machine of this
 // wire.
 func (w *wire) fromMachine(frame []byte) bool {
 	const source, end = 6, 12
@@ -224,8 +225,8 @@ func (w *wire) fromMachine(frame []byte) bool {
 	return is
 }
 
-// close ends the network; the kernel removes its namespace when the thread has
-// ended too.
+// close stops the network. The kernel removes its namespace when the thread has
+// ended as well.
 func (w *wire) close() error {
 	var errs []error
 	if w.tap != nil {

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A frame for a machine that is gone comes back from the user-mode network; the
-// bridge must not see it.
-func TestWhatMachinesSentDoesNotComeBack(t *testing.T) {
+// The user-mode network returns frames for a machine that is gone. The bridge must
+// not see them.
+func TestFramesOfMachinesAreNotForwardedBackToThem(t *testing.T) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
