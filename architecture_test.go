@@ -162,7 +162,14 @@ func linterRules() string {
 	var b strings.Builder
 	b.WriteString("      rules:\n")
 	for _, name := range topLevel {
-		fmt.Fprintf(&b, "        %s:\n          files: [\"**/%s/**\"]\n          list-mode: lax\n          allow:\n", name, name)
+		// A folder of another top-level package may have the same name.
+		fmt.Fprintf(&b, "        %s:\n          files: [\"**/%s/**\"", name, name)
+		for _, other := range topLevel {
+			if other != name {
+				fmt.Fprintf(&b, ", \"!**/%s/**\"", other)
+			}
+		}
+		b.WriteString("]\n          list-mode: lax\n          allow:\n")
 		for _, p := range plainData {
 			if topLevelOf(p) != name {
 				fmt.Fprintf(&b, "            - %s%s\n", module, p)

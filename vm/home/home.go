@@ -98,13 +98,13 @@ func (c Cluster) Removing() string { return c.State() + ".removing" }
 type Presence string
 
 const (
-	// Absent: nothing that belongs to a cluster.
+	// Absent means that there is nothing that belongs to a cluster.
 	Absent Presence = "absent"
-	// Present: a state file, readable or not.
+	// Present means that there is a state file, readable or not.
 	Present Presence = "present"
-	// Removing: a removal was begun and not completed.
+	// Removing means that a removal was begun and not completed.
 	Removing Presence = "removing"
-	// Orphaned: machines, certificates or other versions of the state file, but
+	// Orphaned means that there are machines, certificates or other versions of the state file, but
 	// no state file. Nothing of it may be deleted unless the user asks for it.
 	Orphaned Presence = "orphaned"
 )

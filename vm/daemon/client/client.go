@@ -153,11 +153,14 @@ func (c *Client) absent(err error) error {
 // ConsoleLog returns the path of a node's serial console log on the host.
 func (c *Client) ConsoleLog(node string) string { return c.dir().Console(node) }
 
-// What a caller of Node needs.
+// The types that a caller of Client.Node needs.
 type (
-	Node    = node.Client
+	// Node is the client of one node's API.
+	Node = node.Client
+	// Streams are a command's standard streams.
 	Streams = node.Streams
-	Size    = node.Size
+	// Size is that of a terminal.
+	Size = node.Size
 )
 
 // daemonURL is the daemon's base URL. Its host is not used: there is one socket.
