@@ -1,5 +1,5 @@
-// Command skiff-init is a node's first program, which the kernel starts from
-// the initramfs, and the node API beside it.
+// Command skiff-init is a node's PID 1, which the kernel starts from the initramfs,
+// and the node API, which PID 1 runs as a separate program.
 package main
 
 import (
@@ -31,10 +31,10 @@ func run(args []string) error {
 	case os.Getpid() == 1 && len(args) == 2 && args[1] == nodeconfig.ModeSandbox:
 		return enter.Run()
 	case os.Getpid() != 1:
-		return fmt.Errorf("usage: skiff-init %s (anything else is for the kernel, as process 1)", boot.ModeAPI)
+		return fmt.Errorf("usage: skiff-init %s (all other modes need to run as PID 1)", boot.ModeAPI)
 	}
 	if boot.Sandboxed() {
-		return boot.Main() // the host has mounted the root
+		return boot.Main() // the host has already mounted the root
 	}
 	if err := initramfs.Run(); err != nil {
 		return err

@@ -1,5 +1,5 @@
-// Command skiff-nodeagent makes a booted machine a Kubernetes node: kubelet,
-// service proxy, pod network, network policies, cluster DNS and local volumes.
+// Command skiff-nodeagent turns a booted machine into a Kubernetes node: it runs the
+// kubelet, service proxy, pod network, network policies, cluster DNS and local volumes.
 package main
 
 import (
@@ -31,15 +31,15 @@ func main() {
 func run() error {
 	flags := flag.NewFlagSet("skiff-nodeagent", flag.ExitOnError)
 	klog.InitFlags(flags)
-	nodeConfig := flags.String("node-config", nodeconfig.Path, "the node document")
+	nodeConfig := flags.String("node-config", nodeconfig.Path, "path of the node document")
 	var config agent.Config
-	flags.StringVar(&config.PKIDir, "pki-dir", nodeconfig.PKIDir, "certificates and keys of the node document")
-	flags.StringVar(&config.RunDir, "run-dir", nodeconfig.Dir+"/agent", "files that the agent writes anew at each start")
-	flags.StringVar(&config.StateDir, "state-dir", nodeconfig.StateDir, "what the node keeps over a restart")
-	flags.StringVar(&config.AlarmsDir, "alarms-dir", nodeconfig.AlarmsDir, "what the agent wants the user to know, a file")
-	flags.StringVar(&config.KubeletDir, "kubelet-dir", nodeconfig.KubeletDir, "the kubelet's own folder")
-	flags.StringVar(&config.CNIDir, "cni-dir", "/etc/cni/net.d", "where the container runtime looks for its network")
-	flags.StringVar(&config.ContainerdSocket, "containerd-socket", nodeconfig.ContainerdSocket, "where containerd serves CRI")
+	flags.StringVar(&config.PKIDir, "pki-dir", nodeconfig.PKIDir, "directory of the node document's certificates and keys")
+	flags.StringVar(&config.RunDir, "run-dir", nodeconfig.Dir+"/agent", "directory of files that the agent writes at each start")
+	flags.StringVar(&config.StateDir, "state-dir", nodeconfig.StateDir, "directory that survives a restart")
+	flags.StringVar(&config.AlarmsDir, "alarms-dir", nodeconfig.AlarmsDir, "directory of messages to the user")
+	flags.StringVar(&config.KubeletDir, "kubelet-dir", nodeconfig.KubeletDir, "root directory of the kubelet")
+	flags.StringVar(&config.CNIDir, "cni-dir", "/etc/cni/net.d", "directory of the container runtime's network configuration")
+	flags.StringVar(&config.ContainerdSocket, "containerd-socket", nodeconfig.ContainerdSocket, "path of containerd's CRI socket")
 	if err := flags.Parse(os.Args[1:]); err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ import (
 
 const clusterName = "bench-node"
 
-// cluster is the one with both workers, in a home of its own.
+// cluster has both workers and a home directory of its own.
 type cluster struct {
 	program, dir string
 }
@@ -29,7 +29,7 @@ func newCluster(program string) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A short path: sockets lie below it.
+	// A short path, because sockets are below it.
 	dir, err := os.MkdirTemp("", "skiff-bench-")
 	return &cluster{program: program, dir: dir}, err
 }
@@ -46,7 +46,7 @@ func (c *cluster) down() error {
 	return errors.Join(c.skiff(context.Background(), nil, "down", clusterName), os.RemoveAll(c.dir))
 }
 
-// client of the benchmark, without a limit of its own.
+// client returns a client without a rate limit.
 func (c *cluster) client() (kubernetes.Interface, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", c.kubeconfig())
 	if err != nil {
@@ -58,21 +58,21 @@ func (c *cluster) client() (kubernetes.Interface, error) {
 	return kubernetes.NewForConfig(config)
 }
 
-// skiff runs the host program.
+// skiff runs the skiff program.
 func (c *cluster) skiff(ctx context.Context, stdin io.Reader, args ...string) error {
 	_, err := c.output(ctx, stdin, args...)
 	return err
 }
 
-// output runs the host program and returns what it prints.
+// output runs the skiff program and returns its standard output.
 func (c *cluster) output(ctx context.Context, stdin io.Reader, args ...string) (string, error) {
 	command := exec.CommandContext(ctx, c.program, args...)
 	command.Env = append(os.Environ(), "SKIFF_HOME="+string(c.home()), "KUBECONFIG="+c.kubeconfig())
-	var said strings.Builder
-	command.Stdin, command.Stderr = stdin, &said
+	var messages strings.Builder
+	command.Stdin, command.Stderr = stdin, &messages
 	out, err := command.Output()
 	if err != nil {
-		return "", fmt.Errorf("skiff %s: %w\n%s", strings.Join(args, " "), err, said.String())
+		return "", fmt.Errorf("skiff %s: %w\n%s", strings.Join(args, " "), err, messages.String())
 	}
 	return string(out), nil
 }
@@ -88,7 +88,7 @@ func (c *cluster) send(ctx context.Context, node, path string, content io.Reader
 	return c.skiff(ctx, content, "shell", node, "--cluster", clusterName, "--", "sh", "-ec", script)
 }
 
-// first is the process on the host that is a node's PID 1.
+// first returns the process on the host that is a node's PID 1.
 func (c *cluster) first(node string) (int, error) {
 	content, err := os.ReadFile(filepath.Join(c.home().Cluster(clusterName).Machines(), node, "pid"))
 	if err != nil {
@@ -97,8 +97,8 @@ func (c *cluster) first(node string) (int, error) {
 	return strconv.Atoi(strings.TrimSpace(string(content)))
 }
 
-// inPod is the process on the host of a program that runs in one of a node's
-// containers: its ancestors lead to the node's PID 1.
+// inPod returns the process on the host of a program in one of a node's containers. It
+// is a descendant of the node's PID 1.
 func (c *cluster) inPod(node, program string) (int, error) {
 	first, err := c.first(node)
 	if err != nil {
@@ -118,10 +118,10 @@ func (c *cluster) inPod(node, program string) (int, error) {
 			}
 		}
 	}
-	return 0, fmt.Errorf("%s does not run on %s", program, node)
+	return 0, fmt.Errorf("%s is not running on %s", program, node)
 }
 
-// parent of a process, 0 if it is gone.
+// parent returns the parent of a process, 0 if the process is gone.
 func parent(pid int) int {
 	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -150,8 +150,8 @@ func processes() ([]int, error) {
 	return pids, nil
 }
 
-// programs are the host's numbers of the processes in a node's own PID namespace,
-// by the program's name; those of containers are in others.
+// programs returns the processes on the host that are in a node's own PID namespace,
+// by the program's name. Containers have other namespaces.
 func (c *cluster) programs(node string) (map[string][]int, error) {
 	first, err := c.first(node)
 	if err != nil {
@@ -167,7 +167,7 @@ func (c *cluster) programs(node string) (map[string][]int, error) {
 	}
 	found := map[string][]int{}
 	for _, pid := range pids {
-		// What ended since is not counted.
+		// A process that has exited is not counted.
 		namespace, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", pid))
 		if err != nil || namespace != own {
 			continue

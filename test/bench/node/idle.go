@@ -9,14 +9,14 @@ import (
 	"github.com/skiff-dev/skiff/test/bench/process"
 )
 
-// idle is what a node's programs cost without pods.
+// idle is the cost of a node's programs without pods.
 type idle struct {
 	memory  process.Usage
 	percent float64 // of one core
 }
 
-// idles watches both nodes in the same time, so that what else the machine does
-// falls on both.
+// idles measures both nodes at the same time, so that other load on the machine affects
+// both.
 func (b *bench) idles(ctx context.Context) error {
 	if err := pause(ctx, b.settle); err != nil {
 		return err
@@ -50,7 +50,7 @@ func (b *bench) idles(ctx context.Context) error {
 	return nil
 }
 
-// totals are those of each program of a side, all of which run.
+// totals returns the usage of each program of a side. All of them must be running.
 func (b *bench) totals(s *side) (map[string]process.Totals, error) {
 	running, err := b.cluster.programs(s.node)
 	if err != nil {
@@ -59,7 +59,7 @@ func (b *bench) totals(s *side) (map[string]process.Totals, error) {
 	all := map[string]process.Totals{}
 	for _, program := range s.programs {
 		if len(running[program]) == 0 {
-			return nil, fmt.Errorf("%s does not run on %s", program, s.node)
+			return nil, fmt.Errorf("%s is not running on %s", program, s.node)
 		}
 		if all[program], err = process.Sum(running[program]); err != nil {
 			return nil, err

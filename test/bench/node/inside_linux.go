@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inside runs a function in a node's network namespace. Sockets that it opens
-// stay there.
+// inside calls a function in a node's network namespace. Sockets that it opens stay
+// there.
 func (c *cluster) inside(node string, do func() error) error {
 	first, err := c.first(node)
 	if err != nil {
@@ -22,7 +22,7 @@ func (c *cluster) inside(node string, do func() error) error {
 	defer func() { _ = namespace.Close() }()
 	done := make(chan error, 1)
 	go func() {
-		// Never unlocked: the runtime ends the thread with the goroutine.
+		// Not unlocked: the runtime ends the thread with the goroutine.
 		runtime.LockOSThread()
 		if err := unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET); err != nil {
 			done <- fmt.Errorf("enter the network of %s: %w", node, err)

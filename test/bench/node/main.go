@@ -1,9 +1,8 @@
-// Command node measures what runs on a skiff node against upstream's kubelet and
-// kube-proxy of the same release as separate programs, on the same machine, in
-// the same run. Both are workers of one cluster on the sandbox driver: the same
-// root, containerd, runc and CNI plugins, the same namespaces and supervisor, the
-// same control plane, so that only what runs beside containerd differs. It needs
-// Linux and root.
+// Command node compares a Skiff node with upstream's kubelet and kube-proxy of the same
+// release as separate programs, on the same machine, in the same run. Both are workers
+// of one cluster on the sandbox driver, with the same root, containerd, runc, CNI
+// plugins, namespaces, supervisor and control plane, so that only the programs besides
+// containerd differ. It needs Linux and root.
 package main
 
 import (
@@ -19,11 +18,12 @@ import (
 
 	"k8s.io/client-go/kubernetes"
 
+	waiting "github.com/skiff-dev/skiff/internal/pause"
 	"github.com/skiff-dev/skiff/test/bench/figure"
 )
 
-// Goals, as the project set them for native nodes. Elsewhere the goal is to be
-// ahead of upstream.
+// The project's goals for native nodes. Elsewhere the goal is to be better than
+// upstream.
 const (
 	goalResidentMiB  = 90
 	goalIdlePercent  = 0.5
@@ -43,17 +43,17 @@ type options struct {
 func main() {
 	out := flag.String("out", "build/bench/node.json", "file for the figures")
 	var o options
-	flag.StringVar(&o.program, "skiff", "bin/skiff", "the host program; its image lies beside it")
+	flag.StringVar(&o.program, "skiff", "bin/skiff", "path of the skiff program; the node image is in its directory")
 	flag.StringVar(&o.peers, "peers", "build/peers", "directory of kubelet, kube-proxy and coredns")
 	flag.StringVar(&o.images, "images", "build/test/images", "directory of workload.tar")
-	flag.IntVar(&o.samples, "samples", 20, "how many pods and services to take one after another")
-	flag.IntVar(&o.burst, "burst", 30, "how many pods to start at once")
-	flag.IntVar(&o.rounds, "rounds", 3, "how often to start pods at once and to ask DNS")
-	flag.DurationVar(&o.settle, "settle", time.Minute, "how long to leave the nodes alone before they count as idle")
-	flag.DurationVar(&o.idle, "idle", time.Minute, "how long to watch idle nodes")
-	flag.DurationVar(&o.load, "load", 5*time.Second, "how long a round of DNS queries is")
-	flag.StringVar(&o.only, "only", "", "only these parts, with commas between: "+strings.Join(parts, ", "))
-	quick := flag.Bool("quick", false, "few samples and short waits: whether it works, not how well")
+	flag.IntVar(&o.samples, "samples", 20, "number of pods and services measured one at a time")
+	flag.IntVar(&o.burst, "burst", 30, "number of pods started at once")
+	flag.IntVar(&o.rounds, "rounds", 3, "number of rounds of pods at once and of DNS queries")
+	flag.DurationVar(&o.settle, "settle", time.Minute, "time until nodes count as idle")
+	flag.DurationVar(&o.idle, "idle", time.Minute, "duration of the measurement of idle nodes")
+	flag.DurationVar(&o.load, "load", 5*time.Second, "duration of a round of DNS queries")
+	flag.StringVar(&o.only, "only", "", "comma-separated parts to run: "+strings.Join(parts, ", "))
+	quick := flag.Bool("quick", false, "few samples and short waits, as a test of the benchmark itself")
 	flag.Parse()
 	if *quick {
 		o.samples, o.burst, o.rounds = 5, 10, 1
@@ -62,28 +62,28 @@ func main() {
 	figure.Main("node", *out, o.run)
 }
 
-// parts of a run, in this order: idle nodes come first, since pods leave things
-// behind, and a cluster DNS that is a pod comes last.
+// parts of a run, in order: idle nodes come first, since pods leave memory in use, and
+// a cluster DNS that runs as a pod comes last.
 var parts = []string{"idle", "pods", "burst", "services", "dns"}
 
-// wanted says whether a part is to be measured.
+// wanted reports whether to measure a part.
 func (o options) wanted(part string) bool {
 	return o.only == "" || slices.Contains(strings.Split(o.only, ","), part)
 }
 
-// side is one of the two that are compared.
+// side is one of the two nodes that are compared.
 type side struct {
 	name, node string
 	// programs are the node's own, containerd included.
 	programs []string
 	idle     idle
-	start    []time.Duration // of one pod at a time
-	burst    []time.Duration // of many at once
+	start    []time.Duration // of pods one at a time
+	burst    []time.Duration // of many pods at once
 	deletion []time.Duration
-	service  []time.Duration // from its creation until it can be reached
+	service  []time.Duration // from creation until it is reachable
 	dns      load
-	// withDNS is the resident memory in MiB together with a cluster DNS that has
-	// not been asked yet.
+	// withDNS is the resident memory in MiB including a cluster DNS that has not yet
+	// been queried.
 	withDNS float64
 }
 
@@ -98,7 +98,7 @@ type bench struct {
 
 func (o options) run(ctx context.Context) (figures []figure.Figure, err error) {
 	if os.Geteuid() != 0 {
-		return nil, errors.New("namespaces need root")
+		return nil, errors.New("run as root: namespaces need it")
 	}
 	c, err := newCluster(o.program)
 	if err != nil {
@@ -126,8 +126,8 @@ func (o options) run(ctx context.Context) (figures []figure.Figure, err error) {
 	return b.summary(), nil
 }
 
-// prepare brings the cluster up with the image on all nodes and makes one worker
-// upstream's.
+// prepare creates the cluster, loads the image onto all nodes, and runs upstream's
+// programs on one worker.
 func (b *bench) prepare(ctx context.Context) error {
 	if err := b.cluster.up(ctx); err != nil {
 		return err
@@ -146,8 +146,8 @@ func (b *bench) prepare(ctx context.Context) error {
 	return err
 }
 
-// turns are the sides in an order that alternates with the round, so that neither
-// is always the first.
+// turns returns the sides in an order that alternates with the round, so that neither
+// is always first.
 func (b *bench) turns(round int) []*side {
 	if round%2 == 0 {
 		return b.sides
@@ -155,13 +155,8 @@ func (b *bench) turns(round int) []*side {
 	return []*side{b.sides[1], b.sides[0]}
 }
 
-// pause waits for d and up to a second more, so that no program's own period
-// falls together with the benchmark's.
+// pause waits for d and up to a second more, so that the benchmark does not run in
+// step with a program's own periods.
 func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d + rand.N(time.Second)): //nolint:gosec // no secret
-		return nil
-	}
+	return waiting.For(ctx, d+rand.N(time.Second)) //nolint:gosec // not a secret
 }

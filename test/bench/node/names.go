@@ -25,27 +25,27 @@ import (
 )
 
 const (
-	// askers is how many clients ask at once, each one question after another.
+	// askers is the number of clients, each of which sends one query after another.
 	askers = 8
-	// askLimit bounds one question, answerLimit the time until a server answers.
+	// askLimit bounds one query, answerLimit the time until a server first answers.
 	askLimit    = 2 * time.Second
 	answerLimit = time.Minute
-	// question is a name that every cluster has.
+	// question is a name in every cluster.
 	question   = "kubernetes.default.svc.cluster.local."
 	coreDNS    = "coredns"
 	coreDNSTag = "skiff.test/coredns:1"
 )
 
-// load is what a cluster DNS did under load.
+// load is the result of a cluster DNS under load.
 type load struct {
-	took    []time.Duration // of each question
+	took    []time.Duration // of each query
 	seconds float64
 }
 
 func (l load) perSecond() float64 { return float64(len(l.took)) / max(l.seconds, 1e-9) }
 
-// names asks each node's cluster DNS from the node, at the service's address.
-// Upstream's is a pod as kubeadm makes it, on the node that is measured.
+// names queries each node's cluster DNS from the node, at the service's address.
+// Upstream's is a pod like kubeadm's, on the measured node.
 func (b *bench) names(ctx context.Context) error {
 	address, err := b.runCoreDNS(ctx, b.sides[1].node)
 	if err != nil {
@@ -82,7 +82,7 @@ func (b *bench) names(ctx context.Context) error {
 	return nil
 }
 
-// memoryWithDNS adds the process of a cluster DNS that runs in a pod.
+// memoryWithDNS includes the process of a cluster DNS that runs in a pod.
 func (b *bench) memoryWithDNS(s *side) error {
 	totals, err := b.totals(s)
 	if err != nil {
@@ -93,7 +93,7 @@ func (b *bench) memoryWithDNS(s *side) error {
 		s.withDNS += program.Memory.RSS
 	}
 	if s == b.sides[0] {
-		return nil // it is in the agent
+		return nil // it is part of the agent
 	}
 	pid, err := b.cluster.inPod(s.node, coreDNS)
 	if err != nil {
@@ -130,7 +130,7 @@ func askOnce(server string) error {
 	return err
 }
 
-// exchange asks once and returns how long the answer took.
+// exchange sends a query and returns how long the answer took.
 func exchange(c *dns.Conn) (time.Duration, error) {
 	begun := time.Now()
 	if err := c.SetDeadline(begun.Add(askLimit)); err != nil {
@@ -150,7 +150,7 @@ func exchange(c *dns.Conn) (time.Duration, error) {
 	return time.Since(begun), nil
 }
 
-// ask keeps a server busy for a round. A question without an answer is an error.
+// ask keeps a server busy for a round. A query without an answer is an error.
 func (b *bench) ask(ctx context.Context, s *side, server string) error {
 	conns := make([]*dns.Conn, askers)
 	err := b.cluster.inside(s.node, func() error {
@@ -185,12 +185,12 @@ func (b *bench) ask(ctx context.Context, s *side, server string) error {
 		s.dns.took = append(s.dns.took, some...)
 	}
 	if err := errors.Join(failed...); err != nil {
-		return fmt.Errorf("ask the DNS of %s: %w", s.name, err)
+		return fmt.Errorf("query the DNS of %s: %w", s.name, err)
 	}
 	return ctx.Err()
 }
 
-// corefile is kubeadm's.
+// corefile is kubeadm's configuration.
 const corefile = `.:53 {
     errors
     health {
@@ -275,7 +275,7 @@ func coreDNSPod(meta metav1.ObjectMeta, node string) *corev1.Pod {
 	}}
 }
 
-// loadCoreDNS makes an image of the program and loads it onto the node.
+// loadCoreDNS builds an image of the program and loads it onto the node.
 func (b *bench) loadCoreDNS(ctx context.Context, node string) error {
 	program, err := os.ReadFile(filepath.Join(b.peers, coreDNS))
 	if err != nil {

@@ -19,23 +19,23 @@ import (
 const (
 	namespace = metav1.NamespaceDefault
 	image     = "skiff.test/workload:1"
-	// podLimit bounds how long one pod may take to start or to be gone.
+	// podLimit bounds how long a pod may take to start or to be deleted.
 	podLimit = 2 * time.Minute
-	// accountWait bounds how long a new cluster may take to make its first account.
+	// accountWait bounds how long a new cluster may take to create its first account.
 	accountWait = 10 * time.Second
 )
 
-// podWatch tells when pods became Ready and when they were gone.
+// podWatch records when pods became Ready and when they were gone.
 type podWatch struct {
 	stop func()
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the fields below
 	ready map[string]chan time.Time
 	gone  map[string]chan time.Time
 }
 
-// watchPods watches until stop is called; the account that pods run as is there
-// when it returns.
+// watchPods watches until stop is called. The service account of pods exists when it
+// returns.
 func (b *bench) watchPods(ctx context.Context) (*podWatch, error) {
 	for deadline := time.Now().Add(accountWait); ; {
 		_, err := b.api.CoreV1().ServiceAccounts(namespace).Get(ctx, "default", metav1.GetOptions{})
@@ -86,7 +86,7 @@ func (w *podWatch) seen(object any) {
 	}
 }
 
-// tell says the time to whoever waits, once.
+// tell sends the time to the waiting channel, once.
 func (w *podWatch) tell(to map[string]chan time.Time, name string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -127,8 +127,8 @@ func (b *bench) start(ctx context.Context, pod *corev1.Pod) (time.Duration, erro
 	return wait(ctx, ready, begun, "pod "+pod.Name+" to be Ready")
 }
 
-// end deletes a pod, which has the usual time to end, and returns how long it
-// took to be gone.
+// end deletes a pod with the usual grace period and returns how long it took to be
+// gone.
 func (b *bench) end(ctx context.Context, name string) (time.Duration, error) {
 	gone := b.pods.expect(b.pods.gone, name)
 	begun := time.Now()
@@ -149,8 +149,8 @@ func wait(ctx context.Context, event <-chan time.Time, begun time.Time, what str
 	}
 }
 
-// single takes pods one at a time, from creation to deletion. The first of each
-// side is not counted: it reads the image's files.
+// single measures pods one at a time, from creation to deletion. The first of each side
+// is not counted, because it reads the image's files.
 func (b *bench) single(ctx context.Context) error {
 	for round := range b.samples + 1 {
 		for _, s := range b.turns(round) {
@@ -203,7 +203,7 @@ func (b *bench) bursts(ctx context.Context) error {
 	return nil
 }
 
-// each does something for all names at once.
+// each calls a function for all names at once.
 func each(names []string, do func(name string) (time.Duration, error)) ([]time.Duration, error) {
 	took, failed := make([]time.Duration, len(names)), make([]error, len(names))
 	var all sync.WaitGroup
@@ -214,7 +214,7 @@ func each(names []string, do func(name string) (time.Duration, error)) ([]time.D
 	return took, errors.Join(failed...)
 }
 
-// quantile of samples, 0 to 1, as one of them (nearest rank).
+// quantile returns a quantile of samples, 0 to 1, by nearest rank.
 func quantile(samples []time.Duration, q float64) time.Duration {
 	if len(samples) == 0 {
 		return 0

@@ -11,15 +11,15 @@ import (
 )
 
 const (
-	// attempt bounds one try to connect, between tries lies retry.
+	// attempt bounds one attempt to connect, and retry is the pause between attempts.
 	attempt = 20 * time.Millisecond
 	retry   = time.Millisecond
 	// serviceLimit bounds how long a service may take to be reachable.
 	serviceLimit = 30 * time.Second
 )
 
-// services creates services of a pod that runs, one at a time, and connects to
-// each from the node until that succeeds.
+// services creates services of a running pod, one at a time, and connects to each from
+// the node until that succeeds.
 func (b *bench) services(ctx context.Context) error {
 	for _, s := range b.sides {
 		if _, err := b.start(ctx, workload("server-"+s.name, s.node, map[string]string{"server": s.name})); err != nil {
@@ -28,8 +28,7 @@ func (b *bench) services(ctx context.Context) error {
 	}
 	for round := range b.samples + 1 {
 		for _, s := range b.turns(round) {
-			// The last service is gone for longer than any program waits
-			// between two changes.
+			// Wait longer than any program does between two updates.
 			if err := pause(ctx, 1500*time.Millisecond); err != nil {
 				return err
 			}

@@ -7,8 +7,8 @@ import (
 	"github.com/skiff-dev/skiff/test/bench/figure"
 )
 
-// summary compares the two sides. Where the project set no goal of its own, it
-// is to take no more than upstream.
+// summary compares the two sides. Where the project has no goal of its own, the goal is
+// to need no more than upstream.
 func (b *bench) summary() []figure.Figure {
 	ours, theirs := b.sides[0], b.sides[1]
 	var figures []figure.Figure
@@ -39,7 +39,7 @@ func (b *bench) summary() []figure.Figure {
 		{"burst", fmt.Sprintf("%d pods at once to Ready", b.burst), func(s *side) []time.Duration { return s.burst }},
 		{"pods", "pod deleted to gone", func(s *side) []time.Duration { return s.deletion }},
 		{"services", "service created to reachable", func(s *side) []time.Duration { return s.service }},
-		{"dns", fmt.Sprintf("DNS question, %d at once", askers), func(s *side) []time.Duration { return s.dns.took }},
+		{"dns", fmt.Sprintf("DNS query, %d at once", askers), func(s *side) []time.Duration { return s.dns.took }},
 	} {
 		add(row.part, row.name+", p50", "s", 0, at(row.samples, 0.5))
 		add(row.part, row.name+", p99", "s", 0, at(row.samples, 0.99))
@@ -47,6 +47,6 @@ func (b *bench) summary() []figure.Figure {
 	if !b.wanted("dns") {
 		return figures
 	}
-	// More is better here: a ratio above one is ahead.
-	return append(figures, figure.New("DNS questions per second (more is better)", "1/s", ours.dns.perSecond(), 0).Against(theirs.dns.perSecond()))
+	// More is better here: a ratio above one is better than upstream.
+	return append(figures, figure.New("DNS queries per second (more is better)", "1/s", ours.dns.perSecond(), 0).Against(theirs.dns.perSecond()))
 }

@@ -18,18 +18,17 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
-// dir is where upstream's programs lie on their node.
+// dir is the directory of upstream's programs on their node.
 const dir = "/var/bench"
 
-// healthy are where kubelet and kube-proxy say that they work.
+// healthy are the health checks of kubelet and kube-proxy.
 var healthy = []string{"http://127.0.0.1:10248/healthz", "http://127.0.0.1:10256/healthz"}
 
 // upstreamLimit bounds how long upstream's programs may take to start.
 const upstreamLimit = 2 * time.Minute
 
-// becomeUpstream ends our agent on a node that has joined, and has the node's
-// supervisor run upstream's programs in its place, with the node's own identity
-// and network.
+// becomeUpstream stops the agent on a node that has joined, and makes the node's
+// supervisor run upstream's programs instead, with the node's own identity and network.
 func (b *bench) becomeUpstream(ctx context.Context, node string) error {
 	text, err := b.cluster.shell(ctx, node, "cat "+nodeconfig.Path)
 	if err != nil {
@@ -52,9 +51,9 @@ func (b *bench) becomeUpstream(ctx context.Context, node string) error {
 			return err
 		}
 	}
-	// The supervisor starts what has the agent's name. Our table of policies goes
-	// with the agent; routes and masquerading stay, as a network plugin would
-	// have made them.
+	// The supervisor starts the program with the agent's name. The table of policies
+	// is removed with the agent; routes and masquerading stay, as a network plugin
+	// would have created them.
 	_, err = b.cluster.shell(ctx, node, "mount --bind "+dir+"/start /usr/bin/skiff-nodeagent\n"+
 		"kill $(pidof skiff-nodeagent)\nwhile pidof skiff-nodeagent >/dev/null; do sleep 0.1; done\n"+
 		"for table in $(nft list tables | awk '$3 == \"skiff-policy\" {print $2}'); do nft delete table $table skiff-policy; done")
@@ -73,8 +72,8 @@ func (b *bench) sendProgram(ctx context.Context, node, program string) error {
 	return b.cluster.send(ctx, node, filepath.Join(dir, program), file)
 }
 
-// waitUpstream returns once upstream's programs say that they work and the node
-// is Ready by their word.
+// waitUpstream returns once upstream's programs are healthy and the node is Ready by
+// their reports.
 func (b *bench) waitUpstream(ctx context.Context, node string) error {
 	ctx, cancel := context.WithTimeout(ctx, upstreamLimit)
 	defer cancel()
@@ -103,7 +102,7 @@ func (b *bench) upstreamReady(ctx context.Context, node string, since time.Time)
 		return err
 	}
 	for _, condition := range object.Status.Conditions {
-		// Heartbeats are in whole seconds.
+		// Heartbeats have a resolution of a second.
 		if condition.Type == corev1.NodeReady && condition.Status == corev1.ConditionTrue && condition.LastHeartbeatTime.After(since.Add(-time.Second)) {
 			return nil
 		}
@@ -111,7 +110,7 @@ func (b *bench) upstreamReady(ctx context.Context, node string, since time.Time)
 	return errors.New("the node is not Ready")
 }
 
-// get asks on a connection that the calling thread makes.
+// get sends a request on a connection that the calling thread opens.
 func get(url string) error {
 	request, err := http.NewRequest(http.MethodGet, url, nil)
 	if err != nil {
@@ -136,10 +135,10 @@ func get(url string) error {
 	return nil
 }
 
-// files are the configuration of upstream's programs: what kubeadm writes, and
-// what a node of namespaces asks of any kubelet (cgroup v1, a read-only /usr, a
-// kernel whose limits are the host's, a disk that is the host's and may be
-// fuller than upstream's percentages allow). All else is upstream's default.
+// files returns the configuration of upstream's programs: what kubeadm writes, and what
+// a sandbox requires of any kubelet (cgroup v1, a read-only /usr, the host's kernel
+// limits, and the host's disk, which may be fuller than upstream's percentages allow).
+// Everything else is upstream's default.
 func files(node nodeconfig.Node) map[string]string {
 	kubeconfig := func(certificate, key string) string {
 		return fmt.Sprintf(`apiVersion: v1
