@@ -147,7 +147,7 @@ func control(cluster string) feed.ControlPlaneStatus {
 		Cluster: cluster, Version: "v1.36.3", Latency: 2300 * time.Microsecond, EtcdBytes: 3 << 20, EtcdObjects: 214, RequestsPerS: 31, InFlight: 2, Freshness: live(),
 		Checks:  []feed.Check{{Name: "ping", OK: true, Text: "ok"}, {Name: "etcd", OK: true, Text: "ok"}, {Name: "poststarthook/rbac/bootstrap-roles", OK: false, Text: "failed: reason withheld"}},
 		Members: []feed.Member{{Name: "control-plane-1", Address: "192.168.104.11", Ready: "True", Leader: true, API: "ready", Latency: 4100 * time.Microsecond}},
-		Leases:  []feed.Lease{{Name: "skiff-controlplane", Holder: "control-plane-1", Renewed: noon.Add(-2 * time.Second)}},
+		Leases:  []feed.Lease{{Name: "skiff-controlplane", Holder: "control-plane-1", Renewed: noon.Add(-2 * time.Second), Duration: 4 * time.Second}},
 		Certs: []feed.Certificate{
 			{Name: "client", Subject: "CN=skiff-admin", Expires: noon.Add(20 * 24 * time.Hour)}, {Name: "API server", Subject: "CN=kube-apiserver", Expires: noon.Add(360 * 24 * time.Hour)},
 		},

@@ -69,4 +69,9 @@ type Certificate struct {
 type Lease struct {
 	Name, Holder string
 	Renewed      time.Time
+	// Duration is how long the lease is valid after it was renewed.
+	Duration time.Duration
 }
+
+// Expired reports whether the holder has failed to renew the lease in time.
+func (l Lease) Expired(now time.Time) bool { return now.After(l.Renewed.Add(l.Duration)) }

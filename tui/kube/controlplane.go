@@ -68,6 +68,9 @@ func (c *Client) leases(ctx context.Context) []feed.Lease {
 		if l.Spec.RenewTime != nil {
 			lease.Renewed = l.Spec.RenewTime.Time
 		}
+		if l.Spec.LeaseDurationSeconds != nil {
+			lease.Duration = time.Duration(*l.Spec.LeaseDurationSeconds) * time.Second
+		}
 		found = append(found, lease)
 	}
 	return found

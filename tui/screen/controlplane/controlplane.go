@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/tui/feed"
@@ -231,11 +230,11 @@ func heldLine(w *screen.World, held []nodeapi.Certificate) string {
 func (s *Screen) leases(w *screen.World, width int) []string {
 	var lines []string
 	for _, l := range s.state.Leases {
-		age, tone := w.Now.Sub(l.Renewed), theme.Dim
-		if age > time.Minute {
-			tone = theme.Warn
+		age, tone := "renewed "+object.Age(l.Renewed, w.Now)+" ago", theme.Dim
+		if l.Expired(w.Now) {
+			age, tone = "expired, "+age, theme.Warn
 		}
-		lines = append(lines, "  "+w.Theme.Paint(theme.Accent, widget.Fit(l.Name, 30))+widget.Fit(l.Holder, 20)+w.Theme.Paint(tone, " "+object.Age(l.Renewed, w.Now)+" ago"))
+		lines = append(lines, "  "+w.Theme.Paint(theme.Accent, widget.Fit(l.Name, 22))+widget.Fit(l.Holder, 17)+w.Theme.Paint(tone, " "+age))
 	}
 	return append(format.Panel(w.Theme, "Leases", width, lines...), "")
 }
