@@ -47,10 +47,10 @@ func (s Streams) Show(ctx context.Context, asJSON bool, work func(context.Contex
 			})
 		})
 	}
-	start := time.Now()
+	start, out := time.Now(), s.Text()
 	return work(ctx, func(e daemonapi.Event) {
 		if line := progress.Line(e, start); line != "" {
-			fmt.Fprintln(s.Out, line)
+			fmt.Fprintln(out, line)
 		}
 	})
 }

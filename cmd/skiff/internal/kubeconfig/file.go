@@ -75,7 +75,12 @@ func makeDir(dir string) error {
 	if err != nil || os.Geteuid() != 0 {
 		return err
 	}
-	return chown(func(uid, gid int) error { return os.Chown(dir, uid, gid) }, info)
+	// The directory is in one that another user may write: follow no link.
+	made, err := os.OpenFile(dir, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(chown(made.Chown, info), made.Close())
 }
 
 // unwritable explains why the file at path cannot be written.

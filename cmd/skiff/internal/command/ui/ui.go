@@ -110,8 +110,8 @@ func Run(ctx context.Context, s cli.Streams, root Root, names []string, o Option
 	return tui.Run(ctx, config, s.In, s.Out)
 }
 
-// clusters are those to begin with: the target.Named, else the remembered that still
-// exist, else the only one. None opens the list of clusters.
+// clusters returns the clusters to open first: those named, else the remembered
+// ones that still exist, else the only one. None opens the list of clusters.
 func clusters(h home.Home, names []string, remembered tui.State, start string) ([]string, error) {
 	known, err := h.Names()
 	if err != nil {
