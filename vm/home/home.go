@@ -1,5 +1,5 @@
-// Package home knows where everything of a cluster lies on the host, so that
-// nothing is kept anywhere else and removing one directory removes a cluster.
+// Package home defines where the files of clusters are on the host. Everything of a
+// cluster is in one directory, so removing that removes the cluster.
 package home
 
 import (
@@ -9,11 +9,11 @@ import (
 	"path/filepath"
 )
 
-// Home is the directory that holds all clusters: SKIFF_HOME, ~/.skiff by
-// default. It must be absolute.
+// Home is the directory of all clusters: SKIFF_HOME, by default ~/.skiff. It must be
+// an absolute path.
 type Home string
 
-// Default is $SKIFF_HOME, else ~/.skiff, as an absolute path.
+// Default returns $SKIFF_HOME, or else ~/.skiff, as an absolute path.
 func Default() (Home, error) {
 	if dir := os.Getenv("SKIFF_HOME"); dir != "" {
 		abs, err := filepath.Abs(dir)
@@ -26,18 +26,18 @@ func Default() (Home, error) {
 	return Home(filepath.Join(dir, ".skiff")), nil
 }
 
-// Cache holds what can be thrown away: results of probes.
+// Cache holds what can be deleted at any time, such as results of probes.
 func (h Home) Cache() string { return filepath.Join(string(h), "cache") }
 
-// Clusters holds one directory for each cluster.
+// Clusters holds one directory per cluster.
 func (h Home) Clusters() string { return filepath.Join(string(h), "clusters") }
 
-// Cluster is the directory of one cluster, which may not exist.
+// Cluster returns the directory of a cluster, which need not exist.
 func (h Home) Cluster(name string) Cluster {
 	return Cluster(filepath.Join(h.Clusters(), name))
 }
 
-// Names lists the clusters that have a directory, sorted.
+// Names returns the clusters that have a directory, sorted.
 func (h Home) Names() ([]string, error) {
 	entries, err := os.ReadDir(h.Clusters())
 	if errors.Is(err, os.ErrNotExist) {
@@ -58,28 +58,28 @@ func (h Home) Names() ([]string, error) {
 // Cluster is the directory of one cluster, mode 0700.
 type Cluster string
 
-// Name of the cluster.
+// Name returns the name of the cluster.
 func (c Cluster) Name() string { return filepath.Base(string(c)) }
 
 // State is the cluster's state file.
 func (c Cluster) State() string { return c.join("cluster.json") }
 
-// Timings is what the last apply took, by phase and node, as JSON.
+// Timings holds the durations of the last apply, by phase and node, as JSON.
 func (c Cluster) Timings() string { return c.join("timings.json") }
 
 // Socket is where the daemon serves its API.
 func (c Cluster) Socket() string { return c.join("daemon.sock") }
 
-// Lock is held by the daemon while it lives.
+// Lock is held by the daemon while it runs.
 func (c Cluster) Lock() string { return c.join("daemon.lock") }
 
 // Log is the daemon's own log.
 func (c Cluster) Log() string { return c.join("daemon.log") }
 
-// PKI holds authorities and the host's certificates, files 0600.
+// PKI holds the authorities and the host's certificates, with mode 0600.
 func (c Cluster) PKI() string { return c.join("pki") }
 
-// Machines holds one directory for each machine.
+// Machines holds one directory per machine.
 func (c Cluster) Machines() string { return c.join("vm") }
 
 // Network is the socket at which machines join the cluster's network.

@@ -9,23 +9,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrLocked says that another process has the cluster's lock.
-var ErrLocked = errors.New("another process works on the cluster")
+// ErrLocked reports that another process holds the cluster's lock.
+var ErrLocked = errors.New("another process is working on the cluster")
 
-// Lock is held by the one process that may change a cluster's files. The kernel
-// releases it when the process ends, however it ends.
+// Lock is held by the only process that may change a cluster's files. The kernel
+// releases it when the process ends, for whatever reason.
 type Lock struct{ file *os.File }
 
-// Acquire takes the cluster's lock, making its directory; ErrLocked if another
-// process has it.
+// Acquire takes the cluster's lock and creates its directory if it is missing. The
+// error wraps ErrLocked if another process holds the lock.
 func (c Cluster) Acquire() (*Lock, error) {
 	for {
 		if err := os.MkdirAll(string(c), 0o700); err != nil {
-			return nil, fmt.Errorf("make the cluster's directory: %w", err)
+			return nil, fmt.Errorf("create the cluster's directory: %w", err)
 		}
 		file, err := os.OpenFile(c.Lock(), os.O_CREATE|os.O_RDWR, 0o600)
 		if errors.Is(err, os.ErrNotExist) {
-			continue // removed since
+			continue // removed meanwhile
 		}
 		if err != nil {
 			return nil, fmt.Errorf("lock the cluster: %w", err)
@@ -43,12 +43,12 @@ func (c Cluster) Acquire() (*Lock, error) {
 			_, _ = file.WriteAt(strconv.AppendInt(nil, int64(os.Getpid()), 10), 0)
 			return &Lock{file}, nil
 		}
-		// Whoever had it removed the cluster: this is the lock of nothing.
+		// The previous holder removed the cluster, and with it this lock file.
 		_ = file.Close()
 	}
 }
 
-// Held says whether a process has the cluster's lock. It makes nothing.
+// Held reports whether a process holds the cluster's lock. It creates nothing.
 func (c Cluster) Held() bool {
 	file, err := os.Open(c.Lock())
 	if err != nil {
@@ -72,7 +72,7 @@ func (c Cluster) Holder() int {
 	return pid
 }
 
-// Release gives the lock back.
+// Release releases the lock.
 func (l *Lock) Release() error { return l.file.Close() }
 
 func same(file *os.File, path string) bool {

@@ -9,13 +9,13 @@ import (
 	"github.com/skiff-dev/skiff/vm/home"
 )
 
-func TestALockIsHeldByOneAndAskingMakesNothing(t *testing.T) {
+func TestOneProcessHoldsALockAndAskingCreatesNothing(t *testing.T) {
 	c := home.Home(t.TempDir()).Cluster("demo")
 	if c.Held() {
-		t.Error("the lock of nothing is held")
+		t.Error("the lock of an absent cluster is held")
 	}
 	if _, err := os.Stat(filepath.Clean(string(c))); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("asking made the cluster's directory: %v", err)
+		t.Errorf("asking created the cluster's directory: %v", err)
 	}
 	lock, err := c.Acquire()
 	if err != nil {
@@ -25,12 +25,12 @@ func TestALockIsHeldByOneAndAskingMakesNothing(t *testing.T) {
 		t.Errorf("second Acquire: %v", err)
 	}
 	if !c.Held() {
-		t.Error("a lock that is taken is not held")
+		t.Error("an acquired lock is not held")
 	}
 	if err := lock.Release(); err != nil {
 		t.Fatal(err)
 	}
 	if c.Held() {
-		t.Error("a lock that was given back is held")
+		t.Error("a released lock is held")
 	}
 }

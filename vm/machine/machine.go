@@ -1,5 +1,5 @@
-// Package machine describes a node machine as plain data: all that a driver
-// needs to run it, and nothing about Kubernetes.
+// Package machine describes a node's machine as plain data: everything that a
+// driver needs to run it, and nothing about Kubernetes.
 package machine
 
 import (
@@ -18,56 +18,56 @@ type Machine struct {
 	DiskMiB int
 
 	Image Image
-	// Address is the machine's for life.
+	// Address never changes.
 	Address netip.Prefix
-	// MAC is the link's hardware address, by which the guest finds it.
+	// MAC is the hardware address of the link, by which the guest identifies it.
 	MAC string
-	// Seed is what the guest reads at boot to learn who it is; secret.
+	// Seed is the node document that the guest reads at boot; secret.
 	Seed []byte
 }
 
-// Image is a node image: files on the host, shared by all machines, never
-// written.
+// Image is a node image: files on the host that all machines share and none
+// writes.
 type Image struct {
-	// Digest is the content's, "sha256:…"; another digest is another image.
+	// Digest of the whole content: "sha256:…".
 	Digest string
-	// KernelDigest is the kernel's alone.
+	// KernelDigest is the digest of the kernel.
 	KernelDigest string
-	// Arch is Go's name: amd64 or arm64.
+	// Arch is Go's name of the architecture: amd64 or arm64.
 	Arch      string
 	Kernel    string
 	Initramfs string
-	// Root is the read-only erofs root.
+	// Root is the read-only root file system (erofs).
 	Root string
-	// Cmdline is the kernel's command line.
+	// Cmdline is the kernel command line.
 	Cmdline string
 }
 
-// State is what a driver knows of a machine.
+// State is the state of a machine.
 type State string
 
 // The states.
 const (
 	// StateAbsent: no such machine.
 	StateAbsent State = "absent"
-	// StateStopped: its disk exists, nothing runs.
+	// StateStopped: its disk exists, and it has no process.
 	StateStopped State = "stopped"
-	// StateRunning: its process runs; says nothing of the guest.
+	// StateRunning: its process runs. The guest may be in any state.
 	StateRunning State = "running"
-	// StatePaused: its process keeps its memory and takes no processor time.
+	// StatePaused: its process keeps its memory and uses no CPU.
 	StatePaused State = "paused"
 )
 
-// Usage is what a machine takes on the host.
+// Usage is what a machine uses on the host.
 type Usage struct {
-	// MemoryMiB is the proportional set size of its process, 0 where it cannot
-	// be read or nothing runs.
+	// MemoryMiB is the proportional set size of its process; 0 if it cannot be
+	// read or there is no process.
 	MemoryMiB int
-	// CPU is the processor time that it has taken since it started, 0 where it
-	// cannot be read or nothing runs.
+	// CPU is the CPU time since it started; 0 if it cannot be read or there is no
+	// process.
 	CPU time.Duration
-	// DiskBytes are the blocks that its files take.
+	// DiskBytes is the disk space of its files.
 	DiskBytes int64
-	// Started is when the process began, zero when nothing runs.
+	// Started is when the process started; zero if there is none.
 	Started time.Time
 }

@@ -1,4 +1,4 @@
-// Package drivertest defines what a driver is: every driver passes Run.
+// Package drivertest is the test suite that every driver must pass.
 package drivertest
 
 import (
@@ -12,45 +12,45 @@ import (
 	"github.com/skiff-dev/skiff/vm/machine"
 )
 
-// Subject is one driver under test with what the suite cannot do through the
-// contract alone.
+// Subject is a driver under test, with what the suite cannot do through the
+// contract.
 type Subject struct {
 	Driver driver.Driver
-	// Machine returns a machine with a name, ready to be created.
+	// Machine returns a machine that can be created.
 	Machine func(name string) machine.Machine
-	// Crash ends a running machine's process from outside.
+	// Crash kills a running machine's process.
 	Crash func(t *testing.T, name string)
-	// Write puts a mark on a running machine's own disk, Read returns it.
+	// Write writes a mark to a running machine's own disk, Read returns it.
 	Write func(t *testing.T, name, mark string)
 	Read  func(t *testing.T, name string) string
-	// PowerOff lets the guest turn itself off.
+	// PowerOff has the guest turn itself off.
 	PowerOff func(t *testing.T, name string)
-	// Busy lets the guest take processor time until it ends.
+	// Busy makes the guest use CPU until it ends.
 	Busy func(t *testing.T, name string)
 }
 
-// Run runs the suite. fresh returns a driver without machines and ends it with
-// the test.
+// Run runs the suite. fresh returns a driver without machines, which it closes at
+// the end of the test.
 func Run(t *testing.T, fresh func(t *testing.T) Subject) {
 	for name, test := range map[string]func(*testing.T, Subject){
-		"an absent machine is not found":                  testAbsent,
-		"create may be done twice and keeps the disk":     testCreate,
-		"start, stop and delete may be done twice":        testTwice,
-		"the disk survives stop and start":                testDisk,
-		"wait says how a machine ended by itself":         testWait,
-		"wait of a guest that turned itself off is nil":   testPowerOff,
-		"wait ends with its context":                      testWaitContext,
-		"a machine that ended can be started again":       testRestart,
-		"two machines run at once and end apart":          testTwo,
-		"the machine outlives the context of its start":   testContext,
-		"a start whose context has ended starts nothing":  testCanceled,
-		"close stops all machines and keeps their disks":  testClose,
-		"usage counts the disk, and memory while running": testUsage,
-		"a machine's seed may be replaced at any time":    testReseed,
-		"a paused machine stands still and goes on":       testPause,
-		"only a machine that has a process can be paused": testPauseOfNone,
-		"a paused machine can be stopped and deleted":     testPauseAndStop,
-		"close stops paused machines":                     testPauseAndClose,
+		"an absent machine is not found":                   testAbsent,
+		"create is idempotent and keeps the disk":          testCreate,
+		"start, stop and delete are idempotent":            testTwice,
+		"the disk survives stop and start":                 testDisk,
+		"wait returns how a machine ended by itself":       testWait,
+		"wait of a guest that turned itself off is nil":    testPowerOff,
+		"wait ends with its context":                       testWaitContext,
+		"a machine that ended can be started again":        testRestart,
+		"two machines run concurrently and end separately": testTwo,
+		"a machine outlives the context of its start":      testContext,
+		"a start with a cancelled context starts nothing":  testCanceled,
+		"close stops all machines and keeps their disks":   testClose,
+		"usage counts the disk, and memory while running":  testUsage,
+		"the seed can be replaced at any time":             testReseed,
+		"a paused machine uses no CPU until it is resumed": testPause,
+		"only a machine with a process can be paused":      testPauseOfNone,
+		"a paused machine can be stopped and deleted":      testPauseAndStop,
+		"close stops paused machines":                      testPauseAndClose,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, fresh(t)) })
 	}
@@ -213,7 +213,7 @@ func testCanceled(t *testing.T, s Subject) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := s.Driver.Start(ctx, m); err == nil {
-		t.Fatal("Start with an ended context succeeded")
+		t.Fatal("Start with a cancelled context succeeded")
 	}
 	wantState(t, s, "one", machine.StateStopped)
 }
@@ -235,7 +235,7 @@ func testUsage(t *testing.T, s Subject) {
 	usage, err := s.Driver.Usage(t.Context(), "one")
 	must(t, "Usage", err)
 	if !usage.Started.IsZero() || usage.MemoryMiB != 0 || usage.CPU != 0 {
-		t.Fatalf("usage of a stopped machine = %+v, want no start, memory or processor time", usage)
+		t.Fatalf("usage of a stopped machine = %+v, want no start, memory or CPU time", usage)
 	}
 	must(t, "Start", s.Driver.Start(t.Context(), m))
 	s.Write(t, "one", "something")

@@ -10,14 +10,14 @@ import (
 	"github.com/skiff-dev/skiff/vm/machine"
 )
 
-// A paused machine is watched for so long, and may take so little meanwhile:
-// what runs it on the host may have to look at its clock.
+// A paused machine is observed for pauseWatch and may use at most pauseCPU of CPU
+// time, because what runs it on the host may still handle timers.
 const (
-	standstill = time.Second
-	stirring   = standstill / 20
+	pauseWatch = time.Second
+	pauseCPU   = pauseWatch / 20
 )
 
-// workLimit is how long a busy guest may take until its processor time shows.
+// workLimit is how long it may take until the CPU time of a busy guest shows.
 const workLimit = time.Minute
 
 func testPause(t *testing.T, s Subject) {
@@ -33,12 +33,12 @@ func testPause(t *testing.T, s Subject) {
 	}
 	must(t, "Start of a paused machine", s.Driver.Start(ctx, s.Machine("one")))
 	must(t, "Reseed of a paused machine", s.Driver.Reseed(ctx, "one", s.Machine("one").Seed))
-	waiting, cancel := context.WithTimeout(ctx, standstill)
+	waiting, cancel := context.WithTimeout(ctx, pauseWatch)
 	defer cancel()
 	wantError(t, "Wait", s.Driver.Wait(waiting, "one"), context.DeadlineExceeded)
 	wantState(t, s, "one", machine.StatePaused)
-	if took := usage(t, s, "one").CPU - before.CPU; took > stirring {
-		t.Errorf("a paused machine took %s of the processor in %s", took, standstill)
+	if took := usage(t, s, "one").CPU - before.CPU; took > pauseCPU {
+		t.Errorf("a paused machine used %s of CPU time in %s", took, pauseWatch)
 	}
 	for range 2 {
 		must(t, "Resume", s.Driver.Resume(ctx, "one"))
@@ -67,7 +67,7 @@ func testPauseOfNone(t *testing.T, s Subject) {
 	canceled, cancel := context.WithCancel(ctx)
 	cancel()
 	if err := s.Driver.Pause(canceled, "one"); err == nil {
-		t.Fatal("Pause with an ended context succeeded")
+		t.Fatal("Pause with a cancelled context succeeded")
 	}
 	wantState(t, s, "one", machine.StateRunning)
 }
@@ -98,8 +98,8 @@ func testPauseAndClose(t *testing.T, s Subject) {
 	wantState(t, s, "two", machine.StateStopped)
 }
 
-// startBusy starts a machine whose guest is at work; it skips the test if the
-// driver cannot pause any.
+// startBusy starts a machine whose guest is busy. It skips the test if the driver
+// cannot pause machines.
 func startBusy(t *testing.T, s Subject, name string) {
 	t.Helper()
 	must(t, "Create", s.Driver.Create(t.Context(), s.Machine(name)))
@@ -113,14 +113,13 @@ func startBusy(t *testing.T, s Subject, name string) {
 	works(t, s, name)
 }
 
-// works returns when a busy guest has taken processor time, where that can be
-// told.
+// works returns when a busy guest has used CPU time, where that can be measured.
 func works(t *testing.T, s Subject, name string) {
 	t.Helper()
 	before := usage(t, s, name).CPU
-	for deadline := time.Now().Add(workLimit); before > 0 && usage(t, s, name).CPU < before+2*stirring; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(workLimit); before > 0 && usage(t, s, name).CPU < before+2*pauseCPU; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s took no processor time in %s", name, workLimit)
+			t.Fatalf("%s used no CPU time in %s", name, workLimit)
 		}
 	}
 }

@@ -1,5 +1,5 @@
-// Package fake is a driver for tests whose machines are entries in a map: it
-// keeps the contract of package driver and runs nothing.
+// Package fake is a driver for tests. It keeps the contract of package driver, but
+// its machines are entries of a map.
 package fake
 
 import (
@@ -12,10 +12,10 @@ import (
 	"github.com/skiff-dev/skiff/vm/machine"
 )
 
-// Driver is the fake. Its zero value is ready.
+// Driver is the fake driver. Its zero value is ready to use.
 type Driver struct {
-	// Fail, if set, is asked before every Create, Start, Reseed, Pause and Resume;
-	// its error is theirs.
+	// Fail, if set, is called before every Create, Start, Reseed, Pause and Resume,
+	// which return its error.
 	Fail func(call, name string) error
 	// Started, if set, is called with every machine that starts.
 	Started func(m machine.Machine)
@@ -32,7 +32,7 @@ type state struct {
 	started time.Time
 	ended   chan struct{} // nil before the first start; closed when ended
 	exit    error
-	stopped bool // by Stop: nobody waits any more
+	stopped bool // by Stop
 	paused  bool
 	stall   string        // why it is paused, if it stopped by itself
 	worked  time.Duration // until it was last started or paused
@@ -44,7 +44,7 @@ var (
 	_ driver.StallReporter = (*Driver)(nil)
 )
 
-// Name is "fake".
+// Name returns "fake".
 func (d *Driver) Name() string { return "fake" }
 
 // Describe says that nothing runs.
@@ -90,7 +90,7 @@ func (d *Driver) Start(ctx context.Context, m machine.Machine) error {
 	return nil
 }
 
-// Reseed hands a machine's seed to Reseeded.
+// Reseed passes a machine's seed to Reseeded.
 func (d *Driver) Reseed(ctx context.Context, name string, seed []byte) error {
 	if err := d.ask(ctx, "reseed", name); err != nil {
 		return err
@@ -170,7 +170,7 @@ func (d *Driver) Delete(ctx context.Context, name string) error {
 	return nil
 }
 
-// State of a machine.
+// State returns the state of a machine.
 func (d *Driver) State(_ context.Context, name string) (machine.State, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -206,7 +206,7 @@ func (d *Driver) Wait(ctx context.Context, name string) error {
 	}
 }
 
-// Usage is made up; a machine is never idle but while it is paused.
+// Usage returns invented values. A machine is always busy unless it is paused.
 func (d *Driver) Usage(_ context.Context, name string) (machine.Usage, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -232,8 +232,7 @@ func (d *Driver) Close() error {
 	return nil
 }
 
-// End ends a machine by itself: with reason, or turned off by its guest if
-// reason is empty.
+// End ends a machine: with a reason, or turned off by its guest if reason is empty.
 func (d *Driver) End(name, reason string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -246,7 +245,7 @@ func (d *Driver) End(name, reason string) {
 	}
 }
 
-// Disk is what SetDisk put there.
+// Disk returns what SetDisk wrote.
 func (d *Driver) Disk(name string) string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -287,7 +286,7 @@ func (s *state) running() bool {
 	}
 }
 
-// cpu is the processor time of a machine that is always busy.
+// cpu is the CPU time of a machine that is always busy.
 func (s *state) cpu() time.Duration {
 	if s.paused {
 		return s.worked

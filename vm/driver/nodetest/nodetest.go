@@ -1,5 +1,5 @@
-// Package nodetest puts a driver that boots real node images under the suite of
-// package drivertest: it reaches the nodes as a cluster's daemon does.
+// Package nodetest runs the suite of package drivertest on a driver that boots real
+// node images. It connects to the nodes as a cluster's daemon does.
 package nodetest
 
 import (
@@ -29,8 +29,8 @@ import (
 	"github.com/skiff-dev/skiff/vm/network"
 )
 
-// Image reads the node image of SKIFF_IMAGE_DIR, else that of this checkout; a
-// test two folders below the root calls it.
+// Image reads the node image in SKIFF_IMAGE_DIR, or else that of this checkout, for
+// a test two folders below the root.
 func Image(t *testing.T) machine.Image {
 	t.Helper()
 	dir := os.Getenv("SKIFF_IMAGE_DIR")
@@ -44,8 +44,8 @@ func Image(t *testing.T) machine.Image {
 	return node.Image
 }
 
-// Rig is a driver with a network, two machines that it may run, "one" and
-// "two", and what it takes to talk to them.
+// Rig is a driver with a network, two machines that it can run, "one" and "two",
+// and a client of their node APIs.
 type Rig struct {
 	// Dir holds one directory for each machine.
 	Dir    string
@@ -57,7 +57,7 @@ type Rig struct {
 	client      *http.Client
 }
 
-// New makes a rig with the driver that open returns for the machines' directory
+// New returns a rig with the driver that open returns for the machines' directory
 // and the socket of their network. Both end with the test.
 func New(t *testing.T, img machine.Image, open func(ctx context.Context, dir, socket string) (driver.Driver, error)) *Rig {
 	t.Helper()
@@ -118,8 +118,8 @@ func (r *Rig) tls(t *testing.T) *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots, Certificates: []tls.Certificate{certificate}}
 }
 
-// Subject is the driver for the suite; crash ends a running machine's process
-// from outside.
+// Subject returns the driver for the suite. crash kills a running machine's
+// process.
 func (r *Rig) Subject(crash func(t *testing.T, name string)) drivertest.Subject {
 	return drivertest.Subject{
 		Driver: r.Driver, Machine: r.Machine, Crash: crash,
@@ -134,7 +134,7 @@ func (r *Rig) Subject(crash func(t *testing.T, name string)) drivertest.Subject 
 	}
 }
 
-// Machine is one of the two, with certificates and a document made now.
+// Machine returns one of the two, with new certificates and a new document.
 func (r *Rig) Machine(name string) machine.Machine {
 	spec, n, now := cluster.Default(), r.nodes[name], time.Now()
 	files, err := pki.Worker(r.authorities, pki.Node{Cluster: spec.Name, Name: name, Address: n.Address.Addr(), Domain: spec.Network.Domain}, now)
@@ -157,7 +157,7 @@ func (r *Rig) Power(t *testing.T, name, action string) {
 	_ = r.request(t, name, http.MethodPost, nodeapi.PathPower, nodeapi.PowerRequest{Action: action}, nil).Close()
 }
 
-// Status is what the guest says of itself.
+// Status returns the status that the guest reports.
 func (r *Rig) Status(t *testing.T, name string) nodeapi.Status {
 	t.Helper()
 	body := r.request(t, name, http.MethodGet, nodeapi.PathStatus, nil, nil)
@@ -195,7 +195,7 @@ func (r *Rig) Exec(t *testing.T, name, command string) string {
 	}
 }
 
-// request asks the guest until it answers, which is after it has booted.
+// request repeats a request until the guest has booted and answers.
 func (r *Rig) request(t *testing.T, name, method, path string, request any, header http.Header) io.ReadCloser {
 	t.Helper()
 	content, err := json.Marshal(request)
@@ -230,7 +230,7 @@ func (r *Rig) request(t *testing.T, name, method, path string, request any, head
 	}
 }
 
-// Kill ends the process whose id is in a file.
+// Kill kills the process whose ID is in a file.
 func Kill(t *testing.T, pidFile string) {
 	t.Helper()
 	content, err := os.ReadFile(pidFile)

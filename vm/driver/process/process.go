@@ -1,5 +1,5 @@
-// Package process keeps what a driver knows of the machines that it has started,
-// so that all drivers say the same of theirs.
+// Package process keeps track of the machines that a driver has started, in the
+// same way for all drivers.
 package process
 
 import (
@@ -14,9 +14,9 @@ import (
 	"github.com/skiff-dev/skiff/vm/machine"
 )
 
-// Process is one machine that was started.
+// Process is the process of a machine that was started.
 type Process struct {
-	// Started is when.
+	// Started is the time of the start.
 	Started time.Time
 
 	stop   context.CancelFunc
@@ -32,8 +32,8 @@ func (p *Process) Stall(reason string) { p.stall.Store(&reason) }
 // Unstall records that the machine runs again.
 func (p *Process) Unstall() { p.stall.Store(nil) }
 
-// Follow returns the process that has ended when wait returns, as wait says: nil
-// if the guest turned itself off or stop was called, which ends it.
+// Follow returns a Process that ends when wait returns. wait returns nil if the
+// guest turned itself off, or after stop, which ends the process.
 func Follow(stop context.CancelFunc, wait func() error) *Process {
 	p := &Process{Started: time.Now(), stop: stop, done: make(chan struct{})}
 	go func() {
@@ -47,7 +47,7 @@ func Follow(stop context.CancelFunc, wait func() error) *Process {
 // Done is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// End says how the process ended, which it has.
+// End returns how the process ended. It must have ended.
 func (p *Process) End() error { return p.err }
 
 func (p *Process) running() bool {
@@ -59,14 +59,14 @@ func (p *Process) running() bool {
 	}
 }
 
-// Table has a driver's processes by machine, from Add until Stop. The zero value
-// is empty. Its methods may be called at once.
+// Table holds a driver's processes by machine, from Add until Stop. The zero value
+// is empty. Its methods may be called concurrently.
 type Table struct {
 	mu   sync.Mutex // guards name
 	name map[string]*Process
 }
 
-// Add replaces what is known of a machine.
+// Add sets the process of a machine.
 func (t *Table) Add(name string, p *Process) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -82,7 +82,7 @@ func (t *Table) get(name string) *Process {
 	return t.name[name]
 }
 
-// Running is the machine's process, paused or not; nil if it has none.
+// Running returns the machine's process, paused or not; nil if it has none.
 func (t *Table) Running(name string) *Process {
 	if p := t.get(name); p != nil && p.running() {
 		return p
@@ -90,7 +90,8 @@ func (t *Table) Running(name string) *Process {
 	return nil
 }
 
-// State of a machine that is stopped, or absent, when it has no process.
+// State returns the state of a machine. absent says which one it is without a
+// process: absent or stopped.
 func (t *Table) State(name string, absent bool) machine.State {
 	switch p := t.Running(name); {
 	case p != nil && (p.paused.Load() || p.stall.Load() != nil):
@@ -118,7 +119,7 @@ func (t *Table) Stalled(name string) string {
 	return *reason
 }
 
-// Pause pauses a running machine by freeze, which may be called for a paused one.
+// Pause pauses a running machine with freeze, which may be called for a paused one.
 func (t *Table) Pause(name string, freeze func() error) error {
 	p := t.Running(name)
 	if p == nil {
@@ -131,7 +132,7 @@ func (t *Table) Pause(name string, freeze func() error) error {
 	return nil
 }
 
-// Resume lets a paused machine go on by thaw.
+// Resume lets a paused or stalled machine continue with thaw.
 func (t *Table) Resume(name string, thaw func() error) error {
 	p := t.Running(name)
 	if p == nil {
@@ -149,7 +150,7 @@ func (t *Table) Resume(name string, thaw func() error) error {
 	return nil
 }
 
-// Wait is the contract's.
+// Wait implements driver.Driver.
 func (t *Table) Wait(ctx context.Context, name string) error {
 	p := t.get(name)
 	if p == nil {
@@ -163,7 +164,7 @@ func (t *Table) Wait(ctx context.Context, name string) error {
 	}
 }
 
-// Stop is the contract's.
+// Stop implements driver.Driver.
 func (t *Table) Stop(ctx context.Context, name string) error {
 	p := t.get(name)
 	if p == nil {

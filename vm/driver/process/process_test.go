@@ -9,7 +9,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/machine"
 )
 
-// started adds a machine that ends when it is stopped, or when something is sent.
+// started adds a machine that ends when it is stopped or when a value is sent.
 func started(t *Table, name string) chan<- error {
 	life, stop := context.WithCancel(context.Background())
 	ends := make(chan error)
@@ -33,7 +33,7 @@ func want(t *testing.T, table *Table, name string, state machine.State) {
 	}
 }
 
-func TestAMachineIsWhatLastBecameOfIt(t *testing.T) {
+func TestStateFollowsTheProcess(t *testing.T) {
 	var table Table
 	if got := table.State("one", true); got != machine.StateAbsent {
 		t.Errorf("state %s", got)
