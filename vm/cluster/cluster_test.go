@@ -26,13 +26,13 @@ func with(change func(*Spec)) Spec {
 
 func prefix(text string) netip.Prefix { return netip.MustParsePrefix(text) }
 
-func TestDefaultHasNoFault(t *testing.T) {
+func TestDefaultIsValid(t *testing.T) {
 	if faults := Validate(Default(), roomy, 3); len(faults) > 0 {
 		t.Error(faults)
 	}
 }
 
-func TestEveryFaultIsOneClearLine(t *testing.T) {
+func TestEachFaultIsOneLine(t *testing.T) {
 	for _, test := range []struct {
 		change func(*Spec)
 		want   string
@@ -44,26 +44,26 @@ func TestEveryFaultIsOneClearLine(t *testing.T) {
 		{func(s *Spec) { s.ControlPlanes = 0 }, "at least one control plane"},
 		{func(s *Spec) { s.ControlPlanes = -1 }, "at least one control plane"},
 		{func(s *Spec) { s.ControlPlanes = 2 }, "use 1 or 3"},
-		{func(s *Spec) { s.ControlPlanes = 11; s.Memory = "1Gi" }, "at most 9"},
+		{func(s *Spec) { s.ControlPlanes = 11; s.Memory = "1Gi" }, "maximum is 9"},
 		{func(s *Spec) { s.Workers = -1 }, "workers is -1"},
 		{func(s *Spec) { s.CPUs = 9 }, "1 to 8"},
 		{func(s *Spec) { s.CPUs = 0 }, "1 to 8"},
-		{func(s *Spec) { s.Memory = "12Gi" }, "more than the host has"},
-		{func(s *Spec) { s.Memory = "100Mi" }, "too little"},
-		{func(s *Spec) { s.Memory = "much" }, "no quantity"},
-		{func(s *Spec) { s.Memory = "99999999999999999999" }, "no quantity"},
+		{func(s *Spec) { s.Memory = "12Gi" }, "more than this host has"},
+		{func(s *Spec) { s.Memory = "100Mi" }, "too small"},
+		{func(s *Spec) { s.Memory = "much" }, "invalid memory"},
+		{func(s *Spec) { s.Memory = "99999999999999999999" }, "invalid memory"},
 		{func(s *Spec) { s.Disk = "1Gi" }, "too small"},
-		{func(s *Spec) { s.Disk = "-5Gi" }, "no quantity"},
+		{func(s *Spec) { s.Disk = "-5Gi" }, "invalid disk size"},
 		{func(s *Spec) { s.Driver = "docker" }, "lima, sandbox"},
-		{func(s *Spec) { s.APIPort = 70000 }, "no port"},
+		{func(s *Spec) { s.APIPort = 70000 }, "invalid apiPort"},
 		{func(s *Spec) { s.Network.Pods = prefix("10.96.0.0/12") }, "overlap"},
 		{func(s *Spec) { s.Network.Pods = prefix("10.244.0.0/24") }, "1 ranges of 256 addresses for 3 nodes"},
-		{func(s *Spec) { s.Network.Pods = prefix("10.244.0.1/16") }, "write 10.244.0.0/16"},
-		{func(s *Spec) { s.Network.Pods = netip.Prefix{} }, "no IPv4 range"},
-		{func(s *Spec) { s.Network.Services = prefix("fd00::/108") }, "no IPv4 range"},
+		{func(s *Spec) { s.Network.Pods = prefix("10.244.0.1/16") }, "use 10.244.0.0/16"},
+		{func(s *Spec) { s.Network.Pods = netip.Prefix{} }, "must be an IPv4 range"},
+		{func(s *Spec) { s.Network.Services = prefix("fd00::/108") }, "must be an IPv4 range"},
 		{func(s *Spec) { s.Network.Services = prefix("10.96.0.0/28") }, "wrong size"},
 		{func(s *Spec) { s.Network.Nodes = prefix("192.168.0.0/16") }, "wrong size"},
-		{func(s *Spec) { s.Network.Domain = "Not A Name" }, "no DNS name"},
+		{func(s *Spec) { s.Network.Domain = "Not A Name" }, "use a DNS name"},
 		{func(s *Spec) { s.Network.Egress = "some" }, "choose one of all, public, none"},
 	} {
 		faults := Validate(with(test.change), roomy, 3)
@@ -73,23 +73,23 @@ func TestEveryFaultIsOneClearLine(t *testing.T) {
 	}
 }
 
-func TestNewMachinesNeedRoomOnTheHostsDisk(t *testing.T) {
+func TestNewMachinesNeedDiskSpace(t *testing.T) {
 	full := Host{CPUs: 8, MemoryMiB: 32 << 10, DiskFreeMiB: 2500}
-	if faults := Validate(Default(), full, 3); len(faults) != 1 || !strings.Contains(faults[0].Error(), "no disk space") {
+	if faults := Validate(Default(), full, 3); len(faults) != 1 || !strings.Contains(faults[0].Error(), "not enough disk space") {
 		t.Errorf("faults %v", faults)
 	}
 	if faults := Validate(Default(), full, 0); len(faults) != 0 {
-		t.Errorf("a cluster that exists: %v", faults)
+		t.Errorf("an existing cluster: %v", faults)
 	}
 }
 
-func TestOnlyTheNumbersOfNodesMayChange(t *testing.T) {
+func TestOnlyTheNumberOfNodesCanChange(t *testing.T) {
 	old := with(func(s *Spec) { s.APIPort = 6443 })
 	for _, allowed := range []func(*Spec){
 		func(*Spec) {},
 		func(s *Spec) { s.Workers = 5 },
 		func(s *Spec) { s.ControlPlanes = 3 },
-		func(s *Spec) { s.Memory = "2048Mi" }, // the same, written otherwise
+		func(s *Spec) { s.Memory = "2048Mi" }, // the same size
 	} {
 		if faults := Changes(old, with(allowed)); len(faults) > 0 {
 			t.Errorf("refused: %v", faults)
@@ -113,7 +113,7 @@ func TestOnlyTheNumbersOfNodesMayChange(t *testing.T) {
 	}
 }
 
-func TestNodesKeepNameAndAddressWhenTheClusterGrows(t *testing.T) {
+func TestNodesKeepNameAndAddressWhenAClusterGrows(t *testing.T) {
 	small, large := Nodes(Default()), Nodes(with(func(s *Spec) { s.Workers = 9 }))
 	for _, n := range small {
 		if !slices.Contains(large, n) {
@@ -156,11 +156,11 @@ func TestDocumentGivesAControlPlaneEtcdAndATaint(t *testing.T) {
 	}
 	alone := with(func(s *Spec) { s.Workers = 0 })
 	if taints := Document(State{Spec: alone}, Nodes(alone)[0], files, now).Kubernetes.Taints; len(taints) != 0 {
-		t.Errorf("a control plane alone takes no pods: %v", taints)
+		t.Errorf("a single control plane runs no pods: %v", taints)
 	}
 }
 
-func TestOneControlPlaneFormsTheClusterAndAllOthersJoin(t *testing.T) {
+func TestTheFirstControlPlaneFormsTheClusterAndOthersJoin(t *testing.T) {
 	three := with(func(s *Spec) { s.ControlPlanes = 3 })
 	for _, tt := range []struct {
 		name    string
@@ -187,7 +187,7 @@ func TestOneControlPlaneFormsTheClusterAndAllOthersJoin(t *testing.T) {
 		t.Fatalf("leaving %+v", leaving)
 	}
 	if got := Document(state, leaving[0], nil, time.Time{}); !got.Etcd.Join || got.Network.Address != leaving[0].Address {
-		t.Errorf("document of what leaves: %+v", got)
+		t.Errorf("document of a departing node: %+v", got)
 	}
 }
 
@@ -288,7 +288,7 @@ func FuzzParseState(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// What is accepted can be used.
+		// What is accepted must be usable.
 		for _, n := range Nodes(state.Spec) {
 			Document(state, n, nil, time.Time{})
 		}
@@ -296,22 +296,22 @@ func FuzzParseState(f *testing.F) {
 	})
 }
 
-func TestAnOpenPortIsNoOtherCluster(t *testing.T) {
+func TestSameIgnoresAnOpenPort(t *testing.T) {
 	open, taken := Default(), Default()
 	taken.APIPort = 6443
 	if !open.Same(taken) || !taken.Same(open) {
-		t.Error("a spec without a port differs from the same spec with one")
+		t.Error("a spec without a port differs from the same spec with a port")
 	}
 	open.Workers = 5
 	if open.Same(taken) {
-		t.Error("another number of workers is the same cluster")
+		t.Error("specs with different numbers of workers are the same")
 	}
 }
 
-func TestSizesAreReadExactly(t *testing.T) {
+func TestMiBRoundsUp(t *testing.T) {
 	for quantity, want := range map[string]int{"2Gi": 2048, "900Ti": 900 << 20, "1": 1, "1.5Gi": 1536} {
 		if got, err := MiB(quantity); err != nil || got != want {
-			t.Errorf("MiB(%s) = %d, %v, not %d", quantity, got, err, want)
+			t.Errorf("MiB(%s) = %d, %v, want %d", quantity, got, err, want)
 		}
 	}
 	for _, quantity := range []string{"-1Gi", "much", "9999Ei"} {

@@ -8,14 +8,14 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
-// mtu of the machines' links, which the user-mode network has too.
+// mtu of the machines' links, the same as in the user-mode network.
 const mtu = 1500
 
-// ServiceAddress is the ClusterIP of the kubernetes service: the first of the
-// service range.
+// ServiceAddress returns the ClusterIP of the service "kubernetes": the first
+// address of the service range.
 func ServiceAddress(network Network) netip.Addr { return network.Services.Masked().Addr().Next() }
 
-// DNSAddress is the ClusterIP of the cluster's DNS: the tenth.
+// DNSAddress returns the ClusterIP of cluster DNS: the tenth.
 func DNSAddress(network Network) netip.Addr {
 	address := network.Services.Masked().Addr()
 	for range 10 {
@@ -24,8 +24,8 @@ func DNSAddress(network Network) netip.Addr {
 	return address
 }
 
-// Document is what makes a booted image the given node of the cluster. files
-// are the node's own certificates and keys.
+// Document returns the node document, which makes a booted image the given node of
+// the cluster. files are the node's own certificates and keys.
 func Document(state State, n Node, files map[string][]byte, now time.Time) nodeconfig.Node {
 	spec := state.Spec
 	nodes := append(Nodes(spec), Leaving(state)...)
@@ -58,9 +58,9 @@ func Document(state State, n Node, files map[string][]byte, now time.Time) nodec
 	return document
 }
 
-// membership is a control plane's place in etcd. The first forms the cluster,
-// alone; every other joins, and so does the first once there is a cluster: if
-// its disk is lost, it must not form a second one.
+// membership returns the etcd settings of a control plane. The first one forms the
+// cluster alone. Every other one joins, and so does the first once the cluster has
+// formed: if its disk is lost, it must not form a second cluster.
 func membership(state State, n Node, all []nodeconfig.Peer) *nodeconfig.Etcd {
 	founder := Nodes(state.Spec)[0]
 	if n.Name == founder.Name && !state.Formed {

@@ -7,11 +7,11 @@ import (
 	"k8s.io/client-go/tools/clientcmd/api"
 )
 
-// Server is the URL of the cluster's API on the host.
+// Server returns the URL of the cluster's API on the host.
 func Server(port int) string { return fmt.Sprintf("https://127.0.0.1:%d", port) }
 
-// Kubeconfig is the admin's, with one context named skiff-NAME. files are the
-// host's: ca.crt, admin.crt and admin.key.
+// Kubeconfig returns the admin's kubeconfig, with one context named skiff-NAME.
+// files must contain ca.crt, admin.crt and admin.key.
 func Kubeconfig(name string, port int, files map[string][]byte) ([]byte, error) {
 	id := "skiff-" + name
 	config := api.NewConfig()

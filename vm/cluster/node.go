@@ -8,8 +8,8 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
-// Host numbers in the node subnet: the gateway, the host itself where it is at
-// the machines' bridge, the machines.
+// Host numbers in the node subnet: the gateway, the host itself where it is
+// connected to the machines' bridge, and the machines.
 const (
 	gatewayNumber      = 2
 	hostNumber         = 3
@@ -19,17 +19,17 @@ const (
 	maxWorkers         = 254 - workerNumber + 1
 )
 
-// Node is one machine's place in the cluster. It follows from the Spec alone
-// and never changes: growing a cluster only adds nodes.
+// Node is a node of a cluster. It is derived from the Spec and never changes:
+// growing a cluster only adds nodes.
 type Node struct {
 	Name    string
 	Role    nodeconfig.Role
 	Address netip.Prefix
-	// MAC follows from the address.
+	// MAC is derived from the address.
 	MAC string
 }
 
-// Nodes are the machines that spec wants: control planes, then workers.
+// Nodes returns the nodes of spec: control planes, then workers.
 func Nodes(spec Spec) []Node {
 	var nodes []Node
 	for i := range spec.ControlPlanes {
@@ -41,8 +41,8 @@ func Nodes(spec Spec) []Node {
 	return nodes
 }
 
-// Leaving are the control planes that exist, or may exist, and are not wanted
-// any more: they count in etcd until they have left it.
+// Leaving returns the control planes that exist, or may exist, and are no longer
+// desired. They are members of etcd until they have left it.
 func Leaving(state State) []Node {
 	var leaving []Node
 	for i := state.Spec.ControlPlanes; i < maxControlPlanes; i++ {
@@ -54,13 +54,13 @@ func Leaving(state State) []Node {
 	return leaving
 }
 
-// IsControlPlane reports whether a node's name is a control plane's.
+// IsControlPlane reports whether a node's name is that of a control plane.
 func IsControlPlane(name string) bool {
 	role, _ := nodeconfig.RoleOf(name)
 	return role == nodeconfig.RoleControlPlane
 }
 
-// HostAddress is the host's own in the machines' subnet.
+// HostAddress returns the address of the host in the machines' subnet.
 func HostAddress(subnet netip.Prefix) netip.Prefix {
 	return netip.PrefixFrom(numbered(subnet, hostNumber), subnet.Bits())
 }
@@ -72,12 +72,12 @@ func node(spec Spec, role nodeconfig.Role, index, number int) Node {
 		Name:    fmt.Sprintf("%s-%d", role, index),
 		Role:    role,
 		Address: netip.PrefixFrom(address, spec.Network.Nodes.Bits()),
-		// Locally administered, as Lima's own addresses are.
+		// A locally administered address, with Lima's prefix.
 		MAC: fmt.Sprintf("52:55:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3]),
 	}
 }
 
-// numbered is the address with a host number in a /24.
+// numbered returns the address with a host number in a /24.
 func numbered(subnet netip.Prefix, number int) netip.Addr {
 	b := subnet.Masked().Addr().As4()
 	b[3] = byte(number)

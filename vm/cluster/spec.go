@@ -1,12 +1,14 @@
-// Package cluster holds what a cluster should be (Spec), what is seen of it
-// (Status), the plan that leads from one to the other, and its execution.
+// Package cluster defines the desired cluster (Spec), the observed one (Observed),
+// the plan that leads from one to the other, and the state that the host keeps.
+// Apart from reading and writing that state it does no I/O.
 package cluster
 
 import "net/netip"
 
 // Spec is the desired cluster: the content of skiff.yaml.
 type Spec struct {
-	// Name is a DNS label; at most 40 characters, so that sockets fit.
+	// Name is a DNS label of at most 40 characters, which limits the length of
+	// socket paths.
 	Name          string `json:"name" mapstructure:"name"`
 	ControlPlanes int    `json:"controlPlanes" mapstructure:"controlPlanes"`
 	Workers       int    `json:"workers" mapstructure:"workers"`
@@ -23,16 +25,16 @@ type Spec struct {
 	Network Network `json:"network" mapstructure:"network"`
 }
 
-// Network are the cluster's address ranges. They cannot change once the
-// cluster exists.
+// Network holds the cluster's address ranges. They cannot change once the cluster
+// exists.
 type Network struct {
 	// Nodes is the machines' subnet, a /24.
 	Nodes netip.Prefix `json:"nodes" mapstructure:"nodes"`
 	// Pods is split into a /24 for each node.
 	Pods netip.Prefix `json:"pods" mapstructure:"pods"`
-	// Services: the API server takes the first address, cluster DNS the tenth.
+	// Services: the API server uses the first address, cluster DNS the tenth.
 	Services netip.Prefix `json:"services" mapstructure:"services"`
-	// Domain is cluster.local.
+	// Domain is the domain of cluster DNS, by default cluster.local.
 	Domain string `json:"domain" mapstructure:"domain"`
 	// Egress is what nodes and pods may reach outside of the cluster, one of
 	// Egresses.
@@ -49,7 +51,7 @@ const (
 // Egresses lists the egress policies.
 func Egresses() []string { return []string{EgressAll, EgressPublic, EgressNone} }
 
-// Default is the Spec before a file, the environment or flags say anything.
+// Default returns the Spec that file, environment and flags change.
 func Default() Spec {
 	return Spec{
 		Name: "skiff", ControlPlanes: 1, Workers: 2,
@@ -64,8 +66,8 @@ func Default() Spec {
 	}
 }
 
-// Same says whether both ask for the same cluster. A port that one leaves open
-// is the one that the other has.
+// Same reports whether both describe the same cluster. An API port of 0 matches any
+// port.
 func (s Spec) Same(other Spec) bool {
 	if s.APIPort == 0 || other.APIPort == 0 {
 		s.APIPort, other.APIPort = 0, 0

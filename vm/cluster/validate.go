@@ -11,11 +11,11 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// Least that a machine can work with, in MiB.
+// The minimum for a machine, in MiB.
 const (
 	minMemoryMiB = 512
 	minDiskMiB   = 2048
-	// roomMiB is what a new machine's sparse disk soon takes on the host.
+	// roomMiB is how much a new machine's sparse disk needs at first.
 	roomMiB = 1024
 )
 
@@ -24,18 +24,18 @@ var (
 	domain = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
 )
 
-// Host is what the machines have to fit into.
+// Host holds the resources that are available to machines.
 type Host struct {
 	CPUs      int
 	MemoryMiB int
-	// DiskFreeMiB is free where the machines' disks lie.
+	// DiskFreeMiB is the free space where the machines' disks are.
 	DiskFreeMiB int
 	// Drivers are the names of all drivers; nil accepts any name.
 	Drivers []string
 }
 
-// Validate says what is wrong with spec, one clear line for each fault. It
-// asks for room on the host's disk for newMachines machines.
+// Validate returns what is wrong with spec, one line for each fault. It requires
+// free disk space for newMachines machines.
 func Validate(spec Spec, host Host, newMachines int) []error {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
@@ -47,18 +47,18 @@ func Validate(spec Spec, host Host, newMachines int) []error {
 	case n < 1:
 		fault("controlPlanes is %d: a cluster needs at least one control plane", n)
 	case n%2 == 0:
-		fault("controlPlanes is %d: an even number survives no more failures than one less; use %d or %d", n, n-1, n+1)
+		fault("controlPlanes is %d: an even number tolerates no more failures than the odd number below it; use %d or %d", n, n-1, n+1)
 	case n > maxControlPlanes:
-		fault("controlPlanes is %d: at most %d fit", n, maxControlPlanes)
+		fault("controlPlanes is %d: the maximum is %d", n, maxControlPlanes)
 	}
 	if spec.Workers < 0 || spec.Workers > maxWorkers {
-		fault("workers is %d: between 0 and %d fit", spec.Workers, maxWorkers)
+		fault("workers is %d: it must be between 0 and %d", spec.Workers, maxWorkers)
 	}
 	if host.Drivers != nil && !slices.Contains(host.Drivers, spec.Driver) {
 		fault("unknown driver %q: choose one of %s", spec.Driver, strings.Join(host.Drivers, ", "))
 	}
 	if spec.APIPort < 0 || spec.APIPort > 65535 {
-		fault("apiPort %d is no port: use 1 to 65535, or 0 for any free one", spec.APIPort)
+		fault("invalid apiPort %d: use 1 to 65535, or 0 for any free port", spec.APIPort)
 	}
 	faults = append(faults, validateSize(spec, host, newMachines)...)
 	return append(faults, validateNetwork(spec)...)
@@ -68,26 +68,26 @@ func validateSize(spec Spec, host Host, newMachines int) []error {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	if spec.CPUs < 1 || spec.CPUs > host.CPUs {
-		fault("cpus is %d: each machine can have 1 to %d, as many as this host has", spec.CPUs, host.CPUs)
+		fault("cpus is %d: each machine can have 1 to %d, the number of this host's CPUs", spec.CPUs, host.CPUs)
 	}
 	machines := max(spec.ControlPlanes, 0) + max(spec.Workers, 0)
 	memory, err := MiB(spec.Memory)
 	switch {
 	case err != nil:
-		fault("memory %q is no quantity: write it as 2Gi or 1536Mi", spec.Memory)
+		fault("invalid memory %q: use e.g. 2Gi or 1536Mi", spec.Memory)
 	case memory < minMemoryMiB:
-		fault("memory %s is too little: a machine needs at least %d MiB", spec.Memory, minMemoryMiB)
+		fault("memory %s is too small: a machine needs at least %d MiB", spec.Memory, minMemoryMiB)
 	case memory > host.MemoryMiB/max(machines, 1):
-		fault("memory %s for each of %d machines is more than the host has (%d MiB)", spec.Memory, machines, host.MemoryMiB)
+		fault("memory %s for each of %d machines is more than this host has (%d MiB)", spec.Memory, machines, host.MemoryMiB)
 	}
 	disk, err := MiB(spec.Disk)
 	switch {
 	case err != nil:
-		fault("disk %q is no quantity: write it as 20Gi", spec.Disk)
+		fault("invalid disk size %q: use e.g. 20Gi", spec.Disk)
 	case disk < minDiskMiB:
 		fault("disk %s is too small: a machine needs at least %d MiB", spec.Disk, minDiskMiB)
 	case newMachines*roomMiB > host.DiskFreeMiB:
-		fault("no disk space: %d new machines need %d MiB to begin with, and %d MiB are free", newMachines, newMachines*roomMiB, host.DiskFreeMiB)
+		fault("not enough disk space: %d new machines need %d MiB at first, but only %d MiB are free", newMachines, newMachines*roomMiB, host.DiskFreeMiB)
 	}
 	return faults
 }
@@ -102,19 +102,19 @@ func validateNetwork(spec Spec) []error {
 	}{
 		{"network.nodes", spec.Network.Nodes, 24, 24},
 		{"network.pods", spec.Network.Pods, 8, 24},
-		// The API server takes no more than 20 bits of services.
+		// The API server accepts at most 20 bits of service addresses.
 		{"network.services", spec.Network.Services, 12, 24},
 	}
 	for i, r := range ranges {
 		if !r.prefix.IsValid() || !r.prefix.Addr().Is4() {
-			fault("%s is no IPv4 range such as 10.244.0.0/16", r.name)
+			fault("%s must be an IPv4 range such as 10.244.0.0/16", r.name)
 			continue
 		}
 		if r.prefix != r.prefix.Masked() {
-			fault("%s %s has bits beyond its length: write %s", r.name, r.prefix, r.prefix.Masked())
+			fault("%s %s has host bits set: use %s", r.name, r.prefix, r.prefix.Masked())
 		}
 		if bits := r.prefix.Bits(); bits < r.widest || bits > r.narrow {
-			fault("%s %s has the wrong size: its length is between %d and %d", r.name, r.prefix, r.widest, r.narrow)
+			fault("%s %s has the wrong size: the prefix length must be between %d and %d", r.name, r.prefix, r.widest, r.narrow)
 		}
 		for _, other := range ranges[:i] {
 			if other.prefix.IsValid() && r.prefix.Overlaps(other.prefix) {
@@ -127,7 +127,7 @@ func validateNetwork(spec Spec) []error {
 		fault("network.pods %s is too small: it has %d ranges of 256 addresses for %d nodes", pods, 1<<(24-pods.Bits()), nodes)
 	}
 	if len(spec.Network.Domain) > 200 || !domain.MatchString(spec.Network.Domain) {
-		fault("network.domain %q is no DNS name", spec.Network.Domain)
+		fault("invalid network.domain %q: use a DNS name such as cluster.local", spec.Network.Domain)
 	}
 	if !slices.Contains(Egresses(), spec.Network.Egress) {
 		fault("unknown network.egress %q: choose one of %s", spec.Network.Egress, strings.Join(Egresses(), ", "))
@@ -135,8 +135,8 @@ func validateNetwork(spec Spec) []error {
 	return faults
 }
 
-// Changes says which changes from the cluster that exists to the wanted one
-// cannot be made.
+// Changes returns the changes between an existing and the desired cluster that are
+// not possible.
 func Changes(old, wanted Spec) []error {
 	var faults []error
 	fixed := func(name string, was, is any) {
@@ -157,19 +157,19 @@ func Changes(old, wanted Spec) []error {
 	fixed("network.domain", old.Network.Domain, wanted.Network.Domain)
 	fixed("network.egress", old.Network.Egress, wanted.Network.Egress)
 	if old.Workers == 0 != (wanted.Workers == 0) {
-		faults = append(faults, fmt.Errorf("workers cannot change from %d to %d while the cluster exists, since control planes take pods only in a cluster without workers: run \"skiff down %s\" first", old.Workers, wanted.Workers, old.Name))
+		faults = append(faults, fmt.Errorf("workers cannot change from %d to %d while the cluster exists, because control planes run pods only in a cluster without workers: run \"skiff down %s\" first", old.Workers, wanted.Workers, old.Name))
 	}
 	return faults
 }
 
-// MiB reads a Kubernetes quantity of bytes, rounded up to MiB.
+// MiB parses a Kubernetes quantity of bytes and rounds it up to MiB.
 func MiB(quantity string) (int, error) {
 	q, err := resource.ParseQuantity(quantity)
 	if err != nil {
-		return 0, fmt.Errorf("read quantity %q: %w", quantity, err)
+		return 0, fmt.Errorf("invalid quantity %q: %w", quantity, err)
 	}
 	if q.Sign() < 0 || q.CmpInt64(math.MaxInt64-(1<<20)) > 0 {
-		return 0, fmt.Errorf("read quantity %q: out of range", quantity)
+		return 0, fmt.Errorf("invalid quantity %q: out of range", quantity)
 	}
 	return int((q.Value() + 1<<20 - 1) >> 20), nil
 }
