@@ -33,9 +33,9 @@ func up(t *testing.T, c *client.Client, spec cluster.Spec) []daemonapi.Event {
 	return events
 }
 
-func nobody(daemonapi.Event) {}
+func ignore(daemonapi.Event) {}
 
-func TestUpBringsEveryNodeToReadyAndUpAgainDoesNothing(t *testing.T) {
+func TestUpMakesEveryNodeReadyAndIsIdempotent(t *testing.T) {
 	r := newRig(t, shortHome(t), "demo")
 	events := up(t, r.client, r.spec)
 	done := map[string]bool{}
@@ -71,7 +71,7 @@ func TestUpBringsEveryNodeToReadyAndUpAgainDoesNothing(t *testing.T) {
 	}
 }
 
-func TestStatusSaysHowAWorkerEndedAndUpHealsIt(t *testing.T) {
+func TestStatusReportsHowAMachineEndedAndUpRepairsIt(t *testing.T) {
 	r := newRig(t, shortHome(t), "demo")
 	up(t, r.client, r.spec)
 	r.driver.End("worker-1", "signal: killed")
@@ -95,7 +95,7 @@ func TestStatusSaysHowAWorkerEndedAndUpHealsIt(t *testing.T) {
 	}
 }
 
-func TestWorkersComeAndGoWithTheirNumber(t *testing.T) {
+func TestUpAddsAndRemovesWorkers(t *testing.T) {
 	r := newRig(t, shortHome(t), "demo")
 	up(t, r.client, r.spec)
 	more := r.spec
@@ -117,23 +117,23 @@ func TestWorkersComeAndGoWithTheirNumber(t *testing.T) {
 	others := r.spec
 	others.ControlPlanes = 2
 	var failure *daemonapi.Failure
-	if err := r.client.Apply(t.Context(), others, nobody); !errors.As(err, &failure) || !failure.Invalid || !strings.Contains(failure.Cause, "even number") {
+	if err := r.client.Apply(t.Context(), others, ignore); !errors.As(err, &failure) || !failure.Invalid || !strings.Contains(failure.Cause, "even number") {
 		t.Errorf("two control planes: %v", err)
 	}
 }
 
-func TestControlPlanesComeAndGoWithTheirNumber(t *testing.T) {
+func TestUpAddsAndRemovesControlPlanes(t *testing.T) {
 	r := newRig(t, shortHome(t), "demo")
 	up(t, r.client, r.spec)
 	if got := r.documents["control-plane-1"].Etcd; got.Join || len(got.Members) != 1 {
-		t.Errorf("the first control plane is to %+v", got)
+		t.Errorf("the first control plane: %+v", got)
 	}
 	three := r.spec
 	three.ControlPlanes = 3
 	up(t, r.client, three)
 	for _, name := range []string{"control-plane-2", "control-plane-3"} {
 		if got := r.documents[name].Etcd; got == nil || !got.Join || len(got.Members) != 3 {
-			t.Errorf("%s is to %+v", name, got)
+			t.Errorf("%s: %+v", name, got)
 		}
 	}
 	if steps, err := r.client.Plan(t.Context(), three); err != nil || len(steps) != 0 {
@@ -141,7 +141,7 @@ func TestControlPlanesComeAndGoWithTheirNumber(t *testing.T) {
 	}
 	up(t, r.client, r.spec)
 	if want := []string{"drain control-plane-3", "remove control-plane-3", "drain control-plane-2", "remove control-plane-2"}; !slices.Equal(r.left, want) {
-		t.Errorf("they left by %v, want %v", r.left, want)
+		t.Errorf("they left with %v, want %v", r.left, want)
 	}
 	if want := []string{"control-plane-3", "control-plane-2"}; !slices.Equal(r.deleted, want) {
 		t.Errorf("deleted %v, want %v", r.deleted, want)
@@ -151,7 +151,7 @@ func TestControlPlanesComeAndGoWithTheirNumber(t *testing.T) {
 	}
 }
 
-func TestDownInTheMiddleOfUpEndsItAndLeavesNothing(t *testing.T) {
+func TestDownCancelsUpAndLeavesNothing(t *testing.T) {
 	h := shortHome(t)
 	r := newRig(t, h, "demo")
 	r.stuck = true
@@ -185,12 +185,12 @@ func TestDownInTheMiddleOfUpEndsItAndLeavesNothing(t *testing.T) {
 	if _, err := r.client.Status(t.Context()); !errors.Is(err, client.ErrNoCluster) {
 		t.Errorf("status after down: %v", err)
 	}
-	if err := r.client.Down(t.Context(), nobody); err != nil {
+	if err := r.client.Down(t.Context(), ignore); err != nil {
 		t.Errorf("second down: %v", err)
 	}
 }
 
-func TestTwoWhoApplyTheSameShareOneWorkAndAnotherIsRefused(t *testing.T) {
+func TestApplyJoinsTheSameApplyAndRefusesAnother(t *testing.T) {
 	r := newRig(t, shortHome(t), "demo")
 	r.stuck = true
 	first, second := make(chan daemonapi.Event, 1000), make(chan daemonapi.Event, 1000)
@@ -201,35 +201,35 @@ func TestTwoWhoApplyTheSameShareOneWorkAndAnotherIsRefused(t *testing.T) {
 	other := r.spec
 	other.Workers = 5
 	var failure *daemonapi.Failure
-	if err := r.client.Apply(t.Context(), other, nobody); !errors.As(err, &failure) || !strings.Contains(failure.Cause, "another change is in progress") {
+	if err := r.client.Apply(t.Context(), other, ignore); !errors.As(err, &failure) || !strings.Contains(failure.Cause, "another change is in progress") {
 		t.Errorf("another: %v", err)
 	}
 	joined := make(chan error, 1)
 	go func() { joined <- r.client.Apply(t.Context(), r.spec, func(e daemonapi.Event) { second <- e }) }()
 	if e := <-second; e.Phase != daemonapi.PhaseCluster {
-		t.Errorf("who joins hears %+v first", e)
+		t.Errorf("a client that joins receives %+v first", e)
 	}
-	leave() // the work goes on
+	leave() // the operation continues
 	if err := <-left; !errors.Is(err, context.Canceled) {
-		t.Errorf("who left: %v", err)
+		t.Errorf("the client that left: %v", err)
 	}
 	if status, err := r.client.Status(t.Context()); err != nil || status.Phase != "starting" {
 		t.Errorf("status %v, %v", status.Phase, err)
 	}
-	if err := r.client.Down(t.Context(), nobody); err != nil {
+	if err := r.client.Down(t.Context(), ignore); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-joined; err == nil {
-		t.Error("who joined hears no failure")
+		t.Error("a client that joined received no failure")
 	}
 	r.ended <- <-r.ended
 }
 
-func TestAFailureNamesPhaseCauseLogAndHint(t *testing.T) {
+func TestAFailureHasCauseLogAndHint(t *testing.T) {
 	r := newRig(t, shortHome(t), "demo")
 	r.driver.Started = nil // nothing answers
 	failed := make(chan error, 1)
-	go func() { failed <- r.client.Apply(context.Background(), r.spec, nobody) }()
+	go func() { failed <- r.client.Apply(context.Background(), r.spec, ignore) }()
 	for {
 		if status, err := r.client.Status(t.Context()); err == nil && len(status.Nodes) == 3 && status.Nodes[1].Machine == "running" {
 			break
@@ -245,7 +245,7 @@ func TestAFailureNamesPhaseCauseLogAndHint(t *testing.T) {
 	}
 }
 
-func TestAPortInUseIsBadInput(t *testing.T) {
+func TestUpFailsWhenThePortIsInUse(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -254,7 +254,7 @@ func TestAPortInUseIsBadInput(t *testing.T) {
 	r := newRig(t, shortHome(t), "demo")
 	r.spec.APIPort = taken.Addr().(*net.TCPAddr).Port
 	var failure *daemonapi.Failure
-	if err := r.client.Apply(t.Context(), r.spec, nobody); !errors.As(err, &failure) || !failure.Invalid || !strings.Contains(failure.Cause, "in use") {
+	if err := r.client.Apply(t.Context(), r.spec, ignore); !errors.As(err, &failure) || !failure.Invalid || !strings.Contains(failure.Cause, "in use") {
 		t.Errorf("apply: %v", err)
 	}
 	offline := client.New(client.Config{Home: shortHome(t), Name: "demo", ImageDir: imageDir(t)})
@@ -263,7 +263,7 @@ func TestAPortInUseIsBadInput(t *testing.T) {
 	}
 }
 
-func TestTwoClustersLiveSideBySide(t *testing.T) {
+func TestTwoClustersRunSideBySide(t *testing.T) {
 	h := shortHome(t)
 	one, two := newRig(t, h, "one"), newRig(t, h, "two")
 	up(t, one.client, one.spec)
@@ -272,7 +272,7 @@ func TestTwoClustersLiveSideBySide(t *testing.T) {
 	if err != nil || len(all) != 2 || all[0].Name != "one" || all[1].Name != "two" || all[0].Server == all[1].Server {
 		t.Errorf("list %+v, %v", all, err)
 	}
-	if err := one.client.Down(t.Context(), nobody); err != nil {
+	if err := one.client.Down(t.Context(), ignore); err != nil {
 		t.Fatal(err)
 	}
 	one.ended <- <-one.ended
@@ -281,8 +281,8 @@ func TestTwoClustersLiveSideBySide(t *testing.T) {
 	}
 }
 
-// writeCluster leaves the files of a cluster that nothing runs; a state of nil
-// is missing.
+// writeCluster writes the files of a stopped cluster, without a state file if state
+// is nil.
 func writeCluster(t *testing.T, dir home.Cluster, state []byte) {
 	t.Helper()
 	files := map[string]string{"pki/ca.key": "key", "vm/worker-1/disk": "data"}
@@ -300,7 +300,7 @@ func writeCluster(t *testing.T, dir home.Cluster, state []byte) {
 	}
 }
 
-// files returns the content of every file below dir, but for the daemon's own.
+// files returns the content of every file below dir except the daemon's own.
 func files(t *testing.T, dir home.Cluster) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -319,7 +319,7 @@ func files(t *testing.T, dir home.Cluster) map[string]string {
 	return all
 }
 
-func TestAStateThatCannotBeUsedLosesNothing(t *testing.T) {
+func TestAnUnusableStateFileIsKept(t *testing.T) {
 	for name, test := range map[string]struct {
 		state []byte
 		phase string
@@ -351,8 +351,8 @@ func TestAStateThatCannotBeUsedLosesNothing(t *testing.T) {
 			if after := files(t, dir); !maps.Equal(after, before) {
 				t.Errorf("files %v, before %v", after, before)
 			}
-			err := c.Down(t.Context(), nobody)
-			if errors.Is(test.want, cluster.ErrNewer) {
+			err := c.Down(t.Context(), ignore)
+			if test.want == cluster.ErrNewer {
 				if after := files(t, dir); !errors.Is(err, cluster.ErrNewer) || !maps.Equal(after, before) {
 					t.Errorf("down: %v, files %v, before %v", err, after, before)
 				}
@@ -380,7 +380,7 @@ func serveBriefly(t *testing.T, config daemon.Config, c *client.Client) {
 		t.Errorf("list with a daemon: %+v, %v", all, err)
 	}
 	var failure *daemonapi.Failure
-	if err := c.Apply(t.Context(), small(config.Name), nobody); !errors.As(err, &failure) || !failure.Invalid {
+	if err := c.Apply(t.Context(), small(config.Name), ignore); !errors.As(err, &failure) || !failure.Invalid {
 		t.Errorf("apply: %v", err)
 	}
 	cancel()
@@ -394,7 +394,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-func TestAnInterruptedRemovalIsShownAndContinued(t *testing.T) {
+func TestAnInterruptedRemovalIsListedAndContinued(t *testing.T) {
 	h, images := shortHome(t), imageDir(t)
 	dir := h.Cluster("demo")
 	writeCluster(t, dir, []byte("any state"))
@@ -422,8 +422,8 @@ func TestAnInterruptedRemovalIsShownAndContinued(t *testing.T) {
 	}
 }
 
-// TestAKilledDaemonIsReplacedAndFinishes runs daemons as processes.
-func TestAKilledDaemonIsReplacedAndFinishes(t *testing.T) {
+// TestUpContinuesAfterTheDaemonWasKilled runs daemons as processes.
+func TestUpContinuesAfterTheDaemonWasKilled(t *testing.T) {
 	h, images := shortHome(t), imageDir(t)
 	self, err := os.Executable()
 	if err != nil {
@@ -459,7 +459,7 @@ func TestAKilledDaemonIsReplacedAndFinishes(t *testing.T) {
 	t.Setenv(envStuck, "")
 	up(t, c, spec)
 	for _, running := range []bool{true, false} {
-		if stopped, err := c.Stop(t.Context(), nobody); err != nil || stopped != running {
+		if stopped, err := c.Stop(t.Context(), ignore); err != nil || stopped != running {
 			t.Errorf("stop: %t, %v, want %t", stopped, err, running)
 		}
 	}
@@ -471,7 +471,7 @@ func TestAKilledDaemonIsReplacedAndFinishes(t *testing.T) {
 	if err != nil || status.Phase != "running" {
 		t.Errorf("status %+v, %v", status, err)
 	}
-	if err := c.Down(t.Context(), nobody); err != nil {
+	if err := c.Down(t.Context(), ignore); err != nil {
 		t.Fatal(err)
 	}
 	if alive(status.DaemonPID) {
@@ -479,15 +479,14 @@ func TestAKilledDaemonIsReplacedAndFinishes(t *testing.T) {
 	}
 }
 
-func TestADaemonThatCannotStartIsSaidAtOnce(t *testing.T) {
+func TestUpFailsAtOnceIfTheDaemonCannotStart(t *testing.T) {
 	c := client.New(client.Config{Home: shortHome(t), Name: "demo", ImageDir: imageDir(t), Command: []string{"sh", "-c", "echo no luck >&2; exit 1"}})
-	if err := c.Apply(t.Context(), small("demo"), nobody); err == nil || !strings.Contains(err.Error(), "no luck") {
+	if err := c.Apply(t.Context(), small("demo"), ignore); err == nil || !strings.Contains(err.Error(), "no luck") {
 		t.Errorf("apply: %v", err)
 	}
 }
 
-// alive says whether a process runs; one that has ended and waits for its
-// parent does not.
+// alive reports whether a process runs. A zombie does not.
 func alive(pid int) bool {
 	out, err := exec.Command("ps", "-o", "stat=", "-p", strconv.Itoa(pid)).Output()
 	return err == nil && !strings.HasPrefix(strings.TrimSpace(string(out)), "Z")

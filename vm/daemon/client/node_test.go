@@ -13,7 +13,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
-func TestProgramsAndLogsOfANodeAreReachedThroughTheDaemon(t *testing.T) {
+func TestNodeRequestsGoThroughTheDaemon(t *testing.T) {
 	r := newRig(t, shortHome(t), "demo")
 	up(t, r.client, r.spec)
 	node := r.client.Node("worker-2")
@@ -45,7 +45,7 @@ func TestProgramsAndLogsOfANodeAreReachedThroughTheDaemon(t *testing.T) {
 	}
 }
 
-func TestALogThatIsFollowedEndsWithItsMachine(t *testing.T) {
+func TestAFollowedLogEndsWithItsMachine(t *testing.T) {
 	r := newRig(t, shortHome(t), "demo")
 	up(t, r.client, r.spec)
 	log, err := r.client.Node("worker-2").Logs(t.Context(), "kubelet", 1, true)
@@ -56,8 +56,8 @@ func TestALogThatIsFollowedEndsWithItsMachine(t *testing.T) {
 	if line, err := bufio.NewReader(log).ReadString('\n'); err != nil {
 		t.Fatalf("%q, %v", line, err)
 	}
-	r.world.driver.End("worker-2", "signal: killed")
+	r.environment.driver.End("worker-2", "signal: killed")
 	if rest, err := io.ReadAll(log); err == nil {
-		t.Errorf("the log of a killed machine ended well, after %q", rest)
+		t.Errorf("the log of a killed machine ended without an error, after %q", rest)
 	}
 }

@@ -19,9 +19,9 @@ import (
 	"github.com/skiff-dev/skiff/vm/driver"
 )
 
-// does runs an operation and returns the phases that ended, by node, and its
+// completed runs an operation and returns the phases that ended, by node, and its
 // last message.
-func does(t *testing.T, operation func(context.Context, func(daemonapi.Event)) error) (phases []string, message string) {
+func completed(t *testing.T, operation func(context.Context, func(daemonapi.Event)) error) (phases []string, message string) {
 	t.Helper()
 	err := operation(t.Context(), func(e daemonapi.Event) {
 		if e.State == daemonapi.StateDone && !e.Done {
@@ -36,7 +36,7 @@ func does(t *testing.T, operation func(context.Context, func(daemonapi.Event)) e
 	return phases, message
 }
 
-// machines are the states that a status shows.
+// machines returns the states that a status shows.
 func (r *rig) machines(t *testing.T) (phase string, states []string) {
 	t.Helper()
 	status, err := r.client.Status(t.Context())
@@ -49,8 +49,8 @@ func (r *rig) machines(t *testing.T) (phase string, states []string) {
 	return status.Phase, states
 }
 
-// counts are how many clocks were set and how many machines have booted.
-func (w *world) counts() (clocks, boots int) {
+// counts returns how many clocks were set and how many machines have booted.
+func (w *environment) counts() (clocks, boots int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.clocks, w.boots
@@ -64,11 +64,11 @@ func (r *rig) wantMachines(t *testing.T, phase string, states ...string) {
 	}
 }
 
-func TestPauseFreezesAllMachinesAndResumeGivesThemTheTime(t *testing.T) {
+func TestPauseFreezesAllMachinesAndResumeSetsTheirClocks(t *testing.T) {
 	r := newRig(t, shortHome(t), "demo")
 	up(t, r.client, r.spec)
 	clocks, boots := r.counts()
-	phases, _ := does(t, r.client.Pause)
+	phases, _ := completed(t, r.client.Pause)
 	if want := []string{"control-plane-1 pause", "worker-1 pause", "worker-2 pause"}; !slices.Equal(phases, want) {
 		t.Errorf("pause: %v, want %v", phases, want)
 	}
@@ -76,11 +76,11 @@ func TestPauseFreezesAllMachinesAndResumeGivesThemTheTime(t *testing.T) {
 	if all, err := client.List(t.Context(), r.home); err != nil || len(all) != 1 || all[0].Phase != "paused" || all[0].APIReady || all[0].Nodes[0].Agent {
 		t.Errorf("list %+v, %v", all, err)
 	}
-	if _, message := does(t, r.client.Pause); message != "already paused" {
+	if _, message := completed(t, r.client.Pause); message != "already paused" {
 		t.Errorf("second pause: %q", message)
 	}
 
-	phases, _ = does(t, r.client.Resume)
+	phases, _ = completed(t, r.client.Resume)
 	for _, want := range []string{"control-plane-1 resume", "worker-1 resume", "worker-2 resume", "control-plane", "worker-2 ready"} {
 		if !slices.Contains(phases, want) {
 			t.Errorf("resume: no %q among %v", want, phases)
@@ -93,7 +93,7 @@ func TestPauseFreezesAllMachinesAndResumeGivesThemTheTime(t *testing.T) {
 	if set, booted := r.counts(); set-clocks != 3 || booted != boots {
 		t.Errorf("%d clocks were set, want 3; %d machines have booted, want none", set-clocks, booted-boots)
 	}
-	if _, message := does(t, r.client.Resume); message != "not paused" {
+	if _, message := completed(t, r.client.Resume); message != "not paused" {
 		t.Errorf("second resume: %q", message)
 	}
 }
@@ -123,12 +123,12 @@ func TestMachinesThatAFullDiskStoppedAreShownAndResumed(t *testing.T) {
 		t.Errorf("%d clocks were set, want 1; %d machines have booted, want none", set-clocks, booted-boots)
 	}
 	r.wantMachines(t, "degraded", "running", "running", "paused")
-	// The other one when the user says so.
+	// The user must resume the other one.
 	up(t, r.client, r.spec)
 	r.wantMachines(t, "running", "running", "running", "running")
 }
 
-func TestNobodyWaitsForAPausedCluster(t *testing.T) {
+func TestRequestsToAPausedClusterFailAtOnce(t *testing.T) {
 	r := newRig(t, shortHome(t), "demo")
 	up(t, r.client, r.spec)
 	status, err := r.client.Status(t.Context())
@@ -140,14 +140,14 @@ func TestNobodyWaitsForAPausedCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = open.Close() }()
-	does(t, r.client.Pause)
+	completed(t, r.client.Pause)
 	for what, ask := range map[string]func() error{
 		"status of a node": func() error { _, err := r.client.Node("worker-1").Status(t.Context()); return err },
 		"logs": func() error {
 			_, err := r.client.Node("worker-1").Logs(t.Context(), "kubelet", 0, false)
 			return err
 		},
-		"rotation":    func() error { return r.client.RotateSecrets(t.Context(), nobody) },
+		"rotation":    func() error { return r.client.RotateSecrets(t.Context(), ignore) },
 		"readmission": func() error { return r.client.ReadmitKeys(t.Context()) },
 	} {
 		var failure *daemonapi.Failure
@@ -166,15 +166,15 @@ func TestNobodyWaitsForAPausedCluster(t *testing.T) {
 			t.Logf("a connection to the API that is %s: %v", what, err)
 		}
 	}
-	does(t, r.client.Resume)
+	completed(t, r.client.Resume)
 	up(t, r.client, r.spec)
 }
 
-func TestUpResumesAPausedClusterAndDoesItsUsualWork(t *testing.T) {
+func TestUpResumesAPausedClusterAndUpdatesIt(t *testing.T) {
 	r := newRig(t, shortHome(t), "demo")
 	up(t, r.client, r.spec)
 	r.driver.End("worker-1", "signal: killed")
-	does(t, r.client.Pause)
+	completed(t, r.client.Pause)
 	r.wantMachines(t, "paused", "paused", "stopped", "paused")
 	more := r.spec
 	more.Workers = 3
@@ -199,16 +199,16 @@ func TestUpResumesAPausedClusterAndDoesItsUsualWork(t *testing.T) {
 	}
 }
 
-func TestAResumeStartsNothing(t *testing.T) {
+func TestResumeStartsNoMachine(t *testing.T) {
 	r := newRig(t, shortHome(t), "demo")
 	up(t, r.client, r.spec)
 	r.driver.End("worker-1", "signal: killed")
-	does(t, r.client.Pause)
-	does(t, r.client.Resume)
+	completed(t, r.client.Pause)
+	completed(t, r.client.Resume)
 	r.wantMachines(t, "degraded", "running", "stopped", "running")
 }
 
-func TestAMachineThatCannotBePausedKeepsAllRunning(t *testing.T) {
+func TestPauseFreezesNoMachineIfOneCannotBePaused(t *testing.T) {
 	r := newRig(t, shortHome(t), "demo")
 	up(t, r.client, r.spec)
 	r.driver.Fail = func(call, name string) error {
@@ -218,13 +218,13 @@ func TestAMachineThatCannotBePausedKeepsAllRunning(t *testing.T) {
 		return nil
 	}
 	var failure *daemonapi.Failure
-	if err := r.client.Pause(t.Context(), nobody); !errors.As(err, &failure) || !failure.Invalid || !strings.Contains(failure.Cause, "use something else") {
+	if err := r.client.Pause(t.Context(), ignore); !errors.As(err, &failure) || !failure.Invalid || !strings.Contains(failure.Cause, "use something else") {
 		t.Errorf("pause: %v", err)
 	}
 	r.wantMachines(t, "running", "running", "running", "running")
 }
 
-func TestPauseAndOtherWorkExcludeEachOther(t *testing.T) {
+func TestPauseAndOtherOperationsExcludeEachOther(t *testing.T) {
 	r := newRig(t, shortHome(t), "demo")
 	up(t, r.client, r.spec)
 	begun, goOn := make(chan struct{}, 3), make(chan struct{})
@@ -237,21 +237,21 @@ func TestPauseAndOtherWorkExcludeEachOther(t *testing.T) {
 	}
 	pausing := make(chan error, 2)
 	for range 2 {
-		go func() { pausing <- r.client.Pause(context.Background(), nobody) }()
+		go func() { pausing <- r.client.Pause(context.Background(), ignore) }()
 	}
 	<-begun
 	var failure *daemonapi.Failure
 	for what, work := range map[string]func() error{
-		"up":     func() error { return r.client.Apply(t.Context(), r.spec, nobody) },
-		"resume": func() error { return r.client.Resume(t.Context(), nobody) },
-		"rotate": func() error { return r.client.RotateSecrets(t.Context(), nobody) },
+		"up":     func() error { return r.client.Apply(t.Context(), r.spec, ignore) },
+		"resume": func() error { return r.client.Resume(t.Context(), ignore) },
+		"rotate": func() error { return r.client.RotateSecrets(t.Context(), ignore) },
 	} {
 		if err := work(); !errors.As(err, &failure) || !strings.Contains(failure.Cause, "being paused") {
 			t.Errorf("%s during a pause: %v", what, err)
 		}
 	}
 	close(goOn)
-	for range 2 { // the second joined the first, or found it done
+	for range 2 { // the second one joined the first, or found it done
 		if err := <-pausing; err != nil {
 			t.Error(err)
 		}
@@ -259,11 +259,11 @@ func TestPauseAndOtherWorkExcludeEachOther(t *testing.T) {
 	r.wantMachines(t, "paused", "paused", "paused", "paused")
 }
 
-func TestPauseOfWhatDoesNotRun(t *testing.T) {
+func TestPauseAndResumeNeedARunningCluster(t *testing.T) {
 	r := newRig(t, shortHome(t), "demo")
 	var failure *daemonapi.Failure
 	for _, call := range []func(context.Context, func(daemonapi.Event)) error{r.client.Pause, r.client.Resume} {
-		if err := call(t.Context(), nobody); !errors.As(err, &failure) || failure.Cause != "the cluster is stopped" {
+		if err := call(t.Context(), ignore); !errors.As(err, &failure) || failure.Cause != "the cluster is stopped" {
 			t.Errorf("before up: %v", err)
 		}
 	}
@@ -271,23 +271,23 @@ func TestPauseOfWhatDoesNotRun(t *testing.T) {
 	for _, name := range []string{"control-plane-1", "worker-1", "worker-2"} {
 		r.driver.End(name, "signal: killed")
 	}
-	if err := r.client.Pause(t.Context(), nobody); !errors.As(err, &failure) || failure.Cause != "no machine of the cluster is running" {
+	if err := r.client.Pause(t.Context(), ignore); !errors.As(err, &failure) || failure.Cause != "no machine of the cluster is running" {
 		t.Errorf("without machines: %v", err)
 	}
 	none := client.New(client.Config{Home: shortHome(t), Name: "none"})
-	if err := none.Pause(t.Context(), nobody); !errors.Is(err, client.ErrNoDaemon) {
+	if err := none.Pause(t.Context(), ignore); !errors.Is(err, client.ErrNoDaemon) {
 		t.Errorf("without a daemon: %v", err)
 	}
-	if err := none.Resume(t.Context(), nobody); !errors.Is(err, client.ErrNoDaemon) {
+	if err := none.Resume(t.Context(), ignore); !errors.Is(err, client.ErrNoDaemon) {
 		t.Errorf("without a daemon: %v", err)
 	}
 }
 
-func TestAPausedClusterStopsWellAndIsFoundStopped(t *testing.T) {
+func TestStopShutsDownAPausedCluster(t *testing.T) {
 	r := newRig(t, shortHome(t), "demo")
 	up(t, r.client, r.spec)
-	does(t, r.client.Pause)
-	r.stop() // as SIGTERM does, which `skiff stop` sends
+	completed(t, r.client.Pause)
+	r.stop() // as SIGTERM does
 	if err := <-r.ended; err != nil {
 		t.Errorf("daemon: %v", err)
 	}
@@ -303,12 +303,12 @@ func TestAPausedClusterStopsWellAndIsFoundStopped(t *testing.T) {
 	}
 }
 
-func TestAPausedClusterIsTakenDown(t *testing.T) {
+func TestDownRemovesAPausedCluster(t *testing.T) {
 	h := shortHome(t)
 	r := newRig(t, h, "demo")
 	up(t, r.client, r.spec)
-	does(t, r.client.Pause)
-	if err := r.client.Down(t.Context(), nobody); err != nil {
+	completed(t, r.client.Pause)
+	if err := r.client.Down(t.Context(), ignore); err != nil {
 		t.Fatal(err)
 	}
 	r.ended <- <-r.ended
@@ -322,12 +322,12 @@ func TestAPausedClusterIsTakenDown(t *testing.T) {
 	}
 }
 
-func TestAPausedClusterOfSeveralControlPlanesIsReachedAgain(t *testing.T) {
+func TestSeveralControlPlanesAreReachedAfterAResume(t *testing.T) {
 	r := newRig(t, shortHome(t), "demo")
 	r.spec.ControlPlanes = 3
 	up(t, r.client, r.spec)
-	does(t, r.client.Pause)
-	does(t, r.client.Resume)
+	completed(t, r.client.Pause)
+	completed(t, r.client.Resume)
 	r.wantMachines(t, "running", slices.Repeat([]string{"running"}, 5)...)
 	var out bytes.Buffer
 	if code, err := r.client.Node("control-plane-3").Exec(t.Context(), nodeapi.ExecRequest{Args: []string{"echo", "hello"}}, client.Streams{Stdout: &out}); err != nil || code != 7 {

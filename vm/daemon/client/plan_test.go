@@ -112,9 +112,9 @@ func (r *rig) keepMachines(t *testing.T) {
 	}
 }
 
-func TestADryRunPrintsWhatIsDone(t *testing.T) {
+func TestADryRunPrintsTheStepsThatUpExecutes(t *testing.T) {
 	h, images := shortHome(t), imageDir(t)
-	r := startRig(t, newWorld(), h, small("demo"), images)
+	r := startRig(t, newEnvironment(), h, small("demo"), images)
 	grown := r.spec
 	grown.Workers = 3
 	three := r.spec
@@ -141,7 +141,7 @@ func TestADryRunPrintsWhatIsDone(t *testing.T) {
 	time.AfterFunc(500*time.Millisecond, func() { r.setReady("worker-2", true) })
 	r.transition(t, r.spec, "serve", "wait worker-2")
 	t.Log("grow a paused cluster")
-	does(t, r.client.Pause)
+	completed(t, r.client.Pause)
 	r.transition(t, grown, "resume control-plane-1", "resume worker-2", "create worker-3", "join worker-1")
 
 	t.Log("restart after a stop, with another image")
@@ -149,7 +149,7 @@ func TestADryRunPrintsWhatIsDone(t *testing.T) {
 	r.stopped(t)
 	changeImage(t, images)
 	r.keepMachines(t)
-	r = startRig(t, r.world, h, grown, images)
+	r = startRig(t, r.environment, h, grown, images)
 	r.transition(t, grown, "prepare", "start control-plane-1", "boot worker-3", "serve")
 	state, err := cluster.ReadState(h.Cluster("demo").State())
 	if err != nil || !strings.HasPrefix(state.Image, "sha256:1111") {
@@ -157,10 +157,10 @@ func TestADryRunPrintsWhatIsDone(t *testing.T) {
 	}
 }
 
-func TestAResumeDoesItsPlan(t *testing.T) {
+func TestResumeExecutesItsPlan(t *testing.T) {
 	r := newRig(t, shortHome(t), "demo")
 	up(t, r.client, r.spec)
-	does(t, r.client.Pause)
+	completed(t, r.client.Pause)
 	observed := cluster.Observed{Prepared: true, Open: true, Machines: map[string]machine.State{
 		"control-plane-1": machine.StatePaused, "worker-1": machine.StatePaused, "worker-2": machine.StatePaused,
 	}}
@@ -191,7 +191,7 @@ func (r *rig) awaitMachine(t *testing.T, i int, state string) {
 	}
 }
 
-func (w *world) setReady(name string, ready bool) {
+func (w *environment) setReady(name string, ready bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.notReady[name] = !ready

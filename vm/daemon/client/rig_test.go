@@ -48,7 +48,7 @@ func TestMain(m *testing.M) {
 		part := strings.Split(config, ":")
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 		defer stop()
-		w := newWorld()
+		w := newEnvironment()
 		w.stuck = os.Getenv(envStuck) != ""
 		if err := daemon.Run(ctx, w.config(home.Home(part[0]), part[1], part[2])); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -59,13 +59,13 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// world is what a daemon finds outside: a fake driver whose machines answer as
-// nodes and as a Kubernetes API, on ports of the loopback.
-type world struct {
+// environment is what a daemon finds on its host: a fake driver whose machines
+// answer as nodes and as a Kubernetes API, on ports of the loopback interface.
+type environment struct {
 	driver *fake.Driver
 	stuck  bool
 
-	mu        sync.Mutex                 // guards what follows
+	mu        sync.Mutex                 // guards the fields below
 	ports     map[string]string          // address in the cluster's network → address here
 	servers   map[string]*http.Server    // by machine and port
 	nodes     map[string]string          // registered nodes: boot id
@@ -73,7 +73,7 @@ type world struct {
 	boots     int
 	secrets   int
 	deleted   []string
-	left      []string // what control planes that leave were asked for, and of etcd
+	left      []string // requests to control planes that leave, and to etcd
 	cordoned  []string
 	clocks    int
 	turnedOff []string // machines whose guest was asked to shut down
@@ -82,13 +82,13 @@ type world struct {
 	started   map[string]time.Time
 	notReady  map[string]bool
 	asked     []string          // calls of the driver, as steps
-	under     map[string]string // secrets by name: the key that they are under
+	under     map[string]string // the key that encrypts each secret
 	refuse    bool              // no secret can be written
 	seeds     map[string]int    // how often each machine was reseeded
 }
 
-func newWorld() *world {
-	w := &world{
+func newEnvironment() *environment {
+	w := &environment{
 		driver: &fake.Driver{}, ports: map[string]string{},
 		servers: map[string]*http.Server{}, nodes: map[string]string{},
 		documents: map[string]nodeconfig.Node{}, seeds: map[string]int{}, started: map[string]time.Time{}, notReady: map[string]bool{},
@@ -109,7 +109,7 @@ func newWorld() *world {
 	return w
 }
 
-func (w *world) config(h home.Home, name, images string) daemon.Config {
+func (w *environment) config(h home.Home, name, images string) daemon.Config {
 	return daemon.Config{
 		Home: h, Name: name, ImageDir: images, Log: slog.New(slog.DiscardHandler),
 		Limits: fleet.Limits{Boot: 15 * time.Second, Drain: 5 * time.Second, PowerOff: time.Second},
@@ -119,7 +119,7 @@ func (w *world) config(h home.Home, name, images string) daemon.Config {
 	}
 }
 
-func (w *world) dial(ctx context.Context, network, address string) (net.Conn, error) {
+func (w *environment) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	w.mu.Lock()
 	here, ok := w.ports[address]
 	w.mu.Unlock()
@@ -129,9 +129,9 @@ func (w *world) dial(ctx context.Context, network, address string) (net.Conn, er
 	return (&net.Dialer{}).DialContext(ctx, network, here)
 }
 
-// boot is a machine that comes up: it reads its document, serves the node API
-// and registers; a control plane serves the Kubernetes API.
-func (w *world) boot(m machine.Machine) {
+// boot boots a machine: it reads its document, serves the node API and registers.
+// A control plane also serves the Kubernetes API.
+func (w *environment) boot(m machine.Machine) {
 	var node nodeconfig.Node
 	if err := json.Unmarshal(m.Seed, &node); err != nil {
 		panic(err)
@@ -148,7 +148,7 @@ func (w *world) boot(m machine.Machine) {
 	}
 }
 
-func (w *world) serve(node nodeconfig.Node, address netip.AddrPort, leaf, authority string, handler http.Handler) {
+func (w *environment) serve(node nodeconfig.Node, address netip.AddrPort, leaf, authority string, handler http.Handler) {
 	certificate, err := tls.X509KeyPair(node.Files[leaf+".crt"], node.Files[leaf+".key"])
 	if err != nil {
 		panic(err)
@@ -172,7 +172,7 @@ func (w *world) serve(node nodeconfig.Node, address netip.AddrPort, leaf, author
 	go func() { _ = server.Serve(listener) }()
 }
 
-func (w *world) nodeAPI(name, boot string) http.Handler {
+func (w *environment) nodeAPI(name, boot string) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+nodeapi.PathStatus, func(out http.ResponseWriter, _ *http.Request) {
 		w.mu.Lock()
@@ -220,7 +220,7 @@ func (w *world) nodeAPI(name, boot string) http.Handler {
 }
 
 // power shuts a guest down, or restarts its programs.
-func (w *world) power(name, action string) {
+func (w *environment) power(name, action string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if action == nodeapi.PowerActionRestart {
@@ -241,8 +241,8 @@ func (w *world) power(name, action string) {
 }
 
 // serveExec runs nothing: it sends the arguments to stdout, stdin to stderr, and
-// exits with 7, or with 0 when a control plane is to leave.
-func (w *world) serveExec(out http.ResponseWriter, r *http.Request, node string) {
+// exits with 7, or with 0 for the tools that the daemon runs.
+func (w *environment) serveExec(out http.ResponseWriter, r *http.Request, node string) {
 	var request nodeapi.ExecRequest
 	if err := json.NewDecoder(r.Body).Decode(&request); err != nil {
 		http.Error(out, err.Error(), http.StatusBadRequest)
@@ -296,8 +296,8 @@ func (w *world) serveExec(out http.ResponseWriter, r *http.Request, node string)
 	_ = frames.Write(nodeapi.Exit, []byte{0, 0, 0, code})
 }
 
-// kubernetes is as much of the API as the daemon asks for.
-func (w *world) kubernetes(name string) http.Handler {
+// kubernetes serves the part of the API that the daemon uses.
+func (w *environment) kubernetes(name string) http.Handler {
 	mux := http.NewServeMux()
 	w.serveSecrets(mux, name)
 	answer := func(out http.ResponseWriter, object any) {
@@ -369,9 +369,9 @@ func (w *world) kubernetes(name string) http.Handler {
 	return mux
 }
 
-// rig is a world with a daemon in this process and a client.
+// rig is an environment with a daemon in this process and a client.
 type rig struct {
-	*world
+	*environment
 	home   home.Home
 	client *client.Client
 	spec   cluster.Spec
@@ -403,7 +403,7 @@ func changeImage(t *testing.T, dir string) {
 	}
 }
 
-// shortHome is a directory with a path short enough for sockets.
+// shortHome returns a directory whose path is short enough for sockets.
 func shortHome(t *testing.T) home.Home {
 	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "sk")
@@ -422,20 +422,20 @@ func small(name string) cluster.Spec {
 
 func newRig(t *testing.T, h home.Home, name string) *rig {
 	t.Helper()
-	return startRig(t, newWorld(), h, small(name), imageDir(t))
+	return startRig(t, newEnvironment(), h, small(name), imageDir(t))
 }
 
-// startRig starts a daemon in a world that may exist already.
-func startRig(t *testing.T, w *world, h home.Home, spec cluster.Spec, images string) *rig {
+// startRig starts a daemon in an environment that may exist already.
+func startRig(t *testing.T, w *environment, h home.Home, spec cluster.Spec, images string) *rig {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &rig{world: w, home: h, spec: spec, ended: make(chan error, 1), stop: cancel}
+	r := &rig{environment: w, home: h, spec: spec, ended: make(chan error, 1), stop: cancel}
 	r.client = client.New(client.Config{Home: h, Name: spec.Name, ImageDir: images, Command: []string{"false"}})
 	go func() { r.ended <- daemon.Run(ctx, r.config(h, spec.Name, images)) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-r.ended; err != nil {
-			t.Logf("the daemon ended with %v", err)
+			t.Logf("the daemon returned %v", err)
 		}
 	})
 	for !answers(h.Cluster(spec.Name).Socket()) {

@@ -18,8 +18,8 @@ import (
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
-// keys is what the tool for etcd says of the secrets.
-func (w *world) keys() []byte {
+// keys returns what the tool for etcd prints about the secrets.
+func (w *environment) keys() []byte {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	counts := map[string]int{}
@@ -35,9 +35,9 @@ func (w *world) keys() []byte {
 
 var keyName = regexp.MustCompile(`name: (key\d+)`)
 
-// loaded are the keys that a control plane works with, the first encrypts. The
+// loaded returns the keys that a control plane uses; the first one encrypts. The
 // caller holds w.mu.
-func (w *world) loaded(node string) []string {
+func (w *environment) loaded(node string) []string {
 	var names []string
 	for _, match := range keyName.FindAllSubmatch(w.documents[node].Files[pki.EncryptionFile], -1) {
 		names = append(names, string(match[1]))
@@ -45,9 +45,9 @@ func (w *world) loaded(node string) []string {
 	return names
 }
 
-// serveSecrets is the API of one control plane for secrets, and what its metrics
-// say of its keys.
-func (w *world) serveSecrets(mux *http.ServeMux, node string) {
+// serveSecrets serves one control plane's API for secrets, and the metrics about
+// its keys.
+func (w *environment) serveSecrets(mux *http.ServeMux, node string) {
 	type object = map[string]any
 	mux.HandleFunc("GET /metrics", func(out http.ResponseWriter, _ *http.Request) {
 		w.mu.Lock()
@@ -82,7 +82,7 @@ func (w *world) serveSecrets(mux *http.ServeMux, node string) {
 	})
 }
 
-// rotate runs a rotation and returns the phases that ended, and its end.
+// rotate runs a rotation and returns the phases that ended and the result.
 func (r *rig) rotate(t *testing.T) (phases []string, message string, err error) {
 	t.Helper()
 	err = r.client.RotateSecrets(t.Context(), func(e daemonapi.Event) {
@@ -96,7 +96,7 @@ func (r *rig) rotate(t *testing.T) (phases []string, message string, err error) 
 	return phases, message, err
 }
 
-// keyring is the one in the cluster's directory.
+// keyring reads the keyring in the cluster's directory.
 func (r *rig) keyring(t *testing.T) pki.Keyring {
 	t.Helper()
 	path := filepath.Join(r.home.Cluster(r.spec.Name).PKI(), pki.KeyringFile)
@@ -115,8 +115,8 @@ func (r *rig) keyring(t *testing.T) pki.Keyring {
 	return ring
 }
 
-// settled fails the test unless one key alone is known to all control planes and
-// every secret is under it.
+// settled fails the test unless all control planes know one key only and every
+// secret is encrypted with it.
 func (r *rig) settled(t *testing.T, key string) {
 	t.Helper()
 	ring := r.keyring(t)
@@ -127,7 +127,7 @@ func (r *rig) settled(t *testing.T, key string) {
 	defer r.mu.Unlock()
 	for name, under := range r.under {
 		if under != key {
-			t.Errorf("secret %s is under %q", name, under)
+			t.Errorf("secret %s is encrypted with %q", name, under)
 		}
 	}
 	for name, document := range r.documents {
@@ -138,10 +138,10 @@ func (r *rig) settled(t *testing.T, key string) {
 			continue
 		}
 		if loaded := r.loaded(name); !slices.Equal(loaded, []string{key}) {
-			t.Errorf("%s works with %v", name, loaded)
+			t.Errorf("%s uses %v", name, loaded)
 		}
 		if r.seeds[name] == 0 {
-			t.Errorf("%s would boot with other keys", name)
+			t.Errorf("%s would boot with outdated keys", name)
 		}
 	}
 }
@@ -150,7 +150,7 @@ func TestRotateSecrets(t *testing.T) {
 	r := newRig(t, shortHome(t), "rotate")
 	r.spec.ControlPlanes = 3
 	if _, _, err := r.rotate(t); err == nil {
-		t.Fatal("the key of a stopped cluster is rotated")
+		t.Fatal("the key of a stopped cluster was rotated")
 	}
 	if err := r.client.Apply(t.Context(), r.spec, func(daemonapi.Event) {}); err != nil {
 		t.Fatal(err)
@@ -164,7 +164,7 @@ func TestRotateSecrets(t *testing.T) {
 		t.Errorf("%d retired keys", len(retired))
 	}
 
-	// A snapshot of before the rotation needs the retired key.
+	// A snapshot from before the rotation needs the retired key.
 	if err := r.client.ReadmitKeys(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +180,7 @@ func TestRotateSecrets(t *testing.T) {
 	r.settled(t, "key2")
 }
 
-func TestAnInterruptedRotationGoesOn(t *testing.T) {
+func TestAnInterruptedRotationContinues(t *testing.T) {
 	r := newRig(t, shortHome(t), "again")
 	if err := r.client.Apply(t.Context(), r.spec, func(daemonapi.Event) {}); err != nil {
 		t.Fatal(err)
@@ -194,7 +194,7 @@ func TestAnInterruptedRotationGoesOn(t *testing.T) {
 		t.Errorf("a secret that cannot be written: %+v", err)
 	}
 	if ring := r.keyring(t); len(ring.Keys) != 2 || ring.Keys[0].Name != "key2" || ring.Phase != pki.PhasePromoted {
-		t.Errorf("the old key is gone while secrets are under it: %+v", ring.Phase)
+		t.Errorf("the old key was removed while it still encrypts secrets: %+v", ring.Phase)
 	}
 	status, err := r.client.Status(t.Context())
 	if err != nil || len(status.Problems) != 1 || !strings.Contains(status.Problems[0], "skiff secrets rotate") {
@@ -205,7 +205,7 @@ func TestAnInterruptedRotationGoesOn(t *testing.T) {
 	r.mu.Unlock()
 	phases, _, err := r.rotate(t)
 	if err != nil || strings.Join(phases, " ") != "rewrite remove load" {
-		t.Errorf("goes on with %v, %v", phases, err)
+		t.Errorf("continues with %v, %v", phases, err)
 	}
 	r.settled(t, "key2")
 	if status, err := r.client.Status(t.Context()); err != nil || len(status.Problems) > 0 {
@@ -220,7 +220,7 @@ func TestAnInterruptedRotationGoesOn(t *testing.T) {
 	}
 }
 
-func TestRotateSecretsWithoutADaemon(t *testing.T) {
+func TestRotateSecretsNeedsADaemon(t *testing.T) {
 	c := client.New(client.Config{Home: shortHome(t), Name: "none"})
 	if err := c.RotateSecrets(t.Context(), func(daemonapi.Event) {}); !errors.Is(err, client.ErrNoDaemon) {
 		t.Error(err)

@@ -52,7 +52,7 @@ func TestStopSyncsAllNodesAndShutsControlPlanesDownOneAfterAnother(t *testing.T)
 	}
 }
 
-func TestStopNamesAMachineThatDidNotShutDown(t *testing.T) {
+func TestStopReportsAMachineThatDidNotShutDown(t *testing.T) {
 	r := newRig(t, shortHome(t), "demo")
 	up(t, r.client, r.spec)
 	r.mu.Lock()
@@ -86,10 +86,10 @@ func TestDownInterruptsAStop(t *testing.T) {
 		stopping <- err
 	}()
 	<-begun
-	if err := r.client.Apply(t.Context(), r.spec, nobody); err == nil || !strings.Contains(err.Error(), "being stopped") {
+	if err := r.client.Apply(t.Context(), r.spec, ignore); err == nil || !strings.Contains(err.Error(), "being stopped") {
 		t.Errorf("up during a stop: %v", err)
 	}
-	if err := r.client.Down(t.Context(), nobody); err != nil {
+	if err := r.client.Down(t.Context(), ignore); err != nil {
 		t.Error(err)
 	}
 	if err := <-stopping; err != nil && !strings.Contains(err.Error(), "taken down") {
@@ -101,9 +101,9 @@ func TestDownInterruptsAStop(t *testing.T) {
 	}
 }
 
-func TestARestartOfANodeWaitsUntilItsProgramsHaveStartedAgain(t *testing.T) {
+func TestRestartWaitsUntilTheNodesProgramsHaveStartedAgain(t *testing.T) {
 	r := newRig(t, shortHome(t), "demo")
-	if err := r.client.Restart(t.Context(), "worker-1", nobody); err == nil || !strings.Contains(err.Error(), "stopped") {
+	if err := r.client.Restart(t.Context(), "worker-1", ignore); err == nil || !strings.Contains(err.Error(), "stopped") {
 		t.Errorf("restart of a stopped cluster: %v", err)
 	}
 	up(t, r.client, r.spec)
@@ -124,15 +124,15 @@ func TestARestartOfANodeWaitsUntilItsProgramsHaveStartedAgain(t *testing.T) {
 	}
 	r.mu.Unlock()
 	var failure *daemonapi.Failure
-	if err := r.client.Restart(t.Context(), "worker-9", nobody); !errors.As(err, &failure) || !failure.Invalid {
+	if err := r.client.Restart(t.Context(), "worker-9", ignore); !errors.As(err, &failure) || !failure.Invalid {
 		t.Errorf("restart of a node that does not exist: %v", err)
 	}
-	does(t, r.client.Pause)
-	if err := r.client.Restart(t.Context(), "worker-1", nobody); !errors.As(err, &failure) || !strings.Contains(failure.Cause, "is paused") {
+	completed(t, r.client.Pause)
+	if err := r.client.Restart(t.Context(), "worker-1", ignore); !errors.As(err, &failure) || !strings.Contains(failure.Cause, "is paused") {
 		t.Errorf("restart of a paused node: %v", err)
 	}
 	none := client.New(client.Config{Home: shortHome(t), Name: "none"})
-	if err := none.Restart(t.Context(), "worker-1", nobody); !errors.Is(err, client.ErrNoDaemon) {
+	if err := none.Restart(t.Context(), "worker-1", ignore); !errors.Is(err, client.ErrNoDaemon) {
 		t.Errorf("without a daemon: %v", err)
 	}
 }
