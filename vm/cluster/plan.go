@@ -131,7 +131,7 @@ func (p *planner) run() {
 	for _, name := range p.surplus {
 		if IsControlPlane(name) && p.state(name) == machine.StateStopped && !p.observed.APIReady {
 			// The members that stay may not be a majority without its vote.
-			p.add(ActionStart, name, "has a vote until it has left", prepare)
+			p.add(ActionStart, name, "still votes in etcd", prepare)
 		}
 	}
 	for _, name := range slices.Concat(p.desired, p.surplus) {
@@ -163,7 +163,8 @@ func (p *planner) silent(name string) bool {
 	return slices.Contains(p.desired, name) && !(p.observed.APIReady && registered)
 }
 
-// serve adds the wait for the API server if any node has to join or leave.
+// serve adds the wait for the API server if a node has to join, leave or become
+// Ready.
 func (p *planner) serve() {
 	joins := slices.ContainsFunc(p.desired, func(name string) bool { return !p.ready(name) })
 	if !joins && len(p.surplus) == 0 {

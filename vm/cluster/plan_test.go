@@ -75,7 +75,7 @@ func TestPlan(t *testing.T) {
 		"a control plane too many and all stopped": {
 			observedAs(machine.StateStopped, false, "control-plane-1", "control-plane-2", "worker-1", "worker-2"),
 			[]string{
-				"start control-plane-1 (stopped)", "start worker-1 (stopped)", "start worker-2 (stopped)", "start control-plane-2 (has a vote until it has left)",
+				"start control-plane-1 (stopped)", "start worker-1 (stopped)", "start worker-2 (stopped)", "start control-plane-2 (still votes in etcd)",
 				"boot control-plane-1", "boot worker-1", "boot worker-2", "boot control-plane-2", "serve (API not ready)",
 				"join control-plane-1", "join worker-1", "join worker-2",
 				"wait control-plane-1 (not Ready)", "wait worker-1 (not Ready)", "wait worker-2 (not Ready)",

@@ -10,7 +10,7 @@ const (
 	ActionCreate  Action = "create"  // create a machine's disk
 	ActionStart   Action = "start"   // start a machine
 	ActionBoot    Action = "boot"    // wait until the node API answers
-	ActionServe   Action = "serve"   // wait for the API server and let nodes join
+	ActionServe   Action = "serve"   // wait until the API server is ready
 	ActionJoin    Action = "join"    // wait until a node has registered
 	ActionWait    Action = "wait"    // wait until a node is Ready
 	ActionDrain   Action = "drain"   // evict the pods of a node
