@@ -41,7 +41,7 @@ type apiServers struct {
 	dial     node.DialFunc
 	tls      *tls.Config
 	state    *store
-	paused   func(context.Context) bool
+	frozen   func(context.Context) bool
 }
 
 func listen(port int) (net.Listener, error) {
@@ -59,7 +59,7 @@ func newAPIServers(c core, listener net.Listener) (*apiServers, error) {
 	}
 	a := &apiServers{
 		balancer: &balancer.Balancer{Listener: listener, Dial: c.dial, Log: c.log},
-		address:  listener.Addr().String(), dial: c.dial, tls: config, state: c.state, paused: c.paused,
+		address:  listener.Addr().String(), dial: c.dial, tls: config, state: c.state, frozen: c.frozen,
 	}
 	a.kube, err = kube.New(&rest.Config{Host: "https://" + a.address, Transport: a.transport()})
 	return a, err
@@ -122,10 +122,10 @@ func (a *apiServers) follow(ctx context.Context) error {
 		case <-time.After(followPeriod):
 		}
 		planes := a.state.controlPlanes()
-		if len(planes) < 2 || a.paused(ctx) {
+		if len(planes) < 2 || a.frozen(ctx) {
 			continue
 		}
-		if serving := serving(ctx, probe, planes); len(serving) > 0 && !a.paused(ctx) {
+		if serving := serving(ctx, probe, planes); len(serving) > 0 && !a.frozen(ctx) {
 			a.balancer.SetBackends(serving, endpoints(a.state.leaving())...)
 		}
 	}

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -84,25 +86,26 @@ type executor struct {
 // phases are what users see of each action. Several actions make up one phase,
 // which the last of them ends.
 var phases = map[cluster.Action]struct {
-	phase daemonapi.Phase
-	ends  bool
+	phase   daemonapi.Phase
+	ends    bool
+	message string
 }{
-	cluster.ActionResume: {daemonapi.PhaseResume, true},
-	cluster.ActionCreate: {daemonapi.PhaseBoot, false},
-	cluster.ActionStart:  {daemonapi.PhaseBoot, false},
-	cluster.ActionBoot:   {daemonapi.PhaseBoot, true},
-	cluster.ActionServe:  {daemonapi.PhaseControlPlane, true},
-	cluster.ActionJoin:   {daemonapi.PhaseJoin, true},
-	cluster.ActionWait:   {daemonapi.PhaseReady, true},
-	cluster.ActionDrain:  {daemonapi.PhaseDrain, true},
-	cluster.ActionLeave:  {daemonapi.PhaseDelete, false},
-	cluster.ActionDelete: {daemonapi.PhaseDelete, true},
+	cluster.ActionResume: {daemonapi.PhaseResume, true, ""},
+	cluster.ActionCreate: {daemonapi.PhaseBoot, false, "creating the disk"},
+	cluster.ActionStart:  {daemonapi.PhaseBoot, false, "starting the machine"},
+	cluster.ActionBoot:   {daemonapi.PhaseBoot, true, "waiting for the node"},
+	cluster.ActionServe:  {daemonapi.PhaseControlPlane, true, "waiting for the API server"},
+	cluster.ActionJoin:   {daemonapi.PhaseJoin, true, ""},
+	cluster.ActionWait:   {daemonapi.PhaseReady, true, ""},
+	cluster.ActionDrain:  {daemonapi.PhaseDrain, true, ""},
+	cluster.ActionLeave:  {daemonapi.PhaseDelete, false, "leaving etcd"},
+	cluster.ActionDelete: {daemonapi.PhaseDelete, true, "deleting the machine"},
 }
 
 // do runs one step, between its first and its last event.
 func (e *executor) do(ctx context.Context, step cluster.Step) error {
 	p := phases[step.Action]
-	event := daemonapi.Event{Node: step.Node, Phase: p.phase, State: daemonapi.StateRunning, Step: step.ID()}
+	event := daemonapi.Event{Node: step.Node, Phase: p.phase, State: daemonapi.StateRunning, Message: p.message, Step: step.ID()}
 	e.op.Add(event)
 	message, err := e.act(ctx, step)
 	if err != nil {
@@ -203,14 +206,44 @@ func (e *executor) boot(ctx context.Context, n cluster.Node) error {
 	}
 }
 
-// serveAPI waits for the Kubernetes API.
+// serveAPI waits for the Kubernetes API and shows what it waits for.
 func (e *executor) serveAPI(ctx context.Context) error {
 	first := cluster.Nodes(e.state.spec())[0]
-	if err := e.poll(ctx, first, e.limits.ControlPlane, e.api.kube.Ready); err != nil {
+	shown := phases[cluster.ActionServe].message
+	if err := e.poll(ctx, first, e.limits.ControlPlane, func(ctx context.Context) error {
+		err := e.api.kube.Ready(ctx)
+		if message := waitsFor(err); err != nil && message != shown {
+			e.op.Begin("", daemonapi.PhaseControlPlane, message)
+			shown = message
+		}
+		return err
+	}); err != nil {
 		return err
 	}
 	// From now on every control plane joins this cluster instead of forming another.
 	return e.state.change(func(state *cluster.State) { state.Formed = true })
+}
+
+// failedCheck matches a check that fails in the answer of /readyz.
+var failedCheck = regexp.MustCompile(`\[-\](\S+) failed`)
+
+// waitsFor returns what an API server that is not ready is waiting for, in one line
+// for users.
+func waitsFor(err error) string {
+	if err == nil {
+		return ""
+	}
+	var failed []string
+	for _, match := range failedCheck.FindAllStringSubmatch(err.Error(), -1) {
+		failed = append(failed, match[1])
+	}
+	switch {
+	case len(failed) > 2:
+		return fmt.Sprintf("waiting for the API server: %s and %d more checks", failed[0], len(failed)-1)
+	case len(failed) > 0:
+		return "waiting for the API server: " + strings.Join(failed, ", ")
+	}
+	return "waiting for the API server to listen"
 }
 
 // join waits until the kubelet of the node's current boot has registered: what an

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/skiff-dev/skiff/vm/cluster"
@@ -219,6 +220,12 @@ func (f *Fleet) Address(name string) (netip.Addr, bool) {
 // paused reports whether any machine is paused.
 func (c *core) paused(ctx context.Context) bool {
 	return len(c.machines.paused(ctx, c.state.names())) > 0
+}
+
+// frozen reports whether the user has paused the cluster. A machine that stopped
+// because of the host's disk must not keep the others from their routine.
+func (c *core) frozen(ctx context.Context) bool {
+	return slices.ContainsFunc(c.machines.paused(ctx, c.state.names()), func(name string) bool { return c.machines.stalled(name) == "" })
 }
 
 // dial connects to an address in the machines' network.

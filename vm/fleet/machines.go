@@ -56,7 +56,7 @@ func (m *machines) start(ctx context.Context, spec machine.Machine) error {
 		if err != nil {
 			reason = err.Error()
 		}
-		m.log.Warn("machine stopped by itself", "machine", spec.Name, "reason", reason)
+		m.log.Info("machine ended", "machine", spec.Name, "reason", reason)
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		m.ended[spec.Name] = reason
@@ -95,6 +95,15 @@ func (m *machines) in(ctx context.Context, names []string, state machine.State) 
 
 func (m *machines) paused(ctx context.Context, names []string) []string {
 	return m.in(ctx, names, machine.StatePaused)
+}
+
+// stalled returns why a machine stopped by itself without ending, empty if it did
+// not.
+func (m *machines) stalled(name string) string {
+	if reporter, ok := m.driver.(driver.StallReporter); ok {
+		return reporter.Stalled(name)
+	}
+	return ""
 }
 
 // running reports whether a machine runs, as far as the driver can tell.

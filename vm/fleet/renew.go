@@ -51,8 +51,8 @@ func (r *renewals) lock(name string) *sync.Mutex {
 	return r.locks[name]
 }
 
-// run renews the certificates of the host and of running nodes
-// until ctx ends. A machine that starts gets new ones anyway.
+// run renews the certificates of the host and of running nodes until ctx ends. A
+// machine that starts gets new ones anyway.
 func (r *renewals) run(ctx context.Context) error {
 	for {
 		select {
@@ -61,7 +61,7 @@ func (r *renewals) run(ctx context.Context) error {
 		case <-r.woken:
 		case <-time.After(renewPeriod):
 		}
-		if r.paused(ctx) {
+		if r.frozen(ctx) {
 			continue // a resumed node would reject a certificate that begins in its future
 		}
 		if err := r.renew(ctx, time.Now()); err != nil && ctx.Err() == nil {

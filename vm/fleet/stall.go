@@ -31,20 +31,16 @@ func (s *stalls) freeMiB() int { return offline.Host(home.Home(s.dir)).DiskFreeM
 // reasons returns why machines stopped by themselves, by name.
 func (s *stalls) reasons() map[string]string {
 	reasons := map[string]string{}
-	reporter, ok := s.machines.driver.(driver.StallReporter)
-	if !ok {
-		return reasons
-	}
 	for _, name := range s.state.names() {
-		if reason := reporter.Stalled(name); reason != "" {
+		if reason := s.machines.stalled(name); reason != "" {
 			reasons[name] = reason
 		}
 	}
 	return reasons
 }
 
-// run resumes machines that stopped because the host's disk was full,
-// once there is room. Their clocks stood still meanwhile.
+// run resumes machines that stopped because the host's disk was full, once there is
+// room. Their clocks stood still meanwhile.
 func (s *stalls) run(ctx context.Context) error {
 	ticker := time.NewTicker(stallPeriod)
 	defer ticker.Stop()
