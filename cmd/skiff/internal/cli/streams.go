@@ -48,8 +48,13 @@ func (s Streams) Show(ctx context.Context, asJSON bool, work func(context.Contex
 		})
 	}
 	start, out := time.Now(), s.Text()
+	begun := map[[2]string]bool{} // by node and phase
 	return work(ctx, func(e daemonapi.Event) {
-		if line := progress.Line(e, start); line != "" {
+		// A phase may have several steps; those without news are not worth a line.
+		place := [2]string{e.Node, string(e.Phase)}
+		repeated := begun[place] && e.State == daemonapi.StateRunning && e.Message == ""
+		begun[place] = e.State == daemonapi.StateRunning
+		if line := progress.Line(e, start); line != "" && !repeated {
 			fmt.Fprintln(out, line)
 		}
 	})
