@@ -1,6 +1,6 @@
-// Package lima runs machines with Lima's drivers as a library: QEMU, or vz on a
-// Mac. No machine outlives the process that started it, none is reached over
-// ssh, and none opens a port of the host.
+// Package lima runs machines with Lima's drivers as a library: QEMU, or vz on a Mac.
+// No machine outlives the process that started it, uses ssh, or opens a port on the
+// host.
 package lima
 
 import (
@@ -25,17 +25,17 @@ const Name = "lima"
 
 // Config of a Driver.
 type Config struct {
-	// Dir holds one directory for each machine; Lima's home. Absolute and short,
-	// since sockets lie below it.
+	// Dir holds one directory per machine. It is Lima's home, absolute and short,
+	// because it contains sockets.
 	Dir string
 	// Network is the unix socket at which machines join their network, in
 	// QEMU's protocol.
 	Network string
-	// Cache keeps the result of probing the host.
+	// Cache is the directory for results of probing the host.
 	Cache string
-	// Image is what is booted to probe the host.
+	// Image is booted to probe the host.
 	Image machine.Image
-	// Executable is this program, started again as QEMU's wrapper.
+	// Executable is this program, which is started again as QEMU's wrapper.
 	Executable string
 	// Log may be nil.
 	Log *slog.Logger
@@ -55,10 +55,10 @@ var (
 	_ driver.StallReporter = (*Driver)(nil)
 )
 
-// New prepares this host and process for running machines: it sets environment
-// variables that Lima reads, so there is one Driver in a process, made before
-// anything reads the environment. It ends machines that a dead daemon left.
-// The error is driver.ErrUnavailable if a program is missing.
+// New prepares this process to run machines. It sets environment variables that Lima
+// reads, so a process can have only one Driver, created before anything reads the
+// environment. It kills machines that a dead daemon left. The error wraps
+// driver.ErrUnavailable if a program is missing.
 func New(ctx context.Context, config Config) (*Driver, error) {
 	if err := Available(config.Image.Arch); err != nil {
 		return nil, err
@@ -70,7 +70,7 @@ func New(ctx context.Context, config Config) (*Driver, error) {
 		return nil, err
 	}
 	if err := os.MkdirAll(config.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the machines' directory: %w", err)
+		return nil, fmt.Errorf("create the machines' directory: %w", err)
 	}
 	if err := EndStray(config.Dir); err != nil {
 		return nil, err
@@ -86,16 +86,16 @@ func New(ctx context.Context, config Config) (*Driver, error) {
 	return &Driver{config: config, platform: platform, accel: accel}, nil
 }
 
-// Name is "lima".
+// Name returns "lima".
 func (d *Driver) Name() string { return Name }
 
 // Describe says what runs the machines.
 func (d *Driver) Describe() string { return d.accel.Describe() }
 
-// Emulated says that no hypervisor runs the machines.
+// Emulated reports whether the machines run without a hypervisor.
 func (d *Driver) Emulated() bool { return d.accel.Emulated() }
 
-// Create makes the machine's data disk.
+// Create creates the machine's data disk.
 func (d *Driver) Create(ctx context.Context, m machine.Machine) error {
 	if err := checkSocket(d.dir(m.Name)); err != nil {
 		return err
@@ -128,7 +128,7 @@ func (d *Driver) Start(ctx context.Context, m machine.Machine) error {
 	return nil
 }
 
-// run starts the process and returns once it runs.
+// run starts the process and returns when it runs.
 func (d *Driver) run(ctx context.Context, m machine.Machine) (*process.Process, error) {
 	inst, err := d.instance(ctx, m)
 	if err != nil {
@@ -168,7 +168,7 @@ func (d *Driver) run(ctx context.Context, m machine.Machine) (*process.Process, 
 	return p, nil
 }
 
-// await returns how a process ended, when it has.
+// await waits until a process has ended and returns how.
 func (d *Driver) await(life context.Context, name string, lima limadriver.Driver, ended <-chan error) error {
 	err := d.platform.wait(life, lima, ended)
 	if err == nil {
@@ -181,15 +181,15 @@ func (d *Driver) await(life context.Context, name string, lima limadriver.Driver
 	return &driver.ExitError{Reason: reason}
 }
 
-// awaitRunning returns when the file with the process's id is there, which
-// QEMU writes once it has opened all that it needs.
+// awaitRunning returns when the file with the process ID exists, which QEMU writes
+// after it has opened everything that it needs.
 func awaitRunning(ctx context.Context, p *process.Process, pidFile string) error {
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
 	for !exists(pidFile) {
 		select {
 		case <-p.Done():
-			return fmt.Errorf("the process ended at once: %w", exit(p))
+			return fmt.Errorf("the process ended during its start: %w", exit(p))
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-ticker.C:
@@ -205,8 +205,8 @@ func exit(p *process.Process) error {
 	return p.End()
 }
 
-// Reseed writes the seed into the file that the machine has open, since a guest
-// that boots again keeps its disks.
+// Reseed overwrites the file that the machine has open, because a guest that boots
+// again keeps its disks.
 func (d *Driver) Reseed(ctx context.Context, name string, seed []byte) error {
 	if d.machines.Running(name) == nil {
 		return ctx.Err()
@@ -217,12 +217,12 @@ func (d *Driver) Reseed(ctx context.Context, name string, seed []byte) error {
 	return nil
 }
 
-// Pause stops the machine's virtual processors.
+// Pause stops the machine's virtual CPUs.
 func (d *Driver) Pause(ctx context.Context, name string) error {
 	return d.machines.Pause(name, func() error { return d.platform.pause(ctx, d.dir(name)) })
 }
 
-// Resume lets the machine's virtual processors go on.
+// Resume lets the machine's virtual CPUs continue.
 func (d *Driver) Resume(ctx context.Context, name string) error {
 	return d.machines.Resume(name, func() error { return d.platform.resume(ctx, d.dir(name)) })
 }
@@ -230,7 +230,7 @@ func (d *Driver) Resume(ctx context.Context, name string) error {
 // Stalled returns why QEMU stopped the machine.
 func (d *Driver) Stalled(name string) string { return d.machines.Stalled(name) }
 
-// Stop ends the machine's process.
+// Stop kills the machine's process.
 func (d *Driver) Stop(ctx context.Context, name string) error { return d.machines.Stop(ctx, name) }
 
 // Delete stops the machine and removes its directory and disk.
@@ -238,8 +238,8 @@ func (d *Driver) Delete(ctx context.Context, name string) error {
 	if err := d.Stop(ctx, name); err != nil {
 		return err
 	}
-	// The disk goes first: without it the machine is absent, whatever else
-	// is left when this is interrupted.
+	// The disk goes first: without it the machine is absent, even if the rest of
+	// the removal is interrupted.
 	for _, dir := range []string{filepath.Dir(d.disk(name)), d.dir(name)} {
 		if err := os.RemoveAll(dir); err != nil {
 			return fmt.Errorf("delete machine %s: %w", name, err)
@@ -248,7 +248,7 @@ func (d *Driver) Delete(ctx context.Context, name string) error {
 	return nil
 }
 
-// State is absent, stopped, running or paused.
+// State returns absent, stopped, running or paused.
 func (d *Driver) State(_ context.Context, name string) (machine.State, error) {
 	return d.machines.State(name, !exists(d.disk(name))), nil
 }
@@ -256,7 +256,7 @@ func (d *Driver) State(_ context.Context, name string) (machine.State, error) {
 // Wait blocks until the machine's process has ended.
 func (d *Driver) Wait(ctx context.Context, name string) error { return d.machines.Wait(ctx, name) }
 
-// Usage is what the machine takes on the host.
+// Usage returns what the machine uses on the host.
 func (d *Driver) Usage(_ context.Context, name string) (machine.Usage, error) {
 	if !exists(d.disk(name)) {
 		return machine.Usage{}, fmt.Errorf("usage of machine %s: %w", name, driver.ErrNotFound)
@@ -264,7 +264,7 @@ func (d *Driver) Usage(_ context.Context, name string) (machine.Usage, error) {
 	usage := machine.Usage{DiskBytes: blocks(d.dir(name)) + blocks(filepath.Dir(d.disk(name)))}
 	if p := d.machines.Running(name); p != nil {
 		usage.Started = p.Started
-		usage.MemoryMiB, usage.CPU = d.platform.taken(d.dir(name))
+		usage.MemoryMiB, usage.CPU = d.platform.usage(d.dir(name))
 	}
 	return usage, nil
 }
@@ -274,8 +274,7 @@ func (d *Driver) Close() error { return d.machines.StopAll() }
 
 func (d *Driver) dir(name string) string { return filepath.Join(d.config.Dir, name) }
 
-// disk is the machine's own disk. That it exists is what makes the machine
-// exist.
+// disk returns the path of the machine's own disk. The machine exists if it does.
 func (d *Driver) disk(name string) string {
 	return filepath.Join(d.config.Dir, filenames.DisksDir, name, filenames.DataDisk)
 }

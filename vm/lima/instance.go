@@ -19,19 +19,20 @@ import (
 	"github.com/skiff-dev/skiff/vm/machine"
 )
 
-// seedBlock is the sector of a CD, the unit in which the guest reads its seed.
+// seedBlock is the sector size of a CD, from which the guest reads its seed, in
+// bytes.
 const seedBlock = 2048
 
-// maxSocket is the longest path of a unix socket on every host
-// (unix(4) of macOS; Linux allows four more).
+// maxSocket is the maximum length of a unix socket's path on every host (unix(4) of
+// macOS; Linux allows four more).
 const maxSocket = 103
 
-// emptyFirmware stands where Lima looks for firmware before it looks on the
-// host; the wrapper then leaves it out.
+// emptyFirmware is an empty file where Lima looks for firmware first. The wrapper
+// removes it from QEMU's arguments.
 const emptyFirmware = filenames.QemuEfiCodeFD
 
-// writeInstance makes the machine's directory what Lima expects, from m alone:
-// an interrupted earlier attempt does not matter.
+// writeInstance writes the files that Lima expects in the machine's directory. They
+// depend only on m, so an interrupted earlier attempt does not matter.
 func (d *Driver) writeInstance(ctx context.Context, m machine.Machine) error {
 	dir := d.dir(m.Name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -62,7 +63,7 @@ func (d *Driver) writeInstance(ctx context.Context, m machine.Machine) error {
 	return d.platform.createRoot(ctx, m.Image.Root, filepath.Join(dir, filenames.Disk))
 }
 
-// cmdline is the kernel's command line for what runs it.
+// cmdline returns the kernel command line for the acceleration.
 func (d *Driver) cmdline(image machine.Image) string {
 	if d.accel.Emulated() {
 		return image.Cmdline + " " + emulatedParameters(image.Arch)
@@ -70,7 +71,7 @@ func (d *Driver) cmdline(image machine.Image) string {
 	return image.Cmdline
 }
 
-// instance is the machine in Lima's terms. It is never written to disk.
+// instance returns the machine as Lima describes it. It is never written to disk.
 func (d *Driver) instance(ctx context.Context, m machine.Machine) (*limatype.Instance, error) {
 	dir := d.dir(m.Name)
 	config := &limatype.LimaYAML{
@@ -100,13 +101,13 @@ func (d *Driver) instance(ctx context.Context, m machine.Machine) (*limatype.Ins
 	}, nil
 }
 
-// pad fills a seed with newlines to whole blocks, with room to grow.
+// pad fills a seed with newlines to whole blocks, with driver.SeedRoom to grow.
 func pad(seed []byte) []byte {
 	size := (len(seed) + driver.SeedRoom + seedBlock - 1) / seedBlock * seedBlock
 	return append(bytes.Clone(seed), bytes.Repeat([]byte("\n"), size-len(seed))...)
 }
 
-// overwrite puts a seed in the place of another, in a file of the same size.
+// overwrite replaces the seed in a file without changing the size of the file.
 func overwrite(path string, seed []byte) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -123,7 +124,7 @@ func overwrite(path string, seed []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-// link puts source at target without copying it. A hard link keeps the content
+// link links source to target without copying it. A hard link keeps the content
 // that the machine was started with when the image is replaced.
 func link(source, target string) error {
 	if err := remove(target); err != nil {
@@ -147,28 +148,28 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// checkPath refuses a directory that QEMU's options cannot carry.
+// checkPath returns an error for a directory that QEMU's options cannot express.
 func checkPath(dir string) error {
 	if !filepath.IsAbs(dir) {
 		return fmt.Errorf("the machines' directory %s is not absolute", dir)
 	}
 	if strings.ContainsAny(dir, ",\n") {
-		return fmt.Errorf("the machines' directory %s contains a comma or a line break, which QEMU cannot take; set SKIFF_HOME to another", dir)
+		return fmt.Errorf("the machines' directory %s contains a comma or a line break, which QEMU does not accept; set SKIFF_HOME to another directory", dir)
 	}
 	return nil
 }
 
-// checkSocket refuses a directory below which Lima's sockets would have too
-// long a path.
+// checkSocket returns an error if the paths of the sockets in a machine's directory
+// would be too long.
 func checkSocket(dir string) error {
 	socket := filepath.Join(dir, filenames.SerialVirtioSock)
 	if len(socket) > maxSocket {
-		return fmt.Errorf("the path %s has %d characters, and a socket may have %d; set SKIFF_HOME to a shorter directory or give the cluster a shorter name", socket, len(socket), maxSocket)
+		return fmt.Errorf("the path %s has %d characters, but sockets allow only %d; set SKIFF_HOME to a shorter directory or use a shorter cluster name", socket, len(socket), maxSocket)
 	}
 	return nil
 }
 
-// lastLine of a small text file, empty if there is none.
+// lastLine returns the last line of a small text file; empty if there is none.
 func lastLine(path string) string {
 	content, err := os.ReadFile(path)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/machine"
 )
 
-func TestSeedIsPaddedToWholeBlocksWithRoomToGrow(t *testing.T) {
+func TestPadFillsWholeBlocksAndLeavesRoom(t *testing.T) {
 	for _, size := range []int{0, 1, seedBlock - 1, seedBlock, seedBlock + 1} {
 		seed := []byte(strings.Repeat("x", size))
 		padded := pad(seed)
@@ -27,7 +27,7 @@ func TestSeedIsPaddedToWholeBlocksWithRoomToGrow(t *testing.T) {
 	}
 }
 
-func TestSeedIsOverwrittenInPlace(t *testing.T) {
+func TestOverwriteKeepsTheFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "seed")
 	if err := atomicfile.Write(path, pad([]byte("first and long")), 0o600); err != nil {
 		t.Fatal(err)
@@ -42,17 +42,17 @@ func TestSeedIsOverwrittenInPlace(t *testing.T) {
 	}
 	got, err := io.ReadAll(open)
 	if err != nil || strings.TrimRight(string(got), "\n") != "second" || len(got)%seedBlock != 0 {
-		t.Errorf("whoever has it open reads %q, %v", strings.TrimSpace(string(got)), err)
+		t.Errorf("an open file reads %q, %v", strings.TrimSpace(string(got)), err)
 	}
 	if err := overwrite(path, make([]byte, len(got)+1)); err == nil {
-		t.Error("a seed is taken that does not fit")
+		t.Error("a seed that does not fit was accepted")
 	}
 }
 
-func TestPathsThatQEMUCannotTakeAreRefused(t *testing.T) {
+func TestPathsThatQEMUDoesNotAcceptAreRejected(t *testing.T) {
 	for _, dir := range []string{"relative", "/with,comma"} {
 		if checkPath(dir) == nil {
-			t.Errorf("%s is accepted", dir)
+			t.Errorf("%s was accepted", dir)
 		}
 	}
 	long := "/" + strings.Repeat("x", 100)
@@ -64,7 +64,7 @@ func TestPathsThatQEMUCannotTakeAreRefused(t *testing.T) {
 	}
 }
 
-func TestKernelIsToldOfEmulationOnly(t *testing.T) {
+func TestKernelParametersDependOnEmulation(t *testing.T) {
 	for _, test := range []struct {
 		hypervisor, arch, want string
 	}{
@@ -80,7 +80,7 @@ func TestKernelIsToldOfEmulationOnly(t *testing.T) {
 	}
 }
 
-func TestMissingQEMUIsUnavailableWithAHint(t *testing.T) {
+func TestMissingQEMUIsReportedWithAHint(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	err := Available("amd64")
 	if !errors.Is(err, driver.ErrUnavailable) || !strings.Contains(err.Error(), "install") {
@@ -88,7 +88,7 @@ func TestMissingQEMUIsUnavailableWithAHint(t *testing.T) {
 	}
 }
 
-func TestLinkReplacesWhatWasThere(t *testing.T) {
+func TestLinkReplacesTheTarget(t *testing.T) {
 	dir := t.TempDir()
 	source, target := filepath.Join(dir, "a"), filepath.Join(dir, "b")
 	for _, content := range []string{"first", "second"} {
@@ -104,7 +104,7 @@ func TestLinkReplacesWhatWasThere(t *testing.T) {
 	}
 }
 
-func TestAFileIsWholeOrAbsent(t *testing.T) {
+func TestAtomicallyCreatesACompleteFileOrNone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "dir", "disk")
 	broken := errors.New("no space")
 	err := atomically(path, func(temporary string) error {
@@ -126,7 +126,7 @@ func TestAFileIsWholeOrAbsent(t *testing.T) {
 	}
 }
 
-func TestAProcessThatIsNotOursIsLeftAlone(t *testing.T) {
+func TestEndStrayKeepsOtherProcesses(t *testing.T) {
 	dir := t.TempDir()
 	other := exec.Command("sleep", "60")
 	if err := other.Start(); err != nil {
@@ -150,11 +150,11 @@ func TestAProcessThatIsNotOursIsLeftAlone(t *testing.T) {
 		t.Error("the stale pid file is still there")
 	}
 	if len(commandLine(other.Process.Pid)) == 0 {
-		t.Error("a process that is no machine was ended")
+		t.Error("a process that is not a machine was killed")
 	}
 }
 
-func TestAStrayMachineIsEnded(t *testing.T) {
+func TestEndStrayKillsMachines(t *testing.T) {
 	dir := t.TempDir()
 	pidFile := filepath.Join(dir, "worker-1", "qemu.pid")
 	if err := os.MkdirAll(filepath.Dir(pidFile), 0o700); err != nil {
@@ -173,15 +173,15 @@ func TestAStrayMachineIsEnded(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := <-ended; err == nil {
-		t.Error("the stray ended by itself")
+		t.Error("the machine ended by itself")
 	}
 }
 
-func TestProbeResultCountsOnlyForWhatWasProbed(t *testing.T) {
+func TestProbeResultIsValidOnlyForItsKey(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "cache", "acceleration.json")
 	key := probeKey{Kernel: "sha256:a", Program: "QEMU 7.2", Boot: "b"}
 	if _, ok := readProbe(path, key); ok {
-		t.Error("a result without a file")
+		t.Error("found a result without a file")
 	}
 	want := Acceleration{Hypervisor: "KVM", Program: "QEMU 7.2"}
 	if err := writeProbe(path, probeResult{Key: key, Acceleration: want}); err != nil {
@@ -196,12 +196,12 @@ func TestProbeResultCountsOnlyForWhatWasProbed(t *testing.T) {
 		{Kernel: key.Kernel, Program: key.Program, Boot: "c"},
 	} {
 		if _, ok := readProbe(path, other); ok {
-			t.Errorf("the result counts for %+v too", other)
+			t.Errorf("the result is used for %+v", other)
 		}
 	}
 }
 
-func TestImageOfAnotherArchitectureIsEmulatedAndSaysSo(t *testing.T) {
+func TestAnImageOfAnotherArchitectureIsEmulated(t *testing.T) {
 	bin := t.TempDir()
 	fake := "#!/bin/sh\necho 'QEMU emulator version 9.9.9 (fake)'\n"
 	if err := os.WriteFile(filepath.Join(bin, "qemu-system-aarch64"), []byte(fake), 0o700); err != nil {

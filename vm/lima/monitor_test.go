@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// monitorAt is a monitor that greets each of its clients and says after each
-// line what answer has for it; it returns the lines that it was sent.
+// monitorAt serves a monitor that greets each client and sends the answer to each
+// line. asked returns the lines that it received.
 func monitorAt(t *testing.T, answer map[string]string) (socket string, asked func() []string) {
 	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "sk") // sockets need a short path
@@ -61,7 +61,7 @@ const (
 	event = `{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "STOP"}` + "\r\n"
 )
 
-func TestMonitorCarriesOutOneCommand(t *testing.T) {
+func TestMonitorExecutesOneCommand(t *testing.T) {
 	socket, asked := monitorAt(t, map[string]string{begin: event + fine, halt: event + fine})
 	if err := monitor(t.Context(), socket, "stop"); err != nil {
 		t.Error(err)
@@ -71,7 +71,7 @@ func TestMonitorCarriesOutOneCommand(t *testing.T) {
 	}
 }
 
-func TestMonitorSaysWhyQEMURefuses(t *testing.T) {
+func TestMonitorReturnsTheReasonOfARefusal(t *testing.T) {
 	socket, _ := monitorAt(t, map[string]string{begin: fine, goOn: `{"error": {"class": "GenericError", "desc": "Resetting the Virtual Machine is required"}}` + "\r\n"})
 	if err := monitor(t.Context(), socket, "cont"); err == nil || !strings.Contains(err.Error(), "did not execute cont: Resetting") {
 		t.Error(err)
@@ -81,8 +81,8 @@ func TestMonitorSaysWhyQEMURefuses(t *testing.T) {
 	}
 }
 
-func TestAMachineThatIsNotPausedInTimeGoesOn(t *testing.T) {
-	socket, asked := monitorAt(t, map[string]string{begin: fine, goOn: fine}) // nothing comes of a stop
+func TestAMachineThatIsNotPausedInTimeIsResumed(t *testing.T) {
+	socket, asked := monitorAt(t, map[string]string{begin: fine, goOn: fine}) // stop gets no answer
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if err := (qemuPlatform{}).pause(ctx, filepath.Dir(socket)); !errors.Is(err, context.DeadlineExceeded) {

@@ -26,16 +26,17 @@ import (
 // platform is what differs between Lima's drivers.
 type platform interface {
 	vmType() limatype.VMType
-	// createDisk makes the machine's own sparse disk, if there is none.
+	// createDisk creates the machine's own sparse disk if there is none.
 	createDisk(ctx context.Context, path string, sizeMiB int) error
-	// createRoot makes a disk that reads as root, which is shared and read-only.
+	// createRoot creates a disk with the content of root, which is shared and
+	// read-only.
 	createRoot(ctx context.Context, root, path string) error
 	networks(socket, mac string) []limatype.Network
 	configure(ctx context.Context, inst *limatype.Instance) (limadriver.Driver, error)
-	// wait returns when the machine has ended, which the end of ctx makes it do.
+	// wait returns when the machine has ended. The end of ctx ends it.
 	wait(ctx context.Context, lima limadriver.Driver, ended <-chan error) error
-	// pause freezes the machine in dir, which runs; resume lets it go on. pause
-	// returns errors.ErrUnsupported if there is no way to.
+	// pause freezes the running machine in dir, resume lets it continue. pause
+	// returns errors.ErrUnsupported if the platform cannot.
 	pause(ctx context.Context, dir string) error
 	resume(ctx context.Context, dir string) error
 	// attach opens what a machine in dir connects to when it starts. Its result
@@ -44,16 +45,16 @@ type platform interface {
 	// follow reports to s when the machine in dir stops and continues by itself,
 	// until it ends or ctx does.
 	follow(ctx context.Context, dir string, s stalls) error
-	// taken is the proportional set size of the machine in MiB and the processor
-	// time that it has had, 0 where they are unknown.
-	taken(dir string) (memoryMiB int, cpu time.Duration)
+	// usage returns the proportional set size of the machine and its CPU time; 0 if
+	// they are unknown.
+	usage(dir string) (memoryMiB int, cpu time.Duration)
 }
 
 // qemuPlatform runs machines as QEMU processes.
 type qemuPlatform struct{}
 
-// environment makes Lima start our wrapper as QEMU, below dir, with the
-// acceleration that the probe found.
+// environment makes Lima start this program as QEMU, with the acceleration that the
+// probe found.
 func environment(ctx context.Context, config Config, accel Acceleration) error {
 	link := filepath.Join(config.Dir, "_bin", qemuName(config.Image.Arch))
 	if err := os.MkdirAll(filepath.Dir(link), 0o700); err != nil {
@@ -97,10 +98,10 @@ func canConfine(ctx context.Context, arch string) bool {
 
 func qemuName(arch string) string { return "qemu-system-" + limatype.NewArch(arch) }
 
-// emulation are QEMU's arguments where no hypervisor works. The translated code
-// of a starting control plane takes 700 MiB, that of a worker 260, and only what
-// is used takes memory; with less room all of it is thrown away when it is full
-// and translated again.
+// emulation returns QEMU's arguments where no hypervisor works. The translated code
+// of a starting control plane needs 700 MiB, that of a worker 260, and only the
+// used part takes memory. With a smaller buffer QEMU discards all code when it is
+// full and translates it again.
 func emulation(arch string) []string {
 	board := "q35,vmport=off"
 	if arch == "arm64" {
@@ -108,21 +109,22 @@ func emulation(arch string) []string {
 	}
 	cpu := "max"
 	if arch == "amd64" {
-		cpu = "max,-la57" // a fifth level of page tables is one more to walk in software
+		cpu = "max,-la57" // a fifth level of page tables costs time in software
 	}
 	return []string{"-machine", board, "-accel", "tcg,thread=multi,tb-size=1024", "-cpu", cpu}
 }
 
-// emulatedParameters are the kernel's where no hypervisor works, each for what
-// QEMU's translator does slowly (figures: docs/decisions/0001-emulation.md):
-//   - the kernel distrusts the clock of two CPUs that it does not know, and would
-//     read the HPET instead, which leaves the translated code each time; QEMU
-//     gives all CPUs the host's clock;
-//   - no CPU speculates here, so what guards against that only costs;
-//   - string instructions are translated to one iteration a byte or word; without
+// emulatedParameters returns kernel parameters for machines without a hypervisor.
+// Each avoids something that QEMU's translator does slowly (figures:
+// docs/decisions/0001-emulation.md):
+//   - the kernel does not trust the TSC of two unknown CPUs and would read the HPET
+//     instead, which leaves translated code each time; QEMU gives all CPUs the
+//     host's clock;
+//   - no CPU speculates here, so mitigations only cost time;
+//   - string instructions are translated to one iteration per byte or word; without
 //     them the kernel copies and clears in unrolled loops;
-//   - pages would be cleared when they are taken and again when they are handed
-//     to a process.
+//   - pages would be cleared both when they are allocated and when a process gets
+//     them.
 func emulatedParameters(arch string) string {
 	if arch != "amd64" {
 		return "mitigations=off init_on_alloc=0"
@@ -130,8 +132,8 @@ func emulatedParameters(arch string) string {
 	return "tsc=reliable mitigations=off clearcpuid=erms,rep_good init_on_alloc=0"
 }
 
-// Available says whether this host has the programs that run machines of arch;
-// driver.ErrUnavailable with what to install if not.
+// Available returns driver.ErrUnavailable, with what to install, if this host lacks
+// a program that machines of arch need.
 func Available(arch string) error {
 	if !needsQEMU() {
 		return nil
@@ -168,8 +170,8 @@ func (qemuPlatform) createDisk(ctx context.Context, path string, sizeMiB int) er
 	})
 }
 
-// createRoot makes an overlay: many machines may then read the same root, and
-// QEMU, which opens disks for writing, locks the overlay alone.
+// createRoot creates an overlay, so that many machines can read the same root: QEMU,
+// which opens disks for writing, locks only the overlay.
 func (qemuPlatform) createRoot(ctx context.Context, root, path string) error {
 	base := path + ".root"
 	if err := link(root, base); err != nil {
@@ -183,12 +185,12 @@ func (qemuPlatform) createRoot(ctx context.Context, root, path string) error {
 	})
 }
 
-// pause has QEMU stop all virtual processors, and their clock with them.
+// pause has QEMU stop all virtual CPUs, and their clock with them.
 func (qemuPlatform) pause(ctx context.Context, dir string) error {
 	socket := filepath.Join(dir, filenames.QMPSock)
 	err := monitor(ctx, socket, "stop")
 	if err != nil {
-		// QEMU may do it when nobody waits for it any more.
+		// QEMU may still execute the command after the wait has ended.
 		return errors.Join(err, monitor(context.WithoutCancel(ctx), socket, "cont"))
 	}
 	return nil
@@ -198,19 +200,19 @@ func (qemuPlatform) resume(ctx context.Context, dir string) error {
 	return monitor(ctx, filepath.Join(dir, filenames.QMPSock), "cont")
 }
 
-// attach takes the guest's serial console.
+// attach opens the guest's serial console.
 func (qemuPlatform) attach(dir string) (io.Closer, error) { return openConsole(dir) }
 
 func (qemuPlatform) follow(ctx context.Context, dir string, s stalls) error {
 	return followEvents(ctx, filepath.Join(dir, eventsSock), s)
 }
 
-func (qemuPlatform) taken(dir string) (memoryMiB int, cpu time.Duration) {
+func (qemuPlatform) usage(dir string) (memoryMiB int, cpu time.Duration) {
 	pid, err := readPID(filepath.Join(dir, filenames.PIDFile(limatype.QEMU)))
 	if err != nil {
 		return 0, 0
 	}
-	return proportional(pid), processorTime(pid)
+	return proportionalMiB(pid), cpuTime(pid)
 }
 
 func qemuImage(ctx context.Context, args ...string) error {
@@ -221,8 +223,8 @@ func qemuImage(ctx context.Context, args ...string) error {
 	return nil
 }
 
-// atomically lets fill make a file, which appears at path when it is whole. A
-// file that exists is kept.
+// atomically has fill create a file, which appears at path when it is complete. An
+// existing file is kept.
 func atomically(path string, fill func(temporary string) error) error {
 	if exists(path) {
 		return nil
@@ -241,8 +243,8 @@ func atomically(path string, fill func(temporary string) error) error {
 	return atomicfile.Install(temporary, path, 0o600)
 }
 
-// blocks are the bytes that a directory's own files take on disk. Hard links
-// to the image are not its own.
+// blocks returns the disk space of a directory's own files, in bytes. Hard links to
+// the image do not count.
 func blocks(dir string) int64 {
 	var sum int64
 	_ = filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {

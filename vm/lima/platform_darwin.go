@@ -46,7 +46,7 @@ func prepare(ctx context.Context, config Config, accel Acceleration) (platform, 
 	return vzPlatform{}, nil
 }
 
-// native is what runs guest code where no probe is needed.
+// native returns what runs guest code if that is known without a probe.
 func native(program string) (Acceleration, bool) {
 	if newVZ != nil {
 		return Acceleration{Program: program, Hypervisor: appleVirtualization}, true
@@ -54,26 +54,27 @@ func native(program string) (Acceleration, bool) {
 	return Acceleration{Program: program, Hypervisor: "HVF"}, true
 }
 
-func endWithUs(*exec.Cmd) {}
+func dieWithUs(*exec.Cmd) {}
 
-// commandLine of a process, empty if it is gone.
+// commandLine returns the command line of a process; empty if there is no such
+// process.
 func commandLine(pid int) []byte {
 	out, _ := exec.Command("ps", "-ww", "-o", "command=", "-p", strconv.Itoa(pid)).Output()
 	return bytes.TrimSpace(out)
 }
 
-func proportional(int) int { return 0 }
+func proportionalMiB(int) int { return 0 }
 
-// processorTime of a process; it cannot be read without cgo.
-func processorTime(int) time.Duration { return 0 }
+// cpuTime returns 0: the CPU time of a process cannot be read without cgo.
+func cpuTime(int) time.Duration { return 0 }
 
 // vzPlatform runs machines with Apple's virtualization, in this process.
 type vzPlatform struct{}
 
 func (vzPlatform) vmType() limatype.VMType { return limatype.VZ }
 
-// networks of a machine: Lima insists on one of its own kinds as the first,
-// which the guest leaves alone; ours is the second.
+// networks returns the networks of a machine. Lima requires one of its own kinds as
+// the first, which the guest ignores; ours is the second.
 func (vzPlatform) networks(socket, mac string) []limatype.Network {
 	return []limatype.Network{{Lima: networks.ModeUserV2}, {Socket: socket, MACAddress: mac}}
 }
@@ -86,8 +87,8 @@ func (vzPlatform) configure(ctx context.Context, inst *limatype.Instance) (limad
 	return configured.Driver, nil
 }
 
-// wait returns nil when the machine has stopped, which vz reports as an error
-// whatever the reason was.
+// wait returns nil when the machine has stopped, which vz always reports as an
+// error.
 func (vzPlatform) wait(ctx context.Context, lima limadriver.Driver, ended <-chan error) error {
 	stopped := make(chan error, 1)
 	release := context.AfterFunc(ctx, func() {
@@ -114,7 +115,7 @@ func (vzPlatform) createDisk(_ context.Context, path string, sizeMiB int) error 
 	})
 }
 
-// createRoot clones root, which APFS does without copying.
+// createRoot clones root, which needs no copy on APFS.
 func (vzPlatform) createRoot(_ context.Context, root, path string) error {
 	if err := remove(path); err != nil {
 		return err
@@ -127,8 +128,8 @@ func (vzPlatform) createRoot(_ context.Context, root, path string) error {
 	})
 }
 
-// errNoPause: Lima keeps the machine, whose framework could, to itself.
-var errNoPause = fmt.Errorf("%w: Lima offers no way to pause machines of Apple's virtualization; \"skiff stop\" stops them and keeps their disks", errors.ErrUnsupported)
+// errNoPause: Apple's framework can pause machines, but Lima does not export them.
+var errNoPause = fmt.Errorf("%w: Lima cannot pause machines of Apple's virtualization; use \"skiff stop\", which keeps the disks", errors.ErrUnsupported)
 
 func (vzPlatform) pause(context.Context, string) error { return errNoPause }
 
@@ -138,7 +139,7 @@ func (vzPlatform) attach(string) (io.Closer, error) { return io.NopCloser(nil), 
 
 func (vzPlatform) follow(context.Context, string, stalls) error { return nil }
 
-func (vzPlatform) taken(string) (memoryMiB int, cpu time.Duration) { return 0, 0 }
+func (vzPlatform) usage(string) (memoryMiB int, cpu time.Duration) { return 0, 0 }
 
 func copyFile(source, target string) error {
 	in, err := os.Open(source)
@@ -154,9 +155,9 @@ func copyFile(source, target string) error {
 	return errors.Join(err, out.Close())
 }
 
-// serveIdleNetwork stands where Lima's vz driver expects its own network: it
-// takes the machines' first links, drops what comes over them and answers what
-// the driver asks. It lives as long as the process.
+// serveIdleNetwork replaces the network that Lima's vz driver expects: it accepts
+// the machines' first links, drops their frames and answers the driver's requests.
+// It runs until the process ends.
 func serveIdleNetwork(dir string) error {
 	sockets := map[string]func(net.Listener){
 		usernet.FDSock: drain,
@@ -185,7 +186,7 @@ func serveIdleNetwork(dir string) error {
 	return nil
 }
 
-// idleNetwork says that every machine has an address, and yes to all else.
+// idleNetwork reports an address for every machine, and success for all else.
 func idleNetwork(dir string) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(http.ResponseWriter, *http.Request) {})

@@ -26,14 +26,16 @@ func prepare(ctx context.Context, config Config, accel Acceleration) (platform, 
 	return qemuPlatform{}, environment(ctx, config, accel)
 }
 
-// commandLine of a process, arguments apart by NUL; empty if it is gone.
+// commandLine returns the command line of a process, with arguments separated by
+// NUL; empty if there is no such process.
 func commandLine(pid int) []byte {
 	content, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	return content
 }
 
-// proportional set size of a process in MiB (proc_pid_smaps_rollup, proc(5)).
-func proportional(pid int) int {
+// proportionalMiB returns the proportional set size of a process (smaps_rollup,
+// proc(5)); 0 if it is unknown.
+func proportionalMiB(pid int) int {
 	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 	if err != nil {
 		return 0
@@ -48,17 +50,18 @@ func proportional(pid int) int {
 	return 0
 }
 
-// ticksPerSecond is USER_HZ, in which the kernel tells processor time to
-// programs; it is 100 on all that Linux runs on here.
+// ticksPerSecond is USER_HZ, the unit in which the kernel reports CPU time. It is
+// 100 on all architectures that are supported here.
 const ticksPerSecond = 100
 
-// processorTime that a process and its threads have had (proc_pid_stat(5)).
-func processorTime(pid int) time.Duration {
+// cpuTime returns the CPU time of a process and its threads (proc_pid_stat(5)); 0 if
+// it is unknown.
+func cpuTime(pid int) time.Duration {
 	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0
 	}
-	// The name, in parentheses, may hold anything; user and system time are the
+	// The name, in parentheses, may contain anything. User and system time are the
 	// 12th and 13th field after it.
 	fields := strings.Fields(string(content[bytes.LastIndexByte(content, ')')+1:]))
 	if len(fields) < 13 {
@@ -69,10 +72,10 @@ func processorTime(pid int) time.Duration {
 	return time.Duration(user+system) * (time.Second / ticksPerSecond)
 }
 
-// native is what runs guest code where no probe is needed.
+// native returns what runs guest code if that is known without a probe.
 func native(string) (Acceleration, bool) { return Acceleration{}, false }
 
-// endWithUs lets the command die with this process.
-func endWithUs(cmd *exec.Cmd) {
+// dieWithUs makes the command die with this process.
+func dieWithUs(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }

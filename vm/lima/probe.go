@@ -17,9 +17,9 @@ import (
 	"github.com/skiff-dev/skiff/internal/atomicfile"
 )
 
-// How long a kernel may take under the hypervisor to boot to its end, and until
-// it says a first word. Where KVM works that is about a second, and less than a
-// tenth of one.
+// How long a kernel may take under KVM to boot until it panics, and until it prints
+// something. Where KVM works, that is about a second and less than a tenth of a
+// second.
 const (
 	probeLimit   = 10 * time.Second
 	silenceLimit = 4 * time.Second
@@ -28,24 +28,24 @@ const (
 // appleVirtualization is the Hypervisor of vz.
 const appleVirtualization = "Apple's virtualization"
 
-// Acceleration says what runs guest code on this host.
+// Acceleration describes what runs guest code on this host.
 type Acceleration struct {
 	// Hypervisor is "KVM", "HVF" or appleVirtualization, empty for emulation.
 	Hypervisor string `json:"hypervisor"`
-	// Reason is why it is emulation: one clause.
+	// Reason is why emulation is used, one clause.
 	Reason string `json:"reason,omitempty"`
 	// Program is the first line of QEMU's version, or "vz".
 	Program string `json:"program"`
 }
 
-// Emulated says that no hypervisor is used.
+// Emulated reports whether no hypervisor is used.
 func (a Acceleration) Emulated() bool { return a.Hypervisor == "" }
 
 // CanPause reports whether machines can be paused: Lima offers no way to pause
 // those of Apple's virtualization.
 func (a Acceleration) CanPause() bool { return a.Hypervisor != appleVirtualization }
 
-// Describe is one line for people.
+// Describe returns one line for users.
 func (a Acceleration) Describe() string {
 	if a.Emulated() {
 		return fmt.Sprintf("%s; using emulation, 10 to 20 times slower", a.Reason)
@@ -53,11 +53,11 @@ func (a Acceleration) Describe() string {
 	return fmt.Sprintf("%s with %s", a.Program, a.Hypervisor)
 }
 
-// probeKey is what a probe's result depends on.
+// probeKey is what the result of a probe depends on.
 type probeKey struct {
 	Kernel  string `json:"kernel"`
 	Program string `json:"program"`
-	// Boot is the host kernel's boot id: a reboot may repair its hypervisor.
+	// Boot is the boot ID of the host: a reboot may repair its hypervisor.
 	Boot string `json:"boot"`
 }
 
@@ -66,8 +66,8 @@ type probeResult struct {
 	Acceleration Acceleration `json:"acceleration"`
 }
 
-// Probe says what would run guest code on this host; of config it needs Cache and
-// Image. The error is driver.ErrUnavailable if a program is missing.
+// Probe returns what would run guest code on this host. It uses only Cache and Image
+// of config. The error wraps driver.ErrUnavailable if a program is missing.
 func Probe(ctx context.Context, config Config) (Acceleration, error) {
 	if err := Available(config.Image.Arch); err != nil {
 		return Acceleration{}, err
@@ -75,9 +75,9 @@ func Probe(ctx context.Context, config Config) (Acceleration, error) {
 	return probe(ctx, config)
 }
 
-// probe finds what runs guest code on this host. On Linux it boots the image's
-// kernel under KVM with a time limit, since a KVM that exists need not work; a
-// clear result is kept in config.Cache until the host, QEMU or image changes.
+// probe finds out what runs guest code on this host. On Linux it boots the image's
+// kernel under KVM with a time limit, because a KVM that exists need not work. A
+// clear result is cached until the host, QEMU or the image changes.
 func probe(ctx context.Context, config Config) (Acceleration, error) {
 	program, err := version(ctx, config.Image.Arch)
 	if err != nil {
@@ -105,7 +105,7 @@ func probe(ctx context.Context, config Config) (Acceleration, error) {
 	if outcome != bootedUnderKVM {
 		result = Acceleration{Program: program, Reason: "KVM on this host does not boot a kernel"}
 	}
-	// A kernel that began and was too slow may only have met a busy host.
+	// A kernel that started and was too slow may have been slowed by a busy host.
 	if outcome == slowUnderKVM {
 		return result, nil
 	}
@@ -127,13 +127,13 @@ func readProbe(path string, key probeKey) (Acceleration, bool) {
 func writeProbe(path string, result probeResult) error {
 	content, err := json.MarshalIndent(result, "", "  ")
 	if err != nil {
-		return fmt.Errorf("keep what the host can do: %w", err)
+		return fmt.Errorf("cache the result of the probe: %w", err)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("keep what the host can do: %w", err)
+		return fmt.Errorf("cache the result of the probe: %w", err)
 	}
 	if err := atomicfile.Write(path, content, 0o600); err != nil {
-		return fmt.Errorf("keep what the host can do: %w", err)
+		return fmt.Errorf("cache the result of the probe: %w", err)
 	}
 	return nil
 }
@@ -146,9 +146,8 @@ const (
 	bootedUnderKVM
 )
 
-// bootUnderKVM boots the kernel alone. Without a root it panics, which turns
-// the machine off: by then it has gone through all that hangs where KVM is
-// broken.
+// bootUnderKVM boots the kernel without a root file system. It panics, which turns
+// the machine off, after it has passed everything that hangs where KVM is broken.
 func bootUnderKVM(ctx context.Context, config Config) kvmOutcome {
 	ctx, cancel := context.WithTimeout(ctx, probeLimit)
 	defer cancel()
@@ -161,45 +160,45 @@ func bootUnderKVM(ctx context.Context, config Config) kvmOutcome {
 		"-machine", board+",accel=kvm", "-cpu", "host", "-m", "256", "-smp", "1",
 		"-serial", "stdio", "-kernel", config.Image.Kernel,
 		"-append", "console="+console+" panic=-1")
-	endWithUs(cmd)
-	// Whoever says nothing for a while is given up early.
+	dieWithUs(cmd)
+	// A kernel that prints nothing for a while is given up early.
 	silent := time.AfterFunc(silenceLimit, cancel)
 	defer silent.Stop()
-	output := &heard{first: func() { silent.Stop() }}
+	output := &consoleOutput{first: func() { silent.Stop() }}
 	cmd.Stdout = output
 	err := cmd.Run()
 	switch {
-	case err == nil && bytes.Contains(output.said, []byte("Kernel panic")):
+	case err == nil && bytes.Contains(output.text, []byte("Kernel panic")):
 		return bootedUnderKVM
-	case len(output.said) > 0:
+	case len(output.text) > 0:
 		return slowUnderKVM
 	default:
 		return deadUnderKVM
 	}
 }
 
-// heard keeps what was written to it and calls first at the first word.
-type heard struct {
+// consoleOutput keeps what is written to it and calls first before the first write.
+type consoleOutput struct {
 	first func()
-	said  []byte
+	text  []byte
 }
 
-func (h *heard) Write(p []byte) (int, error) {
-	if len(h.said) == 0 {
+func (h *consoleOutput) Write(p []byte) (int, error) {
+	if len(h.text) == 0 {
 		h.first()
 	}
-	h.said = append(h.said, p...)
+	h.text = append(h.text, p...)
 	return len(p), nil
 }
 
-// version is QEMU's own first line.
+// version returns the first line of QEMU's version.
 func version(ctx context.Context, arch string) (string, error) {
 	if !needsQEMU() {
 		return "vz", nil
 	}
 	out, err := exec.CommandContext(ctx, qemuName(arch), "--version").Output()
 	if err != nil {
-		return "", fmt.Errorf("ask %s for its version: %w", qemuName(arch), err)
+		return "", fmt.Errorf("get the version of %s: %w", qemuName(arch), err)
 	}
 	line, _, _ := strings.Cut(string(out), "\n")
 	return strings.Replace(strings.TrimSpace(line), "emulator version ", "", 1), nil
@@ -213,7 +212,7 @@ func bootID() string {
 	return strings.TrimSpace(string(content))
 }
 
-// kvmAbsent says why KVM cannot be tried, empty if it can.
+// kvmAbsent returns why KVM cannot be tried; empty if it can.
 func kvmAbsent() string {
 	file, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
 	switch {
@@ -223,7 +222,7 @@ func kvmAbsent() string {
 	case errors.Is(err, fs.ErrNotExist):
 		return "this host has no KVM"
 	case errors.Is(err, fs.ErrPermission):
-		return "this user may not open /dev/kvm (sudo usermod -aG kvm $USER, then log in again)"
+		return "this user has no access to /dev/kvm (run \"sudo usermod -aG kvm $USER\" and log in again)"
 	default:
 		return "KVM on this host cannot be opened"
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/lima-vm/lima/v2/pkg/limatype/filenames"
 )
 
-// EndStray ends QEMU processes that run machines below dir though the daemon
-// that started them is dead. The caller holds the cluster's lock.
+// EndStray kills QEMU processes of machines below dir whose daemon is dead. The
+// caller holds the cluster's lock.
 func EndStray(dir string) error {
 	files, err := filepath.Glob(filepath.Join(dir, "*", filenames.PIDFile(limatype.QEMU)))
 	if err != nil {
@@ -36,8 +36,8 @@ func EndStray(dir string) error {
 	return nil
 }
 
-// endStray kills the process if its command line names the machine's directory:
-// the number may belong to another program by now.
+// endStray kills the process if its command line names the machine's directory: the
+// process ID may belong to another program by now.
 func endStray(pid int, dir string) error {
 	ours := func() bool {
 		return bytes.Contains(commandLine(pid), []byte(filepath.Join(dir, filenames.PIDFile(limatype.QEMU))))
@@ -46,7 +46,7 @@ func endStray(pid int, dir string) error {
 		return nil
 	}
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-		return fmt.Errorf("end the machine that process %d runs: %w", pid, err)
+		return fmt.Errorf("kill the machine in process %d: %w", pid, err)
 	}
 	for range 500 {
 		if !ours() {
@@ -54,7 +54,7 @@ func endStray(pid int, dir string) error {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	return fmt.Errorf("process %d, a machine of a dead daemon, does not end", pid)
+	return fmt.Errorf("process %d, a machine of a dead daemon, does not exit", pid)
 }
 
 func readPID(file string) (int, error) {
@@ -64,7 +64,7 @@ func readPID(file string) (int, error) {
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(string(content)))
 	if err != nil || pid <= 1 {
-		return 0, fmt.Errorf("%s holds no process id", file)
+		return 0, fmt.Errorf("%s does not contain a process ID", file)
 	}
 	return pid, nil
 }

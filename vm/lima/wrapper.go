@@ -15,24 +15,23 @@ import (
 	"github.com/lima-vm/lima/v2/pkg/limatype/filenames"
 )
 
-// envDaemon holds the process id of the daemon that machines must not outlive.
+// envDaemon holds the process ID of the daemon that machines must not outlive.
 const envDaemon = "SKIFF_DAEMON_PID"
 
-// qemuLog is where QEMU's own messages go, below a machine's directory.
+// qemuLog is the file for QEMU's own messages, in a machine's directory.
 const qemuLog = "qemu.log"
 
-// IsQEMU says whether this program was started under QEMU's name, as Lima does
-// through the link that New makes: then main must call ExecQEMU at once.
+// IsQEMU reports whether this program was started under QEMU's name, as Lima does
+// through the link that New creates. Then main must call ExecQEMU at once.
 func IsQEMU(arg0 string) bool {
 	return strings.HasPrefix(filepath.Base(arg0), "qemu-system-")
 }
 
-// ExecQEMU becomes the QEMU that args[0] is named after, tied to the life of
-// the daemon and without the devices that no node uses. It returns only if it
-// fails.
+// ExecQEMU executes the QEMU that args[0] names, which then dies with the daemon and
+// has only the devices that nodes use. It returns only if it fails.
 func ExecQEMU(args []string) error {
-	// The parent death signal belongs to the thread that asks for it, and must
-	// be asked for by the one that executes QEMU.
+	// The parent death signal belongs to a thread, so the thread that requests it
+	// must also execute QEMU.
 	runtime.LockOSThread()
 	program, err := findQEMU(filepath.Base(args[0]))
 	if err != nil {
@@ -66,7 +65,7 @@ func findQEMU(name string) (string, error) {
 		return "", fmt.Errorf("find QEMU: %w", err)
 	}
 	if self, err := os.Executable(); err == nil && self == resolved {
-		return "", fmt.Errorf("%s in PATH is skiff itself", program)
+		return "", fmt.Errorf("%s in PATH is this program", program)
 	}
 	return program, nil
 }
@@ -81,9 +80,9 @@ func dieWithDaemon() error {
 		return fmt.Errorf("read %s: %w", envDaemon, err)
 	}
 	if err := dieWithParent(); err != nil {
-		return fmt.Errorf("ask to end with the daemon: %w", err)
+		return fmt.Errorf("request a signal at the end of the daemon: %w", err)
 	}
-	// A daemon that ended before the call above sends no signal any more.
+	// A daemon that ended before the call above sends no signal.
 	if os.Getppid() != daemon {
 		return errors.New("the daemon that started this machine has ended")
 	}
@@ -103,8 +102,8 @@ func redirect(path string) error {
 	return nil
 }
 
-// machineDir is where the machine keeps its files, empty for a QEMU that is
-// only asked what it can do.
+// machineDir returns the machine's directory; empty for a QEMU that is only asked
+// for its features.
 func machineDir(args []string) string {
 	if i := slices.Index(args, "-pidfile"); i >= 0 && i+1 < len(args) {
 		return filepath.Dir(args[i+1])
@@ -112,10 +111,9 @@ func machineDir(args []string) string {
 	return ""
 }
 
-// arguments is Lima's QEMU command line made lean: what firmware and kernel
-// would probe and no node uses is taken out, and with it QEMU's own network,
-// which would forward a port of the host. The guest's first serial port writes
-// to its log directly.
+// arguments returns Lima's QEMU arguments without the devices that firmware and
+// kernel would probe and no node uses, and without QEMU's own network, which would
+// forward a port of the host. The guest's first serial port leads to openConsole.
 func arguments(args []string) ([]string, error) {
 	out := []string{"-nodefaults", "-no-user-config"}
 	for i := 0; i < len(args); i++ {
@@ -131,13 +129,13 @@ func arguments(args []string) ([]string, error) {
 	}
 	for _, arg := range out {
 		if strings.Contains(arg, "hostfwd") || strings.HasPrefix(arg, "user,") {
-			return nil, fmt.Errorf("QEMU would open a port of the host: %s", arg)
+			return nil, fmt.Errorf("QEMU would open a port on the host: %s", arg)
 		}
 	}
 	return out, nil
 }
 
-// argument is the value that option gets, empty to leave the option out.
+// argument returns the value for an option; empty to leave the option out.
 func argument(option, value string) string {
 	switch option {
 	case "-netdev":
@@ -154,12 +152,11 @@ func argument(option, value string) string {
 			return ""
 		}
 	case "-drive":
-		// An empty file stands where Lima wants firmware; the kernel is booted
-		// directly.
+		// The kernel is booted directly, without firmware: see emptyFirmware.
 		if strings.HasPrefix(value, "if=pflash,") {
 			return ""
 		}
-		// Never let QEMU guess a format from what a guest wrote.
+		// QEMU must not guess the format from what a guest wrote.
 		if !strings.Contains(value, "format=") {
 			return value + ",format=qcow2"
 		}

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// limaArguments are what Lima 2.2.0 passes to QEMU 7.2 for a machine of ours.
+// limaArguments are the arguments that Lima 2.2.0 passes to QEMU 7.2 for a machine.
 var limaArguments = []string{
 	"-machine", "q35,vmport=off", "-accel", "tcg,thread=multi,tb-size=1024", "-cpu", "max,-la57",
 	"-m", "2048", "-smp", "2,sockets=1,cores=2,threads=1",
@@ -32,7 +32,7 @@ var limaArguments = []string{
 	"-name", "lima-worker-1", "-pidfile", "/h/vm/worker-1/qemu.pid",
 }
 
-func TestArgumentsKeepWhatANodeUses(t *testing.T) {
+func TestArgumentsKeepOnlyWhatANodeUses(t *testing.T) {
 	got, err := arguments(limaArguments)
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +58,7 @@ func TestArgumentsKeepWhatANodeUses(t *testing.T) {
 	}
 }
 
-func TestArgumentsRefuseAPortOfTheHost(t *testing.T) {
+func TestArgumentsRejectPortsOnTheHost(t *testing.T) {
 	for _, netdev := range []string{
 		"user,id=net7,restrict=on",
 		"socket,id=net1,hostfwd=tcp::22-:22",
@@ -69,7 +69,7 @@ func TestArgumentsRefuseAPortOfTheHost(t *testing.T) {
 	}
 }
 
-func TestMachineDirIsFoundOnlyWhenAMachineIsStarted(t *testing.T) {
+func TestMachineDirIsEmptyWithoutAMachine(t *testing.T) {
 	for _, test := range []struct {
 		args []string
 		want string
@@ -84,7 +84,7 @@ func TestMachineDirIsFoundOnlyWhenAMachineIsStarted(t *testing.T) {
 	}
 }
 
-func TestProgramIsQEMUByItsNameAlone(t *testing.T) {
+func TestIsQEMUDependsOnTheName(t *testing.T) {
 	for name, want := range map[string]bool{
 		"/h/vm/_bin/qemu-system-x86_64": true, "qemu-system-aarch64": true,
 		"/usr/bin/skiff": false, "skiff": false, "qemu-img": false,
