@@ -82,7 +82,7 @@ func diskProblems(stalled map[string]string, freeMiB int, dir string) []string {
 	var lines []string
 	for _, name := range slices.Sorted(maps.Keys(stalled)) {
 		if stalled[name] == driver.StallNoSpace {
-			lines = append(lines, fmt.Sprintf("%s is halted: %s. Free at least %d MiB where %s is (%d MiB are free); it then continues by itsels.",
+			lines = append(lines, fmt.Sprintf("%s is halted: %s. Free at least %d MiB where %s is (%d MiB are free); it then continues by itself.",
 				name, stalled[name], resumeRoomMiB, dir, freeMiB))
 			continue
 		}
