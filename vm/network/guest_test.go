@@ -216,7 +216,7 @@ func newGuest(t testing.TB, n *Network, at netip.Addr) *guest {
 				return
 			}
 			packet := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(frame)})
-			link.InjectInbound(0, packet) // the Ethernet header says which protocol
+			link.InjectInbound(0, packet) // the protocol is in the Ethernet header
 			packet.DecRef()
 		}
 	}()

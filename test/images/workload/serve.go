@@ -27,7 +27,7 @@ type server struct {
 func serve(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
 	port := flags.Int("port", 8080, "port of HTTP; TCP and UDP echo listen on the next one")
-	grace := flags.Duration("grace", 0, "how long to go on answering after SIGTERM")
+	grace := flags.Duration("grace", 0, "how long to keep answering after SIGTERM")
 	unready := flags.Bool("unready", false, "answer 503 on /readyz at first")
 	if err := flags.Parse(args); err != nil {
 		return err

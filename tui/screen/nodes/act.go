@@ -104,7 +104,7 @@ func (s *Screen) restart() []screen.Request {
 	var then []screen.Request
 	for _, n := range nodes {
 		if n.machine.Name == "" {
-			return screen.Failure(n.name + " does not run on this host")
+			return screen.Failure(n.name + " is not running on this host")
 		}
 		then = append(then, operation.Run(machine.Restart{Cluster: n.cluster, Node: n.name})...)
 	}
