@@ -352,7 +352,7 @@ func TestAnUnusableStateFileIsKept(t *testing.T) {
 				t.Errorf("files %v, before %v", after, before)
 			}
 			err := c.Down(t.Context(), ignore)
-			if test.want == cluster.ErrNewer {
+			if errors.Is(test.want, cluster.ErrNewer) {
 				if after := files(t, dir); !errors.Is(err, cluster.ErrNewer) || !maps.Equal(after, before) {
 					t.Errorf("down: %v, files %v, before %v", err, after, before)
 				}
