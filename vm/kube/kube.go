@@ -4,6 +4,7 @@ package kube
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"time"
@@ -14,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/pager"
@@ -27,6 +29,10 @@ const (
 	drainPage = 500
 )
 
+// requestLimit bounds one request, so that an API server that accepts connections
+// and never answers cannot block its caller.
+const requestLimit = 30 * time.Second
+
 // Client is a client of one cluster.
 type Client struct{ set kubernetes.Interface }
 
@@ -36,6 +42,7 @@ func New(config *rest.Config) (*Client, error) {
 	config = rest.CopyConfig(config)
 	config.QPS, config.Burst = 50, 100
 	config.UserAgent = "skiff-daemon"
+	config.Timeout = requestLimit
 	set, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("create a client of the Kubernetes API: %w", err)
@@ -53,12 +60,16 @@ func (c *Client) Ready(ctx context.Context) error {
 }
 
 // Version returns the version of the API server: "v1.36.3".
-func (c *Client) Version(context.Context) (string, error) {
-	version, err := c.set.Discovery().ServerVersion()
+func (c *Client) Version(ctx context.Context) (string, error) {
+	content, err := c.set.CoreV1().RESTClient().Get().AbsPath("/version").MaxRetries(0).DoRaw(ctx)
 	if err != nil {
 		return "", fmt.Errorf("ask the API server for its version: %w", err)
 	}
-	return version.GitVersion, nil
+	var info version.Info
+	if err := json.Unmarshal(content, &info); err != nil {
+		return "", fmt.Errorf("decode the version of the API server: %w", err)
+	}
+	return info.GitVersion, nil
 }
 
 // Node is the status of a node in the API.
