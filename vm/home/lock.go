@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/skiff-dev/skiff/internal/owner"
 )
 
 // ErrLocked reports that another process holds the cluster's lock.
@@ -20,6 +23,9 @@ type Lock struct{ file *os.File }
 // error wraps ErrLocked if another process holds the lock.
 func (c Cluster) Acquire() (*Lock, error) {
 	for {
+		if err := owner.MkdirAll(filepath.Dir(string(c)), 0o700); err != nil {
+			return nil, fmt.Errorf("create the directory of all clusters: %w", err)
+		}
 		if err := os.MkdirAll(string(c), 0o700); err != nil {
 			return nil, fmt.Errorf("create the cluster's directory: %w", err)
 		}

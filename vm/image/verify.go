@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/skiff-dev/skiff/internal/atomicfile"
+	"github.com/skiff-dev/skiff/internal/owner"
 )
 
 // ErrChanged is returned if a file of a node image is not the one that was built.
@@ -96,7 +97,7 @@ func readSums(path string) map[string]sum {
 func writeSums(path string, sums map[string]sum) error {
 	content, err := json.MarshalIndent(sums, "", "  ")
 	if err == nil {
-		err = os.MkdirAll(filepath.Dir(path), 0o700)
+		err = owner.MkdirAll(filepath.Dir(path), 0o700)
 	}
 	if err == nil {
 		err = atomicfile.Write(path, append(content, '\n'), 0o600)

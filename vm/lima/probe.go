@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/skiff-dev/skiff/internal/atomicfile"
+	"github.com/skiff-dev/skiff/internal/owner"
 )
 
 // How long a kernel may take under KVM to boot until it panics, and until it prints
@@ -129,7 +130,7 @@ func writeProbe(path string, result probeResult) error {
 	if err != nil {
 		return fmt.Errorf("cache the result of the probe: %w", err)
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := owner.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("cache the result of the probe: %w", err)
 	}
 	if err := atomicfile.Write(path, content, 0o600); err != nil {

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/skiff-dev/skiff/internal/owner"
 	"github.com/skiff-dev/skiff/internal/pause"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
@@ -74,6 +76,9 @@ type process struct {
 
 // start runs the daemon in a session of its own, without this terminal.
 func (c *Client) start() (*process, error) {
+	if err := owner.MkdirAll(filepath.Dir(string(c.dir())), 0o700); err != nil {
+		return nil, fmt.Errorf("create the directory of all clusters: %w", err)
+	}
 	if err := os.MkdirAll(string(c.dir()), 0o700); err != nil {
 		return nil, fmt.Errorf("create the cluster's directory: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/skiff-dev/skiff/internal/atomicfile"
+	"github.com/skiff-dev/skiff/internal/owner"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
@@ -35,52 +36,13 @@ func write(path, like string, content []byte) error {
 		return err
 	}
 	defer f.Discard()
-	if err := chown(f.Chown, info); err != nil {
+	if err := owner.Set(f.File, info); err != nil {
 		return fmt.Errorf("keep the owner: %w", err)
 	}
 	if _, err := f.Write(content); err != nil {
 		return err
 	}
 	return f.Commit()
-}
-
-// chown gives a new file the owner in info. Without the right to do so, only a
-// different user is an error.
-func chown(set func(uid, gid int) error, info fs.FileInfo) error {
-	owner, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || os.Geteuid() != 0 && int(owner.Uid) == os.Geteuid() && int(owner.Gid) == os.Getegid() {
-		return nil
-	}
-	err := set(int(owner.Uid), int(owner.Gid))
-	if err != nil && int(owner.Uid) == os.Geteuid() {
-		return nil // a group that the user is not in
-	}
-	return err
-}
-
-// makeDir creates a directory and its parents. Those that root creates belong to
-// the owner of the directory that they are in.
-func makeDir(dir string) error {
-	if _, err := os.Stat(dir); err == nil || !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	parent := filepath.Dir(dir)
-	if err := makeDir(parent); err != nil {
-		return err
-	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-		return err
-	}
-	info, err := os.Stat(parent)
-	if err != nil || os.Geteuid() != 0 {
-		return err
-	}
-	// The directory is in one that another user may write: follow no link.
-	made, err := os.OpenFile(dir, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW, 0)
-	if err != nil {
-		return err
-	}
-	return errors.Join(chown(made.Chown, info), made.Close())
 }
 
 // unwritable explains why the file at path cannot be written.

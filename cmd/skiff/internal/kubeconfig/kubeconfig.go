@@ -15,6 +15,7 @@ import (
 
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/skiff-dev/skiff/internal/owner"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
@@ -79,7 +80,7 @@ func change(ctx context.Context, path string, create bool, edit func(e *editor, 
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) && !create {
 		return nil
 	}
-	if err := makeDir(filepath.Dir(path)); err != nil {
+	if err := owner.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return unwritable(path, err)
 	}
 	unlock, err := lock(ctx, path)
