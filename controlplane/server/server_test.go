@@ -22,6 +22,7 @@ func TestControlPlane(t *testing.T) {
 	t.Run("speaks TLS 1.3 and nothing older", c.tls13)
 	t.Run("makes pods of a deployment", c.deployment)
 	t.Run("approves a kubelet's own certificate and denies another's", c.kubeletCertificates)
+	t.Run("limits a worker to its own objects", c.workerRights)
 	t.Run("labels a node with its role", c.roleLabel)
 	t.Run("cuts a pod range for a node", c.podRange)
 	t.Run("provisions a local volume on the chosen node", c.volume)
