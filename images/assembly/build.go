@@ -3,6 +3,7 @@
 package assembly
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/skiff-dev/skiff/images/manifest"
 	"github.com/skiff-dev/skiff/images/recipe"
+	"github.com/skiff-dev/skiff/images/sbom"
 	"github.com/skiff-dev/skiff/internal/atomicfile"
 )
 
@@ -165,6 +167,13 @@ func (c Config) publish(from string, names []string, m manifest.Manifest) error 
 		if err := move(filepath.Join(c.Out, name), filepath.Join(from, name)); err != nil {
 			return err
 		}
+	}
+	var materials bytes.Buffer
+	if err := sbom.Write(&materials, m); err != nil {
+		return err
+	}
+	if err := atomicfile.Write(filepath.Join(c.Out, sbom.Name), materials.Bytes(), 0o644); err != nil {
+		return err
 	}
 	return atomicfile.Write(filepath.Join(c.Out, manifest.Name), append(text, '\n'), 0o644)
 }
