@@ -239,7 +239,7 @@ func waitsFor(err error) string {
 	}
 	switch {
 	case len(failed) > 2:
-		return fmt.Sprintf("waiting for the API server: %s and %d more checks", failed[0], len(failed)-1)
+		return fmt.Sprintf("waiting for the API server: %s and other checks", failed[0])
 	case len(failed) > 0:
 		return "waiting for the API server: " + strings.Join(failed, ", ")
 	}
