@@ -19,6 +19,8 @@ type Observed struct {
 	Ended map[string]string
 	// Ready has an entry for each registered node: whether it is Ready.
 	Ready map[string]bool
+	// Restoring is true if a restore of etcd was interrupted.
+	Restoring bool
 	// APIReady is true if the Kubernetes API answers.
 	APIReady bool
 }
@@ -129,7 +131,7 @@ func (p *planner) run() {
 		}
 	}
 	for _, name := range p.surplus {
-		if IsControlPlane(name) && p.state(name) == machine.StateStopped && !p.observed.APIReady {
+		if IsControlPlane(name) && p.state(name) == machine.StateStopped && (!p.observed.APIReady || p.observed.Restoring) {
 			// The members that stay may not be a majority without its vote.
 			p.add(ActionStart, name, "still votes in etcd", prepare)
 		}
@@ -167,7 +169,7 @@ func (p *planner) silent(name string) bool {
 // Ready.
 func (p *planner) serve() {
 	joins := slices.ContainsFunc(p.desired, func(name string) bool { return !p.ready(name) })
-	if !joins && len(p.surplus) == 0 {
+	if !joins && len(p.surplus) == 0 && !p.observed.Restoring {
 		return
 	}
 	reason := "nodes change"
@@ -175,7 +177,12 @@ func (p *planner) serve() {
 		reason = "API not ready"
 	}
 	members := slices.Concat(p.controlPlanes, slices.DeleteFunc(slices.Clone(p.surplus), func(name string) bool { return !IsControlPlane(name) }))
-	p.add(ActionServe, "", reason, slices.Concat([]string{id(ActionPrepare, "")}, ids(ActionResume, members), ids(ActionBoot, members))...)
+	after := slices.Concat([]string{id(ActionPrepare, "")}, ids(ActionResume, members), ids(ActionBoot, members))
+	if p.observed.Restoring {
+		p.add(ActionRestore, "", "was interrupted", after...)
+		after = append(after, id(ActionRestore, ""))
+	}
+	p.add(ActionServe, "", reason, after...)
 }
 
 func (p *planner) ready(name string) bool {

@@ -10,6 +10,7 @@ const (
 	ActionCreate  Action = "create"  // create a machine's disk
 	ActionStart   Action = "start"   // start a machine
 	ActionBoot    Action = "boot"    // wait until the node API answers
+	ActionRestore Action = "restore" // finish or undo an interrupted restore of etcd
 	ActionServe   Action = "serve"   // wait until the API server is ready
 	ActionJoin    Action = "join"    // wait until a node has registered
 	ActionWait    Action = "wait"    // wait until a node is Ready
