@@ -35,6 +35,7 @@ var plainData = []string{
 	"controlplane/pki",
 	"images/manifest",
 	"images/manifest/manifesttest",
+	"controlplane/controlapi",
 	"vm/machine",
 	"vm/daemon/daemonapi",
 }

@@ -11,7 +11,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
-	"time"
 
 	"k8s.io/component-base/version"
 	"k8s.io/klog/v2"
@@ -30,10 +29,6 @@ func main() {
 	}
 }
 
-// drainLimit bounds what the API server lets a request take, and what surrounds
-// it.
-const drainLimit = 90 * time.Second
-
 func run(arguments []string) error {
 	flags := flag.NewFlagSet("skiff-controlplane", flag.ContinueOnError)
 	var s server.Settings
@@ -49,7 +44,7 @@ func run(arguments []string) error {
 	if err := flags.Parse(arguments); err != nil {
 		return err
 	}
-	if flags.NArg() > 0 && flags.Arg(0) != "etcd" && flags.Arg(0) != "drain" {
+	if flags.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
 	if *showVersion {
@@ -71,15 +66,6 @@ func run(arguments []string) error {
 		return fmt.Errorf("%s: role is %q, not %q", *nodeDocument, s.Node.Role, nodeconfig.RoleControlPlane)
 	}
 	s.PrivateDir = filepath.Dir(*nodeDocument)
-	s.AlarmsDir = filepath.Join(s.PrivateDir, filepath.Base(nodeconfig.AlarmsDir))
-	switch flags.Arg(0) {
-	case "drain":
-		ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
-		defer cancel()
-		return s.Drain(ctx)
-	case "etcd":
-		return operateEtcd(context.Background(), s.Etcd(), flags.Args()[1:], os.Stdin, os.Stdout)
-	}
 	memory, err := meminfo.Read()
 	if err != nil {
 		return err

@@ -46,11 +46,11 @@ type Info struct {
 func Verify(path string) (Info, error) {
 	sum, size, err := verifyChecksum(path)
 	if err != nil {
-		return Info{}, fmt.Errorf("verify %s: %w", path, err)
+		return Info{}, fmt.Errorf("verify the snapshot: %w", err)
 	}
 	revision, err := verifyDatabase(path, size-sha256.Size)
 	if err != nil {
-		return Info{}, fmt.Errorf("verify %s: %w", path, err)
+		return Info{}, fmt.Errorf("verify the snapshot: %w", err)
 	}
 	return Info{SHA256: hex.EncodeToString(sum), Bytes: size, Revision: revision}, nil
 }

@@ -42,6 +42,9 @@ func ServeAPI(ctx context.Context) error {
 		Env:           environment(),
 		Log:           slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
+	if node.Role == nodeconfig.RoleControlPlane {
+		server.ControlSocket = nodeconfig.ControlSocket
+	}
 	if Sandboxed() {
 		server.Clock = func(time.Time) error { return nil } // the clock is the host's
 		server.MemoryUsed = memoryUsed

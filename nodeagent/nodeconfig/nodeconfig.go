@@ -37,6 +37,8 @@ const (
 	// AlarmsDir has a file for each program with messages for the user, named like the
 	// program, one message per line.
 	AlarmsDir = Dir + "/alarms"
+	// ControlSocket is where a control plane serves package controlapi, mode 0600.
+	ControlSocket = Dir + "/controlplane.sock"
 	// StateDir is on the node's own disk and survives reboots.
 	StateDir = "/var/lib/skiff"
 	// LogDir has a log file for each supervised program.

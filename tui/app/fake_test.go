@@ -14,6 +14,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/ansi"
 
+	"github.com/skiff-dev/skiff/controlplane/controlapi"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/tui/feed"
 	"github.com/skiff-dev/skiff/tui/keys"
@@ -97,11 +98,11 @@ func (h *fakeHost) Verbs() map[string]bool {
 	return map[string]bool{"up": true, "down": true, "status": true, "stop": true, "pause": true, "resume": true, "shell": true}
 }
 
-func (h *fakeHost) EtcdMembers(_ context.Context, cluster string) ([]feed.EtcdMember, error) {
+func (h *fakeHost) EtcdMembers(_ context.Context, cluster string) ([]controlapi.EtcdMember, error) {
 	if cluster != "dev" {
 		return nil, fmt.Errorf("cluster %q is not running", cluster)
 	}
-	return []feed.EtcdMember{{Name: "control-plane-1", Leader: true, DatabaseBytes: 3145728, InUseBytes: 2097152, RaftIndex: 4711}}, nil
+	return []controlapi.EtcdMember{{Name: "control-plane-1", Leader: true, DatabaseBytes: 3145728, InUseBytes: 2097152, RaftIndex: 4711}}, nil
 }
 
 func (h *fakeHost) Operate(_ context.Context, o machine.Operation, _ io.Reader, out io.Writer) error {

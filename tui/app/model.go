@@ -12,6 +12,7 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 
+	"github.com/skiff-dev/skiff/controlplane/controlapi"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/tui/feed"
 	"github.com/skiff-dev/skiff/tui/filter"
@@ -54,7 +55,7 @@ type Host interface {
 	// for operations that need it.
 	Operate(ctx context.Context, o machine.Operation, in io.Reader, out io.Writer) error
 	// EtcdMembers returns the etcd members of a cluster on this host.
-	EtcdMembers(ctx context.Context, cluster string) ([]feed.EtcdMember, error)
+	EtcdMembers(ctx context.Context, cluster string) ([]controlapi.EtcdMember, error)
 }
 
 // Ports are the active port-forwards.

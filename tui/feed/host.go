@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/skiff-dev/skiff/controlplane/controlapi"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/tui/object"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
@@ -66,20 +67,7 @@ func (n Etcd) Lost(_ object.Freshness) any { return EtcdMembers{Cluster: n.Clust
 // EtcdMembers answers Etcd; it is empty for a cluster that is not on this host.
 type EtcdMembers struct {
 	Cluster string
-	All     []EtcdMember
-}
-
-// EtcdMember is the status of one member.
-type EtcdMember struct {
-	Name    string
-	Leader  bool
-	Learner bool
-	// Error is why the member did not answer, empty if it did.
-	Error         string
-	DatabaseBytes int64
-	InUseBytes    int64
-	RaftIndex     uint64
-	Alarms        []string
+	All     []controlapi.EtcdMember
 }
 
 // Output asks for the output of a skiff command that the dashboard started. It

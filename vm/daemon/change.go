@@ -268,6 +268,9 @@ func (d *daemon) status(ctx context.Context) daemonapi.ClusterStatus {
 		if kind != operation.KindRotate && f.Rotating() {
 			status.Problems = append(status.Problems, "The rotation of the encryption key is not finished: run \"skiff secrets rotate\".")
 		}
+		if kind != operation.KindRestore && kind != operation.KindApply && f.Restoring() {
+			status.Problems = append(status.Problems, "A restore of the database was interrupted: run \"skiff up\" to finish or undo it.")
+		}
 	} else {
 		var err error
 		if status, err = offline.Status(d.dir); err != nil {

@@ -55,6 +55,8 @@ type daemon struct {
 	end    context.CancelFunc // ends the daemon
 	tasks  sync.WaitGroup     // operations and the watch of the host
 
+	receiving sync.Mutex // held while the snapshot of a restore is stored
+
 	mu      sync.Mutex           // guards the fields below
 	working *operation.Operation // the running or last change other than those
 	desired *cluster.Spec        // what working brings the cluster to, nil if it is not an apply

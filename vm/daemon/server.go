@@ -27,7 +27,7 @@ func (d *daemon) handler(life context.Context) http.Handler {
 	mux.HandleFunc("POST "+daemonapi.PathDown, func(w http.ResponseWriter, r *http.Request) { d.stream(w, r, d.beginDown()) })
 	mux.HandleFunc("POST "+daemonapi.PathStop, func(w http.ResponseWriter, r *http.Request) { d.stream(w, r, d.beginStop(life)) })
 	mux.HandleFunc("POST "+daemonapi.PathRestart+"{node}", func(w http.ResponseWriter, r *http.Request) { d.postRestart(life, w, r) })
-	mux.HandleFunc("POST "+daemonapi.PathReadmit, d.postReadmit)
+	mux.HandleFunc("POST "+daemonapi.PathRestore, func(w http.ResponseWriter, r *http.Request) { d.postRestore(life, w, r) })
 	mux.HandleFunc("GET "+daemonapi.PathKubeconfig, d.getKubeconfig)
 	mux.HandleFunc(daemonapi.PathNode+"{node}/", d.proxyNode)
 	for path, o := range map[string]struct {
@@ -100,21 +100,6 @@ func (d *daemon) readSpec(w http.ResponseWriter, r *http.Request) (cluster.Spec,
 		return spec, err
 	}
 	return spec, offline.Check(d.dir, spec, offline.Host(d.config.Home), state, err == nil)
-}
-
-func (d *daemon) postReadmit(w http.ResponseWriter, r *http.Request) {
-	d.mu.Lock()
-	failure, f := d.unavailable(), d.fleet
-	d.mu.Unlock()
-	if failure != nil {
-		writeFailure(w, http.StatusConflict, failure)
-		return
-	}
-	if err := f.Readmit(r.Context()); err != nil {
-		writeFailure(w, http.StatusInternalServerError, operation.AsFailure(err, d.dir.Log()))
-		return
-	}
-	w.WriteHeader(http.StatusNoContent)
 }
 
 func (d *daemon) getKubeconfig(w http.ResponseWriter, _ *http.Request) {

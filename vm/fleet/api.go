@@ -1,7 +1,6 @@
 package fleet
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -28,9 +27,6 @@ const (
 	followPeriod = 2 * time.Second
 	probeLimit   = 2 * time.Second
 )
-
-// maxLine bounds one line of an API server's answer, in bytes.
-const maxLine = 4 << 20
 
 // apiServers reaches the cluster's API servers: all of them through a load
 // balancer on the host, and each by itself.
@@ -138,7 +134,7 @@ func serving(ctx context.Context, probe *http.Client, planes []cluster.Node) []s
 	ready := make([]bool, len(planes))
 	var all sync.WaitGroup
 	for i, n := range planes {
-		all.Go(func() { ready[i] = fetch(ctx, probe, n, "/readyz", nil) == nil })
+		all.Go(func() { ready[i] = fetch(ctx, probe, n, "/readyz") == nil })
 	}
 	all.Wait()
 	var found []string
@@ -150,9 +146,8 @@ func serving(ctx context.Context, probe *http.Client, planes []cluster.Node) []s
 	return found
 }
 
-// fetch gets a path from the API server of n itself and calls line, which may be
-// nil, with each line of the answer.
-func fetch(ctx context.Context, probe *http.Client, n cluster.Node, path string, line func(string)) error {
+// fetch gets a path from the API server of n itself and discards the answer.
+func fetch(ctx context.Context, probe *http.Client, n cluster.Node, path string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+endpoint(n)+path, nil)
 	if err != nil {
 		return err
@@ -162,18 +157,9 @@ func fetch(ctx context.Context, probe *http.Client, n cluster.Node, path string,
 		return fmt.Errorf("reach the API server of %s: %w", n.Name, err)
 	}
 	defer func() { _ = response.Body.Close() }()
+	_, err = io.Copy(io.Discard, response.Body)
 	if response.StatusCode != http.StatusOK {
-		_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, maxLine))
 		return fmt.Errorf("the API server of %s returned %s for %s", n.Name, response.Status, path)
 	}
-	if line == nil {
-		_, err = io.Copy(io.Discard, response.Body)
-		return err
-	}
-	lines := bufio.NewScanner(response.Body)
-	lines.Buffer(nil, maxLine)
-	for lines.Scan() {
-		line(lines.Text())
-	}
-	return lines.Err()
+	return err
 }

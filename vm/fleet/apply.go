@@ -90,16 +90,17 @@ var phases = map[cluster.Action]struct {
 	ends    bool
 	message string
 }{
-	cluster.ActionResume: {daemonapi.PhaseResume, true, ""},
-	cluster.ActionCreate: {daemonapi.PhaseBoot, false, "creating the disk"},
-	cluster.ActionStart:  {daemonapi.PhaseBoot, false, "starting the machine"},
-	cluster.ActionBoot:   {daemonapi.PhaseBoot, true, "waiting for the node"},
-	cluster.ActionServe:  {daemonapi.PhaseControlPlane, true, "waiting for the API server"},
-	cluster.ActionJoin:   {daemonapi.PhaseJoin, true, ""},
-	cluster.ActionWait:   {daemonapi.PhaseReady, true, ""},
-	cluster.ActionDrain:  {daemonapi.PhaseDrain, true, ""},
-	cluster.ActionLeave:  {daemonapi.PhaseDelete, false, "leaving etcd"},
-	cluster.ActionDelete: {daemonapi.PhaseDelete, true, "deleting the machine"},
+	cluster.ActionResume:  {daemonapi.PhaseResume, true, ""},
+	cluster.ActionCreate:  {daemonapi.PhaseBoot, false, "creating the disk"},
+	cluster.ActionStart:   {daemonapi.PhaseBoot, false, "starting the machine"},
+	cluster.ActionBoot:    {daemonapi.PhaseBoot, true, "waiting for the node"},
+	cluster.ActionRestore: {daemonapi.PhaseRestore, true, "ending the interrupted restore"},
+	cluster.ActionServe:   {daemonapi.PhaseControlPlane, true, "waiting for the API server"},
+	cluster.ActionJoin:    {daemonapi.PhaseJoin, true, ""},
+	cluster.ActionWait:    {daemonapi.PhaseReady, true, ""},
+	cluster.ActionDrain:   {daemonapi.PhaseDrain, true, ""},
+	cluster.ActionLeave:   {daemonapi.PhaseDelete, false, "leaving etcd"},
+	cluster.ActionDelete:  {daemonapi.PhaseDelete, true, "deleting the machine"},
 }
 
 // do runs one step, between its first and its last event.
@@ -121,6 +122,8 @@ func (e *executor) do(ctx context.Context, step cluster.Step) error {
 // act does what a step says and returns a message for users, which may be empty.
 func (e *executor) act(ctx context.Context, step cluster.Step) (string, error) {
 	switch step.Action {
+	case cluster.ActionRestore:
+		return e.endRestore(ctx)
 	case cluster.ActionServe:
 		return "", e.serveAPI(ctx)
 	case cluster.ActionDrain:
@@ -208,6 +211,10 @@ func (e *executor) boot(ctx context.Context, n cluster.Node) error {
 
 // serveAPI waits for the Kubernetes API and shows what it waits for.
 func (e *executor) serveAPI(ctx context.Context) error {
+	// Control planes may be held although the state of the restore is lost.
+	if _, err := e.endRestore(ctx); err != nil {
+		return err
+	}
 	first := cluster.Nodes(e.state.spec())[0]
 	shown := phases[cluster.ActionServe].message
 	if err := e.poll(ctx, first, e.limits.ControlPlane, func(ctx context.Context) error {
@@ -254,7 +261,7 @@ func (e *executor) join(ctx context.Context, n cluster.Node) error {
 		probe := e.api.probe()
 		defer probe.CloseIdleConnections()
 		if err := e.poll(ctx, n, e.limits.ControlPlane, func(ctx context.Context) error {
-			return fetch(ctx, probe, n, "/readyz", nil)
+			return fetch(ctx, probe, n, "/readyz")
 		}); err != nil {
 			return err
 		}

@@ -55,6 +55,7 @@ func retry(ctx context.Context, limit time.Duration, try func(context.Context) (
 
 var causes = map[daemonapi.Phase]string{
 	daemonapi.PhaseBoot:         "%s did not boot: %v",
+	daemonapi.PhaseRestore:      "the interrupted restore that began on %s could not be ended: %v",
 	daemonapi.PhaseControlPlane: "the control plane on %s did not become ready: %v",
 	daemonapi.PhaseJoin:         "%s did not join: %v",
 	daemonapi.PhaseReady:        "%s did not become Ready: %v",

@@ -6,21 +6,13 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/skiff-dev/skiff/controlplane/controlapi"
 	"github.com/skiff-dev/skiff/vm/cluster"
 )
 
-// controlPlaneProgram is the control plane in a node. It is also the tool for its
-// etcd.
-const controlPlaneProgram = "/usr/bin/skiff-controlplane"
-
-// Limits of programs in a control plane.
-const (
-	// drainLimit bounds how long a control plane takes to finish the requests of
-	// its clients. Its API server gives a request a minute.
-	drainLimit = 100 * time.Second
-	// toolLimit bounds a call of the tool for etcd.
-	toolLimit = 2 * time.Minute
-)
+// drainLimit bounds how long a control plane takes to finish the requests of its
+// clients. Its API server gives a request a minute.
+const drainLimit = 100 * time.Second
 
 // drain evicts the pods of a node. Pods that do not leave in time lose their node
 // all the same, because the user asked for its removal.
@@ -49,7 +41,7 @@ func (e *executor) leave(ctx context.Context, n cluster.Node) error {
 	if e.machines.running(ctx, n.Name) {
 		drain, cancel := context.WithTimeout(ctx, drainLimit)
 		defer cancel()
-		if _, err := e.nodes.client(n).Run(drain, controlPlaneProgram, "drain"); err != nil {
+		if err := e.nodes.client(n).ControlPlane().Drain(drain); err != nil {
 			e.log.Warn("control plane not drained", "node", n.Name, "error", err)
 		}
 	}
@@ -58,18 +50,11 @@ func (e *executor) leave(ctx context.Context, n cluster.Node) error {
 		if !e.machines.running(ctx, by.Name) {
 			continue
 		}
-		_, err := e.etcdTool(ctx, by, "remove", n.Name, n.Address.Addr().String())
+		err := e.nodes.client(by).ControlPlane().Remove(ctx, controlapi.RemoveRequest{Name: n.Name, Address: n.Address.Addr().String()})
 		if err == nil {
 			return nil
 		}
-		failed = errors.Join(failed, err)
+		failed = errors.Join(failed, fmt.Errorf("by way of %s: %w", by.Name, err))
 	}
 	return fmt.Errorf("remove it from etcd: %w", errors.Join(failed, ctx.Err()))
-}
-
-// etcdTool runs the tool for etcd on a control plane.
-func (c *core) etcdTool(ctx context.Context, n cluster.Node, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, toolLimit)
-	defer cancel()
-	return c.nodes.client(n).Run(ctx, append([]string{controlPlaneProgram, "etcd"}, args...)...)
 }

@@ -65,9 +65,9 @@ func (e *executor) endRestore(ctx context.Context) (string, error) {
 	}
 }
 
-func (f *Fleet) restoreFailure(err error) error {
+func (c *core) restoreFailure(err error) error {
 	failure := &daemonapi.Failure{
-		Cause: err.Error(), Log: f.dir.Log(),
+		Cause: err.Error(), Log: c.dir.Log(),
 		Hint: "run \"skiff etcd restore\" again, or \"skiff up\" to finish or undo the restore",
 	}
 	if errors.Is(err, restore.ErrUndone) {
@@ -79,21 +79,21 @@ func (f *Fleet) restoreFailure(err error) error {
 // restoration returns a restore of the cluster; done must be called after it. All
 // control planes must be running: one that is not could come back with the data
 // from before, and two of those are a majority of the old cluster.
-func (f *Fleet) restoration(ctx context.Context, op *operation.Operation) (r *restore.Restore, done func(), err error) {
-	probe := f.api.probe()
+func (c *core) restoration(ctx context.Context, op *operation.Operation) (r *restore.Restore, done func(), err error) {
+	probe := c.api.probe()
 	r = &restore.Restore{
-		File: f.dir.Restore(), Snapshot: f.dir.RestoreSnapshot(),
-		Progress: op, Limit: f.limits.ControlPlane,
+		File: c.dir.Restore(), Snapshot: c.dir.RestoreSnapshot(),
+		Progress: op, Limit: c.limits.ControlPlane,
 	}
-	for _, n := range append(f.controlPlanes(), f.leaving()...) {
-		if !f.machines.running(ctx, n.Name) {
+	for _, n := range append(c.state.controlPlanes(), c.state.leaving()...) {
+		if !c.machines.running(ctx, n.Name) {
 			return nil, nil, &daemonapi.Failure{
 				Cause: n.Name + " is not running, and every control plane is needed to restore the database",
 				Hint:  "run \"skiff up\" first",
 			}
 		}
 		r.Planes = append(r.Planes, restore.ControlPlane{
-			Name: n.Name, API: f.node(n).ControlPlane(),
+			Name: n.Name, API: c.nodes.client(n).ControlPlane(),
 			Ready: func(ctx context.Context) error { return fetch(ctx, probe, n, "/readyz") },
 		})
 	}

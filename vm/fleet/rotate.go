@@ -3,12 +3,11 @@ package fleet
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
+	"github.com/skiff-dev/skiff/controlplane/controlapi"
 	"github.com/skiff-dev/skiff/controlplane/pki"
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
@@ -47,11 +46,8 @@ func (f *Fleet) Rotate(ctx context.Context, op *operation.Operation) (string, er
 	return "", failure
 }
 
-// Readmit gives the retired keys to all control planes again.
-func (f *Fleet) Readmit(ctx context.Context) error {
-	if err := f.awake(ctx); err != nil {
-		return err
-	}
+// readmit gives the retired keys to all control planes again.
+func (f *Fleet) readmit(ctx context.Context) error {
 	ring, err := f.credentials.Current().Keyring()
 	if err != nil || len(ring.Retired) == 0 {
 		return err
@@ -141,13 +137,13 @@ func (r *rotation) add(ring pki.Keyring) error {
 // with them: no value, no revision, and nothing that a control plane has yet to
 // see.
 func (r *rotation) remove(ctx context.Context, ring pki.Keyring) error {
-	if _, err := r.tool(ctx, "compact"); err != nil {
+	if err := r.onAny(ctx, func(c controlapi.Client) error { return c.Compact(ctx) }); err != nil {
 		return err
 	}
 	probe := r.api.probe()
 	defer probe.CloseIdleConnections()
 	for _, n := range r.planes() {
-		if err := fetch(ctx, probe, n, "/api/v1/secrets", nil); err != nil {
+		if err := fetch(ctx, probe, n, "/api/v1/secrets"); err != nil {
 			return fmt.Errorf("read all secrets on %s: %w", n.Name, err)
 		}
 	}
@@ -183,13 +179,12 @@ func (r *rotation) look(ctx context.Context, ring pki.Keyring) (pki.Seen, error)
 	if ring.Phase != pki.PhasePromoted || !seen.Loaded {
 		return seen, nil
 	}
-	out, err := r.tool(ctx, "keys")
-	if err != nil {
-		return seen, err
-	}
 	var counts map[string]int
-	if err := json.Unmarshal([]byte(out), &counts); err != nil {
-		return seen, fmt.Errorf("read how secrets are encrypted: %w", err)
+	if err := r.onAny(ctx, func(c controlapi.Client) (err error) {
+		counts, err = c.SecretKeys(ctx)
+		return err
+	}); err != nil {
+		return seen, err
 	}
 	for name, count := range counts {
 		if name != ring.Keys[0].Name {
@@ -199,22 +194,13 @@ func (r *rotation) look(ctx context.Context, ring pki.Keyring) (pki.Seen, error)
 	return seen, nil
 }
 
-// loaded reports whether a control plane works with a keyring: its metrics have
-// the digest of the configuration that it loaded last.
+// loaded reports whether a control plane uses a keyring.
 func (r *rotation) loaded(ctx context.Context, n cluster.Node, ring pki.Keyring) (bool, error) {
-	probe := r.api.probe()
-	defer probe.CloseIdleConnections()
-	found := false
-	want := fmt.Sprintf(`hash="sha256:%x"`, sha256.Sum256(ring.Configuration()))
-	err := fetch(ctx, probe, n, "/metrics", func(line string) {
-		if strings.HasPrefix(line, "apiserver_encryption_config_controller_last_config_info{") && strings.Contains(line, want) {
-			found = true
-		}
-	})
+	keys, err := r.nodes.client(n).ControlPlane().Keys(ctx)
 	if err != nil {
 		return false, fmt.Errorf("read which keys %s has loaded: %w", n.Name, err)
 	}
-	return found, nil
+	return keys.Loaded == fmt.Sprintf("%x", sha256.Sum256(ring.Configuration())), nil
 }
 
 // load gives the keyring to every control plane and waits until all work with it.
@@ -245,15 +231,15 @@ func (r *rotation) distribute(ctx context.Context) error {
 	return nil
 }
 
-// tool runs the tool for etcd on the first control plane where it works.
-func (r *rotation) tool(ctx context.Context, command string) (string, error) {
+// onAny calls do with the control planes in turn until it succeeds.
+func (r *rotation) onAny(ctx context.Context, do func(controlapi.Client) error) error {
 	var failed error
 	for _, n := range r.planes() {
-		out, err := r.etcdTool(ctx, n, command)
+		err := do(r.nodes.client(n).ControlPlane())
 		if err == nil {
-			return out, nil
+			return nil
 		}
-		failed = errors.Join(failed, err)
+		failed = errors.Join(failed, fmt.Errorf("on %s: %w", n.Name, err))
 	}
-	return "", failed
+	return errors.Join(failed, ctx.Err())
 }

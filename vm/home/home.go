@@ -79,6 +79,12 @@ func (c Cluster) Log() string { return c.join("daemon.log") }
 // PKI holds the authorities and the host's certificates, with mode 0600.
 func (c Cluster) PKI() string { return c.join("pki") }
 
+// Restore is the state of a restore of the etcd database that is in progress.
+func (c Cluster) Restore() string { return c.join("restore.json") }
+
+// RestoreSnapshot is the snapshot of that restore.
+func (c Cluster) RestoreSnapshot() string { return c.join("restore.db") }
+
 // Machines holds one directory per machine.
 func (c Cluster) Machines() string { return c.join("vm") }
 

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/skiff-dev/skiff/controlplane/controlapi"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
@@ -82,7 +83,7 @@ func (p *Pool) Certificate(ctx context.Context, address netip.Addr) (*x509.Certi
 func (p *Pool) Proxy(w http.ResponseWriter, r *http.Request, address netip.Addr, prefix string, failed func(http.ResponseWriter, error)) {
 	target := url.URL{Scheme: "https", Host: endpoint(address), Path: strings.TrimPrefix(r.URL.Path, prefix)}
 	transport := p.calls
-	if target.Path == nodeapi.PathLogs {
+	if target.Path == nodeapi.PathLogs || strings.HasPrefix(target.Path, controlapi.Prefix) {
 		transport = p.streams
 	}
 	proxy := httputil.ReverseProxy{

@@ -38,6 +38,8 @@ func Busy(kind Kind) *daemonapi.Failure {
 		KindResume: "the cluster is being resumed",
 		KindStop:   ErrStop.Error(),
 		KindDown:   ErrDown.Error(),
+
+		KindRestore: "the database is being restored",
 	}
 	cause, ok := causes[kind]
 	if !ok {

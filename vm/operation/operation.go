@@ -23,6 +23,8 @@ const (
 	KindResume Kind = "resume"
 	KindStop   Kind = "stop"
 	KindDown   Kind = "down"
+
+	KindRestore Kind = "restore the database"
 )
 
 // KindRestart returns the kind of a restart of one node.

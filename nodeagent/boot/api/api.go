@@ -52,6 +52,9 @@ type Server struct {
 	DataDir string
 	// AlarmsDir has a file for each program with a message for the user.
 	AlarmsDir string
+	// ControlSocket is where the control plane serves package controlapi; empty on
+	// a worker.
+	ControlSocket string
 	// Env is the environment of programs of exec.
 	Env []string
 	Log *slog.Logger
@@ -120,6 +123,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("POST "+nodeapi.PathPower, s.power)
 	mux.HandleFunc("POST "+nodeapi.PathClock, s.clock)
 	mux.HandleFunc("POST "+nodeapi.PathFiles, s.files)
+	s.forwardControlPlane(mux)
 	return mux
 }
 

@@ -84,6 +84,7 @@ type server struct {
 	// kubeletDir is the kubelet's PKI.
 	kubeletDir string
 	alarms     string
+	control    string // the control plane's socket
 	power      chan string
 }
 
@@ -99,9 +100,9 @@ func start(t *testing.T) *server {
 		t.Fatal(err)
 	}
 	writePEM(t, filepath.Join(pki, "node-api.key"), "PRIVATE KEY", key)
-	s := &server{t: t, logDir: t.TempDir(), pkiDir: pki, kubeletDir: t.TempDir(), alarms: filepath.Join(t.TempDir(), "alarms"), power: make(chan string)}
+	s := &server{t: t, logDir: t.TempDir(), pkiDir: pki, kubeletDir: t.TempDir(), alarms: filepath.Join(t.TempDir(), "alarms"), control: filepath.Join(t.TempDir(), "control.sock"), power: make(chan string)}
 	api := &Server{
-		PKIDir: pki, KubeletPKIDir: s.kubeletDir, LogDirs: []string{t.TempDir(), s.logDir}, DataDir: t.TempDir(), AlarmsDir: s.alarms, Env: os.Environ(),
+		PKIDir: pki, KubeletPKIDir: s.kubeletDir, LogDirs: []string{t.TempDir(), s.logDir}, DataDir: t.TempDir(), AlarmsDir: s.alarms, ControlSocket: s.control, Env: os.Environ(),
 		Status: func() (nodeapi.Status, error) { return nodeapi.Status{Node: "n1"}, nil },
 		Power:  func(action string) error { s.power <- action; return nil },
 		Log:    slog.New(slog.DiscardHandler),

@@ -18,13 +18,14 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 )
 
-func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 	status, err := s.Status()
 	if err == nil {
 		err = s.measure(&status)
 	}
 	if err == nil {
 		status.Alarms, err = alarms(s.AlarmsDir)
+		status.Alarms = append(s.controlPlaneAlarms(r.Context()), status.Alarms...)
 		status.Certificates = s.certificates()
 	}
 	if err != nil {

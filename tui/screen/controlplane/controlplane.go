@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/skiff-dev/skiff/controlplane/controlapi"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/tui/feed"
 	"github.com/skiff-dev/skiff/tui/keys"
@@ -22,7 +23,7 @@ import (
 type Screen struct {
 	cluster string
 	state   feed.ControlPlaneStatus
-	etcd    map[string]feed.EtcdMember // by name
+	etcd    map[string]controlapi.EtcdMember // by name
 	latency widget.Series
 	rate    widget.Series
 	text    widget.Text
@@ -65,7 +66,7 @@ func (s *Screen) Freshness() object.Freshness { return s.state.Freshness }
 // Take implements screen.Screen.
 func (s *Screen) Take(_ *screen.World, delivery any) {
 	if d, ok := delivery.(feed.EtcdMembers); ok && d.Cluster == s.cluster {
-		s.etcd = map[string]feed.EtcdMember{}
+		s.etcd = map[string]controlapi.EtcdMember{}
 		for _, m := range d.All {
 			s.etcd[m.Name] = m
 		}
@@ -187,7 +188,7 @@ func apiLine(th *theme.Theme, m feed.Member) string {
 }
 
 // etcdLine describes the etcd of a member.
-func etcdLine(th *theme.Theme, m feed.EtcdMember) string {
+func etcdLine(th *theme.Theme, m controlapi.EtcdMember) string {
 	if m.Error != "" {
 		return th.Paint(theme.Bad, "etcd is not responding: "+m.Error)
 	}

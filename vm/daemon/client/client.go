@@ -189,7 +189,9 @@ func (c *Client) dial(ctx context.Context) (net.Conn, error) {
 func (c *Client) RoundTrip(request *http.Request) (*http.Response, error) {
 	transport := &http.Transport{
 		DisableKeepAlives: true,
-		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return c.dial(ctx) },
+		// A snapshot is sent once the daemon agrees to read it.
+		ExpectContinueTimeout: continueLimit,
+		DialContext:           func(ctx context.Context, _, _ string) (net.Conn, error) { return c.dial(ctx) },
 	}
 	response, err := transport.RoundTrip(request)
 	if err != nil && closedEarly(err) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/http"
 	"net/url"
 	"os"
 	"syscall"
@@ -65,16 +64,6 @@ func (c *Client) Resume(ctx context.Context, event func(daemonapi.Event)) error 
 // returns and the operation continues. ErrNoDaemon if the cluster is not running.
 func (c *Client) Restart(ctx context.Context, node string, event func(daemonapi.Event)) error {
 	return c.stream(ctx, daemonapi.PathRestart+url.PathEscape(node), nil, event)
-}
-
-// ReadmitKeys lets the control planes read what retired encryption keys encrypted,
-// before a snapshot of that time is restored.
-func (c *Client) ReadmitKeys(ctx context.Context) error {
-	response, err := c.do(ctx, http.MethodPost, daemonapi.PathReadmit, nil)
-	if err != nil {
-		return err
-	}
-	return response.Body.Close()
 }
 
 // Down deletes the cluster and everything that it left, with or without a daemon,

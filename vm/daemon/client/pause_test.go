@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/skiff-dev/skiff/internal/snapshot/snapshottest"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
@@ -147,8 +148,8 @@ func TestRequestsToAPausedClusterFailAtOnce(t *testing.T) {
 			_, err := r.client.Node("worker-1").Logs(t.Context(), "kubelet", 0, false)
 			return err
 		},
-		"rotation":    func() error { return r.client.RotateSecrets(t.Context(), ignore) },
-		"readmission": func() error { return r.client.ReadmitKeys(t.Context()) },
+		"rotation": func() error { return r.client.RotateSecrets(t.Context(), ignore) },
+		"restore":  func() error { return r.restore(t, snapshottest.Snapshot(t)) },
 	} {
 		var failure *daemonapi.Failure
 		if err := ask(); !errors.As(err, &failure) || failure.Cause != "cluster \"demo\" is paused: run `skiff resume demo` first" || failure.Hint != "" {

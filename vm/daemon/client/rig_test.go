@@ -23,6 +23,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/skiff-dev/skiff/controlplane/controlapi"
 	"github.com/skiff-dev/skiff/images/manifest"
 	"github.com/skiff-dev/skiff/images/manifest/manifesttest"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
@@ -35,6 +36,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/fleet"
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/machine"
+	"github.com/skiff-dev/skiff/vm/restore/restoretest"
 )
 
 // Variables with which the test binary runs as a daemon of its own.
@@ -63,6 +65,7 @@ func TestMain(m *testing.M) {
 // answer as nodes and as a Kubernetes API, on ports of the loopback interface.
 type environment struct {
 	driver *fake.Driver
+	etcd   restoretest.Cluster
 	stuck  bool
 
 	mu        sync.Mutex                 // guards the fields below
@@ -216,6 +219,9 @@ func (w *environment) nodeAPI(name, boot string) http.Handler {
 		out.WriteHeader(http.StatusNoContent)
 	})
 	mux.HandleFunc("POST "+nodeapi.PathExec, func(out http.ResponseWriter, r *http.Request) { w.serveExec(out, r, name) })
+	if strings.HasPrefix(name, string(nodeconfig.RoleControlPlane)) {
+		mux.Handle(controlapi.Prefix, controlapi.Handler(&fakeControlPlane{w.etcd.Add(name, "old"), w, name}))
+	}
 	return mux
 }
 
@@ -241,7 +247,7 @@ func (w *environment) power(name, action string) {
 }
 
 // serveExec runs nothing: it sends the arguments to stdout, stdin to stderr, and
-// exits with 7, or with 0 for the tools that the daemon runs.
+// exits with 7, or with 0 for sync.
 func (w *environment) serveExec(out http.ResponseWriter, r *http.Request, node string) {
 	var request nodeapi.ExecRequest
 	if err := json.NewDecoder(r.Body).Decode(&request); err != nil {
@@ -260,38 +266,20 @@ func (w *environment) serveExec(out http.ResponseWriter, r *http.Request, node s
 		return
 	}
 	command := strings.Join(request.Args, " ")
-	said, code := []byte(command), byte(7)
-	switch command {
-	case "/usr/bin/skiff-controlplane etcd keys":
-		said, code = w.keys(), 0
-	case "/usr/bin/skiff-controlplane etcd compact":
-		code = 0
-	case "sync":
+	code := byte(7)
+	if command == "sync" {
 		code = 0
 		w.mu.Lock()
 		w.shutdown = append(w.shutdown, "sync "+node)
 		w.mu.Unlock()
 	}
-	_ = frames.Write(nodeapi.Stdout, said)
+	_ = frames.Write(nodeapi.Stdout, []byte(command))
 	for {
 		stream, payload, err := nodeapi.ReadFrame(buffered)
 		if err != nil || stream == nodeapi.StdinClose {
 			break
 		}
 		_ = frames.Write(nodeapi.Stderr, payload)
-	}
-	leaving := ""
-	if name, ok := strings.CutPrefix(command, "/usr/bin/skiff-controlplane etcd remove "); ok {
-		name, _, _ = strings.Cut(name, " ")
-		leaving = "remove " + name
-	} else if command == "/usr/bin/skiff-controlplane drain" {
-		leaving = "drain " + node
-	}
-	if leaving != "" {
-		code = 0
-		w.mu.Lock()
-		w.left = append(w.left, leaving)
-		w.mu.Unlock()
 	}
 	_ = frames.Write(nodeapi.Exit, []byte{0, 0, 0, code})
 }
@@ -305,8 +293,8 @@ func (w *environment) kubernetes(name string) http.Handler {
 		_ = json.NewEncoder(out).Encode(object)
 	}
 	type object = map[string]any
-	mux.HandleFunc("GET /readyz", func(out http.ResponseWriter, _ *http.Request) {
-		if w.stuck {
+	mux.HandleFunc("GET /readyz", func(out http.ResponseWriter, r *http.Request) {
+		if w.stuck || w.etcd.Add(name, "old").Ready(r.Context()) != nil {
 			http.Error(out, "not yet", http.StatusInternalServerError)
 		}
 	})

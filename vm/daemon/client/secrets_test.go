@@ -1,10 +1,8 @@
 package client_test
 
 import (
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -14,24 +12,10 @@ import (
 	"testing"
 
 	"github.com/skiff-dev/skiff/controlplane/pki"
+	"github.com/skiff-dev/skiff/internal/snapshot/snapshottest"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
-
-// keys returns what the tool for etcd prints about the secrets.
-func (w *environment) keys() []byte {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	counts := map[string]int{}
-	for _, key := range w.under {
-		counts[key]++
-	}
-	content, err := json.Marshal(counts)
-	if err != nil {
-		panic(err)
-	}
-	return content
-}
 
 var keyName = regexp.MustCompile(`name: (key\d+)`)
 
@@ -45,16 +29,9 @@ func (w *environment) loaded(node string) []string {
 	return names
 }
 
-// serveSecrets serves one control plane's API for secrets, and the metrics about
-// its keys.
+// serveSecrets serves the API of one control plane for secrets.
 func (w *environment) serveSecrets(mux *http.ServeMux, node string) {
 	type object = map[string]any
-	mux.HandleFunc("GET /metrics", func(out http.ResponseWriter, _ *http.Request) {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		_, _ = fmt.Fprintf(out, "up 1\napiserver_encryption_config_controller_last_config_info{apiserver_id_hash=\"x\",hash=\"sha256:%x\"} 1\n",
-			sha256.Sum256(w.documents[node].Files[pki.EncryptionFile]))
-	})
 	mux.HandleFunc("GET /api/v1/secrets", func(out http.ResponseWriter, _ *http.Request) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -165,7 +142,7 @@ func TestRotateSecrets(t *testing.T) {
 	}
 
 	// A snapshot from before the rotation needs the retired key.
-	if err := r.client.ReadmitKeys(t.Context()); err != nil {
+	if err := r.restore(t, snapshottest.Snapshot(t)); err != nil {
 		t.Fatal(err)
 	}
 	r.mu.Lock()

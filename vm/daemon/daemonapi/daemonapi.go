@@ -44,9 +44,10 @@ const (
 	// PathRotate: POST starts the operation that replaces the encryption key of
 	// secrets, or continues it.
 	PathRotate = "/v1/secrets/rotate"
-	// PathReadmit: POST lets the control planes read what retired encryption keys
-	// encrypted, before a snapshot of that time is restored. It returns 204.
-	PathReadmit = "/v1/secrets/readmit"
+	// PathRestore: POST of an etcd snapshot starts the operation that replaces the
+	// database by it. It returns 422 if the snapshot is invalid; nothing has changed
+	// then.
+	PathRestore = "/v1/etcd/restore"
 	// PathKubeconfig: GET returns the administrator's kubeconfig in YAML.
 	PathKubeconfig = "/v1/kubeconfig"
 	// PathNode: every request below PathNode + NODE is forwarded to the node API
@@ -96,6 +97,14 @@ const (
 	PhasePromote Phase = "promote" // the new key encrypts
 	PhaseRewrite Phase = "rewrite" // every secret has been written again
 	PhaseRemove  Phase = "remove"  // the old key has been removed
+
+	// Of a restore of the etcd database.
+	PhaseVerify  Phase = "verify"  // the snapshot is valid
+	PhaseHold    Phase = "hold"    // a control plane has stopped and keeps its data
+	PhaseReplace Phase = "replace" // the first control plane serves the snapshot's data
+	PhaseRejoin  Phase = "rejoin"  // another control plane serves it as well
+	PhaseUndo    Phase = "undo"    // all have the data from before
+	PhaseRestore Phase = "restore" // an interrupted restore was finished or undone
 )
 
 // State of a phase.

@@ -3,23 +3,14 @@ package etcd
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
-	"github.com/skiff-dev/skiff/cmd/skiff/internal/remote"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
-	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
-	"github.com/skiff-dev/skiff/vm/daemon/client"
+	"github.com/skiff-dev/skiff/controlplane/controlapi"
 )
-
-// tool returns the command line of the etcd tool on a control-plane node.
-func tool(args ...string) []string {
-	return append([]string{"/usr/bin/skiff-controlplane", "etcd"}, args...)
-}
 
 // New returns the command `etcd`.
 func New(s cli.Streams) *cobra.Command {
@@ -38,36 +29,13 @@ func New(s cli.Streams) *cobra.Command {
 	return cmd
 }
 
-// controlPlanes opens a cluster and returns the names of its control planes.
-func controlPlanes(ctx context.Context, name string) (*client.Client, []string, error) {
-	c, nodes, err := target.Nodes(ctx, name)
+// onAny calls do with the control planes of a cluster in turn until it succeeds.
+func onAny(ctx context.Context, args []string, do func(node string, c controlapi.Client) error) error {
+	c, _, err := target.Nodes(ctx, cli.First(args))
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	var planes []string
-	for _, n := range nodes {
-		if strings.HasPrefix(n, string(nodeconfig.RoleControlPlane)+"-") {
-			planes = append(planes, n)
-		}
-	}
-	return c, planes, nil
-}
-
-// onAny runs the tool on the control planes in turn until it succeeds.
-func onAny(ctx context.Context, name string, args ...string) (string, error) {
-	c, planes, err := controlPlanes(ctx, name)
-	if err != nil {
-		return "", err
-	}
-	var failed error
-	for _, n := range planes {
-		out, err := remote.Capture(ctx, c, n, strings.NewReader(""), tool(args...)...)
-		if err == nil {
-			return out, nil
-		}
-		failed = errors.Join(failed, err)
-	}
-	return "", failed
+	return c.OnControlPlane(ctx, do)
 }
 
 func newDefrag(s cli.Streams) *cobra.Command {
@@ -79,7 +47,9 @@ func newDefrag(s cli.Streams) *cobra.Command {
 		Args:              cli.Arguments(0, 1),
 		ValidArgsFunction: target.CompleteClusterArgument,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if _, err := onAny(cmd.Context(), cli.First(args), "defrag"); err != nil {
+			if err := onAny(cmd.Context(), args, func(_ string, c controlapi.Client) error {
+				return c.Defragment(cmd.Context())
+			}); err != nil {
 				return err
 			}
 			fmt.Fprintln(s.Out, "database defragmented")

@@ -1,7 +1,6 @@
 package etcd
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,24 +12,11 @@ import (
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/remote"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
+	"github.com/skiff-dev/skiff/controlplane/controlapi"
 )
 
-// Member is the status of a member as the tool reports it: MemberStatus of
-// controlplane/etcd.
-type Member struct {
-	Name          string   `json:"name"`
-	Address       string   `json:"address"`
-	Learner       bool     `json:"learner"`
-	Leader        bool     `json:"leader"`
-	Error         string   `json:"error"`
-	DatabaseBytes int64    `json:"databaseBytes"`
-	InUseBytes    int64    `json:"inUseBytes"`
-	QuotaBytes    int64    `json:"quotaBytes"`
-	RaftIndex     uint64   `json:"raftIndex"`
-	Alarms        []string `json:"alarms"`
-}
-
-func (m Member) state() string {
+// state describes a member in one word, or says why it does not answer.
+func state(m controlapi.EtcdMember) string {
 	switch {
 	case m.Error != "":
 		return "not responding: " + remote.LastLine(m.Error)
@@ -41,19 +27,6 @@ func (m Member) state() string {
 	default:
 		return "follower"
 	}
-}
-
-// Members returns the status of all members of a cluster.
-func Members(ctx context.Context, cluster string) ([]Member, error) {
-	text, err := onAny(ctx, cluster, "members")
-	if err != nil {
-		return nil, err
-	}
-	var members []Member
-	if err := json.Unmarshal([]byte(text), &members); err != nil {
-		return nil, fmt.Errorf("read the members: %w", err)
-	}
-	return members, nil
 }
 
 func newMembers(s cli.Streams) *cobra.Command {
@@ -74,24 +47,22 @@ func newMembers(s cli.Streams) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		text, err := onAny(cmd.Context(), cli.First(args), "members")
-		if err != nil {
+		var members []controlapi.EtcdMember
+		if err := onAny(cmd.Context(), args, func(_ string, c controlapi.Client) (err error) {
+			members, err = c.Members(cmd.Context())
+			return err
+		}); err != nil {
 			return err
 		}
 		if inJSON {
-			_, err := io.WriteString(s.Out, text)
-			return err
-		}
-		var members []Member
-		if err := json.Unmarshal([]byte(text), &members); err != nil {
-			return fmt.Errorf("read the members: %w", err)
+			return json.NewEncoder(s.Out).Encode(members)
 		}
 		return printMembers(s.Out, members)
 	}
 	return cmd
 }
 
-func printMembers(out io.Writer, members []Member) error {
+func printMembers(out io.Writer, members []controlapi.EtcdMember) error {
 	const mebibyte = 1 << 20
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "MEMBER\tADDRESS\tSTATE\tRAFT INDEX\tDATABASE\tIN USE\tQUOTA\tALARMS")
@@ -106,7 +77,7 @@ func printMembers(out io.Writer, members []Member) error {
 		} else {
 			full = true
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%.1f MiB\t%.1f MiB\t%.0f MiB\t%s\n", name, m.Address, m.state(), m.RaftIndex,
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%.1f MiB\t%.1f MiB\t%.0f MiB\t%s\n", name, m.Address, state(m), m.RaftIndex,
 			float64(m.DatabaseBytes)/mebibyte, float64(m.InUseBytes)/mebibyte, float64(m.QuotaBytes)/mebibyte, alarms)
 	}
 	if err := w.Flush(); err != nil {

@@ -8,11 +8,10 @@ import (
 	tui "github.com/skiff-dev/skiff/tui/app"
 
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
-	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/etcd"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
+	"github.com/skiff-dev/skiff/controlplane/controlapi"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/tui/console"
-	"github.com/skiff-dev/skiff/tui/feed"
 	"github.com/skiff-dev/skiff/tui/kube"
 	"github.com/skiff-dev/skiff/tui/machine"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
@@ -74,17 +73,11 @@ func (u *host) Operate(ctx context.Context, o machine.Operation, in io.Reader, o
 }
 
 // EtcdMembers implements tui.Host.
-func (u *host) EtcdMembers(ctx context.Context, cluster string) ([]feed.EtcdMember, error) {
-	members, err := etcd.Members(ctx, cluster)
-	if err != nil {
-		return nil, err
-	}
-	all := make([]feed.EtcdMember, len(members))
-	for i, m := range members {
-		all[i] = feed.EtcdMember{
-			Name: m.Name, Leader: m.Leader, Learner: m.Learner, Error: m.Error,
-			DatabaseBytes: m.DatabaseBytes, InUseBytes: m.InUseBytes, RaftIndex: m.RaftIndex, Alarms: m.Alarms,
-		}
-	}
-	return all, nil
+func (u *host) EtcdMembers(ctx context.Context, cluster string) (members []controlapi.EtcdMember, err error) {
+	c := client.New(client.Config{Home: u.home, Name: cluster})
+	err = c.OnControlPlane(ctx, func(_ string, c controlapi.Client) (err error) {
+		members, err = c.Members(ctx)
+		return err
+	})
+	return members, err
 }

@@ -1,0 +1,61 @@
+package client_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/skiff-dev/skiff/controlplane/controlapi"
+	"github.com/skiff-dev/skiff/controlplane/pki"
+	"github.com/skiff-dev/skiff/vm/restore/restoretest"
+)
+
+// fakeControlPlane is the control plane of one node.
+type fakeControlPlane struct {
+	*restoretest.ControlPlane
+	world *environment
+	node  string
+}
+
+func (f *fakeControlPlane) Members(context.Context) ([]controlapi.EtcdMember, error) {
+	return []controlapi.EtcdMember{{Name: f.node}}, nil
+}
+
+func (f *fakeControlPlane) Snapshot(context.Context, io.Writer) error { return errors.ErrUnsupported }
+func (f *fakeControlPlane) Defragment(context.Context) error          { return nil }
+
+func (f *fakeControlPlane) left(what string) {
+	f.world.mu.Lock()
+	defer f.world.mu.Unlock()
+	f.world.left = append(f.world.left, what)
+}
+
+func (f *fakeControlPlane) Drain(context.Context) error {
+	f.left("drain " + f.node)
+	return nil
+}
+
+func (f *fakeControlPlane) Remove(_ context.Context, r controlapi.RemoveRequest) error {
+	f.left("remove " + r.Name)
+	return nil
+}
+
+func (f *fakeControlPlane) Compact(context.Context) error { return nil }
+
+func (f *fakeControlPlane) Keys(context.Context) (controlapi.Keys, error) {
+	f.world.mu.Lock()
+	defer f.world.mu.Unlock()
+	return controlapi.Keys{Loaded: fmt.Sprintf("%x", sha256.Sum256(f.world.documents[f.node].Files[pki.EncryptionFile]))}, nil
+}
+
+func (f *fakeControlPlane) SecretKeys(context.Context) (map[string]int, error) {
+	f.world.mu.Lock()
+	defer f.world.mu.Unlock()
+	counts := map[string]int{}
+	for _, key := range f.world.under {
+		counts[key]++
+	}
+	return counts, nil
+}
