@@ -10,42 +10,43 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// afterElection is how long a write that was under way when the leader changed
-// may still take. What the old leader had passed on to a majority, the new one
-// commits with its first entry; the rest is lost.
+// afterElection is how long a write that was in flight when the leader changed may
+// still take. The new leader commits what the old one had replicated to a majority
+// together with its first entry; everything else is lost.
 const afterElection = 500 * time.Millisecond
 
-// errLost ends writes that were lost with a leader, as far as anybody knows.
+// errLost ends writes that were probably lost with a leader.
 var errLost = errors.New("the leader has changed")
 
-// elections tells writes that the leader has changed since they began. Etcd
-// itself lets them wait for seven seconds.
+// elections ends writes that began under an earlier leader. Etcd itself lets them
+// wait for seven seconds.
 type elections struct {
-	current atomic.Pointer[office]
+	current atomic.Pointer[term]
 }
 
-// office is one leader's: its context ends soon after the next one is elected.
-type office struct {
+// term is the time of one leader. Its context ends soon after the next one is
+// elected.
+type term struct {
 	ctx context.Context
 	end context.CancelFunc
 }
 
 func newElections() *elections {
 	e := &elections{}
-	e.current.Store(newOffice())
+	e.current.Store(newTerm())
 	return e
 }
 
-func newOffice() *office {
+func newTerm() *term {
 	ctx, end := context.WithCancel(context.Background())
-	return &office{ctx, end}
+	return &term{ctx, end}
 }
 
-// follow ends one office after another until stopped is closed. changed returns
-// a channel that is closed when another leader is known.
+// follow ends one term after another until stopped is closed. changed returns a
+// channel that is closed when another leader is known.
 func (e *elections) follow(changed func() <-chan struct{}, stopped <-chan struct{}) {
-	// The next election may follow at once: its channel is taken before the
-	// office changes, so that no write is left in an office that nobody ends.
+	// Another election may follow at once: get its channel before the term changes,
+	// so that no write remains in a term that nobody ends.
 	for next := changed(); ; {
 		select {
 		case <-stopped:
@@ -54,15 +55,14 @@ func (e *elections) follow(changed func() <-chan struct{}, stopped <-chan struct
 		case <-next:
 		}
 		next = changed()
-		last := e.current.Swap(newOffice())
+		last := e.current.Swap(newTerm())
 		time.AfterFunc(afterElection, last.end)
 	}
 }
 
-// impatient is a client's KV whose transactions end when they were lost with a
-// leader, with the error that etcd has for that: whether they were done, nobody
-// knows, so they are not tried again here. While the leadership is handed over
-// they wait.
+// impatient is a client's KV whose transactions fail soon after they were lost with
+// a leader, with etcd's error for that. They may have been committed, so they are
+// not retried here. During a handover of leadership they wait.
 type impatient struct {
 	clientv3.KV
 	elections *elections
@@ -72,10 +72,11 @@ type impatient struct {
 // Txn implements clientv3.KV.
 func (kv impatient) Txn(ctx context.Context) clientv3.Txn { return &transaction{kv: kv, ctx: ctx} }
 
-// transaction is made when it is committed: only then it has a context that ends.
+// transaction collects its parts until Commit, which adds a context that ends with
+// the leader's term.
 type transaction struct {
 	kv         impatient
-	ctx        context.Context // clientv3.KV takes it before Commit needs it
+	ctx        context.Context // clientv3.KV.Txn takes it, Commit does not
 	conditions []clientv3.Cmp
 	then, or   []clientv3.Op
 }

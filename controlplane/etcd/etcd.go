@@ -1,6 +1,5 @@
-// Package etcd keeps a control plane's share of the cluster's state: one
-// embedded etcd member, reached by its own process in memory and by other
-// members over mutual TLS only.
+// Package etcd embeds one etcd member in a control plane. Its own process reaches
+// the member in memory, other members reach it over mutual TLS only.
 package etcd
 
 import (
@@ -30,22 +29,23 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
-// quotaBytes bounds the database; a laptop's cluster needs a hundredth of it.
+// quotaBytes bounds the database. A typical cluster on a laptop uses 1 % of it.
 const quotaBytes = 2 << 30
 
-// pace is how long members wait for each other. A member that is alone leads one
-// tick after it has read its log, so a short tick lets it start sooner. Members of
-// a cluster must ride out a busy laptop's stalls. The time until an election is the
-// same for both, since a member that was alone keeps its own when others join.
-type pace struct{ sole, member, election time.Duration }
+// timing holds the raft intervals of a member. single is the tick of a cluster with
+// one member, which becomes leader one tick after it has read its log: a short tick
+// makes it start sooner. member is the tick of a cluster with several, which must
+// tolerate the stalls of a busy laptop. The election timeout is the same for both,
+// because a single member keeps its own when others join.
+type timing struct{ single, member, election time.Duration }
 
-// paceOf is upstream's for machines that run as fast as the host. Emulated ones on
-// a busy host kept losing their leader by it and took no writes.
-func paceOf(emulated bool) pace {
+// timingFor returns upstream's defaults, except for emulated machines: with those,
+// members on a busy host kept losing their leader and accepted no writes.
+func timingFor(emulated bool) timing {
 	if emulated {
-		return pace{sole: 100 * time.Millisecond, member: 500 * time.Millisecond, election: 5 * time.Second}
+		return timing{single: 100 * time.Millisecond, member: 500 * time.Millisecond, election: 5 * time.Second}
 	}
-	return pace{sole: 50 * time.Millisecond, member: 100 * time.Millisecond, election: time.Second}
+	return timing{single: 50 * time.Millisecond, member: 100 * time.Millisecond, election: time.Second}
 }
 
 const (
@@ -61,34 +61,35 @@ const (
 	bootstrapDefragThresholdMega = 64
 )
 
-// Settings are what a member needs to know.
+// Settings of a member.
 type Settings struct {
-	// Cluster names the cluster; members of different clusters refuse each other.
+	// Cluster is the name of the cluster. Members of different clusters reject each
+	// other.
 	Cluster string
-	// Name and Address are this member's.
+	// Name and Address of this member.
 	Name    string
 	Address netip.Addr
-	// Members form or join the cluster, this one included.
+	// Members of the cluster, including this one.
 	Members []nodeconfig.Peer
-	// Join is true for a member of a cluster that exists already: without data it
-	// asks the others to let it in, and never forms a cluster of its own.
+	// Join is true if the cluster exists already. A member without data then asks
+	// the others to add it, and never forms a cluster of its own.
 	Join bool
-	// Emulated says that the machines are, which makes members more patient.
+	// Emulated is true for emulated machines, which need longer timeouts.
 	Emulated bool
-	// Dir holds the data, mode 0700.
+	// Dir is the data directory, mode 0700.
 	Dir string
 	// PKIDir holds etcd/ca.crt, etcd/server.crt|key and etcd/peer.crt|key.
 	PKIDir string
 	// ClientPort and PeerPort default to those of nodeconfig.
 	ClientPort, PeerPort int
-	// QuotaBytes is how large the database may become; 0 is 2 GiB.
+	// QuotaBytes bounds the size of the database; 0 means 2 GiB.
 	QuotaBytes int64
 
-	// by names the only member to join by; any if it is empty.
+	// by is the name of the only member to ask when joining; any if empty.
 	by string
 }
 
-// Config is how etcd is embedded for s.
+// Config returns the configuration of the embedded etcd.
 func Config(s Settings) (*embed.Config, error) {
 	if err := s.validate(); err != nil {
 		return nil, err
@@ -112,12 +113,12 @@ func Config(s Settings) (*embed.Config, error) {
 	c.AutoCompactionMode, c.AutoCompactionRetention = compactionMode, compactionRetention
 	c.BackendBatchInterval = backendBatchInterval
 	c.BootstrapDefragThresholdMegabytes = bootstrapDefragThresholdMega
-	p := paceOf(s.Emulated)
-	tick := p.member
+	t := timingFor(s.Emulated)
+	tick := t.member
 	if len(s.Members) == 1 {
-		tick = p.sole
+		tick = t.single
 	}
-	c.TickMs, c.ElectionMs = uint(tick.Milliseconds()), uint(p.election.Milliseconds())
+	c.TickMs, c.ElectionMs = uint(tick.Milliseconds()), uint(t.election.Milliseconds())
 
 	c.LogLevel, c.LogOutputs = logLevel, []string{"stderr"}
 	c.WarningApplyDuration = warningApplyDuration
@@ -128,7 +129,7 @@ func Config(s Settings) (*embed.Config, error) {
 
 func (s Settings) validate() error {
 	if s.Name == "" || s.Cluster == "" || s.Dir == "" || s.PKIDir == "" {
-		return fmt.Errorf("etcd member needs a name, a cluster, a data and a PKI directory, got %q, %q, %q and %q", s.Name, s.Cluster, s.Dir, s.PKIDir)
+		return fmt.Errorf("an etcd member needs a name, a cluster, a data directory and a PKI directory, got %q, %q, %q and %q", s.Name, s.Cluster, s.Dir, s.PKIDir)
 	}
 	if !s.Address.IsValid() {
 		return fmt.Errorf("etcd member %s has no address", s.Name)
@@ -136,7 +137,7 @@ func (s Settings) validate() error {
 	for _, m := range s.Members {
 		if m.Name == s.Name {
 			if m.Address != s.Address {
-				return fmt.Errorf("etcd member %s is at %s, the list of members says %s", s.Name, s.Address, m.Address)
+				return fmt.Errorf("etcd member %s has address %s, but the list of members has %s", s.Name, s.Address, m.Address)
 			}
 			return nil
 		}
@@ -171,7 +172,7 @@ func (s Settings) peerPort() int {
 	return nodeconfig.PortEtcdPeer
 }
 
-// client makes a client of one member's client port, over mutual TLS.
+// client returns a client of one member, over mutual TLS.
 func (s Settings) client(address netip.Addr) (*clientv3.Client, error) {
 	tls, err := etcdtransport.TLSInfo{
 		CertFile:      filepath.Join(s.PKIDir, "apiserver-etcd-client.crt"),
@@ -179,12 +180,12 @@ func (s Settings) client(address netip.Addr) (*clientv3.Client, error) {
 		TrustedCAFile: filepath.Join(s.PKIDir, "etcd", "ca.crt"),
 	}.ClientConfig()
 	if err != nil {
-		return nil, fmt.Errorf("load the certificate of etcd's clients: %w", err)
+		return nil, fmt.Errorf("load the etcd client certificate: %w", err)
 	}
 	endpoint := s.url(address, s.clientPort())
 	c, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint.String()}, TLS: tls, DialTimeout: askTimeout, Logger: zap.NewNop()})
 	if err != nil {
-		return nil, fmt.Errorf("make a client of etcd: %w", err)
+		return nil, fmt.Errorf("create an etcd client: %w", err)
 	}
 	return c, nil
 }
@@ -205,14 +206,17 @@ type Member struct {
 	server    *grpc.Server
 	elections *elections
 	gate      *gate
-	unfollow  func() // ends what follows announcements
+	unfollow  func() // stops following announced handovers
 }
 
-// Start starts a member and returns before it serves; see Ready. One that is to
-// join a cluster is let in first and has a vote when Start returns, which lasts
-// until others answer or ctx ends. Whoever starts it stops it.
+// Start starts a member and returns before it serves; see Ready. If the member
+// joins a cluster, Start returns once it is a voter, and waits for that until ctx
+// ends. The caller must call Stop.
 func Start(ctx context.Context, s Settings, log *slog.Logger) (*Member, error) {
-	if err := s.obey(); err != nil {
+	if held, err := s.Held(); err != nil || held != "" {
+		return nil, errors.Join(fmt.Errorf("start etcd: it is held by restore %q", held), err)
+	}
+	if err := s.rejoin(); err != nil {
 		return nil, err
 	}
 	config, err := Config(s)
@@ -220,10 +224,10 @@ func Start(ctx context.Context, s Settings, log *slog.Logger) (*Member, error) {
 		return nil, err
 	}
 	if err := os.MkdirAll(s.Dir, stateDirMode); err != nil {
-		return nil, fmt.Errorf("make etcd's data directory: %w", err)
+		return nil, fmt.Errorf("create the etcd data directory: %w", err)
 	}
 	if err := os.Chmod(s.Dir, stateDirMode); err != nil {
-		return nil, fmt.Errorf("make etcd's data directory private: %w", err)
+		return nil, fmt.Errorf("restrict the etcd data directory: %w", err)
 	}
 	if s.Join && !hasData(s.Dir) {
 		if config.InitialCluster, err = s.join(ctx, log); err != nil {
@@ -250,8 +254,8 @@ func Start(ctx context.Context, s Settings, log *slog.Logger) (*Member, error) {
 	return m, nil
 }
 
-// vote returns when the member has a vote. Whether it has one is known once it
-// has read its log or heard of the others.
+// vote returns when the member is a voter. Whether it is one is known once it has
+// read its log or heard from the others.
 func (m *Member) vote(ctx context.Context, s Settings, log *slog.Logger) error {
 	if !s.Join {
 		return nil
@@ -265,10 +269,15 @@ func (m *Member) vote(ctx context.Context, s Settings, log *slog.Logger) error {
 	return s.promote(ctx, uint64(m.etcd.Server.MemberID()), log)
 }
 
-// Alone says whether the cluster has no other member, learners included.
+// Alone reports whether the cluster has no other member, including learners.
 func (m *Member) Alone() bool { return len(m.etcd.Server.Cluster().Members()) < 2 }
 
-// Alarms are those of all members, in etcd's words: "NOSPACE", "CORRUPT".
+// ClusterID returns the ID of the etcd cluster, in hexadecimal.
+func (m *Member) ClusterID() string {
+	return strconv.FormatUint(uint64(m.etcd.Server.Cluster().ID()), 16)
+}
+
+// Alarms returns the alarms of all members, named as in etcd: "NOSPACE", "CORRUPT".
 func (m *Member) Alarms() []string {
 	var names []string
 	for _, a := range m.etcd.Server.Alarms() {
@@ -278,21 +287,20 @@ func (m *Member) Alarms() []string {
 	return slices.Compact(names)
 }
 
-// NewClient makes a client that reaches this member by function calls; it must
-// be closed before the member stops. Its transactions fail with
-// rpctypes.ErrTimeoutDueToLeaderFail soon after an election, if they were under
-// way before and are not done by then.
+// NewClient returns a client that calls this member in process. It must be closed
+// before the member stops. A transaction that was in flight during an election and
+// does not complete soon after it fails with rpctypes.ErrTimeoutDueToLeaderFail.
 func (m *Member) NewClient() *clientv3.Client {
 	c := v3client.New(m.etcd.Server)
 	c.KV = impatient{c.KV, m.elections, m.gate}
 	return c
 }
 
-// Dial connects to the member's gRPC services in memory, for libraries that
-// must make their own client.
+// Dial connects to the member's gRPC services in memory, for libraries that create
+// their own client.
 func (m *Member) Dial(ctx context.Context) (net.Conn, error) { return m.memory.Dial(ctx) }
 
-// Ready returns when the member serves, or with why it does not.
+// Ready returns nil when the member serves, or an error if it never will.
 func (m *Member) Ready(ctx context.Context) error {
 	select {
 	case <-m.etcd.Server.ReadyNotify():
@@ -306,11 +314,11 @@ func (m *Member) Ready(ctx context.Context) error {
 	}
 }
 
-// Failed delivers the error that ends the member on its own.
+// Failed delivers the error with which the member ended by itself.
 func (m *Member) Failed() <-chan error { return m.etcd.Err() }
 
-// followHandovers holds transactions back while a change of leadership is
-// announced, until it is stopped.
+// followHandovers holds transactions back while a handover of leadership is
+// announced, until stop is called.
 func (m *Member) followHandovers(name string) (stop func()) {
 	c := v3client.New(m.etcd.Server)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -326,7 +334,7 @@ func (m *Member) followHandovers(name string) (stop func()) {
 	}
 }
 
-// Stop closes the member; its data is complete on disk when it returns.
+// Stop closes the member. Its data is on disk when Stop returns.
 func (m *Member) Stop() {
 	m.unfollow()
 	m.server.Stop()

@@ -8,31 +8,33 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// Raft drops what is proposed while the leadership changes hands (leadTransferee in
-// go.etcd.io/raft), also what other members have passed on to the leader, which
-// then wait in vain. So a change that is meant is announced in etcd itself:
-// each member holds its transactions back, waits for those that are under way and
-// agrees; what was announced ends with its lease.
+// During a leadership transfer raft drops proposals (leadTransferee in
+// go.etcd.io/raft), including those that other members have forwarded to the
+// leader, whose clients then wait until they time out. Therefore an intended
+// transfer is announced by a key in etcd itself: each member holds new transactions
+// back, waits for those in flight and acknowledges. The announcement ends with its
+// lease.
 const (
 	handoverKey = "skiff/handover"
-	// handoverSeconds is how long an announcement lasts whose author has died.
+	// handoverSeconds is the lease of an announcement, in case its author dies.
 	handoverSeconds = 10
-	// holdLimit is how long a member holds back at most, whatever becomes of the
-	// author, and agreeLimit how long the author waits for members that do not agree.
+	// holdLimit bounds how long a member holds transactions back, whatever happens
+	// to the author; agreeLimit bounds how long the author waits for
+	// acknowledgements.
 	holdLimit, agreeLimit = 5 * time.Second, 2 * time.Second
 	agreePoll             = 5 * time.Millisecond
 )
 
 // gate holds transactions back. Its zero value is open.
 type gate struct {
-	mu      sync.Mutex    // guards what follows
+	mu      sync.Mutex    // guards the fields below
 	held    chan struct{} // closed by release; nil while the gate is open
-	passing int           // transactions that are under way
-	idle    chan struct{} // closed when none is; nil if nobody waits for it
+	passing int           // transactions in flight
+	idle    chan struct{} // closed when none is in flight; nil if nobody waits for that
 }
 
-// enter waits until the gate is open; leave must be called unless it fails, which
-// it does with the end of ctx.
+// enter waits until the gate is open, or returns an error when ctx ends. After
+// success the caller must call leave.
 func (g *gate) enter(ctx context.Context) error {
 	for {
 		g.mu.Lock()
@@ -62,8 +64,8 @@ func (g *gate) leave() {
 	}
 }
 
-// hold closes the gate; what it returns is closed when no transaction is under way
-// any more.
+// hold closes the gate. The returned channel is closed once no transaction is in
+// flight.
 func (g *gate) hold() <-chan struct{} {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -90,11 +92,11 @@ func (g *gate) release() {
 	}
 }
 
-// follow holds back while a change of leadership is announced, until ctx ends. name
-// is this member's.
+// follow closes the gate while a handover is announced, until ctx ends. name is this
+// member's.
 func (g *gate) follow(ctx context.Context, c *clientv3.Client, name string) {
 	defer g.release()
-	// A timer of the change before would open the gate in the middle of the next.
+	// The timer of an earlier handover must not open the gate during the next one.
 	expired := time.AfterFunc(holdLimit, g.release)
 	defer func() { expired.Stop() }()
 	for seen := range c.Watch(ctx, handoverKey) {
@@ -110,7 +112,7 @@ func (g *gate) follow(ctx context.Context, c *clientv3.Client, name string) {
 			go func() {
 				select {
 				case <-idle:
-					// If it cannot, the author waits a little longer.
+					// Without the acknowledgement the author waits for agreeLimit.
 					_, _ = c.Put(ctx, handoverKey+"/"+name, "", clientv3.WithLease(lease))
 				case <-ctx.Done():
 				}
@@ -119,8 +121,8 @@ func (g *gate) follow(ctx context.Context, c *clientv3.Client, name string) {
 	}
 }
 
-// announced calls do while that many members hold their transactions back. Where
-// they cannot be told, as when the database is full, it calls do all the same.
+// announced calls do while that many members hold their transactions back. If the
+// announcement fails, for example because the database is full, it calls do anyway.
 func announced(ctx context.Context, c *clientv3.Client, members int, do func() error) error {
 	lease, err := c.Grant(ctx, handoverSeconds)
 	if err != nil {
@@ -129,7 +131,7 @@ func announced(ctx context.Context, c *clientv3.Client, members int, do func() e
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), agreeLimit)
 		defer cancel()
-		_, _ = c.Revoke(ctx, lease.ID) // it ends by itself
+		_, _ = c.Revoke(ctx, lease.ID) // the lease expires anyway
 	}()
 	if _, err := c.Put(ctx, handoverKey, "", clientv3.WithLease(lease.ID)); err != nil {
 		return do()
@@ -143,7 +145,7 @@ func announced(ctx context.Context, c *clientv3.Client, members int, do func() e
 	return do()
 }
 
-// agree counts the members that have agreed to what was announced with a lease.
+// agree counts the members that acknowledged the announcement with that lease.
 func agree(answer *clientv3.GetResponse, lease clientv3.LeaseID) (members int) {
 	for _, pair := range answer.Kvs {
 		if clientv3.LeaseID(pair.Lease) == lease {

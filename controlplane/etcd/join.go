@@ -17,26 +17,26 @@ import (
 	"go.etcd.io/etcd/server/v3/storage/wal"
 )
 
-// How a member asks the others, again and again until it is let in.
+// How a member asks the others until one of them agrees.
 const (
 	askTimeout = 5 * time.Second
 	askPause   = 200 * time.Millisecond
 	logPeriod  = 10 * time.Second
 )
 
-// move is what a member that has no data does next to join a cluster.
+// move is the next step of a member without data that joins a cluster.
 type move int
 
 const (
 	moveAdd    move = iota // ask to be added as a learner
-	moveStart              // it is listed and was never started: start
-	moveRemove             // what is listed is an earlier life of it, whose data is gone
-	moveWait               // another learner comes first
+	moveStart              // start: it is listed and has never been started
+	moveRemove             // remove the listed member, whose data is lost
+	moveWait               // wait for another learner: etcd allows one at a time
 )
 
-// next decides on a move from the cluster's members. Each may be interrupted
-// and decided on again: a member is added once, and what a lost disk left behind
-// is removed before its successor is added.
+// next chooses a move from the cluster's members. Moves can be interrupted and
+// chosen again: a member is added once, and a member whose disk was lost is removed
+// before its successor is added.
 func next(members []*etcdserverpb.Member, name, peerURL string) (move, uint64) {
 	learner := false
 	for _, m := range members {
@@ -58,7 +58,7 @@ func next(members []*etcdserverpb.Member, name, peerURL string) (move, uint64) {
 	return moveAdd, 0
 }
 
-// initialCluster is how etcd wants the members that a new one joins.
+// initialCluster returns the members in etcd's format for a new member.
 func initialCluster(members []*etcdserverpb.Member, id uint64, name string) string {
 	var list []string
 	for _, m := range members {
@@ -77,11 +77,11 @@ func initialCluster(members []*etcdserverpb.Member, id uint64, name string) stri
 	return strings.Join(list, ",")
 }
 
-// hasData says whether a member was started in dir before.
+// hasData reports whether a member has been started in dir.
 func hasData(dir string) bool { return wal.Exist(filepath.Join(dir, "member", "wal")) }
 
-// join has the members of s.Members that exist make this one a learner, and
-// returns the cluster to start it with. It tries until ctx ends.
+// join asks the other members to add this one as a learner, and returns the initial
+// cluster to start it with. It retries until ctx ends.
 func (s Settings) join(ctx context.Context, log *slog.Logger) (string, error) {
 	peer := s.url(s.Address, s.peerPort())
 	var cluster string
@@ -96,7 +96,7 @@ func (s Settings) join(ctx context.Context, log *slog.Logger) (string, error) {
 			return nil
 		case moveRemove:
 			if _, err := c.MemberRemove(ctx, id); err != nil {
-				return fmt.Errorf("remove what a lost disk left: %w", err)
+				return fmt.Errorf("remove the member whose data was lost: %w", err)
 			}
 			return errAgain
 		case moveWait:
@@ -113,8 +113,7 @@ func (s Settings) join(ctx context.Context, log *slog.Logger) (string, error) {
 	return cluster, err
 }
 
-// promote makes a learner a member with a vote, once it knows all that the
-// others know.
+// promote makes a learner a voter once it has caught up with the leader's log.
 func (s Settings) promote(ctx context.Context, id uint64, log *slog.Logger) error {
 	return s.insist(ctx, log, "be promoted in the etcd cluster", func(ctx context.Context, c *clientv3.Client) error {
 		_, err := c.MemberPromote(ctx, id)
@@ -125,15 +124,16 @@ func (s Settings) promote(ctx context.Context, id uint64, log *slog.Logger) erro
 	})
 }
 
-// promoted reads the answer to a promotion: that the member is no learner means
-// that an earlier answer was lost. The words for one that is not in sync begin
-// the same.
+// promoted reports whether err, the answer to a promotion, means that the member is
+// a voter. ErrMemberNotLearner means that the answer to an earlier attempt was
+// lost. Its text is a prefix of the error for a learner that has not caught up, so
+// compare the values.
 func promoted(err error) bool { return err == nil || errors.Is(err, rpctypes.ErrMemberNotLearner) }
 
-// errAgain is no failure: something was done and more is to do.
+// errAgain asks for another attempt after progress.
 var errAgain = errors.New("more to do")
 
-// insist asks the other members, one after another, until try works with one.
+// insist calls try with the other members in turn until it succeeds.
 func (s Settings) insist(ctx context.Context, log *slog.Logger, what string, try func(context.Context, *clientv3.Client) error) error {
 	var logged time.Time
 	for {
@@ -142,7 +142,7 @@ func (s Settings) insist(ctx context.Context, log *slog.Logger, what string, try
 			return nil
 		}
 		if time.Since(logged) > logPeriod && !errors.Is(err, errAgain) {
-			log.Info("waiting to "+what, "because", err)
+			log.Info("waiting to "+what, "reason", err)
 			logged = time.Now()
 		}
 		select {
@@ -154,7 +154,7 @@ func (s Settings) insist(ctx context.Context, log *slog.Logger, what string, try
 }
 
 func (s Settings) ask(ctx context.Context, try func(context.Context, *clientv3.Client) error) error {
-	last := errors.New("there is no other member to ask")
+	last := errors.New("there are no other members")
 	for _, m := range s.Members {
 		if m.Name == s.Name || (s.by != "" && m.Name != s.by) {
 			continue

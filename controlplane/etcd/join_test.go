@@ -6,6 +6,8 @@ import (
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/skiff-dev/skiff/controlplane/controlapi"
 )
 
 func TestAMemberJoinsFromWhereverItWasInterrupted(t *testing.T) {
@@ -53,22 +55,22 @@ func TestOnlyAMemberWithAVoteIsPromoted(t *testing.T) {
 }
 
 func TestAMemberIsSparedByAMajorityOfTheOthers(t *testing.T) {
-	well := func(name string) MemberStatus { return MemberStatus{Name: name} }
-	gone := func(name string) MemberStatus { return MemberStatus{Name: name, Error: "no answer"} }
-	learner := func(name string) MemberStatus { return MemberStatus{Name: name, Learner: true} }
+	well := func(name string) controlapi.EtcdMember { return controlapi.EtcdMember{Name: name} }
+	gone := func(name string) controlapi.EtcdMember { return controlapi.EtcdMember{Name: name, Error: "no answer"} }
+	learner := func(name string) controlapi.EtcdMember { return controlapi.EtcdMember{Name: name, Learner: true} }
 	for _, tt := range []struct {
 		name    string
-		members []MemberStatus
+		members []controlapi.EtcdMember
 		want    bool
 	}{
-		{"nobody else", []MemberStatus{well("a")}, true},
-		{"one that has no vote yet", []MemberStatus{well("a"), learner("b")}, true},
-		{"one other", []MemberStatus{well("a"), well("b")}, false},
-		{"two others", []MemberStatus{well("a"), well("b"), well("c")}, true},
-		{"one of two others is gone", []MemberStatus{well("a"), gone("b"), well("c")}, false},
-		{"one of two others has no vote", []MemberStatus{well("a"), learner("b"), well("c")}, false},
-		{"one of four others is gone", []MemberStatus{well("a"), gone("b"), well("c"), well("d"), well("e")}, true},
-		{"it does not answer itself", []MemberStatus{gone("a"), well("b"), well("c")}, true},
+		{"nobody else", []controlapi.EtcdMember{well("a")}, true},
+		{"one that has no vote yet", []controlapi.EtcdMember{well("a"), learner("b")}, true},
+		{"one other", []controlapi.EtcdMember{well("a"), well("b")}, false},
+		{"two others", []controlapi.EtcdMember{well("a"), well("b"), well("c")}, true},
+		{"one of two others is gone", []controlapi.EtcdMember{well("a"), gone("b"), well("c")}, false},
+		{"one of two others has no vote", []controlapi.EtcdMember{well("a"), learner("b"), well("c")}, false},
+		{"one of four others is gone", []controlapi.EtcdMember{well("a"), gone("b"), well("c"), well("d"), well("e")}, true},
+		{"it does not answer itself", []controlapi.EtcdMember{gone("a"), well("b"), well("c")}, true},
 	} {
 		if got := Spares(tt.members, "a"); got != tt.want {
 			t.Errorf("%s: %t, want %t", tt.name, got, tt.want)

@@ -14,7 +14,7 @@ import (
 	"github.com/skiff-dev/skiff/internal/atomicfile"
 )
 
-// Snapshots that a member keeps on its own.
+// Snapshots that a member takes by itself.
 const (
 	snapshotEvery = 6 * time.Hour
 	snapshotRetry = 10 * time.Minute
@@ -24,9 +24,9 @@ const (
 	snapshotEnd   = ".db"
 )
 
-// Expired are those of the snapshots called names that need not be kept at now:
-// all but the newest keepSnapshots, and what is older than keepFor, but never
-// the newest of all. Other files are no snapshots.
+// Expired returns the names of snapshots to delete at now: all but the newest
+// keepSnapshots, and those older than keepFor, but never the newest one. It ignores
+// names of other files.
 func Expired(names []string, now time.Time) []string {
 	var times []time.Time
 	named := map[time.Time]string{}
@@ -46,7 +46,7 @@ func Expired(names []string, now time.Time) []string {
 	return expired
 }
 
-// taken is when the snapshot of that name was taken.
+// taken returns when the snapshot with that name was taken.
 func taken(name string) (time.Time, bool) {
 	stamp, ok := strings.CutSuffix(name, snapshotEnd)
 	if !ok {
@@ -56,13 +56,13 @@ func taken(name string) (time.Time, bool) {
 	return at, err == nil
 }
 
-// KeepSnapshots takes snapshots into dir, now and then, until ctx ends. What
-// fails is tried again: a snapshot is worth less than a cluster that runs.
+// KeepSnapshots takes snapshots into dir every snapshotEvery until ctx ends. It
+// logs failures and retries, because the cluster works without snapshots.
 func (m *Member) KeepSnapshots(ctx context.Context, dir string, log *slog.Logger) {
 	for {
 		wait, err := m.keepSnapshot(ctx, dir, time.Now())
 		if err != nil && ctx.Err() == nil {
-			log.Warn("cannot keep a snapshot of etcd", "error", err)
+			log.Warn("cannot take a snapshot of etcd", "error", err)
 			wait = snapshotRetry
 		}
 		select {
@@ -73,11 +73,11 @@ func (m *Member) KeepSnapshots(ctx context.Context, dir string, log *slog.Logger
 	}
 }
 
-// keepSnapshot takes a snapshot if the newest is old enough, and returns when
-// the next is due.
+// keepSnapshot takes a snapshot if the newest one is old enough, and returns the
+// time until the next one is due.
 func (m *Member) keepSnapshot(ctx context.Context, dir string, now time.Time) (time.Duration, error) {
 	if err := os.MkdirAll(dir, stateDirMode); err != nil {
-		return 0, fmt.Errorf("make the directory of snapshots: %w", err)
+		return 0, fmt.Errorf("create the snapshot directory: %w", err)
 	}
 	names, err := list(dir)
 	if err != nil {
@@ -112,7 +112,7 @@ func list(dir string) ([]string, error) {
 	return names, nil
 }
 
-// save writes a snapshot whole or not at all.
+// save writes a complete snapshot or nothing.
 func (m *Member) save(ctx context.Context, path string) (err error) {
 	c := m.NewClient()
 	defer func() { _ = c.Close() }()

@@ -15,40 +15,20 @@ import (
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/skiff-dev/skiff/controlplane/controlapi"
 )
 
-// operateTimeout bounds one request to one member; defragTimeout a
-// defragmentation, during which a member answers nobody.
+// operateTimeout bounds one request to one member, defragTimeout a
+// defragmentation, during which a member answers no requests.
 const (
 	operateTimeout = 20 * time.Second
 	defragTimeout  = 2 * time.Minute
 )
 
-// MemberStatus is what is known of one member.
-type MemberStatus struct {
-	ID string `json:"id"`
-	// Name is empty for a member that was added and not yet started.
-	Name    string `json:"name"`
-	Address string `json:"address"`
-	Learner bool   `json:"learner"`
-	Leader  bool   `json:"leader"`
-	// Error says why the member does not answer; empty if it does.
-	Error string `json:"error,omitempty"`
-	// DatabaseBytes is the size of its file, InUseBytes what of it a
-	// defragmentation would leave.
-	DatabaseBytes int64 `json:"databaseBytes"`
-	InUseBytes    int64 `json:"inUseBytes"`
-	// RaftIndex is the last entry of the log that the member has.
-	RaftIndex uint64 `json:"raftIndex"`
-	// QuotaBytes is where the alarm is raised that ends writing; 0 if the member
-	// does not answer.
-	QuotaBytes int64    `json:"quotaBytes"`
-	Alarms     []string `json:"alarms,omitempty"`
-}
-
-// StatusOfMembers asks every member how it is.
-func (s Settings) StatusOfMembers(ctx context.Context) ([]MemberStatus, error) {
-	var list []MemberStatus
+// MemberStatus returns the status of every member.
+func (s Settings) MemberStatus(ctx context.Context) ([]controlapi.EtcdMember, error) {
+	var list []controlapi.EtcdMember
 	err := s.operate(ctx, func(ctx context.Context, c *clientv3.Client) error {
 		listed, err := c.MemberList(ctx)
 		if err != nil {
@@ -67,9 +47,9 @@ func (s Settings) StatusOfMembers(ctx context.Context) ([]MemberStatus, error) {
 	return list, err
 }
 
-// Spares says whether the members take writes without the one called name: those
-// of the others that answer and have a vote are a majority, or there is no other.
-func Spares(members []MemberStatus, name string) bool {
+// Spares reports whether the cluster accepts writes without the member called name:
+// the other voters that answer are a majority, or there is no other voter.
+func Spares(members []controlapi.EtcdMember, name string) bool {
 	voters, others := 0, 0
 	for _, m := range members {
 		if m.Learner {
@@ -83,8 +63,8 @@ func Spares(members []MemberStatus, name string) bool {
 	return voters == 1 || others > voters/2
 }
 
-func (s Settings) statusOf(ctx context.Context, m *etcdserverpb.Member, alarms []*etcdserverpb.AlarmMember) MemberStatus {
-	status := MemberStatus{ID: strconv.FormatUint(m.ID, 16), Name: m.Name, Learner: m.IsLearner}
+func (s Settings) statusOf(ctx context.Context, m *etcdserverpb.Member, alarms []*etcdserverpb.AlarmMember) controlapi.EtcdMember {
+	status := controlapi.EtcdMember{ID: strconv.FormatUint(m.ID, 16), Name: m.Name, Learner: m.IsLearner}
 	for _, a := range alarms {
 		if a.MemberID == m.ID {
 			status.Alarms = append(status.Alarms, strings.ToLower(a.Alarm.String()))
@@ -109,9 +89,9 @@ func (s Settings) statusOf(ctx context.Context, m *etcdserverpb.Member, alarms [
 	return status
 }
 
-// Remove takes the member of that name or address out of the cluster, whatever
-// has become of it; a leader hands its office over first. A member that is none
-// is removed already.
+// Remove removes the member with that name or address from the cluster, even if it
+// does not answer. A leader hands its leadership over first. It is not an error if
+// there is no such member.
 func (s Settings) Remove(ctx context.Context, name string, address netip.Addr) error {
 	return s.operate(ctx, func(ctx context.Context, c *clientv3.Client) error {
 		listed, err := c.MemberList(ctx)
@@ -135,8 +115,8 @@ func (s Settings) Remove(ctx context.Context, name string, address netip.Addr) e
 	})
 }
 
-// removeMember waits until etcd trusts the others to go on without the member:
-// it wants to have seen them connected for five seconds.
+// removeMember retries until etcd allows the removal: it requires that the other
+// members have been connected for five seconds.
 func removeMember(ctx context.Context, c *clientv3.Client, id uint64) error {
 	for {
 		_, err := c.MemberRemove(ctx, id)
@@ -154,8 +134,7 @@ func removeMember(ctx context.Context, c *clientv3.Client, id uint64) error {
 	}
 }
 
-// handOver has member i give the leadership to another, if it has it and
-// answers.
+// handOver makes member i transfer its leadership if it is the leader and answers.
 func (s Settings) handOver(ctx context.Context, members []*etcdserverpb.Member, i int) error {
 	leaving := members[i]
 	address, err := addressOf(leaving)
@@ -165,7 +144,7 @@ func (s Settings) handOver(ctx context.Context, members []*etcdserverpb.Member, 
 	_, err = with(ctx, s, address, func(ctx context.Context, c *clientv3.Client) (any, error) {
 		status, err := c.Status(ctx, c.Endpoints()[0])
 		if err != nil || status.Leader != leaving.ID {
-			return nil, nil //nolint:nilerr // one that does not answer leads nobody for long
+			return nil, nil //nolint:nilerr // a leader that does not answer is replaced by an election
 		}
 		voters := slices.DeleteFunc(slices.Clone(members), func(m *etcdserverpb.Member) bool { return m.IsLearner })
 		return nil, announced(ctx, c, len(voters), func() error { return moveLeader(ctx, c, leaving.ID, voters) })
@@ -176,7 +155,7 @@ func (s Settings) handOver(ctx context.Context, members []*etcdserverpb.Member, 
 	return nil
 }
 
-// moveLeader gives the leadership to another of the voters.
+// moveLeader transfers the leadership to another voter.
 func moveLeader(ctx context.Context, c *clientv3.Client, from uint64, voters []*etcdserverpb.Member) (err error) {
 	for _, m := range voters {
 		if m.ID == from {
@@ -207,15 +186,15 @@ func (s Settings) Snapshot(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
-// Defragment forgets old revisions and gives the space that is not used any more
-// back, one member after another and the leader last, then clears the alarm of a
-// full database.
+// Defragment discards old revisions and returns unused space to the file system,
+// one member after another and the leader last. It then clears the alarm of a full
+// database.
 func (s Settings) Defragment(ctx context.Context) error {
-	members, err := s.StatusOfMembers(ctx)
+	members, err := s.MemberStatus(ctx)
 	if err != nil {
 		return err
 	}
-	slices.SortStableFunc(members, func(a, b MemberStatus) int {
+	slices.SortStableFunc(members, func(a, b controlapi.EtcdMember) int {
 		switch {
 		case a.Leader == b.Leader:
 			return 0
@@ -243,7 +222,7 @@ func (s Settings) Defragment(ctx context.Context) error {
 	return s.disarm(ctx)
 }
 
-// compact forgets all revisions but the last: what they take can be given back.
+// compact discards all revisions but the last, so that their space is unused.
 func compact(ctx context.Context, c *clientv3.Client) error {
 	status, err := c.Status(ctx, c.Endpoints()[0])
 	if err != nil {
@@ -268,8 +247,8 @@ func (s Settings) defragment(ctx context.Context, address netip.Addr) error {
 	return err
 }
 
-// disarm clears alarms of full databases that have room again. etcd raises them
-// anew if they have not.
+// disarm clears the alarms of full databases. etcd raises them again if a database
+// is still full.
 func (s Settings) disarm(ctx context.Context) error {
 	return s.operate(ctx, func(ctx context.Context, c *clientv3.Client) error {
 		listed, err := c.AlarmList(ctx)
@@ -288,8 +267,8 @@ func (s Settings) disarm(ctx context.Context) error {
 	})
 }
 
-// operate tries with this node's member first, then with the others that are
-// known.
+// operate calls try with this node's member, then with the others in turn, until it
+// succeeds.
 func (s Settings) operate(ctx context.Context, try func(context.Context, *clientv3.Client) error) error {
 	addresses := []netip.Addr{s.Address}
 	for _, m := range s.Members {
@@ -308,7 +287,7 @@ func (s Settings) operate(ctx context.Context, try func(context.Context, *client
 	return failed
 }
 
-// with calls one member.
+// with calls one member within operateTimeout.
 func with[T any](ctx context.Context, s Settings, address netip.Addr, call func(context.Context, *clientv3.Client) (T, error)) (T, error) {
 	var none T
 	c, err := s.client(address)
@@ -321,7 +300,7 @@ func with[T any](ctx context.Context, s Settings, address netip.Addr, call func(
 	return call(ctx, c)
 }
 
-// addressOf is where a member's peers reach it.
+// addressOf returns the address at which peers reach a member.
 func addressOf(m *etcdserverpb.Member) (netip.Addr, error) {
 	for _, text := range m.PeerURLs {
 		u, err := url.Parse(text)

@@ -8,18 +8,19 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// Where the API server keeps Secrets, and what a value encrypted by the
-// secretbox provider begins with, the key's name and a colon after it.
 const (
-	secretsPrefix   = "/registry/secrets/"
+	// secretsPrefix is where the API server stores Secrets.
+	secretsPrefix = "/registry/secrets/"
+	// encryptedPrefix begins a value that the secretbox provider encrypted. The
+	// key's name and a colon follow.
 	encryptedPrefix = "k8s:enc:secretbox:v1:"
-	// secretsPage is how many are read at once; one has at most 1.5 MiB.
+	// secretsPage is the number of Secrets in one read; one has at most 1.5 MiB.
 	secretsPage = 100
 )
 
-// EncryptionKeys counts the Secrets that are stored under each key, by the
-// key's name; "" is for those in clear. It reads what is true now, whichever
-// member answers.
+// EncryptionKeys counts the stored Secrets by the name of the key that encrypts
+// them; "" stands for those that are not encrypted. Its reads are linearizable,
+// whichever member answers.
 func (s Settings) EncryptionKeys(ctx context.Context) (map[string]int, error) {
 	var counts map[string]int
 	err := s.operate(ctx, func(ctx context.Context, c *clientv3.Client) error {
@@ -43,8 +44,8 @@ func (s Settings) EncryptionKeys(ctx context.Context) (map[string]int, error) {
 	return counts, err
 }
 
-// encryptionKey is the name of the key that a stored value is under, empty for
-// one in clear.
+// encryptionKey returns the name of the key that encrypts a stored value, empty if
+// it is not encrypted.
 func encryptionKey(value []byte) string {
 	rest, ok := bytes.CutPrefix(value, []byte(encryptedPrefix))
 	if !ok {
@@ -54,7 +55,7 @@ func encryptionKey(value []byte) string {
 	return string(name)
 }
 
-// Compact forgets all revisions but the last.
+// Compact discards all revisions but the last.
 func (s Settings) Compact(ctx context.Context) error {
 	return s.operate(ctx, compact)
 }

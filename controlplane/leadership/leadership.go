@@ -1,5 +1,5 @@
-// Package leadership keeps one control plane at a time in charge: everything
-// that must run once in a cluster runs while this node holds one lease.
+// Package leadership elects one control plane as the leader. What must run only once
+// in a cluster runs while this node holds the lease.
 package leadership
 
 import (
@@ -25,38 +25,37 @@ const (
 	Lease     = names.ControlPlaneLease
 )
 
-// accessPoll is how often a new cluster is asked whether the lease can be used
-// by now.
+// accessPoll is how often a new cluster is checked for access to the lease.
 const accessPoll = 50 * time.Millisecond
 
-// ErrLost ends Run when another node holds the lease.
-var ErrLost = errors.New("another control plane is in charge now")
+// ErrLost ends Run when another node has taken the lease.
+var ErrLost = errors.New("another control plane is the leader now")
 
-// Settings are who strives for the lease and what then runs.
+// Settings of a candidate.
 type Settings struct {
 	Client *rest.Config
-	// Name is the node's. A node that comes back takes its own lease up again
-	// at once, so no two processes may share a name.
+	// Name is the node's. A node that restarts takes its own lease again at once, so
+	// no two processes may have the same name.
 	Name string
-	// Sole is true while no other control plane exists that could take over;
-	// the lease is then renewed rarely, for a quiet laptop, and outlasts minutes
-	// in which a starved or sleeping machine cannot renew it: nobody waits for it.
-	// It is asked all the time, and the lease follows.
-	Sole func() bool
-	// Emulated says that the machines are: the lease lasts longer then, since etcd
-	// takes longer to elect a leader.
+	// Alone reports whether there is no other control plane that could take over.
+	// The lease is then renewed rarely, to keep a laptop idle, and outlasts minutes
+	// in which a starved or suspended machine cannot renew it. It is called
+	// regularly, and the length of the lease follows its answer.
+	Alone func() bool
+	// Emulated is true for emulated machines. The lease is longer then, because
+	// etcd takes longer to elect a leader.
 	Emulated bool
-	// Lead runs while the lease is held, and returns soon after its context ends.
+	// Lead runs while the lease is held. It must return soon after its context ends.
 	Lead func(context.Context) error
 }
 
 type timing struct{ lease, renew, retry time.Duration }
 
-// timing makes a takeover last five seconds at most where there is somebody to
-// take over, five times that on emulated machines. The holder keeps trying for as
-// long as it may: the election of a new etcd leader must not cost the lease.
-func (s Settings) timing(sole bool) timing {
-	if sole {
+// timing limits a takeover to five seconds if there is another control plane, and
+// to five times that on emulated machines. The holder tries to renew for almost the
+// whole lease, so that it keeps the lease while etcd elects a leader.
+func (s Settings) timing(alone bool) timing {
+	if alone {
 		return timing{lease: 10 * time.Minute, renew: 8 * time.Minute, retry: time.Minute}
 	}
 	if s.Emulated {
@@ -65,17 +64,17 @@ func (s Settings) timing(sole bool) timing {
 	return timing{lease: 4 * time.Second, renew: 3500 * time.Millisecond, retry: 500 * time.Millisecond}
 }
 
-// solePoll is how often Sole is asked.
-const solePoll = time.Second
+// alonePoll is how often Alone is called.
+const alonePoll = time.Second
 
-// Run waits for the lease and leads until ctx ends, which gives the lease back
-// and returns nil. It returns ErrLost when the lease is lost, and Lead's error
-// when that returns on its own; the process should then end, since upstream's
-// controllers cannot be started twice.
+// Run waits for the lease and leads until ctx ends; it then releases the lease and
+// returns nil. It returns ErrLost when the lease is lost, and Lead's error when
+// that returns by itself. The process must then end, because upstream's controllers
+// cannot be started twice.
 func Run(ctx context.Context, s Settings) error {
 	client, err := kubernetes.NewForConfig(s.Client)
 	if err != nil {
-		return fmt.Errorf("make the lease's client: %w", err)
+		return fmt.Errorf("create the client of the lease: %w", err)
 	}
 	if err := waitForAccess(ctx, client); err != nil {
 		return nil //nolint:nilerr // only the end of ctx ends the wait
@@ -96,8 +95,8 @@ func Run(ctx context.Context, s Settings) error {
 	if !h.started.Load() {
 		return nil // ctx ended before this node's turn
 	}
-	// The lease is given back only when Lead has ended, so that no other node
-	// starts while this one still works.
+	// Release the lease only after Lead has returned, so that no other node starts
+	// while this one is still working.
 	stop()
 	<-h.led
 	if held {
@@ -106,7 +105,7 @@ func Run(ctx context.Context, s Settings) error {
 	return outcome(ctx, h.err)
 }
 
-// holder strives for the lease, one election after another, and leads once.
+// holder runs one election after another, and leads once.
 type holder struct {
 	settings Settings
 	client   kubernetes.Interface
@@ -115,15 +114,15 @@ type holder struct {
 	err      error
 }
 
-// elect takes part in one election and holds the lease as long as it suits.
-// again says that another election with other times should follow at once; held
-// that the lease is still this node's.
+// elect runs one election and holds the lease until it is lost, ctx ends or its
+// length must change. again is true if another election with other times should
+// follow at once, held if this node still has the lease.
 func (h *holder) elect(ctx, leading context.Context) (held, again bool, err error) {
-	sole := h.settings.Sole()
+	alone := h.settings.Alone()
 	electing, stop := context.WithCancel(ctx)
 	defer stop()
 	acquired := make(chan struct{})
-	t := h.settings.timing(sole)
+	t := h.settings.timing(alone)
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
 		Name: Lease,
 		Lock: &resourcelock.LeaseLock{
@@ -146,7 +145,7 @@ func (h *holder) elect(ctx, leading context.Context) (held, again bool, err erro
 	var changed atomic.Bool
 	go func() {
 		defer stop()
-		changed.Store(h.watch(electing, sole, acquired))
+		changed.Store(h.watch(electing, alone, acquired))
 	}()
 	elector.Run(electing)
 	lost := electing.Err() == nil
@@ -155,7 +154,7 @@ func (h *holder) elect(ctx, leading context.Context) (held, again bool, err erro
 	return held, changed.Load() && !lost && ctx.Err() == nil, nil
 }
 
-// lead calls Lead, the first time.
+// lead calls Lead the first time it is called.
 func (h *holder) lead(ctx context.Context) {
 	if h.started.CompareAndSwap(false, true) {
 		h.err = h.settings.Lead(ctx)
@@ -163,12 +162,12 @@ func (h *holder) lead(ctx context.Context) {
 	}
 }
 
-// watch returns when an election should end: with true when its times do not
-// suit any more, with false when Lead has returned or leads without the lease.
-func (h *holder) watch(ctx context.Context, sole bool, acquired <-chan struct{}) (changed bool) {
-	poll := time.NewTicker(solePoll)
+// watch returns when an election should end: true if its times must change, false
+// if Lead has returned or is running without the lease.
+func (h *holder) watch(ctx context.Context, alone bool, acquired <-chan struct{}) (changed bool) {
+	poll := time.NewTicker(alonePoll)
 	defer poll.Stop()
-	// A node that led before must have the lease again before others may.
+	// A node that is leading must have the lease again before others can get it.
 	var overdue <-chan time.Time
 	if h.started.Load() {
 		overdue = time.After(h.settings.timing(false).renew)
@@ -184,7 +183,7 @@ func (h *holder) watch(ctx context.Context, sole bool, acquired <-chan struct{})
 		case <-overdue:
 			return false
 		case <-poll.C:
-			if h.settings.Sole() != sole {
+			if h.settings.Alone() != alone {
 				return true
 			}
 		}
@@ -202,8 +201,8 @@ func outcome(ctx context.Context, err error) error {
 	}
 }
 
-// releaseTimeout bounds giving the lease back; a server that is too busy for it
-// just lets the lease run out.
+// releaseTimeout bounds the release of the lease. If the server is too busy, the
+// lease expires instead.
 const releaseTimeout = 2 * time.Second
 
 func release(client kubernetes.Interface, name string) {
@@ -219,8 +218,8 @@ func release(client kubernetes.Interface, name string) {
 	_, _ = leases.Update(ctx, lease, metav1.UpdateOptions{})
 }
 
-// waitForAccess waits until a new cluster has the lease's namespace and the role
-// that lets this node use the lease, since the election itself asks rarely.
+// waitForAccess waits until a new cluster has the namespace of the lease and the
+// role that grants access to it. The election itself retries less often.
 func waitForAccess(ctx context.Context, client kubernetes.Interface) error {
 	for {
 		_, err := client.CoreV1().Namespaces().Get(ctx, Namespace, metav1.GetOptions{})

@@ -72,7 +72,7 @@ func TestLeaseIsHeldWhileLeadingAndGivenBackAfterwards(t *testing.T) {
 	api := &leases{forbid: 2}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := false
-	err := Run(ctx, Settings{Client: api.client(t), Name: "one", Sole: alone, Lead: func(leading context.Context) error {
+	err := Run(ctx, Settings{Client: api.client(t), Name: "one", Alone: alone, Lead: func(leading context.Context) error {
 		if got := api.holder(); got != "one" {
 			t.Errorf("held by %q", got)
 		}
@@ -92,7 +92,7 @@ func TestLeaseIsHeldWhileLeadingAndGivenBackAfterwards(t *testing.T) {
 func TestAnErrorOfThePartsEndsLeading(t *testing.T) {
 	api := &leases{}
 	broken := errors.New("broken")
-	err := Run(t.Context(), Settings{Client: api.client(t), Name: "one", Sole: alone, Lead: func(context.Context) error { return broken }})
+	err := Run(t.Context(), Settings{Client: api.client(t), Name: "one", Alone: alone, Lead: func(context.Context) error { return broken }})
 	if !errors.Is(err, broken) || api.holder() != "" {
 		t.Fatalf("err %v, held by %q", err, api.holder())
 	}
@@ -107,7 +107,7 @@ func TestANodeTakesItsOwnLeaseUpAtOnce(t *testing.T) {
 	}}
 	ctx, cancel := context.WithCancel(t.Context())
 	led := false
-	if err := Run(ctx, Settings{Client: api.client(t), Name: name, Sole: alone, Lead: func(context.Context) error {
+	if err := Run(ctx, Settings{Client: api.client(t), Name: name, Alone: alone, Lead: func(context.Context) error {
 		led = true
 		cancel()
 		return nil
@@ -119,7 +119,7 @@ func TestANodeTakesItsOwnLeaseUpAtOnce(t *testing.T) {
 func TestAWaitingNodeStopsWhenAsked(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	err := Run(ctx, Settings{Client: (&leases{forbid: 1 << 30}).client(t), Name: "two", Sole: alone, Lead: func(context.Context) error {
+	err := Run(ctx, Settings{Client: (&leases{forbid: 1 << 30}).client(t), Name: "two", Alone: alone, Lead: func(context.Context) error {
 		t.Error("led without the lease")
 		return nil
 	}})
@@ -143,13 +143,13 @@ func TestLeaseFollowsTheNumberOfControlPlanesWhileLeadingGoesOn(t *testing.T) {
 	api := &leases{}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	var sole atomic.Bool
-	sole.Store(true)
+	var alone atomic.Bool
+	alone.Store(true)
 	starts := 0
-	err := Run(ctx, Settings{Client: api.client(t), Name: "one", Sole: sole.Load, Lead: func(leading context.Context) error {
+	err := Run(ctx, Settings{Client: api.client(t), Name: "one", Alone: alone.Load, Lead: func(leading context.Context) error {
 		starts++
 		for _, want := range []int32{600, 4, 600} {
-			sole.Store(want == 600)
+			alone.Store(want == 600)
 			for deadline := time.Now().Add(10 * time.Second); api.seconds() != want; time.Sleep(10 * time.Millisecond) {
 				if time.Now().After(deadline) || leading.Err() != nil {
 					t.Errorf("lease of %d s, want %d; leading: %v", api.seconds(), want, leading.Err())

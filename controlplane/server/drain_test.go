@@ -2,8 +2,6 @@ package server_test
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -12,9 +10,8 @@ import (
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 )
 
-// drain has control plane i serve nobody while a client writes through it alone.
-// All that it was asked is answered; only then is it not to be reached. Its member
-// keeps its vote.
+// drain drains control plane i while a client writes through it. Every request is
+// answered; only then are connections refused. Its etcd member remains a voter.
 func (f *fleet) drain(t *testing.T, i, members int) {
 	t.Helper()
 	c := f.all[i]
@@ -30,30 +27,19 @@ func (f *fleet) drain(t *testing.T, i, members int) {
 	}()
 	time.Sleep(200 * time.Millisecond)
 	began := time.Now()
-	for range 2 { // interrupted and asked again
-		if err := c.settings.Drain(t.Context()); err != nil {
+	for range 2 { // repeated after an interruption
+		if err := c.control().Drain(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
 	t.Logf("control plane %d drained in %s", i+1, time.Since(began).Round(time.Millisecond))
 	if err := <-refused; !utilnet.IsConnectionRefused(err) {
-		t.Errorf("a write through a control plane that drains: %v", err)
+		t.Errorf("a write through a draining control plane: %v", err)
 	}
 	f.voters(t, i, members)
-	if left, err := filepath.Glob(filepath.Join(c.dir, "drain")); err != nil || len(left) > 0 {
-		t.Errorf("left behind: %v, %v", left, err)
-	}
 	select {
 	case err := <-c.ended:
 		t.Errorf("it ended: %v", err)
 	default:
-	}
-}
-
-// drainedBefore leaves the file of a draining behind that nobody came to.
-func (f *fleet) drainedBefore(t *testing.T, i int) {
-	t.Helper()
-	if err := os.WriteFile(filepath.Join(f.all[i].dir, "drain"), nil, 0o600); err != nil {
-		t.Fatal(err)
 	}
 }

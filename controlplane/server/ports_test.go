@@ -20,9 +20,9 @@ import (
 	"github.com/skiff-dev/skiff/controlplane/pki"
 )
 
-// ports probes every port that the process listens on, without and with wrong
-// credentials: none speaks in clear, and none but the API server's health
-// endpoints gives a stranger an answer.
+// ports probes every port that the process listens on, without credentials and with
+// wrong ones: every port requires TLS, and only the API server's health endpoints
+// answer.
 func (c *cluster) ports(t *testing.T) {
 	listening := listeners(t, c.process.Process.Pid)
 	want := []int{c.settings.Port, c.settings.EtcdClientPort, c.settings.EtcdPeerPort}
@@ -31,7 +31,7 @@ func (c *cluster) ports(t *testing.T) {
 	for _, l := range listening {
 		got = append(got, int(l.Port()))
 		if l.Addr() != c.settings.Node.Network.Address.Addr() {
-			t.Errorf("listens on %s, not on its own address alone", l)
+			t.Errorf("listens on %s, which is not its own address", l)
 		}
 	}
 	slices.Sort(got)
@@ -43,7 +43,7 @@ func (c *cluster) ports(t *testing.T) {
 			t.Run(fmt.Sprintf("%s at port %d", credentials.name, l.Port()), func(t *testing.T) {
 				status, err := ask(t, l.String(), credentials.certificates)
 				if err == nil && status != http.StatusUnauthorized {
-					t.Errorf("was let in: status %d", status)
+					t.Errorf("accepted: status %d", status)
 				}
 				if err == nil && int(l.Port()) != c.settings.Port {
 					t.Errorf("etcd answers with status %d", status)
@@ -53,7 +53,7 @@ func (c *cluster) ports(t *testing.T) {
 	}
 	for _, l := range listening {
 		if answer := inClear(t, l.String()); !strings.HasPrefix(answer, "HTTP/1.0 400") && answer != "" {
-			t.Errorf("port %d answers in clear: %q", l.Port(), answer)
+			t.Errorf("port %d answers without TLS: %q", l.Port(), answer)
 		}
 	}
 }
@@ -63,8 +63,8 @@ type credentials struct {
 	certificates []tls.Certificate
 }
 
-// wrongCredentials are none, those of another cluster, and those of this one
-// that are meant for something else.
+// wrongCredentials returns no credentials, those of another cluster, and those of
+// this one for another purpose.
 func (c *cluster) wrongCredentials(t *testing.T) []credentials {
 	t.Helper()
 	other, err := pki.Authorities(time.Now())
@@ -102,7 +102,7 @@ func (c *cluster) wrongCredentials(t *testing.T) []credentials {
 	}
 }
 
-// ask asks for something that only those with a certificate may see.
+// ask requests something that requires a certificate.
 func ask(t *testing.T, address string, certificates []tls.Certificate) (int, error) {
 	t.Helper()
 	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
@@ -117,7 +117,7 @@ func ask(t *testing.T, address string, certificates []tls.Certificate) (int, err
 	return response.StatusCode, nil
 }
 
-// inClear is the first line that a port says without TLS.
+// inClear returns the first line that a port sends without TLS.
 func inClear(t *testing.T, address string) string {
 	t.Helper()
 	conn, err := net.DialTimeout("tcp", address, 10*time.Second)
@@ -136,7 +136,7 @@ func inClear(t *testing.T, address string) string {
 	return line
 }
 
-// listeners are the TCP addresses that a process listens on (proc_pid_net(5)).
+// listeners returns the TCP addresses that a process listens on (proc_pid_net(5)).
 func listeners(t *testing.T, pid int) []netip.AddrPort {
 	t.Helper()
 	inodes := map[string]bool{}

@@ -2,11 +2,8 @@ package server_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -15,14 +12,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/skiff-dev/skiff/controlplane/etcd"
+	"github.com/skiff-dev/skiff/controlplane/controlapi"
 	"github.com/skiff-dev/skiff/controlplane/server/servertest"
 	"github.com/skiff-dev/skiff/internal/names"
 )
 
-// TestFullDatabase fills a small database until it takes no more, finds the
-// advice, follows it, and writes again; also when the control plane was started
-// again meanwhile.
+// TestFullDatabase fills a small database until it refuses writes, follows the advice
+// in the alarm, and writes again. In the second round the control plane is restarted
+// in between.
 func TestFullDatabase(t *testing.T) {
 	dir := t.TempDir()
 	node, err := servertest.Write(dir, netip.MustParseAddr("127.0.0.1"))
@@ -47,22 +44,23 @@ func TestFullDatabase(t *testing.T) {
 		}
 		c.clear(t)
 		if c.put(t.Context(), "still-full", 1) == nil {
-			t.Error("a deletion alone ends the alarm, which etcd does not do")
+			t.Error("deletions alone ended the alarm, which etcd does not do")
 		}
-		if err := c.settings.Etcd().Defragment(t.Context()); err != nil {
+		if err := c.control().Defragment(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		c.noAlarm(t)
 		c.eventually(t, "writing works again", func(ctx context.Context) error { return c.put(ctx, fmt.Sprintf("again-%d", round), 1) })
-		members, err := c.settings.Etcd().StatusOfMembers(t.Context())
+		members, err := c.control().Members(t.Context())
 		if err != nil || len(members) != 1 || members[0].DatabaseBytes > c.quota/2 || members[0].QuotaBytes != c.quota {
 			t.Errorf("after a defragmentation %+v, %v", members, err)
 		}
 	}
 }
 
-// TestFullDatabaseOfThree fills that of three control planes. Nobody can keep the
-// lease then; all go on serving, and lead again once there is room.
+// TestFullDatabaseOfThree fills the database of three control planes. Nobody can
+// renew the lease then; all continue to serve, and one leads again once there is
+// room.
 func TestFullDatabaseOfThree(t *testing.T) {
 	f := newFleet(t)
 	f.quota = 24 << 20
@@ -84,8 +82,8 @@ func TestFullDatabaseOfThree(t *testing.T) {
 		f.ready(t, i)
 	}
 	f.all[1].clear(t)
-	// By way of any, whoever leads; one that was just started again may not answer.
-	f.eventually(t, 2, "a defragmentation", f.all[2].settings.Etcd().Defragment)
+	// Through any member, whichever leads. One that has just restarted may not answer.
+	f.eventually(t, 2, "a defragmentation", f.all[2].control().Defragment)
 	for i, c := range f.all {
 		c.noAlarm(t)
 		f.eventually(t, i, "writing works again", func(ctx context.Context) error { return c.put(ctx, fmt.Sprintf("again-%d", i), 1) })
@@ -107,7 +105,8 @@ func TestFullDatabaseOfThree(t *testing.T) {
 	}
 }
 
-// leaseLength is that of the lease among several (package leadership).
+// leaseLength is the length of the lease among several control planes (package
+// leadership).
 const leaseLength = 4 * time.Second
 
 const fillBytes = 512 << 10
@@ -120,15 +119,15 @@ func (c *cluster) put(ctx context.Context, name string, size int) error {
 	return err
 }
 
-// clear deletes what fill made, which a full database still lets be done.
+// clear deletes what fill created, which a full database allows.
 func (c *cluster) clear(t *testing.T) {
 	t.Helper()
 	if err := c.client.CoreV1().ConfigMaps("default").DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "fill"}); err != nil {
-		t.Fatalf("a full database lets nothing be deleted: %v", err)
+		t.Fatalf("a full database refuses deletions: %v", err)
 	}
 }
 
-// fill writes until the database takes no more.
+// fill writes until the database refuses writes.
 func (c *cluster) fill(t *testing.T) int {
 	t.Helper()
 	for n := range 1000 {
@@ -137,36 +136,36 @@ func (c *cluster) fill(t *testing.T) int {
 			return n
 		}
 		if err != nil {
-			t.Fatalf("refused otherwise: %v", err)
+			t.Fatalf("refused for another reason: %v", err)
 		}
 	}
-	t.Fatal("the database has no end")
+	t.Fatal("the database is never full")
 	return 0
 }
 
-// alarm waits for what the user is told.
+// alarm waits for the alarm of a full database.
 func (c *cluster) alarm(t *testing.T) {
 	t.Helper()
-	c.eventually(t, "advice to the user", func(context.Context) error {
-		content, err := os.ReadFile(filepath.Join(c.settings.AlarmsDir, "controlplane"))
-		if err == nil && !strings.Contains(string(content), "skiff etcd defrag") {
-			err = fmt.Errorf("it says %q", content)
+	c.eventually(t, "an alarm with advice", func(context.Context) error {
+		status, err := c.control().Status(t.Context())
+		if err == nil && (len(status.Alarms) != 1 || !strings.Contains(status.Alarms[0], "skiff etcd defrag")) {
+			err = fmt.Errorf("alarms %q", status.Alarms)
 		}
 		return err
 	})
-	members, err := c.settings.Etcd().StatusOfMembers(t.Context())
-	if err != nil || !slices.ContainsFunc(members, func(m etcd.MemberStatus) bool { return slices.Equal(m.Alarms, []string{"nospace"}) }) {
+	members, err := c.control().Members(t.Context())
+	if err != nil || !slices.ContainsFunc(members, func(m controlapi.EtcdMember) bool { return slices.Equal(m.Alarms, []string{"nospace"}) }) {
 		t.Errorf("members: %+v, %v", members, err)
 	}
 }
 
 func (c *cluster) noAlarm(t *testing.T) {
 	t.Helper()
-	c.eventually(t, "nothing that the user should do", func(context.Context) error {
-		content, err := os.ReadFile(filepath.Join(c.settings.AlarmsDir, "controlplane"))
-		if errors.Is(err, os.ErrNotExist) {
-			return nil
+	c.eventually(t, "no alarm", func(context.Context) error {
+		status, err := c.control().Status(t.Context())
+		if err == nil && len(status.Alarms) > 0 {
+			err = fmt.Errorf("alarms %q", status.Alarms)
 		}
-		return fmt.Errorf("it says %q, %w", content, err)
+		return err
 	})
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/skiff-dev/skiff/controlplane/server/servertest"
 )
 
-// shown is the certificate that a port of the control plane shows to a new
+// shown returns the certificate that a port of the control plane presents to a new
 // connection.
 func (c *cluster) shown(port int) (*x509.Certificate, error) {
 	address := netip.AddrPortFrom(c.settings.Node.Network.Address.Addr(), uint16(port)).String()
@@ -28,8 +28,8 @@ func (c *cluster) shown(port int) (*x509.Certificate, error) {
 	return conn.ConnectionState().PeerCertificates[0], nil
 }
 
-// renew hands a running control plane new certificates, made by dir's
-// authorities, and waits until each port shows its own.
+// renew gives a running control plane new certificates, signed by dir's authorities,
+// and waits until each port presents its own.
 func (c *cluster) renew(t *testing.T, dir string) {
 	t.Helper()
 	before := map[int]*x509.Certificate{}
@@ -54,8 +54,8 @@ func (c *cluster) renew(t *testing.T, dir string) {
 	}
 }
 
-// TestControlPlaneThatSleptForTwoYears starts with certificates that ran out a
-// year ago and gets new ones while it runs.
+// TestControlPlaneThatSleptForTwoYears starts a control plane with certificates that
+// expired a year ago, and renews them while it runs.
 func TestControlPlaneThatSleptForTwoYears(t *testing.T) {
 	dir, now := t.TempDir(), time.Now()
 	node, err := servertest.WriteAt(dir, now.AddDate(-2, 0, 0), netip.MustParseAddr("127.0.0.1"))
@@ -87,7 +87,7 @@ func TestControlPlaneThatSleptForTwoYears(t *testing.T) {
 	}
 }
 
-// works has a controller act on what is written, and every member answer.
+// works checks that a controller acts on a write and that every member answers.
 func (c *cluster) works(t *testing.T, name string) {
 	t.Helper()
 	if _, err := c.client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}); err != nil {
@@ -97,7 +97,7 @@ func (c *cluster) works(t *testing.T, name string) {
 		_, err := c.client.CoreV1().ServiceAccounts(name).Get(ctx, "default", metav1.GetOptions{})
 		return err
 	})
-	members, err := c.settings.Etcd().StatusOfMembers(t.Context())
+	members, err := c.settings.Etcd().MemberStatus(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,8 +113,8 @@ func (c *cluster) renewed(t *testing.T) {
 	c.works(t, "renewed")
 }
 
-// renewed hands all of three control planes new certificates while they are
-// written to, and has one connect to the others anew.
+// renewed gives all three control planes new certificates during writes, and makes
+// one reconnect to the others.
 func (f *fleet) renewed(t *testing.T) {
 	w := f.writer(t, 0, 1, 2)
 	began := time.Now()

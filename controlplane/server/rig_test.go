@@ -19,14 +19,15 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"github.com/skiff-dev/skiff/controlplane/controlapi"
 	"github.com/skiff-dev/skiff/controlplane/server"
 	"github.com/skiff-dev/skiff/controlplane/server/servertest"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
-// childSettings names the environment variable that makes this test program a
-// control plane: upstream's controllers can be started once in a process, and a
-// control plane is started twice here.
+// childSettings is the environment variable that makes this test program a control
+// plane: upstream's controllers can be started only once in a process, and these
+// tests start a control plane twice.
 const childSettings = "SKIFF_TEST_CONTROLPLANE"
 
 func TestMain(m *testing.M) {
@@ -73,15 +74,15 @@ func start(t *testing.T, dir string) *cluster {
 	return c
 }
 
-// launch starts the process of a node whose files lie in c.dir; the
-// administrator's lie in adminDir.
+// launch starts the process of a node whose files are in c.dir; the administrator's
+// are in adminDir.
 func (c *cluster) launch(t *testing.T, node nodeconfig.Node, ports []int, adminDir string) {
 	t.Helper()
 	dir := c.dir
 	c.settings = server.Settings{
 		Node: node, PKIDir: filepath.Join(dir, "pki"), StateDir: filepath.Join(dir, "state"), LogDir: filepath.Join(dir, "log"), PrivateDir: dir,
-		AlarmsDir: filepath.Join(dir, "alarms"), EtcdQuotaBytes: c.quota,
-		Port: ports[0], EtcdClientPort: ports[1], EtcdPeerPort: ports[2],
+		EtcdQuotaBytes: c.quota,
+		Port:           ports[0], EtcdClientPort: ports[1], EtcdPeerPort: ports[2],
 	}
 	if err := os.MkdirAll(c.settings.LogDir, 0o700); err != nil {
 		t.Fatal(err)
@@ -90,7 +91,7 @@ func (c *cluster) launch(t *testing.T, node nodeconfig.Node, ports []int, adminD
 	c.connect(t, adminDir)
 }
 
-// connect makes the administrator's clients.
+// connect creates the administrator's clients.
 func (c *cluster) connect(t *testing.T, adminDir string) {
 	t.Helper()
 	c.admin = &rest.Config{
@@ -117,7 +118,7 @@ func (c *cluster) awaitReady(t *testing.T) {
 	})
 }
 
-// serves returns nil if the API is ready and has what every cluster has.
+// serves returns nil if the API is ready and has the objects of every cluster.
 func (c *cluster) serves(ctx context.Context) error {
 	_, err := c.client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
 	if err == nil {
@@ -126,7 +127,7 @@ func (c *cluster) serves(ctx context.Context) error {
 	return err
 }
 
-// run starts the control plane's process; its log is shown if the test fails.
+// run starts the control plane's process. The test prints its log if it fails.
 func (c *cluster) run(t *testing.T) {
 	t.Helper()
 	encoded, err := json.Marshal(c.settings)
@@ -155,7 +156,10 @@ func (c *cluster) run(t *testing.T) {
 	})
 }
 
-// stop asks the process to end as an init does, and returns how it ended.
+// control calls the process as the node API does.
+func (c *cluster) control() controlapi.Client { return controlapi.Dial(c.settings.ControlSocket()) }
+
+// stop sends SIGTERM to the process and returns how it ended.
 func (c *cluster) stop() error {
 	_ = c.process.Process.Signal(syscall.SIGTERM)
 	return c.end()
@@ -178,7 +182,7 @@ func freePorts(t *testing.T, n int) []int {
 	return ports
 }
 
-// eventually tries until it works; the limit only ends a test that hangs.
+// eventually calls try until it succeeds. The limit only ends a test that hangs.
 func (c *cluster) eventually(t *testing.T, what string, try func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
@@ -190,7 +194,7 @@ func (c *cluster) eventually(t *testing.T, what string, try func(context.Context
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("not seen: %s: %v", what, err)
+			t.Fatalf("timed out waiting for: %s: %v", what, err)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

@@ -19,8 +19,8 @@ import (
 	"github.com/skiff-dev/skiff/controlplane/server/servertest"
 )
 
-// watcherOfSecrets writes secrets through one control plane and reads all of
-// them back from etcd, again and again, until it is ended.
+// watcherOfSecrets writes secrets through one control plane and reads all of them
+// from etcd, repeatedly, until it is stopped.
 type watcherOfSecrets struct {
 	stop   context.CancelFunc
 	done   sync.WaitGroup
@@ -61,8 +61,8 @@ func (c *cluster) writeAndReadSecrets(ctx context.Context, name string) error {
 	return nil
 }
 
-// rotate exchanges the key of secrets as the host does, by the same decisions,
-// while every control plane writes and reads secrets.
+// rotate replaces the encryption key with the same decisions as the host, while every
+// control plane writes and reads secrets.
 func rotate(t *testing.T, dir string, all ...*cluster) {
 	authorities, err := servertest.Authorities(dir)
 	if err != nil {
@@ -96,7 +96,7 @@ func rotate(t *testing.T, dir string, all ...*cluster) {
 	if got := strings.Join(moves, " "); got != want {
 		t.Errorf("moves: %s, not %s", got, want)
 	}
-	counts, err := all[0].settings.Etcd().EncryptionKeys(t.Context())
+	counts, err := all[0].control().SecretKeys(t.Context())
 	if err != nil || counts[old] > 0 || counts[""] > 0 || counts[ring.Keys[0].Name] == 0 {
 		t.Errorf("values in etcd by key: %v, %v", counts, err)
 	}
@@ -110,7 +110,7 @@ func rotate(t *testing.T, dir string, all ...*cluster) {
 	}
 }
 
-// look is what the host finds before it decides.
+// look observes what the host observes before each decision.
 func look(t *testing.T, ring pki.Keyring, all []*cluster) pki.Seen {
 	t.Helper()
 	seen := pki.Seen{Loaded: true}
@@ -120,7 +120,7 @@ func look(t *testing.T, ring pki.Keyring, all []*cluster) pki.Seen {
 	if ring.Phase != pki.PhasePromoted {
 		return seen
 	}
-	counts, err := all[0].settings.Etcd().EncryptionKeys(t.Context())
+	counts, err := all[0].control().SecretKeys(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,17 +134,11 @@ func look(t *testing.T, ring pki.Keyring, all []*cluster) pki.Seen {
 
 func (c *cluster) loaded(t *testing.T, ring pki.Keyring) bool {
 	t.Helper()
-	metrics, err := c.client.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())
+	keys, err := c.control().Keys(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for line := range strings.Lines(string(metrics)) {
-		if strings.HasPrefix(line, "apiserver_encryption_config_controller_last_config_info{") {
-			return strings.Contains(line, fmt.Sprintf(`hash="sha256:%x"`, sha256.Sum256(ring.Configuration())))
-		}
-	}
-	t.Fatal("the metrics do not say which keys are loaded")
-	return false
+	return keys.Loaded == fmt.Sprintf("%x", sha256.Sum256(ring.Configuration()))
 }
 
 func carryOut(t *testing.T, move pki.Move, ring pki.Keyring, all []*cluster) pki.Keyring {
@@ -180,7 +174,7 @@ func carryOut(t *testing.T, move pki.Move, ring pki.Keyring, all []*cluster) pki
 	case pki.MoveRewrite:
 		rewrite(t, all[len(all)-1])
 	case pki.MoveRemove:
-		if err := all[0].settings.Etcd().Compact(t.Context()); err != nil {
+		if err := all[0].control().Compact(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		for _, c := range all {

@@ -19,6 +19,7 @@ import (
 	"github.com/skiff-dev/skiff/controlplane/apiserver"
 	"github.com/skiff-dev/skiff/controlplane/approver"
 	"github.com/skiff-dev/skiff/controlplane/bootstrap"
+	"github.com/skiff-dev/skiff/controlplane/controlapi"
 	"github.com/skiff-dev/skiff/controlplane/controllers"
 	"github.com/skiff-dev/skiff/controlplane/etcd"
 	"github.com/skiff-dev/skiff/controlplane/inventory"
@@ -31,21 +32,34 @@ import (
 )
 
 // stopLimit bounds how long a control plane takes to stop. Without a majority of
-// etcd's members nothing that is under way ends by itself; etcd's data is safe at
-// any time.
+// etcd's members, requests in flight do not end by themselves. etcd's data is safe
+// at any time.
 const stopLimit = 15 * time.Second
 
+// holdLimit is the limit when etcd is held for a restore: there is no majority,
+// because the other members stop as well, and the data is about to be replaced.
+const holdLimit = 3 * time.Second
+
 // Run runs the control plane until ctx ends or a part of it fails. It stops in
-// order: controllers and scheduler give back their lease, the API server ends
-// its requests, etcd closes its database. When that takes too long Run returns
-// before it is over, and the process must end.
+// order: controllers and scheduler release their lease, the API server finishes its
+// requests, etcd closes its database. If that takes too long, Run returns early and
+// the process must end.
 func Run(ctx context.Context, s Settings, log *slog.Logger) error {
 	if s.Node.Etcd == nil {
-		return fmt.Errorf("node %s has no place in an etcd cluster", s.Node.Name)
+		return fmt.Errorf("the document of node %s has no etcd section", s.Node.Name)
 	}
-	r := &run{settings: s, log: log, memory: transport.NewServer(), started: time.Now(), etcdUp: make(chan struct{})}
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
+	r := &run{
+		settings: s, log: log, memory: transport.NewServer(), started: time.Now(), etcdUp: make(chan struct{}),
+		control: newControl(s.Etcd(), fail),
+	}
+	listener, err := controlapi.Listen(s.ControlSocket())
+	if err != nil {
+		return err
+	}
+	stopControl := background(func(ctx context.Context) error { return controlapi.Serve(ctx, listener, r.control) }, fail)
+	defer stopControl()
 	ended := make(chan error, 1)
 	go func() { ended <- r.serve(ctx, fail) }()
 	select {
@@ -53,23 +67,24 @@ func Run(ctx context.Context, s Settings, log *slog.Logger) error {
 		return err
 	case <-ctx.Done():
 	}
+	limit := stopLimit
+	if errors.Is(context.Cause(ctx), errHeld) {
+		limit = holdLimit
+	}
 	select {
 	case err := <-ended:
 		return err
-	case <-time.After(stopLimit):
-		return errors.Join(outcome(ctx), fmt.Errorf("not stopped within %s", stopLimit))
+	case <-time.After(limit):
+		return errors.Join(outcome(ctx), fmt.Errorf("not stopped within %s", limit))
 	}
 }
 
 func (r *run) serve(ctx context.Context, fail context.CancelCauseFunc) error {
 	s, log := r.settings, r.log
-	// Before etcd starts, which obeys those that are there.
-	asked, err := watchRequests(s.Etcd().Changes())
-	if err != nil {
-		return err
+	if err := r.control.awaitRelease(ctx, log); err != nil {
+		return errors.Join(outcome(ctx), unlessEnded(ctx, err))
 	}
-	stopRequests := background(asked.wait, fail)
-	defer stopRequests()
+	r.started = time.Now()
 	defer r.stopEtcd()
 	go r.startEtcd(ctx, fail)
 	built, err := r.buildAPI(ctx)
@@ -83,21 +98,18 @@ func (r *run) serve(ctx context.Context, fail context.CancelCauseFunc) error {
 	if s.Built != nil {
 		s.Built()
 	}
-	// Without a majority of the members nothing can be served, for as long as it
-	// takes the others to come back.
+	// Without a majority of the members etcd does not serve until others return.
 	if err := r.member.Ready(ctx); err != nil {
 		return errors.Join(outcome(ctx), unlessEnded(ctx, err))
 	}
 	r.phase("etcd serves")
-	stopAlarms := background(r.watchAlarms, fail)
-	defer stopAlarms()
-
 	stopAPI := background(built.Run, fail)
 	defer stopAPI()
 	if err := r.ready(ctx); err != nil {
 		return outcome(ctx)
 	}
 	r.phase("ready")
+	r.control.set(controlapi.StateServing)
 	stopBootstrap := background(r.bootstrap, fail)
 	defer stopBootstrap()
 	stopLeading := background(r.lead, fail)
@@ -108,11 +120,12 @@ func (r *run) serve(ctx context.Context, fail context.CancelCauseFunc) error {
 	}, fail)
 	defer stopSnapshots()
 	stopDraining := background(func(ctx context.Context) error {
-		return r.drain(ctx, func() {
+		return r.control.drain(ctx, func() {
 			stopLeading()
 			stopBootstrap()
 			built.Linger(drainLinger)
 			stopAPI()
+			r.phase("drained")
 		})
 	}, fail)
 	defer stopDraining()
@@ -122,7 +135,7 @@ func (r *run) serve(ctx context.Context, fail context.CancelCauseFunc) error {
 	return outcome(ctx)
 }
 
-// unlessEnded is err, or nil when that only says that ctx has ended.
+// unlessEnded returns err, or nil if ctx has ended.
 func unlessEnded(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil
@@ -130,7 +143,8 @@ func unlessEnded(ctx context.Context, err error) error {
 	return err
 }
 
-// outcome is nil when Run was asked to stop, else the part's error.
+// outcome returns nil if Run was asked to stop, else the error of the part that
+// failed.
 func outcome(ctx context.Context) error {
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		return cause
@@ -138,8 +152,8 @@ func outcome(ctx context.Context) error {
 	return nil
 }
 
-// background runs part apart from the caller's context, so that the caller
-// chooses the order in which parts stop: stop ends the part and waits for it.
+// background runs part with a context of its own, so that the caller chooses the
+// order in which parts stop: stop ends the part and waits for it.
 func background(part func(context.Context) error, fail context.CancelCauseFunc) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -163,6 +177,7 @@ type run struct {
 	log      *slog.Logger
 	memory   *transport.Server
 	started  time.Time
+	control  *control
 
 	etcdUp chan struct{} // closed when member and err are final
 	member *etcd.Member
@@ -179,6 +194,7 @@ func (r *run) startEtcd(ctx context.Context, fail context.CancelCauseFunc) {
 		fail(r.err)
 		return
 	}
+	r.control.started(r.member)
 	r.phase("etcd started")
 	go func() {
 		if err, open := <-r.member.Failed(); open && err != nil {
@@ -194,11 +210,11 @@ func (r *run) stopEtcd() {
 	}
 }
 
-// buildAPI hands the API server the file that it reads at its start only.
+// buildAPI builds the API server, with a temporary file that it reads once.
 func (r *run) buildAPI(ctx context.Context) (*apiserver.Server, error) {
 	private, err := os.MkdirTemp(r.settings.PrivateDir, "controlplane-")
 	if err != nil {
-		return nil, fmt.Errorf("make a private directory: %w", err)
+		return nil, fmt.Errorf("create a private directory: %w", err)
 	}
 	defer os.RemoveAll(private)
 	s := r.settings.apiserver()
@@ -218,7 +234,7 @@ func (r *run) buildAPI(ctx context.Context) (*apiserver.Server, error) {
 	return apiserver.New(ctx, s, r.memory)
 }
 
-// readyPoll is how often a starting API server is asked whether it is ready.
+// readyPoll is how often a starting API server is checked for readiness.
 const readyPoll = 20 * time.Millisecond
 
 func (r *run) ready(ctx context.Context) error {
@@ -251,26 +267,25 @@ func (r *run) bootstrap(ctx context.Context) error {
 	return err
 }
 
-// lead strives for the lease and runs what only one control plane may run. A
-// process that has lost the lease must end, but its member of etcd may be the one
-// on which the majority hangs: most often the lease is lost because another
-// member is.
+// lead waits for the lease and runs what only one control plane may run. A process
+// that has lost the lease must end, but its etcd member may be needed for the
+// majority: the usual cause of a lost lease is a lost member.
 func (r *run) lead(ctx context.Context) error {
-	err := r.strive(ctx)
+	err := r.holdLease(ctx)
 	if errors.Is(err, leadership.ErrLost) {
-		r.log.Warn("the lease is lost; the process ends when the others can do without its member")
+		r.log.Warn("the lease is lost; the process ends once etcd has a majority without its member")
 		r.awaitSpare(ctx)
 	}
 	return err
 }
 
-// sparePoll is how often the members are asked whether one may leave.
+// sparePoll is how often the members are checked for a majority.
 const sparePoll = 2 * time.Second
 
-// awaitSpare returns when etcd can do without this member, or ctx ends.
+// awaitSpare returns when the other members are a majority, or ctx ends.
 func (r *run) awaitSpare(ctx context.Context) {
 	for {
-		members, err := r.settings.Etcd().StatusOfMembers(ctx)
+		members, err := r.settings.Etcd().MemberStatus(ctx)
 		if err == nil && etcd.Spares(members, r.settings.Node.Name) {
 			return
 		}
@@ -282,11 +297,11 @@ func (r *run) awaitSpare(ctx context.Context) {
 	}
 }
 
-func (r *run) strive(ctx context.Context) error {
+func (r *run) holdLease(ctx context.Context) error {
 	return leadership.Run(ctx, leadership.Settings{
 		Client: r.client(names.UserLeader),
 		Name:   r.settings.Node.Name,
-		Sole:   r.member.Alone, Emulated: r.settings.Node.Emulated,
+		Alone:  r.member.Alone, Emulated: r.settings.Node.Emulated,
 		Lead: func(ctx context.Context) error {
 			r.phase("leading")
 			return together(ctx,
@@ -312,8 +327,8 @@ func (r *run) strive(ctx context.Context) error {
 
 func (r *run) client(user string) *rest.Config { return r.memory.Client(transport.User(user)) }
 
-// together runs all parts until ctx ends or one of them fails, and returns when
-// all have ended, with the first error.
+// together runs all parts until ctx ends or one of them fails. It returns the first
+// error after all have ended.
 func together(ctx context.Context, parts ...func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

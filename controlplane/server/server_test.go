@@ -10,39 +10,39 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// TestControlPlane takes one control plane through its life, since each start
-// takes seconds.
+// TestControlPlane tests one control plane from its first start to its second stop,
+// because each start takes seconds.
 func TestControlPlane(t *testing.T) {
 	dir := t.TempDir()
 	c := start(t, dir)
-	t.Run("serves the version it is made of", c.version)
+	t.Run("serves the version that it was built from", c.version)
 	t.Run("shows anonymous clients its health and version only", c.strangers)
 	t.Run("lists upstream's health checks", c.healthChecks)
-	t.Run("publishes its issuer to whom RBAC allows", c.issuerDiscovery)
-	t.Run("speaks TLS 1.3 and nothing older", c.tls13)
-	t.Run("makes pods of a deployment", c.deployment)
-	t.Run("approves a kubelet's own certificate and denies another's", c.kubeletCertificates)
+	t.Run("publishes its issuer to subjects that RBAC allows", c.issuerDiscovery)
+	t.Run("accepts TLS 1.3 only", c.tls13)
+	t.Run("creates the pods of a deployment", c.deployment)
+	t.Run("approves a kubelet's certificate for its own node only", c.kubeletCertificates)
 	t.Run("limits a worker to its own objects", c.workerRights)
 	t.Run("labels a node with its role", c.roleLabel)
-	t.Run("cuts a pod range for a node", c.podRange)
+	t.Run("allocates a pod CIDR for a node", c.podRange)
 	t.Run("provisions a local volume on the chosen node", c.volume)
-	t.Run("applies on the server's side", c.apply)
+	t.Run("supports server-side apply", c.apply)
 	t.Run("describes built-in and custom types", c.openAPI)
 	t.Run("calls webhooks behind services", c.webhooks)
-	t.Run("keeps secrets encrypted", c.secrets)
-	t.Run("rotates the key of secrets while it works", func(t *testing.T) { rotate(t, dir, c) })
+	t.Run("encrypts secrets at rest", c.secrets)
+	t.Run("rotates the encryption key while it serves", func(t *testing.T) { rotate(t, dir, c) })
 	t.Run("works with renewed certificates", c.renewed)
-	t.Run("lets nobody in without its certificate, at any port", c.ports)
+	t.Run("accepts only its own certificates on every port", c.ports)
 	t.Run("writes an audit log", c.audit)
 	if err := c.stop(); err != nil {
 		t.Fatalf("stopped with %v", err)
 	}
 	c = start(t, dir)
-	t.Run("is what it was after a restart", c.restarted)
+	t.Run("has the same data after a restart", c.restarted)
 	if err := c.stop(); err != nil {
 		t.Fatalf("stopped with %v the second time", err)
 	}
-	t.Run("leaves no private files", func(t *testing.T) {
+	t.Run("removes its private files", func(t *testing.T) {
 		if left, _ := filepath.Glob(filepath.Join(dir, "controlplane-*")); len(left) > 0 {
 			t.Errorf("left behind: %v", left)
 		}

@@ -10,29 +10,32 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
-// Settings are what a control plane needs to know.
+// Settings of a control plane.
 type Settings struct {
 	Node nodeconfig.Node
 	// PKIDir holds the files of package pki for a control plane.
 	PKIDir string
-	// StateDir survives restarts; etcd's data lie below it.
+	// StateDir survives restarts; it contains etcd's data.
 	StateDir string
-	// LogDir takes the audit log.
+	// LogDir is for the audit log.
 	LogDir string
-	// PrivateDir takes short-lived files that hold secrets.
+	// PrivateDir is for short-lived files with secrets, and for the control socket.
 	PrivateDir string
-	// AlarmsDir takes a file with what the user should know and do.
-	AlarmsDir string
-	// Ports; zero for those of nodeconfig.
+	// Ports; zero means those of nodeconfig.
 	Port, EtcdClientPort, EtcdPeerPort int
-	// EtcdQuotaBytes is how large the database may become; 0 is 2 GiB.
+	// EtcdQuotaBytes bounds the size of the database; 0 means 2 GiB.
 	EtcdQuotaBytes int64
-	// Built, if not nil, is called once the API server is built, which is when
-	// most of what stays in memory is there.
+	// Built, if not nil, is called once the API server is built, when most of the
+	// memory that stays in use has been allocated.
 	Built func() `json:"-"`
 }
 
-// Etcd is the control plane's share of etcd.
+// ControlSocket is where the process serves package controlapi.
+func (s Settings) ControlSocket() string {
+	return filepath.Join(s.PrivateDir, filepath.Base(nodeconfig.ControlSocket))
+}
+
+// Etcd returns the settings of the control plane's etcd member.
 func (s Settings) Etcd() etcd.Settings {
 	return etcd.Settings{
 		Cluster: s.Node.Cluster, Name: s.Node.Name, Address: s.Node.Network.Address.Addr(),

@@ -25,12 +25,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// webhooks are called through the server's own clients, behind a service and
-// behind the API server's own service, with an authority of their own.
+// webhooks checks that webhooks are called by the server's own clients, behind a
+// service and behind the API server's own service, with a CA of their own.
 func (c *cluster) webhooks(t *testing.T) {
 	hook, authority := c.hook(t, "hook.default.svc")
 	port := int32(hook.Listener.Addr().(*net.TCPAddr).Port)
-	// Nothing routes to ClusterIPs here; a name is reached without.
+	// Nothing routes to ClusterIPs here, so the webhook has an external name.
 	if _, err := c.client.CoreV1().Services("default").Create(t.Context(), &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Name: "hook"},
 		Spec:       corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "localhost", Ports: []corev1.ServicePort{{Port: port}}},
@@ -51,7 +51,7 @@ func (c *cluster) webhooks(t *testing.T) {
 		_, err := c.client.CoreV1().ConfigMaps("default").Create(ctx, hooked("behind-the-server"), metav1.CreateOptions{})
 		switch {
 		case err == nil:
-			return fmt.Errorf("the webhook was not asked")
+			return fmt.Errorf("the webhook was not called")
 		case strings.Contains(err.Error(), "transport"):
 			t.Fatal(err)
 		case !strings.Contains(err.Error(), "failed calling webhook"):
@@ -65,7 +65,7 @@ func hooked(name string) *corev1.ConfigMap {
 	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "hooked-", Labels: map[string]string{"webhook": name}}}
 }
 
-// register has objects with the label of that name shown to a webhook.
+// register registers a webhook for objects with the label of that name.
 func (c *cluster) register(t *testing.T, name string, authority []byte, service *admissionregistrationv1.ServiceReference) {
 	t.Helper()
 	fail, none := admissionregistrationv1.Fail, admissionregistrationv1.SideEffectClassNone
@@ -88,8 +88,7 @@ func (c *cluster) register(t *testing.T, name string, authority []byte, service 
 	t.Cleanup(func() { _ = hooks.Delete(context.Background(), name, metav1.DeleteOptions{}) })
 }
 
-// hook is a webhook that annotates what it is shown, and the authority that
-// vouches for its name.
+// hook is a webhook that annotates objects, and the CA that signed its certificate.
 func (c *cluster) hook(t *testing.T, name string) (*httptest.Server, []byte) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -39,7 +39,7 @@ func (c *cluster) deployment(t *testing.T) {
 		}
 		for _, p := range pods.Items {
 			if len(p.Status.Conditions) == 0 {
-				return fmt.Errorf("pod %s was not looked at", p.Name)
+				return fmt.Errorf("pod %s was not scheduled", p.Name)
 			}
 			if seconds := p.Spec.Tolerations[0].TolerationSeconds; seconds == nil || *seconds != 30 {
 				t.Fatalf("pod stays on a lost node for %v seconds", seconds)

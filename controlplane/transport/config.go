@@ -9,9 +9,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Client configures the clients of a component that is u. The API server
-// shields itself by priority and fairness, so they have no rate limit of their
-// own.
+// Client returns the configuration for clients of the component u. They have no
+// rate limit, because the API server protects itself by priority and fairness.
 func (s *Server) Client(u user.Info) *rest.Config {
 	return &rest.Config{
 		Host:      "https://localhost",
@@ -26,11 +25,10 @@ func (s *Server) Client(u user.Info) *rest.Config {
 	}
 }
 
-// Loopback configures the clients of the API server itself. Upstream adds a
-// webhook's authority to a copy of it when a webhook is behind the API server's
-// own service, and a configuration may have either a transport or an authority:
-// so the transport comes as a wrapper here, which lets no request through to what
-// it wraps.
+// Loopback returns the configuration for clients of the API server itself. For a
+// webhook behind the API server's own service, upstream adds the webhook's CA to a
+// copy of it, and a configuration cannot have both a transport and a CA. Therefore
+// the transport is set as a wrapper, which passes no request to what it wraps.
 func (s *Server) Loopback() *rest.Config {
 	c := s.Client(Privileged())
 	c.WrapTransport = func(http.RoundTripper) http.RoundTripper { return s.As(Privileged()) }
@@ -38,21 +36,21 @@ func (s *Server) Loopback() *rest.Config {
 	return c
 }
 
-// User is a component by its user name.
+// User returns the identity of a component with that user name.
 func User(name string) user.Info {
 	return &user.DefaultInfo{Name: name, Groups: []string{user.AllAuthenticated}}
 }
 
-// ServiceAccount is a component by its service account in kube-system, as
-// RBAC's bootstrap policy knows upstream's controllers.
+// ServiceAccount returns the identity of a service account in kube-system, to which
+// RBAC's bootstrap policy grants the rights of upstream's controllers.
 func ServiceAccount(name string) user.Info {
 	info := serviceaccount.UserInfo("kube-system", name, "").(*user.DefaultInfo)
 	info.Groups = append(info.Groups, user.AllAuthenticated)
 	return info
 }
 
-// Privileged is the API server itself, whom RBAC does not bind; only what must
-// work before there are roles may be it.
+// Privileged returns the identity of the API server itself, which RBAC does not
+// limit. Use it only for what must work before roles exist.
 func Privileged() user.Info {
 	return &user.DefaultInfo{Name: user.APIServerUser, Groups: []string{user.AllAuthenticated, user.SystemPrivilegedGroup}}
 }

@@ -6,19 +6,19 @@ import (
 	"sync"
 )
 
-// Listener accepts connections from its own process alone.
+// Listener accepts connections from its own process only.
 type Listener struct {
 	once   sync.Once
 	closed chan struct{}
 	dialed chan net.Conn
 }
 
-// NewListener makes a listener. It holds nothing but memory.
+// NewListener returns a listener. It uses nothing but memory.
 func NewListener() *Listener {
 	return &Listener{closed: make(chan struct{}), dialed: make(chan net.Conn)}
 }
 
-// Dial connects to the listener; it waits until the connection is accepted.
+// Dial connects to the listener. It blocks until the connection is accepted.
 func (l *Listener) Dial(ctx context.Context) (net.Conn, error) {
 	near, far := net.Pipe()
 	select {
@@ -41,7 +41,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close implements net.Listener. Connections live on.
+// Close implements net.Listener. It does not close connections.
 func (l *Listener) Close() error {
 	l.once.Do(func() { close(l.closed) })
 	return nil

@@ -10,7 +10,7 @@ import (
 )
 
 // highWater is how many bytes a handler may be ahead of its reader before its
-// writes wait, so that a slow client bounds the server's memory.
+// writes block, which bounds the memory that a slow client can use.
 const highWater = 256 << 10
 
 // stream is the server's ResponseWriter and the client's response body.
@@ -19,15 +19,15 @@ type stream struct {
 	header chan struct{}      // closed once status and sent are final
 
 	mu     sync.Mutex
-	wake   sync.Cond   // buffer, err and closed changed
-	set    http.Header // what the handler works on
+	wake   sync.Cond   // signals that buffer, err or closed has changed
+	set    http.Header // the handler's
 	sent   http.Header // copy of set at the time of the header
 	status int         // 0 before the header
 	buffer []byte      // written and not yet read
 	read   int         // bytes of buffer already read
-	err    error       // no more writes: io.EOF or why the handler broke off
+	err    error       // no more writes: io.EOF, or why the handler was aborted
 	closed bool        // the reader is gone
-	notify chan bool   // made by CloseNotify
+	notify chan bool   // created by CloseNotify
 }
 
 func newStream(cancel context.CancelFunc) *stream {
@@ -55,8 +55,8 @@ func (s *stream) writeHeader(status int) {
 	close(s.header)
 }
 
-// Write implements http.ResponseWriter. It waits while the reader is far
-// behind, and fails once the reader is gone.
+// Write implements http.ResponseWriter. It blocks while the reader is more than
+// highWater behind, and fails once the reader has closed the body.
 func (s *stream) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,11 +78,11 @@ func (s *stream) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Flush implements http.Flusher. What is written can be read at once anyhow.
+// Flush implements http.Flusher. Written data is readable at once in any case.
 func (s *stream) Flush() { s.WriteHeader(http.StatusOK) }
 
 // CloseNotify implements http.CloseNotifier, by which the API server's filters
-// tell a streaming writer from another.
+// recognize a writer that streams.
 func (s *stream) CloseNotify() <-chan bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -95,8 +95,8 @@ func (s *stream) CloseNotify() <-chan bool {
 	return s.notify
 }
 
-// finish ends the body; with cancelled, why the handler was asked to end, since
-// a body that was cut must not look whole.
+// finish ends the body. If the handler was canceled, the body ends with that error,
+// so that an incomplete one does not look complete.
 func (s *stream) finish(cancelled error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -124,7 +124,7 @@ func (s *stream) end(err error) {
 	s.wake.Broadcast()
 }
 
-// aborted is why the handler broke off before its header, or nil.
+// aborted returns why the handler was aborted before its header, or nil.
 func (s *stream) aborted() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -156,8 +156,8 @@ func (s *stream) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// empty forgets what was read; a large buffer goes too, since most streams are
-// watches that are silent after their first answer.
+// empty discards what was read, and a large buffer as well: most streams are watches
+// that are silent after their first events.
 func (s *stream) empty() {
 	if cap(s.buffer) > 4<<10 {
 		s.buffer = nil
@@ -199,8 +199,8 @@ func (s *stream) response(request *http.Request) *http.Response {
 	}
 }
 
-// watch makes a reader stop when the request's context ends: the handler's own
-// end is not enough, since a handler may ignore its context.
+// watch ends reads when the request's context ends. Waiting for the handler is not
+// enough, because it may ignore its context.
 func (s *stream) watch(ctx context.Context) (stop func() bool) {
 	return context.AfterFunc(ctx, func() {
 		s.mu.Lock()
@@ -212,7 +212,8 @@ func (s *stream) watch(ctx context.Context) (stop func() bool) {
 	})
 }
 
-// body is what a client reads; closing it also forgets the request's context.
+// body is the client's end of a stream. Closing it also stops watching the request's
+// context.
 type body struct {
 	*stream
 	stop func() bool

@@ -1,10 +1,9 @@
-// Package transport keeps the components of one process talking to the API
-// server as clients like any other: each request goes through the server's
-// whole handler chain under the identity of its component, but through no
-// socket and no TLS.
+// Package transport connects components to the API server of the same process.
+// Each request goes through the server's whole handler chain with the identity of
+// its component, but through no socket and no TLS.
 //
-// A request's identity travels in its context, which nothing outside the
-// process can set; Authenticate reads it back on the server's side.
+// The identity is a value of the request's context, which nothing outside the
+// process can set; the server reads it with Identity.
 package transport
 
 import (
@@ -20,24 +19,23 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// remoteAddress is what the server sees as the client's address, for its audit
-// log.
+// remoteAddress is the client's address in the audit log.
 const remoteAddress = "127.0.0.1:0"
 
-// Server hands requests of clients in this process to one handler. Clients may
-// be made and used before the handler is there; their requests wait for it.
+// Server passes requests of clients in this process to one handler. Clients can be
+// created and used before Serve; their requests wait for it.
 type Server struct {
 	once    sync.Once
 	ready   chan struct{}
 	handler http.Handler // set before ready is closed
 }
 
-// NewServer makes a server without a handler.
+// NewServer returns a server without a handler.
 func NewServer() *Server {
 	return &Server{ready: make(chan struct{})}
 }
 
-// Serve lets all requests through to h. Only the first call has an effect.
+// Serve sets the handler. Only the first call has an effect.
 func (s *Server) Serve(h http.Handler) {
 	s.once.Do(func() {
 		s.handler = h
@@ -45,15 +43,15 @@ func (s *Server) Serve(h http.Handler) {
 	})
 }
 
-// As returns a client transport whose requests carry the identity u.
+// As returns a client transport whose requests have the identity u.
 func (s *Server) As(u user.Info) http.RoundTripper {
 	return client{server: s, user: u}
 }
 
 type identityKey struct{}
 
-// Identity is who sent a request through As; false for requests that came
-// another way.
+// Identity returns the identity of a request that was sent through As; false for
+// other requests.
 func Identity(ctx context.Context) (user.Info, bool) {
 	u, ok := ctx.Value(identityKey{}).(user.Info)
 	return u, ok
@@ -64,9 +62,9 @@ type client struct {
 	user   user.Info
 }
 
-// RoundTrip returns once the handler has sent its header. The response's body
-// streams as the handler writes; closing it, or the end of the request's
-// context, ends the handler's context.
+// RoundTrip returns once the handler has sent its header. The body of the response
+// streams what the handler writes. Closing it, or the end of the request's context,
+// ends the handler's context.
 func (c client) RoundTrip(request *http.Request) (*http.Response, error) {
 	select {
 	case <-c.server.ready:
@@ -78,9 +76,9 @@ func (c client) RoundTrip(request *http.Request) (*http.Response, error) {
 			return nil, context.Cause(request.Context())
 		}
 	}
-	// Of the client's context only its end reaches the server, as over a wire:
-	// a handler that asks the server while it serves another request would else
-	// hand down that one's user and audit event.
+	// Only the end of the client's context reaches the server, as over a network.
+	// Otherwise a handler that calls the server while it serves another request
+	// would pass on that request's user and audit event.
 	ctx, end := context.WithCancelCause(context.WithValue(context.Background(), identityKey{}, c.user))
 	release := context.AfterFunc(request.Context(), func() { end(context.Cause(request.Context())) })
 	cancel := func() {
@@ -98,7 +96,7 @@ func (c client) RoundTrip(request *http.Request) (*http.Response, error) {
 		_ = stream.Close()
 		return nil, err
 	}
-	// Only the handler's end cancels ctx now, and that comes after the header.
+	// From here only the end of the handler cancels ctx, which is after the header.
 	<-stream.header
 	if err := stream.aborted(); err != nil {
 		return nil, err
@@ -106,7 +104,7 @@ func (c client) RoundTrip(request *http.Request) (*http.Response, error) {
 	return stream.response(request), nil
 }
 
-// incoming turns a client's request into what a server is handed.
+// incoming converts a client's request into a server's.
 func incoming(ctx context.Context, request *http.Request) *http.Request {
 	in := request.Clone(ctx)
 	in.Proto, in.ProtoMajor, in.ProtoMinor = "HTTP/2.0", 2, 0
@@ -139,10 +137,10 @@ func serve(h http.Handler, request *http.Request, out *stream, cancel context.Ca
 	h.ServeHTTP(out, request)
 }
 
-// panicError keeps one handler's panic inside its request, as net/http does.
+// panicError confines a handler's panic to its request, as net/http does.
 func panicError(failure any) error {
 	if err, ok := failure.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-		return fmt.Errorf("the server cut the answer short: %w", io.ErrUnexpectedEOF)
+		return fmt.Errorf("the server aborted the response: %w", io.ErrUnexpectedEOF)
 	}
 	return fmt.Errorf("the server panicked: %v\n%s", failure, debug.Stack())
 }

@@ -194,8 +194,8 @@ func TestPanicStaysInItsRequest(t *testing.T) {
 		header bool
 		want   string
 	}{
-		"abort before the header": {http.ErrAbortHandler, false, "cut the answer short"},
-		"abort after the header":  {http.ErrAbortHandler, true, "cut the answer short"},
+		"abort before the header": {http.ErrAbortHandler, false, "aborted the response"},
+		"abort after the header":  {http.ErrAbortHandler, true, "aborted the response"},
 		"panic before the header": {"boom", false, "the server panicked: boom"},
 		"panic after the header":  {"boom", true, "the server panicked: boom"},
 	} {

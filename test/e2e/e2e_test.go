@@ -70,6 +70,7 @@ func TestEndToEnd(t *testing.T) {
 	r.subtest(t, "DownDuringUp", func(t *testing.T) { testDownDuringUp(t, r) })
 	r.subtest(t, "ExpiredCertificates", func(t *testing.T) { testExpiredCertificates(t, r, name, k) })
 	r.subtest(t, "ControlPlanes", func(t *testing.T) { testControlPlanes(t, r, name, k) })
+	r.subtest(t, "Restore", func(t *testing.T) { testRestore(t, r, name, k) })
 	r.subtest(t, "LogsExport", func(t *testing.T) { testLogsExport(t, r, name) })
 	r.subtest(t, "Run", func(t *testing.T) { testRun(t, r) })
 	if r.keep {

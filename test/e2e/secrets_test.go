@@ -6,7 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/skiff-dev/skiff/controlplane/controlapi"
+	"github.com/skiff-dev/skiff/vm/daemon/client"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/home"
 )
 
 // testRotateSecrets rotates the encryption key for secrets of a running cluster,
@@ -45,13 +48,15 @@ func testRotateSecrets(t *testing.T, r *rig, name string, k *kube) {
 	equal(t, "problems", fmt.Sprint(r.status(t, name).Problems), "[]")
 }
 
-// storedKeys returns the number of secrets in etcd by encryption key.
-func (r *rig) storedKeys(t *testing.T, name string) map[string]int {
+// storedKeys counts the secrets in etcd by the key that encrypts them.
+func (r *rig) storedKeys(t *testing.T, name string) (keys map[string]int) {
 	t.Helper()
-	out := r.skiff(t, "shell", "--cluster", name, "control-plane-1", "--", "/usr/bin/skiff-controlplane", "etcd", "keys")
-	var keys map[string]int
-	if err := json.Unmarshal([]byte(out), &keys); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	c := client.New(client.Config{Home: home.Home(r.home), Name: name})
+	if err := c.OnControlPlane(t.Context(), func(_ string, c controlapi.Client) (err error) {
+		keys, err = c.SecretKeys(t.Context())
+		return err
+	}); err != nil {
+		t.Fatal(err)
 	}
 	return keys
 }

@@ -1,6 +1,5 @@
-// Package servertest makes what a control plane needs to run natively, for
-// tests and measurements: a node document and certificates in a directory of
-// their own.
+// Package servertest creates what a control plane needs to run natively, for tests and
+// measurements: a node document and certificates in a directory of their own.
 package servertest
 
 import (
@@ -17,20 +16,20 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
-// Cluster and Name are those of the document that Write makes.
+// Cluster and Name are those in the document that Write creates.
 const (
 	Cluster = "native"
 	Name    = "control-plane-1"
 )
 
-// Write makes dir/node.json, dir/pki as a control plane at address is handed
-// them, dir/admin.crt and dir/admin.key of a cluster administrator, and
-// dir/authorities as the host keeps them.
+// Write creates the files of a control plane at address in dir/node.json and dir/pki,
+// those of a cluster administrator in dir/admin.crt and dir/admin.key, and the
+// host's in dir/authorities.
 func Write(dir string, address netip.Addr) (nodeconfig.Node, error) {
 	return WriteAt(dir, time.Now(), address)
 }
 
-// WriteAt is Write with certificates made at now.
+// WriteAt is like Write with certificates issued at now.
 func WriteAt(dir string, now time.Time, address netip.Addr) (nodeconfig.Node, error) {
 	nodes, err := writeCluster(dir, now, func(string) string { return dir }, address)
 	if err != nil {
@@ -39,8 +38,8 @@ func WriteAt(dir string, now time.Time, address netip.Addr) (nodeconfig.Node, er
 	return nodes[0], nil
 }
 
-// WriteCluster is Write for one control plane at each address, the first of
-// which forms a cluster that the others join: it makes dir/NAME/node.json and
+// WriteCluster is like Write for one control plane at each address, the first of
+// which forms a cluster that the others join. It creates dir/NAME/node.json and
 // dir/NAME/pki for each, and the other files in dir.
 func WriteCluster(dir string, addresses ...netip.Addr) ([]nodeconfig.Node, error) {
 	return writeCluster(dir, time.Now(), func(name string) string { return filepath.Join(dir, name) }, addresses...)
@@ -73,7 +72,7 @@ func writeCluster(dir string, now time.Time, home func(name string) string, addr
 	return nodes, nil
 }
 
-// RenewAdmin makes the administrator's certificate at now, by dir/authorities.
+// RenewAdmin issues the administrator's certificate at now with dir/authorities.
 func RenewAdmin(dir string, now time.Time) error {
 	authorities, err := Authorities(dir)
 	if err != nil {
@@ -86,8 +85,8 @@ func RenewAdmin(dir string, now time.Time) error {
 	return writeAll(dir, pki.Files{"admin.crt": host["admin.crt"], "admin.key": host["admin.key"]})
 }
 
-// Renew makes home/pki of a control plane at now, by dir/authorities. Each file
-// is replaced in one step.
+// Renew issues home/pki of a control plane at now with dir/authorities. It replaces
+// each file atomically.
 func Renew(dir, home string, node nodeconfig.Node, now time.Time) error {
 	authorities, err := Authorities(dir)
 	if err != nil {
@@ -129,7 +128,7 @@ func writeAll(dir string, files pki.Files) error {
 	return nil
 }
 
-// documents are those of a new cluster, as the host writes them.
+// documents returns the node documents of a new cluster as the host writes them.
 func documents(addresses []netip.Addr, now time.Time) []nodeconfig.Node {
 	var peers []nodeconfig.Peer
 	for i, address := range addresses {
@@ -160,7 +159,7 @@ func documents(addresses []netip.Addr, now time.Time) []nodeconfig.Node {
 
 func write(path string, content []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("make directory: %w", err)
+		return fmt.Errorf("create directory: %w", err)
 	}
 	if err := atomicfile.Write(path, content, 0o600); err != nil {
 		return fmt.Errorf("write file: %w", err)

@@ -1,6 +1,5 @@
-// Package upstream keeps the API server comparable with upstream's: it runs the
-// same chain of servers with nothing left out, for the generator of OpenAPI
-// documents and for tests.
+// Package upstream runs upstream's complete chain of API servers, to compare ours with
+// it in tests and to generate OpenAPI documents.
 package upstream
 
 import (
@@ -19,12 +18,12 @@ import (
 	"github.com/skiff-dev/skiff/controlplane/transport"
 )
 
-// Documents are the OpenAPI documents of built-in types as upstream's code
-// builds them, by name in an archive of package openapi.
+// Documents returns the OpenAPI documents of built-in types as upstream's code builds
+// them, by their name in an archive of package openapi.
 func Documents(ctx context.Context) (map[string][]byte, error) {
 	dir, err := os.MkdirTemp("", "skiff-openapi-")
 	if err != nil {
-		return nil, fmt.Errorf("make a directory: %w", err)
+		return nil, fmt.Errorf("create a directory: %w", err)
 	}
 	defer os.RemoveAll(dir)
 	node, err := servertest.Write(dir, netip.MustParseAddr("127.0.0.1"))

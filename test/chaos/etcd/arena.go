@@ -27,11 +27,12 @@ import (
 const (
 	members = 3
 	apiPort = 6443
-	// diskMiB is each member's disk: etcd's log takes 64 MiB at a time.
+	// diskMiB is the size of each member's disk; etcd allocates its log in files of 64
+	// MiB, and a restore needs the data twice.
 	diskMiB = 400
 )
 
-// hub is the clients' namespace, where the members' links meet in a bridge.
+// hub is the clients' namespace, which has the bridge of the members' links.
 const hub = "skiff-chaos"
 
 func namespace(i int) string { return fmt.Sprintf("%s-%d", hub, i+1) }
@@ -39,7 +40,7 @@ func link(i int) string      { return fmt.Sprintf("skc%d", i+1) }
 
 func address(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 99, 77, byte(11 + i)}) }
 
-// enter makes the namespaces and runs this program again inside them.
+// enter creates the namespaces and runs this program again inside them.
 func enter(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, removeNetwork()) }()
 	if err := makeNetwork(); err != nil {
@@ -49,7 +50,7 @@ func enter(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	// A mount namespace as well, so that the members' disks go with it.
+	// ip also creates a mount namespace, with which the members' disks disappear.
 	inside := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", hub, self, "-inside"}, os.Args[1:]...)...)
 	inside.Stdout, inside.Stderr = os.Stdout, os.Stderr
 	inside.Cancel = func() error { return inside.Process.Signal(syscall.SIGTERM) }
@@ -76,7 +77,7 @@ func makeNetwork() error {
 			fmt.Sprintf("-n %s link set %s master br0 up", hub, link(i)),
 			fmt.Sprintf("-n %s address add %s/24 dev eth0", namespace(i), address(i)),
 			fmt.Sprintf("-n %s link set eth0 up", namespace(i)),
-			// A control plane advertises itself only with a way out.
+			// A control plane advertises its address only if it has a default route.
 			fmt.Sprintf("-n %s route add default via 10.99.77.1", namespace(i)),
 		)
 	}
@@ -111,7 +112,7 @@ func ip(arguments string) error {
 	return nil
 }
 
-// arena is the three members and what they run on.
+// arena is the three members and their networks and disks.
 type arena struct {
 	options options
 	dir     string
@@ -124,7 +125,7 @@ type member struct {
 	dir    string
 	number int
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	process *exec.Cmd
 	ended   chan struct{}
 }
@@ -148,7 +149,7 @@ func newArena(o options) (*arena, error) {
 			}
 		}
 		if err := syscall.Mount("tmpfs", filepath.Join(m.dir, "state"), "tmpfs", 0, fmt.Sprintf("size=%dm,mode=0700", diskMiB)); err != nil {
-			return nil, fmt.Errorf("make the disk of member %d: %w", i+1, err)
+			return nil, fmt.Errorf("create the disk of member %d: %w", i+1, err)
 		}
 		a.all[i] = m
 	}
@@ -167,7 +168,7 @@ func (a *arena) close() error {
 	return errors.Join(errs...)
 }
 
-// start starts a member that does not run.
+// start starts a member that is not running.
 func (a *arena) start(m *member) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -206,7 +207,7 @@ func (m *member) runs() bool {
 	}
 }
 
-// signal reaches the control plane itself: `ip netns exec` becomes it.
+// signal signals the control plane itself, which `ip netns exec` executes in place.
 func (m *member) signal(s syscall.Signal) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -236,8 +237,8 @@ func (a *arena) startAll(ctx context.Context) error {
 	return a.heal(ctx)
 }
 
-// heal starts what has ended, as a supervisor does, until all members have a
-// vote and serve.
+// heal restarts members that have ended, as a supervisor does, until all are voters
+// and serve.
 func (a *arena) heal(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyLimit)
 	defer cancel()
@@ -254,13 +255,13 @@ func (a *arena) heal(ctx context.Context) error {
 			return nil
 		}
 		if err := pause(ctx, 200*time.Millisecond); err != nil {
-			return fmt.Errorf("the control planes do not come back: %w", last)
+			return fmt.Errorf("the control planes did not recover: %w", last)
 		}
 	}
 }
 
 func (a *arena) whole(ctx context.Context) error {
-	list, err := a.etcd(0).StatusOfMembers(ctx)
+	list, err := a.etcd(0).MemberStatus(ctx)
 	if err != nil {
 		return err
 	}
@@ -290,7 +291,7 @@ func (a *arena) whole(ctx context.Context) error {
 	return nil
 }
 
-// etcd is how the tool reaches the cluster by way of member i.
+// etcd returns the settings that reach the cluster through member i.
 func (a *arena) etcd(i int) etcd.Settings {
 	s := server.Settings{Node: a.nodes[i], PKIDir: filepath.Join(a.all[i].dir, "pki"), StateDir: filepath.Join(a.all[i].dir, "state")}.Etcd()
 	s.Members = a.nodes[i].ControlPlanes

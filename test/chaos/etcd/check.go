@@ -11,17 +11,17 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// checkLimit bounds the search for an order; its problem is hard in general.
+// checkLimit bounds the search for a linearization, which is NP-complete in general.
 const checkLimit = 5 * time.Minute
 
-// operation is what porcupine is told of one request.
+// operation is the input of one request for porcupine.
 type operation struct {
 	write bool
 	key   int
 	value string
 }
 
-// model is a register for each key: a read returns what was written last.
+// model is a register for each key: a read returns the last written value.
 var model = porcupine.Model{
 	Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
 		byKey := make([][]porcupine.Operation, keys)
@@ -40,11 +40,11 @@ var model = porcupine.Model{
 	},
 }
 
-// history is all that clients and watchers saw.
+// history is everything that clients and watchers observed.
 type history struct {
 	began time.Time
 
-	mu           sync.Mutex // guards what follows
+	mu           sync.Mutex // guards the fields below
 	operations   []porcupine.Operation
 	acknowledged []acknowledgement
 	watchers     []*watcher
@@ -52,7 +52,7 @@ type history struct {
 	outage       time.Duration
 }
 
-// acknowledgement is a write that the API said was done.
+// acknowledgement is a write that the API acknowledged.
 type acknowledgement struct {
 	key, value string
 	version    int64
@@ -77,15 +77,15 @@ func (h *history) wrote(client, key int, value string, version, began int64) {
 	h.lastWrite = time.Now()
 }
 
-// unknown is a write that may have been done, at any time since, or never.
+// unknown records a write that may take effect at any time from now on, or never.
 func (h *history) unknown(client, key int, value string, began int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.operations = append(h.operations, porcupine.Operation{ClientId: client, Input: operation{write: true, key: key, value: value}, Call: began, Return: math.MaxInt64})
 }
 
-// takeOutage is the longest time without an acknowledged write since it was
-// asked last.
+// takeOutage returns the longest time without an acknowledged write since the last
+// call.
 func (h *history) takeOutage() time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -94,11 +94,11 @@ func (h *history) takeOutage() time.Duration {
 	return outage
 }
 
-// watcher is what one watch delivered; only its own goroutine writes to it.
+// watcher records what one watch delivered. Only its own goroutine writes to it.
 type watcher struct {
 	member  int
 	from    int64
-	last    int64 // the version to go on from
+	last    int64 // the version to continue from
 	seen    map[int64]string
 	faults  []string
 	expired int
@@ -130,8 +130,8 @@ func (w *watcher) bookmark(version int64) {
 	w.last = version
 }
 
-// gaps are the acknowledged writes that a watch should have delivered by the
-// version that it reached, and did not.
+// gaps returns the acknowledged writes that a watch should have delivered up to the
+// version that it reached, but did not.
 func (w *watcher) gaps(acknowledged []acknowledgement) []string {
 	gaps := w.faults
 	for _, a := range acknowledged {
@@ -145,10 +145,10 @@ func (w *watcher) gaps(acknowledged []acknowledgement) []string {
 	return gaps
 }
 
-// settle bounds the writes of which nobody knows whether they were done. Each
-// value is written once: one that was read was done before that read ended, and
-// one that never was may as well never have been done. Without this the search
-// for an order grows with every one of them.
+// settle bounds the writes whose outcome is unknown. Each value is written once: a
+// write whose value was read took effect before that read ended, and one whose value
+// was never read can be omitted. Otherwise the search for a linearization grows with
+// each of them.
 func settle(operations []porcupine.Operation) []porcupine.Operation {
 	type seen struct {
 		key   int
@@ -178,7 +178,7 @@ func settle(operations []porcupine.Operation) []porcupine.Operation {
 	return settled
 }
 
-// check judges the history; final are the keys' values afterwards, by member.
+// check checks the history. final has the keys' values afterwards, by member.
 func (h *history) check(out io.Writer, final map[string][]string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -194,7 +194,7 @@ func (h *history) check(out io.Writer, final map[string][]string) error {
 	case porcupine.Illegal:
 		errs = append(errs, errors.New("reads and writes are not linearizable"))
 	case porcupine.Unknown:
-		errs = append(errs, fmt.Errorf("no verdict on %d operations within %s", len(h.operations), checkLimit))
+		errs = append(errs, fmt.Errorf("%d operations could not be checked within %s", len(h.operations), checkLimit))
 	}
 	events := 0
 	for _, w := range h.watchers {
@@ -203,7 +203,7 @@ func (h *history) check(out io.Writer, final map[string][]string) error {
 			errs = append(errs, fmt.Errorf("watch through member %d: %s", w.member+1, gap))
 		}
 		if w.expired > 0 {
-			fmt.Fprintf(out, "the watch through member %d was told to list again\n", w.member+1)
+			fmt.Fprintf(out, "the watch through member %d expired\n", w.member+1)
 		}
 	}
 	fmt.Fprintf(out, "%d operations, %d acknowledged writes, %d watch events checked\n", len(h.operations), len(h.acknowledged), events)

@@ -27,7 +27,7 @@ const (
 
 func keyName(i int) string { return fmt.Sprintf("key-%d", i) }
 
-// clients makes the keys and starts n clients and one watcher for each member.
+// clients creates the keys and starts n clients and one watcher for each member.
 func (a *arena) clients(ctx context.Context, n int, h *history) (*sync.WaitGroup, error) {
 	var sets []*kubernetes.Clientset
 	for i := range members {
@@ -40,7 +40,7 @@ func (a *arena) clients(ctx context.Context, n int, h *history) (*sync.WaitGroup
 	for i := range keys {
 		object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: keyName(i), Labels: map[string]string{label: "yes"}}, Data: map[string]string{"value": ""}}
 		if _, err := sets[0].CoreV1().ConfigMaps(where).Create(ctx, object, metav1.CreateOptions{}); err != nil {
-			return nil, fmt.Errorf("make the keys: %w", err)
+			return nil, fmt.Errorf("create the keys: %w", err)
 		}
 	}
 	list, err := sets[0].CoreV1().ConfigMaps(where).List(ctx, metav1.ListOptions{LabelSelector: label})
@@ -107,7 +107,8 @@ func (c *client) write(ctx context.Context, key int, value string) {
 	c.history.wrote(c.number, key, value, version, began)
 }
 
-// run watches through one member, again and again from where it was.
+// run watches through one member, and again from the last version when the watch
+// ends.
 func (w *watcher) run(ctx context.Context, api kubernetes.Interface) {
 	for ctx.Err() == nil {
 		from := strconv.FormatInt(w.last, 10)
@@ -128,7 +129,7 @@ func (w *watcher) follow(stream watch.Interface) {
 	for event := range stream.ResultChan() {
 		m, ok := event.Object.(*corev1.ConfigMap)
 		if !ok {
-			return // an error: the watch begins again
+			return // an error: start the watch again
 		}
 		version, err := strconv.ParseInt(m.ResourceVersion, 10, 64)
 		if err != nil {
@@ -142,7 +143,7 @@ func (w *watcher) follow(stream watch.Interface) {
 	}
 }
 
-// readAll reads every key through every member once all is calm.
+// readAll reads every key through every member after the faults.
 func (a *arena) readAll(ctx context.Context) (map[string][]string, error) {
 	values := map[string][]string{}
 	for i := range members {

@@ -11,19 +11,19 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/skiff-dev/skiff/controlplane/etcd"
+	"github.com/skiff-dev/skiff/controlplane/controlapi"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
-// fault is one way to break a member. What it does is over when do returns, or
-// is mended by arena.heal.
+// fault is one way to disturb a member. It ends when do returns, or arena.heal ends
+// it.
 type fault struct {
 	name string
 	do   func(ctx context.Context, a *arena, victim int) error
 }
 
-// How long a fault lasts: longer than etcd's leader and the holder of the lease
-// keep their offices, which is two and four seconds.
+// How long a fault lasts: longer than it takes to replace etcd's leader and the
+// holder of the lease, which is two and four seconds.
 const (
 	down    = 3 * time.Second
 	asleep  = 5 * time.Second
@@ -31,16 +31,16 @@ const (
 	diskFor = 4 * time.Second
 )
 
-// blow is a fault and whom it strikes: the leader of etcd, or one that follows.
+// blow is a fault and its victim: the leader of etcd or a follower.
 type blow struct {
 	fault  fault
 	leader bool
-	// follower is which of those that follow; 0 or 1.
+	// follower selects the follower: 0 or 1.
 	follower int
 }
 
-// deck deals every kind of fault once before any comes again, in an order that
-// its seed decides, and each by turns to a leader and to a follower.
+// deck deals every kind of fault once before it repeats any, in an order given by
+// its seed, and each kind alternately to the leader and to a follower.
 type deck struct {
 	random *rand.Rand
 	deals  int
@@ -64,18 +64,18 @@ func (d *deck) next() blow {
 	return b
 }
 
-// victim is the number of the member that b strikes.
+// victim returns the number of the member for b.
 func (a *arena) victim(ctx context.Context, b blow) (int, error) {
-	list, err := a.etcd(0).StatusOfMembers(ctx)
+	list, err := a.etcd(0).MemberStatus(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("find the leader: %w", err)
 	}
 	leader := slices.IndexFunc(a.nodes, func(n nodeconfig.Node) bool {
-		return slices.ContainsFunc(list, func(m etcd.MemberStatus) bool { return m.Leader && m.Name == n.Name })
+		return slices.ContainsFunc(list, func(m controlapi.EtcdMember) bool { return m.Leader && m.Name == n.Name })
 	})
 	switch {
 	case leader < 0:
-		return 0, errors.New("find the leader: nobody leads")
+		return 0, errors.New("find the leader: there is none")
 	case b.leader:
 		return leader, nil
 	default:
@@ -88,7 +88,7 @@ var faults = []fault{
 		a.all[v].kill()
 		return pause(ctx, down)
 	}},
-	{"stopped well", func(ctx context.Context, a *arena, v int) error {
+	{"stopped", func(ctx context.Context, a *arena, v int) error {
 		a.all[v].signal(syscall.SIGTERM)
 		return pause(ctx, down)
 	}},
@@ -120,7 +120,7 @@ var faults = []fault{
 	}},
 }
 
-// fill takes all that is left of a disk.
+// fill uses up the free space of a disk.
 func fill(path string) error {
 	f, err := os.Create(path)
 	if err != nil {

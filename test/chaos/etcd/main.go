@@ -1,8 +1,8 @@
-// Command etcd breaks a control plane of three in every way that a laptop
-// knows, round after round, while clients write, read and watch through its
-// API, and checks the whole history afterwards: reads and writes are
-// linearizable, no acknowledged write is lost, no watch has a gap. The members
-// are real processes in network namespaces of their own, without machines.
+// Command etcd injects faults into three control planes, round after round, while
+// clients write, read and watch through their API. It then checks the whole history:
+// reads and writes are linearizable, no acknowledged write is lost, no watch has a
+// gap. Finally it restores snapshots while members are killed. The members are real
+// processes in network namespaces of their own, without machines.
 package main
 
 import (
@@ -27,11 +27,11 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.program, "program", "skiff-controlplane", "the control plane")
-	flag.IntVar(&o.rounds, "rounds", 20, "how many faults, one after another")
-	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "which faults: the same seed, the same faults")
-	flag.IntVar(&o.clients, "clients", 6, "how many clients write and read")
-	flag.StringVar(&o.keep, "keep", "", "directory for logs and data, kept; a temporary one if empty")
-	inside := flag.Bool("inside", false, "this process is in the namespace of the clients already")
+	flag.IntVar(&o.rounds, "rounds", 20, "number of faults, one after another")
+	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "seed for the choice of faults")
+	flag.IntVar(&o.clients, "clients", 6, "number of clients that write and read")
+	flag.StringVar(&o.keep, "keep", "", "directory for logs and data, which is kept; empty for a temporary one")
+	inside := flag.Bool("inside", false, "set for the process in the clients' namespace")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -47,7 +47,7 @@ func main() {
 	}
 }
 
-// How long things may take. A busy machine is no fault of the cluster's.
+// Limits. They allow for a busy machine.
 const (
 	readyLimit = 3 * time.Minute
 	calm       = time.Second
@@ -82,18 +82,22 @@ func run(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	return h.check(os.Stdout, final)
+	if err := h.check(os.Stdout, final); err != nil {
+		return err
+	}
+	return a.restoreAll(context.WithoutCancel(ctx), final)
 }
 
-// strike breaks members until all rounds are over or interrupted ends. A round
-// that has begun is ended, so that what was seen until then can be checked.
+// strike injects faults until all rounds are over or interrupted ends. It completes
+// a round that has begun, so that the history until then can be checked.
 func (a *arena) strike(interrupted context.Context, h *history) error {
 	ctx := context.WithoutCancel(interrupted)
 	longest := map[string]time.Duration{}
 	deck := newDeck(a.options.seed)
 	for round := 1; round <= a.options.rounds && pause(interrupted, calm) == nil; round++ {
 		b := deck.next()
-		// A process that lost the lease in the round before ends once it can be spared.
+		// A process that lost its lease in the previous round ends once it is not needed
+		// for the majority.
 		if err := a.heal(ctx); err != nil {
 			return fmt.Errorf("before round %d: %w", round, err)
 		}
@@ -113,7 +117,7 @@ func (a *arena) strike(interrupted context.Context, h *history) error {
 		outage := h.takeOutage()
 		longest[b.fault.name] = max(longest[b.fault.name], outage)
 		fmt.Printf("round %d: %s, member %d, %s%s; whole again after %.1f s, at most %.1f s without a write\n",
-			round, b.fault.name, victim+1, map[bool]string{true: "which led", false: "which followed"}[b.leader],
+			round, b.fault.name, victim+1, map[bool]string{true: "a leader", false: "a follower"}[b.leader],
 			map[bool]string{true: " and ended", false: ""}[ended], time.Since(began).Seconds(), outage.Seconds())
 	}
 	for _, f := range faults {

@@ -23,10 +23,10 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 
+	"github.com/skiff-dev/skiff/controlplane/controlapi"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/tui/app"
 	"github.com/skiff-dev/skiff/tui/console"
-	"github.com/skiff-dev/skiff/tui/feed"
 	"github.com/skiff-dev/skiff/tui/kube"
 	"github.com/skiff-dev/skiff/tui/machine"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
@@ -196,11 +196,11 @@ func (h host) Operate(context.Context, machine.Operation, io.Reader, io.Writer) 
 }
 
 // EtcdMembers implements app.Host.
-func (h host) EtcdMembers(ctx context.Context, cluster string) ([]feed.EtcdMember, error) {
+func (h host) EtcdMembers(ctx context.Context, cluster string) ([]controlapi.EtcdMember, error) {
 	out, err := exec.CommandContext(ctx, h.skiff, "etcd", "members", cluster, "-o", "json").Output()
 	if err != nil {
 		return nil, err
 	}
-	var members []feed.EtcdMember
+	var members []controlapi.EtcdMember
 	return members, json.Unmarshal(out, &members)
 }

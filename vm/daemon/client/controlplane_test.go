@@ -15,8 +15,8 @@ import (
 // fakeControlPlane is the control plane of one node.
 type fakeControlPlane struct {
 	*restoretest.ControlPlane
-	world *environment
-	node  string
+	env  *environment
+	node string
 }
 
 func (f *fakeControlPlane) Members(context.Context) ([]controlapi.EtcdMember, error) {
@@ -27,9 +27,9 @@ func (f *fakeControlPlane) Snapshot(context.Context, io.Writer) error { return e
 func (f *fakeControlPlane) Defragment(context.Context) error          { return nil }
 
 func (f *fakeControlPlane) left(what string) {
-	f.world.mu.Lock()
-	defer f.world.mu.Unlock()
-	f.world.left = append(f.world.left, what)
+	f.env.mu.Lock()
+	defer f.env.mu.Unlock()
+	f.env.left = append(f.env.left, what)
 }
 
 func (f *fakeControlPlane) Drain(context.Context) error {
@@ -45,16 +45,16 @@ func (f *fakeControlPlane) Remove(_ context.Context, r controlapi.RemoveRequest)
 func (f *fakeControlPlane) Compact(context.Context) error { return nil }
 
 func (f *fakeControlPlane) Keys(context.Context) (controlapi.Keys, error) {
-	f.world.mu.Lock()
-	defer f.world.mu.Unlock()
-	return controlapi.Keys{Loaded: fmt.Sprintf("%x", sha256.Sum256(f.world.documents[f.node].Files[pki.EncryptionFile]))}, nil
+	f.env.mu.Lock()
+	defer f.env.mu.Unlock()
+	return controlapi.Keys{Loaded: fmt.Sprintf("%x", sha256.Sum256(f.env.documents[f.node].Files[pki.EncryptionFile]))}, nil
 }
 
 func (f *fakeControlPlane) SecretKeys(context.Context) (map[string]int, error) {
-	f.world.mu.Lock()
-	defer f.world.mu.Unlock()
+	f.env.mu.Lock()
+	defer f.env.mu.Unlock()
 	counts := map[string]int{}
-	for _, key := range f.world.under {
+	for _, key := range f.env.under {
 		counts[key]++
 	}
 	return counts, nil
