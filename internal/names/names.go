@@ -79,6 +79,8 @@ func OfNode(group, node string) string { return group + ":" + node }
 
 // NodeOf returns the node of a user that OfNode returned for the group.
 func NodeOf(group, user string) (node string, ok bool) {
-	node, ok = strings.CutPrefix(user, group+":")
-	return node, ok && node != ""
+	if node, ok = strings.CutPrefix(user, group+":"); !ok || node == "" {
+		return "", false
+	}
+	return node, true
 }
