@@ -17,6 +17,11 @@ import (
 // much. A guest's root can write to its serial port as much as it likes.
 const maxConsole = 8 << 20
 
+// consoleSock is where a machine's serial console connects to. Lima deletes
+// filenames.SerialSock when it starts a machine, because it expects QEMU to listen
+// there.
+const consoleSock = "console.sock"
+
 // console writes to a log what one machine sends to its serial port.
 type console struct {
 	listener net.Listener
@@ -31,7 +36,7 @@ func openConsole(dir string) (*console, error) {
 	if err := os.Rename(path, path+".1"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	socket := filepath.Join(dir, filenames.SerialSock)
+	socket := filepath.Join(dir, consoleSock)
 	if err := remove(socket); err != nil {
 		return nil, err
 	}

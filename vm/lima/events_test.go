@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lima-vm/lima/v2/pkg/limatype/filenames"
+
 	"github.com/skiff-dev/skiff/vm/driver"
 	"github.com/skiff-dev/skiff/vm/driver/process"
 	"github.com/skiff-dev/skiff/vm/machine"
@@ -162,7 +164,7 @@ func TestTheConsoleLogIsBoundedAndKeepsThePreviousRun(t *testing.T) {
 	if kept, err := os.ReadFile(log + ".1"); err != nil || string(kept) != "previous run" {
 		t.Errorf("kept %q, %v", kept, err)
 	}
-	conn, err := net.Dial("unix", filepath.Join(dir, "serial.sock"))
+	conn, err := net.Dial("unix", filepath.Join(dir, consoleSock))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,6 +187,13 @@ func TestTheConsoleLogIsBoundedAndKeepsThePreviousRun(t *testing.T) {
 	}
 	if content, err := os.ReadFile(log); err != nil || !strings.HasSuffix(string(content), "last words") {
 		t.Errorf("the end is missing: %v", err)
+	}
+}
+
+// Lima deletes its own serial socket when it starts a machine.
+func TestTheConsolesSocketIsNotOneThatLimaDeletes(t *testing.T) {
+	if consoleSock == filenames.SerialSock {
+		t.Errorf("the console listens on %s", filenames.SerialSock)
 	}
 }
 

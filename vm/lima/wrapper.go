@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-
-	"github.com/lima-vm/lima/v2/pkg/limatype/filenames"
 )
 
 // envDaemon holds the process ID of the daemon that machines must not outlive.
@@ -180,5 +178,5 @@ func chardev(value string) string {
 		return value
 	}
 	// QEMU connects to the socket that openConsole listens at.
-	return "socket,id=char-serial,path=" + filepath.Join(filepath.Dir(log), filenames.SerialSock)
+	return "socket,id=char-serial,path=" + filepath.Join(filepath.Dir(log), consoleSock)
 }

@@ -49,7 +49,7 @@ func TestArgumentsKeepOnlyWhatANodeUses(t *testing.T) {
 		"-kernel", "/h/vm/worker-1/kernel", "-append", "-quiet console=ttyS0", "-initrd", "/h/vm/worker-1/initrd",
 		"-netdev", "socket,id=net1,fd=3", "-device", "virtio-net-pci,netdev=net1,mac=52:55:c0:a8:68:15",
 		"-device", "virtio-rng-pci", "-display", "none", "-vga", "none", "-parallel", "none",
-		"-chardev", "socket,id=char-serial,path=/h/vm/worker-1/serial.sock", "-serial", "chardev:char-serial",
+		"-chardev", "socket,id=char-serial,path=/h/vm/worker-1/console.sock", "-serial", "chardev:char-serial",
 		"-chardev", "socket,id=char-qmp,path=/h/vm/worker-1/qmp.sock,server=on,wait=off", "-qmp", "chardev:char-qmp",
 		"-name", "lima-worker-1", "-pidfile", "/h/vm/worker-1/qemu.pid",
 	}
