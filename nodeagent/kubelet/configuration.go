@@ -30,7 +30,7 @@ type Machine struct {
 	SharedDisk bool
 }
 
-// Paths are the files and folders that the kubelet uses.
+// Paths are the files and directories that the kubelet uses.
 type Paths struct {
 	// Root is the kubelet's own directory, on the node's disk.
 	Root string

@@ -6,8 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
+	"time"
 
+	"k8s.io/apimachinery/pkg/util/wait"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/cmd/kubelet/app"
@@ -43,6 +46,9 @@ func (k Kubelet) Run(ctx context.Context) error {
 		}
 		return err
 	}
+	if awaitSocket(ctx, k.Paths.ContainerdSocket) != nil {
+		return nil // ctx ended
+	}
 	dependencies, err := app.UnsecuredDependencies(ctx, server, utilfeature.DefaultFeatureGate)
 	if err != nil {
 		return fmt.Errorf("prepare the kubelet: %w", err)
@@ -57,6 +63,22 @@ func (k Kubelet) Run(ctx context.Context) error {
 		return errors.New("the kubelet exited")
 	}
 	return nil
+}
+
+// socketPoll is how often to try the container runtime's socket.
+const socketPoll = 20 * time.Millisecond
+
+// awaitSocket returns when a program listens on a unix socket, or with the context's
+// error. Upstream's kubelet exits if the container runtime is not yet running, as
+// after a restart of the node, and a second start would take as long as the first.
+func awaitSocket(ctx context.Context, path string) error {
+	return wait.PollUntilContextCancel(ctx, socketPoll, true, func(ctx context.Context) (bool, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
+		if err != nil {
+			return false, nil
+		}
+		return true, conn.Close()
+	})
 }
 
 // prepare writes the files that the kubelet reads, and removes certificates that

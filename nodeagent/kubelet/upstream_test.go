@@ -30,6 +30,7 @@ import (
 	volumetesting "k8s.io/kubernetes/pkg/volume/testing"
 	"k8s.io/kubernetes/pkg/volume/util/hostutil"
 	"k8s.io/mount-utils"
+	"k8s.io/utils/ptr"
 )
 
 // These tests check upstream's own code for what awaitMounts relies on. When one
@@ -46,14 +47,16 @@ func (alive) ShouldPodRuntimeBeRemoved(types.UID) bool        { return false }
 // knows. The marks must appear, and once they have, the volume manager must report
 // the volumes as mounted without another 300 ms of waiting.
 func TestUpstreamsVolumeManagerIsDoneWhenTheMarksAppear(t *testing.T) {
-	name := corev1.LocalObjectReference{Name: "data"}
+	// The API server would set the mode.
+	name, mode := corev1.LocalObjectReference{Name: "data"}, ptr.To[int32](0o644)
 	owner := podWith(
 		volumeNamed("token", corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
-			Sources: []corev1.VolumeProjection{{ConfigMap: &corev1.ConfigMapProjection{LocalObjectReference: name}}},
+			Sources:     []corev1.VolumeProjection{{ConfigMap: &corev1.ConfigMapProjection{LocalObjectReference: name}}},
+			DefaultMode: mode,
 		}}),
-		volumeNamed("config", corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: name}}),
-		volumeNamed("secret", corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "data"}}),
-		volumeNamed("downward", corev1.VolumeSource{DownwardAPI: &corev1.DownwardAPIVolumeSource{Items: []corev1.DownwardAPIVolumeFile{
+		volumeNamed("config", corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: name, DefaultMode: mode}}),
+		volumeNamed("secret", corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "data", DefaultMode: mode}}),
+		volumeNamed("downward", corev1.VolumeSource{DownwardAPI: &corev1.DownwardAPIVolumeSource{DefaultMode: mode, Items: []corev1.DownwardAPIVolumeFile{
 			{Path: "name", FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"}},
 		}}}),
 		scratch,
