@@ -214,7 +214,7 @@ func encode(config *clientcmdapi.Config) (map[string][]any, error) {
 func (e *editor) setCurrent(text string) error {
 	if node, value := e.key(currentContext); node == nil {
 		return e.apply(e.addKey(currentContext, text, " "+text+e.newline()))
-	} else if strings.HasPrefix(value.Value, text) && value.Value == text {
+	} else if value.Value == text {
 		return nil
 	}
 	return e.apply(e.setRaw(currentContext, text))

@@ -100,7 +100,7 @@ func change(ctx context.Context, path string, create bool, edit func(e *editor, 
 			Hint:  "the file was not changed; fix it, or set KUBECONFIG to another file",
 		}
 	}
-	remembered := e.memories()
+	ownFile := e.created()
 	changed, err := edit(e, !existed)
 	switch {
 	case errors.Is(err, errStyle):
@@ -111,18 +111,17 @@ func change(ctx context.Context, path string, create bool, edit func(e *editor, 
 	case err != nil || !changed:
 		return err
 	}
-	return unwritable(path, replace(path, before, e.content, remembered.Created))
+	return unwritable(path, replace(path, before, e.content, ownFile))
 }
 
-// memories returns the union of what our contexts remember of the whole file.
-func (e *editor) memories() memory {
-	var all memory
+// created reports whether one of our contexts remembers that Skiff created the file.
+func (e *editor) created() bool {
 	for name, context := range e.config.Contexts {
-		if ours(name) {
-			all.Created = all.Created || memoryOf(context).Created
+		if ours(name) && memoryOf(context).Created {
+			return true
 		}
 	}
-	return all
+	return false
 }
 
 // resolve follows symbolic links, also those to files that do not exist yet.
