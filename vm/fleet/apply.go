@@ -249,6 +249,8 @@ func waitsFor(err error) string {
 		return fmt.Sprintf("waiting for the API server: %s and other checks", failed[0])
 	case len(failed) > 0:
 		return "waiting for the API server: " + strings.Join(failed, ", ")
+	case errors.Is(err, context.DeadlineExceeded):
+		return "waiting for the API server to answer"
 	}
 	return "waiting for the API server to listen"
 }

@@ -1,7 +1,9 @@
 package fleet
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"testing"
 )
 
@@ -15,5 +17,8 @@ func TestProgressShowsWhatTheAPIServerWaitsFor(t *testing.T) {
 		if got := waitsFor(errors.New(message)); got != want {
 			t.Errorf("%s: %q, want %q", message, got, want)
 		}
+	}
+	if got := waitsFor(fmt.Errorf("get: %w", context.DeadlineExceeded)); got != "waiting for the API server to answer" {
+		t.Errorf("a timeout: %q", got)
 	}
 }
