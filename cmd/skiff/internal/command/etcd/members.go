@@ -57,7 +57,7 @@ func newMembers(s cli.Streams) *cobra.Command {
 		if inJSON {
 			return json.NewEncoder(s.Out).Encode(members)
 		}
-		return printMembers(s.Out, members)
+		return printMembers(s.Text(), members)
 	}
 	return cmd
 }

@@ -79,16 +79,16 @@ it.`,
 		Args: cli.Arguments(1, 1),
 	}
 	name := target.Flag(cmd)
-	cmd.Flags().BoolVar(&yes, "yes", false, "confirm that everything written since the snapshot is lost")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "confirm that everything written since the snapshot is lost")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		f, err := os.Open(args[0])
+		if err != nil {
+			return cli.Invalid("", "read the snapshot: %s", err)
+		}
+		defer f.Close()
 		if !yes {
 			return cli.Invalid("add --yes to confirm", "a restore discards everything written since the snapshot")
 		}
-		f, err := os.Open(args[0])
-		if err != nil {
-			return fmt.Errorf("read the snapshot: %w", err)
-		}
-		defer f.Close()
 		c, cluster, err := target.OpenExisting([]string{*name})
 		if err != nil {
 			return err
