@@ -2,6 +2,7 @@ package lima
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,7 +13,11 @@ import (
 
 	"github.com/lima-vm/lima/v2/pkg/limatype"
 	"github.com/lima-vm/lima/v2/pkg/limatype/filenames"
+	"k8s.io/apimachinery/pkg/util/wait"
 )
+
+// killLimit is how long a killed machine may take to exit.
+const killLimit = 5 * time.Second
 
 // EndStray kills QEMU processes of machines below dir whose daemon is dead. The
 // caller holds the cluster's lock.
@@ -48,13 +53,12 @@ func endStray(pid int, dir string) error {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		return fmt.Errorf("kill the machine in process %d: %w", pid, err)
 	}
-	for range 500 {
-		if !ours() {
-			return nil
-		}
-		time.Sleep(10 * time.Millisecond)
+	err := wait.PollUntilContextTimeout(context.Background(), 10*time.Millisecond, killLimit, true,
+		func(context.Context) (bool, error) { return !ours(), nil })
+	if err != nil {
+		return fmt.Errorf("process %d, a machine of a dead daemon, does not exit: %w", pid, err)
 	}
-	return fmt.Errorf("process %d, a machine of a dead daemon, does not exit", pid)
+	return nil
 }
 
 func readPID(file string) (int, error) {

@@ -9,11 +9,16 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 // freezeWait is how long the programs of a machine may take to freeze: one that
 // waits for a disk freezes when the disk has answered.
 const freezeWait = 20 * time.Second
+
+// freezePoll is how often a group that is freezing is looked at.
+const freezePoll = 2 * time.Millisecond
 
 // freezer describes how a version of cgroups freezes a group and all groups below.
 type freezer struct {
@@ -65,22 +70,17 @@ func (g groups) freeze(ctx context.Context, name string) error {
 // await writes until the group is frozen: a process that was just started may need
 // another write.
 func (f freezer) await(ctx context.Context, dir string) error {
-	for {
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("freeze the cgroup: %w", err)
-		}
+	err := wait.PollUntilContextCancel(ctx, freezePoll, true, func(context.Context) (bool, error) {
 		if err := f.write(dir, f.freeze); err != nil {
-			return err
+			return false, err
 		}
 		content, err := os.ReadFile(filepath.Join(dir, f.read))
-		if err != nil {
-			return fmt.Errorf("freeze the cgroup: %w", err)
-		}
-		if slices.Contains(strings.Split(string(content), "\n"), f.frozen) {
-			return nil
-		}
-		time.Sleep(2 * time.Millisecond)
+		return slices.Contains(strings.Split(string(content), "\n"), f.frozen), err
+	})
+	if err != nil {
+		return fmt.Errorf("freeze the cgroup: %w", err)
 	}
+	return nil
 }
 
 // thaw lets all programs of a machine continue.

@@ -81,7 +81,7 @@ func TestMachineIsSeparateAndTheHostIsUnchanged(t *testing.T) {
 	for what, c := range map[string]struct{ command, want string }{
 		"host name":         {"hostname", "one"},
 		"PID 1":             {"cat /proc/1/comm", "skiff-init"},
-		"root":              {"findmnt -no FSTYPE,OPTIONS / | cut -d, -f1", "erofs  ro"},
+		"image":             {"findmnt -no FSTYPE,OPTIONS /usr | cut -d, -f1", "erofs  ro"},
 		"address":           {"ip -4 -o addr show eth0 | awk '{print $4}'", "192.168.104.21/24"},
 		"kubelet's setting": {"cat /proc/sys/vm/overcommit_memory", "1"},
 		"memory":            {"awk '/^MemTotal/{print $2}' /proc/meminfo", strconv.Itoa(768 << 10)},
