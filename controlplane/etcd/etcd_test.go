@@ -39,7 +39,7 @@ func TestConfigOfASoleMember(t *testing.T) {
 	if got := c.ListenClientUrls[0].String(); got != "https://192.168.104.11:2379" || len(c.ListenClientUrls) != 1 {
 		t.Errorf("serves clients at %v", c.ListenClientUrls)
 	}
-	// etcd lets a sole member begin its election one tick after its start.
+	// etcd lets a single member begin its election one tick after its start.
 	if c.TickMs > 50 || !c.InitialElectionTickAdvance {
 		t.Errorf("a sole member waits %d ms for its election", c.TickMs)
 	}

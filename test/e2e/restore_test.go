@@ -69,7 +69,7 @@ func testRestore(t *testing.T, r *rig, name string, k *kube) {
 	r.restores(t, name, ofOne) // a snapshot of one, onto three
 	marks("kept")
 
-	// Whoever asked for the restore is killed at once: it goes on.
+	// Whoever asked for the restore is killed at once: the restore continues.
 	mark("after-three")
 	command := r.background(t, "etcd", "restore", ofThree, "-c", name, "--yes")
 	file := home.Home(r.home).Cluster(name).Restore()

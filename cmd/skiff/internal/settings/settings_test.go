@@ -120,7 +120,7 @@ func TestBoundsAreThoseOfTheValidation(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, err := range cluster.Validate(spec, host, 0) {
-			if strings.HasPrefix(err.Error(), s.Key+" ") {
+			if strings.HasPrefix(strings.TrimPrefix(err.Error(), "invalid "), s.Key+" ") {
 				return false
 			}
 		}
