@@ -70,7 +70,10 @@ func (g groups) freeze(ctx context.Context, name string) error {
 // await writes until the group is frozen: a process that was just started may need
 // another write.
 func (f freezer) await(ctx context.Context, dir string) error {
-	err := wait.PollUntilContextCancel(ctx, freezePoll, true, func(context.Context) (bool, error) {
+	err := wait.PollUntilContextCancel(ctx, freezePoll, true, func(ctx context.Context) (bool, error) {
+		if ctx.Err() != nil { // the first look does not wait for anything
+			return false, ctx.Err()
+		}
 		if err := f.write(dir, f.freeze); err != nil {
 			return false, err
 		}
