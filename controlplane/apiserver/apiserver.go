@@ -128,7 +128,7 @@ func newConfig(o options.CompletedOptions, s Settings, memory *transport.Server)
 
 // inProcess lets a resource's storage call etcd without gRPC.
 func (s Settings) inProcess(upstream generic.RESTOptionsGetter) generic.RESTOptionsGetter {
-	return storage.Getter{RESTOptionsGetter: upstream, NewClient: s.NewEtcdClient}
+	return storage.Getter{RESTOptionsGetter: upstream, NewClient: s.NewEtcdClient, CompactRevision: s.EtcdCompactRevision}
 }
 
 func extra(o options.CompletedOptions) kubecontrolplane.Extra {

@@ -45,6 +45,8 @@ type Settings struct {
 	DialEtcd func(context.Context) (net.Conn, error)
 	// NewEtcdClient returns a client of the same etcd that calls it in process.
 	NewEtcdClient func() *clientv3.Client
+	// EtcdCompactRevision returns the revision up to which that etcd is compacted.
+	EtcdCompactRevision func() int64
 }
 
 // Limits and periods that suit a laptop.

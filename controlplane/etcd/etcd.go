@@ -49,10 +49,12 @@ func timingFor(emulated bool) timing {
 }
 
 const (
-	snapshotCount                = 5000
-	snapshotCatchUp              = 2000
+	snapshotCount   = 5000
+	snapshotCatchUp = 2000
+	// Revisions live between once and 2.1 times the retention. As with upstream's
+	// five minutes, a list's continue token must have expired after ten minutes.
 	compactionMode               = "periodic"
-	compactionRetention          = "5m"
+	compactionRetention          = "4m30s"
 	stateDirMode                 = 0o700
 	tlsMinVersion                = "TLS1.3"
 	logLevel                     = "warn"
@@ -294,6 +296,12 @@ func (m *Member) NewClient() *clientv3.Client {
 	c := v3client.New(m.etcd.Server)
 	c.KV = impatient{c.KV, m.elections, m.gate}
 	return c
+}
+
+// CompactRevision returns the revision up to which the member's history is
+// compacted; 0 if it never was.
+func (m *Member) CompactRevision() int64 {
+	return max(m.etcd.Server.KV().FirstRev(), 0)
 }
 
 // Dial connects to the member's gRPC services in memory, for libraries that create

@@ -173,3 +173,29 @@ func TestMemberKeepsItsDataAndRefusesStrangers(t *testing.T) {
 		t.Fatalf("after a restart: %v, %v", got, err)
 	}
 }
+
+func TestMemberKnowsHowFarItIsCompacted(t *testing.T) {
+	m, _ := running(t, t.TempDir())
+	defer m.Stop()
+	if err := m.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := m.CompactRevision(); got != 0 {
+		t.Errorf("a new member is compacted up to revision %d", got)
+	}
+	client := m.NewClient()
+	var last int64
+	for range 3 {
+		put, err := client.Put(t.Context(), "k", "v")
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = put.Header.Revision
+	}
+	if _, err := client.Compact(t.Context(), last-1); err != nil {
+		t.Fatal(err)
+	}
+	if got := m.CompactRevision(); got != last-1 {
+		t.Errorf("compacted up to revision %d, want %d", got, last-1)
+	}
+}

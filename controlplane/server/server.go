@@ -226,7 +226,7 @@ func (r *run) buildAPI(ctx context.Context) (*apiserver.Server, error) {
 	if r.err != nil {
 		return nil, r.err
 	}
-	s.DialEtcd, s.NewEtcdClient = r.member.Dial, r.member.NewClient
+	s.DialEtcd, s.NewEtcdClient, s.EtcdCompactRevision = r.member.Dial, r.member.NewClient, r.member.CompactRevision
 	s.AuditPolicy = filepath.Join(private, "audit.yaml")
 	if err := os.WriteFile(s.AuditPolicy, []byte(apiserver.AuditPolicy), 0o600); err != nil {
 		return nil, fmt.Errorf("write the API server's configuration: %w", err)

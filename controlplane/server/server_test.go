@@ -27,6 +27,7 @@ func TestControlPlane(t *testing.T) {
 	t.Run("allocates a pod CIDR for a node", c.podRange)
 	t.Run("provisions a local volume on the chosen node", c.volume)
 	t.Run("supports server-side apply", c.apply)
+	t.Run("lets continue tokens expire with a compaction", c.compaction)
 	t.Run("describes built-in and custom types", c.openAPI)
 	t.Run("calls webhooks behind services", c.webhooks)
 	t.Run("encrypts secrets at rest", c.secrets)

@@ -29,7 +29,16 @@ type Getter struct {
 	// NewClient returns a new client of the embedded etcd, which the caller closes. Each
 	// resource has its own, so that its watches do not share a stream.
 	NewClient func() *clientv3.Client
+	// CompactRevision returns the revision up to which the embedded etcd is compacted.
+	// Caches drop what is older, so that lists of it fail as those from etcd do.
+	CompactRevision func() int64
 }
+
+// compactRevision implements etcd3.Compactor for an etcd that compacts itself.
+type compactRevision func() int64
+
+// CompactRevision returns the revision up to which etcd is compacted.
+func (c compactRevision) CompactRevision() int64 { return c() }
 
 // GetRESTOptions implements generic.RESTOptionsGetter.
 func (g Getter) GetRESTOptions(resource schema.GroupResource, example runtime.Object) (generic.RESTOptions, error) {
@@ -102,8 +111,7 @@ func (g Getter) open(c *storagebackend.ConfigForResource, prefix string, newFunc
 		transformer = etcd3.WithCorruptObjErrorHandlingTransformer(transformer)
 		decoder = etcd3.WithCorruptObjErrorHandlingDecoder(decoder)
 	}
-	// There is no compactor: the embedded etcd compacts by itself.
-	store, err := etcd3.New(client, nil, c.Codec, newFunc, newListFunc, c.Prefix, prefix, c.GroupResource, transformer, c.LeaseManagerConfig, decoder, versioner)
+	store, err := etcd3.New(client, compactRevision(g.CompactRevision), c.Codec, newFunc, newListFunc, c.Prefix, prefix, c.GroupResource, transformer, c.LeaseManagerConfig, decoder, versioner)
 	if err != nil {
 		client.Close()
 		return nil, nil, fmt.Errorf("store %s: %w", c.GroupResource, err)

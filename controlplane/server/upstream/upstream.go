@@ -46,7 +46,7 @@ func Documents(ctx context.Context) (map[string][]byte, error) {
 	built, err := apiserver.New(ctx, apiserver.Settings{
 		Address: node.Network.Address.Addr(), Port: ports[2],
 		ServiceCIDR: node.Kubernetes.ServiceCIDR, Domain: node.Kubernetes.DNSDomain,
-		PKIDir: pki, DialEtcd: member.Dial, NewEtcdClient: member.NewClient, BuildOpenAPI: true,
+		PKIDir: pki, DialEtcd: member.Dial, NewEtcdClient: member.NewClient, EtcdCompactRevision: member.CompactRevision, BuildOpenAPI: true,
 	}, transport.NewServer())
 	if err != nil {
 		return nil, err
