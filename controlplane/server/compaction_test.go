@@ -38,7 +38,7 @@ func (c *cluster) compaction(t *testing.T) {
 	c.eventually(t, "the continue token expires", func(ctx context.Context) error {
 		_, err := templates.List(ctx, metav1.ListOptions{Limit: 1, Continue: part.Continue})
 		if !apierrors.IsResourceExpired(err) {
-			return fmt.Errorf("error %w", err)
+			return fmt.Errorf("it is accepted: %v", err)
 		}
 		return nil
 	})
