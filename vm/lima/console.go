@@ -25,8 +25,8 @@ const consoleSock = "console.sock"
 // console writes to a log what one machine sends to its serial port.
 type console struct {
 	listener net.Listener
-	log      *boundedlog.File
-	done     chan struct{} // closed when everything is written
+	path     string
+	done     chan error // receives the result of serve
 }
 
 // openConsole listens for the machine in dir. The log of its previous run, which
@@ -40,33 +40,35 @@ func openConsole(dir string) (*console, error) {
 	if err := remove(socket); err != nil {
 		return nil, err
 	}
-	log, err := boundedlog.Open(path, maxConsole)
+	listener, err := net.Listen("unix", socket)
 	if err != nil {
 		return nil, err
 	}
-	listener, err := net.Listen("unix", socket)
-	if err != nil {
-		return nil, errors.Join(err, log.Close())
-	}
-	c := &console{listener: listener, log: log, done: make(chan struct{})}
-	go c.serve()
+	c := &console{listener: listener, path: path, done: make(chan error, 1)}
+	go func() { c.done <- c.serve() }()
 	return c, nil
 }
 
-// serve follows the one machine that connects.
-func (c *console) serve() {
-	defer close(c.done)
+// serve follows the one machine that connects. It creates the log only then, because
+// Lima deletes a file of that name when it starts the machine.
+func (c *console) serve() error {
 	conn, err := c.listener.Accept()
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
 	if err != nil {
-		return
+		return err
 	}
 	defer func() { _ = conn.Close() }()
-	_, _ = io.Copy(c.log.Lossy(), conn)
+	log, err := boundedlog.Open(c.path, maxConsole)
+	if err != nil {
+		return err
+	}
+	_, _ = io.Copy(log.Lossy(), conn)
+	return log.Close()
 }
 
 // Close waits until what the machine sent before it ended is in the log.
 func (c *console) Close() error {
-	err := c.listener.Close()
-	<-c.done
-	return errors.Join(err, c.log.Close())
+	return errors.Join(c.listener.Close(), <-c.done)
 }

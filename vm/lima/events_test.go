@@ -164,6 +164,12 @@ func TestTheConsoleLogIsBoundedAndKeepsThePreviousRun(t *testing.T) {
 	if kept, err := os.ReadFile(log + ".1"); err != nil || string(kept) != "previous run" {
 		t.Errorf("kept %q, %v", kept, err)
 	}
+	if err := os.WriteFile(log, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(log); err != nil { // as Lima does when it starts a machine
+		t.Fatal(err)
+	}
 	conn, err := net.Dial("unix", filepath.Join(dir, consoleSock))
 	if err != nil {
 		t.Fatal(err)
