@@ -248,6 +248,30 @@ func TestFloodOfDatagramsIsBounded(t *testing.T) {
 	}
 }
 
+func TestFloodOfDatagramsLeavesRoomForConnections(t *testing.T) {
+	w := newWorld(t)
+	g := newGuest(t, runNetwork(t, w, EgressAll), workerOne)
+	target := netip.MustParseAddr("198.51.100.1")
+	for port := range maxFlows {
+		conn := g.dialUDP(t, netip.AddrPortFrom(target, uint16(1000+port)))
+		if _, err := conn.Write([]byte("no answer")); err != nil {
+			t.Fatal(err)
+		}
+		if port%100 == 0 {
+			time.Sleep(5 * time.Millisecond) // the guest's link drops what it cannot queue
+		}
+	}
+	for before := -1; len(w.seen()) != before; time.Sleep(200 * time.Millisecond) {
+		before = len(w.seen())
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	conn, err := g.dialTCP(ctx, port80(somewhere))
+	if err != nil || !echoes(conn, "hello") {
+		t.Errorf("connection of the same machine: %v", err)
+	}
+}
+
 func TestStalestFlowsGoFirst(t *testing.T) {
 	flow := func(answered bool, used int64) *udpFlow {
 		f := &udpFlow{}

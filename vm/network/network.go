@@ -106,8 +106,10 @@ func (n *Network) build(dial dialer) (err error) {
 		n.stack.Close()
 		return err
 	}
-	flows, dials := &quota{limit: flowLimit(fileLimit())}, &quota{limit: maxDials}
-	(&tcpForwarder{allows: n.allows, dial: dial, flows: flows, dials: dials, open: &n.open}).attach(n.stack)
+	// TCP and UDP have a quota each: a flood of datagrams must not stop connections.
+	limit := flowLimit(fileLimit()) / 2
+	connections, flows, dials := &quota{limit: limit}, &quota{limit: limit}, &quota{limit: maxDials}
+	(&tcpForwarder{allows: n.allows, dial: dial, connections: connections, dials: dials, open: &n.open}).attach(n.stack)
 	(&udpForwarder{allows: n.allows, dial: dial, flows: flows, open: &n.open}).attach(n.stack)
 	return nil
 }

@@ -29,9 +29,9 @@ const (
 type tcpForwarder struct {
 	allows func(netip.Addr) bool
 	dial   dialer
-	// flows are shared with UDP; dials are those that are not established yet.
-	flows, dials *quota
-	open         *openFlows
+	// dials are the connections that are not established yet.
+	connections, dials *quota
+	open               *openFlows
 }
 
 // attach makes the forwarder handle every connection that no service of the
@@ -46,11 +46,11 @@ func (f *tcpForwarder) attach(s *stack.Stack) {
 func (f *tcpForwarder) handle(r *tcp.ForwarderRequest) {
 	id := r.ID()
 	machine, target := address(id.RemoteAddress), netip.AddrPortFrom(address(id.LocalAddress), id.LocalPort)
-	if !f.allows(target.Addr()) || !f.flows.take(machine) {
+	if !f.allows(target.Addr()) || !f.connections.take(machine) {
 		r.Complete(true)
 		return
 	}
-	defer f.flows.give(machine)
+	defer f.connections.give(machine)
 	inside, outside, ok := f.connect(r, machine, target)
 	if !ok {
 		return

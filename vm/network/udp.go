@@ -89,8 +89,8 @@ func (f *udpForwarder) handle(r *udp.ForwarderRequest) {
 	}()
 }
 
-// take gets the machine one more flow, at the cost of its stalest one if it has
-// as many as it may.
+// take reports whether the machine may have one more flow. If not, it ends the
+// machine's stalest one, so that there is room when the datagram is sent again.
 func (f *udpForwarder) take(machine netip.Addr) bool {
 	if f.flows.take(machine) {
 		return true
@@ -104,7 +104,7 @@ func (f *udpForwarder) take(machine netip.Addr) bool {
 		}
 	}
 	if stalest != nil {
-		_ = stalest.Close() // its place is free in a moment, for a datagram that is sent again
+		_ = stalest.Close()
 	}
 	return false
 }
