@@ -135,7 +135,7 @@ func unmerge(ctx context.Context, s cli.Streams, name string, merged []string) e
 		err := kubeconfig.Remove(ctx, path, kubeconfig.Context(name))
 		var failure *daemonapi.Failure
 		if errors.As(err, &failure) {
-			// The file is no kubeconfig, so it holds no entry of ours.
+			// The file is not a kubeconfig, so it has no entry of ours.
 			s.Report(err)
 			continue
 		}
