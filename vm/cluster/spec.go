@@ -3,7 +3,10 @@
 // Apart from reading and writing that state it does no I/O.
 package cluster
 
-import "net/netip"
+import (
+	"net/netip"
+	"reflect"
+)
 
 // Spec is the desired cluster: the content of skiff.yaml.
 type Spec struct {
@@ -72,5 +75,5 @@ func (s Spec) Same(other Spec) bool {
 	if s.APIPort == 0 || other.APIPort == 0 {
 		s.APIPort, other.APIPort = 0, 0
 	}
-	return s == other
+	return reflect.DeepEqual(s, other)
 }

@@ -101,7 +101,7 @@ All keys with their defaults:
 		if s.Fixed {
 			mark = " ¹"
 		}
-		fmt.Fprintf(&out, "| `%s`%s | %s | `%v` | %s | %s | %s |\n", s.Key, mark, kind(s), s.Default(), flag, env, s.Description)
+		fmt.Fprintf(&out, "| `%s`%s | %s | `%s` | %s | %s | %s |\n", s.Key, mark, kind(s), value(s), flag, env, s.Description)
 	}
 	out.WriteString("\n¹ Cannot change while the cluster exists.\n\n" +
 		"The name can also be given as the argument of a command: `skiff up dev`.\n\n" +
@@ -123,6 +123,8 @@ func kind(s settings.Setting) string {
 		return fmt.Sprintf("at least %d", s.Minimum)
 	case s.Type == settings.Range:
 		return "IPv4 range"
+	case s.Type == settings.List:
+		return "list"
 	}
 	return string(s.Type)
 }
@@ -133,15 +135,23 @@ func yaml(out *bytes.Buffer) {
 	for _, s := range settings.Table() {
 		parent, key, nested := strings.Cut(s.Key, ".")
 		if !nested {
-			fmt.Fprintf(out, "%s: %v\n", s.Key, s.Default())
+			fmt.Fprintf(out, "%s: %s\n", s.Key, value(s))
 			continue
 		}
 		if parent != within {
 			within = parent
 			fmt.Fprintf(out, "%s:\n", parent)
 		}
-		fmt.Fprintf(out, "  %s: %v\n", key, s.Default())
+		fmt.Fprintf(out, "  %s: %s\n", key, value(s))
 	}
+}
+
+// value renders the default of a setting in YAML.
+func value(s settings.Setting) string {
+	if items, ok := s.Default().([]string); ok {
+		return "[" + strings.Join(items, ", ") + "]"
+	}
+	return fmt.Sprint(s.Default())
 }
 
 // schema renders the JSON Schema of skiff.yaml.
@@ -187,6 +197,8 @@ func property(s settings.Setting) map[string]any {
 		p["pattern"] = `^[0-9]+(\.[0-9]+)?([KMGTPE]i?|k|m)?$`
 	case settings.Range:
 		p["pattern"] = `^[0-9]{1,3}(\.[0-9]{1,3}){3}/[0-9]{1,2}$`
+	case settings.List:
+		p["type"], p["items"] = "array", map[string]any{"type": []string{"string", "number"}}
 	}
 	if len(s.Values) > 0 {
 		p["enum"] = s.Values

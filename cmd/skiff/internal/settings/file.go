@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -104,7 +105,7 @@ func (f File) read(node *yaml.Node, within string) error {
 
 func (f File) readKey(key, value *yaml.Node, within string) error {
 	known := keys(within)
-	if key.Kind != yaml.ScalarNode || !contains(known, key.Value) {
+	if key.Kind != yaml.ScalarNode || !slices.Contains(known, key.Value) {
 		hint := "valid keys are " + strings.Join(known, ", ")
 		if meant := nearest.Of(key.Value, known); meant != "" {
 			hint = fmt.Sprintf("did you mean %q?", meant)
@@ -115,21 +116,41 @@ func (f File) readKey(key, value *yaml.Node, within string) error {
 	if len(keys(path)) > 0 {
 		return f.read(value, path)
 	}
-	if value.Kind != yaml.ScalarNode {
-		return fault(f.name, value.Line, "", "%s must be a single value", path)
-	}
-	for _, field := range Table() {
-		if field.Key != path {
-			continue
+	all := Table()
+	setting := all[slices.IndexFunc(all, func(s Setting) bool { return s.Key == path })]
+	values := []*yaml.Node{value}
+	if setting.Type == List {
+		if value.Kind != yaml.SequenceNode {
+			return fault(f.name, value.Line, fmt.Sprintf("such as \"%s: [VALUE, VALUE]\"", key.Value), "%s must be a list", path)
 		}
-		switch {
-		case field.Type == Integer && value.Tag != "!!int":
-			return fault(f.name, value.Line, "", "%s: %q is not a whole number", path, value.Value)
-		case value.Tag != "!!str" && value.Tag != "!!int" && value.Tag != "!!float":
-			return fault(f.name, value.Line, "", "%s: %q is not a string", path, value.Value)
-		}
+		values = value.Content
 	}
-	f.values[path] = entry{text: value.Value, line: value.Line}
+	var texts []string
+	for _, v := range values {
+		if err := f.check(setting, v); err != nil {
+			return err
+		}
+		texts = append(texts, v.Value)
+	}
+	f.values[path] = entry{text: strings.Join(texts, "\n"), line: value.Line}
+	return nil
+}
+
+// check returns an error if the node is not a value of the setting, or an item of
+// its list.
+func (f File) check(setting Setting, value *yaml.Node) error {
+	switch {
+	case value.Kind != yaml.ScalarNode && setting.Type == List:
+		return fault(f.name, value.Line, "", "items of %s must be single values", setting.Key)
+	case value.Kind != yaml.ScalarNode:
+		return fault(f.name, value.Line, "", "%s must be a single value", setting.Key)
+	case setting.Type == Integer && value.Tag != "!!int":
+		return fault(f.name, value.Line, "", "%s: %q is not a whole number", setting.Key, value.Value)
+	case value.Tag != "!!str" && value.Tag != "!!int" && value.Tag != "!!float":
+		return fault(f.name, value.Line, "", "%s: %q is not a string", setting.Key, value.Value)
+	case setting.Type == List && (value.Value == "" || strings.Contains(value.Value, "\n")):
+		return fault(f.name, value.Line, "", "%s: %q must be one line of text", setting.Key, value.Value)
+	}
 	return nil
 }
 
@@ -145,20 +166,11 @@ func keys(within string) []string {
 			}
 		}
 		name, _, _ := strings.Cut(rest, ".")
-		if !contains(names, name) {
+		if !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}
 	return names
-}
-
-func contains(names []string, name string) bool {
-	for _, n := range names {
-		if n == name {
-			return true
-		}
-	}
-	return false
 }
 
 func join(within, key string) string {

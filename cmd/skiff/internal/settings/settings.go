@@ -6,6 +6,7 @@ package settings
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
@@ -26,6 +27,10 @@ func Flags(flags *pflag.FlagSet, spec cluster.Spec) {
 		case string:
 			if s.Flag != "" {
 				flags.String(s.Flag, value, s.Description)
+			}
+		case []string:
+			if s.Flag != "" {
+				flags.StringArray(s.Flag, value, s.Description+"; repeat the flag for more")
 			}
 		}
 	}
@@ -57,11 +62,23 @@ func Resolve(flags *pflag.FlagSet, file File, base cluster.Spec) (cluster.Spec, 
 	}
 	spec := base
 	for _, f := range all {
-		if err := f.set(&spec, v.GetString(f.Key)); err != nil {
+		if err := f.set(&spec, resolved(v, f)); err != nil {
 			return base, &daemonapi.Failure{Cause: fmt.Sprintf("%s: %s", origin(f, flags, file), err), Invalid: true}
 		}
 	}
 	return spec, nil
+}
+
+// resolved returns the text that f.set takes. Viper knows a List as texts, if it
+// comes from a flag or a default, or as lines, from a file.
+func resolved(v *viper.Viper, f Setting) string {
+	if f.Type != List {
+		return v.GetString(f.Key)
+	}
+	if lines, ok := v.Get(f.Key).(string); ok {
+		return lines
+	}
+	return strings.Join(v.GetStringSlice(f.Key), "\n")
 }
 
 // origin returns the place that the value of f came from.

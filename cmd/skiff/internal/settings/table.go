@@ -3,7 +3,9 @@ package settings
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/drivers"
@@ -28,7 +30,9 @@ type Setting struct {
 	// Values lists all valid values; empty if there is no such list.
 	Values []string
 
+	// get returns an int, a string, or a List's []string.
 	get func(*cluster.Spec) any
+	// set takes the text of a value, or the texts of a List's values, one a line.
 	set func(*cluster.Spec, string) error
 }
 
@@ -41,6 +45,7 @@ const (
 	Integer  Type = "integer"
 	Quantity Type = "quantity" // bytes as a Kubernetes quantity, such as 2Gi
 	Range    Type = "range"    // an IPv4 range, such as 10.244.0.0/16
+	List     Type = "list"     // a list of strings
 )
 
 // Default returns the default value of the setting.
@@ -120,6 +125,19 @@ func number(s Setting, at func(*cluster.Spec) *int) Setting {
 			return fmt.Errorf("%q is not a whole number", text)
 		}
 		*at(spec) = int(n)
+		return nil
+	}
+	return s
+}
+
+func list(s Setting, at func(*cluster.Spec) *[]string) Setting {
+	s.Type = List
+	s.get = func(spec *cluster.Spec) any { return slices.Clone(*at(spec)) }
+	s.set = func(spec *cluster.Spec, text string) error {
+		*at(spec) = nil
+		if text != "" {
+			*at(spec) = strings.Split(text, "\n")
+		}
 		return nil
 	}
 	return s
