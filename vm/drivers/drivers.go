@@ -55,6 +55,10 @@ type Machines struct {
 	Driver driver.Driver
 	// Dial connects to an address in the machines' network.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Listen listens on a TCP port of the gateway's address, for a service that the
+	// host offers to machines. A connection's remote address is its machine's. May be
+	// nil.
+	Listen func(port uint16) (net.Listener, error)
 	// Run serves the machines' network until its context ends; may be nil.
 	Run func(ctx context.Context) error
 	// Emulated is set if no hypervisor runs the machines.

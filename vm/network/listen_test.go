@@ -1,0 +1,159 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+var offered = netip.AddrPortFrom(gateway, 7000)
+
+func listenAtGateway(t *testing.T, n *Network) net.Listener {
+	t.Helper()
+	listener, err := n.Listen(offered.Port())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	return listener
+}
+
+func TestMachinesReachAServiceAtTheGatewayAsThemselves(t *testing.T) {
+	n := runNetwork(t, newWorld(t), EgressNone)
+	listener := listenAtGateway(t, n)
+	if listener.Addr().String() != offered.String() {
+		t.Errorf("listens on %s, want %s", listener.Addr(), offered)
+	}
+	clients := make(chan string, 2)
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			clients <- conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().String()
+			go func() {
+				_, _ = io.Copy(conn, conn)
+				_ = conn.Close()
+			}()
+		}
+	}()
+	for _, machine := range []netip.Addr{workerOne, workerTwo} {
+		conn, err := newGuest(t, n, machine).dialTCP(t.Context(), offered)
+		if err != nil || !echoes(conn, "hello") {
+			t.Fatalf("%s: %v", machine, err)
+		}
+		if got := <-clients; got != machine.String() {
+			t.Errorf("accepted from %s, want %s", got, machine)
+		}
+		_ = conn.Close()
+	}
+}
+
+func TestOneMachineDoesNotUseUpAServiceAtTheGateway(t *testing.T) {
+	n := runNetwork(t, newWorld(t), EgressNone)
+	listener := listenAtGateway(t, n)
+	accepted := make(chan net.Conn, 2*maxServed)
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			accepted <- conn
+		}
+	}()
+	greedy := newGuest(t, n, workerOne)
+	var first net.Conn
+	for range maxServed {
+		conn, err := greedy.dialTCP(t.Context(), offered)
+		if err != nil {
+			t.Fatal(err)
+		}
+		served := <-accepted
+		if first == nil {
+			first = served
+		}
+		defer func() { _, _ = conn.Close(), served.Close() }()
+	}
+	over, err := greedy.dialTCP(t.Context(), offered)
+	if err == nil {
+		_ = over.SetReadDeadline(time.Now().Add(5 * time.Second))
+		_, err = over.Read(make([]byte, 1))
+	}
+	var late net.Error
+	if err == nil || errors.As(err, &late) && late.Timeout() {
+		t.Errorf("one connection too many: %v, want it closed", err)
+	}
+	if _, err := newGuest(t, n, workerTwo).dialTCP(t.Context(), offered); err != nil {
+		t.Errorf("another machine: %v", err)
+	}
+	_ = (<-accepted).Close()
+	_, _ = first.Close(), first.Close()
+	if _, err := greedy.dialTCP(t.Context(), offered); err != nil {
+		t.Errorf("after one has ended: %v", err)
+	}
+	select {
+	case <-accepted:
+	case <-time.After(5 * time.Second):
+		t.Error("after one has ended: not accepted")
+	}
+}
+
+func TestAPortOfTheGatewayIsFreeAfterItsListenerWasClosed(t *testing.T) {
+	n := runNetwork(t, newWorld(t), EgressNone)
+	listener := listenAtGateway(t, n)
+	if second, err := n.Listen(offered.Port()); err == nil {
+		_ = second.Close()
+		t.Error("two listeners on one port")
+	}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := listener.Accept()
+		ended <- err
+	}()
+	if err := listener.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-ended; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Accept = %v, want net.ErrClosed", err)
+	}
+	again, err := n.Listen(offered.Port())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = again.Close()
+}
+
+func TestAcceptEndsWithTheNetwork(t *testing.T) {
+	n, err := newNetwork(Config{Socket: t.TempDir() + "/net.sock", Subnet: testSubnet, Pods: testPods}, newWorld(t).dial)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := n.Listen(offered.Port())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := listener.Accept()
+		ended <- err
+	}()
+	cancel()
+	if err := n.Run(ctx); err != nil {
+		t.Error(err)
+	}
+	select {
+	case err := <-ended:
+		if !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Accept = %v, want net.ErrClosed", err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("Accept does not return")
+	}
+}
