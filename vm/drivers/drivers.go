@@ -15,6 +15,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/driver"
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/image"
+	"github.com/skiff-dev/skiff/vm/machine"
 )
 
 // Entry describes one driver.
@@ -53,12 +54,16 @@ type Config struct {
 // Machines run and reach the machines of one cluster.
 type Machines struct {
 	Driver driver.Driver
-	// Dial connects to an address in the machines' network.
+	// Dial connects to an address in the machines' network, or behind a machine.
+	// network is "tcp" or "udp".
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Listen listens on a TCP port of the gateway's address, for a service that the
 	// host offers to machines. A connection's remote address is its machine's. May be
 	// nil.
 	Listen func(port uint16) (net.Listener, error)
+	// SetRoutes replaces the routes to addresses behind machines, which Dial
+	// reaches from then on.
+	SetRoutes func([]machine.Route) error
 	// Run serves the machines' network until its context ends; may be nil.
 	Run func(ctx context.Context) error
 	// Emulated is set if no hypervisor runs the machines.

@@ -34,7 +34,7 @@ func openSandboxes(ctx context.Context, config Config) (Machines, error) {
 	if err != nil {
 		return Machines{}, errors.Join(err, network.Close())
 	}
-	return Machines{Driver: boxes, Dial: boxes.DialContext, Listen: network.Listen, Run: network.Run}, nil
+	return Machines{Driver: boxes, Dial: boxes.DialContext, SetRoutes: boxes.SetRoutes, Listen: network.Listen, Run: network.Run}, nil
 }
 
 // openNetwork creates the cluster's user-mode network, in this process.

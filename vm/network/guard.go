@@ -5,6 +5,9 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
+
+	"github.com/skiff-dev/skiff/vm/machine"
 )
 
 // macPrefix begins every machine's hardware address; the machine's IPv4 address
@@ -18,6 +21,11 @@ const (
 	typeARP        = 0x0806
 	arpLength      = 28
 	ipv4Header     = 20
+	tcpHeader      = 20
+	udpHeader      = 8
+	protocolICMP   = 1
+	protocolTCP    = 6
+	protocolUDP    = 17
 	// maxAddresses bounds the hardware addresses behind one port: a subnet has
 	// 256 at most.
 	maxAddresses = 256
@@ -35,14 +43,36 @@ func machineAddress(mac hardwareAddress) (netip.Addr, bool) {
 }
 
 // guard decides which frames of machines reach the switch. A machine may speak
-// only as itself, and no frame may carry an address that the host would take
-// for one of its own.
+// only as itself, and answer for the addresses that are routed through it. No
+// frame may carry an address that the host would take for one of its own.
 type guard struct {
 	subnet, pods netip.Prefix
 	gateway      hardwareAddress
+	routes       atomic.Pointer[[]machine.Route]
 
 	mu    sync.Mutex // guards ports
 	ports map[hardwareAddress]*port
+}
+
+func (g *guard) setRoutes(routes []machine.Route) {
+	routes = slices.Clone(routes)
+	g.routes.Store(&routes)
+}
+
+// answersFor reports whether a machine may answer the gateway from an address.
+// A pod is behind one machine. A service is behind all of them, and its open
+// connections keep their machine when the route changes.
+func (g *guard) answersFor(machine, source netip.Addr) bool {
+	routes := g.routes.Load()
+	if routes == nil {
+		return false
+	}
+	for _, r := range *routes {
+		if r.Destination.Contains(source) && (r.Via == machine || !g.pods.Contains(source)) {
+			return true
+		}
+	}
+	return false
 }
 
 // admit reports whether the switch may see a frame that p sent. The first port
@@ -65,7 +95,7 @@ func validFrame(g *guard, destination, source hardwareAddress, address netip.Add
 	case typeARP:
 		return validARP(payload, source, address)
 	case typeIPv4:
-		return validIPv4(payload, address, g.subnet, g.pods, destination == g.gateway)
+		return g.validIPv4(payload, address, destination)
 	default:
 		return false
 	}
@@ -81,19 +111,55 @@ func validARP(packet []byte, source hardwareAddress, address netip.Addr) bool {
 	return sender == address || sender.IsUnspecified()
 }
 
-// validIPv4 reports whether a packet's source is the machine itself or, between
-// machines, one of the cluster's pods, and whether its destination is an address
-// that can be on a wire.
-func validIPv4(packet []byte, address netip.Addr, subnet, pods netip.Prefix, toGateway bool) bool {
+// validIPv4 reports whether a packet has a source that the machine may use, and a
+// destination that can be on a wire. Between machines the source may be a pod. To
+// the gateway it may be an address that is routed through the machine, if the
+// packet answers something that the gateway began.
+func (g *guard) validIPv4(packet []byte, address netip.Addr, to hardwareAddress) bool {
 	if len(packet) < ipv4Header || packet[0]>>4 != 4 {
 		return false
 	}
 	source := netip.AddrFrom4([4]byte(packet[12:16]))
 	destination := netip.AddrFrom4([4]byte(packet[16:20]))
-	if source != address && (toGateway || subnet.Contains(source) || !pods.Contains(source)) {
+	if slices.ContainsFunc(neverOnAWire, func(p netip.Prefix) bool { return p.Contains(destination) }) {
 		return false
 	}
-	return !slices.ContainsFunc(neverOnAWire, func(p netip.Prefix) bool { return p.Contains(destination) })
+	switch group := to[0]&1 != 0; {
+	case source == address:
+		return true
+	case group: // the gateway receives it as well
+		return false
+	case to == g.gateway:
+		return destination == Gateway(g.subnet) && g.answersFor(address, source) && isAnswer(packet)
+	default:
+		return !g.subnet.Contains(source) && g.pods.Contains(source)
+	}
+}
+
+// isAnswer reports whether a packet to the gateway can only belong to a connection
+// or flow that the gateway began: it opens no TCP connection, and no service of
+// the gateway gets it.
+func isAnswer(packet []byte) bool {
+	size := int(packet[0]&0xf) * 4
+	if size < ipv4Header || len(packet) < size {
+		return false
+	}
+	body, fragment := packet[size:], binary.BigEndian.Uint16(packet[6:])
+	const moreFragments, offsetMask = 0x2000, 0x1fff
+	first := fragment&offsetMask == 0
+	switch packet[9] {
+	case protocolTCP:
+		// A later fragment could change the flags of the first.
+		const flags, syn, ack = 13, 0x02, 0x10
+		return first && fragment&moreFragments == 0 && len(body) >= tcpHeader && body[flags]&(syn|ack) != syn
+	case protocolUDP:
+		return !first || len(body) >= udpHeader && binary.BigEndian.Uint16(body[2:]) >= firstOwnPort
+	case protocolICMP:
+		const unreachable, timeExceeded = 3, 11
+		return first && len(body) > 0 && (body[0] == unreachable || body[0] == timeExceeded)
+	default:
+		return false
+	}
 }
 
 // bind gives a hardware address to a port, and reports false if another one has

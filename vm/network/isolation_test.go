@@ -162,6 +162,8 @@ func TestGuardAdmitsOnlyTrueSenders(t *testing.T) {
 		{"another machine's address", udp(one, gw, workerTwo, somewhere), false},
 		{"another machine's address to a machine", udp(one, two, workerTwo, workerTwo), false},
 		{"a stranger's address to a machine", udp(one, two, stranger, workerTwo), false},
+		{"from a pod to all machines and the gateway", udp(one, broadcast, pod, somewhere), false},
+		{"from a pod to a group that the gateway hears", udp(one, hardwareAddress{1, 0, 0x5e}, pod, somewhere), false},
 		{"the gateway's hardware address", udp(gw, two, workerOne, workerTwo), false},
 		{"a hardware address outside of the subnet", udp(macOf(somewhere), gw, somewhere, somewhere), false},
 		{"to this host", udp(one, gw, workerOne, netip.MustParseAddr("0.0.0.0")), false},

@@ -43,7 +43,7 @@ type Config struct {
 	// names as the host does.
 	Subnet netip.Prefix
 	// Pods are the addresses from which machines may send to each other beside
-	// their own.
+	// their own. Each pod is behind one machine.
 	Pods netip.Prefix
 	// Egress is what machines may reach outside; empty means EgressAll.
 	Egress Egress
@@ -109,8 +109,8 @@ func (n *Network) build(dial dialer) (err error) {
 	// TCP and UDP have a quota each: a flood of datagrams must not stop connections.
 	limit := flowLimit(fileLimit()) / 2
 	connections, flows, dials := &quota{limit: limit}, &quota{limit: limit}, &quota{limit: maxDials}
-	(&tcpForwarder{allows: n.allows, dial: dial, connections: connections, dials: dials, open: &n.open}).attach(n.stack)
-	(&udpForwarder{allows: n.allows, dial: dial, flows: flows, open: &n.open}).attach(n.stack)
+	(&tcpForwarder{subnet: n.config.Subnet, allows: n.allows, dial: dial, connections: connections, dials: dials, open: &n.open}).attach(n.stack)
+	(&udpForwarder{subnet: n.config.Subnet, allows: n.allows, dial: dial, flows: flows, open: &n.open}).attach(n.stack)
 	return nil
 }
 
@@ -180,19 +180,25 @@ func (n *Network) serve(ctx context.Context, conn net.Conn) {
 	p.sender.Wait()
 }
 
-// DialContext connects to a machine. address is IP:PORT, network "tcp".
+// DialContext connects to a machine or to an address behind one (SetRoutes).
+// address is IP:PORT, network "tcp" or "udp".
 func (n *Network) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	if network != "tcp" {
-		return nil, fmt.Errorf("dial %s: unsupported network %q, want tcp", address, network)
-	}
 	at, err := netip.ParseAddrPort(address)
 	if err != nil || !at.Addr().Is4() {
 		return nil, fmt.Errorf("dial %q: want IPv4:PORT", address)
 	}
 	target := tcpip.FullAddress{NIC: nic, Addr: tcpipAddress(at.Addr()), Port: at.Port()}
-	conn, err := gonet.DialContextTCP(ctx, n.stack, target, ipv4.ProtocolNumber)
+	var conn net.Conn
+	switch network {
+	case "tcp":
+		conn, err = gonet.DialContextTCP(ctx, n.stack, target, ipv4.ProtocolNumber)
+	case "udp":
+		conn, err = gonet.DialUDP(n.stack, nil, &target, ipv4.ProtocolNumber)
+	default:
+		err = errors.New("unsupported network, want tcp or udp")
+	}
 	if err != nil {
-		return nil, fmt.Errorf("dial %s: %w", address, err)
+		return nil, fmt.Errorf("dial %s %s: %w", network, address, err)
 	}
 	return conn, nil
 }

@@ -86,9 +86,11 @@ func TestNetworkLeavesNoSocketAndDisconnectsMachines(t *testing.T) {
 	}
 }
 
-func TestNetworkDialsOnlyTCP(t *testing.T) {
+func TestNetworkDialsOnlyTCPAndUDPToIPv4(t *testing.T) {
 	n := &Network{}
-	if _, err := n.DialContext(t.Context(), "udp", "192.168.104.11:53"); err == nil {
-		t.Error("dialed UDP")
+	for _, c := range [][2]string{{"unix", "192.168.104.11:53"}, {"tcp6", "192.168.104.11:53"}, {"tcp", "[::1]:53"}, {"udp", "worker-1:53"}} {
+		if _, err := n.DialContext(t.Context(), c[0], c[1]); err == nil {
+			t.Errorf("dialed %s %s", c[0], c[1])
+		}
 	}
 }

@@ -22,6 +22,10 @@ import (
 // nic is the stack's only interface.
 const nic = 1
 
+// firstOwnPort is the first of the ports from which the gateway connects to
+// machines. Its services listen below.
+const firstOwnPort = 16000
+
 // Bounds of the name service, which asks the host's resolver for each query.
 const (
 	queriesPerSecond = 500 // of one machine
@@ -52,12 +56,14 @@ func newStack(gateway netip.Addr, subnet netip.Prefix) (*stack.Stack, *tap.Switc
 	}
 	s.SetSpoofing(nic, true)
 	s.SetPromiscuousMode(nic, true)
-	mask := net.CIDRMask(subnet.Bits(), 32)
-	destination, err := tcpip.NewSubnet(tcpipAddress(subnet.Masked().Addr()), tcpip.MaskFromBytes(mask))
+	if err := s.SetPortRange(firstOwnPort, 65535); err != nil {
+		return nil, nil, fmt.Errorf("set the range of ports: %s", err)
+	}
+	table, err := routeTable(subnet, nil)
 	if err != nil {
 		return nil, nil, err
 	}
-	s.SetRouteTable([]tcpip.Route{{Destination: destination, NIC: nic}})
+	s.SetRouteTable(table)
 	return s, machines, nil
 }
 

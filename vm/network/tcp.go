@@ -27,6 +27,7 @@ const (
 
 // tcpForwarder connects machines to TCP servers outside.
 type tcpForwarder struct {
+	subnet netip.Prefix // of the machines
 	allows func(netip.Addr) bool
 	dial   dialer
 	// dials are the connections that are not established yet.
@@ -46,7 +47,7 @@ func (f *tcpForwarder) attach(s *stack.Stack) {
 func (f *tcpForwarder) handle(r *tcp.ForwarderRequest) {
 	id := r.ID()
 	machine, target := address(id.RemoteAddress), netip.AddrPortFrom(address(id.LocalAddress), id.LocalPort)
-	if !f.allows(target.Addr()) || !f.connections.take(machine) {
+	if !f.subnet.Contains(machine) || !f.allows(target.Addr()) || !f.connections.take(machine) {
 		r.Complete(true)
 		return
 	}

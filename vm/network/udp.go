@@ -36,6 +36,7 @@ var datagrams = sync.Pool{New: func() any { return new([maxDatagram]byte) }}
 
 // udpForwarder carries datagrams between machines and the outside.
 type udpForwarder struct {
+	subnet netip.Prefix // of the machines
 	allows func(netip.Addr) bool
 	dial   dialer
 	flows  *quota
@@ -56,7 +57,7 @@ func (f *udpForwarder) attach(s *stack.Stack) {
 func (f *udpForwarder) handle(r *udp.ForwarderRequest) {
 	id := r.ID()
 	machine, target := address(id.RemoteAddress), netip.AddrPortFrom(address(id.LocalAddress), id.LocalPort)
-	if !f.allows(target.Addr()) || !f.take(machine) {
+	if !f.subnet.Contains(machine) || !f.allows(target.Addr()) || !f.take(machine) {
 		return
 	}
 	flow := &udpFlow{port: target.Port(), closed: make(chan struct{})}

@@ -125,7 +125,17 @@ func (d *Driver) Describe() string {
 	return "sandbox: Linux namespaces of this host, no virtualization"
 }
 
-// DialContext connects to an address in the machines' network.
+// SetRoutes replaces the routes to addresses behind machines, which DialContext
+// reaches from then on.
+func (d *Driver) SetRoutes(routes []machine.Route) error {
+	if err := d.wire.setRoutes(routes); err != nil {
+		return fmt.Errorf("set the routes of the machines' network: %w", err)
+	}
+	return nil
+}
+
+// DialContext connects to an address in the machines' network, or behind a
+// machine. network is "tcp" or "udp".
 func (d *Driver) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := d.wire.dial(ctx, network, address)
 	if err != nil {

@@ -147,6 +147,43 @@ func TestDriverDialsMachinesWithoutTheUserModeNetwork(t *testing.T) {
 	}
 }
 
+func TestDriverDialsAddressesBehindMachines(t *testing.T) {
+	r := newRig(t)
+	start(t, r, "one")
+	r.Exec(t, "one", "ip addr add 10.244.7.5/32 dev lo")
+	d, via := r.Driver.(*Driver), r.Machine("one").Address.Addr()
+	// Nothing listens there, so the machine refuses what reaches it.
+	reached := func(network string) bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		conn, err := d.DialContext(ctx, network, "10.244.7.5:9")
+		if err == nil {
+			defer func() { _ = conn.Close() }()
+			_ = conn.SetDeadline(time.Now().Add(3 * time.Second))
+			_, _ = conn.Write([]byte("x"))
+			_, err = conn.Read(make([]byte, 1))
+		}
+		return errors.Is(err, syscall.ECONNREFUSED)
+	}
+	routes := []machine.Route{
+		{Destination: netip.MustParsePrefix("10.244.7.0/24"), Via: via},
+		{Destination: netip.MustParsePrefix("192.168.104.240/32"), Via: via},
+	}
+	for _, step := range []struct {
+		routes []machine.Route
+		want   bool
+	}{{nil, false}, {routes, true}, {routes, true}, {routes[1:], false}} {
+		if err := d.SetRoutes(step.routes); err != nil {
+			t.Fatal(err)
+		}
+		for _, network := range []string{"tcp", "udp"} {
+			if got := reached(network); got != step.want {
+				t.Errorf("with routes %v, %s reached: %t", step.routes, network, got)
+			}
+		}
+	}
+}
+
 func TestRestartGivesANewBootID(t *testing.T) {
 	r := newRig(t)
 	start(t, r, "one")

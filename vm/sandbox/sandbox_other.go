@@ -8,6 +8,7 @@ import (
 	"net"
 
 	"github.com/skiff-dev/skiff/vm/driver"
+	"github.com/skiff-dev/skiff/vm/machine"
 )
 
 // Driver exists on Linux only.
@@ -17,6 +18,9 @@ type Driver struct{ driver.Driver }
 func (*Driver) DialContext(context.Context, string, string) (net.Conn, error) {
 	return nil, Available()
 }
+
+// SetRoutes fails.
+func (*Driver) SetRoutes([]machine.Route) error { return Available() }
 
 // Available returns driver.ErrUnavailable.
 func Available() error {

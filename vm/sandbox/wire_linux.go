@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"bufio"
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -11,7 +10,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -36,13 +34,32 @@ type wire struct {
 	count     atomic.Int64 // of all interfaces so far, for unique names
 	machines  sync.Map     // hardware addresses of all machines so far, as [6]byte
 	pumps     sync.WaitGroup
+
+	life    sync.RWMutex // held for reading while the following is used, guards closed
+	closed  bool
+	sockets *thread    // in the namespace, creates sockets
+	routing sync.Mutex // held while routes change
+}
+
+// use calls do, unless the network is closed, and delays close until it returns.
+func (w *wire) use(do func() error) error {
+	w.life.RLock()
+	defer w.life.RUnlock()
+	if w.closed {
+		return net.ErrClosed
+	}
+	return do()
 }
 
 // newWire creates the network on a thread, which it moves into the namespace, and
 // joins the user-mode network at socket.
 func newWire(t *thread, socket string, address netip.Prefix) (*wire, error) {
-	w := &wire{address: address}
-	if err := t.do(w.build); err != nil {
+	w := &wire{address: address, sockets: newThread()}
+	err := t.do(w.build)
+	if err == nil {
+		err = w.sockets.do(w.enter)
+	}
+	if err != nil {
 		_ = w.close()
 		return nil, fmt.Errorf("create the machines' network: %w", err)
 	}
@@ -61,6 +78,8 @@ func newWire(t *thread, socket string, address netip.Prefix) (*wire, error) {
 // frames. Those of bridge filters exist only if their kernel module is loaded.
 var quiet = map[string]string{
 	"ipv6/conf/all/disable_ipv6": "1", "ipv6/conf/default/disable_ipv6": "1",
+	// A node that passes a connection on to a pod of another one would redirect it.
+	"ipv4/conf/all/accept_redirects": "0", "ipv4/conf/default/accept_redirects": "0",
 	"bridge/bridge-nf-call-iptables": "0", "bridge/bridge-nf-call-ip6tables": "0", "bridge/bridge-nf-call-arptables": "0",
 }
 
@@ -148,26 +167,6 @@ func (w *wire) plug(pid int, mac string) error {
 	return nil
 }
 
-// dial connects to a machine's address from within the namespace.
-func (w *wire) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	type result struct {
-		conn net.Conn
-		err  error
-	}
-	dialled := make(chan result, 1)
-	go func() {
-		// Never unlocked: a thread in another namespace must not run anything else.
-		runtime.LockOSThread()
-		var r result
-		if r.err = unix.Setns(int(w.namespace.Fd()), unix.CLONE_NEWNET); r.err == nil {
-			r.conn, r.err = (&net.Dialer{}).DialContext(ctx, network, address)
-		}
-		dialled <- r
-	}()
-	r := <-dialled
-	return r.conn, r.err
-}
-
 // send forwards frames of machines to the user-mode network, each preceded by its
 // length, until either side is closed.
 func (w *wire) send() {
@@ -228,6 +227,10 @@ func (w *wire) fromMachine(frame []byte) bool {
 // close stops the network. The kernel removes its namespace when the thread has
 // ended as well.
 func (w *wire) close() error {
+	w.life.Lock()
+	w.closed = true
+	w.life.Unlock()
+	w.sockets.close()
 	var errs []error
 	if w.tap != nil {
 		errs = append(errs, w.tap.Close())
