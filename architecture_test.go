@@ -36,6 +36,7 @@ var plainData = []string{
 	"images/manifest",
 	"images/manifest/manifesttest",
 	"controlplane/controlapi",
+	"controlplane/cloud/cloudapi",
 	"vm/machine",
 	"vm/daemon/daemonapi",
 }

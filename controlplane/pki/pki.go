@@ -7,13 +7,16 @@
 package pki
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"maps"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 
+	"github.com/skiff-dev/skiff/controlplane/cloud/cloudapi"
 	"github.com/skiff-dev/skiff/internal/names"
 )
 
@@ -38,8 +41,8 @@ type Node struct {
 }
 
 // Authorities makes the certificate authorities and shared keys of a new
-// cluster: ca, front-proxy-ca, etcd/ca and host-ca (.crt and .key), sa.key and
-// sa.pub, and KeyringFile with one key.
+// cluster: ca, front-proxy-ca, etcd/ca, host-ca and cloud-ca (.crt and .key),
+// sa.key and sa.pub, and KeyringFile with one key.
 func Authorities(now time.Time) (Files, error) {
 	files := Files{}
 	for path, name := range map[string]string{
@@ -52,7 +55,26 @@ func Authorities(now time.Time) (Files, error) {
 	if err := files.makeServiceAccountKey(); err != nil {
 		return nil, fmt.Errorf("make service account key: %w", err)
 	}
+	added, err := AddedAuthorities(files, now)
+	if err != nil {
+		return nil, err
+	}
+	files = Merge(files, added)
 	return files, files.makeKeyring()
+}
+
+// AddedAuthorities makes the authorities that clusters made by earlier releases lack:
+// cloud-ca. It returns no files if the authorities are complete.
+func AddedAuthorities(authorities Files, now time.Time) (Files, error) {
+	const path = "cloud-ca"
+	if _, err := tls.X509KeyPair(authorities[path+".crt"], authorities[path+".key"]); err == nil {
+		return nil, nil
+	}
+	files := Files{}
+	if err := files.makeAuthority(path, "skiff-cloud", now); err != nil {
+		return nil, fmt.Errorf("make authority %s: %w", path, err)
+	}
+	return files, nil
 }
 
 // Worker makes the files of a node of any role: ca.crt, host-ca.crt, and
@@ -75,13 +97,14 @@ func Worker(authorities Files, node Node, now time.Time) (Files, error) {
 }
 
 // ControlPlane makes the files of a control plane: those of Worker, ca.key, the
-// service account keys, EncryptionFile, and the leaves of the API server and etcd.
+// service account keys, EncryptionFile, the leaves of the API server and etcd, and
+// those with which it uses the cluster's cloud.
 func ControlPlane(authorities Files, node Node, now time.Time) (Files, error) {
 	files, err := Worker(authorities, node, now)
 	if err != nil {
 		return nil, err
 	}
-	if err := files.take(authorities, "ca.key", "front-proxy-ca.crt", "sa.key", "sa.pub", "etcd/ca.crt"); err != nil {
+	if err := files.take(authorities, "ca.key", "front-proxy-ca.crt", "sa.key", "sa.pub", "etcd/ca.crt", cloudapi.FileAuthority); err != nil {
 		return nil, err
 	}
 	keyring, err := authorities.Keyring()
@@ -105,13 +128,14 @@ func ControlPlane(authorities Files, node Node, now time.Time) (Files, error) {
 		{path: "front-proxy-client", authority: "front-proxy-ca", name: "front-proxy-client"},
 		{path: "apiserver-etcd-client", authority: "etcd/ca", name: "kube-apiserver-etcd-client"},
 		{path: "etcd/server", authority: "etcd/ca", name: node.Name, server: true, client: true, dns: etcdNames, ips: etcdAddresses},
+		{path: strings.TrimSuffix(cloudapi.FileCertificate, ".crt"), authority: "cloud-ca", name: node.Name},
 		{path: "etcd/peer", authority: "etcd/ca", name: node.Name, server: true, client: true, dns: etcdNames, ips: etcdAddresses},
 	})
 }
 
 // Host makes the files that only the host has: admin (a client of the Kubernetes API
-// in names.GroupClusterAdmins) and host (a client of the node API), with ca.crt and
-// host-ca.crt to verify servers.
+// in names.GroupClusterAdmins), host (a client of the node API) and cloud-server (the
+// cluster's cloud), with ca.crt and host-ca.crt to verify servers.
 func Host(authorities Files, now time.Time) (Files, error) {
 	files := Files{}
 	if err := files.take(authorities, "ca.crt", "host-ca.crt"); err != nil {
@@ -120,6 +144,7 @@ func Host(authorities Files, now time.Time) (Files, error) {
 	return files, files.makeLeaves(authorities, now, []leaf{
 		{path: "admin", authority: "ca", name: names.UserAdmin, groups: []string{names.GroupClusterAdmins}},
 		{path: "host", authority: "host-ca", name: "skiff-host"},
+		{path: "cloud-server", authority: "cloud-ca", name: "skiff-cloud", server: true, dns: []string{cloudapi.ServerName}},
 	})
 }
 

@@ -5,9 +5,11 @@ import (
 	"crypto/x509"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/skiff-dev/skiff/controlplane/cloud/cloudapi"
 	"github.com/skiff-dev/skiff/internal/names"
 )
 
@@ -146,4 +148,58 @@ func TestStaleAfterHalfOfItsLife(t *testing.T) {
 func FuzzStaleNeverPanics(f *testing.F) {
 	f.Add([]byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"))
 	f.Fuzz(func(_ *testing.T, content []byte) { Stale(content, now) })
+}
+
+func TestOnlyControlPlanesGetACertificateForTheCloud(t *testing.T) {
+	auth := authorities(t)
+	controlPlane, err := ControlPlane(auth, node, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := verify(t, controlPlane, "cloud-client", "cloud-ca", "", x509.ExtKeyUsageClientAuth)
+	if client.Subject.CommonName != node.Name {
+		t.Errorf("the client is %q", client.Subject.CommonName)
+	}
+	host, err := Host(auth, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	verify(t, Merge(auth, host), "cloud-server", "cloud-ca", cloudapi.ServerName, x509.ExtKeyUsageServerAuth)
+	worker, err := Worker(auth, node, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path := range worker {
+		if strings.HasPrefix(path, "cloud-") {
+			t.Errorf("a worker is handed %s", path)
+		}
+	}
+	if _, ok := controlPlane["cloud-ca.key"]; ok {
+		t.Error("a control plane is handed the authority's key")
+	}
+	for _, other := range []string{"ca", "host-ca", "etcd/ca", "front-proxy-ca"} {
+		roots := x509.NewCertPool()
+		roots.AppendCertsFromPEM(auth[other+".crt"])
+		if _, err := client.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err == nil {
+			t.Errorf("authority %s vouches for the certificate", other)
+		}
+	}
+}
+
+func TestAuthoritiesOfEarlierReleasesAreCompletedOnce(t *testing.T) {
+	auth := authorities(t)
+	if added, err := AddedAuthorities(auth, now); err != nil || len(added) > 0 {
+		t.Errorf("complete authorities: %d more, %v", len(added), err)
+	}
+	for _, lost := range []string{"cloud-ca.crt", "cloud-ca.key"} {
+		old := Merge(auth)
+		delete(old, lost)
+		added, err := AddedAuthorities(old, now)
+		if err != nil || len(added) != 2 {
+			t.Fatalf("without %s: %d files, %v", lost, len(added), err)
+		}
+		if _, err := Host(Merge(old, added), now); err != nil {
+			t.Errorf("without %s: %v", lost, err)
+		}
+	}
 }

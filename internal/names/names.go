@@ -47,6 +47,8 @@ const (
 	UserKubeProxy         = "system:kube-proxy"
 	UserControllerManager = "system:kube-controller-manager"
 	UserScheduler         = "system:kube-scheduler"
+	// UserCloudController has the role of the same name, which is Skiff's.
+	UserCloudController = "system:cloud-controller-manager"
 )
 
 // Groups and users that only Skiff has.

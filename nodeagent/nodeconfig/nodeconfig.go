@@ -24,6 +24,8 @@ const (
 	// PortEtcdClient and PortEtcdPeer are the embedded etcd's (mutual TLS).
 	PortEtcdClient = 2379
 	PortEtcdPeer   = 2380
+	// PortCloud is the cluster's cloud (mutual TLS), at the gateway.
+	PortCloud = 10258
 )
 
 // Paths inside a node.
@@ -158,6 +160,9 @@ type Kubernetes struct {
 	// PlainKubelet turns off Skiff's one change to the kubelet: that a new pod waits
 	// for its volumes instead of checking for them every 300 ms.
 	PlainKubelet bool `json:"plainKubelet,omitempty"`
+	// Cloud is true if the control planes initialize nodes with what the cluster's
+	// cloud, at the gateway, says about them. Until then a new node takes no pods.
+	Cloud bool `json:"cloud,omitempty"`
 	// Taints in kubectl's notation, "key=value:Effect" or "key:Effect".
 	Taints []string `json:"taints,omitempty"`
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -46,6 +47,8 @@ func TestEachFaultIsOneLine(t *testing.T) {
 		{func(s *Spec) { s.ControlPlanes = 2 }, "use 1 or 3"},
 		{func(s *Spec) { s.ControlPlanes = 11; s.Memory = "1Gi" }, "maximum is 9"},
 		{func(s *Spec) { s.Workers = -1 }, "workers is -1"},
+		{func(s *Spec) { s.Zones = 0 }, "zones is 0"},
+		{func(s *Spec) { s.Zones = 27 }, "between 1 and 26"},
 		{func(s *Spec) { s.CPUs = 9 }, "1 to 8"},
 		{func(s *Spec) { s.CPUs = 0 }, "1 to 8"},
 		{func(s *Spec) { s.Memory = "12Gi" }, "more than this host has"},
@@ -101,6 +104,7 @@ func TestOnlyTheNumberOfNodesCanChange(t *testing.T) {
 		func(s *Spec) { s.Disk = "40Gi" },
 		func(s *Spec) { s.APIPort = 7443 },
 		func(s *Spec) { s.Workers = 0 },
+		func(s *Spec) { s.Zones = 2 },
 		func(s *Spec) { s.Network.Nodes = prefix("192.168.105.0/24") },
 		func(s *Spec) { s.Network.Pods = prefix("10.245.0.0/16") },
 		func(s *Spec) { s.Network.Services = prefix("10.97.0.0/16") },
@@ -120,7 +124,7 @@ func TestNodesKeepNameAndAddressWhenAClusterGrows(t *testing.T) {
 			t.Errorf("%+v is gone", n)
 		}
 	}
-	want := Node{Name: "worker-2", Role: nodeconfig.RoleWorker, Address: prefix("192.168.104.22/24"), MAC: "52:55:c0:a8:68:16"}
+	want := Node{Name: "worker-2", Role: nodeconfig.RoleWorker, Address: prefix("192.168.104.22/24"), MAC: "52:55:c0:a8:68:16", Zone: "local-a"}
 	if small[2] != want {
 		t.Errorf("third node %+v, want %+v", small[2], want)
 	}
@@ -318,5 +322,57 @@ func TestMiBRoundsUp(t *testing.T) {
 		if got, err := MiB(quantity); err == nil {
 			t.Errorf("MiB(%s) = %d", quantity, got)
 		}
+	}
+}
+
+func TestZonesSpreadControlPlanesAndWorkersEachInTurn(t *testing.T) {
+	got := map[string]string{}
+	for _, n := range Nodes(with(func(s *Spec) { s.ControlPlanes, s.Workers, s.Zones = 3, 4, 3 })) {
+		got[n.Name] = n.Zone
+	}
+	want := map[string]string{
+		"control-plane-1": "local-a", "control-plane-2": "local-b", "control-plane-3": "local-c",
+		"worker-1": "local-a", "worker-2": "local-b", "worker-3": "local-c", "worker-4": "local-a",
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("zones %v, want %v", got, want)
+	}
+}
+
+func TestFindKnowsEveryNodeThatThereCanBe(t *testing.T) {
+	spec := with(func(s *Spec) { s.Zones = 2 })
+	for _, n := range Nodes(spec) {
+		if found, ok := Find(spec, n.Name); !ok || found != n {
+			t.Errorf("%s: %+v, %v", n.Name, found, ok)
+		}
+	}
+	if n, ok := Find(spec, "worker-107"); !ok || n.Address.Addr().String() != "192.168.104.127" {
+		t.Errorf("the last worker: %+v, %v", n, ok)
+	}
+	for _, name := range []string{"worker-108", "worker-0", "worker-01", "control-plane-10", "other", ""} {
+		if n, ok := Find(spec, name); ok {
+			t.Errorf("%q: %+v", name, n)
+		}
+	}
+}
+
+func TestLoadBalancersHaveAddressesThatNoNodeCanHave(t *testing.T) {
+	pool := BalancerAddresses(Default().Network.Nodes)
+	if pool.String() != "192.168.104.128/25" {
+		t.Errorf("load balancers have %s", pool)
+	}
+	if faults := Validate(with(func(s *Spec) { s.Workers = maxWorkers + 1 }), Host{CPUs: 8, MemoryMiB: 1 << 20, DiskFreeMiB: 1 << 20}, 0); len(faults) != 1 {
+		t.Errorf("one worker too many: %v", faults)
+	}
+	for _, n := range Nodes(with(func(s *Spec) { s.ControlPlanes, s.Workers = maxControlPlanes, maxWorkers })) {
+		if pool.Contains(n.Address.Addr()) {
+			t.Errorf("%s has %s", n.Name, n.Address)
+		}
+	}
+}
+
+func TestInstanceTypeIsAValidLabel(t *testing.T) {
+	if got := InstanceType(with(func(s *Spec) { s.Memory = "2048Mi" })); got != "lima-2cpu-2Gi" {
+		t.Errorf("instance type %q", got)
 	}
 }

@@ -9,14 +9,22 @@ import (
 )
 
 // Host numbers in the node subnet: the gateway, the host itself where it is
-// connected to the machines' bridge, and the machines.
+// connected to the machines' bridge, the machines, and the first of the half that
+// load balancers have.
 const (
 	gatewayNumber      = 2
 	hostNumber         = 3
 	controlPlaneNumber = 11
 	workerNumber       = 21
+	balancerNumber     = 128
 	maxControlPlanes   = 9
-	maxWorkers         = 254 - workerNumber + 1
+	maxWorkers         = balancerNumber - workerNumber
+)
+
+// Region is the region of all nodes, which have at most maxZones zones in it.
+const (
+	Region   = "local"
+	maxZones = 26
 )
 
 // Node is a node of a cluster. It is derived from the Spec and never changes:
@@ -27,6 +35,8 @@ type Node struct {
 	Address netip.Prefix
 	// MAC is derived from the address.
 	MAC string
+	// Zone is one of the spec's zones: local-a, local-b and so on.
+	Zone string
 }
 
 // Nodes returns the nodes of spec: control planes, then workers.
@@ -39,6 +49,26 @@ func Nodes(spec Spec) []Node {
 		nodes = append(nodes, node(spec, nodeconfig.RoleWorker, i+1, workerNumber+i))
 	}
 	return nodes
+}
+
+// Find returns the node with a name that the host may give to a node, desired or not.
+func Find(spec Spec, name string) (Node, bool) {
+	for role, numbers := range map[nodeconfig.Role]struct{ first, max int }{
+		nodeconfig.RoleControlPlane: {controlPlaneNumber, maxControlPlanes},
+		nodeconfig.RoleWorker:       {workerNumber, maxWorkers},
+	} {
+		for i := range numbers.max {
+			if n := node(spec, role, i+1, numbers.first+i); n.Name == name {
+				return n, true
+			}
+		}
+	}
+	return Node{}, false
+}
+
+// InstanceType names the driver and the size of a cluster's machines: "lima-2cpu-2Gi".
+func InstanceType(spec Spec) string {
+	return fmt.Sprintf("%s-%dcpu-%s", spec.Driver, spec.CPUs, canonical(spec.Memory))
 }
 
 // Leaving returns the control planes that exist, or may exist, and are no longer
@@ -65,6 +95,12 @@ func HostAddress(subnet netip.Prefix) netip.Prefix {
 	return netip.PrefixFrom(numbered(subnet, hostNumber), subnet.Bits())
 }
 
+// BalancerAddresses returns the part of the machines' subnet from which load balancers
+// get their addresses. Its last address is the subnet's broadcast address.
+func BalancerAddresses(subnet netip.Prefix) netip.Prefix {
+	return netip.PrefixFrom(numbered(subnet, balancerNumber), subnet.Bits()+1)
+}
+
 func node(spec Spec, role nodeconfig.Role, index, number int) Node {
 	address := numbered(spec.Network.Nodes, number)
 	b := address.As4()
@@ -73,7 +109,8 @@ func node(spec Spec, role nodeconfig.Role, index, number int) Node {
 		Role:    role,
 		Address: netip.PrefixFrom(address, spec.Network.Nodes.Bits()),
 		// A locally administered address, with Lima's prefix.
-		MAC: fmt.Sprintf("52:55:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3]),
+		MAC:  fmt.Sprintf("52:55:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3]),
+		Zone: fmt.Sprintf("%s-%c", Region, 'a'+(index-1)%max(spec.Zones, 1)),
 	}
 }
 

@@ -23,6 +23,9 @@ type Spec struct {
 	// APIPort is the host's port for the Kubernetes API on 127.0.0.1; 0 picks a
 	// free one once and keeps it.
 	APIPort int `json:"apiPort,omitempty" mapstructure:"apiPort"`
+	// Zones is the number of zones that control planes and workers are spread over,
+	// each in turn.
+	Zones int `json:"zones,omitempty" mapstructure:"zones"`
 	// Driver names an entry of the catalogue in package drivers.
 	Driver  string  `json:"driver,omitempty" mapstructure:"driver"`
 	Network Network `json:"network" mapstructure:"network"`
@@ -57,7 +60,7 @@ func Egresses() []string { return []string{EgressAll, EgressPublic, EgressNone} 
 // Default returns the Spec that file, environment and flags change.
 func Default() Spec {
 	return Spec{
-		Name: "skiff", ControlPlanes: 1, Workers: 2,
+		Name: "skiff", ControlPlanes: 1, Workers: 2, Zones: 1,
 		CPUs: 2, Memory: "2Gi", Disk: "20Gi", Driver: "lima",
 		Network: Network{
 			Nodes:    netip.MustParsePrefix("192.168.104.0/24"),

@@ -54,6 +54,9 @@ func Validate(spec Spec, host Host, newMachines int) []error {
 	if spec.Workers < 0 || spec.Workers > maxWorkers {
 		fault("workers is %d: it must be between 0 and %d", spec.Workers, maxWorkers)
 	}
+	if spec.Zones < 1 || spec.Zones > maxZones {
+		fault("zones is %d: it must be between 1 and %d", spec.Zones, maxZones)
+	}
 	if host.Drivers != nil && !slices.Contains(host.Drivers, spec.Driver) {
 		fault("unknown driver %q: choose one of %s", spec.Driver, strings.Join(host.Drivers, ", "))
 	}
@@ -148,6 +151,7 @@ func Changes(old, wanted Spec) []error {
 	fixed("cpus", old.CPUs, wanted.CPUs)
 	fixed("memory", canonical(old.Memory), canonical(wanted.Memory))
 	fixed("disk", canonical(old.Disk), canonical(wanted.Disk))
+	fixed("zones", old.Zones, wanted.Zones)
 	if wanted.APIPort != 0 {
 		fixed("apiPort", old.APIPort, wanted.APIPort)
 	}

@@ -24,6 +24,8 @@ const (
 	NodeCA    = "host-ca" // node API
 	Admin     = "admin"   // cluster administrator
 	Host      = "host"    // client of the node API
+	CloudCA   = "cloud-ca"
+	Cloud     = "cloud-server" // the cluster's cloud
 )
 
 // Set is one state of the credentials. It does not change.
@@ -50,16 +52,30 @@ func Open(dir string, now time.Time) (Set, error) {
 	if err != nil || !s.Stale(now) {
 		return s, err
 	}
-	host, err := pki.Host(s.files, now)
+	renewed, err := s.renewed(now)
 	if err != nil {
-		return Set{}, fmt.Errorf("renew the host's certificates: %w", err)
+		return Set{}, err
 	}
-	for path, content := range host {
+	for path, content := range renewed {
 		if err := atomicfile.Write(filepath.Join(dir, filepath.FromSlash(path)), content, 0o600); err != nil {
 			return Set{}, fmt.Errorf("renew the host's certificates: %w", err)
 		}
 	}
-	return Set{pki.Merge(s.files, host)}, nil
+	return Set{pki.Merge(s.files, renewed)}, nil
+}
+
+// renewed returns new certificates for the host, with the authorities that the
+// cluster lacks because an earlier release made it.
+func (s Set) renewed(now time.Time) (pki.Files, error) {
+	added, err := pki.AddedAuthorities(s.files, now)
+	if err != nil {
+		return nil, fmt.Errorf("complete the cluster's authorities: %w", err)
+	}
+	host, err := pki.Host(pki.Merge(s.files, added), now)
+	if err != nil {
+		return nil, fmt.Errorf("renew the host's certificates: %w", err)
+	}
+	return pki.Merge(added, host), nil
 }
 
 func create(dir string, now time.Time) (Set, error) {
@@ -79,9 +95,13 @@ func create(dir string, now time.Time) (Set, error) {
 }
 
 // Stale reports whether the host's certificates must be renewed: half of their
-// lifetime is over, or a crash left a certificate with the key of another.
+// lifetime is over, a crash left a certificate with the key of another, or an
+// earlier release made the cluster.
 func (s Set) Stale(now time.Time) bool {
-	for _, name := range []string{Admin, Host} {
+	if _, err := s.Pair(CloudCA); err != nil {
+		return true
+	}
+	for _, name := range []string{Admin, Host, Cloud} {
 		if pki.Stale(s.files[name+".crt"], now) {
 			return true
 		}
@@ -95,11 +115,11 @@ func (s Set) Stale(now time.Time) bool {
 // Renewed returns the set with new certificates for the host, which it does not
 // write.
 func (s Set) Renewed(now time.Time) (Set, error) {
-	host, err := pki.Host(s.files, now)
+	renewed, err := s.renewed(now)
 	if err != nil {
-		return Set{}, fmt.Errorf("renew the host's certificates: %w", err)
+		return Set{}, err
 	}
-	return Set{pki.Merge(s.files, host)}, nil
+	return Set{pki.Merge(s.files, renewed)}, nil
 }
 
 // Pair returns one of the host's certificates with its key.

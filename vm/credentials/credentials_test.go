@@ -92,3 +92,40 @@ func TestTheStoreWritesKeysBeforeAnyoneReceivesThem(t *testing.T) {
 		}
 	}
 }
+
+func TestClustersOfEarlierReleasesGetTheAuthorityOfTheCloud(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "pki")
+	now := time.Now()
+	first, err := Open(dir, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, lost := range [][]string{{"cloud-ca.crt", "cloud-ca.key", "cloud-server.crt", "cloud-server.key"}, {"cloud-ca.key"}} {
+		for _, name := range lost {
+			if err := os.Remove(filepath.Join(dir, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		read, err := Read(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := read.Renewed(now); err != nil {
+			t.Errorf("without %v: %v", lost, err)
+		}
+		store, err := OpenStore(dir, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := store.ServerConfig(CloudCA, Cloud); err != nil {
+			t.Errorf("without %v: %v", lost, err)
+		}
+		if !bytes.Equal(store.Current().files["ca.key"], first.files["ca.key"]) {
+			t.Error("another authority was replaced")
+		}
+		again, err := Open(dir, now)
+		if err != nil || !bytes.Equal(again.files["cloud-ca.key"], store.Current().files["cloud-ca.key"]) {
+			t.Errorf("opened again: another authority, %v", err)
+		}
+	}
+}

@@ -90,3 +90,23 @@ func (s *Store) ClientConfig(authority, name string) (*tls.Config, error) {
 		},
 	}, nil
 }
+
+// ServerConfig returns a TLS configuration that presents the host's certificate of
+// the given name, looked up for every connection, and requires a client certificate
+// of an authority.
+func (s *Store) ServerConfig(authority, name string) (*tls.Config, error) {
+	clients, err := s.Current().Roots(authority)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			pair, err := s.Current().Pair(name)
+			if err != nil {
+				return nil, err
+			}
+			return &pair, nil
+		},
+	}, nil
+}

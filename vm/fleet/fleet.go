@@ -68,6 +68,7 @@ type Fleet struct {
 	core
 	renewals *renewals
 	stalls   *stalls
+	cloud    *provider
 	parts    *parts
 }
 
@@ -135,14 +136,14 @@ func Open(ctx context.Context, config Config, spec cluster.Spec) (f *Fleet, err 
 		state: state, credentials: creds, machines: newMachines(opened, f.parts, config.Log),
 	}
 	f.documents = &documents{image: img, state: state, credentials: creds, emulated: opened.Emulated}
-	if err := f.connect(listener, opened.Run); err != nil {
+	if err := f.connect(listener, opened); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
 }
 
 // connect creates the clients and starts the parts that serve the cluster.
-func (f *Fleet) connect(listener net.Listener, network func(context.Context) error) (err error) {
+func (f *Fleet) connect(listener net.Listener, opened drivers.Machines) (err error) {
 	if f.nodes, err = newNodes(f.core); err != nil {
 		return err
 	}
@@ -150,9 +151,15 @@ func (f *Fleet) connect(listener net.Listener, network func(context.Context) err
 		return err
 	}
 	f.renewals, f.stalls = newRenewals(f.core), &stalls{f.core}
+	if f.cloud, err = newProvider(f.core, opened.Listen); err != nil {
+		return err
+	}
 	f.api.balance()
-	if network != nil {
-		f.parts.keep("the machines' network", network)
+	if opened.Run != nil {
+		f.parts.keep("the machines' network", opened.Run)
+	}
+	if opened.Listen != nil {
+		f.parts.keep("the cloud endpoint", f.cloud.serve)
 	}
 	f.parts.keep("the API load balancer", f.api.serve)
 	f.parts.keep("the check of control planes", f.api.follow)

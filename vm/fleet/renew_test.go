@@ -236,7 +236,7 @@ func TestCertificatesAreRenewedWhileANodeRuns(t *testing.T) {
 			for path := range before {
 				changed := string(before[path]) != string(after[path])
 				renewable := slices.Contains([]string{".crt", ".key"}, filepath.Ext(path)) && !slices.Contains([]string{
-					"ca.crt", "ca.key", "host-ca.crt", "front-proxy-ca.crt", "etcd/ca.crt", "sa.key",
+					"ca.crt", "ca.key", "host-ca.crt", "front-proxy-ca.crt", "etcd/ca.crt", "cloud-ca.crt", "sa.key",
 				}, path)
 				if changed != (tt.want && renewable) {
 					t.Errorf("%s: changed is %t", path, changed)

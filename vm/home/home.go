@@ -79,6 +79,9 @@ func (c Cluster) Log() string { return c.join("daemon.log") }
 // PKI holds the authorities and the host's certificates, with mode 0600.
 func (c Cluster) PKI() string { return c.join("pki") }
 
+// LoadBalancers holds the load balancers of the cluster's services, as JSON.
+func (c Cluster) LoadBalancers() string { return c.join("loadbalancers.json") }
+
 // Restore is the state of a restore of the etcd database that is in progress.
 func (c Cluster) Restore() string { return c.join("restore.json") }
 

@@ -1,0 +1,277 @@
+package cloud
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"os"
+	"reflect"
+	"slices"
+	"sync"
+
+	"github.com/skiff-dev/skiff/controlplane/cloud/cloudapi"
+	"github.com/skiff-dev/skiff/internal/atomicfile"
+)
+
+// Balancer is a load balancer with its address.
+type Balancer struct {
+	cloudapi.LoadBalancer
+	Address netip.Addr `json:"address"`
+}
+
+// Forwarder makes load balancers reachable on the host. It is called for one load
+// balancer at a time.
+type Forwarder interface {
+	// Forward makes a load balancer reachable, or changes how it is. It returns the
+	// ports that the host does not offer as they are, with one line on them for users.
+	// Trying again later does not help, so there is no error.
+	Forward(ctx context.Context, b Balancer) (ports []cloudapi.PortStatus, message string)
+	// Release ends what Forward began. It does nothing for an unknown UID.
+	Release(ctx context.Context, uid string)
+}
+
+// Balancers are the load balancers of a cluster, kept in a file, so that services
+// keep their addresses. It implements LoadBalancers.
+type Balancers struct {
+	path string
+	pool netip.Prefix
+	to   Forwarder
+
+	changing sync.Mutex // held while a load balancer changes
+	mu       sync.Mutex // guards what follows
+	all      map[string]Balancer
+	statuses map[string]cloudapi.Status // of those in all that were forwarded
+}
+
+var _ LoadBalancers = (*Balancers)(nil)
+
+// balancersVersion is the version of the file.
+const balancersVersion = 1
+
+type balancersFile struct {
+	Version  int        `json:"version"`
+	Balancer []Balancer `json:"loadBalancers"`
+}
+
+// OpenBalancers reads the load balancers in the file at path, which need not exist.
+// Their addresses are those of pool, without its last, which is a broadcast address.
+// to may be nil: then load balancers are reachable inside of the cluster only. The
+// caller holds the cluster's lock.
+func OpenBalancers(path string, pool netip.Prefix, to Forwarder, log *slog.Logger) (*Balancers, error) {
+	b := &Balancers{path: path, pool: pool.Masked(), to: to, all: map[string]Balancer{}, statuses: map[string]cloudapi.Status{}}
+	content, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return b, nil
+	case err != nil:
+		return nil, fmt.Errorf("read the load balancers: %w", err)
+	}
+	file, err := parseBalancers(content)
+	if errors.Is(err, errNewer) {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if err != nil {
+		// Services ask for the addresses that they had, so little is lost.
+		log.Warn("the file of load balancers is damaged, and is set aside", "file", path, "error", err)
+		if err := os.Rename(path, path+".damaged"); err != nil {
+			return nil, fmt.Errorf("set the damaged file of load balancers aside: %w", err)
+		}
+		return b, nil
+	}
+	for _, balancer := range file.Balancer {
+		b.all[balancer.UID] = balancer
+	}
+	return b, nil
+}
+
+var errNewer = errors.New("the load balancers were written by a newer skiff: use that skiff or newer")
+
+// parseBalancers decodes the file. Two load balancers never have one address.
+func parseBalancers(content []byte) (balancersFile, error) {
+	var file balancersFile
+	if err := json.Unmarshal(content, &file); err != nil {
+		return file, err
+	}
+	if file.Version > balancersVersion {
+		return file, errNewer
+	}
+	uids, addresses := map[string]bool{}, map[netip.Addr]bool{}
+	for _, b := range file.Balancer {
+		if err := b.Validate(); err != nil {
+			return file, err
+		}
+		if !b.Address.Is4() || uids[b.UID] || addresses[b.Address] {
+			return file, fmt.Errorf("address %q of service %s/%s is invalid or a duplicate", b.Address, b.Namespace, b.Name)
+		}
+		uids[b.UID], addresses[b.Address] = true, true
+	}
+	return file, nil
+}
+
+// All returns the load balancers, sorted by address.
+func (b *Balancers) All() []Balancer {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return sortedByAddress(b.all)
+}
+
+// Get implements LoadBalancers.
+func (b *Balancers) Get(uid string) (cloudapi.Status, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	balancer, ok := b.all[uid]
+	if !ok {
+		return cloudapi.Status{}, fmt.Errorf("load balancer of service %.100q: %w", uid, ErrNotFound)
+	}
+	status := b.statuses[uid]
+	status.Address = balancer.Address
+	return status, nil
+}
+
+// Ensure implements LoadBalancers.
+func (b *Balancers) Ensure(ctx context.Context, l cloudapi.LoadBalancer, existing bool) (cloudapi.Status, error) {
+	b.changing.Lock()
+	defer b.changing.Unlock()
+	all := b.copy()
+	if _, ok := all[l.UID]; existing && !ok {
+		return cloudapi.Status{}, fmt.Errorf("load balancer of %s/%s: %w", l.Namespace, l.Name, ErrNotFound)
+	}
+	address, err := choose(all, b.pool, l)
+	if err != nil {
+		return cloudapi.Status{}, err
+	}
+	balancer := Balancer{LoadBalancer: l, Address: address}
+	if !reflect.DeepEqual(all[l.UID], balancer) {
+		all[l.UID] = balancer
+		if err := b.replace(all); err != nil {
+			return cloudapi.Status{}, err
+		}
+	}
+	status := cloudapi.Status{Address: address}
+	if b.to != nil {
+		status.Ports, status.Message = b.to.Forward(ctx, balancer)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.statuses[l.UID] = status
+	return status, nil
+}
+
+// Delete implements LoadBalancers.
+func (b *Balancers) Delete(ctx context.Context, uid string) error {
+	return b.remove(ctx, func(other string) bool { return other == uid })
+}
+
+// Retain implements LoadBalancers.
+func (b *Balancers) Retain(ctx context.Context, uids []string) error {
+	kept := map[string]bool{}
+	for _, uid := range uids {
+		kept[uid] = true
+	}
+	return b.remove(ctx, func(uid string) bool { return !kept[uid] })
+}
+
+// remove removes load balancers by their UIDs. Their addresses are free once nothing
+// forwards to them any more.
+func (b *Balancers) remove(ctx context.Context, chosen func(uid string) bool) error {
+	b.changing.Lock()
+	defer b.changing.Unlock()
+	all := b.copy()
+	var removed []string
+	for uid := range all {
+		if chosen(uid) {
+			removed = append(removed, uid)
+		}
+	}
+	if len(removed) == 0 {
+		return nil
+	}
+	for _, uid := range removed {
+		if b.to != nil {
+			b.to.Release(ctx, uid)
+		}
+		delete(all, uid)
+	}
+	return b.replace(all)
+}
+
+func (b *Balancers) copy() map[string]Balancer {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return maps.Clone(b.all)
+}
+
+// replace replaces all load balancers, first on disk, so that an address that a
+// service has been told is never given to another.
+func (b *Balancers) replace(all map[string]Balancer) error {
+	content, err := json.MarshalIndent(balancersFile{Version: balancersVersion, Balancer: sortedByAddress(all)}, "", "  ")
+	if err == nil {
+		err = atomicfile.Write(b.path, append(content, '\n'), 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("write the load balancers: %w", err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.all = all
+	maps.DeleteFunc(b.statuses, func(uid string, _ cloudapi.Status) bool {
+		_, ok := all[uid]
+		return !ok
+	})
+	return nil
+}
+
+func sortedByAddress(all map[string]Balancer) []Balancer {
+	return slices.SortedFunc(maps.Values(all), func(a, b Balancer) int {
+		return cmp.Or(a.Address.Compare(b.Address), cmp.Compare(a.UID, b.UID))
+	})
+}
+
+// choose returns the address of a load balancer among all: the requested one, else
+// the one that it has or had, else the lowest that is free. A service keeps its
+// address when it no longer requests it.
+func choose(all map[string]Balancer, pool netip.Prefix, l cloudapi.LoadBalancer) (netip.Addr, error) {
+	owners := map[netip.Addr]Balancer{}
+	for uid, b := range all {
+		if uid != l.UID {
+			owners[b.Address] = b
+		}
+	}
+	usable := func(a netip.Addr) bool { return a.IsValid() && pool.Contains(a) && pool.Contains(a.Next()) }
+	if requested := l.Requested; requested.IsValid() {
+		owner, taken := owners[requested]
+		switch {
+		case !usable(requested):
+			return netip.Addr{}, fmt.Errorf("address %s: %w: load balancers have %s", requested, ErrUnusable, describe(pool))
+		case taken:
+			return netip.Addr{}, fmt.Errorf("address %s: %w by service %s/%s", requested, ErrTaken, owner.Namespace, owner.Name)
+		}
+		return requested, nil
+	}
+	for _, known := range []netip.Addr{all[l.UID].Address, l.Previous} {
+		if _, taken := owners[known]; usable(known) && !taken {
+			return known, nil
+		}
+	}
+	for a := pool.Addr(); usable(a); a = a.Next() {
+		if _, taken := owners[a]; !taken {
+			return a, nil
+		}
+	}
+	return netip.Addr{}, fmt.Errorf("%w: load balancers have %s", ErrExhausted, describe(pool))
+}
+
+// describe returns the first and the last address that load balancers can have.
+func describe(pool netip.Prefix) string {
+	last := pool.Addr()
+	for a := last; pool.Contains(a.Next()); a = a.Next() {
+		last = a
+	}
+	return fmt.Sprintf("%s to %s", pool.Addr(), last)
+}

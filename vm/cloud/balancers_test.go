@@ -1,0 +1,211 @@
+package cloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/skiff-dev/skiff/controlplane/cloud/cloudapi"
+)
+
+var (
+	testPool  = netip.MustParsePrefix("192.168.104.128/25")
+	smallPool = netip.MustParsePrefix("192.168.104.252/30") // .252, .253 and .254
+	quiet     = slog.New(slog.DiscardHandler)
+)
+
+func balancer(uid string) cloudapi.LoadBalancer {
+	return cloudapi.LoadBalancer{
+		Namespace: "default", Name: "svc-" + uid, UID: uid,
+		Ports: []cloudapi.Port{{Protocol: "TCP", Port: 80, NodePort: 30080}}, Nodes: []string{"worker-1"},
+	}
+}
+
+func requesting(uid, address string) cloudapi.LoadBalancer {
+	l := balancer(uid)
+	l.Requested = netip.MustParseAddr(address)
+	return l
+}
+
+func open(t *testing.T, path string, pool netip.Prefix, to Forwarder) *Balancers {
+	t.Helper()
+	b, err := OpenBalancers(path, pool, to, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func ensure(t *testing.T, b *Balancers, l cloudapi.LoadBalancer) netip.Addr {
+	t.Helper()
+	status, err := b.Ensure(t.Context(), l, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return status.Address
+}
+
+func TestServicesHaveDifferentAddressesAndKeepThem(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "loadbalancers.json")
+	b := open(t, path, testPool, nil)
+	want := map[string]netip.Addr{}
+	for i := range 5 {
+		uid := fmt.Sprint("u", i)
+		want[uid] = ensure(t, b, balancer(uid))
+	}
+	if want["u0"] != testPool.Addr() || want["u4"].String() != "192.168.104.132" {
+		t.Errorf("addresses %v", want)
+	}
+	if err := b.Delete(t.Context(), "u1"); err != nil {
+		t.Fatal(err)
+	}
+	again := open(t, path, testPool, nil)
+	for uid, address := range want {
+		status, err := again.Get(uid)
+		if uid == "u1" {
+			if !errors.Is(err, ErrNotFound) {
+				t.Errorf("deleted: %v, %v", status, err)
+			}
+			continue
+		}
+		if err != nil || status.Address != address || ensure(t, again, balancer(uid)) != address {
+			t.Errorf("%s: %v, %v, want %s", uid, status, err, address)
+		}
+	}
+	if got := ensure(t, again, balancer("u9")); got != want["u1"] {
+		t.Errorf("a new service has %s, want the free %s", got, want["u1"])
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("file: %v, %v", info, err)
+	}
+}
+
+func TestAddressOfALoadBalancer(t *testing.T) {
+	all := map[string]Balancer{
+		"a": {LoadBalancer: balancer("a"), Address: netip.MustParseAddr("192.168.104.252")},
+		"b": {LoadBalancer: balancer("b"), Address: netip.MustParseAddr("192.168.104.254")},
+	}
+	previously := func(uid, address string) cloudapi.LoadBalancer {
+		l := balancer(uid)
+		l.Previous = netip.MustParseAddr(address)
+		return l
+	}
+	for name, test := range map[string]struct {
+		balancer cloudapi.LoadBalancer
+		want     string
+		err      error
+	}{
+		"the free one":            {balancer("c"), "192.168.104.253", nil},
+		"its own":                 {balancer("b"), "192.168.104.254", nil},
+		"requested and free":      {requesting("a", "192.168.104.253"), "192.168.104.253", nil},
+		"requested and its own":   {requesting("a", "192.168.104.252"), "192.168.104.252", nil},
+		"requested and taken":     {requesting("a", "192.168.104.254"), "", ErrTaken},
+		"requested, broadcast":    {requesting("a", "192.168.104.255"), "", ErrUnusable},
+		"requested, a node's":     {requesting("a", "192.168.104.21"), "", ErrUnusable},
+		"requested, elsewhere":    {requesting("a", "8.8.8.8"), "", ErrUnusable},
+		"previous, free":          {previously("c", "192.168.104.253"), "192.168.104.253", nil},
+		"previous, taken":         {previously("c", "192.168.104.252"), "192.168.104.253", nil},
+		"previous, of other pool": {previously("c", "10.0.0.1"), "192.168.104.253", nil},
+	} {
+		got, err := choose(all, smallPool, test.balancer)
+		if !errors.Is(err, test.err) || test.err == nil && got.String() != test.want {
+			t.Errorf("%s: %s, %v, want %s, %v", name, got, err, test.want, test.err)
+		}
+	}
+	all["c"] = Balancer{LoadBalancer: balancer("c"), Address: netip.MustParseAddr("192.168.104.253")}
+	_, err := choose(all, smallPool, balancer("d"))
+	if !errors.Is(err, ErrExhausted) || !strings.Contains(err.Error(), "192.168.104.252 to 192.168.104.254") {
+		t.Errorf("without a free address: %v", err)
+	}
+}
+
+func TestAnUpdateCreatesNoLoadBalancer(t *testing.T) {
+	b := open(t, filepath.Join(t.TempDir(), "f"), testPool, nil)
+	if _, err := b.Ensure(t.Context(), balancer("a"), true); !errors.Is(err, ErrNotFound) || len(b.All()) > 0 {
+		t.Errorf("update = %v, load balancers %v", err, b.All())
+	}
+}
+
+func TestLoadBalancersOfUnknownServicesAreRemoved(t *testing.T) {
+	to := &recorder{}
+	b := open(t, filepath.Join(t.TempDir(), "f"), testPool, to)
+	for _, uid := range []string{"a", "b", "c"} {
+		ensure(t, b, balancer(uid))
+	}
+	if err := b.Retain(t.Context(), []string{"b", "x"}); err != nil {
+		t.Fatal(err)
+	}
+	if all := b.All(); len(all) != 1 || all[0].UID != "b" {
+		t.Errorf("left %v", all)
+	}
+	slices.Sort(to.released)
+	if !slices.Equal(to.released, []string{"a", "c"}) {
+		t.Errorf("released %v", to.released)
+	}
+}
+
+func TestADamagedFileIsSetAsideAndANewerOneIsNot(t *testing.T) {
+	for name, content := range map[string]string{
+		"not JSON":      "hello",
+		"two addresses": `{"version":1,"loadBalancers":[` + entry("a", "192.168.104.128") + "," + entry("b", "192.168.104.128") + `]}`,
+		"two UIDs":      `{"version":1,"loadBalancers":[` + entry("a", "192.168.104.128") + "," + entry("a", "192.168.104.129") + `]}`,
+		"no address":    `{"version":1,"loadBalancers":[` + entry("a", "") + `]}`,
+	} {
+		path := filepath.Join(t.TempDir(), "f")
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		b := open(t, path, testPool, nil)
+		kept, err := os.ReadFile(path + ".damaged")
+		if len(b.All()) > 0 || err != nil || string(kept) != content {
+			t.Errorf("%s: %v, %v", name, b.All(), err)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(path, []byte(`{"version":2,"other":[]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenBalancers(path, testPool, nil, quiet); !errors.Is(err, errNewer) {
+		t.Errorf("a newer file: %v", err)
+	}
+}
+
+func entry(uid, address string) string {
+	return fmt.Sprintf(`{"namespace":"default","name":"a","uid":%q,"ports":[{"protocol":"TCP","port":1}],"nodes":[],"address":%q}`, uid, address)
+}
+
+func TestThePortsThatTheHostDoesNotOfferAreInTheStatus(t *testing.T) {
+	ports := []cloudapi.PortStatus{{Protocol: "TCP", Port: 80, Error: "skiff.dev/HostPortInUse"}}
+	to := &recorder{ports: ports, message: "port 80 is in use"}
+	b := open(t, filepath.Join(t.TempDir(), "f"), testPool, to)
+	address := ensure(t, b, balancer("a"))
+	status, err := b.Get("a")
+	if err != nil || status.Address != address || !slices.Equal(status.Ports, ports) || status.Message != to.message {
+		t.Errorf("status %+v, %v", status, err)
+	}
+	if len(to.forwarded) != 1 || to.forwarded[0].Address != address || to.forwarded[0].UID != "a" {
+		t.Errorf("forwarded %+v", to.forwarded)
+	}
+}
+
+// recorder is a Forwarder that records its calls.
+type recorder struct {
+	ports     []cloudapi.PortStatus
+	message   string
+	forwarded []Balancer
+	released  []string
+}
+
+func (r *recorder) Forward(_ context.Context, b Balancer) ([]cloudapi.PortStatus, string) {
+	r.forwarded = append(r.forwarded, b)
+	return r.ports, r.message
+}
+
+func (r *recorder) Release(_ context.Context, uid string) { r.released = append(r.released, uid) }

@@ -1,0 +1,76 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/skiff-dev/skiff/controlplane/cloud/cloudapi"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+	"github.com/skiff-dev/skiff/vm/cloud"
+	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/credentials"
+	"github.com/skiff-dev/skiff/vm/machine"
+)
+
+// provider is the cloud of the cluster: it tells control planes about machines and
+// gives services their load balancers.
+type provider struct {
+	core
+	listen    func(port uint16) (net.Listener, error)
+	balancers *cloud.Balancers
+}
+
+// newProvider reads the cluster's load balancers. listen listens at the gateway.
+func newProvider(c core, listen func(uint16) (net.Listener, error)) (*provider, error) {
+	pool := cluster.BalancerAddresses(c.state.spec().Network.Nodes)
+	balancers, err := cloud.OpenBalancers(c.dir.LoadBalancers(), pool, nil, c.log)
+	if err != nil {
+		return nil, err
+	}
+	return &provider{core: c, listen: listen, balancers: balancers}, nil
+}
+
+// serve serves control planes until ctx ends.
+func (p *provider) serve(ctx context.Context) error {
+	config, err := p.credentials.ServerConfig(credentials.CloudCA, credentials.Cloud)
+	if err != nil {
+		return err
+	}
+	listener, err := p.listen(nodeconfig.PortCloud)
+	if err != nil {
+		return err
+	}
+	return cloud.Serve(ctx, listener, cloud.Config{TLS: config, Instances: p, LoadBalancers: p.balancers, Log: p.log})
+}
+
+// Instance implements cloud.Instances. A machine that may exist exists: its node
+// would otherwise be deleted.
+func (p *provider) Instance(ctx context.Context, name string) (cloudapi.Instance, error) {
+	state := p.state.current()
+	n, ok := cluster.Find(state.Spec, name)
+	if !ok || !slices.Contains(state.Nodes, name) {
+		return cloudapi.Instance{}, fmt.Errorf("machine %.100q: %w", name, cloud.ErrNotFound)
+	}
+	found, err := p.machines.driver.State(ctx, name)
+	if err != nil {
+		return cloudapi.Instance{}, fmt.Errorf("read the state of machine %s: %w", name, err)
+	}
+	desired := slices.ContainsFunc(cluster.Nodes(state.Spec), func(n cluster.Node) bool { return n.Name == name })
+	if found == machine.StateAbsent && !desired {
+		return cloudapi.Instance{}, fmt.Errorf("machine %s was removed: %w", name, cloud.ErrNotFound)
+	}
+	return cloudapi.Instance{
+		Name: name, ProviderID: cloudapi.ProviderID(state.Spec.Name, name),
+		Type: cluster.InstanceType(state.Spec), Region: cluster.Region, Zone: n.Zone,
+		Address: n.Address.Addr(), Shutdown: found == machine.StateStopped || found == machine.StateAbsent,
+	}, nil
+}
+
+// Admits implements cloud.Instances.
+func (p *provider) Admits(name string, address netip.Addr) bool {
+	n, ok := p.state.find(name)
+	return ok && n.Role == nodeconfig.RoleControlPlane && n.Address.Addr() == address
+}
