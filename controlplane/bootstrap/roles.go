@@ -82,6 +82,14 @@ func controlPlaneRoles() map[string][]rbacv1.PolicyRule {
 		names.UserLabeller: {
 			rule("", []string{"get", "list", "watch", "patch"}, "nodes"),
 		},
+		// What upstream's cloud controllers need, and no more
+		// (https://kubernetes.io/docs/tasks/administer-cluster/running-cloud-controller/).
+		names.UserCloudController: {
+			rule("", []string{"get", "list", "watch", "update", "patch", "delete"}, "nodes"),
+			rule("", []string{"patch"}, "nodes/status", "services/status"),
+			rule("", read(), "services"),
+			rule("", []string{"create", "update", "patch"}, "events"),
+		},
 		names.UserProvisioner: {
 			rule("", []string{"get", "list", "watch", "create", "delete", "update", "patch"}, "persistentvolumes"),
 			rule("", read(), "persistentvolumeclaims", "nodes"),

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -19,6 +20,8 @@ import (
 	"github.com/skiff-dev/skiff/controlplane/apiserver"
 	"github.com/skiff-dev/skiff/controlplane/approver"
 	"github.com/skiff-dev/skiff/controlplane/bootstrap"
+	"github.com/skiff-dev/skiff/controlplane/cloud"
+	"github.com/skiff-dev/skiff/controlplane/cloud/cloudapi"
 	"github.com/skiff-dev/skiff/controlplane/controlapi"
 	"github.com/skiff-dev/skiff/controlplane/controllers"
 	"github.com/skiff-dev/skiff/controlplane/etcd"
@@ -29,6 +32,7 @@ import (
 	"github.com/skiff-dev/skiff/controlplane/scheduler"
 	"github.com/skiff-dev/skiff/controlplane/transport"
 	"github.com/skiff-dev/skiff/internal/names"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
 // stopLimit bounds how long a control plane takes to stop. Without a majority of
@@ -317,11 +321,27 @@ func (r *run) holdLease(ctx context.Context) error {
 				func(ctx context.Context) error {
 					return labeller.Run(ctx, labeller.Settings{Client: r.client(names.UserLabeller), Log: r.log})
 				},
+				r.runCloud,
 				func(ctx context.Context) error {
 					return provisioner.Run(ctx, provisioner.Settings{Client: r.client(names.UserProvisioner), Log: r.log})
 				},
 			)
 		},
+	})
+}
+
+// runCloud runs the cloud controllers if the cluster has a cloud.
+func (r *run) runCloud(ctx context.Context) error {
+	if !r.settings.Node.Kubernetes.Cloud {
+		return nil
+	}
+	endpoint := netip.AddrPortFrom(r.settings.Node.Network.Gateway, nodeconfig.PortCloud)
+	client, err := cloudapi.NewClient(endpoint, r.settings.PKIDir)
+	if err != nil {
+		return err
+	}
+	return cloud.Run(ctx, cloud.Settings{
+		Client: r.client(names.UserCloudController), Cluster: r.settings.Node.Cluster, Cloud: client, Log: r.log,
 	})
 }
 

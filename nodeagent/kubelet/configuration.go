@@ -66,6 +66,9 @@ func Server(node nodeconfig.Node, machine Machine, paths Paths) (*options.Kubele
 	flags.HostnameOverride = node.Name
 	flags.NodeIP = node.Network.Address.Addr().String()
 	flags.NodeLabels = registration.Labels(node)
+	if node.Kubernetes.Cloud {
+		flags.CloudProvider = "external"
+	}
 
 	config.RegisterWithTaints, _, err = taints.ParseTaints(node.Kubernetes.Taints)
 	if err != nil {

@@ -144,6 +144,14 @@ func TestServerRegistersTheNodeAsDocumented(t *testing.T) {
 	if taints := server.RegisterWithTaints; len(taints) != 1 || taints[0].Key != names.TaintControlPlane {
 		t.Errorf("taints %v", taints)
 	}
+	if server.CloudProvider != "" {
+		t.Errorf("cloud provider %q without a cloud", server.CloudProvider)
+	}
+	node := document(nodeconfig.RoleWorker)
+	node.Kubernetes.Cloud = true
+	if server, err = Server(node, Machine{MemoryBytes: 2 << 30}, paths()); err != nil || server.CloudProvider != "external" {
+		t.Errorf("cloud provider %q, %v", server.CloudProvider, err)
+	}
 }
 
 func TestServerRefusesAnInvalidTaint(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
+	cloudproviderapi "k8s.io/cloud-provider/api"
 
 	"github.com/skiff-dev/skiff/internal/names"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
@@ -112,14 +113,18 @@ func (r Registration) create(ctx context.Context, node *corev1.Node) error {
 // object returns what replaces last: the labels, the taints that the node registers
 // with, and the range of its pods.
 func object(node nodeconfig.Node, last *corev1.Node) *corev1.Node {
+	taints := slices.DeleteFunc(slices.Clone(last.Spec.Taints), func(taint corev1.Taint) bool {
+		return !slices.Contains(node.Kubernetes.Taints, taint.ToString())
+	})
+	if node.Kubernetes.Cloud {
+		taints = append(taints, corev1.Taint{Key: cloudproviderapi.TaintExternalCloudProvider, Value: "true", Effect: corev1.TaintEffectNoSchedule})
+	}
 	return &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: node.Name, Labels: Labels(node)},
 		Spec: corev1.NodeSpec{
 			PodCIDR:  last.Spec.PodCIDR,
 			PodCIDRs: last.Spec.PodCIDRs,
-			Taints: slices.DeleteFunc(slices.Clone(last.Spec.Taints), func(taint corev1.Taint) bool {
-				return !slices.Contains(node.Kubernetes.Taints, taint.ToString())
-			}),
+			Taints:   taints,
 		},
 	}
 }

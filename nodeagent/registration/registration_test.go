@@ -25,7 +25,7 @@ import (
 
 var document = nodeconfig.Node{
 	Name: "worker-1", Role: nodeconfig.RoleWorker,
-	Kubernetes: nodeconfig.Kubernetes{Labels: map[string]string{"example.com/disk": "fast"}, Taints: []string{"example.com/gpu=yes:NoSchedule"}},
+	Kubernetes: nodeconfig.Kubernetes{Cloud: true, Labels: map[string]string{"example.com/disk": "fast"}, Taints: []string{"example.com/gpu=yes:NoSchedule"}},
 }
 
 func node(name string) *corev1.Node {
@@ -97,7 +97,7 @@ func TestADeletedNodeIsRegisteredAgain(t *testing.T) {
 	if got.Spec.PodCIDR != "10.244.1.0/24" || len(got.Spec.PodCIDRs) != 1 || got.Spec.Unschedulable {
 		t.Errorf("spec %+v", got.Spec)
 	}
-	if len(got.Spec.Taints) != 1 || got.Spec.Taints[0].Key != "example.com/gpu" {
+	if len(got.Spec.Taints) != 2 || got.Spec.Taints[0].Key != "example.com/gpu" || got.Spec.Taints[1].Key != "node.cloudprovider.kubernetes.io/uninitialized" {
 		t.Errorf("taints %v", got.Spec.Taints)
 	}
 	if len(got.Labels) != 2 || got.Labels["example.com/disk"] != "fast" || got.Labels[names.LabelRole] != "worker" {

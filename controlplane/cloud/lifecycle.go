@@ -1,0 +1,77 @@
+package cloud
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	coreinformers "k8s.io/client-go/informers/core/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+	cloudprovider "k8s.io/cloud-provider"
+	"k8s.io/cloud-provider/controllers/nodelifecycle"
+	"k8s.io/component-base/metrics/prometheus/controllers"
+)
+
+// lifecycle runs upstream's node lifecycle controller, which checks all nodes once
+// when it starts and then at a long interval. It is started again whenever a node
+// becomes Ready or stops being so, so that nobody waits for the interval.
+type lifecycle struct {
+	controller *nodelifecycle.CloudNodeLifecycleController
+	changed    chan struct{} // holds a value if a node's readiness has changed
+}
+
+func newLifecycle(nodes coreinformers.NodeInformer, client kubernetes.Interface, provider cloudprovider.Interface) (*lifecycle, error) {
+	controller, err := nodelifecycle.NewCloudNodeLifecycleController(nodes, client, provider, monitorPeriod)
+	if err != nil {
+		return nil, fmt.Errorf("make the cloud node lifecycle controller: %w", err)
+	}
+	l := &lifecycle{controller: controller, changed: make(chan struct{}, 1)}
+	if _, err := nodes.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: func(object any) { l.notice(nil, object) }, UpdateFunc: l.notice,
+	}); err != nil {
+		return nil, fmt.Errorf("watch nodes: %w", err)
+	}
+	return l, nil
+}
+
+// notice asks for a check if a node's readiness has changed. A new node is not Ready.
+func (l *lifecycle) notice(old, current any) {
+	before := corev1.ConditionTrue
+	if node, ok := old.(*corev1.Node); ok {
+		before = readiness(node)
+	}
+	node, ok := current.(*corev1.Node)
+	if !ok || readiness(node) == before {
+		return
+	}
+	select {
+	case l.changed <- struct{}{}:
+	default: // a check is due already
+	}
+}
+
+func (l *lifecycle) run(ctx context.Context, metrics *controllers.ControllerManagerMetrics) {
+	for ctx.Err() == nil {
+		checking, stop := context.WithCancel(ctx)
+		var running sync.WaitGroup
+		running.Go(func() { l.controller.Run(checking, metrics) })
+		select {
+		case <-ctx.Done():
+		case <-l.changed:
+		}
+		stop()
+		running.Wait()
+	}
+}
+
+// readiness returns the status of a node's Ready condition.
+func readiness(node *corev1.Node) corev1.ConditionStatus {
+	for _, condition := range node.Status.Conditions {
+		if condition.Type == corev1.NodeReady {
+			return condition.Status
+		}
+	}
+	return corev1.ConditionUnknown
+}
