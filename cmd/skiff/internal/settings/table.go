@@ -77,7 +77,7 @@ func Table() []Setting {
 			func(s *cluster.Spec) *string { return &s.Name }),
 		number(Setting{Key: "controlPlanes", Env: "SKIFF_CONTROL_PLANES", Flag: "control-planes", Description: "number of control-plane nodes; must be odd", Minimum: 1, Maximum: 9},
 			func(s *cluster.Spec) *int { return &s.ControlPlanes }),
-		number(Setting{Key: "workers", Env: "SKIFF_WORKERS", Flag: "workers", Description: "number of worker nodes; without any, control planes run pods", Maximum: 234},
+		number(Setting{Key: "workers", Env: "SKIFF_WORKERS", Flag: "workers", Description: "number of worker nodes; without any, control planes run pods", Maximum: 107},
 			func(s *cluster.Spec) *int { return &s.Workers }),
 		number(Setting{Key: "cpus", Env: "SKIFF_CPUS", Flag: "cpus", Description: "number of CPUs of each node", Fixed: true, Minimum: 1},
 			func(s *cluster.Spec) *int { return &s.CPUs }),
