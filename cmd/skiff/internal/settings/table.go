@@ -63,7 +63,7 @@ func Variables() []Variable {
 	return []Variable{
 		{"SKIFF_HOME", "directory of all clusters; default ~/.skiff"},
 		{"SKIFF_FILE", "configuration file that `skiff up` and `skiff run` use without -f"},
-		{"SKIFF_IMAGE_DIR", "directory of the node image; default: image, beside the program"},
+		{"SKIFF_IMAGE_DIR", "directory of the node image; default: image beside the program, or else ../lib/skiff/image"},
 		{"SKIFF_PLAIN_KUBELET", "if set, `skiff up` starts nodes without Skiff's change to the kubelet, which lets a new pod wait for its volumes instead of checking for them every 300 ms"},
 		{"KUBECONFIG", "kubeconfig files, as for kubectl; Skiff merges into the first"},
 		{"NO_COLOR", "disables colours if it is set"},

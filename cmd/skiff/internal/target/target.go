@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
+	"github.com/skiff-dev/skiff/images/manifest"
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
@@ -52,8 +53,8 @@ func Open(given string) (*client.Client, home.Cluster, error) {
 	return c, h.Cluster(name), err
 }
 
-// ImageDir returns the directory of the node image: SKIFF_IMAGE_DIR, or else the
-// directory "image" beside this program.
+// ImageDir returns the directory of the node image: SKIFF_IMAGE_DIR, or else where
+// imageBeside finds it.
 func ImageDir() (string, error) {
 	if dir := os.Getenv("SKIFF_IMAGE_DIR"); dir != "" {
 		return filepath.Abs(dir)
@@ -65,7 +66,23 @@ func ImageDir() (string, error) {
 	if program, err = filepath.EvalSymlinks(program); err != nil {
 		return "", fmt.Errorf("locate the skiff executable: %w", err)
 	}
-	return filepath.Join(filepath.Dir(program), "image"), nil
+	return imageBeside(program), nil
+}
+
+// imageBeside returns the directory of the node image that belongs to a program:
+// "image" in the program's directory, as a build leaves it, or else
+// "../lib/skiff/image", as releases install it. If neither has an image, it returns
+// the first in a checkout's layout and the second in that of a release.
+func imageBeside(program string) string {
+	dir := filepath.Dir(program)
+	built, installed := filepath.Join(dir, "image"), filepath.Join(filepath.Dir(dir), "lib", "skiff", "image")
+	if _, err := os.Stat(filepath.Join(built, manifest.Name)); err == nil {
+		return built
+	}
+	if _, err := os.Stat(filepath.Dir(installed)); err == nil {
+		return installed
+	}
+	return built
 }
 
 // DefaultName returns the name of the cluster that is used when none is given.

@@ -15,7 +15,7 @@ func New(s cli.Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Show the versions of Skiff, Kubernetes and the node image",
-		Example: `  # Show the build.Info
+		Example: `  # Show the versions
   skiff version
 
   # Print them as JSON
