@@ -101,7 +101,10 @@ func TestActionBringsAClusterUpOrRunsACommandInOne(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			dir := t.TempDir()
-			if err := os.WriteFile(filepath.Join(dir, "skiff"), []byte(fakeSkiff), 0o700); err != nil {
+			if err := os.Mkdir(filepath.Join(dir, "bin"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, "bin/skiff"), []byte(fakeSkiff), 0o700); err != nil {
 				t.Fatal(err)
 			}
 			command := exec.CommandContext(t.Context(), "scripts/action.sh", "up")
@@ -123,5 +126,42 @@ func TestActionBringsAClusterUpOrRunsACommandInOne(t *testing.T) {
 				t.Errorf("called %q\nwant   %q", got, c.want)
 			}
 		})
+	}
+}
+
+// usesPattern matches a step's action, with its reference and comment.
+var usesPattern = regexp.MustCompile(`(?m)^\s*(?:- )?uses: *([^\s@]+)@(\S+)(.*)$`)
+
+// pinnedPattern matches the rest of a line that pins an action: the digest of a commit
+// cannot be moved to other content, as a tag can.
+var pinnedPattern = regexp.MustCompile(`^[0-9a-f]{40} # v\d+\.\d+\.\d+$`)
+
+func TestActionsOfOthersArePinnedByDigest(t *testing.T) {
+	files := []string{"action.yml"}
+	for _, pattern := range []string{".github/workflows/*.y*ml", "*.md", "docs/*.md", "docs/*/*.md"} {
+		names, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, names...)
+	}
+	found := 0
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range usesPattern.FindAllStringSubmatch(string(content), -1) {
+			if m[1] == "skiff-dev/skiff" {
+				continue
+			}
+			found++
+			if !pinnedPattern.MatchString(m[2] + m[3]) {
+				t.Errorf("%s: %s is not pinned: use %s@DIGEST # vX.Y.Z", file, strings.TrimSpace(m[0]), m[1])
+			}
+		}
+	}
+	if found < 4 {
+		t.Errorf("found only %d actions", found)
 	}
 }

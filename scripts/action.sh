@@ -17,30 +17,27 @@ key() {
 }
 
 install() {
-  if [ ! -x "$cache/skiff" ]; then
-    mkdir -p "$cache"
+  if [ ! -x "$cache/bin/skiff" ]; then
+    mkdir -p "$cache/bin"
     if [ -n "${SKIFF_VERSION:-}" ]; then
       download "$SKIFF_VERSION"
     else
       make build
-      cp -r bin/. "$cache"
+      cp -r bin/. "$cache/bin"
     fi
   fi
-  echo "$cache" >>"${GITHUB_PATH:-/dev/null}"
-  "$cache/skiff" version
+  echo "$cache/bin" >>"${GITHUB_PATH:-/dev/null}"
+  "$cache/bin/skiff" version
 }
 
-# download VERSION: download a release and verify its checksums.
+# download VERSION: install a release with its own install.sh, which verifies the
+# signature.
 download() {
-  local arch name work
-  arch=$(uname -m | sed 's/x86_64/amd64/; s/aarch64/arm64/')
-  name=skiff_${1#v}_linux_$arch.tar.gz
-  work=$(mktemp -d)
-  curl -fsSL --retry 3 -o "$work/$name" "$releases/$1/$name"
-  curl -fsSL --retry 3 -o "$work/checksums.txt" "$releases/$1/checksums.txt"
-  (cd "$work" && grep -F " $name" checksums.txt | sha256sum --check --strict --quiet)
-  tar -C "$cache" -xzf "$work/$name"
-  rm -rf "$work"
+  local script
+  script=$(mktemp)
+  curl -fsSL --retry 3 -o "$script" "$releases/$1/install.sh"
+  sh "$script" --version "$1" --prefix "$cache" --from "$releases/$1"
+  rm -f "$script"
 }
 
 # The sandbox driver needs root, and so does /dev/kvm on common runners.
@@ -59,7 +56,7 @@ up() {
     as_root chmod 0666 /dev/kvm || true
   fi
   if [ "$driver" = auto ]; then
-    driver=$(as_root "$cache/skiff" drivers --best)
+    driver=$(as_root "$cache/bin/skiff" drivers --best)
   fi
   echo "driver=$driver" >>"${GITHUB_OUTPUT:-/dev/null}"
   echo "nodes run on: $driver"
@@ -72,12 +69,12 @@ up() {
   fi
   cd "${GITHUB_WORKSPACE:-.}"
   if [ -n "$ACTION_RUN" ]; then
-    "${root[@]}" "$cache/skiff" run "${wanted[@]}" --logs "$ACTION_LOGS" -- bash -euo pipefail -c "$ACTION_RUN"
+    "${root[@]}" "$cache/bin/skiff" run "${wanted[@]}" --logs "$ACTION_LOGS" -- bash -euo pipefail -c "$ACTION_RUN"
     return
   fi
-  if ! "${root[@]}" "$cache/skiff" up "${wanted[@]}"; then
-    "${root[@]}" "$cache/skiff" logs export "$ACTION_LOGS" || true
-    "${root[@]}" "$cache/skiff" down
+  if ! "${root[@]}" "$cache/bin/skiff" up "${wanted[@]}"; then
+    "${root[@]}" "$cache/bin/skiff" logs export "$ACTION_LOGS" || true
+    "${root[@]}" "$cache/bin/skiff" down
     return 1
   fi
 }
