@@ -219,7 +219,7 @@ func (t *tree) program(from, to string, m *manifest.Manifest) error {
 	if err := copyFile(filepath.Join(t.root, to), from, 0o755); err != nil {
 		return err
 	}
-	program, err := describe(from, "/"+to)
+	program, err := Describe(from, "/"+to)
 	if err != nil {
 		return err
 	}
@@ -227,8 +227,8 @@ func (t *tree) program(from, to string, m *manifest.Manifest) error {
 	return nil
 }
 
-// describe returns the manifest's entry for a program that is at path in a node.
-func describe(file, path string) (manifest.Program, error) {
+// Describe returns the manifest's entry for a program that is installed at path.
+func Describe(file, path string) (manifest.Program, error) {
 	digest, err := fileDigest(file)
 	if err != nil {
 		return manifest.Program{}, err
@@ -282,7 +282,7 @@ func (t *tree) initramfs(m *manifest.Manifest) error {
 	if err != nil {
 		return err
 	}
-	program, err := describe(from, "/init")
+	program, err := Describe(from, "/init")
 	if err != nil {
 		return err
 	}

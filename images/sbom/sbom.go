@@ -1,7 +1,7 @@
-// Package sbom turns the manifest of a node image into a software bill of
-// materials in CycloneDX's format (https://cyclonedx.org/specification/overview).
-// The same manifest always gives the same document: it has no serial number and
-// no time.
+// Package sbom turns the manifest of a node image, and the description of a release,
+// into a software bill of materials in CycloneDX's format
+// (https://cyclonedx.org/specification/overview). The same input always gives the
+// same document: it has no serial number and no time.
 package sbom
 
 import (
@@ -18,24 +18,48 @@ import (
 // Name is the document's file name, next to the image's manifest.
 const Name = "sbom.cdx.json"
 
-// Write writes the document as JSON.
+// Release is what one of the project's releases contains for one platform.
+type Release struct {
+	// Version is without a leading v, Platform as in linux/amd64.
+	Version, Platform string
+	// Program is the host program.
+	Program manifest.Program
+	Image   manifest.Manifest
+}
+
+// Write writes the document of a node image as JSON.
 func Write(w io.Writer, m manifest.Manifest) error {
+	bom := cdx.NewBOM()
+	component := image(m)
+	bom.Components, component.Components = component.Components, nil
+	bom.Metadata = &cdx.Metadata{Component: &component}
+	return encode(w, bom)
+}
+
+// WriteRelease writes the document of a release as JSON: the host program, and the
+// node image with everything in it.
+func WriteRelease(w io.Writer, r Release) error {
+	bom := cdx.NewBOM()
+	bom.Metadata = &cdx.Metadata{Component: &cdx.Component{
+		Type: cdx.ComponentTypeApplication, Name: "skiff", Version: r.Version,
+		Properties: &[]cdx.Property{{Name: "skiff:platform", Value: r.Platform}},
+	}}
+	bom.Components = &[]cdx.Component{program(r.Program), image(r.Image)}
+	return encode(w, bom)
+}
+
+func encode(w io.Writer, bom *cdx.BOM) error {
 	encoder := cdx.NewBOMEncoder(w, cdx.BOMFileFormatJSON)
 	encoder.SetPretty(true)
-	if err := encoder.Encode(document(m)); err != nil {
+	if err := encoder.Encode(bom); err != nil {
 		return fmt.Errorf("write the bill of materials: %w", err)
 	}
 	return nil
 }
 
-// document lists the Debian packages, and each program with the Go modules that
-// it was linked from.
-func document(m manifest.Manifest) *cdx.BOM {
-	bom := cdx.NewBOM()
-	bom.Metadata = &cdx.Metadata{Component: &cdx.Component{
-		Type: cdx.ComponentTypeOS, Name: "skiff-node", Version: m.Kubernetes,
-		Hashes: sha256(strings.TrimPrefix(m.Digest, "sha256:")),
-	}}
+// image lists the Debian packages, and each program with the Go modules that it was
+// linked from.
+func image(m manifest.Manifest) cdx.Component {
 	var components []cdx.Component
 	for _, p := range m.Packages {
 		components = append(components, cdx.Component{
@@ -46,8 +70,10 @@ func document(m manifest.Manifest) *cdx.BOM {
 	for _, p := range m.Programs {
 		components = append(components, program(p))
 	}
-	bom.Components = &components
-	return bom
+	return cdx.Component{
+		Type: cdx.ComponentTypeOS, Name: "skiff-node", Version: m.Kubernetes,
+		Hashes: sha256(strings.TrimPrefix(m.Digest, "sha256:")), Components: &components,
+	}
 }
 
 func program(p manifest.Program) cdx.Component {

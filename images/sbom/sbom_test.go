@@ -2,6 +2,7 @@ package sbom
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 
 	cdx "github.com/CycloneDX/cyclonedx-go"
@@ -46,5 +47,41 @@ func TestDocumentListsPackagesProgramsAndModules(t *testing.T) {
 		if urls[i] != want[i] {
 			t.Errorf("package URL %q, want %q", urls[i], want[i])
 		}
+	}
+}
+
+func TestReleaseListsTheHostProgramAndTheImage(t *testing.T) {
+	var out bytes.Buffer
+	if err := WriteRelease(&out, Release{
+		Version: "0.2.0", Platform: "linux/amd64",
+		Program: manifest.Program{Path: "bin/skiff", SHA256: "aa", Go: "go1.26.8", Modules: []string{"github.com/spf13/cobra v1.10.2 h1:sum"}},
+		Image: manifest.Manifest{
+			Digest: "sha256:bb", Arch: "amd64", Kubernetes: "v1.36.3",
+			Packages: []manifest.Package{{Name: "libc6", Version: "2.36", SHA256: "cc"}},
+			Programs: []manifest.Program{{Path: "/usr/bin/runc", SHA256: "dd"}},
+		},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	var bom cdx.BOM
+	if err := cdx.NewBOMDecoder(&out, cdx.BOMFileFormatJSON).Decode(&bom); err != nil {
+		t.Fatal(err)
+	}
+	if c := bom.Metadata.Component; c.Name != "skiff" || c.Version != "0.2.0" {
+		t.Errorf("the document describes %s %s", c.Name, c.Version)
+	}
+	var names []string
+	for _, c := range *bom.Components {
+		names = append(names, c.Name)
+		for _, inner := range *c.Components {
+			names = append(names, c.Name+" > "+inner.Name)
+		}
+	}
+	want := []string{
+		"bin/skiff", "bin/skiff > std", "bin/skiff > github.com/spf13/cobra",
+		"skiff-node", "skiff-node > libc6", "skiff-node > /usr/bin/runc",
+	}
+	if !slices.Equal(names, want) {
+		t.Errorf("components %q, want %q", names, want)
 	}
 }
