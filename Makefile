@@ -9,6 +9,7 @@ MAKEFLAGS += --no-print-directory
 GO ?= go
 GOOS := $(shell $(GO) env GOOS)
 ARCH := $(shell $(GO) env GOARCH)
+HOST_ARCH := $(shell $(GO) env GOHOSTARCH)
 
 # go.mod is the one place where versions are pinned.
 pinned = $(shell awk '$$1 == "$(1)" { print $$2; exit }' go.mod)
@@ -32,7 +33,10 @@ HOST_LDFLAGS := -s -w -X $(BUILD).version=$(VERSION) -X $(BUILD).commit=$(COMMIT
 
 GUEST := build/guest/linux-$(ARCH)
 GUEST_PROGRAMS := $(patsubst cmd/%,./cmd/%,$(filter-out cmd/skiff cmd/internal,$(wildcard cmd/*)))
-SKIFF := bin/skiff
+# What is built for another architecture does not replace what runs here.
+BIN := $(if $(filter $(HOST_ARCH),$(ARCH)),bin,build/cross/$(ARCH))
+SKIFF := $(BIN)/skiff
+IMAGE := $(BIN)/image
 
 ifeq ($(GOOS),darwin)
 HOST_ENV := CGO_ENABLED=1
@@ -54,13 +58,13 @@ host-packages:
 	@scripts/host-packages.sh
 
 MODULES := build/modules-fetched
-$(MODULES): go.sum tools/go.sum $(wildcard images/programs/*/go.sum test/*/go.sum test/*/*/go.sum)
+$(MODULES): go.sum tools/go.sum tools/nfpm/go.sum $(wildcard images/programs/*/go.sum test/*/go.sum test/*/*/go.sum)
 	@scripts/fetch.sh
 	@mkdir -p build && touch $@
 
 .PHONY: skiff
 skiff: $(MODULES) ## build bin/skiff only
-	@$(HOST_ENV) $(GO) build $(HOST_TAGS) -ldflags '$(HOST_LDFLAGS)' -o $(SKIFF) ./cmd/skiff
+	@$(HOST_ENV) GOARCH=$(ARCH) $(GO) build $(HOST_TAGS) -ldflags '$(HOST_LDFLAGS)' -o $(SKIFF) ./cmd/skiff
 	@$(SIGN)
 
 # Guest programs do not contain the commit, or every commit would change the node image.
@@ -71,7 +75,7 @@ guest: $(MODULES) ## build the guest programs
 
 .PHONY: image
 image: host-packages guest ## build the node image if an input has changed (UPDATE=1 locks current packages)
-	@$(GO) run ./images -arch $(ARCH) -out bin/image -guest $(GUEST) -kubernetes $(KUBERNETES) $(if $(UPDATE),-update)
+	@$(GO) run ./images -arch $(ARCH) -out $(IMAGE) -guest $(GUEST) -kubernetes $(KUBERNETES) $(if $(UPDATE),-update)
 
 .PHONY: up
 up: build ## build what is missing and start the cluster "skiff"
@@ -80,6 +84,22 @@ up: build ## build what is missing and start the cluster "skiff"
 .PHONY: down
 down: skiff ## delete the cluster "skiff"
 	@$(SKIFF) down
+
+RELEASE ?= build/release/$(VERSION)
+.PHONY: release
+release: release-pack ## write a release for this platform to build/release/VERSION (SNAPSHOT=1 signs it with a key that is not kept)
+	@$(MAKE) release-sign
+
+# A release for several platforms: run release-pack for each, collect the files in one
+# directory, and run release-sign there. IMAGE is a Linux node image of the same
+# architecture, which a Mac cannot build.
+.PHONY: release-pack
+release-pack: $(if $(filter darwin,$(GOOS)),skiff,build)
+	@scripts/release.sh $(VERSION) $(GOOS)/$(ARCH) $(SKIFF) $(IMAGE) $(RELEASE)
+
+.PHONY: release-sign
+release-sign:
+	@$(GO) run ./release sign -version $(VERSION) -out $(RELEASE) $(if $(SNAPSHOT),-snapshot)
 
 .PHONY: docs
 docs: ## generate docs/guide's references and the JSON Schema of skiff.yaml
@@ -90,9 +110,10 @@ check: ## check formatting, vet, lint, import directions, and run the hermetic t
 	@scripts/check.sh
 
 .PHONY: test
-test: build ## run the hermetic tests, part of upstream's conformance tests (as root), and end-to-end tests on VMs
+test: build ## run the hermetic tests, part of upstream's conformance tests and the release's (as root), and end-to-end tests on VMs
 	@scripts/test.sh unit
 	@scripts/test.sh conformance
+	@scripts/test.sh release
 	@scripts/test.sh e2e
 
 .PHONY: unit

@@ -119,7 +119,7 @@ func texts(t *testing.T, name string) map[int]string {
 func documents(t *testing.T) []string {
 	t.Helper()
 	var all []string
-	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md", "scripts/*.sh", "test/*.sh", "test/*/*.sh", "Makefile", "action.yml"} {
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md", "scripts/*.sh", "test/*.sh", "test/*/*.sh", "release/*.sh", "Makefile", "action.yml"} {
 		names, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)

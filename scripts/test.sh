@@ -6,6 +6,8 @@
 #                  build of it), without it elsewhere
 #   test.sh conformance  a part of upstream's conformance tests that touches every
 #                  SIG, on the sandbox driver; needs Linux and root
+#   test.sh release  a snapshot release, installed and started in root directories
+#                  without Go; needs Linux and root
 #   test.sh e2e    real clusters on VMs and, on Linux as root, tests that need no VM
 #                  on sandboxes. RUN narrows it as go test -run does;
 #                  SKIFF_E2E_DRIVER=lima|sandbox runs everything on one driver
@@ -93,13 +95,26 @@ conformance() {
   make conformance-core
 }
 
+release() {
+  if ! sandboxes; then
+    echo "skipped: tests of a release (its cluster is one of sandboxes, which need Linux and root)"
+    return
+  fi
+  local dir=$PWD/build/test/release
+  rm -rf "$dir"
+  make release SNAPSHOT=1 RELEASE="$dir"
+  SKIFF_RELEASE=$dir CGO_ENABLED=0 gotest release standard-verbose -count=1 -timeout 15m ./test/release
+  skips release
+}
+
 case "${1:-}" in
   unit) unit ;;
   conformance) conformance ;;
+  release) release ;;
   e2e) e2e ;;
   cgroup2) cgroup2 ;;
   *)
-    echo "usage: test.sh unit|conformance|e2e|cgroup2" >&2
+    echo "usage: test.sh unit|conformance|release|e2e|cgroup2" >&2
     exit 2
     ;;
 esac
