@@ -3,6 +3,8 @@ package bootstrap
 import (
 	"context"
 	"net/netip"
+	"reflect"
+	"slices"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -147,5 +149,29 @@ func TestContains(t *testing.T) {
 		if got := contains(tt.existing, tt.wanted); got != tt.want {
 			t.Errorf("%s: got %v", tt.name, got)
 		}
+	}
+}
+
+func TestTheCloudControllersChangeOnlyNodesAndTheStatusOfServices(t *testing.T) {
+	writable := map[string][]string{
+		"nodes": {"delete", "patch", "update"}, "nodes/status": {"patch"}, "services/status": {"patch"},
+		"events": {"create", "patch", "update"},
+	}
+	got := map[string][]string{}
+	for _, r := range controlPlaneRoles()[names.UserCloudController] {
+		if !slices.Equal(r.APIGroups, []string{""}) {
+			t.Errorf("groups %v", r.APIGroups)
+		}
+		for _, resource := range r.Resources {
+			for _, verb := range r.Verbs {
+				if !slices.Contains(read(), verb) {
+					got[resource] = append(got[resource], verb)
+				}
+			}
+			slices.Sort(got[resource])
+		}
+	}
+	if !reflect.DeepEqual(got, writable) {
+		t.Errorf("may write %v, want %v", got, writable)
 	}
 }

@@ -47,6 +47,9 @@ func testControlPlanes(t *testing.T, r *rig, name string, k *kube) {
 		})
 		w.waitForWrite(t)
 	})
+	// Another control plane runs the cloud's controllers now.
+	k.create(t, service("after-the-leader", ""))
+	k.balancer(t, "after-the-leader")
 	w.during(t, "repairing", true, func() { r.upWith(t, name, "3") })
 	addresses := r.addresses(t, name)
 
@@ -62,6 +65,8 @@ func testControlPlanes(t *testing.T, r *rig, name string, k *kube) {
 	w.stop()
 	w.assertKept(t)
 	equal(t, "members", len(r.members(t, name)), 1)
+	nodes := k.kubectl(t, "get", "nodes", "-o", "jsonpath={.items[*].metadata.name}")
+	equal(t, "nodes without machines are gone", nodes, "control-plane-1 worker-1 worker-2")
 }
 
 func (r *rig) upWith(t *testing.T, name, controlPlanes string) {

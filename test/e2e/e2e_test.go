@@ -52,6 +52,8 @@ func TestEndToEnd(t *testing.T) {
 	equal(t, "schedulable nodes", len(k.workers), 2)
 
 	runWorkloads(t, k)
+	r.subtest(t, "Cloud", func(t *testing.T) { testCloud(t, k, name) })
+	r.subtest(t, "LoadBalancer", func(t *testing.T) { testLoadBalancer(t, r, name, k.in(t)) })
 	r.subtest(t, "Egress", func(t *testing.T) { testEgress(t, k.in(t)) })
 	r.subtest(t, "BadArchives", func(t *testing.T) { testBadArchives(t, r, name) })
 	r.subtest(t, "InsideNodes", func(t *testing.T) { testInsideNodes(t, r, name) })

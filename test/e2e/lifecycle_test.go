@@ -45,7 +45,7 @@ func (r *rig) up(t *testing.T, name string) {
 	if err := os.WriteFile(r.kubeconfig, []byte(existingKubeconfig), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	a := r.trySkiff(t, "up", name, "--control-planes", "1", "--workers", "2")
+	a := r.trySkiff(t, "up", name, "--control-planes", "1", "--workers", "2", "--zones", "2")
 	took := a.took
 	t.Logf("skiff up %s, exit code %d after %.1f s\n%s%s", name, a.code, a.took.Seconds(), a.stdout, a.stderr)
 	if a.code != 0 {
@@ -157,10 +157,23 @@ func testKillWorker(t *testing.T, r *rig, name string, k *kube) {
 		}
 		return nil
 	})
+	const shutdown = "node.cloudprovider.kubernetes.io/shutdown"
+	eventually(t, waitLimit, "the node has the taint of a machine that is shut down", func() error {
+		if taints := k.get(t, "node/"+victim, ".spec.taints[*].key"); !strings.Contains(taints, shutdown) {
+			return fmt.Errorf("taints %q", taints)
+		}
+		return nil
+	})
 	a := r.trySkiff(t, "up", name)
 	t.Logf("repaired in %.1f s\n%s%s", a.took.Seconds(), a.stdout, a.stderr)
 	equal(t, "exit code of up", a.code, 0)
 	k.wait(t, "condition=Ready", "node/"+victim)
+	eventually(t, waitLimit, "the taint is gone", func() error {
+		if taints := k.get(t, "node/"+victim, ".spec.taints[*].key"); strings.Contains(taints, shutdown) {
+			return fmt.Errorf("taints %q", taints)
+		}
+		return nil
+	})
 	r.running(t, name)
 	// The node runs pods again, from the images on its disk.
 	k.kubectl(t, "run", "back", "--image=skiff.test/workload:1", "--restart=Never", "--overrides",

@@ -43,6 +43,7 @@ func Document(state State, n Node, files map[string][]byte, now time.Time) nodec
 		Kubernetes: nodeconfig.Kubernetes{
 			PodCIDR: spec.Network.Pods, ServiceCIDR: spec.Network.Services,
 			DNSAddress: DNSAddress(spec.Network), DNSDomain: spec.Network.Domain,
+			Cloud: true,
 		},
 		ControlPlanes: peers(nodes, nodeconfig.RoleControlPlane),
 		Files:         files,

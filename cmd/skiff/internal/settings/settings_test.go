@@ -67,7 +67,7 @@ func TestFileErrorsNameTheLineAndTheNearestKey(t *testing.T) {
 		{"typo", "name: a\n\nwokers: 2\n", `skiff.yaml:3: unknown key "wokers"`, `did you mean "workers"?`},
 		{"case", "controlplanes: 1\n", `skiff.yaml:1: unknown key "controlplanes"`, `did you mean "controlPlanes"?`},
 		{"nested", "network:\n  pod: 10.0.0.0/8\n", `skiff.yaml:2: unknown key "pod"`, `did you mean "pods"?`},
-		{"far", "kubernetesVersion: 1\n", `skiff.yaml:1: unknown key "kubernetesVersion"`, "valid keys are name, controlPlanes, workers, cpus, memory, disk, apiPort, driver, network"},
+		{"far", "kubernetesVersion: 1\n", `skiff.yaml:1: unknown key "kubernetesVersion"`, "valid keys are name, controlPlanes, workers, cpus, memory, disk, apiPort, zones, driver, network"},
 		{"type", "workers: two\n", `skiff.yaml:1: workers: "two" is not a whole number`, ""},
 		{"float", "workers: 1.5\n", `skiff.yaml:1: workers: "1.5" is not a whole number`, ""},
 		{"huge", "workers: 99999999999\n", `skiff.yaml:1: workers: "99999999999" is not a whole number`, ""},

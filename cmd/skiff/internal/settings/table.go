@@ -87,6 +87,8 @@ func Table() []Setting {
 			func(s *cluster.Spec) *string { return &s.Disk }),
 		number(Setting{Key: "apiPort", Env: "SKIFF_API_PORT", Flag: "api-port", Description: "port of the Kubernetes API on 127.0.0.1; 0 picks a free one and keeps it", Fixed: true, Maximum: 65535},
 			func(s *cluster.Spec) *int { return &s.APIPort }),
+		number(Setting{Key: "zones", Env: "SKIFF_ZONES", Flag: "zones", Description: "number of simulated zones, local-a, local-b and so on, over which control planes and workers are spread in turn", Fixed: true, Minimum: 1, Maximum: 26},
+			func(s *cluster.Spec) *int { return &s.Zones }),
 		text(Setting{Key: "driver", Env: "SKIFF_DRIVER", Flag: "driver", Description: "driver that runs the nodes: " + drivers.Usage(), Fixed: true, Values: drivers.Names()},
 			func(s *cluster.Spec) *string { return &s.Driver }),
 		prefix(Setting{Key: "network.nodes", Description: "address range of the nodes, a /24", Fixed: true},
