@@ -10,7 +10,9 @@ import (
 )
 
 // Client returns the configuration for clients of the component u. They have no
-// rate limit, because the API server protects itself by priority and fairness.
+// rate limit, because the API server protects itself by priority and fairness. As
+// in upstream's programs, warnings are dropped: they are for users of deprecated
+// APIs, and the controllers of Endpoints use those for good reason.
 func (s *Server) Client(u user.Info) *rest.Config {
 	return &rest.Config{
 		Host:      "https://localhost",
@@ -22,6 +24,7 @@ func (s *Server) Client(u user.Info) *rest.Config {
 			ContentType:        runtime.ContentTypeProtobuf,
 		},
 		DisableCompression: true,
+		WarningHandler:     rest.NoWarnings{},
 	}
 }
 

@@ -13,7 +13,11 @@ import (
 	"sync"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
 
 	"github.com/skiff-dev/skiff/controlplane/transport"
 )
@@ -285,5 +289,34 @@ func TestManyRequestsAtOnceLeaveNoGoroutines(t *testing.T) {
 	wait.Wait()
 	for runtime.NumGoroutine() > before {
 		runtime.Gosched()
+	}
+}
+
+func TestWarningsForUsersAreNotLogged(t *testing.T) {
+	var log bytes.Buffer
+	klog.LogToStderr(false)
+	klog.SetOutput(&log)
+	t.Cleanup(func() {
+		klog.LogToStderr(true)
+		klog.SetOutput(io.Discard)
+	})
+	s := transport.NewServer()
+	s.Serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Warning", `299 - "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"`)
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, `{"kind":"Endpoints","apiVersion":"v1"}`)
+	}))
+	for name, config := range map[string]*rest.Config{"component": s.Client(alice), "API server": s.Loopback()} {
+		clients, err := kubernetes.NewForConfig(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := clients.CoreV1().Endpoints("default").Get(t.Context(), "kubernetes", metav1.GetOptions{}); err != nil { //nolint:staticcheck // see above
+			t.Fatal(err)
+		}
+		klog.Flush()
+		if log.Len() > 0 {
+			t.Errorf("%s: logged %s", name, log.String())
+		}
 	}
 }
