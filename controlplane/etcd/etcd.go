@@ -19,9 +19,11 @@ import (
 
 	etcdtransport "go.etcd.io/etcd/client/pkg/v3/transport"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/pkg/v3/featuregate"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc"
+	"go.etcd.io/etcd/server/v3/features"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 
@@ -89,7 +91,13 @@ type Settings struct {
 
 	// by is the name of the only member to ask when joining; any if empty.
 	by string
+	// hashCheck is how often the leader compares the members' data; 0 means a minute.
+	hashCheck time.Duration
 }
+
+// ElectionTimeout is how long members wait for their leader before they elect
+// another.
+func (s Settings) ElectionTimeout() time.Duration { return timingFor(s.Emulated).election }
 
 // Config returns the configuration of the embedded etcd.
 func Config(s Settings) (*embed.Config, error) {
@@ -115,6 +123,9 @@ func Config(s Settings) (*embed.Config, error) {
 	c.AutoCompactionMode, c.AutoCompactionRetention = compactionMode, compactionRetention
 	c.BackendBatchInterval = backendBatchInterval
 	c.BootstrapDefragThresholdMegabytes = bootstrapDefragThresholdMega
+	if err := s.checkCorruption(c); err != nil {
+		return nil, err
+	}
 	t := timingFor(s.Emulated)
 	tick := t.member
 	if len(s.Members) == 1 {
@@ -127,6 +138,24 @@ func Config(s Settings) (*embed.Config, error) {
 	c.EnableGRPCGateway = false
 	c.CORS, c.HostWhitelist = nil, nil
 	return c, nil
+}
+
+// checkCorruption lets the leader compare the hashes that all members compute at
+// each compaction, and raise the alarm CORRUPT if one differs. Upstream's check
+// before a member serves stays off: members that start together would wait for each
+// other until it times out (docs/decisions/0002-control-plane.md).
+func (s Settings) checkCorruption(c *embed.Config) error {
+	if s.hashCheck != 0 {
+		c.CompactHashCheckTime = s.hashCheck
+	}
+	gate, ok := c.ServerFeatureGate.(featuregate.MutableFeatureGate)
+	if !ok {
+		return errors.New("etcd's feature gates cannot be set")
+	}
+	if err := gate.SetFromMap(map[string]bool{string(features.CompactHashCheck): true}); err != nil {
+		return fmt.Errorf("turn on etcd's corruption check: %w", err)
+	}
+	return nil
 }
 
 func (s Settings) validate() error {
@@ -273,6 +302,10 @@ func (m *Member) vote(ctx context.Context, s Settings, log *slog.Logger) error {
 
 // Alone reports whether the cluster has no other member, including learners.
 func (m *Member) Alone() bool { return len(m.etcd.Server.Cluster().Members()) < 2 }
+
+// HasLeader reports whether the member knows a leader. Without a majority there is
+// none, after the election timeout.
+func (m *Member) HasLeader() bool { return m.etcd.Server.Leader() != 0 }
 
 // ClusterID returns the ID of the etcd cluster, in hexadecimal.
 func (m *Member) ClusterID() string {

@@ -57,6 +57,18 @@ func TestAGateHoldsBackAndTellsWhenNothingIsUnderWay(t *testing.T) {
 // three starts three members in this process.
 func three(t *testing.T) (members []*Member, settings []Settings) {
 	t.Helper()
+	settings = threeSettings(t)
+	for _, s := range settings {
+		m, _ := serve(t, s)
+		members = append(members, m)
+	}
+	return members, settings
+}
+
+// threeSettings writes the certificates of three members, of which the first forms
+// the cluster, and returns their settings.
+func threeSettings(t *testing.T) (settings []Settings) {
+	t.Helper()
 	dir := t.TempDir()
 	nodes, err := servertest.WriteCluster(dir, netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.2"), netip.MustParseAddr("127.0.0.3"))
 	if err != nil {
@@ -65,21 +77,28 @@ func three(t *testing.T) (members []*Member, settings []Settings) {
 	ports := [2]int{freePort(t), freePort(t)}
 	for _, n := range nodes {
 		home := filepath.Join(dir, n.Name)
-		s := Settings{
+		settings = append(settings, Settings{
 			Cluster: n.Cluster, Name: n.Name, Address: n.Network.Address.Addr(), Members: n.Etcd.Members, Join: n.Etcd.Join,
 			Dir: filepath.Join(home, "etcd"), PKIDir: filepath.Join(home, "pki"), ClientPort: ports[0], PeerPort: ports[1],
-		}
-		m, err := Start(t.Context(), s, slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(m.Stop)
-		if err := m.Ready(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		members, settings = append(members, m), append(settings, s)
+		})
 	}
-	return members, settings
+	return settings
+}
+
+// serve starts a member, waits until it serves, and stops it at the end of the test
+// or when stop is called.
+func serve(t *testing.T, s Settings) (m *Member, stop func()) {
+	t.Helper()
+	m, err := Start(t.Context(), s, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop = sync.OnceFunc(m.Stop)
+	t.Cleanup(stop)
+	if err := m.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return m, stop
 }
 
 func freePort(t *testing.T) int {
