@@ -55,6 +55,7 @@ func TestEndToEnd(t *testing.T) {
 	r.subtest(t, "Cloud", func(t *testing.T) { testCloud(t, k, name) })
 	r.subtest(t, "LoadBalancer", func(t *testing.T) { testLoadBalancer(t, r, name, k.in(t)) })
 	r.subtest(t, "Egress", func(t *testing.T) { testEgress(t, k.in(t)) })
+	r.subtest(t, "Confinement", func(t *testing.T) { testConfinement(t, k.in(t)) })
 	r.subtest(t, "BadArchives", func(t *testing.T) { testBadArchives(t, r, name) })
 	r.subtest(t, "InsideNodes", func(t *testing.T) { testInsideNodes(t, r, name) })
 	r.subtest(t, "NodeReturns", func(t *testing.T) { testNodeReturns(t, r, name, k.in(t)) })

@@ -40,8 +40,8 @@ func (h hierarchy) second() bool { return len(h.controllers) == 0 }
 // groups are the cgroups of all machines below one directory.
 type groups struct {
 	hierarchies []hierarchy // with the controllers
-	// filters is the hierarchy in which devices are restricted, which needs
-	// version 2, also on hosts whose controllers are in version 1; nil if the host
+	// filters is the hierarchy in which devices and kernel settings are restricted,
+	// which needs version 2, also on hosts whose controllers are in version 1; nil if the host
 	// has none.
 	filters *hierarchy
 	name    string // of the group above the machines'
@@ -129,7 +129,7 @@ func (g groups) create(m machine.Machine) error {
 			return fmt.Errorf("limit the cgroup: %w", err)
 		}
 	}
-	return g.restrictDevices(m.Name)
+	return g.restrict(m.Name)
 }
 
 // mkdir creates a machine's group in one hierarchy, and the group above it.

@@ -153,23 +153,28 @@ func TestVersion2GroupsAreEnteredAndRemovedWithTheirProcesses(t *testing.T) {
 	}
 }
 
-func TestOnlyANodesDevicesCanBeOpened(t *testing.T) {
+// confined returns a function that runs a script in a cgroup with a filter.
+func confined(t *testing.T, confine func(dir string) error) (inside func(script string) error) {
+	t.Helper()
 	h := secondVersion(t)
 	g := groups{hierarchies: []hierarchy{h}, name: fmt.Sprintf("skiff-test-%d", os.Getpid())}
 	own := filepath.Join(h.mount, g.name)
 	if err := os.Mkdir(own, 0o755); err != nil {
 		t.Skip(err)
 	}
-	defer func() { _ = g.remove("") }()
-	if err := confineDevices(own); err != nil {
-		t.Skipf("this kernel has no filter for devices: %v", err)
+	t.Cleanup(func() { _ = g.remove("") })
+	if err := confine(own); err != nil {
+		if !unsupported(err) {
+			t.Fatal(err)
+		}
+		t.Skipf("this kernel has no such filter: %v", err)
 	}
 	group, err := os.Open(own)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = group.Close() }()
-	inside := func(script string) error {
+	t.Cleanup(func() { _ = group.Close() })
+	return func(script string) error {
 		c := exec.CommandContext(t.Context(), "sh", "-c", script)
 		c.Dir = t.TempDir()
 		c.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(group.Fd())}
@@ -179,6 +184,10 @@ func TestOnlyANodesDevicesCanBeOpened(t *testing.T) {
 		}
 		return nil
 	}
+}
+
+func TestOnlyANodesDevicesCanBeOpened(t *testing.T) {
+	inside := confined(t, confineDevices)
 	for _, allowed := range []string{"echo x >/dev/null", "head -c1 /dev/urandom", "mknod disk b 1 0", "mknod any c 250 0"} {
 		if err := inside(allowed); err != nil {
 			t.Errorf("%s: %v", allowed, err)
@@ -187,6 +196,38 @@ func TestOnlyANodesDevicesCanBeOpened(t *testing.T) {
 	for _, refused := range []string{"mknod memory c 1 1 && head -c1 memory", "mknod port c 1 4 && head -c1 port", "mknod loop b 7 0 && head -c1 loop"} {
 		if err := inside(refused); err == nil || !strings.Contains(err.Error(), "not permitted") {
 			t.Errorf("%s: %v", refused, err)
+		}
+	}
+}
+
+// unchanged returns a script that writes a kernel setting's own value to it, in a
+// /proc that it has just mounted, as a privileged pod has one.
+func unchanged(name string) string {
+	return "unshare -m sh -c 'mkdir proc && mount -t proc proc proc && now=$(cat proc/sys/" + name + ") && echo \"$now\" | tee proc/sys/" + name + "'"
+}
+
+func TestOnlyANodesKernelSettingsCanBeChanged(t *testing.T) {
+	inside := confined(t, confineSysctls)
+	allowed := []string{"net/ipv4/ip_forward", "net/ipv4/conf/default/accept_source_route", "vm/max_map_count", "kernel/shm_rmid_forced", "kernel/sem", "fs/inotify/max_user_watches"}
+	for _, name := range allowed {
+		if err := inside(unchanged(name)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, name := range []string{"kernel/core_pattern", "kernel/panic", "kernel/printk", "vm/swappiness", "fs/suid_dumpable", "vm/overcommit_memory"} {
+		if err := inside("cat /proc/sys/" + name); err != nil {
+			t.Errorf("read %s: %v", name, err)
+		}
+		if err := inside(unchanged(name)); err == nil || !strings.Contains(err.Error(), "not permitted") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestNamesOfAllowedSettingsFitTheFilter(t *testing.T) {
+	for _, name := range nodeSysctls {
+		if len(name) >= sysctlName || strings.Contains(name, ".") || strings.HasPrefix(name, networkSysctls) {
+			t.Errorf("%s cannot be compared", name)
 		}
 	}
 }

@@ -1,14 +1,10 @@
 package sandbox
 
 import (
-	"errors"
-	"fmt"
-	"os"
 	"strconv"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
-	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 )
 
@@ -67,44 +63,7 @@ func deviceFilter() asm.Instructions {
 
 // confineDevices keeps the processes in a cgroup of the second version, and in
 // all groups below it, from the host's devices: root in a privileged pod can
-// create a special file for the host's disk, but cannot open it. Groups below can
-// only restrict this further. The filter stays until the group is removed.
+// create a special file for the host's disk, but cannot open it.
 func confineDevices(dir string) error {
-	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
-		Name: "skiff_devices", Type: ebpf.CGroupDevice, Instructions: deviceFilter(), License: "Apache-2.0",
-	})
-	if err != nil {
-		return fmt.Errorf("load the filter for devices: %w", err)
-	}
-	defer func() { _ = program.Close() }()
-	group, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("restrict devices: %w", err)
-	}
-	defer func() { _ = group.Close() }()
-	err = link.RawAttachProgram(link.RawAttachProgramOptions{
-		Target: int(group.Fd()), Program: program, Attach: ebpf.AttachCGroupDevice,
-		Flags: unix.BPF_F_ALLOW_MULTI, // container runtimes add theirs below
-	})
-	if err != nil {
-		return fmt.Errorf("restrict devices: %w", err)
-	}
-	return nil
-}
-
-// restrictDevices attaches the filter for devices to a machine's group. Kernels
-// and containers that do not allow such filters run machines without one.
-func (g groups) restrictDevices(name string) error {
-	if g.filters == nil {
-		return nil
-	}
-	_, own, err := g.mkdir(*g.filters, name)
-	if err != nil {
-		return fmt.Errorf("create the cgroup: %w", err)
-	}
-	err = confineDevices(own)
-	if errors.Is(err, ebpf.ErrNotSupported) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) {
-		return nil
-	}
-	return err
+	return confine(dir, &ebpf.ProgramSpec{Name: "skiff_devices", Type: ebpf.CGroupDevice, Instructions: deviceFilter()}, ebpf.AttachCGroupDevice)
 }
