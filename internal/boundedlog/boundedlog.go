@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"syscall"
 )
 
 // File is an open log file. Its methods may be called concurrently.
@@ -19,14 +20,15 @@ type File struct {
 	size int64
 }
 
-// Open opens the log at path, mode 0600, and appends to what is there.
+// Open opens the log at path, mode 0600, and appends to what is there. It follows
+// no symbolic link.
 func Open(path string, limit int64) (*File, error) {
 	f := &File{path: path, limit: limit}
 	return f, f.open(0)
 }
 
 func (f *File) open(flag int) error {
-	file, err := os.OpenFile(f.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY|flag, 0o600)
+	file, err := os.OpenFile(f.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY|syscall.O_NOFOLLOW|flag, 0o600)
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ func (c Cluster) Acquire() (*Lock, error) {
 		if err := os.MkdirAll(string(c), 0o700); err != nil {
 			return nil, fmt.Errorf("create the cluster's directory: %w", err)
 		}
-		file, err := os.OpenFile(c.Lock(), os.O_CREATE|os.O_RDWR, 0o600)
+		file, err := os.OpenFile(c.Lock(), os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW, 0o600)
 		if errors.Is(err, os.ErrNotExist) {
 			continue // removed meanwhile
 		}

@@ -18,7 +18,7 @@ import (
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/secrets"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/ui"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/version"
-	"github.com/skiff-dev/skiff/vm/home"
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
 )
 
 // New returns skiff's command line.
@@ -79,7 +79,7 @@ func add(root *cobra.Command, group string, commands ...*cobra.Command) {
 // is a cluster, and otherwise prints the help.
 func bare(cmd *cobra.Command, s cli.Streams, args []string) error {
 	if len(args) == 0 && s.Interactive() {
-		h, err := home.Default()
+		h, err := target.Home()
 		if err != nil {
 			return err
 		}

@@ -5,13 +5,11 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"github.com/skiff-dev/skiff/vm/home"
 )
 
 // CompleteClusters completes the names of the user's clusters.
 func CompleteClusters(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	h, err := home.Default()
+	h, err := Home()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}

@@ -21,10 +21,22 @@ import (
 	"github.com/skiff-dev/skiff/vm/home"
 )
 
+// Home returns the directory of all clusters, unless another user can write to it.
+func Home() (home.Home, error) {
+	h, err := home.Default()
+	if err == nil {
+		err = h.Check()
+	}
+	if errors.Is(err, home.ErrUnsafe) {
+		return "", cli.Invalid("set SKIFF_HOME to a directory that only you can write to", "%s", err)
+	}
+	return h, err
+}
+
 // Client returns a client for the daemon of the cluster named name, which need
 // not exist.
 func Client(name string) (*client.Client, home.Home, error) {
-	h, err := home.Default()
+	h, err := Home()
 	if err != nil {
 		return nil, "", err
 	}
@@ -123,7 +135,7 @@ func Existing(name string) (string, error) {
 	if os.Getenv("SKIFF_CLUSTER") != "" {
 		return Named(nil)
 	}
-	h, err := home.Default()
+	h, err := Home()
 	if err != nil {
 		return "", err
 	}

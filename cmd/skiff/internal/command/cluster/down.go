@@ -13,7 +13,6 @@ import (
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/kubeconfig"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
-	"github.com/skiff-dev/skiff/vm/home"
 )
 
 // Down returns the command `down`.
@@ -60,7 +59,7 @@ Deleting a cluster that does not exist does nothing.`,
 }
 
 func downAll(ctx context.Context, s cli.Streams, asJSON bool) error {
-	h, err := home.Default()
+	h, err := target.Home()
 	if err != nil {
 		return err
 	}

@@ -6,9 +6,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
-	"github.com/skiff-dev/skiff/vm/home"
 )
 
 // List returns the command `list`.
@@ -30,7 +30,7 @@ func List(s cli.Streams) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		h, err := home.Default()
+		h, err := target.Home()
 		if err != nil {
 			return err
 		}

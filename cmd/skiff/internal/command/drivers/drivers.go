@@ -10,7 +10,6 @@ import (
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
 	"github.com/skiff-dev/skiff/vm/drivers"
-	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/image"
 )
 
@@ -71,7 +70,7 @@ kernel.`,
 
 // readDrivers examines each driver.
 func readDrivers(ctx context.Context) ([]drivers.Facts, error) {
-	h, err := home.Default()
+	h, err := target.Home()
 	if err != nil {
 		return nil, err
 	}

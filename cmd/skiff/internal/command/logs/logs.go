@@ -20,7 +20,6 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
-	"github.com/skiff-dev/skiff/vm/home"
 )
 
 // Sources that are files on this host. The node serves all others.
@@ -133,7 +132,7 @@ func daemonLog(ctx context.Context, clusterName string, r logRange) ([]openLog, 
 	if err != nil {
 		return nil, err
 	}
-	h, err := home.Default()
+	h, err := target.Home()
 	if err != nil {
 		return nil, err
 	}

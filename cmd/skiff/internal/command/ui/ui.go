@@ -82,7 +82,7 @@ func Run(ctx context.Context, s cli.Streams, root Root, names []string, o Option
 		return cli.Invalid("run `skiff status` instead", "ui needs a terminal")
 	}
 	klog.SetLogger(logr.Discard()) // client-go must not write to the screen
-	h, err := home.Default()
+	h, err := target.Home()
 	if err != nil {
 		return err
 	}
