@@ -21,6 +21,7 @@ import (
 	"github.com/skiff-dev/skiff/images/recipe"
 	"github.com/skiff-dev/skiff/images/sbom"
 	"github.com/skiff-dev/skiff/internal/atomicfile"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
 // Config of one build.
@@ -126,7 +127,8 @@ func (c Config) build(ctx context.Context, lock Lock, inputs string) (m manifest
 	t := &tree{Config: c, work: work, root: filepath.Join(work, "root"), image: filepath.Join(work, "image"), began: time.Now()}
 	m = manifest.Manifest{
 		Arch: c.Recipe.Arch, Kubernetes: c.Kubernetes, Cmdline: c.Recipe.Cmdline, Inputs: inputs,
-		Files: map[string]manifest.File{},
+		Contract: nodeconfig.Contract(),
+		Files:    map[string]manifest.File{},
 	}
 	if err := t.assemble(ctx, lock, &m); err != nil {
 		return m, err

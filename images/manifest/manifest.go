@@ -28,6 +28,9 @@ type Manifest struct {
 	Arch string `json:"arch"`
 	// Kubernetes is the version that the image's nodes run: "v1.36.3".
 	Kubernetes string `json:"kubernetes"`
+	// Contract identifies the node documents that the image's nodes understand; see
+	// nodeconfig.Contract. Images from before it existed have none.
+	Contract string `json:"contract,omitempty"`
 	// Cmdline is the kernel's command line.
 	Cmdline string `json:"cmdline"`
 	// KernelRelease is what uname -r prints in a node.

@@ -9,11 +9,17 @@ import (
 	"path/filepath"
 
 	"github.com/skiff-dev/skiff/images/manifest"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/vm/machine"
 )
 
-// ErrNotFound is returned if a directory has no node image.
-var ErrNotFound = errors.New("no node image")
+var (
+	// ErrNotFound is returned if a directory has no node image.
+	ErrNotFound = errors.New("no node image")
+	// ErrOther is returned for an image whose nodes would not understand their
+	// documents, so that "skiff up" would wait for them in vain.
+	ErrOther = errors.New("the node image was built for another version of skiff")
+)
 
 // Image is a node image and what is in it.
 type Image struct {
@@ -24,7 +30,8 @@ type Image struct {
 	digests map[string]string
 }
 
-// Read reads the image in dir. The error wraps ErrNotFound if there is none.
+// Read reads the image in dir. The error wraps ErrNotFound if there is none, and
+// ErrOther if it does not fit this program.
 func Read(dir string) (Image, error) {
 	m, err := manifest.Read(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -32,6 +39,9 @@ func Read(dir string) (Image, error) {
 	}
 	if err != nil {
 		return Image{}, fmt.Errorf("read the node image: %w", err)
+	}
+	if m.Contract != nodeconfig.Contract() {
+		return Image{}, fmt.Errorf("%w: %s", ErrOther, dir)
 	}
 	digests := map[string]string{}
 	for _, name := range []string{manifest.Kernel, manifest.Initramfs, manifest.Root} {

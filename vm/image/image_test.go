@@ -1,12 +1,14 @@
 package image
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/skiff-dev/skiff/images/manifest"
 	"github.com/skiff-dev/skiff/images/manifest/manifesttest"
 )
 
@@ -31,6 +33,27 @@ func TestImageIsReadWithItsFiles(t *testing.T) {
 	}
 	if _, err := Read(t.TempDir()); !errors.Is(err, ErrNotFound) {
 		t.Errorf("no image: %v", err)
+	}
+}
+
+func TestAnImageOfAnotherVersionIsRefused(t *testing.T) {
+	for _, contract := range []string{"", "0123456789abcdef"} {
+		dir := t.TempDir()
+		m, err := manifesttest.Write(dir, "amd64")
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Contract = contract
+		content, err := json.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, manifest.Name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Read(dir); !errors.Is(err, ErrOther) || !strings.Contains(err.Error(), dir) {
+			t.Errorf("contract %q: %v", contract, err)
+		}
 	}
 }
 

@@ -66,6 +66,8 @@ func AsFailure(err error, log string) *daemonapi.Failure {
 		failure.Hint = "restore a good copy, or remove the cluster with \"skiff down\""
 	case errors.Is(err, image.ErrNotFound):
 		failure.Invalid, failure.Hint = true, "build it with \"make image\""
+	case errors.Is(err, image.ErrOther):
+		failure.Invalid, failure.Hint = true, "build it again with \"make image\", or use the image of this program's release"
 	case errors.Is(err, ErrDown), errors.Is(err, ErrStop):
 		failure.Log = ""
 	}

@@ -10,13 +10,15 @@ import (
 	"strings"
 
 	"github.com/skiff-dev/skiff/images/manifest"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
 // Write writes an image of an architecture to dir. Its files have a few bytes.
 func Write(dir, arch string) (manifest.Manifest, error) {
 	m := manifest.Manifest{
 		Digest: "sha256:" + strings.Repeat("0", 63) + "1", Arch: arch, Kubernetes: "v1.36.3", Cmdline: "quiet",
-		Files: map[string]manifest.File{},
+		Contract: nodeconfig.Contract(),
+		Files:    map[string]manifest.File{},
 	}
 	for _, name := range []string{manifest.Kernel, manifest.Initramfs, manifest.Root} {
 		sum := sha256.Sum256([]byte(name))

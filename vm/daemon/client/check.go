@@ -25,7 +25,12 @@ func (c *Client) Check(ctx context.Context, spec cluster.Spec) error {
 	faults := []error{offline.Check(c.dir(), spec, offline.Host(c.config.Home), state, known)}
 	node, err := image.Read(c.config.ImageDir)
 	if err != nil {
-		faults = append(faults, &daemonapi.Failure{Cause: err.Error(), Hint: "build it with \"make image\"", Invalid: true})
+		failure := operation.AsFailure(err, "")
+		failure.Invalid = true
+		if failure.Hint == "" {
+			failure.Hint = "build it with \"make image\""
+		}
+		faults = append(faults, failure)
 	} else if entry, err := drivers.Find(spec.Driver); err == nil {
 		if err := entry.Available(node.Arch); err != nil {
 			faults = append(faults, &daemonapi.Failure{Cause: err.Error(), Invalid: true})
