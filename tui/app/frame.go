@@ -206,6 +206,9 @@ func (m *Model) freshness() string {
 	case object.Loading:
 		return th.Paint(theme.Busy, "loading …")
 	case object.Live:
+		if fresh.Problem != "" {
+			return th.Paint(theme.Warn, "● live, incomplete")
+		}
 		return th.Paint(theme.Good, "● live")
 	case object.Refused:
 		return th.Paint(theme.Warn, "unavailable")
@@ -229,8 +232,13 @@ func (m *Model) footer() string {
 		}
 		return " " + th.Paint(tone, widget.Fit(m.notice.text, m.width-1))
 	}
-	if d, ok := m.top().(screen.Dated); ok && d.Freshness().State == object.Lost {
-		return " " + th.Paint(theme.Warn, widget.Fit("retrying: "+d.Freshness().Problem, m.width-1))
+	if d, ok := m.top().(screen.Dated); ok {
+		switch fresh := d.Freshness(); {
+		case fresh.State == object.Lost:
+			return " " + th.Paint(theme.Warn, widget.Fit("retrying: "+fresh.Problem, m.width-1))
+		case fresh.State == object.Live && fresh.Problem != "":
+			return " " + th.Paint(theme.Warn, widget.Fit(fresh.Problem, m.width-1))
+		}
 	}
 	return m.hints()
 }

@@ -96,7 +96,7 @@ func (c *Client) Forward(ctx context.Context, ref object.Ref, local int, remote 
 func (c *Client) Run(ctx context.Context, need feed.Need, emit func(any)) {
 	switch need := need.(type) {
 	case feed.Objects:
-		newTableWatch(c, need).run(ctx, emit)
+		c.objects(ctx, need, emit)
 	case feed.Catalog:
 		c.catalog(ctx, emit)
 	case feed.Text:

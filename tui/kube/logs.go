@@ -3,6 +3,7 @@ package kube
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -17,7 +18,8 @@ import (
 	"github.com/skiff-dev/skiff/tui/object"
 )
 
-// maxLogLine bounds a line of a log, in bytes; the rest of the line is dropped.
+// maxLogLine bounds a line of a log, in bytes. How much of a longer line is left out
+// is said at its end.
 const maxLogLine = 16 << 10
 
 // maxStreams bounds the number of logs that are read at the same time.
@@ -186,9 +188,13 @@ func readLog(in io.Reader, source string, last time.Time, each func(feed.Line)) 
 		if err != nil {
 			return err
 		}
-		text := string(content)
-		for more && err == nil { // drop the rest of a long line
-			_, more, err = reader.ReadLine()
+		text, omitted := string(content), 0
+		for more && err == nil {
+			content, more, err = reader.ReadLine()
+			omitted += len(content)
+		}
+		if omitted > 0 {
+			text += fmt.Sprintf(" … (%d more bytes)", omitted)
 		}
 		at, rest := splitTime(text)
 		if !last.IsZero() && !at.After(last) {

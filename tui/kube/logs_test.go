@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -18,8 +19,13 @@ func TestReadLogSkipsOldLinesAndBoundsLength(t *testing.T) {
 	if err := readLog(strings.NewReader(in), "web", last, func(l feed.Line) { got = append(got, l) }); err != nil {
 		t.Fatal(err)
 	}
-	if len(got) != 3 || got[0].Text != "two" || len(got[1].Text) > maxLogLine || got[2].Text != "last" {
-		t.Errorf("%d lines: %.60v", len(got), got)
+	if len(got) != 3 || got[0].Text != "two" || got[2].Text != "last" {
+		t.Fatalf("%d lines: %.60v", len(got), got)
+	}
+	stamp := len("2026-11-21T12:00:02Z ")
+	want := long[:maxLogLine-stamp] + fmt.Sprintf(" … (%d more bytes)", len(long)+stamp-maxLogLine)
+	if got[1].Text != want {
+		t.Errorf("a long line ends with %q", got[1].Text[len(got[1].Text)-40:])
 	}
 }
 
@@ -27,7 +33,7 @@ func FuzzReadLog(f *testing.F) {
 	f.Add("2026-11-21T12:00:00Z one\ntwo")
 	f.Fuzz(func(t *testing.T, text string) {
 		_ = readLog(strings.NewReader(text), "", time.Time{}, func(l feed.Line) {
-			if len(l.Text) > maxLogLine || strings.Contains(l.Text, "\n") {
+			if len(l.Text) > maxLogLine+len(" … (9223372036854775807 more bytes)") || strings.Contains(l.Text, "\n") {
 				t.Errorf("%.60q", l.Text)
 			}
 		})

@@ -12,7 +12,7 @@ import (
 func (c *Client) onChange(ctx context.Context, do func(context.Context), watched ...feed.Objects) {
 	changes := feed.NewMailbox()
 	for _, need := range watched {
-		go newTableWatch(c, need).run(ctx, changes.Put)
+		go c.objects(ctx, need, changes.Put)
 	}
 	for {
 		if _, ok := changes.Take(ctx); !ok {

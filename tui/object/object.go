@@ -127,7 +127,8 @@ type Freshness struct {
 	State State
 	// At is the time of the server's last response.
 	At time.Time
-	// Problem is one line that explains Lost or Refused.
+	// Problem is one line that explains Lost or Refused, or says what is missing in
+	// data that is Live.
 	Problem string
 }
 
