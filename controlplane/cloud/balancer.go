@@ -21,10 +21,6 @@ import (
 // What it refuses is tried again after upstream's longer and growing delays.
 const unreachableRetry = time.Second
 
-// reasonPorts is the reason of the event on a service whose ports the host does not
-// offer as they are.
-const reasonPorts = "HostPortUnavailable"
-
 // GetLoadBalancerName implements cloudprovider.LoadBalancer.
 func (p *provider) GetLoadBalancerName(_ context.Context, _ string, service *corev1.Service) string {
 	return cloudprovider.DefaultLoadBalancerName(service)
@@ -55,9 +51,6 @@ func (p *provider) EnsureLoadBalancer(ctx context.Context, _ string, service *co
 	}
 	if err != nil {
 		return nil, err
-	}
-	if status.Message != "" {
-		p.events.Event(service, corev1.EventTypeWarning, reasonPorts, status.Message)
 	}
 	return ingress(status), nil
 }
@@ -138,13 +131,7 @@ func sourceRanges(service *corev1.Service) ([]netip.Prefix, error) {
 
 // ingress returns the status of a service whose load balancer has the given one.
 func ingress(status cloudapi.Status) *corev1.LoadBalancerStatus {
-	entry := corev1.LoadBalancerIngress{IP: status.Address.String(), IPMode: ptr.To(corev1.LoadBalancerIPModeVIP)}
-	for _, port := range status.Ports {
-		s := corev1.PortStatus{Port: int32(port.Port), Protocol: corev1.Protocol(port.Protocol)}
-		if port.Error != "" {
-			s.Error = &port.Error
-		}
-		entry.Ports = append(entry.Ports, s)
-	}
-	return &corev1.LoadBalancerStatus{Ingress: []corev1.LoadBalancerIngress{entry}}
+	return &corev1.LoadBalancerStatus{Ingress: []corev1.LoadBalancerIngress{
+		{IP: status.Address.String(), IPMode: ptr.To(corev1.LoadBalancerIPModeVIP)},
+	}}
 }

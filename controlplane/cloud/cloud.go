@@ -20,10 +20,7 @@ import (
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/kubernetes/scheme"
-	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/record"
 	cloudprovider "k8s.io/cloud-provider"
 	"k8s.io/cloud-provider/controllers/node"
 	"k8s.io/cloud-provider/controllers/service"
@@ -47,7 +44,7 @@ const (
 	serviceWorkers = 2
 )
 
-// manager is the name of these controllers in metrics and events.
+// manager is the name of these controllers in metrics.
 const manager = "cloud-controller-manager"
 
 // Settings configure the controllers.
@@ -67,15 +64,12 @@ func Run(ctx context.Context, s Settings) error {
 	if err != nil {
 		return fmt.Errorf("make the cloud controllers' client: %w", err)
 	}
-	broadcaster := record.NewBroadcaster(record.WithContext(ctx))
-	defer broadcaster.Shutdown()
-	broadcaster.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events("")})
 	defer s.Cloud.CloseIdleConnections()
 	m := &controllerManager{
 		settings: s, client: client, metrics: controllers.NewControllerManagerMetrics(manager),
 		// Without a resync period: the controllers' own handlers would ask for one.
 		informers: informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(trim)),
-		provider:  NewProvider(s.Cloud, broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: manager})),
+		provider:  NewProvider(s.Cloud),
 	}
 	parts, err := m.parts()
 	if err != nil {

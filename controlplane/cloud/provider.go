@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/client-go/tools/record"
 	cloudprovider "k8s.io/cloud-provider"
 	cloudproviderapi "k8s.io/cloud-provider/api"
 
@@ -14,16 +13,10 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
-// NewProvider returns upstream's interface to the cluster's cloud. Events tell users
-// which ports of a service the host does not offer as they are.
-func NewProvider(cloud *cloudapi.Client, events record.EventRecorder) cloudprovider.Interface {
-	return &provider{cloud: cloud, events: events}
-}
+// NewProvider returns upstream's interface to the cluster's cloud.
+func NewProvider(cloud *cloudapi.Client) cloudprovider.Interface { return &provider{cloud} }
 
-type provider struct {
-	cloud  *cloudapi.Client
-	events record.EventRecorder
-}
+type provider struct{ cloud *cloudapi.Client }
 
 var (
 	_ cloudprovider.Interface    = (*provider)(nil)

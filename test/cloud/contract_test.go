@@ -24,7 +24,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/record"
 	cloudprovider "k8s.io/cloud-provider"
 	cloudproviderapi "k8s.io/cloud-provider/api"
 
@@ -70,24 +69,11 @@ type site struct {
 	balancers *cloud.Balancers
 	endpoint  netip.AddrPort
 	provider  cloudprovider.Interface
-	events    *record.FakeRecorder
 }
 
-// reporter is a Forwarder that reports the same for every load balancer.
-type reporter struct{ ports []cloudapi.PortStatus }
-
-func (r *reporter) Forward(context.Context, cloud.Balancer) ([]cloudapi.PortStatus, string) {
-	if len(r.ports) == 0 {
-		return nil, ""
-	}
-	return r.ports, "port 80 of the host is in use"
-}
-
-func (r *reporter) Release(context.Context, string) {}
-
-func newSite(t *testing.T, to cloud.Forwarder) *site {
+func newSite(t *testing.T) *site {
 	t.Helper()
-	s := &site{spec: cluster.Default(), instances: &instances{all: map[string]cloudapi.Instance{}}, events: record.NewFakeRecorder(10)}
+	s := &site{spec: cluster.Default(), instances: &instances{all: map[string]cloudapi.Instance{}}}
 	var err error
 	if s.store, err = credentials.OpenStore(filepath.Join(t.TempDir(), "pki"), time.Now()); err != nil {
 		t.Fatal(err)
@@ -98,7 +84,7 @@ func newSite(t *testing.T, to cloud.Forwarder) *site {
 	}
 	log := slog.New(slog.DiscardHandler)
 	pool := netip.MustParsePrefix("192.168.104.252/30")
-	if s.balancers, err = cloud.OpenBalancers(filepath.Join(t.TempDir(), "f"), pool, to, log); err != nil {
+	if s.balancers, err = cloud.OpenBalancers(filepath.Join(t.TempDir(), "f"), pool, log); err != nil {
 		t.Fatal(err)
 	}
 	listener, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -122,7 +108,7 @@ func newSite(t *testing.T, to cloud.Forwarder) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.CloseIdleConnections)
-	s.provider = controlplanecloud.NewProvider(client, s.events)
+	s.provider = controlplanecloud.NewProvider(client)
 	return s
 }
 
@@ -167,7 +153,7 @@ func service(name string) *corev1.Service {
 }
 
 func TestNodesAreWhatTheHostSays(t *testing.T) {
-	s := newSite(t, nil)
+	s := newSite(t)
 	v2, _ := s.provider.InstancesV2()
 	s.instances.set(cloudapi.Instance{
 		Name: "worker-1", ProviderID: "skiff://dev/worker-1", Type: "sandbox-2cpu-2Gi",
@@ -207,7 +193,7 @@ func TestNodesAreWhatTheHostSays(t *testing.T) {
 }
 
 func TestAServiceGetsAnAddressAndReturnsIt(t *testing.T) {
-	s := newSite(t, nil)
+	s := newSite(t)
 	balancers, _ := s.provider.LoadBalancer()
 	svc := service("web")
 	if _, exists, err := balancers.GetLoadBalancer(t.Context(), "", svc); err != nil || exists {
@@ -220,7 +206,7 @@ func TestAServiceGetsAnAddressAndReturnsIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if in := status.Ingress; len(in) != 1 || in[0].IP != "192.168.104.252" || *in[0].IPMode != corev1.LoadBalancerIPModeVIP || len(in[0].Ports) > 0 {
+	if in := status.Ingress; len(in) != 1 || in[0].IP != "192.168.104.252" || *in[0].IPMode != corev1.LoadBalancerIPModeVIP {
 		t.Errorf("status %+v", status)
 	}
 	all := s.balancers.All()
@@ -241,7 +227,7 @@ func TestAServiceGetsAnAddressAndReturnsIt(t *testing.T) {
 }
 
 func TestARefusalNamesTheReasonAndIsNotRetriedSoon(t *testing.T) {
-	s := newSite(t, nil)
+	s := newSite(t)
 	balancers, _ := s.provider.LoadBalancer()
 	svc := service("web")
 	svc.Spec.LoadBalancerIP = "8.8.8.8"
@@ -261,7 +247,7 @@ func TestARefusalNamesTheReasonAndIsNotRetriedSoon(t *testing.T) {
 }
 
 func TestAServiceKeepsItsAddressWhenTheHostForgetsIt(t *testing.T) {
-	s := newSite(t, nil)
+	s := newSite(t)
 	balancers, _ := s.provider.LoadBalancer()
 	svc := service("web")
 	svc.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: "192.168.104.254"}}
@@ -271,28 +257,8 @@ func TestAServiceKeepsItsAddressWhenTheHostForgetsIt(t *testing.T) {
 	}
 }
 
-func TestAPortThatTheHostDoesNotOfferIsAnEventAndInTheStatus(t *testing.T) {
-	s := newSite(t, &reporter{ports: []cloudapi.PortStatus{{Protocol: "TCP", Port: 80, Error: "skiff.dev/HostPortInUse"}}})
-	balancers, _ := s.provider.LoadBalancer()
-	status, err := balancers.EnsureLoadBalancer(t.Context(), "", service("web"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if ports := status.Ingress[0].Ports; len(ports) != 1 || ports[0].Port != 80 || *ports[0].Error != "skiff.dev/HostPortInUse" {
-		t.Errorf("ports %+v", ports)
-	}
-	select {
-	case event := <-s.events.Events:
-		if event != "Warning HostPortUnavailable port 80 of the host is in use" {
-			t.Errorf("event %q", event)
-		}
-	default:
-		t.Error("no event")
-	}
-}
-
 func TestAnEndpointThatDoesNotAnswerIsTriedAgainSoon(t *testing.T) {
-	s := newSite(t, nil)
+	s := newSite(t)
 	nobody, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -303,7 +269,7 @@ func TestAnEndpointThatDoesNotAnswerIsTriedAgainSoon(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	balancers, _ := controlplanecloud.NewProvider(client, s.events).LoadBalancer()
+	balancers, _ := controlplanecloud.NewProvider(client).LoadBalancer()
 	_, err = balancers.EnsureLoadBalancer(t.Context(), "", service("web"), nil)
 	var retry *cloudproviderapi.RetryError
 	if !errors.As(err, &retry) || retry.RetryAfter() != time.Second {
@@ -312,7 +278,7 @@ func TestAnEndpointThatDoesNotAnswerIsTriedAgainSoon(t *testing.T) {
 }
 
 func TestWorkersCannotUseTheCloud(t *testing.T) {
-	s := newSite(t, nil)
+	s := newSite(t)
 	worker := s.of(t, "worker-1")
 	for path := range worker {
 		if strings.HasPrefix(path, "cloud-") {

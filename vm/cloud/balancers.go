@@ -2,7 +2,6 @@ package cloud
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,28 +24,15 @@ type Balancer struct {
 	Address netip.Addr `json:"address"`
 }
 
-// Forwarder makes load balancers reachable on the host. It is called for one load
-// balancer at a time.
-type Forwarder interface {
-	// Forward makes a load balancer reachable, or changes how it is. It returns the
-	// ports that the host does not offer as they are, with one line on them for users.
-	// Trying again later does not help, so there is no error.
-	Forward(ctx context.Context, b Balancer) (ports []cloudapi.PortStatus, message string)
-	// Release ends what Forward began. It does nothing for an unknown UID.
-	Release(ctx context.Context, uid string)
-}
-
 // Balancers are the load balancers of a cluster, kept in a file, so that services
 // keep their addresses. It implements LoadBalancers.
 type Balancers struct {
 	path string
 	pool netip.Prefix
-	to   Forwarder
 
-	changing sync.Mutex // held while a load balancer changes
-	mu       sync.Mutex // guards what follows
+	changing sync.Mutex // held while load balancers change
+	mu       sync.Mutex // guards all
 	all      map[string]Balancer
-	statuses map[string]cloudapi.Status // of those in all that were forwarded
 }
 
 var _ LoadBalancers = (*Balancers)(nil)
@@ -61,10 +47,9 @@ type balancersFile struct {
 
 // OpenBalancers reads the load balancers in the file at path, which need not exist.
 // Their addresses are those of pool, without its last, which is a broadcast address.
-// to may be nil: then load balancers are reachable inside of the cluster only. The
-// caller holds the cluster's lock.
-func OpenBalancers(path string, pool netip.Prefix, to Forwarder, log *slog.Logger) (*Balancers, error) {
-	b := &Balancers{path: path, pool: pool.Masked(), to: to, all: map[string]Balancer{}, statuses: map[string]cloudapi.Status{}}
+// The caller holds the cluster's lock.
+func OpenBalancers(path string, pool netip.Prefix, log *slog.Logger) (*Balancers, error) {
+	b := &Balancers{path: path, pool: pool.Masked(), all: map[string]Balancer{}}
 	content, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -129,13 +114,11 @@ func (b *Balancers) Get(uid string) (cloudapi.Status, error) {
 	if !ok {
 		return cloudapi.Status{}, fmt.Errorf("load balancer of service %.100q: %w", uid, ErrNotFound)
 	}
-	status := b.statuses[uid]
-	status.Address = balancer.Address
-	return status, nil
+	return cloudapi.Status{Address: balancer.Address}, nil
 }
 
 // Ensure implements LoadBalancers.
-func (b *Balancers) Ensure(ctx context.Context, l cloudapi.LoadBalancer, existing bool) (cloudapi.Status, error) {
+func (b *Balancers) Ensure(l cloudapi.LoadBalancer, existing bool) (cloudapi.Status, error) {
 	b.changing.Lock()
 	defer b.changing.Unlock()
 	all := b.copy()
@@ -153,50 +136,32 @@ func (b *Balancers) Ensure(ctx context.Context, l cloudapi.LoadBalancer, existin
 			return cloudapi.Status{}, err
 		}
 	}
-	status := cloudapi.Status{Address: address}
-	if b.to != nil {
-		status.Ports, status.Message = b.to.Forward(ctx, balancer)
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.statuses[l.UID] = status
-	return status, nil
+	return cloudapi.Status{Address: address}, nil
 }
 
 // Delete implements LoadBalancers.
-func (b *Balancers) Delete(ctx context.Context, uid string) error {
-	return b.remove(ctx, func(other string) bool { return other == uid })
+func (b *Balancers) Delete(uid string) error {
+	return b.remove(func(other string) bool { return other == uid })
 }
 
 // Retain implements LoadBalancers.
-func (b *Balancers) Retain(ctx context.Context, uids []string) error {
+func (b *Balancers) Retain(uids []string) error {
 	kept := map[string]bool{}
 	for _, uid := range uids {
 		kept[uid] = true
 	}
-	return b.remove(ctx, func(uid string) bool { return !kept[uid] })
+	return b.remove(func(uid string) bool { return !kept[uid] })
 }
 
-// remove removes load balancers by their UIDs. Their addresses are free once nothing
-// forwards to them any more.
-func (b *Balancers) remove(ctx context.Context, chosen func(uid string) bool) error {
+// remove removes load balancers by their UIDs.
+func (b *Balancers) remove(chosen func(uid string) bool) error {
 	b.changing.Lock()
 	defer b.changing.Unlock()
 	all := b.copy()
-	var removed []string
-	for uid := range all {
-		if chosen(uid) {
-			removed = append(removed, uid)
-		}
-	}
-	if len(removed) == 0 {
+	before := len(all)
+	maps.DeleteFunc(all, func(uid string, _ Balancer) bool { return chosen(uid) })
+	if len(all) == before {
 		return nil
-	}
-	for _, uid := range removed {
-		if b.to != nil {
-			b.to.Release(ctx, uid)
-		}
-		delete(all, uid)
 	}
 	return b.replace(all)
 }
@@ -220,10 +185,6 @@ func (b *Balancers) replace(all map[string]Balancer) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.all = all
-	maps.DeleteFunc(b.statuses, func(uid string, _ cloudapi.Status) bool {
-		_, ok := all[uid]
-		return !ok
-	})
 	return nil
 }
 

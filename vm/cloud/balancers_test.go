@@ -1,14 +1,12 @@
 package cloud
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -34,9 +32,9 @@ func requesting(uid, address string) cloudapi.LoadBalancer {
 	return l
 }
 
-func open(t *testing.T, path string, pool netip.Prefix, to Forwarder) *Balancers {
+func open(t *testing.T, path string, pool netip.Prefix) *Balancers {
 	t.Helper()
-	b, err := OpenBalancers(path, pool, to, quiet)
+	b, err := OpenBalancers(path, pool, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +43,7 @@ func open(t *testing.T, path string, pool netip.Prefix, to Forwarder) *Balancers
 
 func ensure(t *testing.T, b *Balancers, l cloudapi.LoadBalancer) netip.Addr {
 	t.Helper()
-	status, err := b.Ensure(t.Context(), l, false)
+	status, err := b.Ensure(l, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +52,7 @@ func ensure(t *testing.T, b *Balancers, l cloudapi.LoadBalancer) netip.Addr {
 
 func TestServicesHaveDifferentAddressesAndKeepThem(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "loadbalancers.json")
-	b := open(t, path, testPool, nil)
+	b := open(t, path, testPool)
 	want := map[string]netip.Addr{}
 	for i := range 5 {
 		uid := fmt.Sprint("u", i)
@@ -63,10 +61,10 @@ func TestServicesHaveDifferentAddressesAndKeepThem(t *testing.T) {
 	if want["u0"] != testPool.Addr() || want["u4"].String() != "192.168.104.132" {
 		t.Errorf("addresses %v", want)
 	}
-	if err := b.Delete(t.Context(), "u1"); err != nil {
+	if err := b.Delete("u1"); err != nil {
 		t.Fatal(err)
 	}
-	again := open(t, path, testPool, nil)
+	again := open(t, path, testPool)
 	for uid, address := range want {
 		status, err := again.Get(uid)
 		if uid == "u1" {
@@ -127,27 +125,22 @@ func TestAddressOfALoadBalancer(t *testing.T) {
 }
 
 func TestAnUpdateCreatesNoLoadBalancer(t *testing.T) {
-	b := open(t, filepath.Join(t.TempDir(), "f"), testPool, nil)
-	if _, err := b.Ensure(t.Context(), balancer("a"), true); !errors.Is(err, ErrNotFound) || len(b.All()) > 0 {
+	b := open(t, filepath.Join(t.TempDir(), "f"), testPool)
+	if _, err := b.Ensure(balancer("a"), true); !errors.Is(err, ErrNotFound) || len(b.All()) > 0 {
 		t.Errorf("update = %v, load balancers %v", err, b.All())
 	}
 }
 
 func TestLoadBalancersOfUnknownServicesAreRemoved(t *testing.T) {
-	to := &recorder{}
-	b := open(t, filepath.Join(t.TempDir(), "f"), testPool, to)
+	b := open(t, filepath.Join(t.TempDir(), "f"), testPool)
 	for _, uid := range []string{"a", "b", "c"} {
 		ensure(t, b, balancer(uid))
 	}
-	if err := b.Retain(t.Context(), []string{"b", "x"}); err != nil {
+	if err := b.Retain([]string{"b", "x"}); err != nil {
 		t.Fatal(err)
 	}
 	if all := b.All(); len(all) != 1 || all[0].UID != "b" {
 		t.Errorf("left %v", all)
-	}
-	slices.Sort(to.released)
-	if !slices.Equal(to.released, []string{"a", "c"}) {
-		t.Errorf("released %v", to.released)
 	}
 }
 
@@ -162,7 +155,7 @@ func TestADamagedFileIsSetAsideAndANewerOneIsNot(t *testing.T) {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		b := open(t, path, testPool, nil)
+		b := open(t, path, testPool)
 		kept, err := os.ReadFile(path + ".damaged")
 		if len(b.All()) > 0 || err != nil || string(kept) != content {
 			t.Errorf("%s: %v, %v", name, b.All(), err)
@@ -172,7 +165,7 @@ func TestADamagedFileIsSetAsideAndANewerOneIsNot(t *testing.T) {
 	if err := os.WriteFile(path, []byte(`{"version":2,"other":[]}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenBalancers(path, testPool, nil, quiet); !errors.Is(err, errNewer) {
+	if _, err := OpenBalancers(path, testPool, quiet); !errors.Is(err, errNewer) {
 		t.Errorf("a newer file: %v", err)
 	}
 }
@@ -180,32 +173,3 @@ func TestADamagedFileIsSetAsideAndANewerOneIsNot(t *testing.T) {
 func entry(uid, address string) string {
 	return fmt.Sprintf(`{"namespace":"default","name":"a","uid":%q,"ports":[{"protocol":"TCP","port":1}],"nodes":[],"address":%q}`, uid, address)
 }
-
-func TestThePortsThatTheHostDoesNotOfferAreInTheStatus(t *testing.T) {
-	ports := []cloudapi.PortStatus{{Protocol: "TCP", Port: 80, Error: "skiff.dev/HostPortInUse"}}
-	to := &recorder{ports: ports, message: "port 80 is in use"}
-	b := open(t, filepath.Join(t.TempDir(), "f"), testPool, to)
-	address := ensure(t, b, balancer("a"))
-	status, err := b.Get("a")
-	if err != nil || status.Address != address || !slices.Equal(status.Ports, ports) || status.Message != to.message {
-		t.Errorf("status %+v, %v", status, err)
-	}
-	if len(to.forwarded) != 1 || to.forwarded[0].Address != address || to.forwarded[0].UID != "a" {
-		t.Errorf("forwarded %+v", to.forwarded)
-	}
-}
-
-// recorder is a Forwarder that records its calls.
-type recorder struct {
-	ports     []cloudapi.PortStatus
-	message   string
-	forwarded []Balancer
-	released  []string
-}
-
-func (r *recorder) Forward(_ context.Context, b Balancer) ([]cloudapi.PortStatus, string) {
-	r.forwarded = append(r.forwarded, b)
-	return r.ports, r.message
-}
-
-func (r *recorder) Release(_ context.Context, uid string) { r.released = append(r.released, uid) }

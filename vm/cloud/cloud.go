@@ -57,11 +57,11 @@ type LoadBalancers interface {
 	Get(uid string) (cloudapi.Status, error)
 	// Ensure creates a load balancer or changes it; with existing, it changes one only,
 	// or returns ErrNotFound. The load balancer is valid.
-	Ensure(ctx context.Context, l cloudapi.LoadBalancer, existing bool) (cloudapi.Status, error)
+	Ensure(l cloudapi.LoadBalancer, existing bool) (cloudapi.Status, error)
 	// Delete removes a load balancer if it exists.
-	Delete(ctx context.Context, uid string) error
+	Delete(uid string) error
 	// Retain removes all others.
-	Retain(ctx context.Context, uids []string) error
+	Retain(uids []string) error
 }
 
 // Config of the endpoint.
@@ -144,7 +144,7 @@ func (s *server) ensure(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	existing := r.Header.Get("If-Match") == "*"
-	status, err := s.LoadBalancers.Ensure(r.Context(), balancer, existing)
+	status, err := s.LoadBalancers.Ensure(balancer, existing)
 	if existing && errors.Is(err, ErrNotFound) {
 		http.Error(w, err.Error(), http.StatusPreconditionFailed)
 		return
@@ -153,7 +153,7 @@ func (s *server) ensure(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *server) delete(w http.ResponseWriter, r *http.Request) {
-	s.answer(w, nil, s.LoadBalancers.Delete(r.Context(), r.PathValue("uid")))
+	s.answer(w, nil, s.LoadBalancers.Delete(r.PathValue("uid")))
 }
 
 func (s *server) retain(w http.ResponseWriter, r *http.Request) {
@@ -165,7 +165,7 @@ func (s *server) retain(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fmt.Sprintf("invalid list of services: %v", err), http.StatusBadRequest)
 		return
 	}
-	s.answer(w, nil, s.LoadBalancers.Retain(r.Context(), retained.UIDs))
+	s.answer(w, nil, s.LoadBalancers.Retain(retained.UIDs))
 }
 
 // answer sends a value, nothing if it is nil, or an error.

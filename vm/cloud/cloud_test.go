@@ -37,7 +37,7 @@ func (machines) Admits(name string, address netip.Addr) bool {
 
 func testHandler(t testing.TB) (http.Handler, *Balancers) {
 	t.Helper()
-	b, err := OpenBalancers(filepath.Join(t.TempDir(), "f"), smallPool, nil, quiet)
+	b, err := OpenBalancers(filepath.Join(t.TempDir(), "f"), smallPool, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func FuzzLoadBalancer(f *testing.F) {
 		if answer.Code == http.StatusInternalServerError {
 			t.Errorf("%d %q", answer.Code, answer.Body)
 		}
-		again, err := OpenBalancers(b.path, smallPool, nil, quiet)
+		again, err := OpenBalancers(b.path, smallPool, quiet)
 		if err != nil {
 			t.Fatal(err)
 		}

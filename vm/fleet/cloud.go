@@ -26,7 +26,7 @@ type provider struct {
 // newProvider reads the cluster's load balancers. listen listens at the gateway.
 func newProvider(c core, listen func(uint16) (net.Listener, error)) (*provider, error) {
 	pool := cluster.BalancerAddresses(c.state.spec().Network.Nodes)
-	balancers, err := cloud.OpenBalancers(c.dir.LoadBalancers(), pool, nil, c.log)
+	balancers, err := cloud.OpenBalancers(c.dir.LoadBalancers(), pool, c.log)
 	if err != nil {
 		return nil, err
 	}

@@ -84,20 +84,9 @@ type Port struct {
 
 // Status is a load balancer as it is.
 type Status struct {
+	// Address answers pods and nodes, whose service proxies know it from the status of
+	// the service.
 	Address netip.Addr `json:"address"`
-	// Ports say which ports the host does not offer as they are; none if it offers
-	// all, or if nobody has tried.
-	Ports []PortStatus `json:"ports,omitempty"`
-	// Message is one line for users on those ports.
-	Message string `json:"message,omitempty"`
-}
-
-// PortStatus is one port of a Status.
-type PortStatus struct {
-	Protocol string `json:"protocol"`
-	Port     uint16 `json:"port"`
-	// Error is a CamelCase reason with a domain, such as skiff.dev/HostPortInUse.
-	Error string `json:"error,omitempty"`
 }
 
 // Retained are the services that have load balancers.
