@@ -261,21 +261,16 @@ func TestInstallerLeavesFilesOfOthersAlone(t *testing.T) {
 	}
 }
 
-func TestAProgramThatDoesNotRunIsNotInstalled(t *testing.T) {
-	key := privatePEM(t, elliptic.P256(), false)
-	sign := signer{environment: func(string) string { return key }, version: "0.2.0", log: noLog}
-	prefix := t.TempDir()
-	working := published(t, "0.2.0", sign)
-	newInstall(t, working).ok(t, "--from", working, "--prefix", prefix)
-	before := files(t, prefix)
-
+// publishedProgram is like published for version 0.2.0 and a program of the test's.
+func publishedProgram(t *testing.T, program string, sign signer) string {
+	t.Helper()
 	s := built(t, "0.2.0")
-	write(t, s.program, "#!/bin/sh\necho broken >&2\nexit 1\n")
+	write(t, s.program, program)
 	entries, err := layout(s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	sign.out = t.TempDir()
+	sign.version, sign.out, sign.log = "0.2.0", t.TempDir(), noLog
 	p := packer{name: named("0.2.0")}
 	if err := p.archive(t.Context(), filepath.Join(sign.out, p.name.base()+".tar.gz"), entries); err != nil {
 		t.Fatal(err)
@@ -283,7 +278,52 @@ func TestAProgramThatDoesNotRunIsNotInstalled(t *testing.T) {
 	if err := sign.run(); err != nil {
 		t.Fatal(err)
 	}
-	code, out := newInstall(t, sign.out).run(t, "--from", sign.out, "--prefix", prefix)
+	return sign.out
+}
+
+// TestAnInterruptedInstallationIsCleanedUp has the new program, which the installer
+// runs before it switches to it, kill the installer.
+func TestAnInterruptedInstallationIsCleanedUp(t *testing.T) {
+	key := privatePEM(t, elliptic.P256(), false)
+	sign := signer{environment: func(string) string { return key }}
+	prefix := t.TempDir()
+	earlier := published(t, "0.1.0", sign)
+	newInstall(t, earlier).ok(t, "--from", earlier, "--prefix", prefix)
+	before := files(t, prefix)
+
+	terminates := publishedProgram(t, "#!/bin/sh\nkill -TERM $PPID\n", sign)
+	if code, out := newInstall(t, terminates).run(t, "--from", terminates, "--prefix", prefix); code != 143 {
+		t.Errorf("exit code %d, want 143\n%s", code, out)
+	}
+	if after := files(t, prefix); !slices.Equal(after, before) {
+		t.Errorf("before %q\nafter SIGTERM %q", before, after)
+	}
+
+	// SIGKILL leaves files, but not the version; the next installation removes them.
+	kills := publishedProgram(t, "#!/bin/sh\nkill -KILL $PPID\n", sign)
+	newInstall(t, kills).run(t, "--from", kills, "--prefix", prefix)
+	if got := installed(t, prefix); got != "skiff 0.1.0" {
+		t.Errorf("after SIGKILL %q is installed", got)
+	}
+	if slices.Equal(files(t, prefix), before) {
+		t.Error("SIGKILL left nothing: this test does not test anything")
+	}
+	newInstall(t, earlier).ok(t, "--from", earlier, "--prefix", prefix)
+	if after := files(t, prefix); !slices.Equal(after, before) {
+		t.Errorf("before %q\nafter SIGKILL and another installation %q", before, after)
+	}
+}
+
+func TestAProgramThatDoesNotRunIsNotInstalled(t *testing.T) {
+	key := privatePEM(t, elliptic.P256(), false)
+	sign := signer{environment: func(string) string { return key }}
+	prefix := t.TempDir()
+	working := published(t, "0.2.0", sign)
+	newInstall(t, working).ok(t, "--from", working, "--prefix", prefix)
+	before := files(t, prefix)
+
+	broken := publishedProgram(t, "#!/bin/sh\necho broken >&2\nexit 1\n", sign)
+	code, out := newInstall(t, broken).run(t, "--from", broken, "--prefix", prefix)
 	if code != 1 || !strings.Contains(out, "broken\n") || !strings.Contains(out, "does not run on this machine") {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
