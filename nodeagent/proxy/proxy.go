@@ -98,8 +98,8 @@ func configuration(node nodeconfig.Node, kubeconfig string) *config.KubeProxyCon
 		DetectLocalMode:   "ClusterCIDR",
 		ClusterCIDR:       node.Kubernetes.PodCIDR.String(),
 		NodePortAddresses: []string{"primary"},
-		// Do not change the kernel's limits: package network raises the one that
-		// matters, and a sandbox must not write them.
+		// Do not change the kernel's limits: package network does, and a sandbox
+		// may not write some of them.
 		Conntrack: config.KubeProxyConntrackConfiguration{
 			MaxPerCore:            ptr.To[int32](0),
 			Min:                   ptr.To[int32](0),
