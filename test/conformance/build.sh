@@ -15,7 +15,7 @@ flags="-s -w $x.gitVersion=$version $x.gitMajor=$major $x.gitMinor=$minor"
 
 # go build updates the timestamp of an up-to-date program, and images.sh would rebuild its layer.
 # A program whose build id is unchanged keeps its timestamp.
-programs=(agnhost nonewprivs kubectl ginkgo sample-apiserver etcd oci)
+programs=(agnhost nonewprivs regression-issue-74839 kubectl ginkgo sample-apiserver etcd coredns oci)
 times=$(mktemp -d)
 trap 'rm -rf "$times"' EXIT
 for program in "${programs[@]}"; do
@@ -24,11 +24,11 @@ for program in "${programs[@]}"; do
     go tool buildid "$out/$program" >"$times/$program.id"
   fi
 done
-go build -C suite -ldflags "$flags" -o "$out/" k8s.io/kubernetes/test/images/{agnhost,nonewprivs} \
+go build -C suite -ldflags "$flags" -o "$out/" k8s.io/kubernetes/test/images/{agnhost,nonewprivs,regression-issue-74839} \
   k8s.io/kubernetes/cmd/kubectl github.com/onsi/ginkgo/v2/ginkgo k8s.io/sample-apiserver
 # The etcd that one test deploys is the version that our control plane embeds.
 go build -C ../.. -ldflags '-s -w' -o "$out/etcd" go.etcd.io/etcd/server/v3
-go build -C ../.. -buildvcs=false -o "$out/oci" ./test/conformance/oci
+go build -C ../.. -buildvcs=false -ldflags '-s -w' -o "$out/" ./test/conformance/{coredns,oci}
 for program in "${programs[@]}"; do
   if [ "$(go tool buildid "$out/$program")" = "$(cat "$times/$program.id" 2>/dev/null)" ]; then
     touch -r "$times/$program" "$out/$program"

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -60,7 +61,10 @@ func (c *cluster) up(ctx context.Context, o options) error {
 		return err
 	}
 	fmt.Printf("images loaded in %.1f s\n", time.Since(start).Seconds())
-	return c.offerPulls(ctx)
+	if err := c.offerPulls(ctx); err != nil {
+		return err
+	}
+	return c.onNodes(ctx, addHandler)
 }
 
 func (c *cluster) workers() int { return max(usualWorkers, c.suite.workers) }
@@ -86,17 +90,72 @@ func (c *cluster) offerPulls(ctx context.Context) (err error) {
 	}
 	config := fmt.Sprintf("server = \"http://%s\"\n", c.registry.address)
 	const dir = "/etc/containerd/certs.d/registry.k8s.io"
+	return c.onNodes(ctx, "mkdir -p "+dir+" && printf '%s' '"+config+"' > "+dir+"/hosts.toml")
+}
+
+// addHandler gives containerd the runtime handler that the tests of runtime classes
+// look for in its configuration, restarts it, and waits until it answers.
+const addHandler = `set -e
+cat >> /etc/containerd/config.toml <<'E'
+[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.test-handler]
+  runtime_type = 'io.containerd.runc.v2'
+E
+old=$(pidof containerd)
+kill "$old"
+for i in $(seq 150); do
+  sleep 0.2
+  now=$(pidof containerd) || continue
+  [ "$now" = "$old" ] || ! ctr version > /dev/null 2>&1 || exit 0
+done
+echo containerd does not answer after its restart
+exit 1
+`
+
+// onNodes runs a shell script on every node.
+func (c *cluster) onNodes(ctx context.Context, script string) error {
 	nodes := []string{"control-plane-1"}
 	for i := range c.workers() {
 		nodes = append(nodes, fmt.Sprintf("worker-%d", i+1))
 	}
 	for _, node := range nodes {
-		script := "mkdir -p " + dir + " && printf '%s' '" + config + "' > " + dir + "/hosts.toml"
 		if err := c.run(ctx, "shell", node, "--cluster", clusterName, "--", "sh", "-c", script); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// schedulable returns the number of nodes for ordinary pods. The test program counts
+// them too, but only in the first of its processes.
+func schedulable(ctx context.Context, o options) (int, error) {
+	command := exec.CommandContext(ctx, filepath.Join(o.out, "bin", "kubectl"), "--kubeconfig", o.kubeconfig, "get", "nodes", "--output", "json")
+	said, err := command.Output()
+	if err != nil {
+		return 0, fmt.Errorf("list the nodes: %w", err)
+	}
+	return countSchedulable(said)
+}
+
+// countSchedulable counts the nodes without taints in a list of nodes.
+func countSchedulable(list []byte) (int, error) {
+	var nodes struct {
+		Items []struct {
+			Spec struct {
+				Unschedulable bool
+				Taints        []struct{}
+			}
+		}
+	}
+	if err := json.Unmarshal(list, &nodes); err != nil {
+		return 0, fmt.Errorf("list the nodes: %w", err)
+	}
+	n := 0
+	for _, node := range nodes.Items {
+		if !node.Spec.Unschedulable && len(node.Spec.Taints) == 0 {
+			n++
+		}
+	}
+	return n, nil
 }
 
 func (c *cluster) down() error {

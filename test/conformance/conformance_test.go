@@ -107,6 +107,49 @@ func TestSuiteCountsWhatItLeavesOut(t *testing.T) {
 	}
 }
 
+func TestTheE2ESuiteIsUpstreamsJob(t *testing.T) {
+	s, err := findSuite("e2e")
+	if err != nil {
+		t.Fatal(err)
+	}
+	job := []string{
+		"[sig-apps] works [Conformance]",
+		"[sig-apps] works",
+		"[sig-node] works [FeatureGate:A] [Beta]",
+		"[sig-node] works alone [Serial]",
+		"[sig-storage] In-tree Volumes [Driver: hostPath] [Testpattern: Inline-volume (default fs)] mounts",
+	}
+	out := []string{
+		"[sig-apps] takes minutes [Slow] [Conformance]",
+		"[sig-node] breaks [Disruptive]",
+		"[sig-node] fails [Flaky]",
+		"[sig-network] LoadBalancers [Feature:LoadBalancer] works",
+		"[sig-node] works [FeatureGate:B] [Alpha] [Feature:OffByDefault]",
+		"External Storage [Driver: skiff-local] [Testpattern: Dynamic PV (default fs)] mounts",
+	}
+	for _, name := range job {
+		if got := s.choose([]string{name}, sandbox); got.parallel+got.serial != 1 {
+			t.Errorf("%s is left out", name)
+		}
+	}
+	if got := s.choose(out, sandbox); got.parallel+got.serial != 0 {
+		t.Errorf("%+v of what upstream's job leaves out", got)
+	}
+}
+
+func TestSchedulableNodesAreCounted(t *testing.T) {
+	n, err := countSchedulable([]byte(`{"items":[
+		{"spec":{"taints":[{"key":"node-role.kubernetes.io/control-plane","effect":"NoSchedule"}]}},
+		{"spec":{"unschedulable":true}},
+		{"spec":{}}, {"spec":{"podCIDR":"10.244.1.0/24"}}]}`))
+	if err != nil || n != 2 {
+		t.Errorf("%d nodes, %v", n, err)
+	}
+	if _, err := countSchedulable([]byte("Error from server")); err == nil {
+		t.Error("what is not a list is accepted")
+	}
+}
+
 func TestAFocusNarrowsASuite(t *testing.T) {
 	names := []string{"[sig-apps] Job runs", "[sig-apps] CronJob", "[sig-apps] Deployment", "[sig-node] Job", "A Job of [sig-apps]"}
 	// A name that the suite's expression matches at the same position is the same test.

@@ -1,5 +1,7 @@
 package main
 
+import "slices"
+
 // sandbox is the driver whose nodes share the host's kernel.
 const sandbox = "sandbox"
 
@@ -35,6 +37,25 @@ var applications = []exclusion{
 	{pattern: `\[Feature:StatefulUpgrade\]`, reason: "upgrades the cluster with a cloud's scripts"},
 	{pattern: `cloud load-balancer|with a private image`, reason: "needs a cloud's load balancer or private registry"},
 }
+
+// presubmit is what upstream's job pull-kubernetes-e2e-kind, which selects tests with
+// the label filter "Feature: isEmpty && !Slow && !Disruptive && !Flaky", leaves out,
+// and which tests of the others skip themselves on any cluster but upstream's clouds.
+// What our nodes cannot mount is left out as in the storage suite.
+var presubmit = slices.Concat([]exclusion{
+	{pattern: `\[Slow\]`, reason: "left out of upstream's job: takes minutes"},
+	{pattern: `\[Disruptive\]`, reason: "left out of upstream's job: breaks nodes or control plane"},
+	{pattern: `\[Feature:`, reason: "left out of upstream's job: needs what a default cluster does not have; the other suites run some of them"},
+	{pattern: `\[Driver: skiff-local\]`, reason: "tests our storage class: suite storage"},
+}, volumes, []exclusion{
+	{pattern: `\[Provider:GCE\]|cloud load-balancer|with a private image`, reason: "needs a cloud's names, load balancer or private registry"},
+	{pattern: `AppArmor load`, reason: "runs on upstream's node images alone, by their names"},
+	{pattern: `SSH to all nodes|run crictl`, reason: "needs ssh, as upstream's clouds allow"},
+	{pattern: `Multi-AZ|Topology Hints|Traffic Distribution`, reason: "needs nodes in several zones"},
+	{pattern: `metrics from a (Scheduler|ControllerManager)`, reason: "reads the metrics of pods; our control plane is a program on the node"},
+	{pattern: `requests can't be drowned out`, reason: "upstream skips it until it is no longer flaky"},
+	{pattern: `exec through an HTTP proxy`, reason: "needs an API server that is not on localhost"},
+})
 
 // Beginnings of the names of tests that upstream generates for every type of
 // volume, whether or not the type supports them: inTree needs only a node, mounted

@@ -1,5 +1,5 @@
 #!/bin/sh
-# images.sh OUT: builds every image that the conformance tests name into one OCI archive OUT/images.tar,
+# images.sh OUT: builds every image that the tests name into one OCI archive OUT/images.tar,
 # from OUT/bin (build.sh) and Debian packages (apt-get download, unpacked, never installed).
 # It is one archive because images share most layers: each is packed, sent and unpacked once.
 # A layer or an archive that is newer than its inputs is kept.
@@ -93,10 +93,13 @@ if stale busybox "$me"; then
 fi
 if stale tools "$me"; then
 	root "$w/tools"
-	debs "$w/tools" busybox-static bash coreutils bind9-dnsutils curl netcat-openbsd iproute2 iperf libc-bin util-linux ca-certificates
+	debs "$w/tools" busybox-static bash coreutils bind9-dnsutils curl wget netcat-openbsd iproute2 iperf libc-bin util-linux ca-certificates
 	# coreutils: Debian's busybox runs its own nc for `timeout 5 nc`
 	ln -sf nc.openbsd "$w/tools/bin/nc"
 	ln -sf bash "$w/tools/bin/sh"
+	# Debian builds busybox without wget's timeout, and its `wget -T 5` writes to a null pointer. GNU wget
+	# makes 20 attempts by default; busybox and the tests expect one.
+	echo tries = 1 >"$w/tools/etc/wgetrc"
 	applets "$w/tools"; layer tools
 fi
 if stale nginx "$me"; then
@@ -121,6 +124,11 @@ if stale nginx "$me"; then
 	)
 	layer nginx
 fi
+if stale iptables "$me"; then
+	root "$w/iptables"; debs "$w/iptables" busybox-static iptables nftables conntrack
+	ln -s iptables-nft "$w/iptables/sbin/iptables"; ln -s ip6tables-nft "$w/iptables/sbin/ip6tables"
+	applets "$w/iptables"; layer iptables
+fi
 for v in 1.15-4 1.27-0; do # the two differ only in their page
 	stale nginx-$v "$me" || continue
 	d=$w/nginx-$v/usr/share/nginx/html; rm -rf "$w/nginx-$v"; mkdir -p "$d"
@@ -128,6 +136,8 @@ for v in 1.15-4 1.27-0; do # the two differ only in their page
 	layer nginx-$v
 done
 binary agnhost agnhost agnhost
+binary coredns coredns coredns
+binary regression-issue-74839 regression-issue-74839 regression-issue-74839
 MODE=6755 binary nnp usr/local/bin/nnp nonewprivs
 binary etcd usr/local/bin/etcd etcd
 binary sample-apiserver sample-apiserver sample-apiserver
@@ -166,15 +176,17 @@ N="$P,"'"Cmd":["nginx","-g","daemon off;"],"StopSignal":"SIGQUIT","ExposedPorts"
 # registry.k8s.io/pause is part of the node image.
 {
 	image "{$P}" registry.k8s.io/etcd:3.6.8-0 busybox etcd
-	image "{$A,\"Cmd\":[\"pause\"]}" $e2e/agnhost:2.63.0,$e2e/agnhost:2.55 tools agnhost agnhost-files agnhost-registry
+	image "{$A,\"Cmd\":[\"pause\"]}" $e2e/agnhost:2.63.0,$e2e/agnhost:2.55 tools agnhost coredns agnhost-files agnhost-registry
 	image "{$A,\"Cmd\":[\"test-webserver\"]}" $e2e/kitten:1.8 tools agnhost agnhost-files kitten
 	image "{$A,\"Cmd\":[\"test-webserver\"]}" $e2e/nautilus:1.8 tools agnhost agnhost-files nautilus
 	image "{$P,\"Cmd\":[\"sh\"]}" $e2e/busybox:1.37.0-1 busybox
 	image "{$P,\"Cmd\":[\"sh\"],\"User\":\"1234\"}" $e2e/nonroot:1.5 busybox
 	image "{$P,\"Cmd\":[\"nnp\"]}" $e2e/nonewprivs:1.4 busybox nnp
-	image "{$P,\"Cmd\":[\"bash\"]}" $e2e/glibc-dns-testing:2.0.0 tools
+	image "{$P,\"Cmd\":[\"bash\"]}" $e2e/glibc-dns-testing:2.0.0 tools coredns
 	image "{$N}" $e2e/nginx:1.15-4 nginx nginx-1.15-4
 	image "{$N}" $e2e/nginx:1.27-0 nginx nginx-1.27-0
+	image "{$P,\"Entrypoint\":[\"/regression-issue-74839\"]}" $e2e/regression-issue-74839:1.4 regression-issue-74839
+	image "{$P,\"Cmd\":[\"sh\"]}" registry.k8s.io/build-image/distroless-iptables:v0.9.6 iptables
 	image "{$P,\"Entrypoint\":[\"/sample-apiserver\"]}" $e2e/sample-apiserver:1.29.2 busybox sample-apiserver
 } >"$w/images.new"
 cmp -s "$w/images.new" "$w/images.list" || mv "$w/images.new" "$w/images.list"

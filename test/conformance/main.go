@@ -36,7 +36,7 @@ var ourVolumes []byte
 type options struct {
 	out, skiff, memory, kubeconfig string
 	focus, skip, suite, driver     string
-	procs                          int
+	procs, nodes                   int
 	core, keep, list               bool
 	timeout                        time.Duration
 }
@@ -101,6 +101,9 @@ func run(ctx context.Context, o options) (failed bool, err error) {
 		}
 		o.kubeconfig = c.kubeconfig
 	}
+	if o.nodes, err = schedulable(ctx, o); err != nil {
+		return false, err
+	}
 	results, report := filepath.Join(o.out, "results"), "summary.json"
 	if o.suite != "" {
 		results, report = results+"-"+o.suite, o.suite+".json"
@@ -113,6 +116,11 @@ func run(ctx context.Context, o options) (failed bool, err error) {
 			return false, err
 		}
 	}
+	return conclude(o, all, results, report)
+}
+
+// conclude counts the results of a run, writes them to the report, and prints them.
+func conclude(o options, all []string, results, report string) (failed bool, err error) {
 	cases, err := read(results)
 	if err != nil {
 		return false, err
@@ -147,9 +155,28 @@ func (p part) run(ctx context.Context, o options, dir string) error {
 	if err != nil {
 		return err
 	}
+	args := p.arguments(o, dir, driver)
+	fmt.Printf("%s tests, %d at once; log %s\n", p.name, p.procs, log.Name())
+	command := exec.CommandContext(ctx, args[0], args[1:]...)
+	command.Cancel = func() error { return command.Process.Signal(syscall.SIGINT) }
+	command.WaitDelay = 30 * time.Second
+	command.Env = append(os.Environ(), "KUBECONFIG="+o.kubeconfig, "PATH="+filepath.Join(o.out, "bin")+":"+os.Getenv("PATH"))
+	command.Stdout, command.Stderr = log, log
+	start := time.Now()
+	err = command.Run()
+	fmt.Printf("%s tests took %s\n", p.name, time.Since(start).Round(time.Second))
+	var exit *exec.ExitError
+	if ctx.Err() != nil || err != nil && !errors.As(err, &exit) {
+		return fmt.Errorf("run the %s tests: %w", p.name, errors.Join(err, ctx.Err()))
+	}
+	return nil
+}
+
+// arguments returns the command that runs the part.
+func (p part) arguments(o options, dir, driver string) []string {
 	bin := filepath.Join(o.out, "bin")
 	args := []string{
-		fmt.Sprintf("--procs=%d", p.procs), "--timeout=" + o.timeout.String(), "--no-color", "--silence-skips",
+		filepath.Join(bin, "ginkgo"), fmt.Sprintf("--procs=%d", p.procs), "--timeout=" + o.timeout.String(), "--no-color", "--silence-skips",
 	}
 	for _, focus := range p.focus {
 		args = append(args, "--focus="+focus)
@@ -160,24 +187,10 @@ func (p part) run(ctx context.Context, o options, dir string) error {
 	for _, skip := range p.skip {
 		args = append(args, "--skip="+skip)
 	}
-	args = append(args, filepath.Join(bin, "e2e.test"), "--",
-		"--provider=skeleton", "--kubeconfig="+o.kubeconfig, "--kubectl-path="+filepath.Join(bin, "kubectl"),
-		"--report-dir="+dir, "--report-complete-junit", "--disable-log-dump",
+	return append(args, filepath.Join(bin, "e2e.test"), "--",
+		"--provider=skeleton", fmt.Sprintf("--num-nodes=%d", o.nodes), "--kubeconfig="+o.kubeconfig,
+		"--kubectl-path="+filepath.Join(bin, "kubectl"), "--report-dir="+dir, "--report-complete-junit", "--disable-log-dump",
 		"--system-pods-startup-timeout=1m", "--allowed-not-ready-nodes=0", driver)
-	fmt.Printf("%s tests, %d at once; log %s\n", p.name, p.procs, log.Name())
-	command := exec.CommandContext(ctx, filepath.Join(bin, "ginkgo"), args...)
-	command.Cancel = func() error { return command.Process.Signal(syscall.SIGINT) }
-	command.WaitDelay = 30 * time.Second
-	command.Env = append(os.Environ(), "KUBECONFIG="+o.kubeconfig, "PATH="+bin+":"+os.Getenv("PATH"))
-	command.Stdout, command.Stderr = log, log
-	start := time.Now()
-	err = command.Run()
-	fmt.Printf("%s tests took %s\n", p.name, time.Since(start).Round(time.Second))
-	var exit *exec.ExitError
-	if ctx.Err() != nil || err != nil && !errors.As(err, &exit) {
-		return fmt.Errorf("run the %s tests: %w", p.name, errors.Join(err, ctx.Err()))
-	}
-	return nil
 }
 
 // storageDriver returns the flag that adds the storage tests of our own volumes. It

@@ -31,6 +31,7 @@ var suites = []suite{
 		needs: "a kernel with nft_queue or xt_NFQUEUE: virtual machines have it, sandboxes have their host's",
 		probe: []string{"sh", "-c", "! grep NetworkPolicies /run/skiff/alarms/nodeagent"},
 	},
+	{name: "e2e", focus: `.`, without: presubmit},
 	{name: "apps", focus: `\[sig-apps\]`, without: applications},
 	// The tests of our own storage class (volumes.yaml) have no SIG in their names.
 	// Two of them spread volumes over three nodes.
