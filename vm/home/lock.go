@@ -12,51 +12,65 @@ import (
 	"github.com/skiff-dev/skiff/internal/owner"
 )
 
-// ErrLocked reports that another process holds the cluster's lock.
-var ErrLocked = errors.New("another process is working on the cluster")
+// ErrLocked reports that another process holds the lock of a cluster or of the
+// registry.
+var ErrLocked = errors.New("another process is working on it")
 
-// Lock is held by the only process that may change a cluster's files. The kernel
+// Lock is held by the only process that may change the files of a cluster or of the
+// registry. The kernel
 // releases it when the process ends, for whatever reason.
 type Lock struct{ file *os.File }
 
 // Acquire takes the cluster's lock and creates its directory if it is missing. The
 // error wraps ErrLocked if another process holds the lock.
 func (c Cluster) Acquire() (*Lock, error) {
+	lock, err := acquire(string(c), c.Lock())
+	if err != nil {
+		return nil, fmt.Errorf("lock the cluster: %w", err)
+	}
+	return lock, nil
+}
+
+// acquire takes the lock file at path in the directory dir, which is created if it
+// is missing.
+func acquire(dir, path string) (*Lock, error) {
 	for {
-		if err := owner.MkdirAll(filepath.Dir(string(c)), 0o700); err != nil {
-			return nil, fmt.Errorf("create the directory of all clusters: %w", err)
+		if err := owner.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+			return nil, err
 		}
-		if err := os.MkdirAll(string(c), 0o700); err != nil {
-			return nil, fmt.Errorf("create the cluster's directory: %w", err)
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, err
 		}
-		file, err := os.OpenFile(c.Lock(), os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW, 0o600)
+		file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW, 0o600)
 		if errors.Is(err, os.ErrNotExist) {
 			continue // removed meanwhile
 		}
 		if err != nil {
-			return nil, fmt.Errorf("lock the cluster: %w", err)
+			return nil, err
 		}
 		if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 			_ = file.Close()
 			if errors.Is(err, unix.EWOULDBLOCK) {
-				return nil, fmt.Errorf("lock the cluster: %w", ErrLocked)
+				return nil, ErrLocked
 			}
-			return nil, fmt.Errorf("lock the cluster: %w", err)
+			return nil, err
 		}
-		if same(file, c.Lock()) {
+		if same(file, path) {
 			// The content is for Holder only; the lock does not depend on it.
 			_ = file.Truncate(0)
 			_, _ = file.WriteAt(strconv.AppendInt(nil, int64(os.Getpid()), 10), 0)
 			return &Lock{file}, nil
 		}
-		// The previous holder removed the cluster, and with it this lock file.
+		// The previous holder removed the directory, and with it this lock file.
 		_ = file.Close()
 	}
 }
 
 // Held reports whether a process holds the cluster's lock. It creates nothing.
-func (c Cluster) Held() bool {
-	file, err := os.Open(c.Lock())
+func (c Cluster) Held() bool { return held(c.Lock()) }
+
+func held(path string) bool {
+	file, err := os.Open(path)
 	if err != nil {
 		return false
 	}
