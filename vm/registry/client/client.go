@@ -1,0 +1,253 @@
+// Package client is the other side of the user's registry: it starts the registry,
+// sends requests to it, and keeps it running while a cluster uses it.
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/skiff-dev/skiff/internal/owner"
+	"github.com/skiff-dev/skiff/internal/pause"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/home"
+	"github.com/skiff-dev/skiff/vm/registry/registryapi"
+)
+
+// ErrNotRunning reports that there is no registry.
+var ErrNotRunning = errors.New("the registry is not running")
+
+const (
+	// startLimit bounds how long the registry takes until it answers.
+	startLimit = 20 * time.Second
+	// poll is how often it is asked meanwhile.
+	poll = 10 * time.Millisecond
+	// maxAnswer bounds an answer, in bytes.
+	maxAnswer = 16 << 20
+	// baseURL has no meaning: there is one socket.
+	baseURL = "http://registry"
+)
+
+// Client sends requests to the user's registry.
+type Client struct {
+	dir home.Registry
+	// command runs the registry in the foreground.
+	command []string
+}
+
+// New returns a Client. command is the program and the arguments that run the
+// registry in the foreground: registry.Run with the same home.
+func New(h home.Home, command []string) *Client { return &Client{h.Registry(), command} }
+
+// Status returns what the registry reports; ErrNotRunning if there is none.
+func (c *Client) Status(ctx context.Context) (registryapi.Status, error) {
+	var status registryapi.Status
+	return status, c.call(ctx, http.MethodGet, registryapi.PathStatus, nil, &status)
+}
+
+// Images returns what nodes can pull; ErrNotRunning if there is no registry.
+func (c *Client) Images(ctx context.Context) ([]registryapi.Image, error) {
+	var images []registryapi.Image
+	return images, c.call(ctx, http.MethodGet, registryapi.PathImages, nil, &images)
+}
+
+// Prune deletes what is not needed; ErrNotRunning if there is no registry.
+func (c *Client) Prune(ctx context.Context, request registryapi.PruneRequest) (registryapi.Pruned, error) {
+	var result registryapi.Pruned
+	return result, c.call(ctx, http.MethodPost, registryapi.PathPrune, request, &result)
+}
+
+// Keep makes the registry run until it is stopped; ErrNotRunning if there is none.
+func (c *Client) Keep(ctx context.Context) (registryapi.Status, error) {
+	var status registryapi.Status
+	return status, c.call(ctx, http.MethodPost, registryapi.PathKeep, nil, &status)
+}
+
+// Stop ends the registry and waits until it has ended; ErrNotRunning if there is
+// none.
+func (c *Client) Stop(ctx context.Context) error {
+	if err := c.call(ctx, http.MethodPost, registryapi.PathStop, nil, nil); err != nil {
+		return err
+	}
+	for c.dir.Held() {
+		if err := pause.For(ctx, poll); err != nil {
+			return fmt.Errorf("wait for the end of the registry: %w", err)
+		}
+	}
+	return nil
+}
+
+// Start starts the registry unless it is running, and waits until it answers.
+// arguments are added to the command.
+func (c *Client) Start(ctx context.Context, arguments ...string) (registryapi.Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	var started *process
+	for {
+		status, err := c.Status(ctx)
+		if !errors.Is(err, ErrNotRunning) {
+			return status, err
+		}
+		// One that ends at once has lost the race for the lock, or cannot run. In the
+		// second case none answers.
+		if started == nil {
+			if started, err = c.start(arguments); err != nil {
+				return status, err
+			}
+		}
+		select {
+		case <-started.ended:
+			if started.reason != "" {
+				return status, c.notStarted(errors.New(started.reason))
+			}
+			started = nil
+		default:
+		}
+		if err := pause.For(ctx, poll); err != nil {
+			return status, c.notStarted(err)
+		}
+	}
+}
+
+func (c *Client) notStarted(err error) error {
+	return &daemonapi.Failure{Cause: fmt.Sprintf("the registry failed to start: %v", err), Log: c.dir.Log()}
+}
+
+type process struct {
+	ended  chan struct{}
+	reason string // why it cannot run, read after ended; empty if another one runs
+}
+
+// start runs the registry in a session of its own, without this terminal.
+func (c *Client) start(arguments []string) (*process, error) {
+	if err := owner.MkdirAll(string(c.dir), 0o700); err != nil {
+		return nil, fmt.Errorf("create the registry's directory: %w", err)
+	}
+	log, err := os.OpenFile(c.dir.Log(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the registry's log: %w", err)
+	}
+	defer func() { _ = log.Close() }()
+	cmd := exec.Command(c.command[0], append(c.command[1:len(c.command):len(c.command)], arguments...)...)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start the registry: %w", err)
+	}
+	p := &process{ended: make(chan struct{})}
+	go func() {
+		defer close(p.ended)
+		_ = cmd.Wait()
+		if !c.dir.Held() {
+			p.reason = "it exited immediately: " + c.lastLine()
+		}
+	}()
+	return p, nil
+}
+
+func (c *Client) lastLine() string {
+	content, err := os.ReadFile(c.dir.Log())
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(content)), "\n")
+	return lines[len(lines)-1]
+}
+
+// Use makes the registry serve a cluster until ctx ends, which returns nil, or the
+// registry does. begun is called with the registry's status once it serves. The error
+// is ErrNotRunning if the registry ended or is not running, and ErrStopped if the
+// user stopped it.
+func (c *Client) Use(ctx context.Context, use registryapi.Use, begun func(registryapi.Status)) error {
+	response, err := c.do(ctx, http.MethodPost, registryapi.PathUse, use)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	decoder := json.NewDecoder(response.Body)
+	for {
+		var status registryapi.Status
+		switch err := decoder.Decode(&status); {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return fmt.Errorf("%w: %w", ErrNotRunning, err)
+		case status.Stopping:
+			return ErrStopped
+		}
+		begun(status)
+	}
+}
+
+// ErrStopped reports that the user stopped the registry.
+var ErrStopped = errors.New("the registry was stopped")
+
+// Dial connects to the registry's socket.
+func (c *Client) Dial(ctx context.Context) (net.Conn, error) {
+	var dialer net.Dialer
+	return dialer.DialContext(ctx, "unix", c.dir.Socket())
+}
+
+// do sends one request on a connection of its own. The caller closes the body, which
+// ends the connection.
+func (c *Client) do(ctx context.Context, method, path string, body any) (*http.Response, error) {
+	var content io.Reader
+	if body != nil {
+		encoded, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		content = bytes.NewReader(encoded)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, baseURL+path, content)
+	if err != nil {
+		return nil, err
+	}
+	transport := &http.Transport{
+		DisableKeepAlives: true,
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return c.Dial(ctx) },
+	}
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, fmt.Errorf("%w (%w)", ErrNotRunning, err)
+	}
+	if response.StatusCode < http.StatusMultipleChoices {
+		return response, nil
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(io.LimitReader(response.Body, 4<<10))
+	if err != nil {
+		return nil, err
+	}
+	return nil, fmt.Errorf("the registry failed: %s", strings.TrimSpace(string(text)))
+}
+
+// call sends one request and decodes the answer, unless answer is nil.
+func (c *Client) call(ctx context.Context, method, path string, body, answer any) error {
+	response, err := c.do(ctx, method, path, body)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if answer == nil {
+		return nil
+	}
+	if err := json.NewDecoder(io.LimitReader(response.Body, maxAnswer)).Decode(answer); err != nil {
+		return fmt.Errorf("decode the registry's answer: %w", err)
+	}
+	return nil
+}
