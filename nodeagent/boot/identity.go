@@ -30,7 +30,11 @@ func writeIdentity(node *nodeconfig.Node, raw []byte) error {
 		}
 	}
 	for name, content := range etcFiles(node) {
-		if err := atomicfile.Write(filepath.Join("/etc", name), []byte(content), 0o644); err != nil {
+		path := filepath.Join("/etc", name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := atomicfile.Write(path, []byte(content), 0o644); err != nil {
 			return err
 		}
 	}
@@ -44,7 +48,20 @@ func etcFiles(node *nodeconfig.Node) map[string]string {
 		"machine-id":  machineID(node.Cluster, node.Name) + "\n",
 		"hosts":       hosts(node),
 		"resolv.conf": resolvConf(node.Network.Nameservers),
+		// For every registry without a directory of its own.
+		"containerd/certs.d/_default/hosts.toml": registryHosts(node.Network.Gateway),
 	}
+}
+
+// registryHosts lets containerd pull through the host's registry, which it tells the
+// registry that an image belongs to. If the host's does not answer or does not have
+// the image, containerd asks that registry itself
+// (https://github.com/containerd/containerd/blob/main/docs/hosts.md).
+func registryHosts(gateway netip.Addr) string {
+	return fmt.Sprintf(`[host."http://%s"]
+  capabilities = ["pull", "resolve"]
+  dial_timeout = "3s"
+`, netip.AddrPortFrom(gateway, nodeconfig.PortRegistry))
 }
 
 // machineID returns an ID that a node keeps across boots and that no other node has

@@ -26,6 +26,9 @@ const (
 	PortEtcdPeer   = 2380
 	// PortCloud is the cluster's cloud (mutual TLS), at the gateway.
 	PortCloud = 10258
+	// PortRegistry is the port of the gateway, not of a node, at which the host's
+	// registry serves pulls.
+	PortRegistry = 5001
 )
 
 // Paths inside a node.

@@ -27,8 +27,9 @@ type Spec struct {
 	// each in turn.
 	Zones int `json:"zones,omitempty" mapstructure:"zones"`
 	// Driver names an entry of the catalogue in package drivers.
-	Driver  string  `json:"driver,omitempty" mapstructure:"driver"`
-	Network Network `json:"network" mapstructure:"network"`
+	Driver   string   `json:"driver,omitempty" mapstructure:"driver"`
+	Network  Network  `json:"network" mapstructure:"network"`
+	Registry Registry `json:"registry,omitzero" mapstructure:"registry"`
 }
 
 // Network holds the cluster's address ranges. They cannot change once the cluster
@@ -45,6 +46,16 @@ type Network struct {
 	// Egress is what nodes and pods may reach outside of the cluster, one of
 	// Egresses.
 	Egress string `json:"egress,omitempty" mapstructure:"egress"`
+}
+
+// Registry is how the cluster uses the user's registry. It can change while the
+// cluster exists.
+type Registry struct {
+	// Disabled lets nodes pull directly.
+	Disabled bool `json:"disabled,omitempty"`
+	// Mirrors and Insecure are lists as package mirror reads them.
+	Mirrors  []string `json:"mirrors,omitempty"`
+	Insecure []string `json:"insecure,omitempty"`
 }
 
 // The egress policies. Package network enforces them.

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/skiff-dev/skiff/vm/registry/mirror"
 )
 
 // The minimum for a machine, in MiB.
@@ -62,6 +64,9 @@ func Validate(spec Spec, host Host, newMachines int) []error {
 	}
 	if spec.APIPort < 0 || spec.APIPort > 65535 {
 		fault("invalid apiPort %d: use 1 to 65535, or 0 for any free port", spec.APIPort)
+	}
+	for _, err := range mirror.Check(spec.Registry.Mirrors, spec.Registry.Insecure) {
+		faults = append(faults, fmt.Errorf("registry: %w", err))
 	}
 	faults = append(faults, validateSize(spec, host, newMachines)...)
 	return append(faults, validateNetwork(spec)...)

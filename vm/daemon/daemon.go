@@ -22,6 +22,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/offline"
 	"github.com/skiff-dev/skiff/vm/operation"
+	"github.com/skiff-dev/skiff/vm/registry/client"
 )
 
 // Config of a daemon.
@@ -36,6 +37,8 @@ type Config struct {
 	Executable string
 	// Machines opens the driver and the network; nil means drivers.Open.
 	Machines func(ctx context.Context, config drivers.Config) (drivers.Machines, error)
+	// Registry is the user's registry; nil if nodes pull directly.
+	Registry *client.Client
 	// Limits of the phases of a change; zero fields have defaults.
 	Limits fleet.Limits
 	// Idle is how long the daemon waits for a first request to create the cluster

@@ -20,6 +20,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/image"
 	"github.com/skiff-dev/skiff/vm/node"
 	"github.com/skiff-dev/skiff/vm/operation"
+	"github.com/skiff-dev/skiff/vm/registry/client"
 )
 
 // Config of a Fleet.
@@ -34,6 +35,8 @@ type Config struct {
 	Executable string
 	// Machines opens the driver and the network.
 	Machines func(ctx context.Context, config drivers.Config) (drivers.Machines, error)
+	// Registry is the user's registry; nil if nodes pull directly.
+	Registry *client.Client
 	Limits   Limits
 	Log      *slog.Logger
 }
@@ -69,6 +72,7 @@ type Fleet struct {
 	renewals *renewals
 	stalls   *stalls
 	cloud    *provider
+	registry *registryUser // nil if nodes pull directly
 	parts    *parts
 }
 
@@ -139,6 +143,12 @@ func Open(ctx context.Context, config Config, spec cluster.Spec) (f *Fleet, err 
 	if err := f.connect(listener, opened); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
+	if config.Registry != nil && opened.Listen != nil {
+		f.registry = newRegistryUser(f.core, config.Registry, opened.Listen)
+		f.parts.keep("the use of the registry", f.registry.use)
+		f.parts.keep("the registry for nodes", f.registry.serve)
+		f.parts.keep("the announcement of the registry", f.registry.announce)
+	}
 	return f, nil
 }
 
@@ -190,6 +200,9 @@ func (f *Fleet) SetSpec(spec cluster.Spec) error {
 	})
 	f.api.balance()
 	f.renewals.wake()
+	if f.registry != nil {
+		f.registry.wake()
+	}
 	return err
 }
 

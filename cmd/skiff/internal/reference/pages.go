@@ -192,6 +192,8 @@ func property(s settings.Setting) map[string]any {
 		if s.Maximum > 0 {
 			p["maximum"] = s.Maximum
 		}
+	case settings.Boolean:
+		p["type"] = "boolean"
 	case settings.Quantity:
 		p["type"] = []string{"string", "integer"}
 		p["pattern"] = `^[0-9]+(\.[0-9]+)?([KMGTPE]i?|k|m)?$`

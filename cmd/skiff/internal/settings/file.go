@@ -146,7 +146,9 @@ func (f File) check(setting Setting, value *yaml.Node) error {
 		return fault(f.name, value.Line, "", "%s must be a single value", setting.Key)
 	case setting.Type == Integer && value.Tag != "!!int":
 		return fault(f.name, value.Line, "", "%s: %q is not a whole number", setting.Key, value.Value)
-	case value.Tag != "!!str" && value.Tag != "!!int" && value.Tag != "!!float":
+	case setting.Type == Boolean && value.Tag != "!!bool":
+		return fault(f.name, value.Line, "", "%s: %q is not true or false", setting.Key, value.Value)
+	case setting.Type != Boolean && value.Tag != "!!str" && value.Tag != "!!int" && value.Tag != "!!float":
 		return fault(f.name, value.Line, "", "%s: %q is not a string", setting.Key, value.Value)
 	case setting.Type == List && (value.Value == "" || strings.Contains(value.Value, "\n")):
 		return fault(f.name, value.Line, "", "%s: %q must be one line of text", setting.Key, value.Value)

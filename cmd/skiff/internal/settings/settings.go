@@ -28,6 +28,10 @@ func Flags(flags *pflag.FlagSet, spec cluster.Spec) {
 			if s.Flag != "" {
 				flags.String(s.Flag, value, s.Description)
 			}
+		case bool:
+			if s.Flag != "" {
+				flags.Bool(s.Flag, value, s.Description)
+			}
 		case []string:
 			if s.Flag != "" {
 				flags.StringArray(s.Flag, value, s.Description+"; repeat the flag for more")

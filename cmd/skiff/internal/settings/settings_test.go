@@ -3,6 +3,7 @@ package settings
 import (
 	"errors"
 	"net/netip"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -67,7 +68,7 @@ func TestFileErrorsNameTheLineAndTheNearestKey(t *testing.T) {
 		{"typo", "name: a\n\nwokers: 2\n", `skiff.yaml:3: unknown key "wokers"`, `did you mean "workers"?`},
 		{"case", "controlplanes: 1\n", `skiff.yaml:1: unknown key "controlplanes"`, `did you mean "controlPlanes"?`},
 		{"nested", "network:\n  pod: 10.0.0.0/8\n", `skiff.yaml:2: unknown key "pod"`, `did you mean "pods"?`},
-		{"far", "kubernetesVersion: 1\n", `skiff.yaml:1: unknown key "kubernetesVersion"`, "valid keys are name, controlPlanes, workers, cpus, memory, disk, apiPort, zones, driver, network"},
+		{"far", "kubernetesVersion: 1\n", `skiff.yaml:1: unknown key "kubernetesVersion"`, "valid keys are name, controlPlanes, workers, cpus, memory, disk, apiPort, zones, driver, network, registry"},
 		{"type", "workers: two\n", `skiff.yaml:1: workers: "two" is not a whole number`, ""},
 		{"float", "workers: 1.5\n", `skiff.yaml:1: workers: "1.5" is not a whole number`, ""},
 		{"huge", "workers: 99999999999\n", `skiff.yaml:1: workers: "99999999999" is not a whole number`, ""},
@@ -156,4 +157,41 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("not a failure of the input: %v", err)
 		}
 	})
+}
+
+func TestTheRegistryIsOnUnlessItIsTurnedOff(t *testing.T) {
+	for content, want := range map[string]cluster.Registry{
+		"":                             {},
+		"registry: {enabled: true}":    {},
+		"registry: {enabled: false}":   {Disabled: true},
+		"registry:\n  insecure: [a:1]": {Insecure: []string{"a:1"}},
+		"registry:\n  mirrors:\n  - docker.io=https://a\n  - quay.io=https://b": {Mirrors: []string{"docker.io=https://a", "quay.io=https://b"}},
+	} {
+		file, err := Parse("skiff.yaml", []byte(content))
+		if err != nil {
+			t.Fatalf("%q: %v", content, err)
+		}
+		spec, err := Resolve(flagSet(t), file, cluster.Default())
+		if err != nil || !reflect.DeepEqual(spec.Registry, want) {
+			t.Errorf("%q: %+v, %v", content, spec.Registry, err)
+		}
+	}
+	off := flagSet(t)
+	if err := off.Parse([]string{"--registry=false", "--registry-mirror", "a=https://b", "--registry-mirror", "c=https://d"}); err != nil {
+		t.Fatal(err)
+	}
+	spec, err := Resolve(off, File{}, cluster.Default())
+	if err != nil || !spec.Registry.Disabled || len(spec.Registry.Mirrors) != 2 {
+		t.Errorf("flags: %+v, %v", spec.Registry, err)
+	}
+	for content, want := range map[string]string{
+		"registry: {enabled: 1}":    `skiff.yaml:1: registry.enabled: "1" is not true or false`,
+		"registry: {enabled: off}":  `skiff.yaml:1: registry.enabled: "off" is not true or false`,
+		"registry: {mirrors: true}": "skiff.yaml:1: registry.mirrors must be a list",
+		"registry: true":            "skiff.yaml:1: registry must be a mapping",
+	} {
+		if _, err := Parse("skiff.yaml", []byte(content)); err == nil || err.Error() != want {
+			t.Errorf("%q: %v, want %s", content, err, want)
+		}
+	}
 }

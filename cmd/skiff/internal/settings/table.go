@@ -30,7 +30,7 @@ type Setting struct {
 	// Values lists all valid values; empty if there is no such list.
 	Values []string
 
-	// get returns an int, a string, or a List's []string.
+	// get returns an int, a bool, a string, or a List's []string.
 	get func(*cluster.Spec) any
 	// set takes the text of a value, or the texts of a List's values, one a line.
 	set func(*cluster.Spec, string) error
@@ -46,6 +46,7 @@ const (
 	Quantity Type = "quantity" // bytes as a Kubernetes quantity, such as 2Gi
 	Range    Type = "range"    // an IPv4 range, such as 10.244.0.0/16
 	List     Type = "list"     // a list of strings
+	Boolean  Type = "boolean"
 )
 
 // Default returns the default value of the setting.
@@ -103,6 +104,12 @@ func Table() []Setting {
 			Key: "network.egress", Fixed: true, Values: cluster.Egresses(),
 			Description: "what nodes and pods may reach outside of the cluster: all that the host reaches, public addresses only, or none; never the host's loopback, link-local addresses or cloud metadata",
 		}, func(s *cluster.Spec) *string { return &s.Network.Egress }),
+		boolean(Setting{Key: "registry.enabled", Env: "SKIFF_REGISTRY", Flag: "registry", Description: "pull images through the registry on this host, which all clusters share, and to which localhost:5001 can be pushed"},
+			func(s *cluster.Spec) bool { return !s.Registry.Disabled }, func(s *cluster.Spec, on bool) { s.Registry.Disabled = !on }),
+		list(Setting{Key: "registry.mirrors", Flag: "registry-mirror", Description: "mirror of a registry, such as docker.io=https://mirror.example; asked before the registry itself"},
+			func(s *cluster.Spec) *[]string { return &s.Registry.Mirrors }),
+		list(Setting{Key: "registry.insecure", Flag: "insecure-registry", Description: "registry that may use HTTP or a certificate that cannot be verified, such as registry.example:5000"},
+			func(s *cluster.Spec) *[]string { return &s.Registry.Insecure }),
 	}
 }
 
@@ -128,6 +135,20 @@ func number(s Setting, at func(*cluster.Spec) *int) Setting {
 		}
 		*at(spec) = int(n)
 		return nil
+	}
+	return s
+}
+
+func boolean(s Setting, get func(*cluster.Spec) bool, put func(*cluster.Spec, bool)) Setting {
+	s.Type = Boolean
+	s.get = func(spec *cluster.Spec) any { return get(spec) }
+	s.set = func(spec *cluster.Spec, text string) error {
+		switch text {
+		case "true", "false":
+			put(spec, text == "true")
+			return nil
+		}
+		return fmt.Errorf("%q is not true or false", text)
 	}
 	return s
 }

@@ -1,0 +1,115 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/home"
+	"github.com/skiff-dev/skiff/vm/registry"
+	"github.com/skiff-dev/skiff/vm/registry/client"
+)
+
+// eventually calls check until it returns nil.
+func eventually(t *testing.T, check func() error) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestTheClusterUsesTheRegistryAsItsSpecSays(t *testing.T) {
+	dir, err := os.MkdirTemp("", "skiff-") // short enough for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	log := slog.New(slog.DiscardHandler)
+	ctx, cancel := context.WithCancel(t.Context())
+	parts := newParts(ctx, log)
+	t.Cleanup(parts.close)
+	t.Cleanup(cancel)
+	c := client.New(home.Home(dir), nil)
+	parts.run(func(ctx context.Context) {
+		if err := registry.Run(ctx, registry.Config{Home: home.Home(dir), Log: log}); err != nil {
+			t.Error(err)
+		}
+	})
+	eventually(t, func() error {
+		_, err := c.Status(t.Context())
+		return err
+	})
+	state := &store{path: filepath.Join(dir, "cluster.json"), state: cluster.State{Spec: cluster.Default()}}
+	address := ""
+	user := newRegistryUser(core{log: log, state: state}, c, func(uint16) (net.Listener, error) {
+		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", portOf(address)))
+		if err == nil {
+			address = listener.Addr().String()
+		}
+		return listener, err
+	})
+	parts.keep("use", user.use)
+	parts.keep("serve", user.serve)
+	uses := func(want bool) {
+		t.Helper()
+		eventually(t, func() error {
+			status, err := c.Status(t.Context())
+			if err == nil && slices.Contains(status.Clusters, "skiff") != want {
+				err = fmt.Errorf("clusters %v", status.Clusters)
+			}
+			return err
+		})
+		eventually(t, func() error {
+			response, err := http.Get("http://" + address + "/v2/")
+			if err != nil && !want {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			response.Body.Close()
+			if !want || response.StatusCode != http.StatusOK {
+				return errors.New(response.Status)
+			}
+			return nil
+		})
+	}
+	uses(true)
+	if got := <-user.address; got == "" {
+		t.Error("the registry is not announced")
+	}
+	for _, disabled := range []bool{true, false} {
+		if err := state.change(func(s *cluster.State) { s.Spec.Registry.Disabled = disabled }); err != nil {
+			t.Fatal(err)
+		}
+		user.wake()
+		uses(!disabled)
+		if got := <-user.address; (got == "") != disabled {
+			t.Errorf("disabled %v: announced %q", disabled, got)
+		}
+	}
+}
+
+// portOf returns the port of an address, "0" if there is none.
+func portOf(address string) string {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return "0"
+	}
+	return port
+}
