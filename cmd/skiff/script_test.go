@@ -36,6 +36,14 @@ func TestScripts(t *testing.T) {
 			env.Setenv("SKIFF_IMAGE_DIR", env.WorkDir+"/image")
 			env.Setenv("KUBECONFIG", "")
 			env.Setenv("ARCH", runtime.GOARCH)
+			free, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				return err
+			}
+			env.Setenv("FREE", fmt.Sprint(free.Addr().(*net.TCPAddr).Port))
+			if err := free.Close(); err != nil {
+				return err
+			}
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){

@@ -58,6 +58,7 @@ func TestEndToEnd(t *testing.T) {
 	r.subtest(t, "Confinement", func(t *testing.T) { testConfinement(t, k.in(t)) })
 	r.subtest(t, "BadArchives", func(t *testing.T) { testBadArchives(t, r, name) })
 	r.subtest(t, "InsideNodes", func(t *testing.T) { testInsideNodes(t, r, name) })
+	r.subtest(t, "Registry", func(t *testing.T) { testRegistry(t, r, name, k.in(t)) })
 	r.subtest(t, "NodeReturns", func(t *testing.T) { testNodeReturns(t, r, name, k.in(t)) })
 	r.subtest(t, "Ports", func(t *testing.T) { testPorts(t, r, name) })
 	r.subtest(t, "Intruder", func(t *testing.T) { testIntruder(t, r, name, k) })

@@ -54,6 +54,16 @@ func Client(name string) (*client.Client, home.Home, error) {
 	}), h, nil
 }
 
+// RegistryCommand returns the program and the arguments that run the user's registry
+// in the foreground.
+func RegistryCommand(h home.Home) ([]string, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("locate the skiff executable: %w", err)
+	}
+	return []string{program, "registry", "serve", "--home", string(h)}, nil
+}
+
 // Open returns a client for the daemon of the cluster that given selects, as in
 // Existing, and the cluster's directory.
 func Open(given string) (*client.Client, home.Cluster, error) {

@@ -19,6 +19,8 @@ import (
 	"github.com/skiff-dev/skiff/vm/daemon/client"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/drivers"
+	"github.com/skiff-dev/skiff/vm/home"
+	registry "github.com/skiff-dev/skiff/vm/registry/client"
 )
 
 // upOptions are the flags of up that are not settings of the cluster.
@@ -189,6 +191,9 @@ func summary(ctx context.Context, s cli.Streams, c *client.Client, took time.Dur
 	fmt.Fprintf(s.Out, "cluster %q is ready: %s, Kubernetes %s, in %.1f s", status.Name, cli.Count(len(status.Nodes), "node"), status.Kubernetes, took.Seconds())
 	fmt.Fprintf(s.Out, "%s\n", timings(status.Timings))
 	fmt.Fprintf(s.Out, "machines: %s\n", status.Accelerator)
+	if line := registryLine(ctx, c); line != "" {
+		fmt.Fprintln(s.Out, line)
+	}
 	switch {
 	case merged.into != "":
 		fmt.Fprintf(s.Out, "kubectl now uses the context %q; try:\n\n  kubectl get nodes\n", merged.context)
@@ -197,6 +202,27 @@ func summary(ctx context.Context, s cli.Streams, c *client.Client, took time.Dur
 	}
 	fmt.Fprintf(s.Out, "  skiff status %s\n  skiff down %s\n", status.Name, status.Name)
 	return nil
+}
+
+// registryLine says where images are pushed to; it is empty if the cluster does not
+// use the registry or that is not running yet.
+func registryLine(ctx context.Context, c *client.Client) string {
+	spec, err := c.Spec()
+	if err != nil || spec.Registry.Disabled {
+		return ""
+	}
+	h, err := home.Default()
+	if err != nil {
+		return ""
+	}
+	status, err := registry.New(h, nil).Status(ctx)
+	switch {
+	case err != nil:
+		return ""
+	case status.PortTaken:
+		return fmt.Sprintf("registry: push images to %s (its usual port is taken)", status.Address)
+	}
+	return "registry: push images to " + status.Address
 }
 
 // timings formats durations as " (boot 3.1 s, join 2.0 s)", in the order of the

@@ -5,8 +5,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
 	"github.com/skiff-dev/skiff/vm/daemon"
 	"github.com/skiff-dev/skiff/vm/home"
+	"github.com/skiff-dev/skiff/vm/registry/client"
 )
 
 // New returns the hidden command `daemon`, which the client starts for each
@@ -21,6 +23,11 @@ func New(s cli.Streams) *cobra.Command {
 		Args:   cli.Arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config.Home = home.Home(dir)
+			command, err := target.RegistryCommand(config.Home)
+			if err != nil {
+				return err
+			}
+			config.Registry = client.New(config.Home, command)
 			return daemon.Run(cmd.Context(), config)
 		},
 	}
