@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -71,7 +72,27 @@ func testRun(t *testing.T, r *rig) {
 	if _, err := os.Stat(filepath.Join(logs, "status.json")); err != nil {
 		t.Errorf("no logs of the failure: %v\n%s", err, a.stderr)
 	}
+	r.killRun(t, name, args)
 	if after, err := os.ReadFile(r.kubeconfig); err != nil || string(after) != string(before) {
 		t.Errorf("the kubeconfig changed, %v", err)
 	}
+}
+
+// killRun kills a run while its command runs, as the end of a CI job may.
+func (r *rig) killRun(t *testing.T, name string, args []string) {
+	t.Helper()
+	began := filepath.Join(t.TempDir(), "began")
+	run := r.background(t, append(args, "sh", "-c", "touch "+began+"; sleep 20")...)
+	eventually(t, waitLimit, "the command runs", func() error {
+		_, err := os.Stat(began)
+		return err
+	})
+	kill(t, run.Process.Pid)
+	_ = run.Wait()
+	eventually(t, waitLimit, "the cluster of a killed run is removed", func() error {
+		if left := r.traces(t, name); len(left) > 0 {
+			return fmt.Errorf("%v", left)
+		}
+		return nil
+	})
 }

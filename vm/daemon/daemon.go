@@ -41,6 +41,9 @@ type Config struct {
 	Registry *client.Client
 	// Limits of the phases of a change; zero fields have defaults.
 	Limits fleet.Limits
+	// Owner is the process for which the cluster exists: when it has ended, the
+	// cluster is taken down. 0 means that the cluster stays.
+	Owner int
 	// Idle is how long the daemon waits for a first request to create the cluster
 	// before it exits; 30 s if zero.
 	Idle time.Duration
@@ -140,6 +143,10 @@ func (d *daemon) serve(ctx, life context.Context) error {
 			return err
 		})
 	})
+
+	if d.config.Owner != 0 {
+		d.tasks.Go(func() { d.watchOwner(life) })
+	}
 
 	select {
 	case err = <-served:

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"syscall"
 	"time"
+
+	"github.com/skiff-dev/skiff/internal/pause"
 )
 
 // clockPeriod is how often the host's clocks are compared. clockJump is how far
@@ -40,6 +43,20 @@ func (d *daemon) watchHost(life context.Context, relisten func() error) {
 			d.log.Info("nobody uses this daemon")
 			d.end()
 			return
+		}
+	}
+}
+
+// ownerPeriod is how often the daemon looks for the process that it works for.
+const ownerPeriod = time.Second
+
+// watchOwner takes the cluster down when the process that it exists for has ended
+// without doing so itself: it was killed.
+func (d *daemon) watchOwner(life context.Context) {
+	for pause.For(life, ownerPeriod) == nil {
+		if err := syscall.Kill(d.config.Owner, 0); errors.Is(err, syscall.ESRCH) {
+			d.log.Info("the process that the cluster exists for has ended; taking the cluster down", "pid", d.config.Owner)
+			<-d.beginDown().Done()
 		}
 	}
 }

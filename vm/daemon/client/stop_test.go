@@ -3,6 +3,7 @@ package client_test
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -49,6 +50,32 @@ func TestStopSyncsAllNodesAndShutsControlPlanesDownOneAfterAnother(t *testing.T)
 	}
 	if status, err := r.client.Status(t.Context()); err != nil || status.Phase != "stopped" {
 		t.Errorf("status %s, %v", status.Phase, err)
+	}
+}
+
+func TestAClusterEndsWithTheProcessThatItExistsFor(t *testing.T) {
+	owner := exec.Command("sleep", "600")
+	if err := owner.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w := newEnvironment()
+	w.owner = owner.Process.Pid
+	h := shortHome(t)
+	r := startRig(t, w, h, small("demo"), imageDir(t))
+	up(t, r.client, r.spec)
+	select {
+	case err := <-r.ended:
+		t.Fatalf("the daemon ended before its owner: %v", err)
+	case <-time.After(1500 * time.Millisecond):
+	}
+	_ = owner.Process.Kill()
+	_ = owner.Wait()
+	if err := <-r.ended; err != nil {
+		t.Errorf("daemon: %v", err)
+	}
+	r.ended <- nil
+	if names, err := h.Names(); err != nil || len(names) > 0 {
+		t.Errorf("clusters %v, %v", names, err)
 	}
 }
 

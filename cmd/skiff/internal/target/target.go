@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -35,7 +36,15 @@ func Home() (home.Home, error) {
 
 // Client returns a client for the daemon of the cluster named name, which need
 // not exist.
-func Client(name string) (*client.Client, home.Home, error) {
+func Client(name string) (*client.Client, home.Home, error) { return newClient(name) }
+
+// Temporary is like Client for a cluster that exists only as long as this process:
+// its daemon takes it down if this process is killed.
+func Temporary(name string) (*client.Client, home.Home, error) {
+	return newClient(name, "--owner", strconv.Itoa(os.Getpid()))
+}
+
+func newClient(name string, flags ...string) (*client.Client, home.Home, error) {
 	h, err := Home()
 	if err != nil {
 		return nil, "", err
@@ -48,10 +57,8 @@ func Client(name string) (*client.Client, home.Home, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	return client.New(client.Config{
-		Home: h, Name: name, ImageDir: dir,
-		Command: []string{program, "daemon", "--home", string(h), "--name", name, "--image-dir", dir},
-	}), h, nil
+	command := []string{program, "daemon", "--home", string(h), "--name", name, "--image-dir", dir}
+	return client.New(client.Config{Home: h, Name: name, ImageDir: dir, Command: append(command, flags...)}), h, nil
 }
 
 // RegistryCommand returns the program and the arguments that run the user's registry

@@ -96,7 +96,7 @@ func runOnce(cmd *cobra.Command, s cli.Streams, args, command []string, o runOpt
 	if err != nil {
 		return err
 	}
-	c, h, err := target.Client(spec.Name)
+	c, h, err := target.Temporary(spec.Name)
 	if err != nil {
 		return err
 	}

@@ -34,6 +34,7 @@ func New(s cli.Streams) *cobra.Command {
 	cmd.Flags().StringVar(&dir, "home", "", "Skiff's home `directory`")
 	cmd.Flags().StringVar(&config.Name, "name", "", "cluster `name`")
 	cmd.Flags().StringVar(&config.ImageDir, "image-dir", "", "node image `directory`")
+	cmd.Flags().IntVar(&config.Owner, "owner", 0, "`process` whose end removes the cluster")
 	for _, name := range []string{"home", "name", "image-dir"} {
 		_ = cmd.MarkFlagRequired(name)
 	}
