@@ -199,6 +199,11 @@ func TestLostDataStayVisibleWithTheirAge(t *testing.T) {
 		p.host.api.emits[key](lost)
 		p.press("esc")
 		p.want("● live", "db-0")
+		p.reject("incomplete")
+		lost.Freshness.Problem = "namespace team-b is unavailable: pods is forbidden"
+		p.host.api.emits[key](lost)
+		p.settle()
+		p.want("● live, incomplete", "namespace team-b is unavailable", "db-0")
 	})
 }
 
