@@ -28,6 +28,15 @@ const (
 	LocalVolumesDir = "/var/lib/skiff/volumes"
 )
 
+// Ingresses.
+const (
+	// IngressClass is the default class.
+	IngressClass = "skiff"
+	// IngressController is the controller of this class, and of every other class whose
+	// Ingresses the host serves.
+	IngressController = "skiff.dev/ingress"
+)
+
 // Cluster DNS.
 const (
 	// DNSService is the service of the cluster's DNS servers, in kube-system.
@@ -68,6 +77,10 @@ const (
 	UserLabeller    = "system:skiff:labeller"
 	UserProvisioner = "system:skiff:provisioner"
 	UserProbe       = "system:skiff:probe"
+
+	// UserIngress is what the host writes the status of Ingresses as. It has the role of
+	// the same name.
+	UserIngress = "system:skiff:ingress"
 )
 
 // Reserved reports whether a user or group belongs to Kubernetes or to Skiff.

@@ -29,6 +29,15 @@ func Default() (Home, error) {
 // Cache holds what can be deleted at any time, such as results of probes.
 func (h Home) Cache() string { return filepath.Join(string(h), "cache") }
 
+// Authority holds the user's certificate authority for names below localhost.
+func (h Home) Authority() string { return filepath.Join(string(h), "authority") }
+
+// Web holds the ports of the web entry, which all clusters share.
+func (h Home) Web() string { return filepath.Join(string(h), "web.json") }
+
+// WebLock is held by the daemon that serves the web entry.
+func (h Home) WebLock() string { return filepath.Join(string(h), "web.lock") }
+
 // Clusters holds one directory per cluster.
 func (h Home) Clusters() string { return filepath.Join(string(h), "clusters") }
 
@@ -61,6 +70,9 @@ type Cluster string
 // Name returns the name of the cluster.
 func (c Cluster) Name() string { return filepath.Base(string(c)) }
 
+// Home returns the directory of all clusters.
+func (c Cluster) Home() Home { return Home(filepath.Dir(filepath.Dir(string(c)))) }
+
 // State is the cluster's state file.
 func (c Cluster) State() string { return c.join("cluster.json") }
 
@@ -69,6 +81,10 @@ func (c Cluster) Timings() string { return c.join("timings.json") }
 
 // Socket is where the daemon serves its API.
 func (c Cluster) Socket() string { return c.join("daemon.sock") }
+
+// Web is where the daemon serves requests that the web entry of another daemon
+// received.
+func (c Cluster) Web() string { return c.join("web.sock") }
 
 // Lock is held by the daemon while it runs.
 func (c Cluster) Lock() string { return c.join("daemon.lock") }
