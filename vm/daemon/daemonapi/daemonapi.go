@@ -50,10 +50,26 @@ const (
 	PathRestore = "/v1/etcd/restore"
 	// PathKubeconfig: GET returns the administrator's kubeconfig in YAML.
 	PathKubeconfig = "/v1/kubeconfig"
+	// PathWebHosts: GET returns WebHosts.
+	PathWebHosts = "/v1/web/hosts"
+	// PathWebCertificate: GET with the query host=HOST returns the WebCertificate that an
+	// Ingress names for the host; 404 if none does.
+	PathWebCertificate = "/v1/web/certificate"
 	// PathNode: every request below PathNode + NODE is forwarded to the node API
 	// (package nodeapi) of that node, upgrades included: /v1/nodes/worker-1/v1/exec.
 	PathNode = "/v1/nodes/"
 )
+
+// WebHosts are the hosts of a cluster's Ingresses, wildcards included.
+type WebHosts struct {
+	Hosts []string `json:"hosts"`
+}
+
+// WebCertificate is a certificate and its key, in PEM.
+type WebCertificate struct {
+	Certificate []byte `json:"certificate"`
+	Key         []byte `json:"key"`
+}
 
 // Event is one line of progress.
 type Event struct {
@@ -148,6 +164,10 @@ type ClusterStatus struct {
 	Accelerator string `json:"accelerator"`
 	// Server is the API's URL on the host.
 	Server string `json:"server"`
+	// Web and WebTLS are the URLs of the cluster's Services on the host, with
+	// SERVICE.NAMESPACE for the name of one; empty if they are not served.
+	Web    string `json:"web,omitempty"`
+	WebTLS string `json:"webTLS,omitempty"`
 	// APIReady reports whether the API server is ready.
 	APIReady   bool         `json:"apiReady"`
 	Kubernetes string       `json:"kubernetes"`

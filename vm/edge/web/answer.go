@@ -1,0 +1,34 @@
+package web
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+)
+
+// AnswerHosts answers the entry of another daemon, at daemonapi.PathWebHosts.
+func (s *Server) AnswerHosts(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, daemonapi.WebHosts{Hosts: s.site.table.Load().Hosts()})
+}
+
+// AnswerCertificate answers the entry of another daemon, at
+// daemonapi.PathWebCertificate. Only the user can ask.
+func (s *Server) AnswerCertificate(w http.ResponseWriter, r *http.Request) {
+	found := s.front.own.find(r.Context(), r.URL.Query().Get("host"))
+	if found == nil {
+		http.NotFound(w, r)
+		return
+	}
+	certificate, key, err := encode(found)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	writeJSON(w, daemonapi.WebCertificate{Certificate: certificate, Key: key})
+}
+
+func writeJSON(w http.ResponseWriter, value any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(value) // the client may be gone
+}

@@ -1,0 +1,151 @@
+package web
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/skiff-dev/skiff/internal/atomicfile"
+	"github.com/skiff-dev/skiff/vm/edge/web/route"
+	"github.com/skiff-dev/skiff/vm/home"
+)
+
+// Ports are the entry's ports on the host's loopback addresses. They are the same for
+// all clusters of a user, and stay what they are while nobody else takes them.
+type Ports struct {
+	HTTP  int `json:"http"`
+	HTTPS int `json:"https"`
+}
+
+// URLs returns the URLs of a cluster's Services, with SERVICE.NAMESPACE for the name of
+// one.
+func (p Ports) URLs(cluster string) (http, https string) {
+	host := "SERVICE.NAMESPACE." + route.Name{Cluster: cluster}.String()
+	return address("http", host, p.HTTP, 80), address("https", host, p.HTTPS, 443)
+}
+
+func address(scheme, host string, port, standard int) string {
+	if port != standard {
+		host = net.JoinHostPort(host, strconv.Itoa(port))
+	}
+	return scheme + "://" + host
+}
+
+// otherPorts is how many ports are tried after 8080 and 8443.
+const otherPorts = 100
+
+// candidates returns the ports to try: the last one, the standard one, which may need
+// rights, and those from first.
+func candidates(last, standard, first int) []int {
+	var all []int
+	if last != 0 {
+		all = append(all, last)
+	}
+	all = append(all, standard)
+	for i := range otherPorts {
+		all = append(all, first+i)
+	}
+	return all
+}
+
+// ReadPorts returns the ports at which the clusters of a user can be reached; false if
+// no daemon serves them.
+func ReadPorts(h home.Home) (Ports, bool) {
+	ports, err := readPorts(h)
+	return ports, err == nil && ports != Ports{} && held(h.WebLock())
+}
+
+func readPorts(h home.Home) (Ports, error) {
+	var ports Ports
+	content, err := os.ReadFile(h.Web())
+	if errors.Is(err, fs.ErrNotExist) {
+		return Ports{}, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(content, &ports)
+	}
+	if err != nil {
+		return Ports{}, fmt.Errorf("read the ports of the web entry: %w", err)
+	}
+	return ports, nil
+}
+
+func writePorts(h home.Home, ports Ports) error {
+	content, err := json.Marshal(ports)
+	if err != nil {
+		return err
+	}
+	if err := atomicfile.Write(h.Web(), append(content, '\n'), 0o600); err != nil {
+		return fmt.Errorf("write the ports of the web entry: %w", err)
+	}
+	return nil
+}
+
+// listen listens at the first port that is free on all loopback addresses. A client
+// chooses between these addresses itself, so another program must have none of them.
+func listen(ports []int) ([]net.Listener, int, error) {
+	var last error
+	for _, port := range ports {
+		listeners, err := listenAt(port)
+		if err == nil {
+			return listeners, port, nil
+		}
+		if !errors.Is(err, syscall.EADDRINUSE) && !errors.Is(err, syscall.EACCES) && !errors.Is(err, syscall.EPERM) {
+			return nil, 0, err
+		}
+		last = err
+	}
+	return nil, 0, fmt.Errorf("no port is free for the web entry: %w", last)
+}
+
+func listenAt(port int) ([]net.Listener, error) {
+	four, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		return nil, err
+	}
+	six, err := net.Listen("tcp6", net.JoinHostPort("::1", strconv.Itoa(port)))
+	switch {
+	case err == nil:
+		return []net.Listener{four, six}, nil
+	case errors.Is(err, syscall.EADDRINUSE):
+		_ = four.Close()
+		return nil, err
+	default: // the host has no IPv6
+		return []net.Listener{four}, nil
+	}
+}
+
+// lock takes the lock of the entry; nil if another process holds it. The kernel
+// releases it when the process ends.
+func lock(path string) (*os.File, error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock the web entry: %w", err)
+	}
+	err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if err == nil {
+		return file, nil
+	}
+	_ = file.Close()
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, nil
+	}
+	return nil, fmt.Errorf("lock the web entry: %w", err)
+}
+
+// held reports whether a process holds a lock. It creates nothing.
+func held(path string) bool {
+	file, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = file.Close() }()
+	return errors.Is(unix.Flock(int(file.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
+}
