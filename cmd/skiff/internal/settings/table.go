@@ -92,7 +92,7 @@ func Table() []Setting {
 			func(s *cluster.Spec) *int { return &s.Zones }),
 		text(Setting{Key: "driver", Env: "SKIFF_DRIVER", Flag: "driver", Description: "driver that runs the nodes: " + drivers.Usage(), Fixed: true, Values: drivers.Names()},
 			func(s *cluster.Spec) *string { return &s.Driver }),
-		prefix(Setting{Key: "network.nodes", Description: "address range of the nodes, a /24", Fixed: true},
+		prefix(Setting{Key: "network.nodes", Description: "address range of the nodes, a /24; load balancers have the upper half", Fixed: true},
 			func(s *cluster.Spec) *netip.Prefix { return &s.Network.Nodes }),
 		prefix(Setting{Key: "network.pods", Description: "address range of pods, /8 to /24; each node gets a /24 of it", Fixed: true},
 			func(s *cluster.Spec) *netip.Prefix { return &s.Network.Pods }),
