@@ -59,8 +59,9 @@ func testLoadBalancer(t *testing.T, r *rig, cluster string, k *kube) {
 		}
 		for _, n := range k.nodes {
 			eventually(t, waitLimit, at+" answers on "+n.name, func() error {
-				a := r.trySkiff(t, "shell", "--cluster", cluster, n.name, "--", "wget", "-q", "-T", "5", "-O", "-", url)
-				if !strings.HasPrefix(a.stdout, "web-") {
+				a := r.trySkiff(t, "shell", "--cluster", cluster, n.name, "--", "sh", "-c",
+					`printf 'GET /hostname HTTP/1.0\r\n\r\n' | nc -w 5 `+at+" 80")
+				if !strings.Contains(a.stdout, "web-") {
 					return fmt.Errorf("%s%s", a.stdout, a.stderr)
 				}
 				return nil
