@@ -29,12 +29,21 @@ type programs struct {
 // build builds a module's programs and returns their directory.
 func (p programs) build(ctx context.Context, program recipe.Program) (string, error) {
 	source := filepath.Join(p.source, program.Module)
-	flags := []string{"build", "-trimpath", "-buildvcs=false", "-tags", strings.Join(program.Tags, ","), "-ldflags", "-s -w"}
+	flags := []string{"build", "-trimpath", "-buildvcs=false", "-tags", strings.Join(program.Tags, ",")}
+	linker := "-s -w"
 	env := []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=" + p.arch, "GOWORK=off", "GOFLAGS=-mod=readonly"}
 	if program.CGo {
-		flags[len(flags)-1] = "-s -w -extldflags -static"
+		linker += " -extldflags -static"
 		env = append(env, "CGO_ENABLED=1", "CC="+p.compiler())
 	}
+	if program.Stamp != (recipe.Stamp{}) {
+		version, err := moduleVersion(ctx, source, program.Stamp.Module)
+		if err != nil {
+			return "", err
+		}
+		linker += " -X " + program.Stamp.Variable + "=" + version
+	}
+	flags = append(flags, "-ldflags", linker)
 	key, err := directoryDigest(source, strings.Join(append(flags, env...), " ")+runtime.Version())
 	if err != nil {
 		return "", err
@@ -55,6 +64,15 @@ func (p programs) build(ctx context.Context, program recipe.Program) (string, er
 		}
 		return nil
 	})
+}
+
+// moduleVersion returns the version of a module that the go.mod in dir selects.
+func moduleVersion(ctx context.Context, dir, module string) (string, error) {
+	out, err := run(ctx, dir, []string{"GOWORK=off", "GOFLAGS=-mod=readonly"}, "go", "list", "-m", "-f", "{{.Version}}", module)
+	if err != nil {
+		return "", fmt.Errorf("find the version of %s: %w", module, err)
+	}
+	return strings.TrimSpace(string(out)), nil
 }
 
 // pause builds the program of the pause container and returns its path.

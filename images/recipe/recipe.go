@@ -57,11 +57,17 @@ type Program struct {
 	Tags []string
 	// CGo programs need a C compiler and are linked statically.
 	CGo bool
+	// Stamp is for programs that learn their version from the linker only.
+	Stamp Stamp
 	// Dir is where the programs are installed.
 	Dir string
 	// Names of the programs.
 	Names []string
 }
+
+// Stamp is a string variable that the linker sets to the version of a Go module,
+// as the module's own release builds do.
+type Stamp struct{ Module, Variable string }
 
 // Guest is one of the project's own programs.
 type Guest struct{ Name, Path string }
@@ -100,16 +106,30 @@ func For(arch string) (Image, error) {
 const cmdline = "quiet loglevel=4 panic=10 net.ifnames=0 cgroup_no_v1=all rcupdate.rcu_expedited=1 " +
 	"cryptomgr.notests apparmor=0"
 
+// Modules whose programs print a placeholder unless they are stamped.
+const (
+	containerdModule = "github.com/containerd/containerd/v2"
+	pluginsModule    = "github.com/containernetworking/plugins"
+	nerdctlModule    = "github.com/containerd/nerdctl/v2"
+)
+
 func programs() []Program {
 	return []Program{
 		{
 			Module: "containerd", Dir: "usr/bin",
+			Stamp: Stamp{containerdModule, containerdModule + "/version.Version"},
 			Tags:  []string{"netgo", "osusergo", "no_btrfs", "no_zfs", "no_devmapper"},
 			Names: []string{"containerd", "containerd-shim-runc-v2", "ctr"},
 		},
 		{Module: "runc", Dir: "usr/bin", Tags: []string{"netgo", "osusergo", "seccomp"}, CGo: true, Names: []string{"runc"}},
-		{Module: "cni", Dir: "opt/cni/bin", Names: []string{"bridge", "host-local", "loopback", "portmap", "ptp"}},
-		{Module: "nerdctl", Dir: "usr/bin", Tags: []string{"netgo", "osusergo", "no_ipfs"}, Names: []string{"nerdctl"}},
+		{
+			Module: "cni", Dir: "opt/cni/bin", Names: []string{"bridge", "host-local", "loopback", "portmap", "ptp"},
+			Stamp: Stamp{pluginsModule, pluginsModule + "/pkg/utils/buildversion.BuildVersion"},
+		},
+		{
+			Module: "nerdctl", Dir: "usr/bin", Tags: []string{"netgo", "osusergo", "no_ipfs"}, Names: []string{"nerdctl"},
+			Stamp: Stamp{nerdctlModule, nerdctlModule + "/pkg/version.Version"},
+		},
 	}
 }
 
