@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -66,10 +67,15 @@ func openAnchored(t *testing.T, skiff string, server *rig.Server) *session {
 	return s
 }
 
+// screens is more than the number of screens that the dashboard keeps open.
+const screens = 25
+
 // rest closes everything and opens a fixed screen.
 func (s *session) rest() {
 	s.t.Helper()
-	for range 25 { // close every screen
+	// One key may clear the filter of a screen and the next one close it. What is on
+	// the screen says little before a busy program has read all of them.
+	for range 2 * screens {
 		s.press(escape)
 	}
 	s.see(anchor)
@@ -87,6 +93,22 @@ func (s *session) settle(t *testing.T, want int) {
 			return
 		}
 	}
+}
+
+// steady returns the number of goroutines once three reports in a row differ by no
+// more than the tolerance: a busy program starts tasks late.
+func (s *session) steady(t *testing.T) int {
+	t.Helper()
+	var last []int
+	eventually(t, "the number of goroutines is steady", func() error {
+		last = append(last, s.count(t))
+		last = last[max(0, len(last)-3):]
+		if len(last) < 3 || slices.Max(last)-slices.Min(last) > tolerance {
+			return fmt.Errorf("the last reports have %v", last)
+		}
+		return nil
+	})
+	return slices.Max(last)
 }
 
 // count returns the number of goroutines that the runtime reports next.

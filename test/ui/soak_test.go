@@ -34,7 +34,7 @@ func TestSoakLeaksNothing(t *testing.T) {
 	createAnchor(t, server)
 	fresh := openAnchored(t, skiff, server)
 	fresh.rest()
-	few := fresh.count(t)
+	few := fresh.steady(t)
 	idle := fresh.goroutines(t)
 	s := openAnchored(t, skiff, server)
 	length := max(*soak, 10*time.Second)
