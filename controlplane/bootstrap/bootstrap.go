@@ -41,12 +41,18 @@ type Object struct {
 type Settings struct {
 	// DNSAddress is the ClusterIP of names.DNSService.
 	DNSAddress netip.Addr
+	// HostVolumes is set if nodes have a folder of the host for volumes.
+	HostVolumes bool
 }
 
 // Objects returns all objects of a cluster.
 func Objects(s Settings) []Object {
 	objects := slices.Concat(groupBindings(), ownRoles(), obsolete())
-	return append(objects, dnsService(s.DNSAddress), storageClass())
+	objects = append(objects, dnsService(s.DNSAddress), localClass(names.LocalStorageClass), localClass(names.StandardStorageClass))
+	if s.HostVolumes {
+		objects = append(objects, hostClass())
+	}
+	return objects
 }
 
 func dnsService(address netip.Addr) Object {
@@ -71,15 +77,27 @@ func dnsService(address netip.Addr) Object {
 	}}
 }
 
-func storageClass() Object {
-	m := meta(names.LocalStorageClass, "")
-	m.Annotations = map[string]string{"storageclass.kubernetes.io/is-default-class": "true"}
+// localClass returns a storage class of local volumes.
+func localClass(name string) Object {
+	object := storageClass(name, names.LocalProvisioner, storagev1.VolumeBindingWaitForFirstConsumer)
+	if name == names.LocalStorageClass {
+		object.Object.SetAnnotations(map[string]string{"storageclass.kubernetes.io/is-default-class": "true"})
+	}
+	return object
+}
+
+func hostClass() Object {
+	return storageClass(names.HostStorageClass, names.HostProvisioner, storagev1.VolumeBindingImmediate)
+}
+
+func storageClass(name, provisioner string, mode storagev1.VolumeBindingMode) Object {
 	return Object{Yielding: true, Resource: storagev1.SchemeGroupVersion.WithResource("storageclasses"), Object: &storagev1.StorageClass{
-		TypeMeta:          metav1.TypeMeta{APIVersion: storagev1.SchemeGroupVersion.String(), Kind: "StorageClass"},
-		ObjectMeta:        m,
-		Provisioner:       names.LocalProvisioner,
-		ReclaimPolicy:     ptr.To(corev1.PersistentVolumeReclaimDelete),
-		VolumeBindingMode: ptr.To(storagev1.VolumeBindingWaitForFirstConsumer),
+		TypeMeta:             metav1.TypeMeta{APIVersion: storagev1.SchemeGroupVersion.String(), Kind: "StorageClass"},
+		ObjectMeta:           meta(name, ""),
+		Provisioner:          provisioner,
+		ReclaimPolicy:        ptr.To(corev1.PersistentVolumeReclaimDelete),
+		VolumeBindingMode:    &mode,
+		AllowVolumeExpansion: ptr.To(true),
 	}}
 }
 

@@ -52,7 +52,7 @@ func TestAChangedRoleIsCorrectedAndAStorageClassIsNot(t *testing.T) {
 		field     string
 	}{
 		{"role", clusterRole(names.UserLabeller, rule("", read(), "nodes")), true, "rules"},
-		{"storage class", storageClass(), false, "provisioner"},
+		{"storage class", hostClass(), false, "provisioner"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := empty()

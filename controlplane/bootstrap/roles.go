@@ -93,6 +93,7 @@ func controlPlaneRoles() map[string][]rbacv1.PolicyRule {
 		names.UserProvisioner: {
 			rule("", []string{"get", "list", "watch", "create", "delete", "update", "patch"}, "persistentvolumes"),
 			rule("", read(), "persistentvolumeclaims", "nodes"),
+			rule("", []string{"patch"}, "persistentvolumeclaims/status"),
 			rule("storage.k8s.io", read(), "storageclasses"),
 			rule("", []string{"create", "update", "patch"}, "events"),
 		},

@@ -1,15 +1,18 @@
-// Package provisioner provisions volumes for claims of the default storage class. A
-// volume is a directory on the node that the scheduler chose. The node's agent
-// creates the directory before use; once the volume is deleted it removes the
-// directory and then the volume's finalizer.
+// Package provisioner provisions volumes for the claims of Skiff's storage classes.
+// A local volume is a directory on the node that the scheduler chose. The node's
+// agent creates the directory before use; once the volume is deleted it removes the
+// directory and then the volume's finalizer. A volume on the host is a directory in
+// a folder of the host that all nodes mount.
 package provisioner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path"
 	"slices"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -26,7 +29,10 @@ const workers = 2
 // Settings configure the provisioner.
 type Settings struct {
 	Client *rest.Config
-	Log    *slog.Logger
+	// HostFolder is the path of the folder of the host that has volumes; empty if
+	// there is none.
+	HostFolder string
+	Log        *slog.Logger
 }
 
 // Run provisions until ctx ends.
@@ -39,14 +45,18 @@ func Run(ctx context.Context, s Settings) error {
 		controller.LeaderElection(false),
 		controller.Threadiness(workers),
 	)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		provisioning.Run(ctx)
-	}()
+	var running sync.WaitGroup
+	defer running.Wait()
+	running.Go(func() { provisioning.Run(ctx) })
+	if s.HostFolder != "" {
+		onHost := controller.NewProvisionController(ctx, client, names.HostProvisioner, host{s.HostFolder},
+			controller.LeaderElection(false), controller.Threadiness(1))
+		running.Go(func() { onHost.Run(ctx) })
+	}
+	ended := make(chan error, 1)
+	running.Go(func() { ended <- resizeClaims(ctx, client, s.Log) })
 	err = releaseOrphans(ctx, client, s.Log)
-	<-ended
-	return err
+	return errors.Join(err, <-ended)
 }
 
 // local provisions volumes. Node agents delete them.
@@ -69,18 +79,13 @@ func Volume(o controller.ProvisionOptions) (*corev1.PersistentVolume, error) {
 		return nil, fmt.Errorf("storage class %s must have volumeBindingMode WaitForFirstConsumer: a local volume needs a node", o.StorageClass.Name)
 	case len(o.StorageClass.Parameters) > 0:
 		return nil, fmt.Errorf("storage class %s must not have parameters: local volumes have none", o.StorageClass.Name)
-	case o.PVC.Spec.Selector != nil:
-		return nil, fmt.Errorf("the claim must not have a selector: local volumes are provisioned for their claim")
-	case o.PVC.Spec.DataSource != nil || o.PVC.Spec.DataSourceRef != nil:
-		return nil, fmt.Errorf("the claim must not have a data source: local volumes start empty")
 	case slices.Contains(o.PVC.Spec.AccessModes, corev1.ReadWriteMany):
-		return nil, fmt.Errorf("the claim must not ask for ReadWriteMany: a local volume is on one node")
+		return nil, fmt.Errorf("the claim must not ask for ReadWriteMany: a local volume is on one node; use the storage class %q, which needs a mount", names.HostStorageClass)
 	case o.PVName == "" || path.Base(o.PVName) != o.PVName:
 		return nil, fmt.Errorf("invalid volume name %q: it must be a file name", o.PVName)
 	}
-	reclaim := corev1.PersistentVolumeReclaimDelete
-	if o.StorageClass.ReclaimPolicy != nil {
-		reclaim = *o.StorageClass.ReclaimPolicy
+	if err := checkClaim(o); err != nil {
+		return nil, err
 	}
 	filesystem := corev1.PersistentVolumeFilesystem
 	return &corev1.PersistentVolume{
@@ -88,13 +93,33 @@ func Volume(o controller.ProvisionOptions) (*corev1.PersistentVolume, error) {
 		Spec: corev1.PersistentVolumeSpec{
 			Capacity:                      corev1.ResourceList{corev1.ResourceStorage: o.PVC.Spec.Resources.Requests[corev1.ResourceStorage]},
 			AccessModes:                   o.PVC.Spec.AccessModes,
-			PersistentVolumeReclaimPolicy: reclaim,
+			PersistentVolumeReclaimPolicy: reclaimPolicy(o),
 			MountOptions:                  o.StorageClass.MountOptions,
 			VolumeMode:                    &filesystem,
 			PersistentVolumeSource:        corev1.PersistentVolumeSource{Local: &corev1.LocalVolumeSource{Path: path.Join(names.LocalVolumesDir, o.PVName)}},
 			NodeAffinity:                  onNode(o.SelectedNodeName),
 		},
 	}, nil
+}
+
+// checkClaim returns an error for what a new directory cannot be.
+func checkClaim(o controller.ProvisionOptions) error {
+	switch {
+	case o.PVC.Spec.Selector != nil:
+		return errors.New("the claim must not have a selector: volumes are provisioned for their claim")
+	case o.PVC.Spec.DataSource != nil || o.PVC.Spec.DataSourceRef != nil:
+		return errors.New("the claim must not have a data source: volumes start empty")
+	case o.PVC.Spec.VolumeMode != nil && *o.PVC.Spec.VolumeMode == corev1.PersistentVolumeBlock:
+		return errors.New("the claim must not ask for a block device: a volume is a directory")
+	}
+	return nil
+}
+
+func reclaimPolicy(o controller.ProvisionOptions) corev1.PersistentVolumeReclaimPolicy {
+	if o.StorageClass.ReclaimPolicy != nil {
+		return *o.StorageClass.ReclaimPolicy
+	}
+	return corev1.PersistentVolumeReclaimDelete
 }
 
 func onNode(name string) *corev1.VolumeNodeAffinity {

@@ -1,6 +1,8 @@
 package provisioner
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -110,5 +112,101 @@ func TestReleaseRemovesOnlyOurFinalizer(t *testing.T) {
 	}
 	if err != nil || len(got.Finalizers) != 1 || got.Finalizers[0] != "kubernetes.io/pv-protection" {
 		t.Fatalf("%v, %v", got.Finalizers, err)
+	}
+}
+
+func TestHostVolumesAreDirectoriesInTheFolder(t *testing.T) {
+	folder := t.TempDir()
+	o := claim()
+	o.SelectedNodeName = ""
+	o.PVC.Namespace, o.PVC.Name = "default", "data"
+	o.PVC.Spec.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany}
+	h := host{folder}
+	volume, _, err := h.Provision(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(folder, "default-data-pvc-1234")
+	if volume.Spec.HostPath.Path != dir || volume.Spec.NodeAffinity != nil {
+		t.Errorf("%+v", volume.Spec)
+	}
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o777 {
+		t.Errorf("%v, %v", info, err)
+	}
+	if _, _, err := h.Provision(t.Context(), o); err != nil {
+		t.Errorf("again: %v", err)
+	}
+	volume.Annotations = map[string]string{provisionedBy: names.HostProvisioner}
+	if err := h.Delete(t.Context(), volume); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("the directory is still there: %v", err)
+	}
+}
+
+func TestHostVolumesOutsideOfTheFolderAreNotDeleted(t *testing.T) {
+	folder, other := t.TempDir(), t.TempDir()
+	for _, path := range []string{other, folder, folder + "/..", filepath.Join(folder, "a", "b"), "/"} {
+		volume := &corev1.PersistentVolume{Spec: corev1.PersistentVolumeSpec{PersistentVolumeSource: corev1.PersistentVolumeSource{
+			HostPath: &corev1.HostPathVolumeSource{Path: path},
+		}}}
+		if err := (host{folder}).Delete(t.Context(), volume); err == nil {
+			t.Errorf("%s: a volume that was not provisioned here was deleted", path)
+		}
+		volume.Annotations = map[string]string{provisionedBy: names.HostProvisioner}
+		if err := (host{folder}).Delete(t.Context(), volume); err == nil {
+			t.Errorf("%s: deleted", path)
+		}
+	}
+	for _, dir := range []string{folder, other} {
+		if _, err := os.Stat(dir); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestClaimsGrowWithTheirVolume(t *testing.T) {
+	storage := func(size string) corev1.ResourceList {
+		return corev1.ResourceList{corev1.ResourceStorage: resource.MustParse(size)}
+	}
+	make := func(asked, claimed, capacity, provisioner string) (*corev1.PersistentVolumeClaim, *corev1.PersistentVolume) {
+		return &corev1.PersistentVolumeClaim{
+				ObjectMeta: metav1.ObjectMeta{Name: "data", Namespace: "default", UID: "u1"},
+				Spec:       corev1.PersistentVolumeClaimSpec{VolumeName: "pvc-u1", Resources: corev1.VolumeResourceRequirements{Requests: storage(asked)}},
+				Status:     corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimBound, Capacity: storage(claimed)},
+			}, &corev1.PersistentVolume{
+				ObjectMeta: metav1.ObjectMeta{Name: "pvc-u1", Annotations: map[string]string{provisionedBy: provisioner}},
+				Spec:       corev1.PersistentVolumeSpec{Capacity: storage(capacity), ClaimRef: &corev1.ObjectReference{UID: "u1"}},
+			}
+	}
+	for _, c := range []struct {
+		name, asked, claimed, capacity, provisioner string
+		want                                        bool
+	}{
+		{"the same", "1Gi", "1Gi", "1Gi", names.LocalProvisioner, false},
+		{"more", "2Gi", "1Gi", "1Gi", names.LocalProvisioner, true},
+		{"more on the host", "2Gi", "1Gi", "1Gi", names.HostProvisioner, true},
+		{"interrupted between volume and claim", "2Gi", "1Gi", "2Gi", names.LocalProvisioner, true},
+		{"another provisioner", "2Gi", "1Gi", "1Gi", "example.com/nfs", false},
+	} {
+		claim, volume := make(c.asked, c.claimed, c.capacity, c.provisioner)
+		client := fake.NewClientset(claim, volume)
+		if err := resize(t.Context(), client, claim); err != nil {
+			t.Fatal(err)
+		}
+		after, err := client.CoreV1().PersistentVolumeClaims("default").Get(t.Context(), "data", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := after.Status.Capacity[corev1.ResourceStorage]
+		if grown := got.String() != c.claimed; grown != c.want {
+			t.Errorf("%s: the claim has %s", c.name, got.String())
+		}
+	}
+	claim, volume := make("2Gi", "1Gi", "1Gi", names.LocalProvisioner)
+	volume.Spec.ClaimRef.UID = "another"
+	if _, ok := resized(claim, volume); ok {
+		t.Error("the volume of another claim grows")
 	}
 }

@@ -264,7 +264,9 @@ func (r *run) ready(ctx context.Context) error {
 }
 
 func (r *run) bootstrap(ctx context.Context) error {
-	err := bootstrap.Run(ctx, r.memory.Client(transport.Privileged()), bootstrap.Settings{DNSAddress: r.settings.Node.Kubernetes.DNSAddress})
+	err := bootstrap.Run(ctx, r.memory.Client(transport.Privileged()), bootstrap.Settings{
+		DNSAddress: r.settings.Node.Kubernetes.DNSAddress, HostVolumes: r.settings.hostFolder() != "",
+	})
 	if err == nil {
 		r.phase("bootstrap objects in place")
 	}
@@ -323,7 +325,9 @@ func (r *run) holdLease(ctx context.Context) error {
 				},
 				r.runCloud,
 				func(ctx context.Context) error {
-					return provisioner.Run(ctx, provisioner.Settings{Client: r.client(names.UserProvisioner), Log: r.log})
+					return provisioner.Run(ctx, provisioner.Settings{
+						Client: r.client(names.UserProvisioner), HostFolder: r.settings.hostFolder(), Log: r.log,
+					})
 				},
 			)
 		},

@@ -30,6 +30,17 @@ type Settings struct {
 	Built func() `json:"-"`
 }
 
+// hostFolder returns the path of the first folder of the host that can have volumes;
+// empty if there is none.
+func (s Settings) hostFolder() string {
+	for _, folder := range s.Node.Folders {
+		if !folder.ReadOnly {
+			return folder.Path
+		}
+	}
+	return ""
+}
+
 // ControlSocket is where the process serves package controlapi.
 func (s Settings) ControlSocket() string {
 	return filepath.Join(s.PrivateDir, filepath.Base(nodeconfig.ControlSocket))

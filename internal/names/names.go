@@ -16,8 +16,15 @@ const (
 	TaintControlPlane = LabelNodeRolePrefix + "control-plane"
 )
 
-// Local volumes.
+// Storage classes and their volumes.
 const (
+	// StandardStorageClass is another name of the default storage class, for
+	// manifests that insist on it.
+	StandardStorageClass = "standard"
+	// HostStorageClass has volumes in a folder of the host that all nodes mount.
+	HostStorageClass = "host"
+	// HostProvisioner provisions its volumes.
+	HostProvisioner = "skiff.dev/host"
 	// LocalStorageClass is the default storage class.
 	LocalStorageClass = "local"
 	// LocalProvisioner provisions its volumes.

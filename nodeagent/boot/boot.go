@@ -133,7 +133,9 @@ func (i *Init) boot(ctx context.Context) error {
 	}
 	i.journal.step("network", node.Network.Address.String())
 	go i.guard("kernel", i.prepareKernel)
-	return i.supervise(ctx, node, data)
+	ready := make(chan struct{})
+	go i.guard("folders", func() error { return i.mountFolders(ctx, node.Folders, data, ready) })
+	return i.supervise(ctx, node, ready)
 }
 
 // prepareKernel does what can wait until the node answers. If a program needs a

@@ -48,10 +48,10 @@ func environment() []string {
 }
 
 // supervise runs the node's programs until ctx ends: the API at once, the others
-// when the disk is mounted.
-func (i *Init) supervise(ctx context.Context, node *nodeconfig.Node, data <-chan struct{}) error {
+// when disk and folders are mounted.
+func (i *Init) supervise(ctx context.Context, node *nodeconfig.Node, mounted <-chan struct{}) error {
 	i.journal.named(node.Name)
-	disk := func(ctx context.Context) error { return wait(ctx, data) }
+	disk := func(ctx context.Context) error { return wait(ctx, mounted) }
 	supervise := func(logDir string, list ...program.Spec) {
 		s := &program.Supervisor{Reaper: i.reaper, LogDir: logDir, Log: i.journal.say, Changed: i.journal.program}
 		s.Run(ctx, list)

@@ -79,7 +79,20 @@ type Sandbox struct {
 	Data string `json:"data"`
 	// Document is the node document.
 	Document []byte `json:"document"`
+	// Folders of the host, in the order of the node document.
+	Folders []SandboxHostFolder `json:"folders,omitempty"`
 }
+
+// SandboxHostFolder is a folder of the host that a sandbox has.
+type SandboxHostFolder struct {
+	// Host is the absolute path on the host.
+	Host     string `json:"host"`
+	ReadOnly bool   `json:"readOnly,omitempty"`
+}
+
+// SandboxFolder returns where the n-th folder of the host, from 0, is mounted when
+// PID 1 of a sandbox starts. PID 1 moves it to its path.
+func SandboxFolder(n int) string { return "/dev/skiff-folders/" + strconv.Itoa(n) }
 
 // Role determines what runs on a node.
 type Role string
@@ -122,6 +135,9 @@ type Node struct {
 	// Etcd is set on control planes only.
 	Etcd *Etcd `json:"etcd,omitempty"`
 
+	// Folders of the host that the node mounts before anything uses them.
+	Folders []Folder `json:"folders,omitempty"`
+
 	// Files are certificates and keys in PEM and other small secrets, by path
 	// below PKIDir, named as in package pki.
 	Files map[string][]byte `json:"files"`
@@ -148,6 +164,15 @@ type Network struct {
 	MTU         int          `json:"mtu"`
 	// Hosts are all machines of the cluster, for /etc/hosts.
 	Hosts []Peer `json:"hosts"`
+}
+
+// Folder is a folder of the host.
+type Folder struct {
+	// Tag is that of the virtiofs device; sandboxes have none.
+	Tag string `json:"tag,omitempty"`
+	// Path on the node, absolute.
+	Path     string `json:"path"`
+	ReadOnly bool   `json:"readOnly,omitempty"`
 }
 
 // Kubernetes is what all nodes of one cluster agree on, and the kubelet's own

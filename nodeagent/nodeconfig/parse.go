@@ -88,6 +88,11 @@ func (n *Node) validate() error {
 	if err := n.Network.validate(); err != nil {
 		return fmt.Errorf("network: %w", err)
 	}
+	for _, f := range n.Folders {
+		if !path.IsAbs(f.Path) || path.Clean(f.Path) != f.Path || f.Path == "/" {
+			return fmt.Errorf("folder %q is not an absolute path", f.Path)
+		}
+	}
 	if err := n.Kubernetes.validate(); err != nil {
 		return fmt.Errorf("kubernetes: %w", err)
 	}

@@ -54,6 +54,7 @@ func TestEndToEnd(t *testing.T) {
 	runWorkloads(t, k)
 	r.subtest(t, "Cloud", func(t *testing.T) { testCloud(t, k, name) })
 	r.subtest(t, "LoadBalancer", func(t *testing.T) { testLoadBalancer(t, r, name, k.in(t)) })
+	r.subtest(t, "HostFolder", func(t *testing.T) { testHostFolder(t, r, name, k.in(t)) })
 	r.subtest(t, "Egress", func(t *testing.T) { testEgress(t, k.in(t)) })
 	r.subtest(t, "Confinement", func(t *testing.T) { testConfinement(t, k.in(t)) })
 	r.subtest(t, "BadArchives", func(t *testing.T) { testBadArchives(t, r, name) })
@@ -76,6 +77,7 @@ func TestEndToEnd(t *testing.T) {
 	r.subtest(t, "ControlPlanes", func(t *testing.T) { testControlPlanes(t, r, name, k) })
 	r.subtest(t, "Restore", func(t *testing.T) { testRestore(t, r, name, k) })
 	r.subtest(t, "LogsExport", func(t *testing.T) { testLogsExport(t, r, name) })
+	r.subtest(t, "ReadOnlyFolder", func(t *testing.T) { testReadOnlyFolder(t, r) })
 	r.subtest(t, "Run", func(t *testing.T) { testRun(t, r) })
 	if r.keep {
 		return

@@ -45,7 +45,10 @@ func (r *rig) up(t *testing.T, name string) {
 	if err := os.WriteFile(r.kubeconfig, []byte(existingKubeconfig), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	a := r.trySkiff(t, "up", name, "--control-planes", "1", "--workers", "2", "--zones", "2")
+	if err := os.MkdirAll(r.shared, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	a := r.trySkiff(t, "up", name, "--control-planes", "1", "--workers", "2", "--zones", "2", "--mount", r.shared+":/shared")
 	took := a.took
 	t.Logf("skiff up %s, exit code %d after %.1f s\n%s%s", name, a.code, a.took.Seconds(), a.stdout, a.stderr)
 	if a.code != 0 {

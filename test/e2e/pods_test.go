@@ -26,7 +26,8 @@ func testConfiguration(t *testing.T, k *kube) {
 	read("downward API: address", `echo $POD_IP`, k.get(t, "pod/configured", ".status.podIP"))
 	read("downward API: node", `echo $NODE_NAME`, k.get(t, "pod/configured", ".spec.nodeName"))
 	read("downward API: memory", `echo $MEMORY_LIMIT`, fmt.Sprint(64<<20))
-	read("downward API: labels", `cat /etc/about/labels`, "app=\"configured\"\ntier=\"backend\"")
+	// Kubernetes adds the labels of the node's zone and region.
+	read("downward API: labels", `grep -v ^topology.kubernetes.io/ /etc/about/labels`, "app=\"configured\"\ntier=\"backend\"")
 	contains(t, "downward API: annotations", k.sh(t, "configured", "cat /etc/about/annotations"), `owner="e2e"`)
 	equal(t, "init container", k.get(t, "pod/configured", ".status.initContainerStatuses[0].state.terminated.reason"), "Completed")
 }
@@ -102,7 +103,7 @@ func (k *kube) failuresOnce(t *testing.T, version string) (failures int) {
 
 func testClaim(t *testing.T, k *kube) {
 	classes := k.kubectl(t, "get", "storageclass")
-	contains(t, "storage classes", classes, "(default)")
+	contains(t, "storage classes", classes, "local (default)", "standard")
 	k.apply(t, "claim.yaml")
 	k.apply(t, "claim-pod.yaml")
 	k.wait(t, "condition=Ready", "pod/keeper")
@@ -116,6 +117,9 @@ func testClaim(t *testing.T, k *kube) {
 		t.Error("the pod was not replaced")
 	}
 	equal(t, "data after its pod", k.sh(t, "keeper", "cat /data/file"), "kept\n")
+	k.kubectl(t, "patch", "pvc", "data", "-p", `{"spec":{"resources":{"requests":{"storage":"128Mi"}}}}`)
+	k.wait(t, "jsonpath={.status.capacity.storage}=128Mi", "pvc/data")
+	equal(t, "the volume's size", k.get(t, "pv/"+volume, ".spec.capacity.storage"), "128Mi")
 	k.kubectl(t, "delete", "pod", "keeper")
 	k.kubectl(t, "delete", "pvc", "data")
 	k.wait(t, "delete", "pv/"+volume)

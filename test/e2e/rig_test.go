@@ -27,6 +27,7 @@ type rig struct {
 	root       string // of the repository
 	out        string // build/e2e
 	home       string // SKIFF_HOME
+	shared     string // a directory of the host that the shared cluster mounts at /shared
 	kubeconfig string
 	env        []string
 	keep       bool
@@ -52,6 +53,7 @@ func newRig(t *testing.T) *rig {
 	}
 	r := &rig{
 		root: root, out: filepath.Join(root, "build/e2e"), home: filepath.Join(home, "h"),
+		shared:     filepath.Join(home, "shared"),
 		kubeconfig: filepath.Join(home, "kubeconfig"), keep: os.Getenv("SKIFF_E2E_KEEP") != "",
 	}
 	if existing := os.Getenv("SKIFF_E2E_KUBECONFIG"); existing != "" {

@@ -27,7 +27,9 @@ type Spec struct {
 	// each in turn.
 	Zones int `json:"zones,omitempty" mapstructure:"zones"`
 	// Driver names an entry of the catalogue in package drivers.
-	Driver   string   `json:"driver,omitempty" mapstructure:"driver"`
+	Driver string `json:"driver,omitempty" mapstructure:"driver"`
+	// Mounts are folders of the host that every node has, as ParseFolder reads them.
+	Mounts   []string `json:"mounts,omitempty" mapstructure:"mounts"`
 	Network  Network  `json:"network" mapstructure:"network"`
 	Registry Registry `json:"registry,omitzero" mapstructure:"registry"`
 }

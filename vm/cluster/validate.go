@@ -34,6 +34,8 @@ type Host struct {
 	DiskFreeMiB int
 	// Drivers are the names of all drivers; nil accepts any name.
 	Drivers []string
+	// Folder returns an error for a path that is not a directory; nil accepts any path.
+	Folder func(path string) error
 }
 
 // Validate returns what is wrong with spec, one line for each fault. It requires
@@ -69,6 +71,7 @@ func Validate(spec Spec, host Host, newMachines int) []error {
 		faults = append(faults, fmt.Errorf("registry: %w", err))
 	}
 	faults = append(faults, validateSize(spec, host, newMachines)...)
+	faults = append(faults, validateFolders(spec, host.Folder)...)
 	return append(faults, validateNetwork(spec)...)
 }
 

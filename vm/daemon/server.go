@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
@@ -98,6 +99,9 @@ func (d *daemon) readSpec(w http.ResponseWriter, r *http.Request) (cluster.Spec,
 	state, err := cluster.ReadState(d.dir.State())
 	if err != nil && !cluster.IsAbsent(err) {
 		return spec, err
+	}
+	if f := d.open(); f != nil && !slices.Equal(f.Spec().Mounts, spec.Mounts) {
+		return spec, operation.Invalid(errors.New("mounts cannot change while the cluster runs"), fmt.Sprintf("run \"skiff stop %s\" first", spec.Name))
 	}
 	return spec, offline.Check(d.dir, spec, offline.Host(d.config.Home), state, err == nil)
 }

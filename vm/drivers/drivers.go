@@ -66,6 +66,9 @@ type Machines struct {
 	SetRoutes func([]machine.Route) error
 	// Run serves the machines' network until its context ends; may be nil.
 	Run func(ctx context.Context) error
+	// FolderTag returns the tag by which a guest mounts a folder of the host; nil if
+	// it needs none.
+	FolderTag func(machine.Folder) string
 	// Emulated is set if no hypervisor runs the machines.
 	Emulated bool
 }

@@ -22,6 +22,7 @@ type documents struct {
 	state       *store
 	credentials *credentials.Store
 	emulated    bool
+	folderTag   func(machine.Folder) string // as in drivers.Machines
 }
 
 // node returns the node document, with new certificates.
@@ -31,6 +32,17 @@ func (d *documents) node(n cluster.Node, now time.Time) (nodeconfig.Node, error)
 		return nodeconfig.Node{}, err
 	}
 	document := cluster.Document(d.state.current(), n, files, now)
+	folders, err := d.state.spec().Folders()
+	if err != nil {
+		return nodeconfig.Node{}, err
+	}
+	for _, f := range folders {
+		folder := nodeconfig.Folder{Path: f.Path, ReadOnly: f.ReadOnly}
+		if d.folderTag != nil {
+			folder.Tag = d.folderTag(f)
+		}
+		document.Folders = append(document.Folders, folder)
+	}
 	document.Emulated = d.emulated
 	document.Kubernetes.PlainKubelet = os.Getenv(plainKubelet) != ""
 	return document, nil
@@ -47,6 +59,10 @@ func (d *documents) machine(n cluster.Node, now time.Time) (machine.Machine, err
 	if err != nil {
 		return machine.Machine{}, err
 	}
+	folders, err := spec.Folders()
+	if err != nil {
+		return machine.Machine{}, err
+	}
 	document, err := d.node(n, now)
 	if err != nil {
 		return machine.Machine{}, err
@@ -57,6 +73,6 @@ func (d *documents) machine(n cluster.Node, now time.Time) (machine.Machine, err
 	}
 	return machine.Machine{
 		Name: n.Name, CPUs: spec.CPUs, MemoryMiB: memory, DiskMiB: disk,
-		Image: d.image.Image, Address: n.Address, MAC: n.MAC, Seed: seed,
+		Image: d.image.Image, Address: n.Address, MAC: n.MAC, Folders: folders, Seed: seed,
 	}, nil
 }

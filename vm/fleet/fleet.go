@@ -139,7 +139,7 @@ func Open(ctx context.Context, config Config, spec cluster.Spec) (f *Fleet, err 
 		dir: config.Dir, log: config.Log, limits: config.Limits.withDefaults(),
 		state: state, credentials: creds, machines: newMachines(opened, f.parts, config.Log),
 	}
-	f.documents = &documents{image: img, state: state, credentials: creds, emulated: opened.Emulated}
+	f.documents = &documents{image: img, state: state, credentials: creds, emulated: opened.Emulated, folderTag: opened.FolderTag}
 	if err := f.connect(listener, opened); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}

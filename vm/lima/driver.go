@@ -134,25 +134,29 @@ func (d *Driver) run(ctx context.Context, m machine.Machine) (*process.Process, 
 	if err != nil {
 		return nil, err
 	}
-	lima, err := d.platform.configure(ctx, inst)
+	shared, err := d.platform.share(ctx, inst, m.Folders)
 	if err != nil {
-		return nil, fmt.Errorf("configure Lima's driver: %w", err)
+		return nil, fmt.Errorf("share folders of the host: %w", err)
 	}
 	attached, err := d.platform.attach(inst.Dir)
 	if err != nil {
-		return nil, fmt.Errorf("open the console: %w", err)
+		return nil, errors.Join(fmt.Errorf("open the console: %w", err), shared.Close())
+	}
+	release := func() error { return errors.Join(attached.Close(), shared.Close()) }
+	lima, err := d.platform.configure(ctx, inst)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("configure Lima's driver: %w", err), release())
 	}
 	// The machine outlives the call, but a call that is cancelled ends it.
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	release := context.AfterFunc(ctx, cancel)
-	defer release()
+	defer context.AfterFunc(ctx, cancel)()
 	ended, err := lima.Start(life)
 	if err != nil {
 		cancel()
-		return nil, errors.Join(err, attached.Close())
+		return nil, errors.Join(err, release())
 	}
 	p := process.Follow(cancel, func() error {
-		defer func() { _ = attached.Close() }()
+		defer func() { _ = release() }()
 		return d.await(life, m.Name, lima, ended)
 	})
 	if err := awaitRunning(ctx, p, filepath.Join(inst.Dir, filenames.PIDFile(inst.VMType))); err != nil {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/skiff-dev/skiff/internal/atomicfile"
 	"github.com/skiff-dev/skiff/vm/driver"
+	"github.com/skiff-dev/skiff/vm/machine"
 )
 
 // platform is what differs between Lima's drivers.
@@ -39,6 +40,9 @@ type platform interface {
 	// returns errors.ErrUnsupported if the platform cannot.
 	pause(ctx context.Context, dir string) error
 	resume(ctx context.Context, dir string) error
+	// share lets a machine that is about to start mount the folders. Its result must
+	// be closed when the machine has ended.
+	share(ctx context.Context, inst *limatype.Instance, folders []machine.Folder) (io.Closer, error)
 	// attach opens what a machine in dir connects to when it starts. Its result
 	// must be closed when the machine has ended.
 	attach(dir string) (io.Closer, error)

@@ -23,6 +23,8 @@ import (
 	"github.com/lima-vm/lima/v2/pkg/networks"
 	"github.com/lima-vm/lima/v2/pkg/networks/usernet"
 	"golang.org/x/sys/unix"
+
+	"github.com/skiff-dev/skiff/vm/machine"
 )
 
 // stopLimit bounds how long a guest may take to stop under vz, which offers no
@@ -134,6 +136,17 @@ var errNoPause = fmt.Errorf("%w: Lima cannot pause machines of Apple's virtualiz
 func (vzPlatform) pause(context.Context, string) error { return errNoPause }
 
 func (vzPlatform) resume(context.Context, string) error { return errNoPause }
+
+// share adds the folders to the machine's devices.
+func (vzPlatform) share(_ context.Context, inst *limatype.Instance, folders []machine.Folder) (io.Closer, error) {
+	inst.Config.MountType = ptr(limatype.VIRTIOFS)
+	for _, f := range folders {
+		inst.Config.Mounts = append(inst.Config.Mounts, limatype.Mount{
+			Location: f.Host, MountPoint: ptr(f.Path), Writable: ptr(!f.ReadOnly),
+		})
+	}
+	return io.NopCloser(nil), nil
+}
 
 func (vzPlatform) attach(string) (io.Closer, error) { return io.NopCloser(nil), nil }
 

@@ -40,6 +40,11 @@ func ExecQEMU(args []string) error {
 		if rest, err = arguments(rest); err != nil {
 			return err
 		}
+		folders, err := folderArguments(directory, rest)
+		if err != nil {
+			return err
+		}
+		rest = append(rest, folders...)
 		rest = append(rest,
 			"-chardev", "socket,id=char-events,path="+filepath.Join(directory, eventsSock)+",server=on,wait=off",
 			"-qmp", "chardev:char-events")
@@ -103,8 +108,16 @@ func redirect(path string) error {
 // machineDir returns the machine's directory; empty for a QEMU that is only asked
 // for its features.
 func machineDir(args []string) string {
-	if i := slices.Index(args, "-pidfile"); i >= 0 && i+1 < len(args) {
-		return filepath.Dir(args[i+1])
+	if file := option(args, "-pidfile"); file != "" {
+		return filepath.Dir(file)
+	}
+	return ""
+}
+
+// option returns the value of an option; empty if it is missing.
+func option(args []string, name string) string {
+	if i := slices.Index(args, name); i >= 0 && i+1 < len(args) {
+		return args[i+1]
 	}
 	return ""
 }

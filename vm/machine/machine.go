@@ -22,8 +22,18 @@ type Machine struct {
 	Address netip.Prefix
 	// MAC is the hardware address of the link, by which the guest identifies it.
 	MAC string
+	// Folders of the host that the guest can mount, in the order of the node document.
+	Folders []Folder
 	// Seed is the node document that the guest reads at boot; secret.
 	Seed []byte
+}
+
+// Folder is a folder of the host that a machine has.
+type Folder struct {
+	// Host is the absolute path on the host, Path the one on the node.
+	Host, Path string
+	// ReadOnly folders cannot be changed from the machine.
+	ReadOnly bool
 }
 
 // Image is a node image: files on the host that all machines share and none

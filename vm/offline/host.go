@@ -1,6 +1,10 @@
 package offline
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"runtime"
 
@@ -15,7 +19,24 @@ import (
 func Host(h home.Home) cluster.Host {
 	return cluster.Host{
 		CPUs: runtime.NumCPU(), MemoryMiB: memoryMiB(), DiskFreeMiB: freeMiB(string(h)), Drivers: drivers.Names(),
+		Folder: folder,
 	}
+}
+
+// folder returns an error for a path that is not a directory.
+func folder(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		var at *fs.PathError
+		if errors.As(err, &at) {
+			err = at.Err
+		}
+		return fmt.Errorf("%s on the host: %w", path, err)
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s on the host is not a directory", path)
+	}
+	return nil
 }
 
 // freeMiB returns the free space for this user in the file system of dir, or of

@@ -46,6 +46,9 @@ func enter() error {
 	if err := os.WriteFile(filepath.Join(sandbox.Root, nodeconfig.SandboxDocument), sandbox.Document, 0o600); err != nil {
 		return err
 	}
+	if err := mountFolders(sandbox); err != nil {
+		return err
+	}
 	if err := enterRoot(sandbox.Root); err != nil {
 		return err
 	}
@@ -102,6 +105,29 @@ func makeDevices(dir string) error {
 		}
 	}
 	return os.Symlink("pts/ptmx", filepath.Join(dir, "ptmx"))
+}
+
+// mountFolders mounts the host's folders where PID 1 finds them, with everything that
+// is mounted below them. Their devices and set-user-ID programs have no effect in
+// the node.
+func mountFolders(sandbox nodeconfig.Sandbox) error {
+	for n, folder := range sandbox.Folders {
+		target := filepath.Join(sandbox.Root, nodeconfig.SandboxFolder(n))
+		if err := os.MkdirAll(target, 0o700); err != nil {
+			return err
+		}
+		if err := unix.Mount(folder.Host, target, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+			return fmt.Errorf("mount %s of the host: %w", folder.Host, err)
+		}
+		attributes := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV}
+		if folder.ReadOnly {
+			attributes.Attr_set |= unix.MOUNT_ATTR_RDONLY
+		}
+		if err := unix.MountSetattr(unix.AT_FDCWD, target, unix.AT_RECURSIVE, &attributes); err != nil {
+			return fmt.Errorf("restrict the mount of %s of the host: %w", folder.Host, err)
+		}
+	}
+	return nil
 }
 
 // enterRoot makes dir the root and detaches the host's (pivot_root(2),

@@ -6,6 +6,7 @@ package settings
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -66,7 +67,11 @@ func Resolve(flags *pflag.FlagSet, file File, base cluster.Spec) (cluster.Spec, 
 	}
 	spec := base
 	for _, f := range all {
-		if err := f.set(&spec, resolved(v, f)); err != nil {
+		text, err := resolved(v, f, flags, file)
+		if err == nil {
+			err = f.set(&spec, text)
+		}
+		if err != nil {
 			return base, &daemonapi.Failure{Cause: fmt.Sprintf("%s: %s", origin(f, flags, file), err), Invalid: true}
 		}
 	}
@@ -75,14 +80,46 @@ func Resolve(flags *pflag.FlagSet, file File, base cluster.Spec) (cluster.Spec, 
 
 // resolved returns the text that f.set takes. Viper knows a List as texts, if it
 // comes from a flag or a default, or as lines, from a file.
-func resolved(v *viper.Viper, f Setting) string {
+func resolved(v *viper.Viper, f Setting, flags *pflag.FlagSet, file File) (string, error) {
 	if f.Type != List {
-		return v.GetString(f.Key)
+		return v.GetString(f.Key), nil
 	}
+	items := v.GetStringSlice(f.Key)
 	if lines, ok := v.Get(f.Key).(string); ok {
-		return lines
+		items = strings.Split(lines, "\n")
 	}
-	return strings.Join(v.GetStringSlice(f.Key), "\n")
+	if f.path {
+		if err := absolute(items, directory(f, flags, file)); err != nil {
+			return "", err
+		}
+	}
+	return strings.Join(items, "\n"), nil
+}
+
+// directory returns the directory that relative paths in f belong to.
+func directory(f Setting, flags *pflag.FlagSet, file File) string {
+	if _, ok := file.values[f.Key]; ok && !flags.Changed(f.Flag) {
+		return filepath.Dir(file.name)
+	}
+	return "."
+}
+
+// absolute makes the paths on the host that mounts begin with absolute.
+func absolute(items []string, dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	for i, item := range items {
+		home := ""
+		if strings.HasPrefix(item, "~") {
+			if home, err = os.UserHomeDir(); err != nil {
+				return err
+			}
+		}
+		items[i] = cluster.AbsoluteFolder(item, dir, home)
+	}
+	return nil
 }
 
 // origin returns the place that the value of f came from.

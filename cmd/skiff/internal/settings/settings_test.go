@@ -3,7 +3,10 @@ package settings
 import (
 	"errors"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -68,12 +71,16 @@ func TestFileErrorsNameTheLineAndTheNearestKey(t *testing.T) {
 		{"typo", "name: a\n\nwokers: 2\n", `skiff.yaml:3: unknown key "wokers"`, `did you mean "workers"?`},
 		{"case", "controlplanes: 1\n", `skiff.yaml:1: unknown key "controlplanes"`, `did you mean "controlPlanes"?`},
 		{"nested", "network:\n  pod: 10.0.0.0/8\n", `skiff.yaml:2: unknown key "pod"`, `did you mean "pods"?`},
-		{"far", "kubernetesVersion: 1\n", `skiff.yaml:1: unknown key "kubernetesVersion"`, "valid keys are name, controlPlanes, workers, cpus, memory, disk, apiPort, zones, driver, network, registry"},
+		{"far", "kubernetesVersion: 1\n", `skiff.yaml:1: unknown key "kubernetesVersion"`, "valid keys are " + strings.Join(keys(""), ", ")},
 		{"type", "workers: two\n", `skiff.yaml:1: workers: "two" is not a whole number`, ""},
 		{"float", "workers: 1.5\n", `skiff.yaml:1: workers: "1.5" is not a whole number`, ""},
 		{"huge", "workers: 99999999999\n", `skiff.yaml:1: workers: "99999999999" is not a whole number`, ""},
 		{"null", "memory:\n", `skiff.yaml:1: memory: "" is not a string`, ""},
 		{"list", "workers: [1, 2]\n", `skiff.yaml:1: workers must be a single value`, ""},
+		{"no list", "mounts: a:/b\n", `skiff.yaml:1: mounts must be a list`, `such as "mounts: [VALUE, VALUE]"`},
+		{"nested list", "mounts:\n- [a]\n", `skiff.yaml:2: items of mounts must be single values`, ""},
+		{"empty item", "mounts:\n- a:/b\n- ''\n", `skiff.yaml:3: mounts: "" must be one line of text`, ""},
+		{"two lines", "mounts: [\"a:/b\\nc:/d\"]\n", `skiff.yaml:1: mounts: "a:/b\nc:/d" must be one line of text`, ""},
 		{"scalar network", "network: host\n", `skiff.yaml:1: network must be a mapping`, `such as "workers: 2"`},
 		{"prefix", "network:\n  pods: here\n", `skiff.yaml:2: network.pods: "here" is not an address range such as 10.244.0.0/16`, ""},
 		{"twice", "cpus: 1\ncpus: 2\n", `skiff.yaml:2: duplicate key "cpus"`, ""},
@@ -96,6 +103,47 @@ func TestFileErrorsNameTheLineAndTheNearestKey(t *testing.T) {
 				t.Errorf("got  %q, hint %q, invalid %v\nwant %q, hint %q", failure.Cause, failure.Hint, failure.Invalid, c.cause, c.hint)
 			}
 		})
+	}
+}
+
+func TestPathsOfMountsAreRelativeToTheFileOrTheDirectory(t *testing.T) {
+	t.Setenv("HOME", "/home/me")
+	t.Chdir(t.TempDir())
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := Parse("/work/app/skiff.yaml", []byte("mounts:\n- src:/src\n- ~/data:/data:ro\n- /abs:/abs\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := cluster.Default()
+	base.Mounts = []string{"/before:/x"}
+	for _, c := range []struct {
+		args []string
+		file File
+		want []string
+	}{
+		{nil, file, []string{"/work/app/src:/src", "/home/me/data:/data:ro", "/abs:/abs"}},
+		{[]string{"--mount", "a,b:/src", "--mount", "../c:/c"}, file, []string{here + "/a,b:/src", filepath.Dir(here) + "/c:/c"}},
+		{nil, File{}, []string{"/before:/x"}},
+	} {
+		spec, err := Resolve(flagSet(t, c.args...), c.file, base)
+		if err != nil || !slices.Equal(spec.Mounts, c.want) {
+			t.Errorf("%v: %v, %v, want %v", c.args, spec.Mounts, err, c.want)
+		}
+	}
+}
+
+func TestAnEmptyListReplacesTheDefault(t *testing.T) {
+	file, err := Parse("skiff.yaml", []byte("mounts: []\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := cluster.Default()
+	base.Mounts = []string{"/before:/x"}
+	if spec, err := Resolve(flagSet(t), file, base); err != nil || len(spec.Mounts) > 0 {
+		t.Errorf("%v, %v", spec.Mounts, err)
 	}
 }
 

@@ -29,6 +29,9 @@ type Setting struct {
 	Minimum, Maximum int
 	// Values lists all valid values; empty if there is no such list.
 	Values []string
+	// path is set for a List whose values begin with a path on the host. Relative
+	// ones belong to the directory of the configuration file, or of the command.
+	path bool
 
 	// get returns an int, a bool, a string, or a List's []string.
 	get func(*cluster.Spec) any
@@ -92,6 +95,8 @@ func Table() []Setting {
 			func(s *cluster.Spec) *int { return &s.Zones }),
 		text(Setting{Key: "driver", Env: "SKIFF_DRIVER", Flag: "driver", Description: "driver that runs the nodes: " + drivers.Usage(), Fixed: true, Values: drivers.Names()},
 			func(s *cluster.Spec) *string { return &s.Driver }),
+		list(Setting{Key: "mounts", Flag: "mount", Description: "folders of the host that every node has, each as `HOST:NODE` or HOST:NODE:ro; they change when the cluster is stopped and started", path: true},
+			func(s *cluster.Spec) *[]string { return &s.Mounts }),
 		prefix(Setting{Key: "network.nodes", Description: "address range of the nodes, a /24; load balancers have the upper half", Fixed: true},
 			func(s *cluster.Spec) *netip.Prefix { return &s.Network.Nodes }),
 		prefix(Setting{Key: "network.pods", Description: "address range of pods, /8 to /24; each node gets a /24 of it", Fixed: true},

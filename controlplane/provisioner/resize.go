@@ -1,0 +1,111 @@
+package provisioner
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+
+	"github.com/skiff-dev/skiff/internal/names"
+)
+
+const provisionedBy = "pv.kubernetes.io/provisioned-by"
+
+// resized returns the size that a claim and its volume must report, and false if
+// there is nothing to change. A directory has no size, so only the figures change.
+func resized(claim *corev1.PersistentVolumeClaim, volume *corev1.PersistentVolume) (resource.Quantity, bool) {
+	switch volume.Annotations[provisionedBy] {
+	case names.LocalProvisioner, names.HostProvisioner:
+	default:
+		return resource.Quantity{}, false
+	}
+	if ref := volume.Spec.ClaimRef; ref == nil || ref.UID != claim.UID {
+		return resource.Quantity{}, false
+	}
+	asked := claim.Spec.Resources.Requests[corev1.ResourceStorage]
+	return asked, asked.Cmp(volume.Spec.Capacity[corev1.ResourceStorage]) > 0 ||
+		asked.Cmp(claim.Status.Capacity[corev1.ResourceStorage]) > 0
+}
+
+// growing reports whether a bound claim asks for more than it has.
+func growing(claim *corev1.PersistentVolumeClaim) bool {
+	asked := claim.Spec.Resources.Requests[corev1.ResourceStorage]
+	return claim.Status.Phase == corev1.ClaimBound && claim.Spec.VolumeName != "" && claim.DeletionTimestamp == nil &&
+		asked.Cmp(claim.Status.Capacity[corev1.ResourceStorage]) > 0
+}
+
+// resizeClaims lets claims that ask for more storage have it, until ctx ends.
+func resizeClaims(ctx context.Context, client kubernetes.Interface, log *slog.Logger) error {
+	factory := informers.NewSharedInformerFactory(client, 0)
+	claims := factory.Core().V1().PersistentVolumeClaims()
+	queue := workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](firstRetry, lastRetry))
+	defer queue.ShutDown()
+	enqueue := func(object any) {
+		if c, ok := object.(*corev1.PersistentVolumeClaim); ok && growing(c) {
+			queue.Add(cache.MetaObjectToName(c))
+		}
+	}
+	if _, err := claims.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: enqueue, UpdateFunc: func(_, object any) { enqueue(object) },
+	}); err != nil {
+		return fmt.Errorf("watch claims: %w", err)
+	}
+	factory.StartWithContext(ctx)
+	defer factory.Shutdown()
+	defer context.AfterFunc(ctx, queue.ShutDown)()
+	for {
+		name, over := queue.Get()
+		if over {
+			return nil
+		}
+		claim, err := claims.Lister().PersistentVolumeClaims(name.Namespace).Get(name.Name)
+		if err == nil {
+			err = resize(ctx, client, claim)
+		}
+		if err != nil && !apierrors.IsNotFound(err) && ctx.Err() == nil {
+			log.Warn("cannot resize a claim, trying again later", "claim", name.String(), "error", err)
+			queue.AddRateLimited(name)
+		} else {
+			queue.Forget(name)
+		}
+		queue.Done(name)
+	}
+}
+
+// resize changes the capacity of the volume, then that of the claim.
+func resize(ctx context.Context, client kubernetes.Interface, claim *corev1.PersistentVolumeClaim) error {
+	volume, err := client.CoreV1().PersistentVolumes().Get(ctx, claim.Spec.VolumeName, metav1.GetOptions{})
+	if err != nil {
+		return fmt.Errorf("read volume: %w", err)
+	}
+	size, ok := resized(claim, volume)
+	if !ok {
+		return nil
+	}
+	capacity := map[string]any{"capacity": map[string]any{"storage": size.String()}}
+	patch, err := json.Marshal(map[string]any{"spec": capacity})
+	if err != nil {
+		return fmt.Errorf("encode patch: %w", err)
+	}
+	if _, err := client.CoreV1().PersistentVolumes().Patch(ctx, volume.Name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+		return fmt.Errorf("resize volume %s: %w", volume.Name, err)
+	}
+	if patch, err = json.Marshal(map[string]any{"status": capacity}); err != nil {
+		return fmt.Errorf("encode patch: %w", err)
+	}
+	_, err = client.CoreV1().PersistentVolumeClaims(claim.Namespace).Patch(ctx, claim.Name, types.MergePatchType, patch, metav1.PatchOptions{}, "status")
+	if err != nil {
+		return fmt.Errorf("update the claim's status: %w", err)
+	}
+	return nil
+}
