@@ -95,10 +95,6 @@ type Settings struct {
 	hashCheck time.Duration
 }
 
-// ElectionTimeout is how long members wait for their leader before they elect
-// another.
-func (s Settings) ElectionTimeout() time.Duration { return timingFor(s.Emulated).election }
-
 // Config returns the configuration of the embedded etcd.
 func Config(s Settings) (*embed.Config, error) {
 	if err := s.validate(); err != nil {
@@ -302,10 +298,6 @@ func (m *Member) vote(ctx context.Context, s Settings, log *slog.Logger) error {
 
 // Alone reports whether the cluster has no other member, including learners.
 func (m *Member) Alone() bool { return len(m.etcd.Server.Cluster().Members()) < 2 }
-
-// HasLeader reports whether the member knows a leader. Without a majority there is
-// none, after the election timeout.
-func (m *Member) HasLeader() bool { return m.etcd.Server.Leader() != 0 }
 
 // ClusterID returns the ID of the etcd cluster, in hexadecimal.
 func (m *Member) ClusterID() string {

@@ -173,25 +173,3 @@ func TestAgreementIsToOneAnnouncement(t *testing.T) {
 		t.Errorf("%d members agree, want 2", got)
 	}
 }
-
-func TestAMemberWithoutAMajorityHasNoLeader(t *testing.T) {
-	var members []*Member
-	var stops []func()
-	for _, s := range threeSettings(t) {
-		m, stop := serve(t, s)
-		members, stops = append(members, m), append(stops, stop)
-	}
-	last := members[0]
-	stops[2]()
-	for deadline := time.Now().Add(10 * time.Second); !last.HasLeader(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("two of three members have no leader")
-		}
-	}
-	stops[1]()
-	for deadline := time.Now().Add(10 * time.Second); last.HasLeader(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("one of three members has a leader")
-		}
-	}
-}

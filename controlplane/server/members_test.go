@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -227,6 +228,7 @@ func TestThreeControlPlanes(t *testing.T) {
 	t.Run("rotates the encryption key while all serve", func(t *testing.T) { rotate(t, f.dir, f.all...) })
 	t.Run("works with renewed certificates", f.renewed)
 	t.Run("keeps its data when all are killed", f.allKilled)
+	t.Run("stops one after another", f.allStopped)
 	t.Run("an invalid snapshot changes nothing", f.refusesInvalid)
 	t.Run("an undone restore changes nothing", f.undone)
 	t.Run("restores a snapshot", f.restored)
@@ -322,6 +324,34 @@ func (f *fleet) allKilled(t *testing.T) {
 		}
 	}
 }
+
+// allStopped stops all as "skiff stop" does: the last one has no majority.
+func (f *fleet) allStopped(t *testing.T) {
+	var longest time.Duration
+	for i := range slices.Backward(f.all) {
+		began := time.Now()
+		f.down[i] = true
+		_ = f.all[i].stop()
+		longest = max(longest, time.Since(began))
+		t.Logf("control plane %d stopped in %s", i+1, time.Since(began).Round(time.Millisecond))
+	}
+	if longest > lastStopLimit {
+		t.Errorf("a control plane took %s to stop", longest)
+	}
+	for i := range f.all {
+		f.launch(t, i)
+	}
+	for i, c := range f.all {
+		f.ready(t, i)
+		if _, err := c.client.CoreV1().ConfigMaps("default").Get(t.Context(), "kept", metav1.GetOptions{}); err != nil {
+			t.Errorf("control plane %d: %v", i+1, err)
+		}
+	}
+}
+
+// lastStopLimit is below the 15 s that a control plane without a majority would need
+// to give its requests up.
+const lastStopLimit = 10 * time.Second
 
 func (f *fleet) shrinks(t *testing.T) {
 	w := f.writer(t, 0)

@@ -35,15 +35,6 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
-// stopLimit bounds how long a control plane takes to stop. Without a majority of
-// etcd's members, requests in flight do not end by themselves. etcd's data is safe
-// at any time.
-const stopLimit = 15 * time.Second
-
-// holdLimit is the limit when etcd is held for a restore: there is no majority,
-// because the other members stop as well, and the data is about to be replaced.
-const holdLimit = 3 * time.Second
-
 // Run runs the control plane until ctx ends or a part of it fails. It stops in
 // order: controllers and scheduler release their lease, the API server finishes its
 // requests, etcd closes its database. If that takes too long, Run returns early and
@@ -71,16 +62,7 @@ func Run(ctx context.Context, s Settings, log *slog.Logger) error {
 		return err
 	case <-ctx.Done():
 	}
-	limit := stopLimit
-	if errors.Is(context.Cause(ctx), errHeld) {
-		limit = holdLimit
-	}
-	select {
-	case err := <-ended:
-		return err
-	case <-time.After(limit):
-		return errors.Join(outcome(ctx), fmt.Errorf("not stopped within %s", limit))
-	}
+	return r.awaitEnd(ctx, ended)
 }
 
 func (r *run) serve(ctx context.Context, fail context.CancelCauseFunc) error {

@@ -1,0 +1,32 @@
+package etcd
+
+import (
+	"context"
+	"time"
+
+	"github.com/skiff-dev/skiff/internal/pause"
+)
+
+const (
+	// leaderPoll is how often a member is asked for its leader.
+	leaderPoll = 200 * time.Millisecond
+	// lostElections is for how many election timeouts there must be no leader before
+	// it is clear that there will be none.
+	lostElections = 3
+)
+
+// AwaitLoss returns nil once the member has had no leader for several election
+// timeouts: without a majority of the members nothing can be read or written. It
+// returns an error if ctx ends before that.
+func (m *Member) AwaitLoss(ctx context.Context) error {
+	patience := lostElections * time.Duration(m.etcd.Config().ElectionMs) * time.Millisecond
+	for led := time.Now(); time.Since(led) < patience; {
+		if err := pause.For(ctx, leaderPoll); err != nil {
+			return err
+		}
+		if m.etcd.Server.Leader() != 0 {
+			led = time.Now()
+		}
+	}
+	return nil
+}
