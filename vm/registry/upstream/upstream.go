@@ -166,7 +166,7 @@ func (c *Client) targets(registry, repository string) []target {
 }
 
 // ask sends a request to the first registry that answers it. The caller closes the
-// body. The error is that of the registry which came furthest.
+// body. The error is ErrUnreachable if one of the registries may have the content.
 func (c *Client) ask(ctx context.Context, method, registry, repository, path string) (*http.Response, error) {
 	if c.config.Egress == network.EgressNone {
 		return nil, fmt.Errorf("%w: the cluster may reach nothing outside", ErrNotFound)
@@ -177,7 +177,7 @@ func (c *Client) ask(ctx context.Context, method, registry, repository, path str
 		if err == nil {
 			return response, nil
 		}
-		if failure == nil || errors.Is(failure, ErrUnreachable) {
+		if failure == nil || errors.Is(err, ErrUnreachable) {
 			failure = fmt.Errorf("%s: %w", t.host, err)
 		}
 	}
