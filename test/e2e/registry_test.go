@@ -116,8 +116,9 @@ func testPullThrough(t *testing.T, r *rig, name string, k *kube, base v1.Image) 
 	}
 	r.skiff(t, "up", name, "--kubeconfig", "none")
 	eventually(t, waitLimit, "the cluster uses the registry again", func() error {
-		if status := r.registry(t); len(status.Clusters) == 0 {
-			return errors.New("no cluster uses it")
+		a := r.trySkiff(t, "registry", "status")
+		if a.code != 0 || !strings.Contains(a.stdout, name) {
+			return fmt.Errorf("%s%s", a.stdout, a.stderr)
 		}
 		return nil
 	})

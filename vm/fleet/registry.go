@@ -28,24 +28,22 @@ type registryUser struct {
 	client *client.Client
 	listen func(port uint16) (net.Listener, error) // at the nodes' gateway
 
-	used, served chan struct{} // the spec may have changed; a place for one signal each
-	address      chan string   // where images are pushed to, empty if nowhere; the latest only
+	changed chan struct{} // has an element if the spec may have changed
+	address chan string   // where images are pushed to, empty if nowhere; the latest only
 }
 
 func newRegistryUser(c core, registry *client.Client, listen func(uint16) (net.Listener, error)) *registryUser {
 	return &registryUser{
 		core: c, client: registry, listen: listen,
-		used: make(chan struct{}, 1), served: make(chan struct{}, 1), address: make(chan string, 1),
+		changed: make(chan struct{}, 1), address: make(chan string, 1),
 	}
 }
 
-// wake lets the parts look at the spec again.
+// wake lets use look at the spec again.
 func (r *registryUser) wake() {
-	for _, signal := range []chan struct{}{r.used, r.served} {
-		select {
-		case signal <- struct{}{}:
-		default: // they are about to
-		}
+	select {
+	case r.changed <- struct{}{}:
+	default: // it is about to
 	}
 }
 
@@ -66,7 +64,7 @@ func untilChanged(ctx context.Context, signal <-chan struct{}) (context.Context,
 func (r *registryUser) use(ctx context.Context) error {
 	for ctx.Err() == nil {
 		spec := r.state.spec()
-		current, cancel := untilChanged(ctx, r.used)
+		current, cancel := untilChanged(ctx, r.changed)
 		err := r.useAs(current, spec)
 		changed := current.Err() != nil
 		cancel()
@@ -148,29 +146,14 @@ func (r *registryUser) tell(ctx context.Context, address string) error {
 	return r.api.kube.AnnounceRegistry(ctx, address)
 }
 
-// serve lets nodes pull from the registry until ctx ends.
+// serve lets nodes pull from the registry until ctx ends. It listens also while the
+// cluster does not use the registry, which then refuses: a port that was closed cannot
+// be opened again for a while, and nodes pull directly either way.
 func (r *registryUser) serve(ctx context.Context) error {
-	for ctx.Err() == nil {
-		spec := r.state.spec()
-		current, cancel := untilChanged(ctx, r.served)
-		err := r.serveAs(current, spec)
-		changed := current.Err() != nil
-		cancel()
-		if err != nil && !changed {
-			return err
-		}
-	}
-	return nil
-}
-
-func (r *registryUser) serveAs(ctx context.Context, spec cluster.Spec) error {
-	if spec.Registry.Disabled {
-		<-ctx.Done()
-		return nil
-	}
 	listener, err := r.listen(nodeconfig.PortRegistry)
 	if err != nil {
 		return fmt.Errorf("listen for pulls of nodes: %w", err)
 	}
-	return gateway.New(gateway.Config{Cluster: spec.Name, Registry: r.client.Dial, Log: r.log}).Serve(ctx, listener)
+	config := gateway.Config{Cluster: r.state.spec().Name, Registry: r.client.Dial, Log: r.log}
+	return gateway.New(config).Serve(ctx, listener)
 }
