@@ -55,7 +55,7 @@ build: image skiff ## build bin/skiff and the node image in bin/image
 
 .PHONY: host-packages
 host-packages:
-	@scripts/host-packages.sh
+	@scripts/host-packages.sh $(ARCH)
 
 MODULES := build/modules-fetched
 $(MODULES): go.sum tools/go.sum tools/nfpm/go.sum $(wildcard images/programs/*/go.sum test/*/go.sum test/*/*/go.sum)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building and running Skiff needs on a Linux
-# host and that are missing. Prints nothing if none is.
+# host and that are missing: host-packages.sh [ARCH], where ARCH is the architecture
+# of the node image. Prints nothing if none is missing.
 set -euo pipefail
 
 if [ "$(uname -s)" != Linux ]; then
@@ -8,8 +9,8 @@ if [ "$(uname -s)" != Linux ]; then
 fi
 
 case "$(uname -m)" in
-  x86_64) qemu_package=qemu-system-x86 qemu=qemu-system-x86_64 ;;
-  aarch64) qemu_package=qemu-system-arm qemu=qemu-system-aarch64 ;;
+  x86_64) arch=amd64 qemu_package=qemu-system-x86 qemu=qemu-system-x86_64 ;;
+  aarch64) arch=arm64 qemu_package=qemu-system-arm qemu=qemu-system-aarch64 ;;
   *)
     echo "host-packages: no node image for $(uname -m): amd64 and arm64 are supported" >&2
     exit 2
@@ -34,6 +35,19 @@ if command -v gcc >/dev/null 2>&1; then
   echo '#include <seccomp.h>' | gcc -E - >/dev/null 2>&1 || missing+=(libseccomp-dev)
 else
   missing+=(libc6-dev libseccomp-dev)
+fi
+case "${1:-$arch}" in
+  "$arch") triplet= ;;
+  amd64) triplet=x86_64-linux-gnu ;;
+  arm64) triplet=aarch64-linux-gnu ;;
+  *)
+    echo "host-packages: no node image for $1: amd64 and arm64 are supported" >&2
+    exit 2
+    ;;
+esac
+if [ -n "$triplet" ]; then # to build for another architecture
+  need "$triplet-gcc" "gcc-${triplet//_/-}"
+  [ -e "/usr/$triplet/include/stdlib.h" ] || missing+=("libc6-dev-$1-cross")
 fi
 if [ ${#missing[@]} -eq 0 ]; then
   exit 0

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -39,6 +40,48 @@ var neverNeeded = regexp.MustCompile(`^(perl.*|debconf|cdebconf|dpkg|tar|install
 type apt struct {
 	arch  string
 	cache string // directory of downloaded archives
+}
+
+// options make apt behave as on a machine of another architecture, with indexes of
+// its own, so that nothing changes on this one. There are none for this machine's
+// architecture.
+func (a apt) options() []string {
+	if a.arch == runtime.GOARCH {
+		return nil
+	}
+	var options []string
+	for _, option := range []string{
+		"APT::Architecture=" + a.arch, "APT::Architectures=" + a.arch, "APT::Sandbox::User=root",
+		"Dir::State=" + a.state(), "Dir::State::status=" + filepath.Join(a.state(), "status"), "Dir::Cache=" + a.state(),
+	} {
+		options = append(options, "-o", option)
+	}
+	return options
+}
+
+// state is apt's directory for another architecture.
+func (a apt) state() string { return filepath.Join(filepath.Dir(a.cache), "apt-"+a.arch) }
+
+// refresh downloads the indexes of another architecture. Those of this machine's are
+// the host's, which the user updates.
+func (a apt) refresh(ctx context.Context) error {
+	if a.arch == runtime.GOARCH {
+		return nil
+	}
+	if err := os.MkdirAll(a.state(), 0o755); err != nil {
+		return err
+	}
+	// No package is installed.
+	if err := atomicfile.Write(filepath.Join(a.state(), "status"), nil, 0o644); err != nil {
+		return err
+	}
+	_, err := a.run(ctx, "", "apt-get", "update", "-qq")
+	return err
+}
+
+// run runs one of apt's programs in a directory and returns its output.
+func (a apt) run(ctx context.Context, dir, program string, args ...string) ([]byte, error) {
+	return run(ctx, dir, nil, program, append(a.options(), args...)...)
 }
 
 // lock returns the packages of the recipe: those of the lock file, or newly
@@ -71,12 +114,20 @@ func (a apt) resolve(ctx context.Context, requested []string) ([]manifest.Packag
 	for _, name := range requested {
 		arguments = append(arguments, name+":"+a.arch)
 	}
-	out, err := run(ctx, "", nil, "apt-cache", arguments...)
+	if err := a.refresh(ctx); err != nil {
+		return nil, fmt.Errorf("update the package indexes for %s: %w", a.arch, err)
+	}
+	out, err := a.run(ctx, "", "apt-cache", arguments...)
 	if err != nil {
-		return nil, &Hint{fmt.Errorf("resolve packages for %s: %w", a.arch, err), "dpkg --add-architecture " + a.arch + " && apt-get update"}
+		return nil, &Hint{fmt.Errorf("resolve packages for %s: %w", a.arch, err), "apt-get update"}
 	}
 	names := closure(out, a.arch)
-	out, err = run(ctx, "", nil, "apt-get", append([]string{"download", "--print-uris", "-qq"}, names...)...)
+	return a.locate(ctx, names)
+}
+
+// locate returns the packages that apt offers under these names, as in libc6:arm64.
+func (a apt) locate(ctx context.Context, names []string) ([]manifest.Package, error) {
+	out, err := a.run(ctx, "", "apt-get", append([]string{"download", "--print-uris", "-qq"}, names...)...)
 	if err != nil {
 		return nil, &Hint{fmt.Errorf("resolve packages: %w", err), "apt-get update"}
 	}
@@ -134,7 +185,10 @@ func (a apt) fetch(ctx context.Context, packages []manifest.Package) error {
 		}
 	}
 	if len(missing) > 0 {
-		if _, err := run(ctx, a.cache, nil, "apt-get", append([]string{"download", "-qq"}, missing...)...); err != nil {
+		if err := a.refresh(ctx); err != nil {
+			return fmt.Errorf("update the package indexes for %s: %w", a.arch, err)
+		}
+		if _, err := a.run(ctx, a.cache, "apt-get", append([]string{"download", "-qq"}, missing...)...); err != nil {
 			return &Hint{fmt.Errorf("fetch packages: %w", err), "apt-get update, or lock the current versions with \"make image UPDATE=1\""}
 		}
 	}

@@ -47,7 +47,7 @@ func Run(ctx context.Context, c Config) (manifest.Manifest, bool, error) {
 	if runtime.GOOS != "linux" {
 		return manifest.Manifest{}, false, &Hint{errors.New("node images are built on Linux"), "build in a Debian container or use a released image"}
 	}
-	packages := apt{arch: c.Recipe.DebianArch, cache: filepath.Join(c.Cache, "debs")}
+	packages := c.apt()
 	lock, err := packages.lock(ctx, filepath.Join(c.Locks, "packages-"+c.Recipe.Arch+".json"), c.Recipe, c.Update)
 	if err != nil {
 		return manifest.Manifest{}, false, err
@@ -70,6 +70,10 @@ func Run(ctx context.Context, c Config) (manifest.Manifest, bool, error) {
 	}
 	built, err := c.build(ctx, lock, inputs)
 	return built, err == nil, err
+}
+
+func (c Config) apt() apt {
+	return apt{arch: c.Recipe.DebianArch, cache: filepath.Join(c.Cache, "debs")}
 }
 
 // complete reports whether the files of a manifest exist in full.

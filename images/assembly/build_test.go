@@ -53,6 +53,23 @@ func TestDownloadListIsParsed(t *testing.T) {
 	}
 }
 
+func TestAnotherArchitecturesPackagesLeaveThisMachinesAptAlone(t *testing.T) {
+	own := apt{arch: runtime.GOARCH, cache: "/cache/debs"}
+	if got := own.options(); got != nil {
+		t.Errorf("options %q for this machine's architecture", got)
+	}
+	other := apt{arch: map[string]string{"amd64": "arm64", "arm64": "amd64"}[runtime.GOARCH], cache: "/cache/debs"}
+	got := strings.Join(other.options(), " ")
+	for _, want := range []string{
+		"-o APT::Architecture=" + other.arch, "-o Dir::State=/cache/apt-" + other.arch, "-o Dir::Cache=/cache/apt-" + other.arch,
+		"-o Dir::State::status=/cache/apt-" + other.arch + "/status",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in %q", want, got)
+		}
+	}
+}
+
 func TestPathsMoveBelowUsr(t *testing.T) {
 	for name, want := range map[string]string{
 		"bin/mount": "usr/bin/mount", "lib/x/y.so": "usr/lib/x/y.so", "lib64/ld.so": "usr/lib64/ld.so",

@@ -15,13 +15,16 @@ import (
 	"github.com/skiff-dev/skiff/images/recipe"
 )
 
-// compilers maps Go's architectures to C cross compilers.
-var compilers = map[string]string{"amd64": "x86_64-linux-gnu-gcc", "arm64": "aarch64-linux-gnu-gcc"}
+// triplets maps Go's architectures to the names that Debian's compilers and libraries
+// have for them.
+var triplets = map[string]string{"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}
 
 // programs builds third-party programs from their pinned modules into the cache,
 // once for each version of a module's files.
 type programs struct {
 	arch string
+	// packages provide the C libraries for another architecture.
+	packages apt
 	// source is images/programs, cache the build cache.
 	source, cache string
 }
@@ -50,9 +53,16 @@ func (p programs) build(ctx context.Context, program recipe.Program) (string, er
 	}
 	dir := filepath.Join(p.cache, "programs-"+p.arch, program.Module+"-"+key[:16])
 	return dir, once(dir, func(temporary string) error {
+		if program.CGo {
+			found, err := p.libraries(ctx, program)
+			if err != nil {
+				return err
+			}
+			env = append(env, found...)
+		}
 		_, err := run(ctx, source, env, "go", append(flags, "-o", temporary+"/", "tool")...)
 		if err != nil && program.CGo {
-			return &Hint{fmt.Errorf("build %s: %w", program.Module, err), "apt-get install gcc libc6-dev libseccomp-dev"}
+			return &Hint{fmt.Errorf("build %s: %w", program.Module, err), p.compilerHint(program)}
 		}
 		if err != nil {
 			return fmt.Errorf("build %s: %w", program.Module, err)
@@ -87,17 +97,63 @@ func (p programs) pause(ctx context.Context) (string, error) {
 		_, err := run(ctx, source, nil, p.compiler(), "-Os", "-Wall", "-Werror", "-static", "-s", "-Wl,--build-id=none",
 			"-o", filepath.Join(temporary, "pause"), "pause.c")
 		if err != nil {
-			return &Hint{fmt.Errorf("build pause: %w", err), "apt-get install gcc libc6-dev"}
+			return &Hint{fmt.Errorf("build pause: %w", err), p.compilerHint(recipe.Program{})}
 		}
 		return nil
 	})
+}
+
+// libraries returns the environment in which cgo finds a program's C libraries. For
+// another architecture it unpacks their Debian packages into the cache.
+func (p programs) libraries(ctx context.Context, program recipe.Program) ([]string, error) {
+	if p.arch == runtime.GOARCH {
+		return nil, nil
+	}
+	dir := filepath.Join(p.cache, "programs-"+p.arch, "libraries-"+program.Module)
+	if err := once(dir, func(temporary string) error {
+		if err := p.packages.refresh(ctx); err != nil {
+			return err
+		}
+		var names []string
+		for _, library := range program.Libraries {
+			names = append(names, library+":"+p.packages.arch)
+		}
+		found, err := p.packages.locate(ctx, names)
+		if err != nil {
+			return err
+		}
+		if err := p.packages.fetch(ctx, found); err != nil {
+			return err
+		}
+		for _, deb := range found {
+			if _, err := unpack(ctx, filepath.Join(p.packages.cache, deb.File), temporary, func(string) bool { return true }); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("libraries of %s: %w", program.Module, err)
+	}
+	lib := filepath.Join(dir, "usr/lib", triplets[p.arch])
+	return []string{
+		"PKG_CONFIG_SYSROOT_DIR=" + dir, "PKG_CONFIG_LIBDIR=" + filepath.Join(lib, "pkgconfig"),
+		"CGO_CFLAGS=-O2 -I" + filepath.Join(dir, "usr/include"), "CGO_LDFLAGS=-O2 -L" + lib,
+	}, nil
+}
+
+// compilerHint names the packages that compiling a program needs.
+func (p programs) compilerHint(program recipe.Program) string {
+	if p.arch == runtime.GOARCH {
+		return "apt-get install gcc libc6-dev " + strings.Join(program.Libraries, " ")
+	}
+	return fmt.Sprintf("apt-get install gcc-%s libc6-dev-%s-cross", strings.ReplaceAll(triplets[p.arch], "_", "-"), p.arch)
 }
 
 func (p programs) compiler() string {
 	if p.arch == runtime.GOARCH {
 		return "gcc"
 	}
-	return compilers[p.arch]
+	return triplets[p.arch] + "-gcc"
 }
 
 // once fills a directory by calling fill, unless an earlier call has succeeded.

@@ -175,7 +175,7 @@ func (t *tree) kernel(m *manifest.Manifest) error {
 
 // programs installs third-party programs, the project's own and the pause image.
 func (t *tree) programs(ctx context.Context, m *manifest.Manifest) error {
-	builder := programs{arch: t.Recipe.Arch, source: t.Programs, cache: t.Cache}
+	builder := programs{arch: t.Recipe.Arch, packages: t.apt(), source: t.Programs, cache: t.Cache}
 	for _, program := range t.Recipe.Programs {
 		t.log("building %s", strings.Join(program.Names, ", "))
 		dir, err := builder.build(ctx, program)

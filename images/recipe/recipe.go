@@ -59,6 +59,8 @@ type Program struct {
 	CGo bool
 	// Stamp is for programs that learn their version from the linker only.
 	Stamp Stamp
+	// Libraries are the Debian packages of the C libraries that a CGo program needs.
+	Libraries []string
 	// Dir is where the programs are installed.
 	Dir string
 	// Names of the programs.
@@ -121,7 +123,7 @@ func programs() []Program {
 			Tags:  []string{"netgo", "osusergo", "no_btrfs", "no_zfs", "no_devmapper"},
 			Names: []string{"containerd", "containerd-shim-runc-v2", "ctr"},
 		},
-		{Module: "runc", Dir: "usr/bin", Tags: []string{"netgo", "osusergo", "seccomp"}, CGo: true, Names: []string{"runc"}},
+		{Module: "runc", Dir: "usr/bin", Tags: []string{"netgo", "osusergo", "seccomp"}, CGo: true, Libraries: []string{"libseccomp-dev"}, Names: []string{"runc"}},
 		{
 			Module: "cni", Dir: "opt/cni/bin", Names: []string{"bridge", "host-local", "loopback", "portmap", "ptp"},
 			Stamp: Stamp{pluginsModule, pluginsModule + "/pkg/utils/buildversion.BuildVersion"},
