@@ -7,7 +7,6 @@ package cloud
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -136,6 +135,11 @@ func (m *controllerManager) parts() ([]func(context.Context), error) {
 func (m *controllerManager) retain(ctx context.Context) error {
 	return wait.PollUntilContextCancel(ctx, retryPeriod, true, func(ctx context.Context) (bool, error) {
 		uids, err := m.balanced()
+		if len(uids) > cloudapi.MaxRetained {
+			// Most of them have no address; a load balancer too many does less harm.
+			m.settings.Log.Warn("too many services of type LoadBalancer to look for load balancers without one", "services", len(uids))
+			return true, nil
+		}
 		if err == nil {
 			err = m.settings.Cloud.Retain(ctx, uids)
 		}
@@ -158,9 +162,6 @@ func (m *controllerManager) balanced() ([]string, error) {
 		if s.Spec.Type == corev1.ServiceTypeLoadBalancer || servicehelper.HasLBFinalizer(s) {
 			uids = append(uids, string(s.UID))
 		}
-	}
-	if len(uids) > cloudapi.MaxRetained {
-		return nil, errors.New("too many services of type LoadBalancer")
 	}
 	return uids, nil
 }
