@@ -26,6 +26,10 @@ type Spec struct {
 	// Zones is the number of zones that control planes and workers are spread over,
 	// each in turn.
 	Zones int `json:"zones,omitempty" mapstructure:"zones"`
+	// Ports of the host that lead into the cluster, in the form of ParsePort.
+	Ports []string `json:"ports,omitempty" mapstructure:"ports"`
+	// NodePorts opens the NodePorts of all services on 127.0.0.1.
+	NodePorts bool `json:"nodePorts,omitempty" mapstructure:"nodePorts"`
 	// Driver names an entry of the catalogue in package drivers.
 	Driver string `json:"driver,omitempty" mapstructure:"driver"`
 	// Mounts are folders of the host that every node has, as ParseFolder reads them.

@@ -70,6 +70,8 @@ func Validate(spec Spec, host Host, newMachines int) []error {
 	for _, err := range mirror.Check(spec.Registry.Mirrors, spec.Registry.Insecure) {
 		faults = append(faults, fmt.Errorf("registry: %w", err))
 	}
+	_, ports := ParsePorts(spec.Ports)
+	faults = append(faults, ports...)
 	faults = append(faults, validateSize(spec, host, newMachines)...)
 	faults = append(faults, validateFolders(spec, host.Folder)...)
 	return append(faults, validateNetwork(spec)...)

@@ -29,6 +29,8 @@ func (d *daemon) handler(life context.Context) http.Handler {
 	mux.HandleFunc("POST "+daemonapi.PathStop, func(w http.ResponseWriter, r *http.Request) { d.stream(w, r, d.beginStop(life)) })
 	mux.HandleFunc("POST "+daemonapi.PathRestart+"{node}", func(w http.ResponseWriter, r *http.Request) { d.postRestart(life, w, r) })
 	mux.HandleFunc("POST "+daemonapi.PathRestore, func(w http.ResponseWriter, r *http.Request) { d.postRestore(life, w, r) })
+	mux.HandleFunc("GET "+daemonapi.PathServices, d.getServices)
+	mux.HandleFunc("POST "+daemonapi.PathPorts, d.postPorts)
 	mux.HandleFunc("GET "+daemonapi.PathKubeconfig, d.getKubeconfig)
 	mux.HandleFunc(daemonapi.PathNode+"{node}/", d.proxyNode)
 	for path, o := range map[string]struct {

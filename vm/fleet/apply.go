@@ -17,6 +17,7 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/edge"
 	"github.com/skiff-dev/skiff/vm/machine"
 	"github.com/skiff-dev/skiff/vm/operation"
 )
@@ -47,7 +48,7 @@ func (f *Fleet) Apply(ctx context.Context, op *operation.Operation, steps []clus
 // execute runs the steps of a plan, each as soon as those that it comes after
 // are done.
 func (f *Fleet) execute(ctx context.Context, op *operation.Operation, steps []cluster.Step) error {
-	e := &executor{core: f.core, renewals: f.renewals, op: op, steps: steps, prepared: map[string]machine.Machine{}}
+	e := &executor{core: f.core, renewals: f.renewals, edge: f.edge, op: op, steps: steps, prepared: map[string]machine.Machine{}}
 	done := map[string]chan struct{}{}
 	for _, step := range steps {
 		done[step.ID()] = make(chan struct{})
@@ -76,6 +77,7 @@ func (f *Fleet) execute(ctx context.Context, op *operation.Operation, steps []cl
 type executor struct {
 	core
 	renewals *renewals
+	edge     *edge.Edge
 	op       *operation.Operation
 	steps    []cluster.Step
 

@@ -16,6 +16,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/credentials"
 	"github.com/skiff-dev/skiff/vm/drivers"
+	"github.com/skiff-dev/skiff/vm/edge"
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/image"
 	"github.com/skiff-dev/skiff/vm/node"
@@ -73,6 +74,7 @@ type Fleet struct {
 	stalls   *stalls
 	cloud    *provider
 	registry *registryUser // nil if nodes pull directly
+	edge     *edge.Edge
 	parts    *parts
 }
 
@@ -160,6 +162,9 @@ func (f *Fleet) connect(listener net.Listener, opened drivers.Machines) (err err
 	if f.api, err = newAPIServers(f.core, listener); err != nil {
 		return err
 	}
+	if f.edge, err = newEdge(f.core); err != nil {
+		return err
+	}
 	f.renewals, f.stalls = newRenewals(f.core), &stalls{f.core}
 	if f.cloud, err = newProvider(f.core, opened.Listen); err != nil {
 		return err
@@ -176,6 +181,7 @@ func (f *Fleet) connect(listener net.Listener, opened drivers.Machines) (err err
 	f.parts.keep("certificate renewal", f.renewals.run)
 	f.parts.keep("the check of clocks", f.nodes.keepClocks)
 	f.parts.keep("the check for stalled machines", f.stalls.run)
+	f.parts.keep("the forwarding of services", f.edge.Run)
 	return nil
 }
 
@@ -203,6 +209,7 @@ func (f *Fleet) SetSpec(spec cluster.Spec) error {
 	if f.registry != nil {
 		f.registry.wake()
 	}
+	f.edge.Wake()
 	return err
 }
 

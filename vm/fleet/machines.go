@@ -20,6 +20,7 @@ import (
 type machines struct {
 	driver   driver.Driver
 	reach    node.DialFunc
+	routes   func([]machine.Route) error
 	emulated bool
 	parts    *parts
 	log      *slog.Logger
@@ -31,7 +32,7 @@ type machines struct {
 
 func newMachines(opened drivers.Machines, parts *parts, log *slog.Logger) *machines {
 	return &machines{
-		driver: opened.Driver, reach: opened.Dial, emulated: opened.Emulated,
+		driver: opened.Driver, reach: opened.Dial, routes: opened.SetRoutes, emulated: opened.Emulated,
 		parts: parts, log: log, ended: map[string]string{},
 	}
 }

@@ -58,6 +58,7 @@ func (f *Fleet) Pause(ctx context.Context, op *operation.Operation) (string, err
 	}
 	f.api.balancer.SetBackends(nil)
 	f.nodes.pool.CloseIdleConnections()
+	f.edge.Wake()
 	return "", nil
 }
 
@@ -91,6 +92,7 @@ func (e *executor) resume(ctx context.Context, n cluster.Node) error {
 		return err
 	}
 	e.api.balance()
+	defer e.edge.Wake()
 	defer e.renewals.wake() // certificates may have expired meanwhile
 	return e.poll(ctx, n, e.limits.Boot, func(ctx context.Context) error {
 		return e.nodes.client(n).SetClock(ctx, time.Now())

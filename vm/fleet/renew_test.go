@@ -25,6 +25,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/credentials"
 	"github.com/skiff-dev/skiff/vm/driver/fake"
 	"github.com/skiff-dev/skiff/vm/drivers"
+	"github.com/skiff-dev/skiff/vm/edge"
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/machine"
 )
@@ -163,6 +164,7 @@ func prepared(t *testing.T, dir home.Cluster, creds *credentials.Store, spec clu
 		machines: newMachines(drivers.Machines{Driver: driver}, f.parts, log),
 	}
 	f.documents = &documents{state: f.state, credentials: creds}
+	f.edge = edge.New(edge.Config{Spec: f.state.spec})
 	return f
 }
 

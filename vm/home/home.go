@@ -104,6 +104,9 @@ func (c Cluster) Restore() string { return c.join("restore.json") }
 // RestoreSnapshot is the snapshot of that restore.
 func (c Cluster) RestoreSnapshot() string { return c.join("restore.db") }
 
+// Services keeps the ports of the host that services got.
+func (c Cluster) Services() string { return c.join("services.json") }
+
 // Machines holds one directory per machine.
 func (c Cluster) Machines() string { return c.join("vm") }
 

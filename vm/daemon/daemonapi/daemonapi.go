@@ -55,6 +55,11 @@ const (
 	// PathWebCertificate: GET with the query host=HOST returns the WebCertificate that an
 	// Ingress names for the host; 404 if none does.
 	PathWebCertificate = "/v1/web/certificate"
+	// PathServices: GET returns Services.
+	PathServices = "/v1/services"
+	// PathPorts: POST of a PortChange opens or closes a port of the host and returns
+	// Services. It returns 422 if that is not possible; nothing has changed then.
+	PathPorts = "/v1/ports"
 	// PathNode: every request below PathNode + NODE is forwarded to the node API
 	// (package nodeapi) of that node, upgrades included: /v1/nodes/worker-1/v1/exec.
 	PathNode = "/v1/nodes/"

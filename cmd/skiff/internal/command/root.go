@@ -15,8 +15,10 @@ import (
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/kubeconfig"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/logs"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/node"
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/port"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/registry"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/secrets"
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/services"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/ui"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/version"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
@@ -61,7 +63,7 @@ neither kind needs Docker or network access.`,
 	)
 	add(root, "cluster",
 		cluster.Up(s), cluster.Pause(s), cluster.Resume(s), cluster.Stop(s), cluster.Down(s), cluster.Run(s),
-		cluster.Status(s), cluster.List(s), kubeconfig.New(s), etcd.New(s), secrets.New(s), ui.New(s, New))
+		cluster.Status(s), cluster.List(s), services.New(s), port.New(s), kubeconfig.New(s), etcd.New(s), secrets.New(s), ui.New(s, New))
 	add(root, "node", node.Shell(s), logs.New(s), image.New(s), registry.New(s), node.Nerdctl(s), node.Restart(s))
 	add(root, "skiff", registry.Prune(s), version.New(s), drivers.New(s), completion.New(s))
 	root.AddCommand(daemon.New(s))

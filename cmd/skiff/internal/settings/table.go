@@ -3,7 +3,6 @@ package settings
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -93,6 +92,12 @@ func Table() []Setting {
 			func(s *cluster.Spec) *int { return &s.APIPort }),
 		number(Setting{Key: "zones", Env: "SKIFF_ZONES", Flag: "zones", Description: "number of simulated zones, local-a, local-b and so on, over which control planes and workers are spread in turn", Fixed: true, Minimum: 1, Maximum: 26},
 			func(s *cluster.Spec) *int { return &s.Zones }),
+		list(Setting{
+			Key: "ports", Flag: "port",
+			Description: "ports of this host that lead into the cluster, [ADDRESS:]PORT:TARGET[/udp]; TARGET is svc/NAME:PORT, pod/NAME:PORT (with NAMESPACE/ before NAME unless it is default) or node:PORT; ADDRESS is 127.0.0.1 by default",
+		}, func(s *cluster.Spec) *[]string { return &s.Ports }),
+		boolean(Setting{Key: "nodePorts", Env: "SKIFF_NODE_PORTS", Flag: "node-ports", Description: "whether NodePorts answer on 127.0.0.1 of this host as well"},
+			func(s *cluster.Spec) bool { return s.NodePorts }, func(s *cluster.Spec, on bool) { s.NodePorts = on }),
 		text(Setting{Key: "driver", Env: "SKIFF_DRIVER", Flag: "driver", Description: "driver that runs the nodes: " + drivers.Usage(), Fixed: true, Values: drivers.Names()},
 			func(s *cluster.Spec) *string { return &s.Driver }),
 		list(Setting{Key: "mounts", Flag: "mount", Description: "folders of the host that every node has, each as `HOST:NODE` or HOST:NODE:ro; they change when the cluster is stopped and started", path: true},
@@ -160,7 +165,7 @@ func boolean(s Setting, get func(*cluster.Spec) bool, put func(*cluster.Spec, bo
 
 func list(s Setting, at func(*cluster.Spec) *[]string) Setting {
 	s.Type = List
-	s.get = func(spec *cluster.Spec) any { return slices.Clone(*at(spec)) }
+	s.get = func(spec *cluster.Spec) any { return append([]string{}, *at(spec)...) }
 	s.set = func(spec *cluster.Spec, text string) error {
 		*at(spec) = nil
 		if text != "" {

@@ -1,0 +1,114 @@
+// Package services holds the command `services`.
+package services
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+)
+
+// New returns the command `services`.
+func New(s cli.Streams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "services [CLUSTER]",
+		Aliases: []string{"service"},
+		Short:   "Show which services this host reaches, and where",
+		Long: `Show which services of a cluster this host reaches, and at which addresses.
+
+A service of type LoadBalancer answers on 127.0.0.1 at its own port or, if that is
+taken, at the next free one, and on Linux also at a loopback address of its own. Ports
+that were opened with "skiff port add" or in skiff.yaml are listed as well.`,
+		Example: `  # Show the services of the default cluster
+  skiff services
+
+  # Show those of one namespace
+  skiff services -n shop
+
+  # Print the first address of each service of the cluster "ci"
+  skiff services ci -o json | jq -r '.services[].ports[].host[0]'`,
+		Args:              cli.Arguments(0, 1),
+		ValidArgsFunction: target.CompleteClusterArgument,
+	}
+	namespace := cmd.Flags().StringP("namespace", "n", "", "show the services of this namespace only")
+	asJSON := cli.Output(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		inJSON, err := asJSON()
+		if err != nil {
+			return err
+		}
+		c, name, err := target.OpenExisting(args)
+		if err != nil {
+			return err
+		}
+		all, err := c.Services(cmd.Context())
+		if err != nil {
+			return target.Explain(name, err)
+		}
+		all = within(all, *namespace)
+		if inJSON {
+			return s.JSON(all)
+		}
+		if len(all.Services)+len(all.Ports) == 0 {
+			fmt.Fprintln(s.Err, "No services are reachable: create one of type LoadBalancer, or open a port with `skiff port add`.")
+			return nil
+		}
+		return s.Table(Rows(all))
+	}
+	return cmd
+}
+
+// within returns the services of a namespace, all if it is empty. Ports belong to
+// the cluster.
+func within(all daemonapi.Services, namespace string) daemonapi.Services {
+	kept := daemonapi.Services{Services: []daemonapi.Service{}, Ports: append([]daemonapi.Port{}, all.Ports...)}
+	for _, service := range all.Services {
+		if namespace == "" || service.Namespace == namespace {
+			kept.Services = append(kept.Services, service)
+		}
+	}
+	return kept
+}
+
+// Rows returns the table of what is reachable, with a row for each port.
+func Rows(all daemonapi.Services) [][]string {
+	rows := [][]string{{"NAMESPACE", "SERVICE", "TYPE", "EXTERNAL-IP", "PORT", "ON THIS HOST", "MESSAGE"}}
+	for _, service := range all.Services {
+		for _, p := range service.Ports {
+			notes := []string{service.Message, p.Problem}
+			if !service.Ready {
+				notes = append(notes, "no endpoint is ready")
+			}
+			rows = append(rows, []string{
+				service.Namespace, service.Name, service.Type, or(strings.Join(service.External, ",")),
+				fmt.Sprintf("%d/%s", p.Port, p.Protocol), or(strings.Join(p.Host, ", ")), joined(notes),
+			})
+		}
+	}
+	for _, p := range all.Ports {
+		rows = append(rows, []string{"-", p.Target, "Port", "-", p.Protocol, or(p.Host), p.Problem})
+	}
+	return rows
+}
+
+func or(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}
+
+// joined joins the texts that are not empty.
+func joined(texts []string) string {
+	var kept []string
+	for _, text := range texts {
+		if text != "" {
+			kept = append(kept, text)
+		}
+	}
+	return strings.Join(kept, "; ")
+}

@@ -1,0 +1,39 @@
+package services
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+)
+
+func TestRowsShowWhereTheHostAnswers(t *testing.T) {
+	all := daemonapi.Services{
+		Services: []daemonapi.Service{
+			{Namespace: "shop", Name: "web", Type: "LoadBalancer", External: []string{"192.168.104.240"}, Ready: true, Ports: []daemonapi.ServicePort{
+				{Protocol: "TCP", Port: 80, Host: []string{"127.0.0.1:8080", "127.80.1.2:80"}, Problem: "port 80 on 127.0.0.1 is in use"},
+			}},
+			{Namespace: "default", Name: "new", Type: "LoadBalancer", Message: "it has no address yet", Ports: []daemonapi.ServicePort{{Protocol: "UDP", Port: 53}}},
+		},
+		Ports: []daemonapi.Port{
+			{Port: "8080:svc/web:80", Protocol: "TCP", Target: "svc/web:80", Host: "127.0.0.1:8080"},
+			{Port: "0.0.0.0:53:svc/dns:53/udp", Protocol: "UDP", Target: "svc/dns:53/udp", Problem: "UDP port 53 on 0.0.0.0 is in use"},
+		},
+	}
+	want := [][]string{
+		{"NAMESPACE", "SERVICE", "TYPE", "EXTERNAL-IP", "PORT", "ON THIS HOST", "MESSAGE"},
+		{"shop", "web", "LoadBalancer", "192.168.104.240", "80/TCP", "127.0.0.1:8080, 127.80.1.2:80", "port 80 on 127.0.0.1 is in use"},
+		{"default", "new", "LoadBalancer", "-", "53/UDP", "-", "it has no address yet; no endpoint is ready"},
+		{"-", "svc/web:80", "Port", "-", "TCP", "127.0.0.1:8080", ""},
+		{"-", "svc/dns:53/udp", "Port", "-", "UDP", "-", "UDP port 53 on 0.0.0.0 is in use"},
+	}
+	rows := Rows(all)
+	for i := range max(len(rows), len(want)) {
+		if i >= len(rows) || i >= len(want) || !slices.Equal(rows[i], want[i]) {
+			t.Fatalf("row %d of %q, want %q", i, rows, want)
+		}
+	}
+	if shop := within(all, "shop"); len(shop.Services) != 1 || len(shop.Ports) != 2 {
+		t.Errorf("in namespace shop: %+v", shop)
+	}
+}

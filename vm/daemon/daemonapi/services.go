@@ -1,0 +1,55 @@
+package daemonapi
+
+// Services is what the host can reach of a cluster.
+type Services struct {
+	Services []Service `json:"services"`
+	Ports    []Port    `json:"ports"`
+}
+
+// Service is a Kubernetes service that the host can reach.
+type Service struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	// Type is the service's: "LoadBalancer" or "NodePort".
+	Type      string `json:"type"`
+	ClusterIP string `json:"clusterIP,omitempty"`
+	// External are the addresses of a load balancer in the machines' network.
+	External []string `json:"external,omitempty"`
+	// Ready reports whether it has a ready endpoint.
+	Ready bool          `json:"ready"`
+	Ports []ServicePort `json:"ports"`
+	// Message says why the host does not answer for it.
+	Message string `json:"message,omitempty"`
+}
+
+// ServicePort is a port of a Service.
+type ServicePort struct {
+	Name     string `json:"name,omitempty"`
+	Protocol string `json:"protocol"`
+	Port     int    `json:"port"`
+	NodePort int    `json:"nodePort,omitempty"`
+	// Host are the addresses at which the host answers, ADDRESS:PORT.
+	Host []string `json:"host,omitempty"`
+	// Problem says why the host does not answer at the port's own number.
+	Problem string `json:"problem,omitempty"`
+}
+
+// Port is a port of the host that the user opened.
+type Port struct {
+	// Port is in the form of skiff.yaml: "8080:svc/web:80".
+	Port     string `json:"port"`
+	Protocol string `json:"protocol"`
+	// Target is the part of Port that says where it leads to: "svc/web:80".
+	Target string `json:"target"`
+	// Host is where the host listens, ADDRESS:PORT; empty if it does not.
+	Host string `json:"host,omitempty"`
+	// Problem says why it does not.
+	Problem string `json:"problem,omitempty"`
+}
+
+// PortChange opens or closes ports.
+type PortChange struct {
+	// Add and Remove are ports in the form of skiff.yaml.
+	Add    []string `json:"add,omitempty"`
+	Remove []string `json:"remove,omitempty"`
+}

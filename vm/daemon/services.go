@@ -1,0 +1,42 @@
+package daemon
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/operation"
+)
+
+// getServices returns what the host can reach of the cluster.
+func (d *daemon) getServices(w http.ResponseWriter, _ *http.Request) {
+	f := d.open()
+	if f == nil {
+		writeFailure(w, http.StatusServiceUnavailable, operation.Stopped())
+		return
+	}
+	writeJSON(w, f.Services())
+}
+
+// postPorts opens and closes ports of the host.
+func (d *daemon) postPorts(w http.ResponseWriter, r *http.Request) {
+	var change daemonapi.PortChange
+	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxSpec))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&change); err != nil {
+		writeFailure(w, http.StatusUnprocessableEntity, operation.Invalid(err, ""))
+		return
+	}
+	// No apply may change the ports meanwhile.
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if failure := d.unavailable(); failure != nil {
+		writeFailure(w, http.StatusConflict, failure)
+		return
+	}
+	if err := d.fleet.ChangePorts(r.Context(), change); err != nil {
+		writeFailure(w, http.StatusUnprocessableEntity, operation.AsFailure(err, d.dir.Log()))
+		return
+	}
+	writeJSON(w, d.fleet.Services())
+}

@@ -1,0 +1,112 @@
+package edge
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/edge/forward"
+)
+
+// message says for users why a listener is not where it was wanted.
+func message(s forward.State) string {
+	if s.Bound == 0 {
+		return fmt.Sprintf("%s; the host does not answer for it", s.Reason)
+	}
+	return fmt.Sprintf("%s; the host answers on %s instead", s.Reason, netip.AddrPortFrom(s.Address, s.Bound))
+}
+
+// states returns what became of the listeners, none while the edge does not run.
+func (e *Edge) states() map[string]forward.State {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.forwarder == nil {
+		return nil
+	}
+	return e.forwarder.States()
+}
+
+// Services returns what can be reached from the host: load balancers, NodePorts
+// where they are opened, and the ports that the user asked for.
+func (e *Edge) Services() daemonapi.Services {
+	states, snapshot, spec := e.states(), e.catalog.Snapshot(), e.config.Spec()
+	var all daemonapi.Services
+	for _, service := range snapshot.Services {
+		if service.Spec.Type == corev1.ServiceTypeLoadBalancer || spec.NodePorts && service.Spec.Type == corev1.ServiceTypeNodePort {
+			all.Services = append(all.Services, e.service(service, states))
+		}
+	}
+	ports, _ := cluster.ParsePorts(spec.Ports)
+	for _, p := range ports {
+		listed := daemonapi.Port{Port: p.String(), Protocol: strings.ToUpper(p.Protocol), Target: p.Leads()}
+		if state := states[forward.PortID(p)]; state.Bound != 0 {
+			listed.Host = netip.AddrPortFrom(state.Address, state.Bound).String()
+		} else {
+			listed.Problem = state.Reason
+		}
+		all.Ports = append(all.Ports, listed)
+	}
+	return all
+}
+
+func (e *Edge) service(service *corev1.Service, states map[string]forward.State) daemonapi.Service {
+	listed := daemonapi.Service{
+		Namespace: service.Namespace, Name: service.Name, Type: string(service.Spec.Type), ClusterIP: service.Spec.ClusterIP,
+		Ready: e.catalog.Snapshot().HasReadyEndpoints(types.NamespacedName{Namespace: service.Namespace, Name: service.Name}),
+	}
+	for _, ingress := range service.Status.LoadBalancer.Ingress {
+		if ingress.IP != "" {
+			listed.External = append(listed.External, ingress.IP)
+		}
+	}
+	switch {
+	case service.Spec.Type != corev1.ServiceTypeLoadBalancer:
+	case !forward.Reachable(service):
+		listed.Message = "it has no address yet"
+	case !forward.Admits(service, e.config.Host):
+		listed.Message = "its loadBalancerSourceRanges do not admit this host"
+	}
+	for _, port := range service.Spec.Ports {
+		at := daemonapi.ServicePort{Name: port.Name, Protocol: string(port.Protocol), Port: int(port.Port), NodePort: int(port.NodePort)}
+		for _, id := range []string{forward.ServiceID(service, port, false), forward.ServiceID(service, port, true), forward.NodePortID(service, port)} {
+			state, wanted := states[id]
+			if !wanted {
+				continue
+			}
+			if state.Bound != 0 {
+				at.Host = append(at.Host, netip.AddrPortFrom(state.Address, state.Bound).String())
+			}
+			if state.Reason != "" && at.Problem == "" {
+				at.Problem = message(state)
+			}
+		}
+		listed.Ports = append(listed.Ports, at)
+	}
+	return listed
+}
+
+// Problems returns one line for users for each port that another program has. A
+// port of a service that only root may open is none: services tells where the host
+// answers.
+func (e *Edge) Problems() []string {
+	all := e.Services()
+	var lines []string
+	for _, p := range all.Ports {
+		if p.Problem != "" {
+			lines = append(lines, fmt.Sprintf("Port %s is not open: %s.", p.Port, p.Problem))
+		}
+	}
+	for _, service := range all.Services {
+		for _, p := range service.Ports {
+			if strings.Contains(p.Problem, "is in use") {
+				lines = append(lines, fmt.Sprintf("Service %s/%s: %s.", service.Namespace, service.Name, p.Problem))
+			}
+		}
+	}
+	return lines
+}

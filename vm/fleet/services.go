@@ -1,0 +1,96 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/netip"
+	"runtime"
+	"slices"
+	"time"
+
+	"k8s.io/client-go/rest"
+
+	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/edge"
+	"github.com/skiff-dev/skiff/vm/edge/forward"
+	"github.com/skiff-dev/skiff/vm/kube"
+	"github.com/skiff-dev/skiff/vm/machine"
+	"github.com/skiff-dev/skiff/vm/network"
+	"github.com/skiff-dev/skiff/vm/operation"
+)
+
+// How the watch of services finds out that an API server is gone without a word.
+const (
+	pingAfter   = 30 * time.Second
+	pingTimeout = 15 * time.Second
+)
+
+// syncPorts bounds how long a change of ports may take.
+const syncPorts = 10 * time.Second
+
+// newEdge makes the border between the cluster and the host.
+func newEdge(c core) (*edge.Edge, error) {
+	transport := c.api.transport()
+	transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout}
+	client, err := kube.NewWatcher(&rest.Config{Host: "https://" + c.api.address, Transport: transport})
+	if err != nil {
+		return nil, err
+	}
+	nodes := c.state.spec().Network.Nodes
+	return edge.New(edge.Config{
+		Spec: c.state.spec, Members: c.state.members, State: c.machineState, Frozen: c.frozen, Client: client,
+		Dial: c.machines.reach, SetRoutes: c.setRoutes,
+		Host:    []netip.Addr{network.Gateway(nodes), cluster.HostAddress(nodes).Addr()},
+		Resolve: c.api.kube.PodAddress, Warn: c.api.kube.WarnAbout,
+		File: c.dir.Services(), OwnAddresses: runtime.GOOS == "linux", Log: c.log,
+	}), nil
+}
+
+// machineState returns the state of a machine, absent if it cannot be read.
+func (c *core) machineState(ctx context.Context, name string) machine.State {
+	state, err := c.machines.driver.State(ctx, name)
+	if err != nil {
+		return machine.StateAbsent
+	}
+	return state
+}
+
+func (c *core) setRoutes(routes []machine.Route) error {
+	if c.machines.routes == nil {
+		return errors.ErrUnsupported
+	}
+	return c.machines.routes(routes)
+}
+
+// Services returns what the host can reach of the cluster.
+func (f *Fleet) Services() daemonapi.Services { return f.edge.Services() }
+
+// ChangePorts opens and closes ports of the host. Nothing changes if one of them
+// cannot be opened.
+func (f *Fleet) ChangePorts(ctx context.Context, change daemonapi.PortChange) error {
+	spec := f.state.spec()
+	ports, err := changedPorts(spec.Ports, change)
+	if err != nil {
+		return operation.Invalid(err, "\"skiff port list\" shows the open ports")
+	}
+	for _, text := range change.Add {
+		p, err := cluster.ParsePort(text, "")
+		if err != nil {
+			return operation.Invalid(err, "")
+		}
+		if slices.Contains(spec.Ports, p.String()) {
+			continue
+		}
+		if err := forward.Check(ctx, p); err != nil {
+			return operation.Invalid(err, "choose another port")
+		}
+	}
+	if err := f.state.change(func(s *cluster.State) { s.Spec.Ports = ports }); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, syncPorts)
+	defer cancel()
+	return f.edge.Sync(ctx)
+}
