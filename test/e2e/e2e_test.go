@@ -53,6 +53,7 @@ func TestEndToEnd(t *testing.T) {
 
 	runWorkloads(t, k)
 	r.subtest(t, "Cloud", func(t *testing.T) { testCloud(t, k, name) })
+	r.subtest(t, "Services", func(t *testing.T) { testServices(t, r, name, k.in(t)) })
 	r.subtest(t, "LoadBalancer", func(t *testing.T) { testLoadBalancer(t, r, name, k.in(t)) })
 	r.subtest(t, "HostFolder", func(t *testing.T) { testHostFolder(t, r, name, k.in(t)) })
 	r.subtest(t, "Egress", func(t *testing.T) { testEgress(t, k.in(t)) })
