@@ -172,12 +172,12 @@ func TestManyChangesAreFewSnapshots(t *testing.T) {
 	c := run(t, client)
 	await(t, c, "nothing", synced)
 	go func() {
-		for i := range 300 {
+		for i := range 100 {
 			_, _ = client.CoreV1().Services("shop").Create(context.Background(), service("shop", fmt.Sprint("s", i)), metav1.CreateOptions{})
 		}
 	}()
 	count, began := 0, time.Now()
-	await(t, c, "all services", func(s *catalog.Snapshot) bool { count++; return len(s.Services) == 300 })
+	await(t, c, "all services", func(s *catalog.Snapshot) bool { count++; return len(s.Services) == 100 })
 	if most := int(time.Since(began)/(10*time.Millisecond)) + 2; count > most {
 		t.Errorf("%d snapshots in %s", count, time.Since(began))
 	}
