@@ -207,7 +207,7 @@ func kubeletPaths(config Config) kubelet.Paths {
 		ClientCA:         identity.CA,
 		Certificate:      identity.Certificate,
 		Key:              identity.Key,
-		ResolvConf:       filepath.Join(config.RunDir, "resolv.conf"),
+		ResolvConf:       nodeconfig.ResolvConf,
 		ContainerdSocket: config.ContainerdSocket,
 	}
 }

@@ -43,6 +43,16 @@ func TestHostsNamesEveryMachineOnce(t *testing.T) {
 	}
 }
 
+func TestResolvConfHasEveryServerAndTheHostsSearchDomains(t *testing.T) {
+	servers := []netip.Addr{netip.MustParseAddr("192.168.104.2"), netip.MustParseAddr("9.9.9.9")}
+	if got, want := resolvConf(servers, nil), "nameserver 192.168.104.2\nnameserver 9.9.9.9\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got, want := resolvConf(servers[:1], []string{"corp.test", "lab.test"}), "nameserver 192.168.104.2\nsearch corp.test lab.test\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestControlPlaneRunsOnlyOnControlPlanesAndFirst(t *testing.T) {
 	names := func(role nodeconfig.Role) (list []string) {
 		for _, spec := range specs(&nodeconfig.Node{Role: role}, nil) {

@@ -38,16 +38,20 @@ func writeIdentity(node *nodeconfig.Node, raw []byte) error {
 			return err
 		}
 	}
-	return nil
+	return takeOver(node.Network, node.Host)
+}
+
+// takeOver writes the files that follow from the host's settings.
+func takeOver(network nodeconfig.Network, host nodeconfig.Host) error {
+	return atomicfile.Write(nodeconfig.ResolvConf, []byte(resolvConf(network.Nameservers, host.Search)), 0o644)
 }
 
 // etcFiles returns the files in /etc that differ from node to node.
 func etcFiles(node *nodeconfig.Node) map[string]string {
 	return map[string]string{
-		"hostname":    node.Name + "\n",
-		"machine-id":  machineID(node.Cluster, node.Name) + "\n",
-		"hosts":       hosts(node),
-		"resolv.conf": resolvConf(node.Network.Nameservers),
+		"hostname":   node.Name + "\n",
+		"machine-id": machineID(node.Cluster, node.Name) + "\n",
+		"hosts":      hosts(node),
 		// For every registry without a directory of its own.
 		"containerd/certs.d/_default/hosts.toml": registryHosts(node.Network.Gateway),
 	}
@@ -85,10 +89,14 @@ func hosts(node *nodeconfig.Node) string {
 	return b.String()
 }
 
-func resolvConf(servers []netip.Addr) string {
+// resolvConf returns the content of resolv.conf(5).
+func resolvConf(servers []netip.Addr, search []string) string {
 	var b strings.Builder
 	for _, server := range servers {
 		fmt.Fprintf(&b, "nameserver %s\n", server)
+	}
+	if len(search) > 0 {
+		fmt.Fprintf(&b, "search %s\n", strings.Join(search, " "))
 	}
 	return b.String()
 }

@@ -36,6 +36,7 @@ func ServeAPI(ctx context.Context) error {
 		Status:        readState,
 		Power:         signalPower,
 		Clock:         api.SetClock,
+		Host:          func(host nodeconfig.Host) error { return takeOver(node.Network, host) },
 		LogDirs:       []string{nodeconfig.LogDir, runLogDir},
 		DataDir:       dataDir,
 		AlarmsDir:     nodeconfig.AlarmsDir,

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/skiff-dev/skiff/nodeagent/client"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
@@ -13,6 +14,19 @@ import (
 // ttlSeconds is how long clients may cache an answer about the cluster. It is
 // upstream's default, short because Services come and go.
 const ttlSeconds = 5
+
+// How long answers about other names are kept. A name that did not exist, or that no
+// server answered for, may exist seconds later, when a VPN is up.
+const (
+	cacheSeconds  = 30
+	deniedSeconds = 5
+	cacheSize     = 9984 // answers, upstream's default
+	failedFor     = time.Second
+)
+
+// answerLimit is longer than the gateway takes when none of the host's name servers
+// answers.
+const answerLimit = 4500 * time.Millisecond
 
 // corefile returns the server's configuration
 // (https://coredns.io/2017/07/23/corefile-explained/): the cluster's names and
@@ -37,9 +51,14 @@ func corefile(node nodeconfig.Node, identity client.Identity) string {
 	if servers := resolvers(node); len(servers) > 0 {
 		line("  forward . %s {", strings.Join(servers, " "))
 		line("    max_concurrent 1000")
+		// The gateway finds out which of the host's name servers answer.
+		line("    max_fails 0")
+		line("    read_timeout %s", answerLimit)
 		line("  }")
 	}
-	line("  cache 30 {")
+	line("  cache %d {", cacheSeconds)
+	line("    denial %d %d", cacheSize, deniedSeconds)
+	line("    servfail %s", failedFor)
 	line("    disable success %s", node.Kubernetes.DNSDomain)
 	line("    disable denial %s", node.Kubernetes.DNSDomain)
 	line("  }")

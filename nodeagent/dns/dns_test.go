@@ -43,8 +43,12 @@ func TestCorefileForwardsOtherNamesToTheNodesNameServers(t *testing.T) {
   }
   forward . 192.168.104.2 {
     max_concurrent 1000
+    max_fails 0
+    read_timeout 4.5s
   }
   cache 30 {
+    denial 9984 5
+    servfail 1s
     disable success cluster.local
     disable denial cluster.local
   }

@@ -6,10 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/skiff-dev/skiff/internal/names"
 )
@@ -65,13 +63,4 @@ func readCertificate(path string) (*x509.Certificate, error) {
 		}
 	}
 	return nil, fmt.Errorf("%s holds no certificate", path)
-}
-
-// resolvConf names the resolvers in the form of resolv.conf(5).
-func resolvConf(nameservers []netip.Addr) string {
-	var b strings.Builder
-	for _, server := range nameservers {
-		fmt.Fprintf(&b, "nameserver %s\n", server)
-	}
-	return b.String()
 }

@@ -9,7 +9,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"math/big"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
@@ -18,13 +17,6 @@ import (
 	"github.com/skiff-dev/skiff/internal/names"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
-
-func TestResolvConfNamesEveryServer(t *testing.T) {
-	got := resolvConf([]netip.Addr{netip.MustParseAddr("192.168.104.2"), netip.MustParseAddr("9.9.9.9")})
-	if want := "nameserver 192.168.104.2\nnameserver 9.9.9.9\n"; got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
-}
 
 func TestOnlyForeignServingCertificatesAreRemoved(t *testing.T) {
 	ours, theirs := newAuthority(t), newAuthority(t)

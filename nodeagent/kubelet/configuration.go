@@ -36,7 +36,8 @@ type Paths struct {
 	Root string
 	// ClientCA verifies the kubelet's clients.
 	ClientCA string
-	// ResolvConf lists the name servers for pods that do not use cluster DNS.
+	// ResolvConf lists the name servers for pods that do not use cluster DNS, and the
+	// search domains for all.
 	ResolvConf string
 	// Certificate and Key are the kubelet's client certificate, which the host
 	// makes and renews.

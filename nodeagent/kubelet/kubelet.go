@@ -87,10 +87,6 @@ func (k Kubelet) prepare() error {
 	if err := os.MkdirAll(k.Paths.Root, 0o750); err != nil {
 		return fmt.Errorf("create the kubelet's directory: %w", err)
 	}
-	resolv := resolvConf(k.Node.Network.Nameservers)
-	if err := client.WriteFile(k.Paths.ResolvConf, []byte(resolv), 0o644); err != nil {
-		return err
-	}
 	if err := k.Paths.Identity().WriteKubeconfig(k.Paths.kubeconfig()); err != nil {
 		return err
 	}

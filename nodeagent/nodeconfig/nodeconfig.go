@@ -53,6 +53,9 @@ const (
 	KubeletDir = "/var/lib/kubelet"
 	// ContainerdSocket is where containerd serves CRI.
 	ContainerdSocket = "/run/containerd/containerd.sock"
+	// ResolvConf has the name servers and search domains for the node itself and for
+	// pods that do not use cluster DNS; cluster DNS adds its own to the latter.
+	ResolvConf = "/etc/resolv.conf"
 )
 
 // What a node of the sandbox driver has instead of a machine's kernel command line,
@@ -129,6 +132,7 @@ type Node struct {
 
 	Network    Network    `json:"network"`
 	Kubernetes Kubernetes `json:"kubernetes"`
+	Host       Host       `json:"host,omitzero"`
 
 	// ControlPlanes are the addresses of all control planes, this one included.
 	ControlPlanes []Peer `json:"controlPlanes"`
@@ -174,6 +178,16 @@ type Folder struct {
 	Path     string `json:"path"`
 	ReadOnly bool   `json:"readOnly,omitempty"`
 }
+
+// Host is what a node takes over from the host. Unlike the rest of the document it
+// may change while the node runs.
+type Host struct {
+	// Search are the domains in which names without dots are looked up.
+	Search []string `json:"search,omitempty"`
+}
+
+// IsZero reports whether there is nothing to take over.
+func (h Host) IsZero() bool { return len(h.Search) == 0 }
 
 // Kubernetes is what all nodes of one cluster agree on, and the kubelet's own
 // registration.

@@ -96,6 +96,9 @@ func (n *Node) validate() error {
 	if err := n.Kubernetes.validate(); err != nil {
 		return fmt.Errorf("kubernetes: %w", err)
 	}
+	if err := n.Host.Validate(); err != nil {
+		return fmt.Errorf("host: %w", err)
+	}
 	if len(n.ControlPlanes) == 0 {
 		return errors.New("controlPlanes is empty")
 	}
@@ -124,6 +127,16 @@ func (n *Node) validateRole() error {
 		return nil
 	}
 	return fmt.Errorf("unknown role %q", n.Role)
+}
+
+// Validate reports what is wrong with the settings.
+func (h Host) Validate() error {
+	for _, name := range h.Search {
+		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return fmt.Errorf("search domain %q is not a DNS name", name)
+		}
+	}
+	return nil
 }
 
 func (n *Network) validate() error {

@@ -80,6 +80,7 @@ func TestEndToEnd(t *testing.T) {
 	r.subtest(t, "LogsExport", func(t *testing.T) { testLogsExport(t, r, name) })
 	r.subtest(t, "ReadOnlyFolder", func(t *testing.T) { testReadOnlyFolder(t, r) })
 	r.subtest(t, "Run", func(t *testing.T) { testRun(t, r) })
+	r.subtest(t, "HostDNS", func(t *testing.T) { testHostDNS(t, r) })
 	if r.keep {
 		return
 	}

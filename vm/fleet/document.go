@@ -10,6 +10,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/credentials"
 	"github.com/skiff-dev/skiff/vm/image"
 	"github.com/skiff-dev/skiff/vm/machine"
+	"github.com/skiff-dev/skiff/vm/network/resolver"
 )
 
 // plainKubelet is the environment variable that turns off Skiff's change to the
@@ -21,9 +22,13 @@ type documents struct {
 	image       image.Image
 	state       *store
 	credentials *credentials.Store
+	search      resolver.Search
 	emulated    bool
 	folderTag   func(machine.Folder) string // as in drivers.Machines
 }
+
+// host returns what nodes take over from the host.
+func (d *documents) host() nodeconfig.Host { return nodeconfig.Host{Search: d.search.Domains()} }
 
 // node returns the node document, with new certificates.
 func (d *documents) node(n cluster.Node, now time.Time) (nodeconfig.Node, error) {
@@ -44,6 +49,7 @@ func (d *documents) node(n cluster.Node, now time.Time) (nodeconfig.Node, error)
 		document.Folders = append(document.Folders, folder)
 	}
 	document.Emulated = d.emulated
+	document.Host = d.host()
 	document.Kubernetes.PlainKubelet = os.Getenv(plainKubelet) != ""
 	return document, nil
 }

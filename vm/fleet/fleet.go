@@ -19,6 +19,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/edge"
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/image"
+	"github.com/skiff-dev/skiff/vm/network/resolver"
 	"github.com/skiff-dev/skiff/vm/node"
 	"github.com/skiff-dev/skiff/vm/operation"
 	"github.com/skiff-dev/skiff/vm/registry/client"
@@ -141,7 +142,7 @@ func Open(ctx context.Context, config Config, spec cluster.Spec) (f *Fleet, err 
 		dir: config.Dir, log: config.Log, limits: config.Limits.withDefaults(),
 		state: state, credentials: creds, machines: newMachines(opened, f.parts, config.Log),
 	}
-	f.documents = &documents{image: img, state: state, credentials: creds, emulated: opened.Emulated, folderTag: opened.FolderTag}
+	f.documents = &documents{image: img, state: state, credentials: creds, search: resolver.NewSearch(""), emulated: opened.Emulated, folderTag: opened.FolderTag}
 	if err := f.connect(listener, opened); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -180,6 +181,7 @@ func (f *Fleet) connect(listener net.Listener, opened drivers.Machines) (err err
 	f.parts.keep("the check of control planes", f.api.follow)
 	f.parts.keep("certificate renewal", f.renewals.run)
 	f.parts.keep("the check of clocks", f.nodes.keepClocks)
+	f.parts.keep("the watch of the host's settings", (&hostSettings{core: f.core, renewals: f.renewals}).run)
 	f.parts.keep("the check for stalled machines", f.stalls.run)
 	f.parts.keep("the forwarding of services", f.edge.Run)
 	return nil

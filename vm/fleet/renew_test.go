@@ -21,6 +21,7 @@ import (
 
 	"github.com/skiff-dev/skiff/controlplane/pki"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/credentials"
 	"github.com/skiff-dev/skiff/vm/driver/fake"
@@ -28,6 +29,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/edge"
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/machine"
+	"github.com/skiff-dev/skiff/vm/network/resolver"
 )
 
 // fakeNode holds certificates, presents them and accepts new ones.
@@ -37,6 +39,7 @@ type fakeNode struct {
 	ahead  time.Duration // of its clock
 	clocks int           // how often its clock was set
 	seeds  int
+	host   nodeconfig.Host
 }
 
 func (n *fakeNode) take(files map[string][]byte) {
@@ -105,6 +108,15 @@ func (n *fakeNode) api() http.Handler {
 		n.clocks++
 		w.WriteHeader(http.StatusNoContent)
 	})
+	mux.HandleFunc("POST "+nodeapi.PathHost, func(w http.ResponseWriter, r *http.Request) {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if err := json.NewDecoder(r.Body).Decode(&n.host); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	})
 	return mux
 }
 
@@ -123,7 +135,11 @@ func openAt(t *testing.T, made time.Time) (*Fleet, *fakeNode) {
 	spec := cluster.Default()
 	spec.Name, spec.Workers = "old", 0
 	n := &fakeNode{}
-	driver := &fake.Driver{Reseeded: func(string, []byte) { n.seeds++ }}
+	driver := &fake.Driver{Reseeded: func(string, []byte) {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.seeds++
+	}}
 	f := prepared(t, dir, creds, spec, driver)
 	first := cluster.Nodes(spec)[0]
 	document, err := f.documents.node(first, made)
@@ -163,7 +179,7 @@ func prepared(t *testing.T, dir home.Cluster, creds *credentials.Store, spec clu
 		state:    &store{path: dir.State(), state: cluster.State{Spec: spec, Nodes: cluster.Union(nil, spec)}},
 		machines: newMachines(drivers.Machines{Driver: driver}, f.parts, log),
 	}
-	f.documents = &documents{state: f.state, credentials: creds}
+	f.documents = &documents{state: f.state, credentials: creds, search: resolver.NewSearch(filepath.Join(t.TempDir(), "none"))}
 	f.edge = edge.New(edge.Config{Spec: f.state.spec})
 	return f
 }

@@ -25,6 +25,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
 	"github.com/skiff-dev/skiff/internal/accept"
+	"github.com/skiff-dev/skiff/vm/network/resolver"
 )
 
 // MTU of every link.
@@ -61,7 +62,7 @@ type Network struct {
 	stack    *stack.Stack
 	machines *tap.Switch
 	guard    guard
-	names    []func() error
+	names    *names
 	open     openFlows
 	listener net.Listener
 }
@@ -102,7 +103,7 @@ func (n *Network) build(dial dialer) (err error) {
 	if n.stack, n.machines, err = newStack(gateway, n.config.Subnet); err != nil {
 		return err
 	}
-	if n.names, err = serveNames(n.stack, gateway); err != nil {
+	if n.names, err = listenNames(n.stack, gateway, resolver.New(resolver.Config{Machines: n.config.Subnet})); err != nil {
 		n.stack.Close()
 		return err
 	}
@@ -154,15 +155,15 @@ func (n *Network) Close() error {
 func (n *Network) Run(ctx context.Context) error {
 	var services sync.WaitGroup
 	defer services.Wait()
+	serving, stop := context.WithCancel(ctx)
+	defer stop()
 	defer n.stack.Close()
 	defer n.open.end()
-	for _, serve := range n.names {
-		services.Go(func() {
-			if err := serve(); err != nil && ctx.Err() == nil {
-				n.config.Log.Error("the name service ended", "error", err)
-			}
-		})
-	}
+	services.Go(func() {
+		if err := n.names.serve(serving); err != nil {
+			n.config.Log.Error("the name service ended", "error", err)
+		}
+	})
 	return accept.Serve(ctx, n.listener, n.config.Log, n.serve)
 }
 

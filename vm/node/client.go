@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
@@ -54,6 +55,11 @@ func (c *Client) WriteFiles(ctx context.Context, files map[string][]byte) error 
 // SetClock sets the node's clock.
 func (c *Client) SetClock(ctx context.Context, now time.Time) error {
 	return c.wrap("set the clock of", c.call(ctx, http.MethodPost, nodeapi.PathClock, nodeapi.ClockRequest{Time: now}, nil))
+}
+
+// SetHost replaces what the node has taken over from the host.
+func (c *Client) SetHost(ctx context.Context, settings nodeconfig.Host) error {
+	return c.wrap("give the host's settings to", c.call(ctx, http.MethodPost, nodeapi.PathHost, settings, nil))
 }
 
 // PowerOff asks the node to shut down. It returns once the node has accepted.

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
 const (
@@ -43,6 +44,8 @@ type Server struct {
 	Power func(action string) error
 	// Clock sets the machine's clock.
 	Clock func(time.Time) error
+	// Host takes over settings of the host.
+	Host func(nodeconfig.Host) error
 	// MemoryUsed, if set, returns the used memory in KiB, where /proc/meminfo does not
 	// show it.
 	MemoryUsed func() int64
@@ -123,6 +126,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("POST "+nodeapi.PathPower, s.power)
 	mux.HandleFunc("POST "+nodeapi.PathClock, s.clock)
 	mux.HandleFunc("POST "+nodeapi.PathFiles, s.files)
+	mux.HandleFunc("POST "+nodeapi.PathHost, s.host)
 	s.forwardControlPlane(mux)
 	return mux
 }
@@ -159,6 +163,22 @@ func (s *Server) clock(w http.ResponseWriter, r *http.Request) {
 	}
 	if err := s.Clock(request.Time); err != nil {
 		http.Error(w, fmt.Sprintf("set the clock: %v", err), http.StatusInternalServerError)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (s *Server) host(w http.ResponseWriter, r *http.Request) {
+	var request nodeconfig.Host
+	if !decode(w, r, &request) {
+		return
+	}
+	if err := request.Validate(); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if err := s.Host(request); err != nil {
+		http.Error(w, fmt.Sprintf("take over settings of the host: %v", err), http.StatusInternalServerError)
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
 // issue makes a certificate signed by parent, or by itself.
@@ -86,6 +87,7 @@ type server struct {
 	alarms     string
 	control    string // the control plane's socket
 	power      chan string
+	host       chan nodeconfig.Host
 }
 
 func start(t *testing.T) *server {
@@ -100,11 +102,12 @@ func start(t *testing.T) *server {
 		t.Fatal(err)
 	}
 	writePEM(t, filepath.Join(pki, "node-api.key"), "PRIVATE KEY", key)
-	s := &server{t: t, logDir: t.TempDir(), pkiDir: pki, kubeletDir: t.TempDir(), alarms: filepath.Join(t.TempDir(), "alarms"), control: filepath.Join(t.TempDir(), "control.sock"), power: make(chan string)}
+	s := &server{t: t, logDir: t.TempDir(), pkiDir: pki, kubeletDir: t.TempDir(), alarms: filepath.Join(t.TempDir(), "alarms"), control: filepath.Join(t.TempDir(), "control.sock"), power: make(chan string), host: make(chan nodeconfig.Host, 1)}
 	api := &Server{
 		PKIDir: pki, KubeletPKIDir: s.kubeletDir, LogDirs: []string{t.TempDir(), s.logDir}, DataDir: t.TempDir(), AlarmsDir: s.alarms, ControlSocket: s.control, Env: os.Environ(),
 		Status: func() (nodeapi.Status, error) { return nodeapi.Status{Node: "n1"}, nil },
 		Power:  func(action string) error { s.power <- action; return nil },
+		Host:   func(settings nodeconfig.Host) error { s.host <- settings; return nil },
 		Log:    slog.New(slog.DiscardHandler),
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -128,3 +128,29 @@ func TestStatusHasTheNodesOwnCertificates(t *testing.T) {
 		t.Errorf("%s, the first until %s, not %s", got, status.Certificates[0].Expires, kubelet.Leaf.NotAfter)
 	}
 }
+
+func TestSettingsOfTheHostAreCheckedBeforeTheyAreTakenOver(t *testing.T) {
+	s := start(t)
+	for body, want := range map[string]int{
+		`{"search":["corp.test"]}`: http.StatusNoContent,
+		`{}`:                       http.StatusNoContent,
+		`{"search":["a\nnameserver 192.0.2.66"]}`: http.StatusBadRequest,
+		`{"search":[""]}`:                         http.StatusBadRequest,
+		`{"nameservers":["192.0.2.66"]}`:          http.StatusBadRequest,
+	} {
+		code, text := s.do("POST", nodeapi.PathHost, body)
+		if code != want {
+			t.Errorf("%s: %d %s, want %d", body, code, text, want)
+		}
+		select {
+		case got := <-s.host:
+			if want != http.StatusNoContent {
+				t.Errorf("%s was taken over: %v", body, got)
+			}
+		default:
+			if want == http.StatusNoContent {
+				t.Errorf("%s was not taken over", body)
+			}
+		}
+	}
+}

@@ -1,0 +1,63 @@
+package fleet
+
+import (
+	"context"
+	"reflect"
+	"sync/atomic"
+	"time"
+
+	"github.com/skiff-dev/skiff/internal/pause"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+	"github.com/skiff-dev/skiff/vm/cluster"
+)
+
+// How often the host's settings are looked at, and how soon a node that did not
+// take them over is told again.
+const (
+	hostPeriod = 2 * time.Second
+	hostRetry  = 10 * time.Second
+)
+
+// hostSettings lets running nodes follow the settings that they take over from the
+// host. A machine that starts gets them in its document.
+type hostSettings struct {
+	core
+	renewals *renewals
+}
+
+// run tells the nodes about changes until ctx ends.
+func (h *hostSettings) run(ctx context.Context) error {
+	told, wait := h.documents.host(), hostPeriod
+	for pause.For(ctx, wait) == nil {
+		wait = hostPeriod
+		now := h.documents.host()
+		if reflect.DeepEqual(now, told) || h.frozen(ctx) {
+			continue
+		}
+		if !h.tell(ctx, now) {
+			wait = hostRetry
+			continue
+		}
+		h.log.Info("the nodes follow a change of the host's settings", "search", now.Search)
+		told = now
+	}
+	return nil
+}
+
+// tell gives all running nodes the host's settings, and reports whether all have
+// taken them over.
+func (h *hostSettings) tell(ctx context.Context, settings nodeconfig.Host) bool {
+	var failed atomic.Bool
+	h.nodes.each(ctx, func(n cluster.Node) {
+		// Its next boot reads the document.
+		err := h.renewals.handOut(ctx, n, time.Now(), func(string) bool { return false })
+		if err == nil {
+			err = h.nodes.client(n).SetHost(ctx, settings)
+		}
+		if err != nil {
+			failed.Store(true)
+			h.log.Warn("a node does not follow the host's settings yet, trying again", "node", n.Name, "error", err)
+		}
+	})
+	return !failed.Load()
+}
