@@ -36,6 +36,9 @@ type Spec struct {
 	Mounts   []string `json:"mounts,omitempty" mapstructure:"mounts"`
 	Network  Network  `json:"network" mapstructure:"network"`
 	Registry Registry `json:"registry,omitzero" mapstructure:"registry"`
+	// HostPorts are the ports of the host's loopback that pods may use, in the
+	// notation of package hostport.
+	HostPorts []string `json:"hostPorts,omitempty" mapstructure:"hostPorts"`
 }
 
 // Network holds the cluster's address ranges. They cannot change once the cluster

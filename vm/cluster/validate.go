@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"github.com/skiff-dev/skiff/vm/network/hostport"
 	"github.com/skiff-dev/skiff/vm/registry/mirror"
 )
 
@@ -141,6 +142,9 @@ func validateNetwork(spec Spec) []error {
 	}
 	if len(spec.Network.Domain) > 200 || !domain.MatchString(spec.Network.Domain) {
 		fault("invalid network.domain %q: use a DNS name such as cluster.local", spec.Network.Domain)
+	}
+	if _, err := hostport.Parse(spec.HostPorts); err != nil {
+		fault("hostPorts: %w", err)
 	}
 	if !slices.Contains(Egresses(), spec.Network.Egress) {
 		fault("unknown network.egress %q: choose one of %s", spec.Network.Egress, strings.Join(Egresses(), ", "))

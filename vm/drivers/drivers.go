@@ -16,6 +16,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/image"
 	"github.com/skiff-dev/skiff/vm/machine"
+	"github.com/skiff-dev/skiff/vm/network/hostport"
 )
 
 // Entry describes one driver.
@@ -66,6 +67,12 @@ type Machines struct {
 	SetRoutes func([]machine.Route) error
 	// Run serves the machines' network until its context ends; may be nil.
 	Run func(ctx context.Context) error
+	// OpenHostPorts changes which ports of the host's loopback machines may use; may
+	// be nil.
+	OpenHostPorts func(hostport.Set)
+	// Problems returns what machines tried in vain, one line for users each; may be
+	// nil.
+	Problems func() []string
 	// FolderTag returns the tag by which a guest mounts a folder of the host; nil if
 	// it needs none.
 	FolderTag func(machine.Folder) string

@@ -7,6 +7,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/image"
 	"github.com/skiff-dev/skiff/vm/network"
+	"github.com/skiff-dev/skiff/vm/network/hostport"
 	"github.com/skiff-dev/skiff/vm/sandbox"
 )
 
@@ -34,13 +35,18 @@ func openSandboxes(ctx context.Context, config Config) (Machines, error) {
 	if err != nil {
 		return Machines{}, errors.Join(err, network.Close())
 	}
-	return Machines{Driver: boxes, Dial: boxes.DialContext, SetRoutes: boxes.SetRoutes, Listen: network.Listen, Run: network.Run}, nil
+	return Machines{Driver: boxes, Dial: boxes.DialContext, SetRoutes: boxes.SetRoutes, Listen: network.Listen, OpenHostPorts: network.OpenHostPorts, Problems: network.Problems, Run: network.Run}, nil
 }
 
 // openNetwork creates the cluster's user-mode network, in this process.
 func openNetwork(config Config) (*network.Network, error) {
+	ports, err := hostport.Parse(config.Spec.HostPorts)
+	if err != nil {
+		return nil, err
+	}
 	return network.New(network.Config{
 		Socket: config.Cluster.Network(), Subnet: config.Spec.Network.Nodes,
-		Pods: config.Spec.Network.Pods, Egress: network.Egress(config.Spec.Network.Egress), Log: config.Log,
+		Pods: config.Spec.Network.Pods, Egress: network.Egress(config.Spec.Network.Egress),
+		HostPorts: ports, Log: config.Log,
 	})
 }

@@ -206,6 +206,7 @@ func (f *Fleet) SetSpec(spec cluster.Spec) error {
 		spec.APIPort = state.Spec.APIPort
 		state.Spec, state.Nodes = spec, cluster.Union(state.Nodes, spec)
 	})
+	err = errors.Join(err, f.machines.openHostPorts(spec.HostPorts))
 	f.api.balance()
 	f.renewals.wake()
 	if f.registry != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/driver"
 	"github.com/skiff-dev/skiff/vm/drivers"
 	"github.com/skiff-dev/skiff/vm/machine"
+	"github.com/skiff-dev/skiff/vm/network/hostport"
 	"github.com/skiff-dev/skiff/vm/node"
 )
 
@@ -23,6 +24,7 @@ type machines struct {
 	routes   func([]machine.Route) error
 	emulated bool
 	parts    *parts
+	network  drivers.Machines // its functions that may be nil
 	log      *slog.Logger
 	issued   issued
 
@@ -32,9 +34,27 @@ type machines struct {
 
 func newMachines(opened drivers.Machines, parts *parts, log *slog.Logger) *machines {
 	return &machines{
-		driver: opened.Driver, reach: opened.Dial, routes: opened.SetRoutes, emulated: opened.Emulated,
+		driver: opened.Driver, reach: opened.Dial, routes: opened.SetRoutes, network: opened, emulated: opened.Emulated,
 		parts: parts, log: log, ended: map[string]string{},
 	}
+}
+
+// openHostPorts changes which ports of the host's loopback machines may use.
+func (m *machines) openHostPorts(list []string) error {
+	ports, err := hostport.Parse(list)
+	if err == nil && m.network.OpenHostPorts != nil {
+		m.network.OpenHostPorts(ports)
+	}
+	return err
+}
+
+// networkProblems returns one line for users for each thing that machines tried in
+// vain.
+func (m *machines) networkProblems() []string {
+	if m.network.Problems == nil {
+		return nil
+	}
+	return m.network.Problems()
 }
 
 // start starts a machine and records if it ends by itself.

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -53,6 +54,7 @@ func gatewayHardware(t testing.TB) hardwareAddress {
 type world struct {
 	tcp, udp string // servers' addresses
 	silent   netip.Addr
+	refuses  string // address where nobody listens
 
 	mu     sync.Mutex // guards dialed
 	dialed []string
@@ -66,11 +68,13 @@ func (w *world) dial(ctx context.Context, network, address string) (net.Conn, er
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
-	to := w.tcp
-	if network == "udp4" {
-		to = w.udp
+	if address == w.refuses {
+		return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
 	}
-	return (&net.Dialer{}).DialContext(ctx, network, to)
+	if network == "udp4" {
+		return (&net.Dialer{}).DialContext(ctx, network, w.udp)
+	}
+	return (&net.Dialer{}).DialContext(ctx, "tcp4", w.tcp)
 }
 
 func (w *world) seen() []string {

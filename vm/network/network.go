@@ -1,7 +1,7 @@
 // Package network is a cluster's user-mode network: machines reach each other and
 // the outside, the host reaches the machines, and no machine reaches what listens
-// on the host's loopback, speaks for another machine, or uses more than its share
-// of connections. It needs no privileges and runs in the daemon's process.
+// on the host's loopback unless its port is open, speaks for another machine, or
+// uses more than its share of connections. It needs no privileges and runs in the daemon's process.
 package network
 
 import (
@@ -25,6 +25,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
 	"github.com/skiff-dev/skiff/internal/accept"
+	"github.com/skiff-dev/skiff/vm/network/hostport"
 	"github.com/skiff-dev/skiff/vm/network/resolver"
 )
 
@@ -48,7 +49,9 @@ type Config struct {
 	Pods netip.Prefix
 	// Egress is what machines may reach outside; empty means EgressAll.
 	Egress Egress
-	Log    *slog.Logger
+	// HostPorts are the ports of the host's loopback that machines may use.
+	HostPorts hostport.Set
+	Log       *slog.Logger
 }
 
 // Gateway returns the gateway's address in the machines' subnet.
@@ -62,6 +65,7 @@ type Network struct {
 	stack    *stack.Stack
 	machines *tap.Switch
 	guard    guard
+	host     hostServices
 	names    *names
 	open     openFlows
 	listener net.Listener
@@ -81,7 +85,7 @@ func newNetwork(config Config, dial dialer) (*Network, error) {
 	if !slices.Contains(Egresses(), config.Egress) {
 		return nil, fmt.Errorf("unknown egress policy %q", config.Egress)
 	}
-	n := &Network{config: config}
+	n := &Network{config: config, host: hostServices{address: HostServices(config.Subnet), open: config.HostPorts}}
 	mac, err := net.ParseMAC(gatewayMAC)
 	if err != nil {
 		return nil, err
@@ -100,18 +104,19 @@ func newNetwork(config Config, dial dialer) (*Network, error) {
 // build makes the stack, its services and its forwarders.
 func (n *Network) build(dial dialer) (err error) {
 	gateway := Gateway(n.config.Subnet)
-	if n.stack, n.machines, err = newStack(gateway, n.config.Subnet); err != nil {
+	if n.stack, n.machines, err = newStack([]netip.Addr{gateway, n.host.address}, n.config.Subnet); err != nil {
 		return err
 	}
-	if n.names, err = listenNames(n.stack, gateway, resolver.New(resolver.Config{Machines: n.config.Subnet})); err != nil {
+	host := resolver.New(resolver.Config{Machines: n.config.Subnet, Names: n.name, Host: n.host.address})
+	if n.names, err = n.listenNames(host); err != nil {
 		n.stack.Close()
 		return err
 	}
 	// TCP and UDP have a quota each: a flood of datagrams must not stop connections.
 	limit := flowLimit(fileLimit()) / 2
 	connections, flows, dials := &quota{limit: limit}, &quota{limit: limit}, &quota{limit: maxDials}
-	(&tcpForwarder{subnet: n.config.Subnet, allows: n.allows, dial: dial, connections: connections, dials: dials, open: &n.open}).attach(n.stack)
-	(&udpForwarder{subnet: n.config.Subnet, allows: n.allows, dial: dial, flows: flows, open: &n.open}).attach(n.stack)
+	(&tcpForwarder{subnet: n.config.Subnet, route: n.route, refused: n.refused, dial: dial, connections: connections, dials: dials, open: &n.open}).attach(n.stack)
+	(&udpForwarder{subnet: n.config.Subnet, route: n.route, dial: dial, flows: flows, open: &n.open}).attach(n.stack)
 	return nil
 }
 

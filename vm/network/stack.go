@@ -21,10 +21,15 @@ const nic = 1
 // machines. Its services listen below.
 const firstOwnPort = 16000
 
-// newStack builds the gateway's IPv4 stack behind a switch. It accepts packets to
-// any address, so that its forwarders can carry them outside.
-func newStack(gateway netip.Addr, subnet netip.Prefix) (*stack.Stack, *tap.Switch, error) {
-	endpoint, err := tap.NewLinkEndpoint(false, MTU, gatewayMAC, gateway.String(), []string{gateway.String()})
+// newStack builds the gateway's IPv4 stack behind a switch. It has the given
+// addresses, the gateway's first, and accepts packets to any address, so that its
+// forwarders can carry them outside.
+func newStack(addresses []netip.Addr, subnet netip.Prefix) (*stack.Stack, *tap.Switch, error) {
+	var texts []string
+	for _, a := range addresses {
+		texts = append(texts, a.String())
+	}
+	endpoint, err := tap.NewLinkEndpoint(false, MTU, gatewayMAC, texts[0], texts)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -38,9 +43,11 @@ func newStack(gateway netip.Addr, subnet netip.Prefix) (*stack.Stack, *tap.Switc
 	if err := s.CreateNIC(nic, endpoint); err != nil {
 		return nil, nil, fmt.Errorf("create the interface: %s", err)
 	}
-	own := tcpip.ProtocolAddress{Protocol: ipv4.ProtocolNumber, AddressWithPrefix: tcpipAddress(gateway).WithPrefix()}
-	if err := s.AddProtocolAddress(nic, own, stack.AddressProperties{}); err != nil {
-		return nil, nil, fmt.Errorf("set the gateway's address: %s", err)
+	for _, a := range addresses {
+		own := tcpip.ProtocolAddress{Protocol: ipv4.ProtocolNumber, AddressWithPrefix: tcpipAddress(a).WithPrefix()}
+		if err := s.AddProtocolAddress(nic, own, stack.AddressProperties{}); err != nil {
+			return nil, nil, fmt.Errorf("set the address %s: %s", a, err)
+		}
 	}
 	s.SetSpoofing(nic, true)
 	s.SetPromiscuousMode(nic, true)

@@ -28,8 +28,11 @@ const (
 // tcpForwarder connects machines to TCP servers outside.
 type tcpForwarder struct {
 	subnet netip.Prefix // of the machines
-	allows func(netip.Addr) bool
-	dial   dialer
+	// route returns where to connect for a target, nothing if that is not allowed.
+	route func(target netip.AddrPort) []netip.AddrPort
+	// refused is told that nobody listens there.
+	refused func(target netip.AddrPort)
+	dial    dialer
 	// dials are the connections that are not established yet.
 	connections, dials *quota
 	open               *openFlows
@@ -47,12 +50,16 @@ func (f *tcpForwarder) attach(s *stack.Stack) {
 func (f *tcpForwarder) handle(r *tcp.ForwarderRequest) {
 	id := r.ID()
 	machine, target := address(id.RemoteAddress), netip.AddrPortFrom(address(id.LocalAddress), id.LocalPort)
-	if !f.subnet.Contains(machine) || !f.allows(target.Addr()) || !f.connections.take(machine) {
+	var to []netip.AddrPort
+	if f.subnet.Contains(machine) {
+		to = f.route(target)
+	}
+	if len(to) == 0 || !f.connections.take(machine) {
 		r.Complete(true)
 		return
 	}
 	defer f.connections.give(machine)
-	inside, outside, ok := f.connect(r, machine, target)
+	inside, outside, ok := f.connect(r, machine, target, to)
 	if !ok {
 		return
 	}
@@ -69,7 +76,7 @@ func (f *tcpForwarder) handle(r *tcp.ForwarderRequest) {
 
 // connect connects to the target first, so that the machine sees a refusal as
 // one, then to the machine.
-func (f *tcpForwarder) connect(r *tcp.ForwarderRequest, machine netip.Addr, target netip.AddrPort) (inside, outside net.Conn, ok bool) {
+func (f *tcpForwarder) connect(r *tcp.ForwarderRequest, machine netip.Addr, target netip.AddrPort, to []netip.AddrPort) (inside, outside net.Conn, ok bool) {
 	if !f.dials.take(machine) {
 		r.Complete(false)
 		return nil, nil, false
@@ -77,8 +84,11 @@ func (f *tcpForwarder) connect(r *tcp.ForwarderRequest, machine netip.Addr, targ
 	defer f.dials.give(machine)
 	ctx, cancel := context.WithTimeout(context.Background(), outsideTimeout)
 	defer cancel()
-	outside, err := f.dial(ctx, "tcp4", target.String())
+	outside, err := f.dialFirst(ctx, to)
 	if err != nil {
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			f.refused(target)
+		}
 		// Out of descriptors is the host's trouble, not the target's answer.
 		r.Complete(!errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE))
 		return nil, nil, false
@@ -93,6 +103,20 @@ func (f *tcpForwarder) connect(r *tcp.ForwarderRequest, machine netip.Addr, targ
 	// A machine that was killed says nothing: keepalives end its connections.
 	endpoint.SocketOptions().SetKeepAlive(true)
 	return gonet.NewTCPConn(&queue, endpoint), outside, true
+}
+
+// dialFirst connects to the first address that does not refuse.
+func (f *tcpForwarder) dialFirst(ctx context.Context, to []netip.AddrPort) (conn net.Conn, err error) {
+	for _, address := range to {
+		network := "tcp4"
+		if address.Addr().Is6() {
+			network = "tcp6"
+		}
+		if conn, err = f.dial(ctx, network, address.String()); !errors.Is(err, syscall.ECONNREFUSED) {
+			return conn, err
+		}
+	}
+	return nil, err
 }
 
 // pair is the two ends of a forwarded connection.

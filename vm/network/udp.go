@@ -37,10 +37,12 @@ var datagrams = sync.Pool{New: func() any { return new([maxDatagram]byte) }}
 // udpForwarder carries datagrams between machines and the outside.
 type udpForwarder struct {
 	subnet netip.Prefix // of the machines
-	allows func(netip.Addr) bool
-	dial   dialer
-	flows  *quota
-	open   *openFlows
+	// route returns where to send what is for a target, nothing if that is not
+	// allowed.
+	route func(target netip.AddrPort) []netip.AddrPort
+	dial  dialer
+	flows *quota
+	open  *openFlows
 
 	mu       sync.Mutex // guards machines
 	machines map[netip.Addr]map[*udpFlow]struct{}
@@ -57,7 +59,11 @@ func (f *udpForwarder) attach(s *stack.Stack) {
 func (f *udpForwarder) handle(r *udp.ForwarderRequest) {
 	id := r.ID()
 	machine, target := address(id.RemoteAddress), netip.AddrPortFrom(address(id.LocalAddress), id.LocalPort)
-	if !f.subnet.Contains(machine) || !f.allows(target.Addr()) || !f.take(machine) {
+	if !f.subnet.Contains(machine) {
+		return
+	}
+	to := f.route(target)
+	if len(to) == 0 || !f.take(machine) {
 		return
 	}
 	flow := &udpFlow{port: target.Port(), closed: make(chan struct{})}
@@ -67,7 +73,7 @@ func (f *udpForwarder) handle(r *udp.ForwarderRequest) {
 		return
 	}
 	flow.endpoint = endpoint
-	outside, err := f.dial(context.Background(), "udp4", target.String()) // a connected socket: nothing is sent
+	outside, err := f.dial(context.Background(), "udp4", to[0].String()) // a connected socket: nothing is sent
 	if err != nil {
 		endpoint.Close()
 		f.flows.give(machine)

@@ -119,7 +119,7 @@ fe80::1%eth0 link
 `
 
 func TestHostsFileAnswersAddressesAndNames(t *testing.T) {
-	h := parseHosts([]byte(hostsText))
+	h := parseHosts([]byte(hostsText), netip.Addr{})
 	reverse, err := dns.ReverseAddr("192.0.2.10")
 	if err != nil {
 		t.Fatal(err)
@@ -224,8 +224,8 @@ func FuzzHostFilesAreReadWithoutPanic(f *testing.F) {
 				t.Errorf("search %q", name)
 			}
 		}
-		for name := range parseHosts(content).addresses {
-			parseHosts(content).answer(dns.Question{Name: name, Qtype: dns.TypeA, Qclass: dns.ClassINET})
+		for name := range parseHosts(content, netip.Addr{}).addresses {
+			parseHosts(content, netip.Addr{}).answer(dns.Question{Name: name, Qtype: dns.TypeA, Qclass: dns.ClassINET})
 		}
 	})
 }

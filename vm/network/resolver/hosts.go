@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -20,9 +21,10 @@ type hosts struct {
 	names     map[string][]string
 }
 
-// parseHosts reads a hosts file. It leaves out names for the host's own loopback,
-// which would lead a pod to itself, but "localhost".
-func parseHosts(content []byte) hosts {
+// parseHosts reads a hosts file. Names for the host's loopback, which would lead a
+// pod to itself, get the address at which machines reach it; without one they are
+// left out. Only "localhost" stays what it is.
+func parseHosts(content []byte, loopback netip.Addr) hosts {
 	h := hosts{addresses: map[string][]netip.Addr{}, names: map[string][]string{}}
 	lines := bufio.NewScanner(bytes.NewReader(content))
 	for lines.Scan() {
@@ -35,15 +37,21 @@ func parseHosts(content []byte) hosts {
 		if err != nil || address.Zone() != "" {
 			continue
 		}
-		h.add(address.Unmap(), fields[1:])
+		h.add(address.Unmap(), fields[1:], loopback)
 	}
 	return h
 }
 
-func (h hosts) add(address netip.Addr, names []string) {
+func (h hosts) add(address netip.Addr, names []string, loopback netip.Addr) {
 	for _, name := range names {
 		full := dns.CanonicalName(name)
-		if _, ok := dns.IsDomainName(full); !ok || full == "." || address.IsLoopback() && full != "localhost." {
+		if _, ok := dns.IsDomainName(full); !ok || full == "." {
+			continue
+		}
+		if address.IsLoopback() && full != "localhost." {
+			if loopback.IsValid() && !slices.Contains(h.addresses[full], loopback) {
+				h.addresses[full] = append(h.addresses[full], loopback)
+			}
 			continue
 		}
 		h.addresses[full] = append(h.addresses[full], address)

@@ -39,6 +39,12 @@ const (
 type Config struct {
 	// Machines are the addresses that may ask.
 	Machines netip.Prefix
+	// Names returns the address of a name below Zone, or of another name that is not
+	// looked up elsewhere. Names are fully qualified and in lower case.
+	Names func(name string) (netip.Addr, bool)
+	// Host is the address at which machines reach the host's loopback. Names that the
+	// hosts file maps to loopback get it; without it, they are not answered.
+	Host netip.Addr
 	// ResolvConf and Hosts are the host's files, by default those in /etc.
 	ResolvConf, Hosts string
 	// Dial connects to a name server.
@@ -48,6 +54,7 @@ type Config struct {
 // Resolver answers queries.
 type Resolver struct {
 	machines netip.Prefix
+	names    func(name string) (netip.Addr, bool)
 	hosts    *follower[hosts]
 	servers  source
 	dial     func(ctx context.Context, network, address string) (net.Conn, error)
@@ -76,10 +83,13 @@ func New(config Config) *Resolver {
 	resolvConf := cmp.Or(config.ResolvConf, defaultResolvConf)
 	return &Resolver{
 		machines: config.Machines.Masked(),
-		hosts:    &follower[hosts]{path: cmp.Or(config.Hosts, defaultHosts), parse: parseHosts},
-		servers:  hostSource(&follower[nameservers]{path: resolvConf, parse: parseResolvConf}),
-		dial:     dial,
-		shares:   map[netip.Addr]*share{},
+		names:    config.Names,
+		hosts: &follower[hosts]{path: cmp.Or(config.Hosts, defaultHosts), parse: func(content []byte) hosts {
+			return parseHosts(content, config.Host)
+		}},
+		servers: hostSource(&follower[nameservers]{path: resolvConf, parse: parseResolvConf}),
+		dial:    dial,
+		shares:  map[netip.Addr]*share{},
 	}
 }
 
@@ -139,6 +149,9 @@ func (r *Resolver) serve(ctx context.Context, w dns.ResponseWriter, query *dns.M
 func (r *Resolver) reply(ctx context.Context, machine netip.Addr, query *dns.Msg) *dns.Msg {
 	if code := refusal(query); code != dns.RcodeSuccess {
 		return respond(query, &dns.Msg{MsgHdr: dns.MsgHdr{Rcode: code}})
+	}
+	if own := r.own(query.Question[0]); own != nil {
+		return respond(query, own)
 	}
 	now := time.Now()
 	if records, known := r.hosts.get(now).answer(query.Question[0]); known {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/drivers"
+	"github.com/skiff-dev/skiff/vm/network/hostport"
 )
 
 // Setting is one setting of a cluster: its key in skiff.yaml, the other ways to set
@@ -120,6 +121,10 @@ func Table() []Setting {
 			func(s *cluster.Spec) *[]string { return &s.Registry.Mirrors }),
 		list(Setting{Key: "registry.insecure", Flag: "insecure-registry", Description: "registry that may use HTTP or a certificate that cannot be verified, such as registry.example:5000"},
 			func(s *cluster.Spec) *[]string { return &s.Registry.Insecure }),
+		ports(Setting{
+			Key: "hostPorts", Flag: "host-port",
+			Description: "ports on the host's 127.0.0.1 that pods reach at host.skiff.internal: a port, a range such as 8000-8100, or all",
+		}, func(s *cluster.Spec) *[]string { return &s.HostPorts }),
 	}
 }
 
@@ -172,6 +177,20 @@ func list(s Setting, at func(*cluster.Spec) *[]string) Setting {
 			*at(spec) = strings.Split(text, "\n")
 		}
 		return nil
+	}
+	return s
+}
+
+// ports is a list in the notation of package hostport.
+func ports(s Setting, at func(*cluster.Spec) *[]string) Setting {
+	s = list(s, at)
+	set := s.set
+	s.set = func(spec *cluster.Spec, text string) error {
+		if err := set(spec, text); err != nil {
+			return err
+		}
+		_, err := hostport.Parse(*at(spec))
+		return err
 	}
 	return s
 }
