@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/admission/initializer"
+	"k8s.io/apiserver/pkg/warning"
 	"k8s.io/client-go/informers"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/kubernetes/pkg/apis/core"
@@ -38,6 +39,7 @@ const PluginName = "SkiffNodeRestriction"
 const labelService = "kubernetes.io/service-name"
 
 var (
+	configMaps     = schema.GroupResource{Resource: "configmaps"}
 	nodes          = schema.GroupResource{Resource: "nodes"}
 	volumes        = schema.GroupResource{Resource: "persistentvolumes"}
 	endpointSlices = schema.GroupResource{Group: "discovery.k8s.io", Resource: "endpointslices"}
@@ -78,11 +80,22 @@ func (p *plugin) ValidateInitialization() error {
 }
 
 // Validate implements admission.ValidationInterface.
-func (p *plugin) Validate(_ context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
+func (p *plugin) Validate(ctx context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
 	if err := p.check(a); err != nil {
 		return admission.NewForbidden(a, err)
 	}
+	if foreignDNS(a) {
+		warning.AddWarning(ctx, "", fmt.Sprintf("nothing reads ConfigMap %s/%s: put your own DNS configuration into %s",
+			metav1.NamespaceSystem, names.ForeignDNS, names.CustomDNS))
+	}
 	return nil
+}
+
+// foreignDNS reports whether somebody configures cluster DNS as kubeadm's users do,
+// to whom it must not seem to work.
+func foreignDNS(a admission.Attributes) bool {
+	return a.GetResource().GroupResource() == configMaps && a.GetOperation() != admission.Delete &&
+		a.GetNamespace() == metav1.NamespaceSystem && a.GetName() == names.ForeignDNS
 }
 
 func (p *plugin) check(a admission.Attributes) error {

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/admission/initializer"
 	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/warning"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/kubernetes/pkg/apis/core"
@@ -46,6 +47,11 @@ type write struct {
 
 func (w write) validate(t *testing.T) error {
 	t.Helper()
+	return w.validateIn(t.Context(), t)
+}
+
+func (w write) validateIn(ctx context.Context, t *testing.T) error {
+	t.Helper()
 	plugins := admission.NewPlugins()
 	Register(plugins, machines)
 	p, err := plugins.NewFromPlugins([]string{PluginName}, emptyConfig{}, knownNodes{t.Context()}, admission.DecoratorFunc(
@@ -58,7 +64,7 @@ func (w write) validate(t *testing.T) error {
 	if !p.Handles(w.operation) {
 		t.Fatalf("operation %s is not handled", w.operation)
 	}
-	return p.(admission.ValidationInterface).Validate(t.Context(), a, nil)
+	return p.(admission.ValidationInterface).Validate(ctx, a, nil)
 }
 
 // knownNodes initializes the plugin with the nodes of an API server.
@@ -248,6 +254,31 @@ func TestAKubeletDoesNotTakeThePodRangeOfAnotherNode(t *testing.T) {
 		}
 		if err := w.validate(t); apierrors.IsForbidden(err) == tt.ok {
 			t.Errorf("%s: %v", tt.what, err)
+		}
+	}
+}
+
+// recorder keeps the warnings for a client.
+type recorder []string
+
+func (r *recorder) AddWarning(_, text string) { *r = append(*r, text) }
+
+func TestWhoConfiguresDNSAsWithKubeadmIsWarned(t *testing.T) {
+	for _, tt := range []struct {
+		namespace, name string
+		operation       admission.Operation
+		want            int
+	}{
+		{"kube-system", "coredns", admission.Create, 1},
+		{"kube-system", "coredns", admission.Update, 1},
+		{"kube-system", "coredns", admission.Delete, 0},
+		{"kube-system", "coredns-custom", admission.Create, 0},
+		{"default", "coredns", admission.Create, 0},
+	} {
+		var warnings recorder
+		w := write{user: "jane", resource: configMaps, operation: tt.operation, namespace: tt.namespace, name: tt.name, object: &core.ConfigMap{}}
+		if err := w.validateIn(warning.WithWarningRecorder(t.Context(), &warnings), t); err != nil || len(warnings) != tt.want {
+			t.Errorf("%s of %s/%s: warnings %q, %v", tt.operation, tt.namespace, tt.name, warnings, err)
 		}
 	}
 }

@@ -112,7 +112,8 @@ func ownRoles() []Object {
 	}
 	slices := rule("discovery.k8s.io", []string{"create", "get", "update", "patch", "delete"}, "endpointslices")
 	leases := rule("coordination.k8s.io", []string{"get", "update"}, "leases")
-	objects = append(objects, kubeSystemRole(names.GroupDNS, group(names.GroupDNS), slices)...)
+	own := named(rule("", read(), "configmaps"), names.CustomDNS)
+	objects = append(objects, kubeSystemRole(names.GroupDNS, group(names.GroupDNS), slices, own)...)
 	return append(objects, kubeSystemRole(names.UserLeader, user(names.UserLeader),
 		named(leases, names.ControlPlaneLease), rule("coordination.k8s.io", []string{"create"}, "leases"))...)
 }

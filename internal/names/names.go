@@ -50,6 +50,10 @@ const (
 	DNSService = "kube-dns"
 	// DNSManager is the value of the managed-by label on its endpoint slices.
 	DNSManager = "dns.skiff.dev"
+	// CustomDNS is the ConfigMap, in kube-system, with the user's own configuration of
+	// cluster DNS. ForeignDNS is kubeadm's, which nothing reads.
+	CustomDNS  = "coredns-custom"
+	ForeignDNS = "coredns"
 )
 
 // ControlPlaneLease is the lease, in kube-system, whose holder runs the

@@ -28,8 +28,11 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/volumes"
 )
 
-// alarmsFile is this program's file in Config.AlarmsDir.
-const alarmsFile = "nodeagent"
+// The files in Config.AlarmsDir of this program and of cluster DNS.
+const (
+	alarmsFile    = "nodeagent"
+	dnsAlarmsFile = "nodeagent-dns"
+)
 
 // Config configures an agent.
 type Config struct {
@@ -167,7 +170,8 @@ func pods(ctx context.Context, config Config) error {
 		if err := dnsID.Wait(ctx, client.PathList("discovery.k8s.io", "endpointslices")); err != nil {
 			return ended(ctx, err)
 		}
-		server := dns.DNS{Node: config.Node, Identity: dnsID, API: dnsAPI, NodeUID: func() types.UID {
+		alarm := filepath.Join(config.AlarmsDir, dnsAlarmsFile)
+		server := dns.DNS{Node: config.Node, Identity: dnsID, API: dnsAPI, AlarmFile: alarm, NodeUID: func() types.UID {
 			return network.NodeUID(nodes.Lister(), config.Node.Name)
 		}}
 		return again(ctx, "cluster DNS", server.Run)

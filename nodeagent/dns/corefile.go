@@ -31,9 +31,9 @@ const answerLimit = 4500 * time.Millisecond
 // corefile returns the server's configuration
 // (https://coredns.io/2017/07/23/corefile-explained/): the cluster's names and
 // addresses come from the API server, all others from the node's name servers.
-// Upstream's loop detection exits the process, so it is not used; a name server
+// The user's own configuration comes with it. Upstream's loop detection exits the process, so it is not used; a name server
 // that is the node itself is excluded instead.
-func corefile(node nodeconfig.Node, identity client.Identity) string {
+func corefile(node nodeconfig.Node, identity client.Identity, own custom) string {
 	address := node.Network.Address.Addr()
 	var b strings.Builder
 	line := func(format string, arguments ...any) { fmt.Fprintf(&b, format+"\n", arguments...) }
@@ -63,7 +63,9 @@ func corefile(node nodeconfig.Node, identity client.Identity) string {
 	line("    disable denial %s", node.Kubernetes.DNSDomain)
 	line("  }")
 	line("  loadbalance")
+	b.WriteString(own.lines)
 	line("}")
+	b.WriteString(own.servers)
 	return b.String()
 }
 

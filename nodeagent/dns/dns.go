@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/coredns/caddy"
@@ -38,6 +39,8 @@ type DNS struct {
 	Node     nodeconfig.Node
 	Identity client.Identity
 	API      kubernetes.Interface
+	// AlarmFile is where a message to the user about the own configuration is written.
+	AlarmFile string
 	// NodeUID returns the UID of the node's Node object, "" if there is none.
 	NodeUID func() types.UID
 }
@@ -47,15 +50,12 @@ func (d DNS) Run(ctx context.Context) error {
 	if err := register(); err != nil {
 		return fmt.Errorf("prepare CoreDNS: %w", err)
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	var server *caddy.Instance
 	for {
 		var err error
-		server, err = caddy.Start(caddy.CaddyfileInput{
-			Filepath:       "Corefile",
-			Contents:       []byte(corefile(d.Node, d.Identity)),
-			ServerTypeName: "dns",
-		})
-		if err == nil {
+		if server, err = caddy.Start(d.input(custom{})); err == nil {
 			break
 		}
 		slog.Error("cannot start cluster DNS, retrying", "error", err)
@@ -63,9 +63,53 @@ func (d DNS) Run(ctx context.Context) error {
 			return nil
 		}
 	}
-	defer stop(server)
-	d.watch(ctx)
-	return nil
+	defer func() { stop(server) }()
+	changed := make(chan struct{}, 1)
+	lister, err := d.followCustom(ctx, changed)
+	if err != nil {
+		return err
+	}
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	watch.Go(func() { d.watch(ctx) })
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		}
+		data, err := content(lister)
+		if err == nil {
+			server, err = d.adopt(server, data)
+		}
+		if err != nil {
+			slog.Error("cluster DNS does not use the own configuration", "error", err)
+		}
+		if err := d.tell(err); err != nil {
+			slog.Warn("cannot tell the user about the own configuration of cluster DNS", "error", err)
+		}
+	}
+}
+
+func (d DNS) input(own custom) caddy.Input {
+	return caddy.CaddyfileInput{
+		Filepath: "Corefile", Contents: []byte(corefile(d.Node, d.Identity, own)), ServerTypeName: "dns",
+	}
+}
+
+// adopt replaces the server by one with the user's configuration. If that is wrong,
+// it returns the server as it was.
+func (d DNS) adopt(server *caddy.Instance, data map[string]string) (*caddy.Instance, error) {
+	own, err := parseCustom(data, d.Node)
+	if err != nil {
+		return server, err
+	}
+	next, err := server.Restart(d.input(own))
+	if err != nil {
+		return server, fmt.Errorf("configure cluster DNS: %w", err)
+	}
+	slog.Info("cluster DNS has a new own configuration", "keys", len(data))
+	return next, nil
 }
 
 // watch publishes whether the server answers whenever that changes, and at the end

@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -29,7 +30,7 @@ func document() nodeconfig.Node {
 }
 
 func TestCorefileForwardsOtherNamesToTheNodesNameServers(t *testing.T) {
-	got := corefile(document(), client.Component("/pki", "dns"))
+	got := corefile(document(), client.Component("/pki", "dns"), custom{})
 	want := `.:53 {
   bind 192.168.104.21
   errors
@@ -69,7 +70,7 @@ func TestResolversExcludeThisServer(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 	node.Network.Nameservers = nil
-	if got := corefile(node, client.Identity{}); strings.Contains(got, "forward") {
+	if got := corefile(node, client.Identity{}, custom{}); strings.Contains(got, "forward") {
 		t.Errorf("forwards to nobody:\n%s", got)
 	}
 }
@@ -78,17 +79,9 @@ func TestCoreDNSAcceptsTheCorefile(t *testing.T) {
 	if err := register(); err != nil {
 		t.Fatal(err)
 	}
-	node := document()
-	node.Network.Address = netip.MustParsePrefix("127.0.0.1/8")
-	// Any port will do, and nothing may wait for an API server.
-	file := corefile(node, client.Identity{})
-	file = strings.Replace(file, ".:53 {", ".:0 {", 1)
-	file = strings.Replace(file, "    tls   \n", "", 1)
-	file = strings.Replace(file, "https://127.0.0.1:7443", "http://"+refused(t), 1)
-	file = strings.Replace(file, "startup_timeout 30s", "startup_timeout 1ms", 1)
-	server, err := caddy.Start(caddy.CaddyfileInput{Filepath: "Corefile", Contents: []byte(file), ServerTypeName: "dns"})
+	server, err := caddy.Start(local(t, custom{}, 0))
 	if err != nil {
-		t.Fatalf("%v\n%s", err, file)
+		t.Fatal(err)
 	}
 	defer stop(server)
 	question := new(miekg.Msg).SetQuestion("1.0.0.127.in-addr.arpa.", miekg.TypePTR)
@@ -96,6 +89,20 @@ func TestCoreDNSAcceptsTheCorefile(t *testing.T) {
 	if err != nil || answer.Id != question.Id {
 		t.Errorf("answer %v, %v", answer, err)
 	}
+}
+
+// local returns a configuration for this host: it listens on a port of 127.0.0.1 and
+// waits for no API server.
+func local(t *testing.T, own custom, port int) caddy.Input {
+	t.Helper()
+	node := document()
+	node.Network.Address = netip.MustParsePrefix("127.0.0.1/8")
+	file := corefile(node, client.Identity{}, own)
+	file = strings.Replace(file, ".:53 {", fmt.Sprintf(".:%d {", port), 1)
+	file = strings.Replace(file, "    tls   \n", "", 1)
+	file = strings.Replace(file, "https://127.0.0.1:7443", "http://"+refused(t), 1)
+	file = strings.Replace(file, "startup_timeout 30s", "startup_timeout 1ms", 1)
+	return caddy.CaddyfileInput{Filepath: "Corefile", Contents: []byte(file), ServerTypeName: "dns"}
 }
 
 // refused returns an address on which nothing listens.

@@ -9,17 +9,24 @@ import (
 	"github.com/coredns/coredns/plugin"
 	"github.com/coredns/coredns/plugin/kubernetes"
 
-	// The plugins that the Corefile uses besides the directive.
+	// The plugins that the Corefile uses besides the directive, and the user's own
+	// configuration may use.
 	_ "github.com/coredns/coredns/plugin/bind"
 	_ "github.com/coredns/coredns/plugin/cache"
 	_ "github.com/coredns/coredns/plugin/errors"
 	_ "github.com/coredns/coredns/plugin/forward"
+	_ "github.com/coredns/coredns/plugin/hosts"
 	_ "github.com/coredns/coredns/plugin/loadbalance"
+	_ "github.com/coredns/coredns/plugin/log"
+	_ "github.com/coredns/coredns/plugin/rewrite"
 )
 
 // directive is the name of upstream's kubernetes plugin in the Corefile. Upstream's
 // own setup replaces the logger of the whole process, which is also the kubelet's.
 const directive = "cluster"
+
+// directives are in the order in which plugins handle a query, as upstream's are.
+var directives = []string{"bind", "errors", "log", "loadbalance", "cache", "rewrite", "hosts", directive, "forward"}
 
 // register prepares the library once in the life of the process, since its
 // registries are global.
@@ -27,7 +34,7 @@ var register = sync.OnceValue(func() error {
 	caddy.Quiet = true
 	dnsserver.Quiet = true
 	plugin.Register(directive, setup)
-	if err := dnsserver.SetDirectives([]string{"bind", "errors", "cache", "loadbalance", directive, "forward"}); err != nil {
+	if err := dnsserver.SetDirectives(directives); err != nil {
 		return err
 	}
 	return dnsserver.Register()

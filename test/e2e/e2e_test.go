@@ -58,6 +58,7 @@ func TestEndToEnd(t *testing.T) {
 	r.subtest(t, "HostFolder", func(t *testing.T) { testHostFolder(t, r, name, k.in(t)) })
 	r.subtest(t, "Egress", func(t *testing.T) { testEgress(t, k.in(t)) })
 	r.subtest(t, "HostPorts", func(t *testing.T) { testHostPorts(t, r, name, k) })
+	r.subtest(t, "CustomDNS", func(t *testing.T) { testCustomDNS(t, r, name, k) })
 	r.subtest(t, "Confinement", func(t *testing.T) { testConfinement(t, k.in(t)) })
 	r.subtest(t, "BadArchives", func(t *testing.T) { testBadArchives(t, r, name) })
 	r.subtest(t, "InsideNodes", func(t *testing.T) { testInsideNodes(t, r, name) })
