@@ -20,7 +20,7 @@ func TestServerThatIsDownGivesServfailAtOnce(t *testing.T) {
 		w := newWorld(t, map[string]string{"192.0.2.1": to}, "nameserver 192.0.2.1\n", "")
 		began := time.Now()
 		reply := ask(t, "udp", run(t, w.resolver()), question("corp.test", dns.TypeA))
-		if reply.Rcode != dns.RcodeServerFailure || time.Since(began) > time.Second {
+		if reply.Rcode != dns.RcodeServerFailure || time.Since(began) > 2*time.Second {
 			t.Errorf("%s: %s after %s", name, dns.RcodeToString[reply.Rcode], time.Since(began))
 		}
 	}
@@ -54,12 +54,12 @@ func TestNextServerIsNotAskedWhenOneKnowsThatANameDoesNotExist(t *testing.T) {
 func TestSilentServerIsAskedLastAfterTwoQueries(t *testing.T) {
 	w := newWorld(t, map[string]string{"192.0.2.2": serve(t, zone(t))}, "options timeout:1\nnameserver 192.0.2.1\nnameserver 192.0.2.2\n", "")
 	address := run(t, w.resolver())
-	for i := range 3 {
-		began := time.Now()
+	for i := range downAfter + 1 {
+		before := w.asked.Load()
 		reply := ask(t, "udp", address, question("intranet.corp.test", dns.TypeA))
-		took := time.Since(began)
-		if len(reply.Answer) != 1 || (i < downAfter) != (took >= minWait) {
-			t.Errorf("query %d: %d records after %s", i, len(reply.Answer), took)
+		want := map[bool]int32{true: 2, false: 1}[i < downAfter]
+		if asked := w.asked.Load() - before; len(reply.Answer) != 1 || asked != want {
+			t.Errorf("query %d: %d records after asking %d servers, want %d", i, len(reply.Answer), asked, want)
 		}
 	}
 }
