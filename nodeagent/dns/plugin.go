@@ -9,7 +9,7 @@ import (
 	"github.com/coredns/coredns/plugin"
 	"github.com/coredns/coredns/plugin/kubernetes"
 
-	// The plugins that the Corefile uses besides the directive, and the user's own
+	// The plugins of the Corefile besides the directive, and those that the user's own
 	// configuration may use.
 	_ "github.com/coredns/coredns/plugin/bind"
 	_ "github.com/coredns/coredns/plugin/cache"
