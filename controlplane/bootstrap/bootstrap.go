@@ -1,5 +1,6 @@
 // Package bootstrap creates the objects that every Skiff cluster starts with: the
-// roles of its parts, the service of its DNS and its default storage class.
+// roles of its parts, the service of its DNS, and its default storage and ingress
+// classes.
 // Package policy creates upstream's own.
 package bootstrap
 
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -48,7 +50,7 @@ type Settings struct {
 // Objects returns all objects of a cluster.
 func Objects(s Settings) []Object {
 	objects := slices.Concat(groupBindings(), ownRoles(), obsolete())
-	objects = append(objects, dnsService(s.DNSAddress), localClass(names.LocalStorageClass), localClass(names.StandardStorageClass))
+	objects = append(objects, dnsService(s.DNSAddress), localClass(names.LocalStorageClass), localClass(names.StandardStorageClass), ingressClass())
 	if s.HostVolumes {
 		objects = append(objects, hostClass())
 	}
@@ -98,6 +100,17 @@ func storageClass(name, provisioner string, mode storagev1.VolumeBindingMode) Ob
 		ReclaimPolicy:        ptr.To(corev1.PersistentVolumeReclaimDelete),
 		VolumeBindingMode:    &mode,
 		AllowVolumeExpansion: ptr.To(true),
+	}}
+}
+
+// ingressClass is the class of Ingresses that name none. The host serves them.
+func ingressClass() Object {
+	m := meta(names.IngressClass, "")
+	m.Annotations = map[string]string{networkingv1.AnnotationIsDefaultIngressClass: "true"}
+	return Object{Yielding: true, Resource: networkingv1.SchemeGroupVersion.WithResource("ingressclasses"), Object: &networkingv1.IngressClass{
+		TypeMeta:   metav1.TypeMeta{APIVersion: networkingv1.SchemeGroupVersion.String(), Kind: "IngressClass"},
+		ObjectMeta: m,
+		Spec:       networkingv1.IngressClassSpec{Controller: names.IngressController},
 	}}
 }
 

@@ -100,12 +100,24 @@ func controlPlaneRoles() map[string][]rbacv1.PolicyRule {
 	}
 }
 
+// hostRoles are the cluster-wide rights of the host's parts, by user.
+func hostRoles() map[string][]rbacv1.PolicyRule {
+	return map[string][]rbacv1.PolicyRule{
+		names.UserIngress: {
+			rule("networking.k8s.io", []string{"patch"}, "ingresses/status"),
+		},
+	}
+}
+
 // ownRoles define and bind the roles of Skiff's own parts. Each role has the name
 // of its user or group.
 func ownRoles() []Object {
 	var objects []Object
 	for name, rules := range nodeRoles() {
 		objects = append(objects, clusterRole(name, rules...), clusterBinding(name, group(name), name))
+	}
+	for name, rules := range hostRoles() {
+		objects = append(objects, clusterRole(name, rules...), clusterBinding(name, user(name), name))
 	}
 	for name, rules := range controlPlaneRoles() {
 		objects = append(objects, clusterRole(name, rules...), clusterBinding(name, user(name), name))

@@ -134,8 +134,9 @@ func ControlPlane(authorities Files, node Node, now time.Time) (Files, error) {
 }
 
 // Host makes the files that only the host has: admin (a client of the Kubernetes API
-// in names.GroupClusterAdmins), host (a client of the node API) and cloud-server (the
-// cluster's cloud), with ca.crt and host-ca.crt to verify servers.
+// in names.GroupClusterAdmins), ingress (names.UserIngress, another client of it), host
+// (a client of the node API) and cloud-server (the cluster's cloud), with ca.crt and
+// host-ca.crt to verify servers.
 func Host(authorities Files, now time.Time) (Files, error) {
 	files := Files{}
 	if err := files.take(authorities, "ca.crt", "host-ca.crt"); err != nil {
@@ -143,6 +144,7 @@ func Host(authorities Files, now time.Time) (Files, error) {
 	}
 	return files, files.makeLeaves(authorities, now, []leaf{
 		{path: "admin", authority: "ca", name: names.UserAdmin, groups: []string{names.GroupClusterAdmins}},
+		{path: "ingress", authority: "ca", name: names.UserIngress},
 		{path: "host", authority: "host-ca", name: "skiff-host"},
 		{path: "cloud-server", authority: "cloud-ca", name: "skiff-cloud", server: true, dns: []string{cloudapi.ServerName}},
 	})

@@ -23,6 +23,7 @@ const (
 	ClusterCA = "ca"      // Kubernetes
 	NodeCA    = "host-ca" // node API
 	Admin     = "admin"   // cluster administrator
+	Ingress   = "ingress" // writer of the status of Ingresses
 	Host      = "host"    // client of the node API
 	CloudCA   = "cloud-ca"
 	Cloud     = "cloud-server" // the cluster's cloud
@@ -101,7 +102,7 @@ func (s Set) Stale(now time.Time) bool {
 	if _, err := s.Pair(CloudCA); err != nil {
 		return true
 	}
-	for _, name := range []string{Admin, Host, Cloud} {
+	for _, name := range []string{Admin, Ingress, Host, Cloud} {
 		if pki.Stale(s.files[name+".crt"], now) {
 			return true
 		}
