@@ -19,6 +19,7 @@ import (
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/registry"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/secrets"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/services"
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/trust"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/ui"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/version"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
@@ -65,7 +66,7 @@ neither kind needs Docker or network access.`,
 		cluster.Up(s), cluster.Pause(s), cluster.Resume(s), cluster.Stop(s), cluster.Down(s), cluster.Run(s),
 		cluster.Status(s), cluster.List(s), services.New(s), port.New(s), kubeconfig.New(s), etcd.New(s), secrets.New(s), ui.New(s, New))
 	add(root, "node", node.Shell(s), logs.New(s), image.New(s), registry.New(s), node.Nerdctl(s), node.Restart(s))
-	add(root, "skiff", registry.Prune(s), version.New(s), drivers.New(s), completion.New(s))
+	add(root, "skiff", registry.Prune(s), version.New(s), drivers.New(s), trust.New(s), completion.New(s))
 	root.AddCommand(daemon.New(s))
 	root.SetHelpCommandGroupID("skiff")
 	return root
