@@ -10,6 +10,7 @@ import (
 
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/edge/web"
 	"github.com/skiff-dev/skiff/vm/fleet"
 	"github.com/skiff-dev/skiff/vm/offline"
 	"github.com/skiff-dev/skiff/vm/operation"
@@ -32,6 +33,8 @@ func (d *daemon) handler(life context.Context) http.Handler {
 	mux.HandleFunc("GET "+daemonapi.PathServices, d.getServices)
 	mux.HandleFunc("POST "+daemonapi.PathPorts, d.postPorts)
 	mux.HandleFunc("GET "+daemonapi.PathKubeconfig, d.getKubeconfig)
+	mux.HandleFunc("GET "+daemonapi.PathWebHosts, d.web((*web.Server).AnswerHosts))
+	mux.HandleFunc("GET "+daemonapi.PathWebCertificate, d.web((*web.Server).AnswerCertificate))
 	mux.HandleFunc(daemonapi.PathNode+"{node}/", d.proxyNode)
 	for path, o := range map[string]struct {
 		kind   operation.Kind

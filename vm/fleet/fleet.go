@@ -17,6 +17,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/credentials"
 	"github.com/skiff-dev/skiff/vm/drivers"
 	"github.com/skiff-dev/skiff/vm/edge"
+	"github.com/skiff-dev/skiff/vm/edge/web"
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/image"
 	"github.com/skiff-dev/skiff/vm/network/resolver"
@@ -76,6 +77,7 @@ type Fleet struct {
 	cloud    *provider
 	registry *registryUser // nil if nodes pull directly
 	edge     *edge.Edge
+	web      *web.Server
 	parts    *parts
 }
 
@@ -166,6 +168,9 @@ func (f *Fleet) connect(listener net.Listener, opened drivers.Machines) (err err
 	if f.edge, err = newEdge(f.core); err != nil {
 		return err
 	}
+	if f.web, err = newWeb(f.core, f.edge.Catalog(), opened.Listen); err != nil {
+		return err
+	}
 	f.renewals, f.stalls = newRenewals(f.core), &stalls{f.core}
 	if f.cloud, err = newProvider(f.core, opened.Listen); err != nil {
 		return err
@@ -184,6 +189,7 @@ func (f *Fleet) connect(listener net.Listener, opened drivers.Machines) (err err
 	f.parts.keep("the watch of the host's settings", (&hostSettings{core: f.core, renewals: f.renewals}).run)
 	f.parts.keep("the check for stalled machines", f.stalls.run)
 	f.parts.keep("the forwarding of services", f.edge.Run)
+	f.parts.keep("the web entry", f.web.Run)
 	return nil
 }
 

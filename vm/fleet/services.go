@@ -65,7 +65,11 @@ func (c *core) setRoutes(routes []machine.Route) error {
 }
 
 // Services returns what the host can reach of the cluster.
-func (f *Fleet) Services() daemonapi.Services { return f.edge.Services() }
+func (f *Fleet) Services() daemonapi.Services {
+	all := f.edge.Services()
+	all.Web, all.WebTLS = f.webURLs()
+	return all
+}
 
 // ChangePorts opens and closes ports of the host. Nothing changes if one of them
 // cannot be opened.

@@ -52,6 +52,7 @@ func (f *Fleet) Status(ctx context.Context) daemonapi.ClusterStatus {
 		status.Nodes[i].Ready, status.Nodes[i].Reason = node.Ready, node.Reason
 	}
 	status.Phase = phase(status)
+	status.Web, status.WebTLS = f.webURLs()
 	return status
 }
 

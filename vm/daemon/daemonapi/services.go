@@ -4,6 +4,9 @@ package daemonapi
 type Services struct {
 	Services []Service `json:"services"`
 	Ports    []Port    `json:"ports"`
+	// Web and WebTLS are those of ClusterStatus.
+	Web    string `json:"web,omitempty"`
+	WebTLS string `json:"webTLS,omitempty"`
 }
 
 // Service is a Kubernetes service that the host can reach.

@@ -32,6 +32,7 @@ const (
 // of their daemons does so at a time: the one that holds the lock.
 type entry struct {
 	home        home.Home
+	reserved    func() []int // ports that are not used
 	handler     http.Handler
 	certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	log         *slog.Logger
@@ -61,11 +62,12 @@ func (e *entry) serve(ctx context.Context) error {
 	if err != nil {
 		e.log.Warn("the ports of the web entry are chosen again", "error", err)
 	}
-	plain, httpPort, err := listen(candidates(last.HTTP, 80, 8080))
+	reserved := e.reserved()
+	plain, httpPort, err := listen(candidates(last.HTTP, 80, 8080, reserved))
 	if err != nil {
 		return err
 	}
-	secure, httpsPort, err := listen(candidates(last.HTTPS, 443, 8443))
+	secure, httpsPort, err := listen(candidates(last.HTTPS, 443, 8443, reserved))
 	if err != nil {
 		return errors.Join(err, closeAll(plain))
 	}

@@ -258,10 +258,10 @@ func TestTheNextPortsAreUsedAndRemembered(t *testing.T) {
 	if _, _, err := listen([]int{r.ports.HTTP}); err == nil {
 		t.Error("no error without a free port")
 	}
-	if got := candidates(8085, 80, 8080); got[0] != 8085 || got[1] != 80 || got[2] != 8080 || got[3] != 8081 {
+	if got := candidates(8085, 80, 8080, nil); got[0] != 8085 || got[1] != 80 || got[2] != 8080 || got[3] != 8081 {
 		t.Errorf("candidates %v", got[:4])
 	}
-	if got := candidates(0, 80, 8080); got[0] != 80 {
+	if got := candidates(0, 80, 8080, []int{8080}); got[0] != 80 || got[1] != 8081 {
 		t.Errorf("candidates %v", got[:4])
 	}
 	if err := os.WriteFile(r.home.Web(), []byte("damaged"), 0o600); err != nil {

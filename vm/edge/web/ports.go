@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -42,8 +43,8 @@ func address(scheme, host string, port, standard int) string {
 const otherPorts = 100
 
 // candidates returns the ports to try: the last one, the standard one, which may need
-// rights, and those from first.
-func candidates(last, standard, first int) []int {
+// rights, and those from first, without the reserved ones.
+func candidates(last, standard, first int, reserved []int) []int {
 	var all []int
 	if last != 0 {
 		all = append(all, last)
@@ -52,7 +53,7 @@ func candidates(last, standard, first int) []int {
 	for i := range otherPorts {
 		all = append(all, first+i)
 	}
-	return all
+	return slices.DeleteFunc(all, func(port int) bool { return slices.Contains(reserved, port) })
 }
 
 // ReadPorts returns the ports at which the clusters of a user can be reached; false if

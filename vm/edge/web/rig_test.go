@@ -115,8 +115,8 @@ func (r *rig) start(t *testing.T, name string) *cluster {
 			}
 			return l, err
 		},
-		Frozen: func(context.Context) bool { return c.frozen.Load() },
-		Secret: c.secret, Status: c.status,
+		Frozen:   func(context.Context) bool { return c.frozen.Load() },
+		Reserved: func() []int { return nil }, Secret: c.secret, Status: c.status,
 	})
 	if err != nil {
 		t.Fatal(err)

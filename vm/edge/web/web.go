@@ -37,9 +37,11 @@ type Config struct {
 	Gateway netip.Addr
 	// Frozen reports whether the cluster is paused.
 	Frozen func(context.Context) bool
-	Secret SecretFunc
-	Status StatusFunc
-	Log    *slog.Logger
+	// Reserved returns ports of the host that the user gave to the cluster.
+	Reserved func() []int
+	Secret   SecretFunc
+	Status   StatusFunc
+	Log      *slog.Logger
 }
 
 // Server serves one cluster, and the entry while no other daemon of the user does.
@@ -78,7 +80,7 @@ func (s *Server) Run(ctx context.Context) error {
 			}
 		})
 	}
-	shared := &entry{home: s.config.Home, handler: s.front, certificate: s.front.certificate, log: s.config.Log}
+	shared := &entry{home: s.config.Home, reserved: s.config.Reserved, handler: s.front, certificate: s.front.certificate, log: s.config.Log}
 	run(s.follow)
 	run(s.servePeers)
 	run(shared.run)

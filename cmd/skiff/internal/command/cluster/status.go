@@ -72,6 +72,7 @@ func heading(c daemonapi.ClusterStatus) string {
 	line("Cluster", fmt.Sprintf("%s, %s", c.Name, c.Phase))
 	line("Kubernetes", c.Kubernetes)
 	line("API", api)
+	line("Services", c.Web)
 	machines := c.Accelerator
 	if !strings.Contains(machines, c.Driver) {
 		machines = c.Driver + ": " + machines

@@ -53,6 +53,9 @@ that were opened with "skiff port add" or in skiff.yaml are listed as well.`,
 		if inJSON {
 			return s.JSON(all)
 		}
+		if all.Web != "" {
+			fmt.Fprintf(s.Text(), "Every Service answers over HTTP at %s\n                     and over HTTPS at %s\n\n", all.Web, all.WebTLS)
+		}
 		if len(all.Services)+len(all.Ports) == 0 {
 			fmt.Fprintln(s.Err, "No services are reachable: create one of type LoadBalancer, or open a port with `skiff port add`.")
 			return nil
@@ -65,7 +68,8 @@ that were opened with "skiff port add" or in skiff.yaml are listed as well.`,
 // within returns the services of a namespace, all if it is empty. Ports belong to
 // the cluster.
 func within(all daemonapi.Services, namespace string) daemonapi.Services {
-	kept := daemonapi.Services{Services: []daemonapi.Service{}, Ports: append([]daemonapi.Port{}, all.Ports...)}
+	kept := all
+	kept.Services, kept.Ports = []daemonapi.Service{}, append([]daemonapi.Port{}, all.Ports...)
 	for _, service := range all.Services {
 		if namespace == "" || service.Namespace == namespace {
 			kept.Services = append(kept.Services, service)
