@@ -53,7 +53,7 @@ unit() {
 
 # Tests of the cluster, not of its machines: seconds on sandboxes, minutes under
 # emulation.
-anywhere='TestEndToEnd/^(Cloud|LoadBalancer|Ports|Registry|Intruder|RotateSecrets|Renewal|ExpiredCertificates|Run|ControlPlanes|Restore|HostDNS|HostPorts|CustomDNS)$'
+anywhere='TestEndToEnd/^(Cloud|LoadBalancer|Ports|Registry|Intruder|RotateSecrets|Renewal|ExpiredCertificates|Run|ControlPlanes|Restore|HostDNS|HostPorts|CustomDNS|Web|WebEntry)$'
 # Policies run on both: the host's kernel may enforce them in another way than the
 # image's.
 both='TestEndToEnd/^Workloads$/^NetworkPolicy$'

@@ -1,7 +1,6 @@
 // Package bootstrap creates the objects that every Skiff cluster starts with: the
 // roles of its parts, the service of its DNS, and its default storage and ingress
-// classes.
-// Package policy creates upstream's own.
+// classes. Package policy creates upstream's own.
 package bootstrap
 
 import (

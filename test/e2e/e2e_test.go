@@ -65,6 +65,7 @@ func TestEndToEnd(t *testing.T) {
 	r.subtest(t, "Registry", func(t *testing.T) { testRegistry(t, r, name, k.in(t)) })
 	r.subtest(t, "NodeReturns", func(t *testing.T) { testNodeReturns(t, r, name, k.in(t)) })
 	r.subtest(t, "Ports", func(t *testing.T) { testPorts(t, r, name) })
+	r.subtest(t, "Web", func(t *testing.T) { testWeb(t, r, name, k.in(t)) })
 	r.subtest(t, "Intruder", func(t *testing.T) { testIntruder(t, r, name, k) })
 	r.subtest(t, "RotateSecrets", func(t *testing.T) { testRotateSecrets(t, r, name, k) })
 	r.subtest(t, "Renewal", func(t *testing.T) { testRenewal(t, r, name, k) })
@@ -83,6 +84,7 @@ func TestEndToEnd(t *testing.T) {
 	r.subtest(t, "ReadOnlyFolder", func(t *testing.T) { testReadOnlyFolder(t, r) })
 	r.subtest(t, "Run", func(t *testing.T) { testRun(t, r) })
 	r.subtest(t, "HostDNS", func(t *testing.T) { testHostDNS(t, r) })
+	r.subtest(t, "WebEntry", func(t *testing.T) { testWebEntry(t, r, name) })
 	if r.keep {
 		return
 	}
