@@ -53,10 +53,9 @@ unit() {
 
 # Tests of the cluster, not of its machines: seconds on sandboxes, minutes under
 # emulation.
-anywhere='TestEndToEnd/^(Cloud|LoadBalancer|Ports|Registry|Intruder|RotateSecrets|Renewal|ExpiredCertificates|Run|ControlPlanes|Restore|HostDNS|HostPorts|CustomDNS|Web|WebEntry)$'
-# Policies run on both: the host's kernel may enforce them in another way than the
-# image's.
-both='TestEndToEnd/^Workloads$/^NetworkPolicy$'
+anywhere='TestEndToEnd/^(Cloud|Services|LoadBalancer|ReadOnlyFolder|Ports|Registry|Intruder|RotateSecrets|Renewal|ExpiredCertificates|Run|ControlPlanes|Restore|HostDNS|HostPorts|CustomDNS|Web|WebEntry)$'
+# These run on both, because the host's kernel and the image's differ.
+both='TestEndToEnd/^(Workloads|Confinement)$/^(NetworkPolicy)?$'
 
 e2e() {
   test/prepare.sh
