@@ -150,6 +150,19 @@ func TestSchedulableNodesAreCounted(t *testing.T) {
 	}
 }
 
+func TestACapabilityIsFoundInAProcessesStatus(t *testing.T) {
+	for status, want := range map[string]bool{
+		"Name:\tx\nCapPrm:\t0000000000000000\nCapEff:\t000001ffffffffff\n": true,
+		"CapEff:\t000001fffeffffff\n":                                      false,
+		"CapEff:\tnone\n":                                                  false,
+		"":                                                                 false,
+	} {
+		if got := hasCapability(status, capSysResource); got != want {
+			t.Errorf("%q: %t", status, got)
+		}
+	}
+}
+
 func TestAFocusNarrowsASuite(t *testing.T) {
 	names := []string{"[sig-apps] Job runs", "[sig-apps] CronJob", "[sig-apps] Deployment", "[sig-node] Job", "A Job of [sig-apps]"}
 	// A name that the suite's expression matches at the same position is the same test.

@@ -11,6 +11,9 @@ type exclusion struct {
 	pattern, reason string
 	// sandbox restricts the exclusion to nodes of that driver.
 	sandbox bool
+	// unless reports whether sandboxes on this host can run the tests after all. It
+	// may be nil.
+	unless func() bool
 }
 
 // everywhere lists what every suite leaves out.
@@ -18,6 +21,8 @@ var everywhere = []exclusion{
 	{pattern: `\[Feature:OffByDefault\]`, reason: "the feature's gate is off by default in this release"},
 	{pattern: `\[Flaky\]`, reason: "upstream marks it as flaky"},
 	{pattern: `\[Feature:Windows\]|\[sig-windows\]`, reason: "needs Windows nodes"},
+	{pattern: `PrivilegedPod should enable privileged commands`, sandbox: true, unless: hasDummyInterfaces, reason: "adds an interface of type dummy, which this host's kernel does not have"},
+	{pattern: `PLR guaranteed qos.*(cpu & mem|cpu|mem) restart`, sandbox: true, unless: mayLowerOOMScores, reason: "expects an OOM score of -997 after a restart; without CAP_SYS_RESOURCE, nothing on this host may lower one"},
 }
 
 // byHand are disruptive tests that need ssh. Others are called disruptive because

@@ -58,7 +58,7 @@ func suiteNames() []string {
 // exclusions returns everything that the suite leaves out on nodes of a driver.
 func (s suite) exclusions(driver string) []exclusion {
 	return slices.DeleteFunc(slices.Concat(everywhere, s.without), func(e exclusion) bool {
-		return e.sandbox && driver != sandbox
+		return e.sandbox && (driver != sandbox || e.unless != nil && e.unless())
 	})
 }
 
