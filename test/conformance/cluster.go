@@ -22,6 +22,7 @@ const clusterName = "conformance"
 // cluster is the cluster under test. It has its own SKIFF_HOME.
 type cluster struct {
 	skiff, driver, memory, images string
+	kubectl                       string
 	home, kubeconfig              string
 	suite                         suite // the zero value without -suite
 	registry                      *registry
@@ -36,7 +37,8 @@ func newCluster(o options) *cluster {
 	home := filepath.Join(os.TempDir(), fmt.Sprintf("skiff-conformance-%d", os.Getpid()))
 	return &cluster{
 		skiff: o.skiff, driver: o.driver, memory: o.memory, images: filepath.Join(o.out, "images.tar"),
-		home: home, kubeconfig: filepath.Join(home, "kubeconfig"), suite: s,
+		kubectl: filepath.Join(o.out, "bin", "kubectl"),
+		home:    home, kubeconfig: filepath.Join(home, "kubeconfig"), suite: s,
 	}
 }
 

@@ -163,6 +163,20 @@ func TestACapabilityIsFoundInAProcessesStatus(t *testing.T) {
 	}
 }
 
+func TestAKubeconfigCanLeadToANode(t *testing.T) {
+	const config = "clusters:\n- cluster:\n    certificate-authority-data: eA==\n    server: https://127.0.0.1:38527\n  name: skiff\n"
+	want := strings.Replace(config, "127.0.0.1:38527", "192.168.104.3:6443", 1)
+	if got := string(redirect([]byte(config), "192.168.104.3")); got != want {
+		t.Errorf("%s", got)
+	}
+}
+
+func TestThreadsOfThisProgramAreInItsNamespace(t *testing.T) {
+	if path, err := otherNamespace("/proc/self/task"); err == nil {
+		t.Errorf("%s is in another namespace", path)
+	}
+}
+
 func TestAFocusNarrowsASuite(t *testing.T) {
 	names := []string{"[sig-apps] Job runs", "[sig-apps] CronJob", "[sig-apps] Deployment", "[sig-node] Job", "A Job of [sig-apps]"}
 	// A name that the suite's expression matches at the same position is the same test.

@@ -21,7 +21,7 @@ var everywhere = []exclusion{
 	{pattern: `\[Feature:OffByDefault\]`, reason: "the feature's gate is off by default in this release"},
 	{pattern: `\[Flaky\]`, reason: "upstream marks it as flaky"},
 	{pattern: `\[Feature:Windows\]|\[sig-windows\]`, reason: "needs Windows nodes"},
-	{pattern: `PrivilegedPod should enable privileged commands`, sandbox: true, unless: hasDummyInterfaces, reason: "adds an interface of type dummy, which this host's kernel does not have"},
+	{pattern: `PrivilegedPod .*should enable privileged commands`, sandbox: true, unless: hasDummyInterfaces, reason: "adds an interface of type dummy, which this host's kernel does not have"},
 	{pattern: `PLR guaranteed qos.*(cpu & mem|cpu|mem) restart`, sandbox: true, unless: mayLowerOOMScores, reason: "expects an OOM score of -997 after a restart; without CAP_SYS_RESOURCE, nothing on this host may lower one"},
 }
 
@@ -57,10 +57,16 @@ var presubmit = slices.Concat([]exclusion{
 	{pattern: `AppArmor load`, reason: "runs on upstream's node images alone, by their names"},
 	{pattern: `SSH to all nodes|run crictl`, reason: "needs ssh, as upstream's clouds allow"},
 	{pattern: `Multi-AZ|Topology Hints|Traffic Distribution`, reason: "needs nodes in several zones"},
+	{pattern: `Mount propagation should propagate`, reason: "looks for a process named kubelet; ours is part of skiff-nodeagent"},
 	{pattern: `metrics from a (Scheduler|ControllerManager)`, reason: "reads the metrics of pods; our control plane is a program on the node"},
 	{pattern: `requests can't be drowned out`, reason: "upstream skips it until it is no longer flaky"},
+	{pattern: `SSR in different API groups authentication/v1(alpha|beta)1`, reason: "asks for an API that is off by default in this release"},
 	{pattern: `exec through an HTTP proxy`, reason: "needs an API server that is not on localhost"},
 })
+
+var loadBalancers = []exclusion{
+	{pattern: `ExternalTrafficPolicy: Local .*should work for type=LoadBalancer`, reason: "takes any client in the nodes' subnet for a translated address, and the test program is there"},
+}
 
 // Beginnings of the names of tests that upstream generates for every type of
 // volume, whether or not the type supports them: inTree needs only a node, mounted

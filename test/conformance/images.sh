@@ -187,6 +187,8 @@ N="$P,"'"Cmd":["nginx","-g","daemon off;"],"StopSignal":"SIGQUIT","ExposedPorts"
 	image "{$N}" $e2e/nginx:1.27-0 nginx nginx-1.27-0
 	image "{$P,\"Entrypoint\":[\"/regression-issue-74839\"]}" $e2e/regression-issue-74839:1.4 regression-issue-74839
 	image "{$P,\"Cmd\":[\"sh\"]}" registry.k8s.io/build-image/distroless-iptables:v0.9.6 iptables
+	# Tests of dynamic resource allocation use only the shell of this one.
+	image "{$P,\"Cmd\":[\"sh\"]}" registry.k8s.io/sig-storage/hostpathplugin:v1.17.1 busybox
 	image "{$P,\"Entrypoint\":[\"/sample-apiserver\"]}" $e2e/sample-apiserver:1.29.2 busybox sample-apiserver
 } >"$w/images.new"
 cmp -s "$w/images.new" "$w/images.list" || mv "$w/images.new" "$w/images.list"

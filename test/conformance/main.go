@@ -39,6 +39,7 @@ type options struct {
 	procs, nodes                   int
 	core, keep, list               bool
 	timeout                        time.Duration
+	inside                         inside
 }
 
 func main() {
@@ -100,6 +101,11 @@ func run(ctx context.Context, o options) (failed bool, err error) {
 			return false, err
 		}
 		o.kubeconfig = c.kubeconfig
+		if c.suite.inside {
+			if o.inside, err = c.enter(ctx); err != nil {
+				return false, err
+			}
+		}
 	}
 	if o.nodes, err = schedulable(ctx, o); err != nil {
 		return false, err
@@ -155,7 +161,10 @@ func (p part) run(ctx context.Context, o options, dir string) error {
 	if err != nil {
 		return err
 	}
-	args := p.arguments(o, dir, driver)
+	if o.inside.kubeconfig != "" {
+		o.kubeconfig = o.inside.kubeconfig
+	}
+	args := append(o.inside.prefix(), p.arguments(o, dir, driver)...)
 	fmt.Printf("%s tests, %d at once; log %s\n", p.name, p.procs, log.Name())
 	command := exec.CommandContext(ctx, args[0], args[1:]...)
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGINT) }

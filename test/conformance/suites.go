@@ -21,6 +21,8 @@ type suite struct {
 	probe []string
 	// workers is the number of workers that the suite needs, if more than usual.
 	workers int
+	// inside runs the test program in the nodes' network.
+	inside bool
 }
 
 // suites are the values of -suite.
@@ -31,7 +33,9 @@ var suites = []suite{
 		needs: "a kernel with nft_queue or xt_NFQUEUE: virtual machines have it, sandboxes have their host's",
 		probe: []string{"sh", "-c", "! grep NetworkPolicies /run/skiff/alarms/nodeagent"},
 	},
-	{name: "e2e", focus: `.`, without: presubmit},
+	// One of its tests needs three schedulable nodes.
+	{name: "e2e", focus: `.`, without: presubmit, workers: 3},
+	{name: "loadbalancer", focus: `\[Feature:LoadBalancer\]`, without: loadBalancers, inside: true},
 	{name: "apps", focus: `\[sig-apps\]`, without: applications},
 	// The tests of our own storage class (volumes.yaml) have no SIG in their names.
 	// Two of them spread volumes over three nodes.
