@@ -106,6 +106,12 @@ func (e *editor) merge(addition *clientcmdapi.Config, created bool) (changed boo
 		existing.Cluster == added.Cluster && existing.AuthInfo == added.AuthInfo {
 		return false, nil
 	}
+	if existing != nil && e.config.CurrentContext != name {
+		// It becomes the last of our contexts, so the one after it no longer is.
+		if err := e.passOver(name, remembered, want); err != nil {
+			return false, err
+		}
+	}
 	if err := e.prepare(&remembered, name); err != nil {
 		return false, err
 	}

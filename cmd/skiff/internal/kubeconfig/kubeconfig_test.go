@@ -145,6 +145,14 @@ func TestRemoveRestoresTheContextThatWasCurrent(t *testing.T) {
 		{"all out, in order", func(p string) { merge(t, p, "a"); merge(t, p, "b"); remove(t, p, "a"); remove(t, p, "b") }, "work"},
 		{"all out, reversed", func(p string) { merge(t, p, "a"); merge(t, p, "b"); remove(t, p, "b"); remove(t, p, "a") }, "work"},
 		{"merged again", func(p string) { merge(t, p, "a"); merge(t, p, "a"); remove(t, p, "a") }, "work"},
+		{"first again", func(p string) {
+			merge(t, p, "a")
+			merge(t, p, "b")
+			merge(t, p, "a")
+			remove(t, p, "b")
+			remove(t, p, "a")
+		}, "work"},
+		{"first again and out", func(p string) { merge(t, p, "a"); merge(t, p, "b"); merge(t, p, "a"); remove(t, p, "a") }, "skiff-b"},
 		{"absent", func(p string) { remove(t, p, "a") }, "work"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

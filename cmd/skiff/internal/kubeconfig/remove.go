@@ -69,27 +69,12 @@ func (e *editor) restoreCurrent(m memory, want *clientcmdapi.Config) (string, er
 // handOn gives what m remembers to our other contexts. If there are none, the
 // file becomes what it was.
 func (e *editor) handOn(name string, m memory, want *clientcmdapi.Config) error {
+	if err := e.passOver(name, m, want); err != nil {
+		return err
+	}
 	heir := ""
-	for other, context := range want.Contexts {
-		if !ours(other) {
-			continue
-		}
-		kept := memoryOf(context)
-		if kept.Previous == name { // it remembers the context before ours now
-			kept.Previous, kept.Defined = m.Previous, m.Defined
-			kept.forgetCurrent()
-			if slices.Contains(m.Added, currentContext) {
-				kept.Added = append(kept.Added, currentContext)
-			}
-			if text, ok := m.Text[currentContext]; ok {
-				kept.remember(currentContext, text)
-			}
-			if err := e.rewrite(other, kept); err != nil {
-				return err
-			}
-			setMemory(context, kept)
-		}
-		if heir == "" || other < heir {
+	for other := range want.Contexts {
+		if ours(other) && (heir == "" || other < heir) {
 			heir = other
 		}
 	}
@@ -114,6 +99,30 @@ func (e *editor) handOn(name string, m memory, want *clientcmdapi.Config) error 
 	}
 	setMemory(context, kept)
 	return e.rewrite(heir, kept)
+}
+
+// passOver lets our other contexts that remember name as the context before them
+// remember what m does, the context before name.
+func (e *editor) passOver(name string, m memory, want *clientcmdapi.Config) error {
+	for other, context := range want.Contexts {
+		kept := memoryOf(context)
+		if !ours(other) || other == name || kept.Previous != name {
+			continue
+		}
+		kept.Previous, kept.Defined = m.Previous, m.Defined
+		kept.forgetCurrent()
+		if slices.Contains(m.Added, currentContext) {
+			kept.Added = append(kept.Added, currentContext)
+		}
+		if text, ok := m.Text[currentContext]; ok {
+			kept.remember(currentContext, text)
+		}
+		if err := e.rewrite(other, kept); err != nil {
+			return err
+		}
+		setMemory(context, kept)
+	}
+	return nil
 }
 
 func setMemory(context *clientcmdapi.Context, m memory) {

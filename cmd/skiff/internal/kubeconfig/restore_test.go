@@ -43,7 +43,9 @@ func TestRemoveRestoresEveryByte(t *testing.T) {
 		}
 	}
 	for name, before := range files {
-		for order, steps := range map[string][]string{"one": {"+a", "-a"}, "nested": {"+a", "+b", "-b", "-a"}, "crossed": {"+a", "+b", "-a", "-b"}, "three": {"+b", "+a", "+c", "-b", "-c", "-a"}} {
+		for order, steps := range map[string][]string{"one": {"+a", "-a"}, "nested": {"+a", "+b", "-b", "-a"}, "crossed": {"+a", "+b", "-a", "-b"}, "three": {"+b", "+a", "+c", "-b", "-c", "-a"},
+			"first again": {"+a", "+b", "+a", "-b", "-a"}, "first again, crossed": {"+a", "+b", "+a", "-a", "-b"},
+			"in turns": {"+a", "+b", "+c", "+a", "+b", "-c", "-a", "-b"}} {
 			t.Run(name+"/"+order, func(t *testing.T) {
 				path := filepath.Join(t.TempDir(), "config")
 				if err := os.WriteFile(path, []byte(before), 0o640); err != nil {
