@@ -63,11 +63,11 @@ func (e *entry) serve(ctx context.Context) error {
 		e.log.Warn("the ports of the web entry are chosen again", "error", err)
 	}
 	reserved := e.reserved()
-	plain, httpPort, err := listen(candidates(last.HTTP, 80, 8080, reserved))
+	plain, httpPort, err := listen(candidates(last.HTTP, 80, 7080, reserved))
 	if err != nil {
 		return err
 	}
-	secure, httpsPort, err := listen(candidates(last.HTTPS, 443, 8443, reserved))
+	secure, httpsPort, err := listen(candidates(last.HTTPS, 443, 7443, reserved))
 	if err != nil {
 		return errors.Join(err, closeAll(plain))
 	}

@@ -39,7 +39,8 @@ func address(scheme, host string, port, standard int) string {
 	return scheme + "://" + host
 }
 
-// otherPorts is how many ports are tried after 8080 and 8443.
+// otherPorts is how many ports are tried from 7080 and 7443. They are not those that users
+// choose first for their own, such as 8080.
 const otherPorts = 100
 
 // candidates returns the ports to try: the last one, the standard one, which may need

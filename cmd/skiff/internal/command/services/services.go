@@ -57,7 +57,7 @@ that were opened with "skiff port add" or in skiff.yaml are listed as well.`,
 			fmt.Fprintf(s.Text(), "Every Service answers over HTTP at %s\n                     and over HTTPS at %s\n\n", all.Web, all.WebTLS)
 		}
 		if len(all.Services)+len(all.Ports) == 0 {
-			fmt.Fprintln(s.Err, "No services are reachable: create one of type LoadBalancer, or open a port with `skiff port add`.")
+			fmt.Fprintln(s.Err, "No load balancers and no open ports: create a Service of type LoadBalancer, or open a port with `skiff port add`.")
 			return nil
 		}
 		return s.Table(Rows(all))
