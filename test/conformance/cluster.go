@@ -168,7 +168,8 @@ func (c *cluster) down() error {
 	if err := c.run(context.Background(), "down", clusterName); err != nil {
 		return errors.Join(err, closed) // keep the directory for another try
 	}
-	return errors.Join(closed, os.RemoveAll(c.home))
+	// The registry would use the directory a little longer.
+	return errors.Join(c.run(context.Background(), "registry", "stop"), closed, os.RemoveAll(c.home))
 }
 
 // run runs skiff and shows its output only if it fails.

@@ -80,7 +80,8 @@ func (b *bench) run(ctx context.Context) (figures []figure.Figure, err error) {
 	defer func() {
 		// An interrupted run must also delete its cluster.
 		_, downErr := b.skiff(context.WithoutCancel(ctx), "down", cluster)
-		err = errors.Join(err, downErr)
+		_, stopErr := b.skiff(context.WithoutCancel(ctx), "registry", "stop")
+		err = errors.Join(err, downErr, stopErr)
 	}()
 	if _, err := b.skiff(ctx, "registry", "start", "--port", strconv.Itoa(freePort())); err != nil {
 		return nil, err

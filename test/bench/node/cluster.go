@@ -43,7 +43,9 @@ func (c *cluster) up(ctx context.Context) error {
 }
 
 func (c *cluster) down() error {
-	return errors.Join(c.skiff(context.Background(), nil, "down", clusterName), os.RemoveAll(c.dir))
+	ctx := context.Background()
+	// The registry would use the directory a little longer.
+	return errors.Join(c.skiff(ctx, nil, "down", clusterName), c.skiff(ctx, nil, "registry", "stop"), os.RemoveAll(c.dir))
 }
 
 // client returns a client without a rate limit.

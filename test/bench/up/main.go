@@ -63,7 +63,8 @@ func (b *bench) run(ctx context.Context) (figures []figure.Figure, err error) {
 	defer func() {
 		// An interrupted run must also delete its cluster.
 		_, downErr := b.skiff(context.WithoutCancel(ctx), "down", name)
-		err = errors.Join(err, downErr)
+		_, stopErr := b.skiff(context.WithoutCancel(ctx), "registry", "stop")
+		err = errors.Join(err, downErr, stopErr)
 	}()
 	if figures, err = b.measureUp(ctx); err != nil {
 		return nil, err
