@@ -99,6 +99,13 @@ func parseBalancers(content []byte) (balancersFile, error) {
 	return file, nil
 }
 
+// All returns the load balancers, sorted by address.
+func (b *Balancers) All() []Balancer {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return sortedByAddress(b.all)
+}
+
 // Get implements LoadBalancers.
 func (b *Balancers) Get(uid string) (cloudapi.Status, error) {
 	b.mu.Lock()

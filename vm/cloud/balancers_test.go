@@ -126,8 +126,8 @@ func TestAddressOfALoadBalancer(t *testing.T) {
 
 func TestAnUpdateCreatesNoLoadBalancer(t *testing.T) {
 	b := open(t, filepath.Join(t.TempDir(), "f"), testPool)
-	if _, err := b.Ensure(balancer("a"), true); !errors.Is(err, ErrNotFound) || len(remembered(b)) > 0 {
-		t.Errorf("update = %v, load balancers %v", err, remembered(b))
+	if _, err := b.Ensure(balancer("a"), true); !errors.Is(err, ErrNotFound) || len(b.All()) > 0 {
+		t.Errorf("update = %v, load balancers %v", err, b.All())
 	}
 }
 
@@ -139,7 +139,7 @@ func TestLoadBalancersOfUnknownServicesAreRemoved(t *testing.T) {
 	if err := b.Retain([]string{"b", "x"}); err != nil {
 		t.Fatal(err)
 	}
-	if all := remembered(b); len(all) != 1 || all[0].UID != "b" {
+	if all := b.All(); len(all) != 1 || all[0].UID != "b" {
 		t.Errorf("left %v", all)
 	}
 }
@@ -157,8 +157,8 @@ func TestADamagedFileIsSetAsideAndANewerOneIsNot(t *testing.T) {
 		}
 		b := open(t, path, testPool)
 		kept, err := os.ReadFile(path + ".damaged")
-		if len(remembered(b)) > 0 || err != nil || string(kept) != content {
-			t.Errorf("%s: %v, %v", name, remembered(b), err)
+		if len(b.All()) > 0 || err != nil || string(kept) != content {
+			t.Errorf("%s: %v, %v", name, b.All(), err)
 		}
 	}
 	path := filepath.Join(t.TempDir(), "f")
@@ -172,11 +172,4 @@ func TestADamagedFileIsSetAsideAndANewerOneIsNot(t *testing.T) {
 
 func entry(uid, address string) string {
 	return fmt.Sprintf(`{"namespace":"default","name":"a","uid":%q,"ports":[{"protocol":"TCP","port":1}],"nodes":[],"address":%q}`, uid, address)
-}
-
-// remembered returns the load balancers, sorted by address.
-func remembered(b *Balancers) []Balancer {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return sortedByAddress(b.all)
 }

@@ -116,8 +116,9 @@ func TestMachinesReachIngressesByAnyHost(t *testing.T) {
 	c := r.start(t, "dev")
 	c.serve(t, "web", "", says("hello"))
 	c.ingress(t, "", "web", "")
+	inside := (<-c.inside).String()
 	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, c.inside.String())
+		return (&net.Dialer{}).DialContext(ctx, network, inside)
 	}}}
 	for _, host := range []string{"my-host", "192.168.104.2", "example.com"} {
 		expect(t, client, "http://"+host+"/path", 200, "hello")

@@ -68,8 +68,8 @@ func freePort(t *testing.T) int {
 type cluster struct {
 	name    string
 	server  *Server
-	inside  net.Addr // where port 80 of the gateway is
-	stop    func()   // ends its daemon
+	inside  chan net.Addr // receives where port 80 of the gateway is, at every listen
+	stop    func()        // ends its daemon
 	pods    *pods
 	frozen  atomic.Bool
 	secrets map[types.NamespacedName]tls.Certificate
@@ -99,7 +99,7 @@ func (p *pods) dial(ctx context.Context, network, address string) (net.Conn, err
 // start starts a daemon and waits until it serves.
 func (r *rig) start(t *testing.T, name string) *cluster {
 	t.Helper()
-	c := &cluster{name: name, pods: &pods{at: map[string]string{}}, changed: make(chan struct{}), secrets: map[types.NamespacedName]tls.Certificate{}}
+	c := &cluster{name: name, pods: &pods{at: map[string]string{}}, changed: make(chan struct{}), inside: make(chan net.Addr, 8), secrets: map[types.NamespacedName]tls.Certificate{}}
 	dir := r.home.Cluster(name)
 	if err := os.MkdirAll(string(dir), 0o700); err != nil {
 		t.Fatal(err)
@@ -111,7 +111,7 @@ func (r *rig) start(t *testing.T, name string) *cluster {
 		Listen: func(port int) (net.Listener, error) {
 			l, err := net.Listen("tcp", "127.0.0.1:0")
 			if err == nil && port == 80 {
-				c.inside = l.Addr()
+				c.inside <- l.Addr()
 			}
 			return l, err
 		},
