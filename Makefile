@@ -155,8 +155,8 @@ FUZZTIME ?= 20s
 fuzz: ## run every fuzz target for FUZZTIME
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz.sh
 
-# The node benchmark uses sandboxes, which need root.
-BENCHMARKS := $(filter-out $(if $(filter 0,$(shell id -u)),,node),$(notdir $(patsubst %/,%,$(dir $(wildcard test/bench/*/main.go)))))
+# The benchmarks of nodes and of the edge use sandboxes, which need root.
+BENCHMARKS := $(filter-out $(if $(filter 0,$(shell id -u)),,node edge),$(notdir $(patsubst %/,%,$(dir $(wildcard test/bench/*/main.go)))))
 .PHONY: bench
 bench: $(addprefix bench-,$(BENCHMARKS)) ## run every benchmark; each prints a table and writes build/bench/NAME.json
 
@@ -174,6 +174,11 @@ bench-controlplane: guest ## compare our control plane with upstream's programs,
 	@$(GO) build -ldflags '$(GUEST_LDFLAGS)' -o $(PEERS)/ $(PEER_PROGRAMS)
 	@$(GO) run ./test/bench/controlplane -skiff $(GUEST)/skiff-controlplane -peers $(PEERS) \
 		-out build/bench/controlplane.json $(BENCHFLAGS)
+
+.PHONY: bench-edge
+bench-edge: build ## compare load balancers and names with NodePorts and kubectl port-forward, as root
+	@test/prepare.sh
+	@$(GO) run ./test/bench/edge -kubectl build/test/bin/kubectl -out build/bench/edge.json $(BENCHFLAGS)
 
 NODE_PEERS := $(addprefix k8s.io/kubernetes/cmd/,kubelet kube-proxy)
 .PHONY: bench-node

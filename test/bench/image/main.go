@@ -80,8 +80,7 @@ func (b *bench) run(ctx context.Context) (figures []figure.Figure, err error) {
 	defer func() {
 		// An interrupted run must also delete its cluster.
 		_, downErr := b.skiff(context.WithoutCancel(ctx), "down", cluster)
-		_, stopErr := b.skiff(context.WithoutCancel(ctx), "registry", "stop")
-		err = errors.Join(err, downErr, stopErr)
+		err = errors.Join(err, downErr)
 	}()
 	if _, err := b.skiff(ctx, "registry", "start", "--port", strconv.Itoa(freePort())); err != nil {
 		return nil, err
