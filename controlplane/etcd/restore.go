@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"go.etcd.io/etcd/etcdutl/v3/snapshot"
 	"go.uber.org/zap"
@@ -41,9 +42,11 @@ const (
 // the ID of the restore.
 const restoredFile = "restored"
 
-// revisionBump keeps clients of the old data from mistaking new revisions for
-// ones that they know: a cluster would need weeks to use up so many.
-const revisionBump = 1_000_000_000
+// revisionBump returns how much is added to the revision of restored data, so that it
+// is above every revision that clients know: they would take older ones for the past,
+// and watch for what never comes. It grows by 100,000 a second, faster than a cluster
+// writes, because one snapshot can be restored several times.
+func revisionBump(now time.Time) uint64 { return uint64(now.UnixMicro() / 10) }
 
 // Held returns the ID of the restore for which the member must not start, empty
 // if it may.
@@ -137,7 +140,7 @@ func (s Settings) prepare(id string) error {
 		// The token makes the cluster's ID: members of the old cluster must not take
 		// this one for theirs.
 		InitialClusterToken: "skiff-" + s.Cluster + "-" + rand.Text(),
-		RevisionBump:        revisionBump, MarkCompacted: true,
+		RevisionBump:        revisionBump(time.Now()), MarkCompacted: true,
 	})
 	if err == nil {
 		err = atomicfile.Write(filepath.Join(partial, restoredFile), []byte(id), 0o600)

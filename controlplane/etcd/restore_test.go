@@ -122,6 +122,32 @@ func TestACrashedReplacementIsFinishedOrReverted(t *testing.T) {
 	}
 }
 
+func TestEveryRestoreRaisesTheRevision(t *testing.T) {
+	s, snapshot := prepared(t)
+	var last int64
+	for _, id := range []string{"first", "second", "third"} {
+		replaced(t, s, snapshot, id)
+		if err := s.Release(id, ""); err != nil {
+			t.Fatal(err)
+		}
+		m, err := etcd.Start(t.Context(), s, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Ready(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		c := m.NewClient()
+		written, err := c.Put(t.Context(), "k", id)
+		_ = c.Close()
+		m.Stop()
+		if err != nil || written.Header.Revision <= last {
+			t.Errorf("%s restore of the same snapshot: revision %d, before %d, %v", id, written.Header.Revision, last, err)
+		}
+		last = written.Header.Revision
+	}
+}
+
 func TestARefusedSnapshotLeavesTheMemberAsItWas(t *testing.T) {
 	s, snapshot := prepared(t)
 	for name, content := range map[string][]byte{"nothing": nil, "noise": []byte("noise"), "a part": snapshot[:len(snapshot)/2], "no checksum": snapshot[:len(snapshot)-32]} {
