@@ -14,6 +14,9 @@ const (
 	LabelNodeRolePrefix = "node-role.kubernetes.io/"
 	// TaintControlPlane keeps ordinary pods off control planes.
 	TaintControlPlane = LabelNodeRolePrefix + "control-plane"
+	// TaintUninitialized is on nodes that the cloud controllers have not initialized
+	// yet (TaintExternalCloudProvider in k8s.io/cloud-provider/api).
+	TaintUninitialized = "node.cloudprovider.kubernetes.io/uninitialized"
 )
 
 // Storage classes and their volumes.

@@ -20,6 +20,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/pager"
 	"k8s.io/kubectl/pkg/drain"
+
+	"github.com/skiff-dev/skiff/internal/names"
 )
 
 // drainPoll is how long to wait before an eviction that a disruption budget forbids
@@ -88,18 +90,31 @@ func (c *Client) Nodes(ctx context.Context) (map[string]Node, error) {
 	}
 	nodes := map[string]Node{}
 	for _, item := range list.Items {
-		node := Node{Ready: string(corev1.ConditionUnknown), BootID: item.Status.NodeInfo.BootID}
-		for _, condition := range item.Status.Conditions {
-			if condition.Type == corev1.NodeReady {
-				node.Ready = string(condition.Status)
-				if condition.Status != corev1.ConditionTrue {
-					node.Reason = condition.Reason + ": " + condition.Message
-				}
-			}
-		}
-		nodes[item.Name] = node
+		nodes[item.Name] = nodeStatus(item)
 	}
 	return nodes, nil
+}
+
+// nodeStatus returns the status of a node. A node that has just become Ready takes no
+// pods until controllers have removed its first taints, so it is not ready before.
+func nodeStatus(item corev1.Node) Node {
+	node := Node{Ready: string(corev1.ConditionUnknown), BootID: item.Status.NodeInfo.BootID}
+	for _, condition := range item.Status.Conditions {
+		if condition.Type != corev1.NodeReady {
+			continue
+		}
+		node.Ready = string(condition.Status)
+		if condition.Status != corev1.ConditionTrue {
+			node.Reason = condition.Reason + ": " + condition.Message
+		}
+	}
+	for _, taint := range item.Spec.Taints {
+		first := taint.Key == corev1.TaintNodeNotReady || taint.Key == names.TaintUninitialized
+		if first && node.Ready == string(corev1.ConditionTrue) {
+			node.Ready, node.Reason = string(corev1.ConditionFalse), "the taint "+taint.Key+" is not removed yet"
+		}
+	}
+	return node
 }
 
 // Drain cordons a node and evicts its pods, except those of DaemonSets and static
