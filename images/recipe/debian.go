@@ -18,9 +18,6 @@ func packages() []Package {
 		// A restarted proxy would not recognise its own rules and delete them.
 		{"netbase", []string{"etc/protocols"}},
 		{"iproute2", []string{"bin/ip", "bin/ss", "sbin/bridge", "sbin/tc"}},
-		// containerd loads the profile of containers with it. The kernel's features
-		// that the profile was written for are in abi.
-		{"apparmor", []string{"sbin/apparmor_parser", "etc/apparmor/parser.conf", "etc/apparmor.d/abi/3.0"}},
 		{"ca-certificates", []string{"usr/share/ca-certificates/mozilla/"}},
 	}
 }

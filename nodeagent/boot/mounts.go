@@ -32,15 +32,10 @@ var systemMounts = []mount{
 	{"mqueue", "/dev/mqueue", "mqueue", noExec, ""},
 }
 
-// machineMounts are those that only a machine needs, not a sandbox. containerd and
-// the kubelet take a kernel for one without AppArmor if securityfs is missing when
-// they start.
+// machineMounts are those that only a machine needs, not a sandbox.
 var machineMounts = []mount{
-	cgroup2,
-	{"securityfs", "/sys/kernel/security", "securityfs", noExec, ""},
+	{"cgroup2", "/sys/fs/cgroup", "cgroup2", noExec, "nsdelegate,memory_recursiveprot"},
 }
-
-var cgroup2 = mount{"cgroup2", cgroupDir, "cgroup2", noExec, "nsdelegate,memory_recursiveprot"}
 
 // lateMounts are for tools and network plugins. Mounting bpf takes a while, because
 // the kernel looks for a module.

@@ -191,7 +191,7 @@ func mountCgroups() error {
 	}
 	hierarchies := cgroupHierarchies(string(own))
 	if len(hierarchies) == 0 {
-		return errors.Join(mountAll([]mount{cgroup2}), leaveTop(cgroupDir), delegateControllers(cgroupDir))
+		return errors.Join(mountAll(machineMounts), leaveTop(cgroupDir), delegateControllers(cgroupDir))
 	}
 	mounts := []mount{{"tmpfs", cgroupDir, "tmpfs", noExec, "mode=0755"}}
 	for _, controllers := range hierarchies {

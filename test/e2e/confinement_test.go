@@ -20,12 +20,6 @@ func testConfinement(t *testing.T, k *kube) {
 		k.hostSettings(t)
 		return
 	}
-	k.wait(t, "condition=Ready", "pod/profiled")
-	for pod, profile := range map[string]string{
-		"ordinary": "cri-containerd.apparmor.d (enforce)", "profiled": "cri-containerd.apparmor.d (enforce)", "privileged": "unconfined",
-	} {
-		equal(t, "AppArmor profile of "+pod, strings.TrimSpace(k.sh(t, pod, "cat /proc/self/attr/current")), profile)
-	}
 	if a := k.try(t, "exec", "ordinary", "--", "sh", "-c", "echo >/proc/sys/kernel/hostname"); a.code == 0 {
 		t.Error("an ordinary pod writes to /proc/sys")
 	}
