@@ -13,6 +13,8 @@ import (
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/kubeconfig"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/home"
+	"github.com/skiff-dev/skiff/vm/registry/client"
 )
 
 // Down returns the command `down`.
@@ -56,6 +58,24 @@ Deleting a cluster that does not exist does nothing.`,
 		return runDown(cmd.Context(), s, name, inJSON)
 	}
 	return cmd
+}
+
+// endRegistry ends the registry after the last cluster, unless the user started it. It
+// would end a while later by itself.
+func endRegistry(ctx context.Context, h home.Home) error {
+	names, err := h.Names()
+	if err != nil || len(names) > 0 {
+		return err
+	}
+	registry := client.New(h, nil)
+	status, err := registry.Status(ctx)
+	if err == nil && !status.Kept {
+		err = registry.Stop(ctx)
+	}
+	if errors.Is(err, client.ErrNotRunning) {
+		return nil
+	}
+	return err
 }
 
 func downAll(ctx context.Context, s cli.Streams, asJSON bool) error {
@@ -105,6 +125,9 @@ func runDown(ctx context.Context, s cli.Streams, name string, asJSON bool) error
 		return err
 	}
 	if err := unmerge(ctx, s, name, merged); err != nil {
+		return err
+	}
+	if err := endRegistry(ctx, h); err != nil {
 		return err
 	}
 	switch {
