@@ -30,17 +30,17 @@ func TestParseFolder(t *testing.T) {
 
 func TestAbsoluteFolder(t *testing.T) {
 	for text, want := range map[string]string{
-		"src:/src":      "/work/dir/src:/src",
-		"./src:/src:ro": "/work/dir/src:/src:ro",
-		"../src:/src":   "/work/src:/src",
-		".:/src":        "/work/dir:/src",
+		"src:/src":      "/project/dir/src:/src",
+		"./src:/src:ro": "/project/dir/src:/src:ro",
+		"../src:/src":   "/project/src:/src",
+		".:/src":        "/project/dir:/src",
 		"/abs:/src":     "/abs:/src",
 		"~:/src":        "/home/me:/src",
 		"~/a:/src":      "/home/me/a:/src",
 		"nonsense":      "nonsense",
 		":/src":         ":/src",
 	} {
-		if got := AbsoluteFolder(text, "/work/dir", "/home/me"); got != want {
+		if got := AbsoluteFolder(text, "/project/dir", "/home/me"); got != want {
 			t.Errorf("%s: %s, want %s", text, got, want)
 		}
 	}

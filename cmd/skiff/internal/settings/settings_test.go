@@ -113,7 +113,7 @@ func TestPathsOfMountsAreRelativeToTheFileOrTheDirectory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, err := Parse("/work/app/skiff.yaml", []byte("mounts:\n- src:/src\n- ~/data:/data:ro\n- /abs:/abs\n"))
+	file, err := Parse("/home/me/app/skiff.yaml", []byte("mounts:\n- src:/src\n- ~/data:/data:ro\n- /abs:/abs\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func TestPathsOfMountsAreRelativeToTheFileOrTheDirectory(t *testing.T) {
 		file File
 		want []string
 	}{
-		{nil, file, []string{"/work/app/src:/src", "/home/me/data:/data:ro", "/abs:/abs"}},
+		{nil, file, []string{"/home/me/app/src:/src", "/home/me/data:/data:ro", "/abs:/abs"}},
 		{[]string{"--mount", "a,b:/src", "--mount", "../c:/c"}, file, []string{here + "/a,b:/src", filepath.Dir(here) + "/c:/c"}},
 		{nil, File{}, []string{"/before:/x"}},
 	} {
