@@ -83,11 +83,11 @@ type Sandbox struct {
 	// Document is the node document.
 	Document []byte `json:"document"`
 	// Folders of the host, in the order of the node document.
-	Folders []SandboxHostFolder `json:"folders,omitempty"`
+	Folders []HostFolder `json:"folders,omitempty"`
 }
 
-// SandboxHostFolder is a folder of the host that a sandbox has.
-type SandboxHostFolder struct {
+// HostFolder is a folder of the host that a sandbox has.
+type HostFolder struct {
 	// Host is the absolute path on the host.
 	Host     string `json:"host"`
 	ReadOnly bool   `json:"readOnly,omitempty"`

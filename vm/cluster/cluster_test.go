@@ -213,6 +213,19 @@ func TestStateIsReadAsItWasWritten(t *testing.T) {
 	}
 }
 
+func TestMountsChangeOnlyWhileTheClusterIsStopped(t *testing.T) {
+	old, wanted := with(func(*Spec) {}), with(func(s *Spec) { s.Mounts = []string{"/src:/src"} })
+	if err := CheckRunning(old, wanted); err == nil || !strings.Contains(err.Error(), "skiff stop") {
+		t.Errorf("a new mount: %v", err)
+	}
+	if err := CheckRunning(wanted, wanted); err != nil {
+		t.Errorf("the same mount: %v", err)
+	}
+	if faults := Changes(old, wanted); faults != nil {
+		t.Errorf("a new mount of a stopped cluster: %v", faults)
+	}
+}
+
 func TestReadingAStateChangesNothing(t *testing.T) {
 	good := `"spec":{"name":"a","controlPlanes":1,"workers":2,"cpus":2,"memory":"2Gi","disk":"20Gi","driver":"lima","network":{"nodes":"192.168.104.0/24","pods":"10.244.0.0/16","services":"10.96.0.0/16","domain":"cluster.local"}}`
 	for content, want := range map[string]error{

@@ -180,6 +180,15 @@ func Changes(old, wanted Spec) []error {
 	return faults
 }
 
+// CheckRunning returns an error for a change that is possible only while the cluster is
+// stopped.
+func CheckRunning(old, wanted Spec) error {
+	if slices.Equal(old.Mounts, wanted.Mounts) {
+		return nil
+	}
+	return fmt.Errorf("mounts cannot change while the cluster runs: run \"skiff stop %s\" first", old.Name)
+}
+
 // MiB parses a Kubernetes quantity of bytes and rounds it up to MiB.
 func MiB(quantity string) (int, error) {
 	q, err := resource.ParseQuantity(quantity)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
@@ -105,8 +104,10 @@ func (d *daemon) readSpec(w http.ResponseWriter, r *http.Request) (cluster.Spec,
 	if err != nil && !cluster.IsAbsent(err) {
 		return spec, err
 	}
-	if f := d.open(); f != nil && !slices.Equal(f.Spec().Mounts, spec.Mounts) {
-		return spec, operation.Invalid(errors.New("mounts cannot change while the cluster runs"), fmt.Sprintf("run \"skiff stop %s\" first", spec.Name))
+	if f := d.open(); f != nil {
+		if err := cluster.CheckRunning(f.Spec(), spec); err != nil {
+			return spec, operation.Invalid(err, "")
+		}
 	}
 	return spec, offline.Check(d.dir, spec, offline.Host(d.config.Home), state, err == nil)
 }

@@ -153,7 +153,7 @@ func (d *Driver) equip(ctx context.Context, m machine.Machine, pid int, stdin io
 	}
 	sandbox := nodeconfig.Sandbox{Root: d.root, Data: d.data(m.Name), Document: m.Seed}
 	for _, f := range m.Folders {
-		sandbox.Folders = append(sandbox.Folders, nodeconfig.SandboxHostFolder{Host: f.Host, ReadOnly: f.ReadOnly})
+		sandbox.Folders = append(sandbox.Folders, nodeconfig.HostFolder{Host: f.Host, ReadOnly: f.ReadOnly})
 	}
 	if err := json.NewEncoder(stdin).Encode(sandbox); err != nil {
 		return fmt.Errorf("send the machine its configuration: %w", err)
