@@ -171,12 +171,6 @@ func TestAKubeconfigCanLeadToANode(t *testing.T) {
 	}
 }
 
-func TestThreadsOfThisProgramAreInItsNamespace(t *testing.T) {
-	if path, err := otherNamespace("/proc/self/task"); err == nil {
-		t.Errorf("%s is in another namespace", path)
-	}
-}
-
 func TestAFocusNarrowsASuite(t *testing.T) {
 	names := []string{"[sig-apps] Job runs", "[sig-apps] CronJob", "[sig-apps] Deployment", "[sig-node] Job", "A Job of [sig-apps]"}
 	// A name that the suite's expression matches at the same position is the same test.

@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/skiff-dev/skiff/test/netns"
 )
 
 // inside connects within the network of sandboxes, a network namespace of the
@@ -29,9 +30,9 @@ type dialed struct {
 
 // enter finds the network of a daemon. Its threads live as long as this program.
 func enter(daemon int) (inside, error) {
-	namespace, err := otherNamespace(fmt.Sprintf("/proc/%d/task", daemon))
+	namespace, err := netns.Nodes(daemon)
 	if err != nil {
-		return inside{}, fmt.Errorf("find the nodes' network: %w", err)
+		return inside{}, err
 	}
 	i := inside{dials: make(chan dial)}
 	for range parallel {
@@ -61,23 +62,4 @@ func (i inside) dial(ctx context.Context, network, address string) (net.Conn, er
 	i.dials <- d
 	r := <-d.result
 	return r.conn, r.err
-}
-
-// otherNamespace returns the network namespace of a thread in tasks that is in
-// another one than this program.
-func otherNamespace(tasks string) (string, error) {
-	ours, err := os.Readlink("/proc/self/ns/net")
-	if err != nil {
-		return "", err
-	}
-	namespaces, err := filepath.Glob(filepath.Join(tasks, "*", "ns", "net"))
-	if err != nil {
-		return "", err
-	}
-	for _, path := range namespaces {
-		if theirs, err := os.Readlink(path); err == nil && theirs != ours {
-			return path, nil
-		}
-	}
-	return "", errors.New("the daemon has no thread in it")
 }
