@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -12,15 +11,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
 
-	v1 "github.com/opencontainers/image-spec/specs-go/v1"
-
-	"github.com/skiff-dev/skiff/images/oci"
 	"github.com/skiff-dev/skiff/internal/pause"
+	"github.com/skiff-dev/skiff/test/bench/cli"
+	"github.com/skiff-dev/skiff/test/bench/podimage"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
@@ -52,84 +49,44 @@ spec:
 
 // cluster is the measured cluster.
 type cluster struct {
-	skiffProgram, kubectlProgram string
-	dir                          string
-	daemon                       int // process ID
+	skiff          cli.Skiff
+	kubectlProgram string
+	daemon         int // process ID
 }
 
-func (c *cluster) command(ctx context.Context, program string, args ...string) *exec.Cmd {
-	command := exec.CommandContext(ctx, program, args...)
-	command.Env = append(os.Environ(), "SKIFF_HOME="+filepath.Join(c.dir, "h"), "KUBECONFIG="+filepath.Join(c.dir, "kubeconfig"), "SKIFF_DRIVER=sandbox")
-	command.Stderr = os.Stderr
+func (c *cluster) kubectl(ctx context.Context, args ...string) *exec.Cmd {
+	command := exec.CommandContext(ctx, c.kubectlProgram, args...)
+	command.Env, command.Stderr = c.skiff.Env, os.Stderr
 	return command
-}
-
-func (c *cluster) skiff(ctx context.Context, args ...string) ([]byte, error) {
-	said, err := c.command(ctx, c.skiffProgram, args...).Output()
-	if err != nil {
-		err = fmt.Errorf("skiff %v: %w", args, err)
-	}
-	return said, err
 }
 
 // up starts the cluster with a pod that is ready.
 func (c *cluster) up(ctx context.Context) error {
-	archive := filepath.Join(c.dir, "image.tar")
-	if err := writeImage(archive); err != nil {
+	archive := filepath.Join(c.skiff.Dir, "image.tar")
+	layer, err := podimage.Layer()
+	if err != nil {
+		return err
+	}
+	if err := podimage.Write(archive, imageName, layer, podimage.Program, serving); err != nil {
 		return err
 	}
 	for _, args := range [][]string{{"up", clusterName}, {"image", "load", "--cluster", clusterName, archive}} {
-		if _, err := c.skiff(ctx, args...); err != nil {
+		if _, err := c.skiff.Run(ctx, args...); err != nil {
 			return err
 		}
 	}
-	apply := c.command(ctx, c.kubectlProgram, "apply", "-f", "-")
+	apply := c.kubectl(ctx, "apply", "-f", "-")
 	apply.Stdin = strings.NewReader(manifest)
 	if err := apply.Run(); err != nil {
 		return fmt.Errorf("kubectl apply: %w", err)
 	}
-	if err := c.command(ctx, c.kubectlProgram, "wait", "--for=condition=Ready", "pod/web", "--timeout=60s").Run(); err != nil {
+	if err := c.kubectl(ctx, "wait", "--for=condition=Ready", "pod/web", "--timeout=60s").Run(); err != nil {
 		return fmt.Errorf("wait for the pod: %w", err)
 	}
-	said, err := c.skiff(ctx, "status", clusterName, "-o", "json")
-	if err != nil {
-		return err
-	}
 	var status daemonapi.ClusterStatus
-	err = json.Unmarshal(said, &status)
+	err = c.skiff.Query(ctx, &status, "status", clusterName)
 	c.daemon = status.DaemonPID
 	return err
-}
-
-func (c *cluster) down(ctx context.Context) error {
-	_, err := c.skiff(ctx, "down", clusterName)
-	_, stopErr := c.skiff(ctx, "registry", "stop")
-	return errors.Join(err, stopErr)
-}
-
-// writeImage writes an archive of an image with this program.
-func writeImage(path string) (err error) {
-	own, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	program, err := os.ReadFile(own)
-	if err != nil {
-		return err
-	}
-	layer, err := oci.Layer([]oci.File{{Path: "program", Mode: 0o755, Data: program}})
-	if err != nil {
-		return err
-	}
-	file, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	return oci.Write(file, oci.Image{
-		Name: imageName, Arch: runtime.GOARCH, Layers: [][]byte{layer},
-		Config: v1.ImageConfig{Cmd: []string{"/program", serving}},
-	})
 }
 
 // paths returns the ways to the Service, the direct one first, and a function that
@@ -139,7 +96,7 @@ func (c *cluster) paths(ctx context.Context) ([]path, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	node, err := c.command(ctx, c.kubectlProgram, "get", "node", "worker-1", "-o", `jsonpath={.status.addresses[?(@.type=="InternalIP")].address}`).Output()
+	node, err := c.kubectl(ctx, "get", "node", "worker-1", "-o", `jsonpath={.status.addresses[?(@.type=="InternalIP")].address}`).Output()
 	if err != nil {
 		return nil, nil, fmt.Errorf("find the node's address: %w", err)
 	}
@@ -180,12 +137,8 @@ func (c *cluster) addresses(ctx context.Context) (balanced string, named *url.UR
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	for {
-		said, err := c.skiff(ctx, "services", clusterName, "-o", "json")
-		if err != nil {
-			return "", nil, 0, err
-		}
 		var all daemonapi.Services
-		if err := json.Unmarshal(said, &all); err != nil {
+		if err := c.skiff.Query(ctx, &all, "services", clusterName); err != nil {
 			return "", nil, 0, err
 		}
 		for _, s := range all.Services {
@@ -202,7 +155,7 @@ func (c *cluster) addresses(ctx context.Context) (balanced string, named *url.UR
 
 // forward runs kubectl port-forward and returns where it listens.
 func (c *cluster) forward(ctx context.Context) (address string, stop func(), err error) {
-	command := c.command(ctx, c.kubectlProgram, "port-forward", "service/web", ":"+strconv.Itoa(port))
+	command := c.kubectl(ctx, "port-forward", "service/web", ":"+strconv.Itoa(port))
 	out, err := command.StdoutPipe()
 	if err != nil {
 		return "", nil, err
@@ -225,5 +178,5 @@ func (c *cluster) forward(ctx context.Context) (address string, stop func(), err
 		}
 	}
 	stop()
-	return "", nil, errors.New("kubectl port-forward did not say where it listens")
+	return "", nil, errors.New("kubectl port-forward did not report where it listens")
 }

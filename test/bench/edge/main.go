@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/skiff-dev/skiff/test/bench/cli"
 	"github.com/skiff-dev/skiff/test/bench/figure"
 )
 
@@ -34,7 +35,7 @@ func main() {
 	b := &bench{}
 	out := flag.String("out", "build/bench/edge.json", "output file for the figures")
 	flag.StringVar(&b.program, "skiff", "bin/skiff", "the skiff program, with the image in the same directory")
-	flag.StringVar(&b.kubectl, "kubectl", "build/test/bin/kubectl", "the kubectl program")
+	flag.StringVar(&b.kubectlProgram, "kubectl", "build/test/bin/kubectl", "the kubectl program")
 	flag.IntVar(&b.megabytes, "size", 1024, "size of the transfer, in MiB")
 	flag.IntVar(&b.requests, "requests", 4000, "number of requests, and of connections")
 	flag.Parse()
@@ -58,25 +59,19 @@ func serve() error {
 }
 
 type bench struct {
-	program, kubectl    string
+	program             string
 	megabytes, requests int
 	cluster
 }
 
 func (b *bench) run(ctx context.Context) (figures []figure.Figure, err error) {
-	if b.program, err = filepath.Abs(b.program); err != nil {
+	if b.kubectlProgram, err = filepath.Abs(b.kubectlProgram); err != nil {
 		return nil, err
 	}
-	if b.kubectl, err = filepath.Abs(b.kubectl); err != nil {
+	if b.skiff, err = cli.New(b.program, "SKIFF_DRIVER=sandbox"); err != nil {
 		return nil, err
 	}
-	// The path must be short, because it is part of socket paths.
-	dir, err := os.MkdirTemp("", "skiff-bench-")
-	if err != nil {
-		return nil, err
-	}
-	b.cluster = cluster{skiffProgram: b.program, kubectlProgram: b.kubectl, dir: dir}
-	defer func() { err = errors.Join(err, b.down(context.WithoutCancel(ctx)), os.RemoveAll(dir)) }()
+	defer func() { err = errors.Join(err, b.skiff.Delete(ctx, clusterName)) }()
 	if err := b.up(ctx); err != nil {
 		return nil, err
 	}

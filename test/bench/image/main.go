@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"runtime"
@@ -21,10 +20,10 @@ import (
 	"syscall"
 	"time"
 
-	v1 "github.com/opencontainers/image-spec/specs-go/v1"
-
 	"github.com/skiff-dev/skiff/images/oci"
+	"github.com/skiff-dev/skiff/test/bench/cli"
 	"github.com/skiff-dev/skiff/test/bench/figure"
+	"github.com/skiff-dev/skiff/test/bench/podimage"
 )
 
 // Goals of the project: loading onto three nodes relative to one, and seconds from a
@@ -60,36 +59,26 @@ func main() {
 type bench struct {
 	program           string
 	megabytes, rounds int
-	home              string
-	env               []string
+	skiff             cli.Skiff
 	base              []byte // layer with a pod's program
 }
 
 func (b *bench) run(ctx context.Context) (figures []figure.Figure, err error) {
-	if b.program, err = filepath.Abs(b.program); err != nil {
+	var env []string
+	if os.Geteuid() == 0 && runtime.GOOS == "linux" {
+		env = append(env, "SKIFF_DRIVER=sandbox")
+	}
+	if b.skiff, err = cli.New(b.program, env...); err != nil {
 		return nil, err
 	}
-	// The path must be short, because it is part of socket paths.
-	if b.home, err = os.MkdirTemp("", "skiff-bench-"); err != nil {
+	defer func() { err = errors.Join(err, b.skiff.Delete(ctx, cluster)) }()
+	if b.base, err = podimage.Layer(); err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(b.home)) }()
-	if err := b.prepare(); err != nil {
+	if _, err := b.skiff.Run(ctx, "registry", "start", "--port", strconv.Itoa(freePort())); err != nil {
 		return nil, err
 	}
-	defer func() {
-		// An interrupted run must also delete its cluster.
-		_, downErr := b.skiff(context.WithoutCancel(ctx), "down", cluster)
-		err = errors.Join(err, downErr)
-	}()
-	if _, err := b.skiff(ctx, "registry", "start", "--port", strconv.Itoa(freePort())); err != nil {
-		return nil, err
-	}
-	defer func() {
-		_, stopErr := b.skiff(context.WithoutCancel(ctx), "registry", "stop")
-		err = errors.Join(err, stopErr)
-	}()
-	if _, err := b.skiff(ctx, "up", cluster); err != nil {
+	if _, err := b.skiff.Run(ctx, "up", cluster); err != nil {
 		return nil, err
 	}
 	loads, err := b.load(ctx)
@@ -98,24 +87,6 @@ func (b *bench) run(ctx context.Context) (figures []figure.Figure, err error) {
 	}
 	pushes, err := b.push(ctx)
 	return append(loads, pushes...), err
-}
-
-// prepare sets the environment and reads the program of the pods.
-func (b *bench) prepare() error {
-	b.env = append(os.Environ(), "SKIFF_HOME="+filepath.Join(b.home, "h"), "KUBECONFIG="+filepath.Join(b.home, "kubeconfig"))
-	if os.Geteuid() == 0 && runtime.GOOS == "linux" {
-		b.env = append(b.env, "SKIFF_DRIVER=sandbox")
-	}
-	own, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	program, err := os.ReadFile(own)
-	if err != nil {
-		return err
-	}
-	b.base, err = oci.Layer([]oci.File{{Path: "program", Mode: 0o755, Data: program}})
-	return err
 }
 
 // freePort returns a port that nobody listens on, 0 if that cannot be known.
@@ -132,12 +103,12 @@ func freePort() int {
 func (b *bench) load(ctx context.Context) ([]figure.Figure, error) {
 	var took [2]time.Duration
 	for i, only := range [][]string{{"--node", "worker-1"}, nil} {
-		archive := filepath.Join(b.home, "image.tar")
+		archive := filepath.Join(b.skiff.Dir, "image.tar")
 		if err := b.write(archive, fmt.Sprintf("skiff.test/large:%d", i)); err != nil {
 			return nil, err
 		}
 		var err error
-		if took[i], err = b.skiff(ctx, append([]string{"image", "load", "--cluster", cluster, archive}, only...)...); err != nil {
+		if took[i], err = b.skiff.Run(ctx, append([]string{"image", "load", "--cluster", cluster, archive}, only...)...); err != nil {
 			return nil, err
 		}
 		if err := os.Remove(archive); err != nil {
@@ -152,28 +123,12 @@ func (b *bench) load(ctx context.Context) ([]figure.Figure, error) {
 }
 
 // write writes an archive of an image that cannot be compressed.
-func (b *bench) write(path, name string) (err error) {
+func (b *bench) write(path, name string) error {
 	content := make([]byte, b.megabytes*1e6)
 	_, _ = rand.Read(content)
 	layer, err := oci.Layer([]oci.File{{Path: "content", Mode: 0o644, Data: content}})
 	if err != nil {
 		return err
 	}
-	file, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	return oci.Write(file, oci.Image{Name: name, Arch: runtime.GOARCH, Layers: [][]byte{layer}, Config: v1.ImageConfig{Cmd: []string{"none"}}})
-}
-
-// skiff runs the program and returns how long that took.
-func (b *bench) skiff(ctx context.Context, args ...string) (time.Duration, error) {
-	command := exec.CommandContext(ctx, b.program, args...)
-	command.Env, command.Stdout, command.Stderr = b.env, os.Stderr, os.Stderr
-	start := time.Now()
-	if err := command.Run(); err != nil {
-		return 0, fmt.Errorf("skiff %v: %w", args, err)
-	}
-	return time.Since(start), nil
+	return podimage.Write(path, name, layer, "none")
 }

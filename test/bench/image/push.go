@@ -3,11 +3,8 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"fmt"
 	"io"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -25,6 +22,7 @@ import (
 
 	"github.com/skiff-dev/skiff/images/oci"
 	"github.com/skiff-dev/skiff/test/bench/figure"
+	"github.com/skiff-dev/skiff/test/bench/podimage"
 	"github.com/skiff-dev/skiff/vm/registry/registryapi"
 )
 
@@ -34,7 +32,7 @@ const changedBytes = 5 << 20
 // push measures the time from the push of a changed layer until a pod with it is
 // Ready. The first push, which includes the other layer, does not count.
 func (b *bench) push(ctx context.Context) ([]figure.Figure, error) {
-	config, err := clientcmd.BuildConfigFromFlags("", filepath.Join(b.home, "kubeconfig"))
+	config, err := clientcmd.BuildConfigFromFlags("", b.skiff.Kubeconfig())
 	if err != nil {
 		return nil, err
 	}
@@ -42,13 +40,13 @@ func (b *bench) push(ctx context.Context) ([]figure.Figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	address, err := b.registry(ctx)
-	if err != nil {
+	var registry registryapi.Status
+	if err := b.skiff.Query(ctx, &registry, "registry", "status"); err != nil {
 		return nil, err
 	}
 	var pushes, all []float64
 	for round := range b.rounds + 1 {
-		ref := fmt.Sprintf("%s/bench/app:%d", address, round)
+		ref := fmt.Sprintf("%s/bench/app:%d", registry.Address, round)
 		image, err := b.image()
 		if err != nil {
 			return nil, err
@@ -77,21 +75,6 @@ func median(values []float64) float64 {
 	return values[len(values)/2]
 }
 
-// registry returns the address of the registry.
-func (b *bench) registry(ctx context.Context) (string, error) {
-	command := exec.CommandContext(ctx, b.program, "registry", "status", "-o", "json")
-	command.Env = b.env
-	var status registryapi.Status
-	content, err := command.Output()
-	if err == nil {
-		err = json.Unmarshal(content, &status)
-	}
-	if err != nil {
-		return "", fmt.Errorf("skiff registry status: %w", err)
-	}
-	return status.Address, nil
-}
-
 // image returns an image of the pods' program and a layer that no other image has.
 func (b *bench) image() (registryv1.Image, error) {
 	content := make([]byte, changedBytes)
@@ -104,7 +87,7 @@ func (b *bench) image() (registryv1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	return mutate.Config(image, registryv1.Config{Entrypoint: []string{"/program", sleeping}})
+	return mutate.Config(image, registryv1.Config{Entrypoint: []string{podimage.Program, sleeping}})
 }
 
 func upload(ctx context.Context, to string, image registryv1.Image) error {

@@ -32,7 +32,7 @@ func (b *bench) machines(ctx context.Context) ([]figure.Figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := machineProcesses(b.home)
+	list, err := machineProcesses(b.skiff.Dir)
 	if err != nil {
 		return nil, err
 	}

@@ -6,16 +6,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
-	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"sort"
 	"time"
 
+	"github.com/skiff-dev/skiff/test/bench/cli"
 	"github.com/skiff-dev/skiff/test/bench/figure"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
@@ -43,29 +39,14 @@ func main() {
 type bench struct {
 	program, guest string
 	idle, settle   time.Duration
-	home           string
-	env            []string
+	skiff          cli.Skiff
 }
 
 func (b *bench) run(ctx context.Context) (figures []figure.Figure, err error) {
-	program, err := filepath.Abs(b.program)
-	if err != nil {
+	if b.skiff, err = cli.New(b.program); err != nil {
 		return nil, err
 	}
-	b.program = program
-	// The path must be short, because it is part of socket paths.
-	if b.home, err = os.MkdirTemp("", "skiff-bench-"); err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(b.home)) }()
-	b.env = append(os.Environ(), "SKIFF_HOME="+filepath.Join(b.home, "h"), "KUBECONFIG="+filepath.Join(b.home, "kubeconfig"))
-
-	defer func() {
-		// An interrupted run must also delete its cluster.
-		_, downErr := b.skiff(context.WithoutCancel(ctx), "down", name)
-		_, stopErr := b.skiff(context.WithoutCancel(ctx), "registry", "stop")
-		err = errors.Join(err, downErr, stopErr)
-	}()
+	defer func() { err = errors.Join(err, b.skiff.Delete(ctx, name)) }()
 	if figures, err = b.measureUp(ctx); err != nil {
 		return nil, err
 	}
@@ -82,7 +63,7 @@ func (b *bench) run(ctx context.Context) (figures []figure.Figure, err error) {
 
 // measureUp measures `skiff up` for a new and for a running cluster.
 func (b *bench) measureUp(ctx context.Context) ([]figure.Figure, error) {
-	took, err := b.skiff(ctx, "up", name)
+	took, err := b.skiff.Run(ctx, "up", name)
 	if err != nil {
 		return nil, err
 	}
@@ -99,33 +80,14 @@ func (b *bench) measureUp(ctx context.Context) ([]figure.Figure, error) {
 	for _, phase := range phases {
 		figures = append(figures, figure.New("phase "+phase, "s", status.Timings[phase], 0))
 	}
-	again, err := b.skiff(ctx, "up", name)
+	again, err := b.skiff.Run(ctx, "up", name)
 	if err != nil {
 		return nil, err
 	}
 	return append(figures, figure.New("up of a running cluster", "s", again.Seconds(), goalUpAgainSeconds)), nil
 }
 
-func (b *bench) skiff(ctx context.Context, args ...string) (time.Duration, error) {
-	command := exec.CommandContext(ctx, b.program, args...)
-	command.Env, command.Stdout, command.Stderr = b.env, os.Stderr, os.Stderr
-	start := time.Now()
-	if err := command.Run(); err != nil {
-		return 0, fmt.Errorf("skiff %v: %w", args, err)
-	}
-	return time.Since(start), nil
-}
-
-func (b *bench) status(ctx context.Context) (daemonapi.ClusterStatus, error) {
-	command := exec.CommandContext(ctx, b.program, "status", name, "-o", "json")
-	command.Env, command.Stderr = b.env, os.Stderr
-	var status daemonapi.ClusterStatus
-	data, err := command.Output()
-	if err == nil {
-		err = json.Unmarshal(data, &status)
-	}
-	if err != nil {
-		return status, fmt.Errorf("skiff status: %w", err)
-	}
-	return status, nil
+func (b *bench) status(ctx context.Context) (status daemonapi.ClusterStatus, err error) {
+	err = b.skiff.Query(ctx, &status, "status", name)
+	return status, err
 }
