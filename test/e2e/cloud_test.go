@@ -13,7 +13,7 @@ import (
 // goal is one second; a kubectl on a busy host takes as long.
 const addressLimit = 5 * time.Second
 
-// testCloud checks what the cluster's cloud says about its nodes, and that it removes
+// testCloud checks what the cluster's cloud reports about its nodes, and that it removes
 // a node that has no machine.
 func testCloud(t *testing.T, k *kube, cluster string) {
 	zones := map[string]string{"control-plane-1": "local-a", "worker-1": "local-a", "worker-2": "local-b"}

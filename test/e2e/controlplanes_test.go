@@ -47,7 +47,7 @@ func testControlPlanes(t *testing.T, r *rig, name string, k *kube) {
 		})
 		w.waitForWrite(t)
 	})
-	// Another control plane runs the cloud's controllers now.
+	// The new leader also runs the cloud's controllers.
 	k.create(t, service("after-the-leader", ""))
 	k.balancer(t, "after-the-leader")
 	w.during(t, "repairing", true, func() { r.upWith(t, name, "3") })

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// testCustomDNS adds own names to cluster DNS, as in k3s and AKS.
+// testCustomDNS adds names to cluster DNS, as in k3s and AKS.
 func testCustomDNS(t *testing.T, r *rig, name string, k *kube) {
 	system := *k
 	system.namespace = "kube-system"

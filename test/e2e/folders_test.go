@@ -61,9 +61,6 @@ func testHostFolder(t *testing.T, r *rig, name string, k *kube) {
 // testReadOnlyFolder starts a cluster with a folder that only the host can change,
 // and changes the folders of the stopped cluster.
 func testReadOnlyFolder(t *testing.T, r *rig) {
-	if !r.sandboxed {
-		return // VMs would need a virtiofsd that Debian 12 does not have
-	}
 	const name = "folders"
 	r.share(t, "greeting", "from the host\n")
 	t.Cleanup(func() { r.discard(t, name) })

@@ -61,7 +61,7 @@ func authority(t *testing.T, address string, records ...string) (stop func()) {
 	return stop
 }
 
-// testHostDNS gives a daemon an own resolv.conf and hosts file, and checks that pods
+// testHostDNS gives a daemon its own resolv.conf and hosts file, and checks that pods
 // resolve names as that host does.
 func testHostDNS(t *testing.T, r *rig) {
 	const name = "names"

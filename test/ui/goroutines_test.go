@@ -74,7 +74,7 @@ const screens = 25
 func (s *session) rest() {
 	s.t.Helper()
 	// One key may clear the filter of a screen and the next one close it. What is on
-	// the screen says little before a busy program has read all of them.
+	// the screen shows little before a busy program has read all of them.
 	for range 2 * screens {
 		s.press(escape)
 	}
