@@ -77,9 +77,9 @@ func (c *cluster) can(ctx context.Context) error {
 	if len(s.probe) == 0 {
 		return nil
 	}
-	said, err := c.output(ctx, append([]string{"shell", "worker-1", "--cluster", clusterName, "--"}, s.probe...)...)
+	output, err := c.output(ctx, append([]string{"shell", "worker-1", "--cluster", clusterName, "--"}, s.probe...)...)
 	if err != nil {
-		first, _, _ := strings.Cut(strings.TrimSpace(said), "\n")
+		first, _, _ := strings.Cut(strings.TrimSpace(output), "\n")
 		return fmt.Errorf("suite %s needs %s; worker-1 reports: %s", s.name, s.needs, first)
 	}
 	return nil
@@ -131,11 +131,11 @@ func (c *cluster) onNodes(ctx context.Context, script string) error {
 // them too, but only in the first of its processes.
 func schedulable(ctx context.Context, o options) (int, error) {
 	command := exec.CommandContext(ctx, filepath.Join(o.out, "bin", "kubectl"), "--kubeconfig", o.kubeconfig, "get", "nodes", "--output", "json")
-	said, err := command.Output()
+	list, err := command.Output()
 	if err != nil {
 		return 0, fmt.Errorf("list the nodes: %w", err)
 	}
-	return countSchedulable(said)
+	return countSchedulable(list)
 }
 
 // countSchedulable counts the nodes without taints in a list of nodes.
@@ -168,15 +168,15 @@ func (c *cluster) down() error {
 	if err := c.run(context.Background(), "down", clusterName); err != nil {
 		return errors.Join(err, closed) // keep the directory for another try
 	}
-	// The registry would use the directory a little longer.
+	// Otherwise the registry would use the directory for a little longer.
 	return errors.Join(c.run(context.Background(), "registry", "stop"), closed, os.RemoveAll(c.home))
 }
 
 // run runs skiff and shows its output only if it fails.
 func (c *cluster) run(ctx context.Context, args ...string) error {
-	said, err := c.output(ctx, args...)
+	output, err := c.output(ctx, args...)
 	if err != nil {
-		return fmt.Errorf("skiff %s: %w\n%s", strings.Join(args, " "), err, said)
+		return fmt.Errorf("skiff %s: %w\n%s", strings.Join(args, " "), err, output)
 	}
 	return nil
 }
@@ -188,10 +188,10 @@ func (c *cluster) output(ctx context.Context, args ...string) (string, error) {
 	// the cluster down. skiff would stop halfway.
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	command.Env = append(os.Environ(), "SKIFF_HOME="+c.home, "KUBECONFIG="+c.kubeconfig)
-	var said lockedBuffer
-	command.Stdout, command.Stderr = &said, &said
+	var output lockedBuffer
+	command.Stdout, command.Stderr = &output, &output
 	err := command.Run()
-	return said.String(), err
+	return output.String(), err
 }
 
 // lockedBuffer collects a command's output and errors.

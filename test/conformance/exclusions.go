@@ -54,12 +54,12 @@ var presubmit = slices.Concat([]exclusion{
 	{pattern: `\[Driver: skiff-local\]`, reason: "tests our storage class: suite storage"},
 }, volumes, []exclusion{
 	{pattern: `\[Provider:GCE\]|cloud load-balancer|with a private image`, reason: "needs a cloud's names, load balancer or private registry"},
-	{pattern: `AppArmor load`, reason: "runs on upstream's node images alone, by their names"},
+	{pattern: `AppArmor load`, reason: "runs only on upstream's node images, by their names"},
 	{pattern: `SSH to all nodes|run crictl`, reason: "needs ssh, as upstream's clouds allow"},
 	{pattern: `Multi-AZ|Topology Hints|Traffic Distribution`, reason: "needs nodes in several zones"},
 	{pattern: `Mount propagation should propagate`, reason: "looks for a process named kubelet; ours is part of skiff-nodeagent"},
 	{pattern: `metrics from a (Scheduler|ControllerManager)`, reason: "reads the metrics of pods; our control plane is a program on the node"},
-	{pattern: `requests can't be drowned out`, reason: "upstream skips it until it is no longer flaky"},
+	{pattern: `requests can't be drowned out`, reason: "upstream skips it while it is flaky"},
 	{pattern: `SSR in different API groups authentication/v1(alpha|beta)1`, reason: "asks for an API that is off by default in this release"},
 	{pattern: `exec through an HTTP proxy`, reason: "needs an API server that is not on localhost"},
 })
@@ -84,11 +84,11 @@ var volumes = []exclusion{
 	{pattern: `\[Driver: (aws|azure-disk|azure-file|cinder|gcepd|windows-gcepd|vsphere|pd\.csi\.storage\.gke\.io)\]|gce-localssd|\[Feature:vsphere\]|Pod Disks`, reason: "needs a cloud's disks"},
 	{pattern: `\[Driver: (nfs3?|nfs4|iscsi)\]|NFS|\[Feature:Volumes\]|\[Feature:NFS\]|DynamicProvisioner External`, reason: "needs the images of an NFS or iSCSI server, which only a registry has"},
 	{pattern: `\[Driver: csi-hostpath\]|CSI Mock|CSI Volumes|CSI Inline|\[Driver: mock|MutableCSINodeAllocatableCount`, reason: "needs the CSI hostpath driver or the node driver registrar, which only a registry has, and no module proxy"},
-	{pattern: `\[Feature:(VolumeSnapshotDataSource|VolumeGroupSnapshotDataSource|volumegroupsnapshot|SnapshotMetadata)\]|Snapshot`, reason: "needs the snapshot controller and its CRDs, which are no part of Kubernetes"},
+	{pattern: `\[Feature:(VolumeSnapshotDataSource|VolumeGroupSnapshotDataSource|volumegroupsnapshot|SnapshotMetadata)\]|Snapshot`, reason: "needs the snapshot controller and its CRDs, which are not part of Kubernetes"},
 	{pattern: `\[Feature:(Flexvolumes|StorageProvider)\]|Flexvolume`, reason: "needs ssh to install drivers on the nodes, or a cloud's provisioner"},
 
 	{pattern: inTree + `.*\[Testpattern: (Dynamic|Generic Ephemeral|CSI Ephemeral)`, reason: "nothing provisions this type of volume"},
-	{pattern: class + `.*\[Testpattern: (Inline|Pre-provisioned|CSI Ephemeral)`, reason: "a storage class makes volumes on demand, and is no CSI driver"},
+	{pattern: class + `.*\[Testpattern: (Inline|Pre-provisioned|CSI Ephemeral)`, reason: "a storage class makes volumes on demand, and is not a CSI driver"},
 	{pattern: `\[Driver: (hostPath|hostPathSymlink|emptydir)\].*\[Testpattern: Pre-provisioned`, reason: "the type is part of a pod, never a PersistentVolume"},
 	{pattern: `\[Driver: local\].*\[Testpattern: Inline`, reason: "the type is a PersistentVolume, never part of a pod"},
 	{pattern: mounted + `.*\[Testpattern: [^]]*\((ext3|ext4|xfs)\)|: block\].*\((ext3|xfs)\)`, reason: "the volume is mounted already, or its file system is the node's"},
@@ -96,7 +96,7 @@ var volumes = []exclusion{
 	{pattern: `(` + class + `|Pre-provisioned).*multiVolume.*different node`, reason: "the volume is on one node"},
 	{pattern: `Pre-provisioned.*multiVolume.*access to two volumes`, reason: "needs volumes that are made on demand"},
 	{pattern: class + `.*immediate`, reason: "a local volume waits until its pod knows its node"},
-	{pattern: class + `.*(volume-expand|expansion|pvc data source)`, reason: "a directory has no size that could grow, and is no copy"},
+	{pattern: class + `.*(volume-expand|expansion|pvc data source)`, reason: "the class is described to upstream without expansion and cloning"},
 	{pattern: class + `.*multiple PV pointing`, reason: "upstream copies the volume without its node, which the API refuses for a local one"},
 	{pattern: `\[Driver: (hostPath|hostPathSymlink|emptydir)\].*(readOnly specified in the volumeSource|cannot write to subpath readonly)`, reason: "the type has no readOnly of its own"},
 	{pattern: class + `.*(any volume data source|volumeLimits|capacity|volume-modify|seLinuxMount|lifecycle-performance)`, reason: "asks for what only CSI drivers have: populators, limits, capacity, attributes, SELinux contexts"},
@@ -104,5 +104,5 @@ var volumes = []exclusion{
 	{pattern: `\[(Local)?Volume ?[Tt]ype: block|loopback local block volume`, sandbox: true, reason: "needs loop devices, which belong to the kernel and would outlive the node"},
 
 	{pattern: `\[Feature:VolumeSourceXFS\]`, reason: "needs XFS tools in the nodes"},
-	{pattern: `Volume metrics|DynamicProvisioner Default|Invalid AWS KMS key`, reason: "runs on upstream's clouds alone, by their names"},
+	{pattern: `Volume metrics|DynamicProvisioner Default|Invalid AWS KMS key`, reason: "runs only on upstream's clouds, by their names"},
 }

@@ -51,8 +51,8 @@ func allNames(ctx context.Context, o options) (names []string, err error) {
 		"--ginkgo.dry-run", "--ginkgo.focus=.", "--ginkgo.silence-skips", "--ginkgo.succinct", "--report-dir="+dir,
 		"--report-complete-junit", "--provider=skeleton", driver)
 	command.Dir = dir
-	if said, err := command.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("%w\n%s", err, said[max(0, len(said)-2000):])
+	if output, err := command.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("%w\n%s", err, output[max(0, len(output)-2000):])
 	}
 	cases, err := read(dir)
 	if err != nil {
