@@ -151,7 +151,7 @@ fetch() { # fetch NAME
   esac
 }
 
-# ours tells links that this script made, and free names, from everything else.
+# ours succeeds for links that this script made and for names that are free.
 ours() { # ours PATH
   if [ -L "$1" ]; then
     case $(readlink "$1") in
@@ -162,7 +162,7 @@ ours() { # ours PATH
   [ ! -e "$1" ]
 }
 
-# prepare checks that nothing below can fail for a reason that is known before.
+# prepare checks what can be checked before anything changes, and creates directories.
 prepare() {
   [ ! -e "$lib/image" ] || fail "$prefix has a Skiff that was not installed by this script ($lib/image): remove it or use --prefix"
   for dir in bin lib/skiff share/man/man1 share/bash-completion/completions share/zsh/site-functions share/fish/vendor_completions.d; do
@@ -225,7 +225,7 @@ links() { # links COMMAND...
   done
 }
 
-# prune removes links to versions that are not there any more.
+# prune removes links to versions that have been removed.
 prune() { links remove_dangling; }
 
 remove_dangling() { [ -e "$1" ] || rm -f "$1"; }

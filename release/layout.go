@@ -12,7 +12,7 @@ import (
 	"github.com/skiff-dev/skiff/images/sbom"
 )
 
-// name says what a file of a release contains.
+// name identifies the release and the platform that a file is for.
 type name struct{ Version, OS, Arch string }
 
 // base is the name of a platform's files without an extension, and of the directory

@@ -25,7 +25,7 @@ const usage = `usage: release pack|sign FLAGS
 // versions matches the versions that can be released. They become parts of file names.
 var versions = regexp.MustCompile(`^v\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$`)
 
-// errUsage has been explained on standard error.
+// errUsage is returned after the mistake has been explained on standard error.
 var errUsage = errors.New("invalid command line")
 
 func main() {
@@ -82,7 +82,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return errUsage
 	}
 	if !versions.MatchString(*version) || *out == "" || flags.NArg() > 0 {
-		fmt.Fprintln(stderr, "release: -version, as in v0.2.0 or v0.2.0-rc.1, and -out are required, and there are no arguments")
+		fmt.Fprintln(stderr, "release: -version, as in v0.2.0 or v0.2.0-rc.1, and -out are required, without further arguments")
 		return errUsage
 	}
 	return act()

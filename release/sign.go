@@ -43,7 +43,7 @@ var installer string
 // verifies.
 type signer struct {
 	version, out string
-	// snapshot signs with a key that is made for this one time.
+	// snapshot signs with a new key that is not kept.
 	snapshot    bool
 	environment func(string) string
 	log         io.Writer
@@ -91,9 +91,8 @@ func (s signer) write(name string, content []byte, mode os.FileMode) error {
 	return nil
 }
 
-// names returns the files of this version, and install.sh. Everything else in the
-// directory belongs to another version or to nobody: it is an error, since all of the
-// directory is published.
+// names returns the files of this version, and install.sh. Any other file in the
+// directory is an error, because the whole directory is published.
 func (s signer) names() ([]string, error) {
 	entries, err := os.ReadDir(s.out)
 	if err != nil {

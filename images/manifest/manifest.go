@@ -29,7 +29,7 @@ type Manifest struct {
 	// Kubernetes is the version that the image's nodes run: "v1.36.3".
 	Kubernetes string `json:"kubernetes"`
 	// Contract identifies the node documents that the image's nodes understand; see
-	// nodeconfig.Contract. Images from before it existed have none.
+	// nodeconfig.Contract. An image without one fits no program.
 	Contract string `json:"contract,omitempty"`
 	// Cmdline is the kernel's command line.
 	Cmdline string `json:"cmdline"`

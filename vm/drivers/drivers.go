@@ -22,7 +22,7 @@ import (
 // Entry describes one driver.
 type Entry struct {
 	Name string
-	// Summary says in a few words what the machines are.
+	// Summary describes the machines in a few words.
 	Summary string
 	// Warning is what a user must know before using the driver, one line; may be
 	// empty.
@@ -70,8 +70,8 @@ type Machines struct {
 	// OpenHostPorts changes which ports of the host's loopback machines may use; may
 	// be nil.
 	OpenHostPorts func(hostport.Set)
-	// Problems returns what machines tried in vain, one line for users each; may be
-	// nil.
+	// Problems describes what machines tried and were refused, one line for users
+	// each; may be nil.
 	Problems func() []string
 	// FolderTag returns the tag by which a guest mounts a folder of the host; nil if
 	// it needs none.
@@ -94,7 +94,7 @@ const (
 type Facts struct {
 	Name  string `json:"name"`
 	State State  `json:"state"`
-	// Detail says what runs the machines, or what is missing.
+	// Detail describes what runs the machines, or what is missing.
 	Detail  string `json:"detail"`
 	Warning string `json:"warning,omitempty"`
 	// Pause is set if machines can be paused.

@@ -38,5 +38,9 @@ func openLima(ctx context.Context, config Config) (Machines, error) {
 	if err != nil {
 		return Machines{}, err
 	}
-	return Machines{Driver: virtual, Dial: network.DialContext, SetRoutes: network.SetRoutes, Listen: network.Listen, OpenHostPorts: network.OpenHostPorts, Problems: network.Problems, Run: network.Run, FolderTag: lima.FolderTag, Emulated: virtual.Emulated()}, nil
+	return Machines{
+		Driver: virtual, Dial: network.DialContext, SetRoutes: network.SetRoutes,
+		Listen: network.Listen, OpenHostPorts: network.OpenHostPorts, Problems: network.Problems, Run: network.Run,
+		FolderTag: lima.FolderTag, Emulated: virtual.Emulated(),
+	}, nil
 }

@@ -35,7 +35,10 @@ func openSandboxes(ctx context.Context, config Config) (Machines, error) {
 	if err != nil {
 		return Machines{}, errors.Join(err, network.Close())
 	}
-	return Machines{Driver: boxes, Dial: boxes.DialContext, SetRoutes: boxes.SetRoutes, Listen: network.Listen, OpenHostPorts: network.OpenHostPorts, Problems: network.Problems, Run: network.Run}, nil
+	return Machines{
+		Driver: boxes, Dial: boxes.DialContext, SetRoutes: boxes.SetRoutes,
+		Listen: network.Listen, OpenHostPorts: network.OpenHostPorts, Problems: network.Problems, Run: network.Run,
+	}, nil
 }
 
 // openNetwork creates the cluster's user-mode network, in this process.

@@ -17,7 +17,7 @@ var (
 	// ErrNotFound is returned if a directory has no node image.
 	ErrNotFound = errors.New("no node image")
 	// ErrOther is returned for an image whose nodes would not understand their
-	// documents, so that "skiff up" would wait for them in vain.
+	// documents, so that "skiff up" would wait for them until it times out.
 	ErrOther = errors.New("the node image was built for another version of skiff")
 )
 

@@ -30,7 +30,7 @@ type console struct {
 }
 
 // openConsole listens for the machine in dir. The log of its previous run, which
-// says why that ended, becomes serial.log.1.
+// shows why that ended, becomes serial.log.1.
 func openConsole(dir string) (*console, error) {
 	path := filepath.Join(dir, filenames.SerialLog)
 	if err := os.Rename(path, path+".1"); err != nil && !errors.Is(err, fs.ErrNotExist) {

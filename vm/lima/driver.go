@@ -89,7 +89,7 @@ func New(ctx context.Context, config Config) (*Driver, error) {
 // Name returns "lima".
 func (d *Driver) Name() string { return Name }
 
-// Describe says what runs the machines.
+// Describe returns what runs the machines, for users.
 func (d *Driver) Describe() string { return d.accel.Describe() }
 
 // Emulated reports whether the machines run without a hypervisor.

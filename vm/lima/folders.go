@@ -80,7 +80,7 @@ func findVirtiofsd(ctx context.Context) (virtiofsd, error) {
 			return virtiofsd{path: path, fromC: strings.Contains(string(version), "QEMU")}, nil
 		}
 	}
-	return virtiofsd{}, fmt.Errorf("%w: virtiofsd is not installed, which shares folders with machines; install your distribution's package, usually virtiofsd", driver.ErrUnavailable)
+	return virtiofsd{}, fmt.Errorf("%w: virtiofsd, which shares folders with machines, is not installed; install your distribution's package, usually virtiofsd", driver.ErrUnavailable)
 }
 
 // arguments returns how the program is started for a folder.
@@ -91,7 +91,7 @@ func (v virtiofsd) arguments(socket string, folder machine.Folder, root bool) ([
 	case !v.fromC:
 		return []string{"--socket-path", socket, "--shared-dir", folder.Host, "--announce-submounts"}, nil
 	case !root:
-		return nil, fmt.Errorf("%w: %s is QEMU's former virtiofsd, which works for root only; install https://gitlab.com/virtio-fs/virtiofsd", driver.ErrUnavailable, v.path)
+		return nil, fmt.Errorf("%w: %s is QEMU's former virtiofsd, which needs root; install https://gitlab.com/virtio-fs/virtiofsd", driver.ErrUnavailable, v.path)
 	case folder.ReadOnly:
 		return nil, fmt.Errorf("%w: %s is QEMU's former virtiofsd, which cannot share %s read-only; install https://gitlab.com/virtio-fs/virtiofsd, or mount it without \":ro\"", driver.ErrUnavailable, v.path, folder.Host)
 	case strings.Contains(folder.Host, ","):

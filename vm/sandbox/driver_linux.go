@@ -120,7 +120,7 @@ func (d *Driver) mountRoot() error {
 // Name returns "sandbox".
 func (d *Driver) Name() string { return Name }
 
-// Describe says that the machines are not virtual ones.
+// Describe returns what runs the machines, for users.
 func (d *Driver) Describe() string {
 	return "sandbox: Linux namespaces of this host, no virtualization"
 }

@@ -132,7 +132,7 @@ type first struct {
 }
 
 // wait waits until the process has ended and its console log is complete. The
-// process state says how it ended.
+// process state holds how it ended.
 func (f *first) wait() {
 	_ = f.Wait()
 	_ = f.console.Close()
