@@ -9,7 +9,7 @@ import (
 	"path"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	storagehelpers "k8s.io/component-helpers/storage/volume"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v13/controller"
 
@@ -42,23 +42,12 @@ func hostVolume(folder string, o controller.ProvisionOptions) (*corev1.Persisten
 	if path.Base(name) != name {
 		return nil, fmt.Errorf("invalid volume name %q: it must be a file name", name)
 	}
-	return &corev1.PersistentVolume{
-		ObjectMeta: metav1.ObjectMeta{Name: o.PVName},
-		Spec: corev1.PersistentVolumeSpec{
-			Capacity:                      corev1.ResourceList{corev1.ResourceStorage: o.PVC.Spec.Resources.Requests[corev1.ResourceStorage]},
-			AccessModes:                   o.PVC.Spec.AccessModes,
-			PersistentVolumeReclaimPolicy: reclaimPolicy(o),
-			MountOptions:                  o.StorageClass.MountOptions,
-			VolumeMode:                    ptr.To(corev1.PersistentVolumeFilesystem),
-			PersistentVolumeSource: corev1.PersistentVolumeSource{HostPath: &corev1.HostPathVolumeSource{
-				Path: path.Join(folder, name), Type: ptr.To(corev1.HostPathDirectory),
-			}},
-		},
-	}, nil
+	return newVolume(o, corev1.PersistentVolumeSource{HostPath: &corev1.HostPathVolumeSource{
+		Path: path.Join(folder, name), Type: ptr.To(corev1.HostPathDirectory),
+	}}), nil
 }
 
-// create creates a directory that pods of any user can write: it is not known which
-// user a pod runs as.
+// create creates a directory that every user can write, because pods may run as any.
 func (h host) create(name string) error {
 	root, err := os.OpenRoot(h.folder)
 	if err != nil {
@@ -74,7 +63,7 @@ func (h host) create(name string) error {
 // Delete implements controller.Provisioner: it removes the directory. The path in
 // the volume is not trusted.
 func (h host) Delete(_ context.Context, volume *corev1.PersistentVolume) error {
-	if volume.Annotations[provisionedBy] != names.HostProvisioner || volume.Spec.HostPath == nil {
+	if volume.Annotations[storagehelpers.AnnDynamicallyProvisioned] != names.HostProvisioner || volume.Spec.HostPath == nil {
 		return &controller.IgnoredError{Reason: "the volume is not on the host"}
 	}
 	name := path.Base(volume.Spec.HostPath.Path)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -15,12 +14,9 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/util/workqueue"
 
 	"github.com/skiff-dev/skiff/internal/names"
 )
-
-const firstRetry, lastRetry = time.Second, 5 * time.Minute
 
 // Orphaned reports whether a volume waits for the agent of a node that no longer
 // exists.
@@ -37,7 +33,7 @@ func Orphaned(v *corev1.PersistentVolume, exists func(node string) bool) bool {
 func releaseOrphans(ctx context.Context, client kubernetes.Interface, log *slog.Logger) error {
 	factory := informers.NewSharedInformerFactory(client, 0)
 	volumes, nodes := factory.Core().V1().PersistentVolumes(), factory.Core().V1().Nodes()
-	queue := workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](firstRetry, lastRetry))
+	queue := newQueue[string]()
 	defer queue.ShutDown()
 	enqueue := func(object any) {
 		if v, ok := object.(*corev1.PersistentVolume); ok && v.DeletionTimestamp != nil {
@@ -60,22 +56,11 @@ func releaseOrphans(ctx context.Context, client kubernetes.Interface, log *slog.
 	}
 	factory.StartWithContext(ctx)
 	defer factory.Shutdown()
-	stop := context.AfterFunc(ctx, queue.ShutDown)
-	defer stop()
 	factory.WaitForCacheSync(ctx.Done())
-	for {
-		name, over := queue.Get()
-		if over {
-			return nil
-		}
-		if err := release(ctx, client, name); err != nil && ctx.Err() == nil {
-			log.Warn("cannot release a volume, trying again later", "volume", name, "error", err)
-			queue.AddRateLimited(name)
-		} else {
-			queue.Forget(name)
-		}
-		queue.Done(name)
-	}
+	queue.run(ctx, func(ctx context.Context, name string) error { return release(ctx, client, name) }, func(name string, err error) {
+		log.Warn("cannot release a volume, trying again later", "volume", name, "error", err)
+	})
+	return nil
 }
 
 // release removes the finalizer of an orphaned volume. It reads the node from the API:

@@ -12,12 +12,13 @@ import (
 	"log/slog"
 	"path"
 	"slices"
-	"sync"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v13/controller"
 
 	"github.com/skiff-dev/skiff/internal/names"
@@ -35,28 +36,28 @@ type Settings struct {
 	Log        *slog.Logger
 }
 
-// Run provisions until ctx ends.
+// Run provisions until ctx ends or a part fails.
 func Run(ctx context.Context, s Settings) error {
 	client, err := kubernetes.NewForConfig(s.Client)
 	if err != nil {
 		return fmt.Errorf("make the provisioner's client: %w", err)
 	}
-	provisioning := controller.NewProvisionController(ctx, client, names.LocalProvisioner, local{},
-		controller.LeaderElection(false),
-		controller.Threadiness(workers),
-	)
-	var running sync.WaitGroup
-	defer running.Wait()
-	running.Go(func() { provisioning.Run(ctx) })
-	if s.HostFolder != "" {
-		onHost := controller.NewProvisionController(ctx, client, names.HostProvisioner, host{s.HostFolder},
-			controller.LeaderElection(false), controller.Threadiness(1))
-		running.Go(func() { onHost.Run(ctx) })
+	group, ctx := errgroup.WithContext(ctx)
+	run := func(provisioning *controller.ProvisionController) {
+		group.Go(func() error {
+			provisioning.Run(ctx)
+			return nil
+		})
 	}
-	ended := make(chan error, 1)
-	running.Go(func() { ended <- resizeClaims(ctx, client, s.Log) })
-	err = releaseOrphans(ctx, client, s.Log)
-	return errors.Join(err, <-ended)
+	run(controller.NewProvisionController(ctx, client, names.LocalProvisioner, local{},
+		controller.LeaderElection(false), controller.Threadiness(workers)))
+	if s.HostFolder != "" {
+		run(controller.NewProvisionController(ctx, client, names.HostProvisioner, host{s.HostFolder},
+			controller.LeaderElection(false), controller.Threadiness(1)))
+	}
+	group.Go(func() error { return resizeClaims(ctx, client, s.Log) })
+	group.Go(func() error { return releaseOrphans(ctx, client, s.Log) })
+	return group.Wait()
 }
 
 // local provisions volumes. Node agents delete them.
@@ -64,16 +65,16 @@ type local struct{}
 
 // Provision implements controller.Provisioner.
 func (local) Provision(_ context.Context, o controller.ProvisionOptions) (*corev1.PersistentVolume, controller.ProvisioningState, error) {
-	volume, err := Volume(o)
+	volume, err := localVolume(o)
 	return volume, controller.ProvisioningFinished, err
 }
 
 // Delete implements controller.Provisioner. The node agent does the work.
 func (local) Delete(context.Context, *corev1.PersistentVolume) error { return nil }
 
-// Volume returns the volume for a claim. Its path follows from its name, so that no
+// localVolume returns the volume for a claim. Its path follows from its name, so that no
 // claim can choose it.
-func Volume(o controller.ProvisionOptions) (*corev1.PersistentVolume, error) {
+func localVolume(o controller.ProvisionOptions) (*corev1.PersistentVolume, error) {
 	switch {
 	case o.SelectedNodeName == "":
 		return nil, fmt.Errorf("storage class %s must have volumeBindingMode WaitForFirstConsumer: a local volume needs a node", o.StorageClass.Name)
@@ -87,22 +88,28 @@ func Volume(o controller.ProvisionOptions) (*corev1.PersistentVolume, error) {
 	if err := checkClaim(o); err != nil {
 		return nil, err
 	}
-	filesystem := corev1.PersistentVolumeFilesystem
+	volume := newVolume(o, corev1.PersistentVolumeSource{Local: &corev1.LocalVolumeSource{Path: path.Join(names.LocalVolumesDir, o.PVName)}})
+	volume.Finalizers = []string{names.LocalVolumeFinalizer}
+	volume.Spec.NodeAffinity = onNode(o.SelectedNodeName)
+	return volume, nil
+}
+
+// newVolume returns the volume for a claim, with a directory at the source.
+func newVolume(o controller.ProvisionOptions, source corev1.PersistentVolumeSource) *corev1.PersistentVolume {
 	return &corev1.PersistentVolume{
-		ObjectMeta: metav1.ObjectMeta{Name: o.PVName, Finalizers: []string{names.LocalVolumeFinalizer}},
+		ObjectMeta: metav1.ObjectMeta{Name: o.PVName},
 		Spec: corev1.PersistentVolumeSpec{
 			Capacity:                      corev1.ResourceList{corev1.ResourceStorage: o.PVC.Spec.Resources.Requests[corev1.ResourceStorage]},
 			AccessModes:                   o.PVC.Spec.AccessModes,
-			PersistentVolumeReclaimPolicy: reclaimPolicy(o),
+			PersistentVolumeReclaimPolicy: ptr.Deref(o.StorageClass.ReclaimPolicy, corev1.PersistentVolumeReclaimDelete),
 			MountOptions:                  o.StorageClass.MountOptions,
-			VolumeMode:                    &filesystem,
-			PersistentVolumeSource:        corev1.PersistentVolumeSource{Local: &corev1.LocalVolumeSource{Path: path.Join(names.LocalVolumesDir, o.PVName)}},
-			NodeAffinity:                  onNode(o.SelectedNodeName),
+			VolumeMode:                    ptr.To(corev1.PersistentVolumeFilesystem),
+			PersistentVolumeSource:        source,
 		},
-	}, nil
+	}
 }
 
-// checkClaim returns an error for what a new directory cannot be.
+// checkClaim returns an error for a claim that a new, empty directory cannot satisfy.
 func checkClaim(o controller.ProvisionOptions) error {
 	switch {
 	case o.PVC.Spec.Selector != nil:
@@ -113,13 +120,6 @@ func checkClaim(o controller.ProvisionOptions) error {
 		return errors.New("the claim must not ask for a block device: a volume is a directory")
 	}
 	return nil
-}
-
-func reclaimPolicy(o controller.ProvisionOptions) corev1.PersistentVolumeReclaimPolicy {
-	if o.StorageClass.ReclaimPolicy != nil {
-		return *o.StorageClass.ReclaimPolicy
-	}
-	return corev1.PersistentVolumeReclaimDelete
 }
 
 func onNode(name string) *corev1.VolumeNodeAffinity {

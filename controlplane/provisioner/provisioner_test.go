@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/fake"
+	storagehelpers "k8s.io/component-helpers/storage/volume"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v13/controller"
 
 	"github.com/skiff-dev/skiff/internal/names"
@@ -31,7 +32,7 @@ func claim() controller.ProvisionOptions {
 }
 
 func TestVolumeIsADirectoryOnTheChosenNode(t *testing.T) {
-	v, err := Volume(claim())
+	v, err := localVolume(claim())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +67,7 @@ func TestVolumeRefusesClaimsThatItCannotServe(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			o := claim()
 			tt.edit(&o)
-			if _, err := Volume(o); err == nil || !strings.Contains(err.Error(), tt.want) {
+			if _, err := localVolume(o); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Fatalf("got %v", err)
 			}
 		})
@@ -80,7 +81,7 @@ func deleted(v *corev1.PersistentVolume) *corev1.PersistentVolume {
 }
 
 func TestOnlyDeletedVolumesOfMissingNodesAreOrphaned(t *testing.T) {
-	volume := func() *corev1.PersistentVolume { v, _ := Volume(claim()); return v }
+	volume := func() *corev1.PersistentVolume { v, _ := localVolume(claim()); return v }
 	foreign := deleted(&corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Finalizers: []string{"other"}}})
 	for _, tt := range []struct {
 		name   string
@@ -100,7 +101,7 @@ func TestOnlyDeletedVolumesOfMissingNodesAreOrphaned(t *testing.T) {
 }
 
 func TestReleaseRemovesOnlyOurFinalizer(t *testing.T) {
-	v, _ := Volume(claim())
+	v, _ := localVolume(claim())
 	deleted(v).Finalizers = append(v.Finalizers, "kubernetes.io/pv-protection")
 	client := fake.NewClientset(v)
 	if err := release(t.Context(), client, v.Name); err != nil {
@@ -136,7 +137,7 @@ func TestHostVolumesAreDirectoriesInTheFolder(t *testing.T) {
 	if _, _, err := h.Provision(t.Context(), o); err != nil {
 		t.Errorf("again: %v", err)
 	}
-	volume.Annotations = map[string]string{provisionedBy: names.HostProvisioner}
+	volume.Annotations = map[string]string{storagehelpers.AnnDynamicallyProvisioned: names.HostProvisioner}
 	if err := h.Delete(t.Context(), volume); err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +155,7 @@ func TestHostVolumesOutsideOfTheFolderAreNotDeleted(t *testing.T) {
 		if err := (host{folder}).Delete(t.Context(), volume); err == nil {
 			t.Errorf("%s: a volume that was not provisioned here was deleted", path)
 		}
-		volume.Annotations = map[string]string{provisionedBy: names.HostProvisioner}
+		volume.Annotations = map[string]string{storagehelpers.AnnDynamicallyProvisioned: names.HostProvisioner}
 		if err := (host{folder}).Delete(t.Context(), volume); err == nil {
 			t.Errorf("%s: deleted", path)
 		}
@@ -170,13 +171,13 @@ func TestClaimsGrowWithTheirVolume(t *testing.T) {
 	storage := func(size string) corev1.ResourceList {
 		return corev1.ResourceList{corev1.ResourceStorage: resource.MustParse(size)}
 	}
-	make := func(asked, claimed, capacity, provisioner string) (*corev1.PersistentVolumeClaim, *corev1.PersistentVolume) {
+	bound := func(asked, claimed, capacity, provisioner string) (*corev1.PersistentVolumeClaim, *corev1.PersistentVolume) {
 		return &corev1.PersistentVolumeClaim{
 				ObjectMeta: metav1.ObjectMeta{Name: "data", Namespace: "default", UID: "u1"},
 				Spec:       corev1.PersistentVolumeClaimSpec{VolumeName: "pvc-u1", Resources: corev1.VolumeResourceRequirements{Requests: storage(asked)}},
 				Status:     corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimBound, Capacity: storage(claimed)},
 			}, &corev1.PersistentVolume{
-				ObjectMeta: metav1.ObjectMeta{Name: "pvc-u1", Annotations: map[string]string{provisionedBy: provisioner}},
+				ObjectMeta: metav1.ObjectMeta{Name: "pvc-u1", Annotations: map[string]string{storagehelpers.AnnDynamicallyProvisioned: provisioner}},
 				Spec:       corev1.PersistentVolumeSpec{Capacity: storage(capacity), ClaimRef: &corev1.ObjectReference{UID: "u1"}},
 			}
 	}
@@ -190,7 +191,7 @@ func TestClaimsGrowWithTheirVolume(t *testing.T) {
 		{"interrupted between volume and claim", "2Gi", "1Gi", "2Gi", names.LocalProvisioner, true},
 		{"another provisioner", "2Gi", "1Gi", "1Gi", "example.com/nfs", false},
 	} {
-		claim, volume := make(c.asked, c.claimed, c.capacity, c.provisioner)
+		claim, volume := bound(c.asked, c.claimed, c.capacity, c.provisioner)
 		client := fake.NewClientset(claim, volume)
 		if err := resize(t.Context(), client, claim); err != nil {
 			t.Fatal(err)
@@ -204,7 +205,7 @@ func TestClaimsGrowWithTheirVolume(t *testing.T) {
 			t.Errorf("%s: the claim has %s", c.name, got.String())
 		}
 	}
-	claim, volume := make("2Gi", "1Gi", "1Gi", names.LocalProvisioner)
+	claim, volume := bound("2Gi", "1Gi", "1Gi", names.LocalProvisioner)
 	volume.Spec.ClaimRef.UID = "another"
 	if _, ok := resized(claim, volume); ok {
 		t.Error("the volume of another claim grows")

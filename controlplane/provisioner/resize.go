@@ -14,19 +14,16 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/util/workqueue"
+	storagehelpers "k8s.io/component-helpers/storage/volume"
 
 	"github.com/skiff-dev/skiff/internal/names"
 )
 
-const provisionedBy = "pv.kubernetes.io/provisioned-by"
-
 // resized returns the size that a claim and its volume must report, and false if
 // there is nothing to change. A directory has no size, so only the figures change.
 func resized(claim *corev1.PersistentVolumeClaim, volume *corev1.PersistentVolume) (resource.Quantity, bool) {
-	switch volume.Annotations[provisionedBy] {
-	case names.LocalProvisioner, names.HostProvisioner:
-	default:
+	provisioner := volume.Annotations[storagehelpers.AnnDynamicallyProvisioned]
+	if provisioner != names.LocalProvisioner && provisioner != names.HostProvisioner {
 		return resource.Quantity{}, false
 	}
 	if ref := volume.Spec.ClaimRef; ref == nil || ref.UID != claim.UID {
@@ -44,11 +41,11 @@ func growing(claim *corev1.PersistentVolumeClaim) bool {
 		asked.Cmp(claim.Status.Capacity[corev1.ResourceStorage]) > 0
 }
 
-// resizeClaims lets claims that ask for more storage have it, until ctx ends.
+// resizeClaims resizes claims that ask for more storage, until ctx ends.
 func resizeClaims(ctx context.Context, client kubernetes.Interface, log *slog.Logger) error {
 	factory := informers.NewSharedInformerFactory(client, 0)
 	claims := factory.Core().V1().PersistentVolumeClaims()
-	queue := workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](firstRetry, lastRetry))
+	queue := newQueue[cache.ObjectName]()
 	defer queue.ShutDown()
 	enqueue := func(object any) {
 		if c, ok := object.(*corev1.PersistentVolumeClaim); ok && growing(c) {
@@ -62,24 +59,19 @@ func resizeClaims(ctx context.Context, client kubernetes.Interface, log *slog.Lo
 	}
 	factory.StartWithContext(ctx)
 	defer factory.Shutdown()
-	defer context.AfterFunc(ctx, queue.ShutDown)()
-	for {
-		name, over := queue.Get()
-		if over {
-			return nil
-		}
+	queue.run(ctx, func(ctx context.Context, name cache.ObjectName) error {
 		claim, err := claims.Lister().PersistentVolumeClaims(name.Namespace).Get(name.Name)
 		if err == nil {
 			err = resize(ctx, client, claim)
 		}
-		if err != nil && !apierrors.IsNotFound(err) && ctx.Err() == nil {
-			log.Warn("cannot resize a claim, trying again later", "claim", name.String(), "error", err)
-			queue.AddRateLimited(name)
-		} else {
-			queue.Forget(name)
+		if apierrors.IsNotFound(err) {
+			return nil
 		}
-		queue.Done(name)
-	}
+		return err
+	}, func(name cache.ObjectName, err error) {
+		log.Warn("cannot resize a claim, trying again later", "claim", name.String(), "error", err)
+	})
+	return nil
 }
 
 // resize changes the capacity of the volume, then that of the claim.

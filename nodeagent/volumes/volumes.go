@@ -19,11 +19,10 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
+	storagehelpers "k8s.io/component-helpers/storage/volume"
 
 	"github.com/skiff-dev/skiff/internal/names"
 )
-
-const provisionedBy = "pv.kubernetes.io/provisioned-by"
 
 // Volumes are one node's local volumes.
 type Volumes struct {
@@ -84,7 +83,7 @@ func (v Volumes) Run(ctx context.Context) error {
 // mine reports whether the volume is a local volume of this node. Its path must be
 // the one that follows from its name: a path in the object is not trusted.
 func (v Volumes) mine(volume *corev1.PersistentVolume) bool {
-	return volume.Annotations[provisionedBy] == names.LocalProvisioner &&
+	return volume.Annotations[storagehelpers.AnnDynamicallyProvisioned] == names.LocalProvisioner &&
 		volume.Spec.Local != nil &&
 		filepath.Base(volume.Name) == volume.Name && volume.Name != "." && volume.Name != ".." &&
 		volume.Spec.Local.Path == filepath.Join(v.Dir, volume.Name) &&
