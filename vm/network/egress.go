@@ -43,6 +43,9 @@ var neverOutside = []netip.Prefix{
 	netip.MustParsePrefix("192.0.0.192/32"),     // Oracle Cloud's metadata
 }
 
+// metadata6 is where a cloud serves an instance's metadata over IPv6.
+var metadata6 = netip.MustParseAddr("fd00:ec2::254")
+
 // private are the address ranges beside RFC 1918 that are not public (RFC 6890).
 var private = []netip.Prefix{
 	netip.MustParsePrefix("100.64.0.0/10"),
@@ -61,7 +64,28 @@ func (e Egress) allows(target netip.Addr, subnet netip.Prefix, own []netip.Addr)
 		!target.IsPrivate() && !slices.ContainsFunc(private, in) && !slices.Contains(own, target)
 }
 
-// hostAddresses returns the IPv4 addresses of the host's interfaces.
+// AllowsHost reports whether the policy lets the host itself connect to an address
+// for a machine, as the registry does to pull an image. The host may reach what the
+// machine may, and the same over IPv6, which machines do not have.
+func (e Egress) AllowsHost(target netip.Addr) bool {
+	target = target.Unmap()
+	var own []netip.Addr
+	if e == EgressPublic {
+		var err error
+		if own, err = hostAddresses(); err != nil {
+			return false
+		}
+	}
+	if target.Is4() {
+		return e.allows(target, netip.Prefix{}, own)
+	}
+	if e == EgressNone || !target.IsGlobalUnicast() || target.WithZone("") == metadata6 {
+		return false
+	}
+	return e != EgressPublic || !target.IsPrivate() && !slices.Contains(own, target)
+}
+
+// hostAddresses returns the addresses of the host's interfaces.
 func hostAddresses() ([]netip.Addr, error) {
 	all, err := net.InterfaceAddrs()
 	if err != nil {
@@ -69,7 +93,7 @@ func hostAddresses() ([]netip.Addr, error) {
 	}
 	var own []netip.Addr
 	for _, a := range all {
-		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Unmap().Is4() {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
 			own = append(own, p.Addr().Unmap())
 		}
 	}

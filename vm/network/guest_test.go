@@ -89,24 +89,22 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				_, _ = io.Copy(conn, conn)
-				_ = conn.Close()
-			}()
-		}
-	}()
 	packets, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = packets.Close() })
+	serveEcho(t, listener, packets)
+	return &world{
+		tcp: listener.Addr().String(), udp: packets.LocalAddr().String(),
+		silent: netip.MustParseAddr("192.0.2.77"),
+	}
+}
+
+// serveEcho sends back what it receives, except "no answer" in a datagram, until the
+// end of the test closes both.
+func serveEcho(t testing.TB, listener net.Listener, packets net.PacketConn) {
+	t.Cleanup(func() { _, _ = listener.Close(), packets.Close() })
+	go accepting(listener, func(conn net.Conn) { go echo(conn) })
 	go func() {
 		b := make([]byte, maxDatagram)
 		for {
@@ -119,10 +117,23 @@ func newWorld(t testing.TB) *world {
 			}
 		}
 	}()
-	return &world{
-		tcp: listener.Addr().String(), udp: packets.LocalAddr().String(),
-		silent: netip.MustParseAddr("192.0.2.77"),
+}
+
+// accepting calls handle with every connection until the listener is closed.
+func accepting(listener net.Listener, handle func(net.Conn)) {
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		handle(conn)
 	}
+}
+
+// echo sends back what it receives on a connection, and closes it at the end.
+func echo(conn net.Conn) {
+	_, _ = io.Copy(conn, conn)
+	_ = conn.Close()
 }
 
 // runNetwork runs a network in that world until the test ends.

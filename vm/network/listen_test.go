@@ -3,7 +3,6 @@ package network
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"net/netip"
 	"testing"
@@ -29,19 +28,10 @@ func TestMachinesReachAServiceAtTheGatewayAsThemselves(t *testing.T) {
 		t.Errorf("listens on %s, want %s", listener.Addr(), offered)
 	}
 	clients := make(chan string, 2)
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			clients <- conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().String()
-			go func() {
-				_, _ = io.Copy(conn, conn)
-				_ = conn.Close()
-			}()
-		}
-	}()
+	go accepting(listener, func(conn net.Conn) {
+		clients <- conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().String()
+		go echo(conn)
+	})
 	for _, machine := range []netip.Addr{workerOne, workerTwo} {
 		conn, err := newGuest(t, n, machine).dialTCP(t.Context(), offered)
 		if err != nil || !echoes(conn, "hello") {
@@ -58,15 +48,7 @@ func TestOneMachineDoesNotUseUpAServiceAtTheGateway(t *testing.T) {
 	n := runNetwork(t, newWorld(t), EgressNone)
 	listener := listenAtGateway(t, n)
 	accepted := make(chan net.Conn, 2*maxServed)
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			accepted <- conn
-		}
-	}()
+	go accepting(listener, func(conn net.Conn) { accepted <- conn })
 	greedy := newGuest(t, n, workerOne)
 	var first net.Conn
 	for range maxServed {

@@ -44,34 +44,11 @@ func (g *guest) serveAt(t testing.TB, at netip.Addr) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				_, _ = io.Copy(conn, conn)
-				_ = conn.Close()
-			}()
-		}
-	}()
 	packets, err := gonet.DialUDP(g.stack, &here, nil, ipv4.ProtocolNumber)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = packets.Close() })
-	go func() {
-		b := make([]byte, maxDatagram)
-		for {
-			n, from, err := packets.ReadFrom(b)
-			if err != nil {
-				return
-			}
-			_, _ = packets.WriteTo(b[:n], from)
-		}
-	}()
+	serveEcho(t, listener, packets)
 }
 
 // reaches reports whether the host gets an echo from an address.
