@@ -103,5 +103,5 @@ func NewSearch(resolvConf string) Search {
 	return Search{&follower[nameservers]{path: resolvConf, parse: parseResolvConf}}
 }
 
-// Domains returns the domains as they are now, without dots at their ends.
+// Domains returns the current domains, without trailing dots.
 func (s Search) Domains() []string { return slices.Clone(s.file.get(time.Now()).search) }

@@ -10,15 +10,15 @@ import (
 )
 
 const (
-	// checkPeriod is how long a file is not looked at again.
+	// checkPeriod is how often a file is checked at most.
 	checkPeriod = time.Second
 	// maxFile bounds what is read of a file: lists of blocked names have megabytes.
 	maxFile = 16 << 20
 )
 
-// follower knows what a file says, and notices when it changes. It needs no
-// goroutine: it looks when it is asked. While the file cannot be read, as during a
-// change, it keeps what the file said last; a missing file is empty.
+// follower holds the parsed content of a file, and notices when it changes. It needs
+// no goroutine: get checks the file. While the file cannot be read, as during a
+// change, the last content counts; a missing file is empty.
 type follower[T any] struct {
 	path  string
 	parse func([]byte) T
@@ -30,7 +30,7 @@ type follower[T any] struct {
 	value   T
 }
 
-// get returns what the file said at most checkPeriod ago.
+// get returns the content, at most checkPeriod old.
 func (f *follower[T]) get(now time.Time) T {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -61,8 +61,8 @@ func (h hosts) add(address netip.Addr, names []string, loopback netip.Addr) {
 	}
 }
 
-// answer returns the records for a question, and false if the hosts file has no say
-// in it. A name with an address of one family has none of the other.
+// answer returns the records for a question, and false if the hosts file does not
+// have the name. A name with an address of one family has none of the other.
 func (h hosts) answer(question dns.Question) (records []dns.RR, known bool) {
 	name := dns.CanonicalName(question.Name)
 	header := dns.RR_Header{Name: question.Name, Rrtype: question.Qtype, Class: dns.ClassINET, Ttl: hostsTTL}

@@ -117,7 +117,7 @@ func (r *Resolver) Serve(ctx context.Context, packets net.PacketConn, listener n
 	<-ctx.Done()
 	_, _ = packets.Close(), listener.Close()
 	for _, server := range servers {
-		_ = server.Shutdown() // an error says that it has ended
+		_ = server.Shutdown() // an error means that it has ended
 	}
 	all.Wait()
 	return errors.Join(failed...)

@@ -20,8 +20,8 @@ type section struct {
 	servers      []netip.Addr
 }
 
-// parseScutil adds the name servers in the output of "scutil --dns" to what
-// resolv.conf says: on macOS a VPN may have name servers for its own domains, which
+// parseScutil adds the name servers in the output of "scutil --dns" to those of
+// resolv.conf: on macOS a VPN may have name servers for its own domains, which
 // resolv.conf does not show. Only the part for all interfaces counts.
 func parseScutil(output []byte, otherwise nameservers) nameservers {
 	n := otherwise
@@ -49,10 +49,10 @@ func sections(output []byte) []section {
 	lines := bufio.NewScanner(bytes.NewReader(output))
 	for lines.Scan() {
 		line := strings.TrimSpace(lines.Text())
+		if strings.HasPrefix(line, "DNS configuration (for scoped") {
+			break
+		}
 		switch {
-		case strings.HasPrefix(line, "DNS configuration (for scoped"):
-			slices.SortStableFunc(all, func(a, b section) int { return a.order - b.order })
-			return all
 		case strings.HasPrefix(line, "resolver #"):
 			all = append(all, section{port: "53"})
 		case len(all) > 0:

@@ -2,6 +2,6 @@
 
 package resolver
 
-// hostSource returns the configuration in resolv.conf. Where names are split between
-// name servers, it names a local one that does that, such as systemd-resolved's.
+// hostSource returns the configuration in resolv.conf. On hosts that use different
+// name servers for some domains, it names a local one such as systemd-resolved's.
 func hostSource(file *follower[nameservers]) source { return file }
