@@ -19,7 +19,6 @@ import (
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
-	cloudproviderapi "k8s.io/cloud-provider/api"
 
 	"github.com/skiff-dev/skiff/internal/names"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
@@ -117,7 +116,7 @@ func object(node nodeconfig.Node, last *corev1.Node) *corev1.Node {
 		return !slices.Contains(node.Kubernetes.Taints, taint.ToString())
 	})
 	if node.Kubernetes.Cloud {
-		taints = append(taints, corev1.Taint{Key: cloudproviderapi.TaintExternalCloudProvider, Value: "true", Effect: corev1.TaintEffectNoSchedule})
+		taints = append(taints, corev1.Taint{Key: names.TaintUninitialized, Value: "true", Effect: corev1.TaintEffectNoSchedule})
 	}
 	return &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: node.Name, Labels: Labels(node)},
