@@ -12,11 +12,12 @@ import (
 	cloudprovider "k8s.io/cloud-provider"
 	"k8s.io/cloud-provider/controllers/nodelifecycle"
 	"k8s.io/component-base/metrics/prometheus/controllers"
+	nodeutil "k8s.io/component-helpers/node/util"
 )
 
 // lifecycle runs upstream's node lifecycle controller, which checks all nodes once
-// when it starts and then at a long interval. It is started again whenever a node
-// becomes Ready or stops being so, so that nobody waits for the interval.
+// when it starts and then at a long interval. lifecycle restarts it whenever a node's
+// readiness changes, so that a lost machine is noticed before the interval is over.
 type lifecycle struct {
 	controller *nodelifecycle.CloudNodeLifecycleController
 	changed    chan struct{} // holds a value if a node's readiness has changed
@@ -68,10 +69,8 @@ func (l *lifecycle) run(ctx context.Context, metrics *controllers.ControllerMana
 
 // readiness returns the status of a node's Ready condition.
 func readiness(node *corev1.Node) corev1.ConditionStatus {
-	for _, condition := range node.Status.Conditions {
-		if condition.Type == corev1.NodeReady {
-			return condition.Status
-		}
+	if _, condition := nodeutil.GetNodeCondition(&node.Status, corev1.NodeReady); condition != nil {
+		return condition.Status
 	}
 	return corev1.ConditionUnknown
 }
