@@ -27,14 +27,14 @@ func (m *controllerManager) adopt(ctx context.Context) {
 			}
 		}
 		if failed != nil {
-			m.settings.Log.Warn("cannot let the cloud initialize nodes of an earlier release, trying again", "error", failed)
+			m.settings.Log.Warn("cannot taint nodes of an earlier release for the cloud to initialize, trying again", "error", failed)
 		}
 		return failed == nil, nil
 	})
 }
 
-// unadopted reports whether the host made a node that no cloud has initialized and
-// that does not wait for it.
+// unadopted reports whether the host made a node that the cloud has not initialized
+// and that does not have the taint yet.
 func unadopted(node *corev1.Node) bool {
 	_, ours := nodeconfig.RoleOf(node.Name)
 	return ours && node.Spec.ProviderID == "" && !uninitialized(node)

@@ -17,8 +17,9 @@ import (
 	"github.com/skiff-dev/skiff/controlplane/cloud/cloudapi"
 )
 
-// unreachableRetry is when a service is tried again if the cloud does not answer.
-// What it refuses is tried again after upstream's longer and growing delays.
+// unreachableRetry is the delay before a service is tried again if the cloud does not
+// answer. A request that the cloud refuses is tried again after upstream's longer and
+// growing delays.
 const unreachableRetry = time.Second
 
 // GetLoadBalancerName implements cloudprovider.LoadBalancer.

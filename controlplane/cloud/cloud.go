@@ -136,8 +136,8 @@ func (m *controllerManager) retain(ctx context.Context) error {
 	return wait.PollUntilContextCancel(ctx, retryPeriod, true, func(ctx context.Context) (bool, error) {
 		uids, err := m.balanced()
 		if len(uids) > cloudapi.MaxRetained {
-			// Most of them have no address; a load balancer too many does less harm.
-			m.settings.Log.Warn("too many services of type LoadBalancer to look for load balancers without one", "services", len(uids))
+			// Keeping addresses of deleted services does less harm than failing.
+			m.settings.Log.Warn("cannot remove load balancers without a service: too many services of type LoadBalancer", "services", len(uids))
 			return true, nil
 		}
 		if err == nil {

@@ -136,7 +136,7 @@ func Config(s Settings) (*embed.Config, error) {
 	return c, nil
 }
 
-// checkCorruption lets the leader compare the hashes that all members compute at
+// checkCorruption makes the leader compare the hashes that all members compute at
 // each compaction, and raise the alarm CORRUPT if one differs. Upstream's check
 // before a member serves stays off: members that start together would wait for each
 // other until it times out (docs/decisions/0002-control-plane.md).

@@ -10,8 +10,8 @@ import (
 const (
 	// leaderPoll is how often a member is asked for its leader.
 	leaderPoll = 200 * time.Millisecond
-	// lostElections is for how many election timeouts there must be no leader before
-	// it is clear that there will be none.
+	// lostElections is how many election timeouts must pass without a leader before
+	// the majority counts as lost.
 	lostElections = 3
 )
 

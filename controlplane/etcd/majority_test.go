@@ -18,14 +18,14 @@ func TestTheLossOfTheMajorityIsNoticed(t *testing.T) {
 	short, cancel := context.WithTimeout(t.Context(), 6*time.Second)
 	defer cancel()
 	if err := members[0].AwaitLoss(short); !errors.Is(err, context.DeadlineExceeded) {
-		t.Fatalf("two of three members are a majority: %v", err)
+		t.Fatalf("AwaitLoss = %v while two of three members run", err)
 	}
 	began := time.Now()
 	stops[1]()
 	long, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := members[0].AwaitLoss(long); err != nil {
-		t.Fatalf("one of three members is no majority: %v", err)
+		t.Fatalf("the loss of the majority is not noticed with one of three members left: %v", err)
 	}
 	t.Logf("noticed after %s", time.Since(began).Round(time.Millisecond))
 }

@@ -11,14 +11,14 @@ const (
 	// stopLimit bounds how long a control plane takes to stop. etcd's data is safe at
 	// any time.
 	stopLimit = 15 * time.Second
-	// holdLimit is the limit when etcd is held for a restore: there is no majority,
-	// because the other members stop as well, and the data is about to be replaced.
+	// holdLimit is the limit when etcd is held for a restore: the other members stop
+	// as well, so requests cannot finish, and the data is about to be replaced.
 	holdLimit = 3 * time.Second
 )
 
-// errNoMajority ends a control plane that is the last to stop: its requests in
-// flight cannot end by themselves.
-var errNoMajority = errors.New("requests in flight are abandoned, because etcd's members are no majority")
+// errNoMajority is the error of a control plane that stops after the others: without
+// them its requests in flight cannot finish.
+var errNoMajority = errors.New("requests in flight are abandoned, because etcd has lost its majority")
 
 // awaitEnd returns what serve sends to ended, or an error if that takes too long.
 // ctx has ended.

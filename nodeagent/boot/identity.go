@@ -57,9 +57,9 @@ func etcFiles(node *nodeconfig.Node) map[string]string {
 	}
 }
 
-// registryHosts lets containerd pull through the host's registry, which it tells the
-// registry that an image belongs to. If the host's does not answer or does not have
-// the image, containerd asks that registry itself
+// registryHosts makes containerd pull through the host's registry, to which it sends
+// the name of the image's own registry. If the host's registry does not answer or
+// does not have the image, containerd asks the image's own registry
 // (https://github.com/containerd/containerd/blob/main/docs/hosts.md).
 func registryHosts(gateway netip.Addr) string {
 	return fmt.Sprintf(`[host."http://%s"]

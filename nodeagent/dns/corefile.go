@@ -15,8 +15,8 @@ import (
 // upstream's default, short because Services come and go.
 const ttlSeconds = 5
 
-// How long answers about other names are kept. A name that did not exist, or that no
-// server answered for, may exist seconds later, when a VPN is up.
+// How long answers about other names are cached. A name that did not exist, or for
+// which no server answered, may exist seconds later, when a VPN is up.
 const (
 	cacheSeconds  = 30
 	deniedSeconds = 5
@@ -30,9 +30,9 @@ const answerLimit = 4500 * time.Millisecond
 
 // corefile returns the server's configuration
 // (https://coredns.io/2017/07/23/corefile-explained/): the cluster's names and
-// addresses come from the API server, all others from the node's name servers.
-// The user's own configuration comes with it. Upstream's loop detection exits the process, so it is not used; a name server
-// that is the node itself is excluded instead.
+// addresses come from the API server, all others from the node's name servers. The
+// user's configuration is appended. Upstream's loop detection exits the process, so it
+// is not used; a name server that is the node itself is excluded instead.
 func corefile(node nodeconfig.Node, identity client.Identity, own custom) string {
 	address := node.Network.Address.Addr()
 	var b strings.Builder

@@ -72,7 +72,7 @@ func (c *custom) addLines(key, text string) error {
 		return err
 	}
 	if len(blocks) != 1 {
-		return errors.New("must have directives only; servers belong into a key that ends with .server")
+		return errors.New("must contain directives only; put servers into a key that ends with .server")
 	}
 	lines, err := render(blocks[0])
 	c.lines += lines
@@ -111,7 +111,7 @@ func parseBlocks(name, text string) ([]caddyfile.ServerBlock, error) {
 	return blocks, nil
 }
 
-// checkZone returns an error if a server block is not for a zone of the user's own.
+// checkZone returns an error if the user's configuration must not serve a zone.
 func checkZone(zone, cluster string) error {
 	name := dns.CanonicalName(strings.TrimSuffix(zone, ":53"))
 	if _, ok := dns.IsDomainName(name); !ok || strings.ContainsAny(name, ":/{}\"") {
@@ -186,21 +186,21 @@ func (d DNS) followCustom(ctx context.Context, changed chan<- struct{}) (corelis
 		informers.WithTweakListOptions(func(o *metav1.ListOptions) {
 			o.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, names.CustomDNS).String()
 		}))
-	maps := factory.Core().V1().ConfigMaps()
+	configMaps := factory.Core().V1().ConfigMaps()
 	signal := func() {
 		select {
 		case changed <- struct{}{}:
 		default: // it is about to be read
 		}
 	}
-	_, err := maps.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+	_, err := configMaps.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc: func(any) { signal() }, UpdateFunc: func(_, _ any) { signal() }, DeleteFunc: func(any) { signal() },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("follow ConfigMap %s: %w", names.CustomDNS, err)
 	}
 	factory.Start(ctx.Done())
-	return maps.Lister(), nil
+	return configMaps.Lister(), nil
 }
 
 // content returns the user's configuration, empty if there is none.
@@ -215,7 +215,7 @@ func content(lister corelisters.ConfigMapLister) (map[string]string, error) {
 	return object.Data, nil
 }
 
-// tell replaces the message to the user about the configuration, or clears it.
+// tell reports the error in the user's configuration, or clears the report.
 func (d DNS) tell(failure error) error {
 	if failure != nil {
 		line := fmt.Sprintf("Cluster DNS does not use the content of ConfigMap %s/%s: %s.", namespace, names.CustomDNS, oneLine(failure))

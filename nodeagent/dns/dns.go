@@ -39,7 +39,7 @@ type DNS struct {
 	Node     nodeconfig.Node
 	Identity client.Identity
 	API      kubernetes.Interface
-	// AlarmFile is where a message to the user about the own configuration is written.
+	// AlarmFile is where the error in the user's configuration is reported.
 	AlarmFile string
 	// NodeUID returns the UID of the node's Node object, "" if there is none.
 	NodeUID func() types.UID
@@ -83,10 +83,10 @@ func (d DNS) Run(ctx context.Context) error {
 			server, err = d.adopt(server, data)
 		}
 		if err != nil {
-			slog.Error("cluster DNS does not use the own configuration", "error", err)
+			slog.Error("cannot use the user's configuration of cluster DNS", "error", err)
 		}
 		if err := d.tell(err); err != nil {
-			slog.Warn("cannot tell the user about the own configuration of cluster DNS", "error", err)
+			slog.Warn("cannot report the state of the user's configuration of cluster DNS", "error", err)
 		}
 	}
 }
@@ -97,8 +97,8 @@ func (d DNS) input(own custom) caddy.Input {
 	}
 }
 
-// adopt replaces the server by one with the user's configuration. If that is wrong,
-// it returns the server as it was.
+// adopt replaces the server by one with the user's configuration. With the error for
+// an invalid configuration it returns the unchanged server.
 func (d DNS) adopt(server *caddy.Instance, data map[string]string) (*caddy.Instance, error) {
 	own, err := parseCustom(data, d.Node)
 	if err != nil {
@@ -108,7 +108,7 @@ func (d DNS) adopt(server *caddy.Instance, data map[string]string) (*caddy.Insta
 	if err != nil {
 		return server, fmt.Errorf("configure cluster DNS: %w", err)
 	}
-	slog.Info("cluster DNS has a new own configuration", "keys", len(data))
+	slog.Info("cluster DNS uses a new configuration of the user", "keys", len(data))
 	return next, nil
 }
 

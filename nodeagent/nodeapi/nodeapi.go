@@ -22,8 +22,8 @@ const (
 	// PathFiles: POST of a FilesRequest replaces files of the node document while
 	// the node runs; answers 204. Their readers notice the change.
 	PathFiles = "/v1/files"
-	// PathHost: POST of a nodeconfig.Host replaces what the node has taken over from
-	// the host; answers 204.
+	// PathHost: POST of a nodeconfig.Host replaces the settings that the node takes
+	// over from the host; answers 204.
 	PathHost = "/v1/host"
 	// UpgradeExec is the value of the Upgrade header.
 	UpgradeExec = "skiff-exec"

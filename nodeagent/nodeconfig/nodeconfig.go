@@ -202,8 +202,8 @@ type Kubernetes struct {
 	// PlainKubelet turns off Skiff's one change to the kubelet: that a new pod waits
 	// for its volumes instead of checking for them every 300 ms.
 	PlainKubelet bool `json:"plainKubelet,omitempty"`
-	// Cloud is true if the control planes initialize nodes with what the cluster's
-	// cloud, at the gateway, says about them. Until then a new node takes no pods.
+	// Cloud is true if the control planes initialize nodes with the metadata that the
+	// cluster's cloud, at the gateway, has of them. Until then a new node takes no pods.
 	Cloud bool `json:"cloud,omitempty"`
 	// Taints in kubectl's notation, "key=value:Effect" or "key:Effect".
 	Taints []string `json:"taints,omitempty"`

@@ -98,7 +98,7 @@ func configuration(node nodeconfig.Node, kubeconfig string) *config.KubeProxyCon
 		DetectLocalMode:   "ClusterCIDR",
 		ClusterCIDR:       node.Kubernetes.PodCIDR.String(),
 		NodePortAddresses: []string{"primary"},
-		// Do not change the kernel's limits: package network does, and a sandbox
+		// Do not change the kernel's limits: package network sets them, and a sandbox
 		// may not write some of them.
 		Conntrack: config.KubeProxyConntrackConfiguration{
 			MaxPerCore:            ptr.To[int32](0),

@@ -152,7 +152,7 @@ func service(name string) *corev1.Service {
 	}
 }
 
-func TestNodesAreWhatTheHostSays(t *testing.T) {
+func TestNodesGetTheMetadataOfTheirMachines(t *testing.T) {
 	s := newSite(t)
 	v2, _ := s.provider.InstancesV2()
 	s.instances.set(cloudapi.Instance{

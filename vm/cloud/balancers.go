@@ -63,7 +63,7 @@ func OpenBalancers(path string, pool netip.Prefix, log *slog.Logger) (*Balancers
 	}
 	if err != nil {
 		// Services ask for the addresses that they had, so little is lost.
-		log.Warn("the file of load balancers is damaged, and is set aside", "file", path, "error", err)
+		log.Warn("the file of load balancers is damaged, setting it aside", "file", path, "error", err)
 		if err := os.Rename(path, path+".damaged"); err != nil {
 			return nil, fmt.Errorf("set the damaged file of load balancers aside: %w", err)
 		}
@@ -172,8 +172,8 @@ func (b *Balancers) copy() map[string]Balancer {
 	return maps.Clone(b.all)
 }
 
-// replace replaces all load balancers, first on disk, so that an address that a
-// service has been told is never given to another.
+// replace replaces all load balancers, first on disk, so that no address that a
+// service has been given is given to another.
 func (b *Balancers) replace(all map[string]Balancer) error {
 	content, err := json.MarshalIndent(balancersFile{Version: balancersVersion, Balancer: sortedByAddress(all)}, "", "  ")
 	if err == nil {

@@ -30,7 +30,7 @@ const (
 // Errors of Instances and LoadBalancers that a client can do something about. Their
 // text, with what wraps it, is shown to users.
 var (
-	// ErrNotFound reports that there is no such instance or load balancer.
+	// ErrNotFound reports that an instance or a load balancer does not exist.
 	ErrNotFound = errors.New("not found")
 	// ErrTaken reports that another service has the address.
 	ErrTaken = errors.New("the address is in use")
@@ -42,11 +42,11 @@ var (
 
 // Instances are the machines of the cluster. It may be called concurrently.
 type Instances interface {
-	// Instance returns the machine of a node. The error wraps ErrNotFound if the
-	// cluster has no such machine, also none that may still exist.
+	// Instance returns the machine of a node. The error wraps ErrNotFound only if it
+	// is certain that the cluster has no such machine.
 	Instance(ctx context.Context, node string) (cloudapi.Instance, error)
-	// Admits reports whether a client is a control plane of the cluster: name is
-	// what its certificate says, address where its machine is.
+	// Admits reports whether a client is a control plane of the cluster: name is the
+	// one in its certificate, address the one that it connects from.
 	Admits(name string, address netip.Addr) bool
 }
 
@@ -55,12 +55,12 @@ type LoadBalancers interface {
 	// Get returns a service's load balancer. The error wraps ErrNotFound if there is
 	// none.
 	Get(uid string) (cloudapi.Status, error)
-	// Ensure creates a load balancer or changes it; with existing, it changes one only,
-	// or returns ErrNotFound. The load balancer is valid.
+	// Ensure creates or changes a load balancer, which is valid. If existing is true
+	// it creates none; the error then wraps ErrNotFound.
 	Ensure(l cloudapi.LoadBalancer, existing bool) (cloudapi.Status, error)
 	// Delete removes a load balancer if it exists.
 	Delete(uid string) error
-	// Retain removes all others.
+	// Retain removes the load balancers of all services but those with these UIDs.
 	Retain(uids []string) error
 }
 

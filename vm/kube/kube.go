@@ -96,7 +96,7 @@ func (c *Client) Nodes(ctx context.Context) (map[string]Node, error) {
 }
 
 // nodeStatus returns the status of a node. A node that has just become Ready takes no
-// pods until controllers have removed its first taints, so it is not ready before.
+// pods until controllers have removed its initial taints, so it is not ready before.
 func nodeStatus(item corev1.Node) Node {
 	node := Node{Ready: string(corev1.ConditionUnknown), BootID: item.Status.NodeInfo.BootID}
 	for _, condition := range item.Status.Conditions {
@@ -109,8 +109,8 @@ func nodeStatus(item corev1.Node) Node {
 		}
 	}
 	for _, taint := range item.Spec.Taints {
-		first := taint.Key == corev1.TaintNodeNotReady || taint.Key == names.TaintUninitialized
-		if first && node.Ready == string(corev1.ConditionTrue) {
+		initial := taint.Key == corev1.TaintNodeNotReady || taint.Key == names.TaintUninitialized
+		if initial && node.Ready == string(corev1.ConditionTrue) {
 			node.Ready, node.Reason = string(corev1.ConditionFalse), "the taint "+taint.Key+" is not removed yet"
 		}
 	}

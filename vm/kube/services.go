@@ -31,8 +31,8 @@ func NewWatcher(config *rest.Config) (kubernetes.Interface, error) {
 	return set, nil
 }
 
-// WarnAbout creates an event of type Warning about a service. The same warning
-// exists once.
+// WarnAbout creates an event of type Warning about a service, unless the same warning
+// exists.
 func (c *Client) WarnAbout(ctx context.Context, service *corev1.Service, reason, message string) error {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(string(service.UID) + reason + message))
@@ -51,7 +51,7 @@ func (c *Client) WarnAbout(ctx context.Context, service *corev1.Service, reason,
 	return nil
 }
 
-// PodAddress returns the IPv4 address of a pod that runs.
+// PodAddress returns the IPv4 address of a running pod.
 func (c *Client) PodAddress(ctx context.Context, namespace, name string) (netip.Addr, error) {
 	pod, err := c.set.CoreV1().Pods(namespace).Get(ctx, name, metav1.GetOptions{ResourceVersion: "0"})
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/network/hostport"
 )
 
-// Bounds of what is kept about ports that machines tried in vain.
+// Bounds of the record of failed attempts.
 const (
 	maxAttempts = 8
 	attemptsFor = 10 * time.Minute
@@ -35,7 +35,7 @@ type hostServices struct {
 	attempts map[uint16]attempt
 }
 
-// attempt is a machine's last use of a port in vain.
+// attempt is the latest failed attempt of a machine to use a port.
 type attempt struct {
 	when time.Time
 	// closed is true for a port that is not open, false for one where nobody listens.
@@ -117,7 +117,8 @@ func (h *hostServices) problems() []string {
 // OpenHostPorts changes which ports of the host's loopback machines may use.
 func (n *Network) OpenHostPorts(open hostport.Set) { n.host.set(open) }
 
-// Problems returns what machines tried in vain, one line for users each.
+// Problems describes the recent failed attempts of machines to reach the host, one
+// line for users each.
 func (n *Network) Problems() []string { return n.host.problems() }
 
 // route returns the addresses outside that a flow of a machine may be connected to,

@@ -86,7 +86,7 @@ func (l *gatewayListener) admit(machine netip.Addr, endpoint tcpip.Endpoint, que
 		endpoint.Abort()
 		return nil
 	}
-	// A machine that was killed says nothing: keepalives end its connections.
+	// A killed machine sends no FIN; keepalives end its connections.
 	endpoint.SocketOptions().SetKeepAlive(true)
 	return &servedConn{
 		TCPConn: gonet.NewTCPConn(queue, endpoint),

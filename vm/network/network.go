@@ -1,7 +1,8 @@
 // Package network is a cluster's user-mode network: machines reach each other and
 // the outside, the host reaches the machines, and no machine reaches what listens
 // on the host's loopback unless its port is open, speaks for another machine, or
-// uses more than its share of connections. It needs no privileges and runs in the daemon's process.
+// uses more than its share of connections. It needs no privileges and runs in the
+// daemon's process.
 package network
 
 import (

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// ServerName is the name in the certificate of the daemon's endpoint. It resolves
-// nowhere: the address is the gateway's.
+// ServerName is the name in the certificate of the daemon's endpoint. It does not
+// resolve: clients connect to the gateway's address.
 const ServerName = "cloud.skiff.internal"
 
 // Files below the PKI directory of a control plane.
@@ -20,10 +20,11 @@ const (
 	FileKey         = "cloud-client.key"
 )
 
-// Paths. Errors are text; their status is 400 for a request that cannot be
-// understood, 403 for a client that is no control plane of the cluster, 404 for what
-// does not exist, 409 for an address that another service has, 422 for an address
-// that cannot be had, and 507 when no address is left.
+// Paths. Errors are text. Their status is 400 for a malformed request, 403 for a
+// client other than the cluster's control planes, 404 for an object that does not
+// exist, 409 for an address that another service has, 412 for an update of a load
+// balancer that does not exist, 422 for an address outside the range of load
+// balancers, and 507 if all addresses are in use.
 const (
 	// PathInstances: GET of PathInstances + NODE returns the Instance.
 	PathInstances = "/v1/instances/"
@@ -113,7 +114,7 @@ const (
 	MaxRequest = 1 << 20
 )
 
-// Validate returns an error if the load balancer cannot be one.
+// Validate returns an error if a field is invalid.
 func (l LoadBalancer) Validate() error {
 	if err := ValidateUID(l.UID); err != nil {
 		return err
