@@ -61,12 +61,36 @@ func (i *instances) set(instance cloudapi.Instance) {
 	i.all[instance.Name] = instance
 }
 
+// desired are the load balancers of a cluster. It records what a control plane asks for.
+type desired struct {
+	*cloud.Balancers
+
+	mu     sync.Mutex // guards latest
+	latest cloudapi.LoadBalancer
+}
+
+func (d *desired) Ensure(l cloudapi.LoadBalancer, existing bool) (cloudapi.Status, error) {
+	status, err := d.Balancers.Ensure(l, existing)
+	if err == nil {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.latest = l
+	}
+	return status, err
+}
+
+func (d *desired) last() cloudapi.LoadBalancer {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.latest
+}
+
 // site is a running endpoint and what reaches it.
 type site struct {
 	spec      cluster.Spec
 	store     *credentials.Store
 	instances *instances
-	balancers *cloud.Balancers
+	balancers *desired
 	endpoint  netip.AddrPort
 	provider  cloudprovider.Interface
 }
@@ -84,9 +108,11 @@ func newSite(t *testing.T) *site {
 	}
 	log := slog.New(slog.DiscardHandler)
 	pool := netip.MustParsePrefix("192.168.104.252/30")
-	if s.balancers, err = cloud.OpenBalancers(filepath.Join(t.TempDir(), "f"), pool, log); err != nil {
+	balancers, err := cloud.OpenBalancers(filepath.Join(t.TempDir(), "f"), pool, log)
+	if err != nil {
 		t.Fatal(err)
 	}
+	s.balancers = &desired{Balancers: balancers}
 	listener, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -209,19 +235,21 @@ func TestAServiceGetsAnAddressAndReturnsIt(t *testing.T) {
 	if in := status.Ingress; len(in) != 1 || in[0].IP != "192.168.104.252" || *in[0].IPMode != corev1.LoadBalancerIPModeVIP {
 		t.Errorf("status %+v", status)
 	}
-	all := s.balancers.All()
-	if len(all) != 1 || !slices.Equal(all[0].Nodes, []string{"worker-1", "worker-2"}) || all[0].Ports[0].NodePort != 30080 {
-		t.Errorf("load balancers %+v", all)
+	if last := s.balancers.last(); !slices.Equal(last.Nodes, []string{"worker-1", "worker-2"}) || last.Ports[0].NodePort != 30080 {
+		t.Errorf("load balancer %+v", last)
 	}
-	if err := balancers.UpdateLoadBalancer(t.Context(), "", svc, nil); err != nil || len(s.balancers.All()[0].Nodes) > 0 {
-		t.Errorf("update: %v, %+v", err, s.balancers.All())
+	if err := balancers.UpdateLoadBalancer(t.Context(), "", svc, nil); err != nil || len(s.balancers.last().Nodes) > 0 {
+		t.Errorf("update: %v, %+v", err, s.balancers.last())
 	}
 	if got, exists, err := balancers.GetLoadBalancer(t.Context(), "", svc); err != nil || !exists || got.Ingress[0].IP != "192.168.104.252" {
 		t.Errorf("get: %+v, %v, %v", got, exists, err)
 	}
 	for range 2 {
-		if err := balancers.EnsureLoadBalancerDeleted(t.Context(), "", svc); err != nil || len(s.balancers.All()) > 0 {
+		if err := balancers.EnsureLoadBalancerDeleted(t.Context(), "", svc); err != nil {
 			t.Errorf("delete: %v", err)
+		}
+		if status, err := s.balancers.Get(string(svc.UID)); !errors.Is(err, cloud.ErrNotFound) {
+			t.Errorf("after the deletion: %v, %v", status, err)
 		}
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"maps"
 	"net/netip"
 	"os"
-	"reflect"
 	"slices"
 	"sync"
 
@@ -18,21 +17,24 @@ import (
 	"github.com/skiff-dev/skiff/internal/atomicfile"
 )
 
-// Balancer is a load balancer with its address.
-type Balancer struct {
-	cloudapi.LoadBalancer
-	Address netip.Addr `json:"address"`
+// assignment is the address of a service's load balancer.
+type assignment struct {
+	Namespace string     `json:"namespace"`
+	Name      string     `json:"name"`
+	UID       string     `json:"uid"`
+	Address   netip.Addr `json:"address"`
 }
 
-// Balancers are the load balancers of a cluster, kept in a file, so that services
-// keep their addresses. It implements LoadBalancers.
+// Balancers assigns addresses to the load balancers of a cluster, and keeps them in a
+// file, so that services keep their addresses. It implements LoadBalancers. It does not
+// keep ports and nodes: package edge follows the services itself.
 type Balancers struct {
 	path string
 	pool netip.Prefix
 
-	changing sync.Mutex // held while load balancers change
-	mu       sync.Mutex // guards all
-	all      map[string]Balancer
+	changing sync.Mutex            // held while load balancers change
+	mu       sync.Mutex            // guards all
+	all      map[string]assignment // by the UID of the service
 }
 
 var _ LoadBalancers = (*Balancers)(nil)
@@ -41,15 +43,15 @@ var _ LoadBalancers = (*Balancers)(nil)
 const balancersVersion = 1
 
 type balancersFile struct {
-	Version  int        `json:"version"`
-	Balancer []Balancer `json:"loadBalancers"`
+	Version     int          `json:"version"`
+	Assignments []assignment `json:"loadBalancers"`
 }
 
 // OpenBalancers reads the load balancers in the file at path, which need not exist.
 // Their addresses are those of pool, without its last, which is a broadcast address.
 // The caller holds the cluster's lock.
 func OpenBalancers(path string, pool netip.Prefix, log *slog.Logger) (*Balancers, error) {
-	b := &Balancers{path: path, pool: pool.Masked(), all: map[string]Balancer{}}
+	b := &Balancers{path: path, pool: pool.Masked(), all: map[string]assignment{}}
 	content, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -69,8 +71,8 @@ func OpenBalancers(path string, pool netip.Prefix, log *slog.Logger) (*Balancers
 		}
 		return b, nil
 	}
-	for _, balancer := range file.Balancer {
-		b.all[balancer.UID] = balancer
+	for _, a := range file.Assignments {
+		b.all[a.UID] = a
 	}
 	return b, nil
 }
@@ -87,34 +89,27 @@ func parseBalancers(content []byte) (balancersFile, error) {
 		return file, errNewer
 	}
 	uids, addresses := map[string]bool{}, map[netip.Addr]bool{}
-	for _, b := range file.Balancer {
-		if err := b.Validate(); err != nil {
+	for _, a := range file.Assignments {
+		if err := cloudapi.ValidateUID(a.UID); err != nil {
 			return file, err
 		}
-		if !b.Address.Is4() || uids[b.UID] || addresses[b.Address] {
-			return file, fmt.Errorf("address %q of service %s/%s is invalid or a duplicate", b.Address, b.Namespace, b.Name)
+		if !a.Address.Is4() || uids[a.UID] || addresses[a.Address] {
+			return file, fmt.Errorf("address %q of service %.300q is invalid or a duplicate", a.Address, a.Namespace+"/"+a.Name)
 		}
-		uids[b.UID], addresses[b.Address] = true, true
+		uids[a.UID], addresses[a.Address] = true, true
 	}
 	return file, nil
-}
-
-// All returns the load balancers, sorted by address.
-func (b *Balancers) All() []Balancer {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return sortedByAddress(b.all)
 }
 
 // Get implements LoadBalancers.
 func (b *Balancers) Get(uid string) (cloudapi.Status, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	balancer, ok := b.all[uid]
+	a, ok := b.all[uid]
 	if !ok {
 		return cloudapi.Status{}, fmt.Errorf("load balancer of service %.100q: %w", uid, ErrNotFound)
 	}
-	return cloudapi.Status{Address: balancer.Address}, nil
+	return cloudapi.Status{Address: a.Address}, nil
 }
 
 // Ensure implements LoadBalancers.
@@ -129,9 +124,8 @@ func (b *Balancers) Ensure(l cloudapi.LoadBalancer, existing bool) (cloudapi.Sta
 	if err != nil {
 		return cloudapi.Status{}, err
 	}
-	balancer := Balancer{LoadBalancer: l, Address: address}
-	if !reflect.DeepEqual(all[l.UID], balancer) {
-		all[l.UID] = balancer
+	if a := (assignment{Namespace: l.Namespace, Name: l.Name, UID: l.UID, Address: address}); all[l.UID] != a {
+		all[l.UID] = a
 		if err := b.replace(all); err != nil {
 			return cloudapi.Status{}, err
 		}
@@ -159,14 +153,14 @@ func (b *Balancers) remove(chosen func(uid string) bool) error {
 	defer b.changing.Unlock()
 	all := b.copy()
 	before := len(all)
-	maps.DeleteFunc(all, func(uid string, _ Balancer) bool { return chosen(uid) })
+	maps.DeleteFunc(all, func(uid string, _ assignment) bool { return chosen(uid) })
 	if len(all) == before {
 		return nil
 	}
 	return b.replace(all)
 }
 
-func (b *Balancers) copy() map[string]Balancer {
+func (b *Balancers) copy() map[string]assignment {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return maps.Clone(b.all)
@@ -174,8 +168,8 @@ func (b *Balancers) copy() map[string]Balancer {
 
 // replace replaces all load balancers, first on disk, so that no address that a
 // service has been given is given to another.
-func (b *Balancers) replace(all map[string]Balancer) error {
-	content, err := json.MarshalIndent(balancersFile{Version: balancersVersion, Balancer: sortedByAddress(all)}, "", "  ")
+func (b *Balancers) replace(all map[string]assignment) error {
+	content, err := json.MarshalIndent(balancersFile{Version: balancersVersion, Assignments: sortedByAddress(all)}, "", "  ")
 	if err == nil {
 		err = atomicfile.Write(b.path, append(content, '\n'), 0o600)
 	}
@@ -188,8 +182,8 @@ func (b *Balancers) replace(all map[string]Balancer) error {
 	return nil
 }
 
-func sortedByAddress(all map[string]Balancer) []Balancer {
-	return slices.SortedFunc(maps.Values(all), func(a, b Balancer) int {
+func sortedByAddress(all map[string]assignment) []assignment {
+	return slices.SortedFunc(maps.Values(all), func(a, b assignment) int {
 		return cmp.Or(a.Address.Compare(b.Address), cmp.Compare(a.UID, b.UID))
 	})
 }
@@ -197,11 +191,11 @@ func sortedByAddress(all map[string]Balancer) []Balancer {
 // choose returns the address of a load balancer among all: the requested one, else
 // the one that it has or had, else the lowest that is free. A service keeps its
 // address when it no longer requests it.
-func choose(all map[string]Balancer, pool netip.Prefix, l cloudapi.LoadBalancer) (netip.Addr, error) {
-	owners := map[netip.Addr]Balancer{}
-	for uid, b := range all {
+func choose(all map[string]assignment, pool netip.Prefix, l cloudapi.LoadBalancer) (netip.Addr, error) {
+	owners := map[netip.Addr]assignment{}
+	for uid, a := range all {
 		if uid != l.UID {
-			owners[b.Address] = b
+			owners[a.Address] = a
 		}
 	}
 	usable := func(a netip.Addr) bool { return a.IsValid() && pool.Contains(a) && pool.Contains(a.Next()) }

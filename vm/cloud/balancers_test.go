@@ -32,6 +32,9 @@ func requesting(uid, address string) cloudapi.LoadBalancer {
 	return l
 }
 
+// list returns the load balancers, sorted by address.
+func (b *Balancers) list() []assignment { return sortedByAddress(b.copy()) }
+
 func open(t *testing.T, path string, pool netip.Prefix) *Balancers {
 	t.Helper()
 	b, err := OpenBalancers(path, pool, quiet)
@@ -86,9 +89,9 @@ func TestServicesHaveDifferentAddressesAndKeepThem(t *testing.T) {
 }
 
 func TestAddressOfALoadBalancer(t *testing.T) {
-	all := map[string]Balancer{
-		"a": {LoadBalancer: balancer("a"), Address: netip.MustParseAddr("192.168.104.252")},
-		"b": {LoadBalancer: balancer("b"), Address: netip.MustParseAddr("192.168.104.254")},
+	all := map[string]assignment{
+		"a": {UID: "a", Address: netip.MustParseAddr("192.168.104.252")},
+		"b": {UID: "b", Address: netip.MustParseAddr("192.168.104.254")},
 	}
 	previously := func(uid, address string) cloudapi.LoadBalancer {
 		l := balancer(uid)
@@ -117,7 +120,7 @@ func TestAddressOfALoadBalancer(t *testing.T) {
 			t.Errorf("%s: %s, %v, want %s, %v", name, got, err, test.want, test.err)
 		}
 	}
-	all["c"] = Balancer{LoadBalancer: balancer("c"), Address: netip.MustParseAddr("192.168.104.253")}
+	all["c"] = assignment{UID: "c", Address: netip.MustParseAddr("192.168.104.253")}
 	_, err := choose(all, smallPool, balancer("d"))
 	if !errors.Is(err, ErrExhausted) || !strings.Contains(err.Error(), "192.168.104.252 to 192.168.104.254") {
 		t.Errorf("without a free address: %v", err)
@@ -126,8 +129,8 @@ func TestAddressOfALoadBalancer(t *testing.T) {
 
 func TestAnUpdateCreatesNoLoadBalancer(t *testing.T) {
 	b := open(t, filepath.Join(t.TempDir(), "f"), testPool)
-	if _, err := b.Ensure(balancer("a"), true); !errors.Is(err, ErrNotFound) || len(b.All()) > 0 {
-		t.Errorf("update = %v, load balancers %v", err, b.All())
+	if _, err := b.Ensure(balancer("a"), true); !errors.Is(err, ErrNotFound) || len(b.list()) > 0 {
+		t.Errorf("update = %v, load balancers %v", err, b.list())
 	}
 }
 
@@ -139,7 +142,7 @@ func TestLoadBalancersOfUnknownServicesAreRemoved(t *testing.T) {
 	if err := b.Retain([]string{"b", "x"}); err != nil {
 		t.Fatal(err)
 	}
-	if all := b.All(); len(all) != 1 || all[0].UID != "b" {
+	if all := b.list(); len(all) != 1 || all[0].UID != "b" {
 		t.Errorf("left %v", all)
 	}
 }
@@ -157,8 +160,8 @@ func TestADamagedFileIsSetAsideAndANewerOneIsNot(t *testing.T) {
 		}
 		b := open(t, path, testPool)
 		kept, err := os.ReadFile(path + ".damaged")
-		if len(b.All()) > 0 || err != nil || string(kept) != content {
-			t.Errorf("%s: %v, %v", name, b.All(), err)
+		if len(b.list()) > 0 || err != nil || string(kept) != content {
+			t.Errorf("%s: %v, %v", name, b.list(), err)
 		}
 	}
 	path := filepath.Join(t.TempDir(), "f")

@@ -52,7 +52,8 @@ type Instance struct {
 	Shutdown bool `json:"shutdown"`
 }
 
-// LoadBalancer is the desired load balancer of a service.
+// LoadBalancer is the desired load balancer of a service. The cloud checks all fields
+// and keeps only the address.
 type LoadBalancer struct {
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
