@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"time"
 )
 
@@ -17,22 +16,6 @@ const (
 	maxRequest    = 64 << 10
 	headerTimeout = 20 * time.Second
 )
-
-// Listen returns a listener on the unix socket at path that only this user can
-// connect to. It replaces the socket that an earlier process left.
-func Listen(path string) (net.Listener, error) {
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("remove an earlier socket: %w", err)
-	}
-	listener, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, fmt.Errorf("listen on the control socket: %w", err)
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		return nil, errors.Join(fmt.Errorf("restrict the control socket: %w", err), listener.Close())
-	}
-	return listener, nil
-}
 
 // Serve serves s on the listener until ctx ends, and closes the listener.
 func Serve(ctx context.Context, listener net.Listener, s Service) error {

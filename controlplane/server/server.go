@@ -32,6 +32,7 @@ import (
 	"github.com/skiff-dev/skiff/controlplane/scheduler"
 	"github.com/skiff-dev/skiff/controlplane/transport"
 	"github.com/skiff-dev/skiff/internal/names"
+	"github.com/skiff-dev/skiff/internal/unixsocket"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
@@ -49,9 +50,9 @@ func Run(ctx context.Context, s Settings, log *slog.Logger) error {
 		settings: s, log: log, memory: transport.NewServer(), started: time.Now(), etcdUp: make(chan struct{}),
 		control: newControl(s.Etcd(), fail),
 	}
-	listener, err := controlapi.Listen(s.ControlSocket())
+	listener, err := unixsocket.Listen(s.ControlSocket())
 	if err != nil {
-		return err
+		return fmt.Errorf("serve the control socket: %w", err)
 	}
 	stopControl := background(func(ctx context.Context) error { return controlapi.Serve(ctx, listener, r.control) }, fail)
 	defer stopControl()

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/skiff-dev/skiff/internal/unixsocket"
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/drivers"
 	"github.com/skiff-dev/skiff/vm/fleet"
@@ -183,18 +184,12 @@ func (d *daemon) leave() error {
 	return nil
 }
 
+// listen listens on the daemon's socket. The daemon holds the lock, so an existing
+// socket is a dead daemon's.
 func (d *daemon) listen() (net.Listener, error) {
-	// The daemon holds the lock, so an existing socket is a dead daemon's.
-	if err := os.Remove(d.dir.Socket()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("remove a dead daemon's socket: %w", err)
-	}
-	listener, err := net.Listen("unix", d.dir.Socket())
+	listener, err := unixsocket.Listen(d.dir.Socket())
 	if err != nil {
-		return nil, fmt.Errorf("listen on the daemon's socket: %w", err)
-	}
-	if err := os.Chmod(d.dir.Socket(), 0o600); err != nil {
-		_ = listener.Close()
-		return nil, fmt.Errorf("restrict the daemon's socket to its user: %w", err)
+		return nil, fmt.Errorf("serve the daemon's socket: %w", err)
 	}
 	return listener, nil
 }

@@ -10,11 +10,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"sync"
 
@@ -26,6 +24,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
 	"github.com/skiff-dev/skiff/internal/accept"
+	"github.com/skiff-dev/skiff/internal/unixsocket"
 	"github.com/skiff-dev/skiff/vm/network/hostport"
 	"github.com/skiff-dev/skiff/vm/network/resolver"
 )
@@ -95,7 +94,8 @@ func newNetwork(config Config, dial dialer) (*Network, error) {
 	if err := n.build(dial); err != nil {
 		return nil, fmt.Errorf("make the user-mode network: %w", err)
 	}
-	if n.listener, err = listen(config.Socket); err != nil {
+	// The caller holds the cluster's lock, so an existing socket is a dead one.
+	if n.listener, err = unixsocket.Listen(config.Socket); err != nil {
 		n.stack.Close()
 		return nil, fmt.Errorf("make the user-mode network: %w", err)
 	}
@@ -132,22 +132,6 @@ func (n *Network) allows(target netip.Addr) bool {
 		}
 	}
 	return n.config.Egress.allows(target, n.config.Subnet, own)
-}
-
-func listen(socket string) (net.Listener, error) {
-	// The caller holds the cluster's lock, so an existing socket is a dead one.
-	if err := os.Remove(socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	listener, err := net.Listen("unix", socket)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Chmod(socket, 0o600); err != nil {
-		_ = listener.Close()
-		return nil, err
-	}
-	return listener, nil
 }
 
 // Close releases a Network that Run was not called for.

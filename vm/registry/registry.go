@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -21,6 +20,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/skiff-dev/skiff/internal/boundedlog"
+	"github.com/skiff-dev/skiff/internal/unixsocket"
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/registry/cache"
 	"github.com/skiff-dev/skiff/vm/registry/pushed"
@@ -138,9 +138,10 @@ func (r *registry) serve(life context.Context) (err error) {
 	r.status = registryapi.Status{
 		PID: os.Getpid(), Address: fmt.Sprintf("localhost:%d", port), Port: port, PortTaken: taken, LimitBytes: chosen.LimitBytes,
 	}
-	control, err := listenUnix(r.dir.Socket())
+	// This process holds the lock, so an existing socket is a dead registry's.
+	control, err := unixsocket.Listen(r.dir.Socket())
 	if err != nil {
-		return err
+		return fmt.Errorf("serve the registry's socket: %w", err)
 	}
 	defer func() { _ = os.Remove(r.dir.Socket()) }()
 	r.log.Info("registry serves", "address", r.status.Address, "pid", r.status.PID)
@@ -213,22 +214,6 @@ func listen(port int, wanted bool) (listener net.Listener, taken bool, err error
 		return nil, true, fmt.Errorf("listen for pushes: %w", err)
 	}
 	return listener, listener.Addr().(*net.TCPAddr).Port != port, nil
-}
-
-func listenUnix(socket string) (net.Listener, error) {
-	// The caller holds the lock, so an existing socket is a dead registry's.
-	if err := os.Remove(socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("remove a dead registry's socket: %w", err)
-	}
-	listener, err := net.Listen("unix", socket)
-	if err != nil {
-		return nil, fmt.Errorf("listen on the registry's socket: %w", err)
-	}
-	if err := os.Chmod(socket, 0o600); err != nil {
-		_ = listener.Close()
-		return nil, fmt.Errorf("restrict the registry's socket to its user: %w", err)
-	}
-	return listener, nil
 }
 
 // Garbage is collected after pushes have rested. An image that lost its tag is kept

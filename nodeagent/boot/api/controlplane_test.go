@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/skiff-dev/skiff/controlplane/controlapi"
+	"github.com/skiff-dev/skiff/internal/unixsocket"
 )
 
 // controlPlane answers a few of the calls that a control plane answers.
@@ -36,7 +37,7 @@ func TestTheControlPlaneIsReachedThroughTheNodeAPI(t *testing.T) {
 	if code, text := s.do("GET", controlapi.PathStatus, ""); code != http.StatusServiceUnavailable || !strings.Contains(text, "not running") {
 		t.Errorf("without a control plane: %d %s", code, text)
 	}
-	listener, err := controlapi.Listen(s.control)
+	listener, err := unixsocket.Listen(s.control)
 	if err != nil {
 		t.Fatal(err)
 	}

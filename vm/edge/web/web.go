@@ -8,14 +8,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/netip"
-	"os"
 	"sync"
 	"time"
 
+	"github.com/skiff-dev/skiff/internal/unixsocket"
 	"github.com/skiff-dev/skiff/vm/edge/authority"
 	"github.com/skiff-dev/skiff/vm/edge/web/route"
 	"github.com/skiff-dev/skiff/vm/home"
@@ -116,17 +115,10 @@ func (s *Server) follow(ctx context.Context) error {
 
 // servePeers serves what the entry of another daemon forwards.
 func (s *Server) servePeers(ctx context.Context) error {
-	socket := s.config.Home.Cluster(s.config.Cluster).Web()
 	// The daemon holds the cluster's lock, so an existing socket is a dead daemon's.
-	if err := os.Remove(socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove a dead daemon's socket: %w", err)
-	}
-	listener, err := net.Listen("unix", socket)
+	listener, err := unixsocket.Listen(s.config.Home.Cluster(s.config.Cluster).Web())
 	if err != nil {
 		return fmt.Errorf("listen for the web entry: %w", err)
-	}
-	if err := os.Chmod(socket, 0o600); err != nil {
-		return errors.Join(fmt.Errorf("restrict a socket to its user: %w", err), listener.Close())
 	}
 	handler := s.site.handler(fromEntry)
 	return serveAll(ctx, server(handler, nil, s.config.Log), []net.Listener{listener}, nil)
