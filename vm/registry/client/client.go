@@ -12,11 +12,11 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
+	"slices"
 	"strings"
-	"syscall"
 	"time"
 
+	"github.com/skiff-dev/skiff/internal/background"
 	"github.com/skiff-dev/skiff/internal/owner"
 	"github.com/skiff-dev/skiff/internal/pause"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
@@ -24,13 +24,17 @@ import (
 	"github.com/skiff-dev/skiff/vm/registry/registryapi"
 )
 
-// ErrNotRunning reports that there is no registry.
-var ErrNotRunning = errors.New("the registry is not running")
+var (
+	// ErrNotRunning reports that the registry is not running.
+	ErrNotRunning = errors.New("the registry is not running")
+	// ErrStopped reports that the user stopped the registry.
+	ErrStopped = errors.New("the registry was stopped")
+)
 
 const (
 	// startLimit bounds how long the registry takes until it answers.
 	startLimit = 20 * time.Second
-	// poll is how often it is asked meanwhile.
+	// poll is how often Stop checks whether the registry has ended.
 	poll = 10 * time.Millisecond
 	// maxAnswer bounds an answer, in bytes.
 	maxAnswer = 16 << 20
@@ -92,77 +96,27 @@ func (c *Client) Stop(ctx context.Context) error {
 func (c *Client) Start(ctx context.Context, arguments ...string) (registryapi.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	var started *process
-	for {
-		status, err := c.Status(ctx)
-		if !errors.Is(err, ErrNotRunning) {
-			return status, err
-		}
-		// One that ends at once has lost the race for the lock, or cannot run. In the
-		// second case none answers.
-		if started == nil {
-			if started, err = c.start(arguments); err != nil {
-				return status, err
-			}
-		}
-		select {
-		case <-started.ended:
-			if started.reason != "" {
-				return status, c.notStarted(errors.New(started.reason))
-			}
-			started = nil
-		default:
-		}
-		if err := pause.For(ctx, poll); err != nil {
-			return status, c.notStarted(err)
-		}
+	var status registryapi.Status
+	var failure error
+	registry := background.Program{
+		Command: slices.Concat(c.command, arguments), OpenLog: c.openLog, Held: c.dir.Held,
+		Answers: func(ctx context.Context) bool {
+			status, failure = c.Status(ctx)
+			return !errors.Is(failure, ErrNotRunning)
+		},
 	}
+	if err := registry.Ensure(ctx); err != nil {
+		return status, &daemonapi.Failure{Cause: fmt.Sprintf("the registry failed to start: %v", err), Log: c.dir.Log()}
+	}
+	return status, failure
 }
 
-func (c *Client) notStarted(err error) error {
-	return &daemonapi.Failure{Cause: fmt.Sprintf("the registry failed to start: %v", err), Log: c.dir.Log()}
-}
-
-type process struct {
-	ended  chan struct{}
-	reason string // why it cannot run, read after ended; empty if another one runs
-}
-
-// start runs the registry in a session of its own, without this terminal.
-func (c *Client) start(arguments []string) (*process, error) {
+// openLog opens the registry's log and creates its directory if it is missing.
+func (c *Client) openLog() (*os.File, error) {
 	if err := owner.MkdirAll(string(c.dir), 0o700); err != nil {
 		return nil, fmt.Errorf("create the registry's directory: %w", err)
 	}
-	log, err := os.OpenFile(c.dir.Log(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open the registry's log: %w", err)
-	}
-	defer func() { _ = log.Close() }()
-	cmd := exec.Command(c.command[0], append(c.command[1:len(c.command):len(c.command)], arguments...)...)
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.Dir = "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start the registry: %w", err)
-	}
-	p := &process{ended: make(chan struct{})}
-	go func() {
-		defer close(p.ended)
-		_ = cmd.Wait()
-		if !c.dir.Held() {
-			p.reason = "it exited immediately: " + c.lastLine()
-		}
-	}()
-	return p, nil
-}
-
-func (c *Client) lastLine() string {
-	content, err := os.ReadFile(c.dir.Log())
-	if err != nil {
-		return err.Error()
-	}
-	lines := strings.Split(strings.TrimSpace(string(content)), "\n")
-	return lines[len(lines)-1]
+	return os.OpenFile(c.dir.Log(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 }
 
 // Use makes the registry serve a cluster until ctx ends, which returns nil, or the
@@ -189,9 +143,6 @@ func (c *Client) Use(ctx context.Context, use registryapi.Use, begun func(regist
 		begun(status)
 	}
 }
-
-// ErrStopped reports that the user stopped the registry.
-var ErrStopped = errors.New("the registry was stopped")
 
 // Dial connects to the registry's socket.
 func (c *Client) Dial(ctx context.Context) (net.Conn, error) {
