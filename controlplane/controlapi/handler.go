@@ -5,10 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/skiff-dev/skiff/internal/jsonhttp"
 )
 
 const (
@@ -68,25 +69,12 @@ func act(do func(context.Context) error) http.HandlerFunc {
 func post[T any](do func(context.Context, T) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var request T
-		if err := decode(http.MaxBytesReader(w, r.Body, maxRequest), &request); err != nil {
+		if err := jsonhttp.Decode(http.MaxBytesReader(w, r.Body, maxRequest), &request); err != nil {
 			done(w, fmt.Errorf("%w: read the request: %w", ErrInvalid, err))
 			return
 		}
 		done(w, do(r.Context(), request))
 	}
-}
-
-// decode reads one JSON object strictly.
-func decode(body io.Reader, request any) error {
-	decoder := json.NewDecoder(body)
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(request); err != nil {
-		return err
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("text after the document")
-	}
-	return nil
 }
 
 func answer(w http.ResponseWriter, value any, err error) {

@@ -6,10 +6,8 @@ package cloud
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -17,6 +15,7 @@ import (
 	"time"
 
 	"github.com/skiff-dev/skiff/controlplane/cloud/cloudapi"
+	"github.com/skiff-dev/skiff/internal/jsonhttp"
 )
 
 // Limits of a request. A control plane uses one or two connections.
@@ -132,7 +131,8 @@ func (s *server) get(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *server) ensure(w http.ResponseWriter, r *http.Request) {
-	balancer, err := decode[cloudapi.LoadBalancer](http.MaxBytesReader(w, r.Body, cloudapi.MaxRequest))
+	var balancer cloudapi.LoadBalancer
+	err := jsonhttp.Decode(http.MaxBytesReader(w, r.Body, cloudapi.MaxRequest), &balancer)
 	if err == nil {
 		err = balancer.Validate()
 	}
@@ -157,7 +157,8 @@ func (s *server) delete(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *server) retain(w http.ResponseWriter, r *http.Request) {
-	retained, err := decode[cloudapi.Retained](http.MaxBytesReader(w, r.Body, cloudapi.MaxRequest))
+	var retained cloudapi.Retained
+	err := jsonhttp.Decode(http.MaxBytesReader(w, r.Body, cloudapi.MaxRequest), &retained)
 	if err == nil && len(retained.UIDs) > cloudapi.MaxRetained {
 		err = fmt.Errorf("%d services: the maximum is %d", len(retained.UIDs), cloudapi.MaxRetained)
 	}
@@ -180,9 +181,7 @@ func (s *server) answer(w http.ResponseWriter, value any, err error) {
 	case value == nil:
 		w.WriteHeader(http.StatusNoContent)
 	default:
-		w.Header().Set("Content-Type", "application/json")
-		// The client sees the end of the connection.
-		_ = json.NewEncoder(w).Encode(value)
+		jsonhttp.Write(w, value)
 	}
 }
 
@@ -196,18 +195,4 @@ func codeOf(err error) int {
 		}
 	}
 	return http.StatusInternalServerError
-}
-
-// decode reads one JSON document strictly.
-func decode[T any](body io.Reader) (T, error) {
-	var value T
-	decoder := json.NewDecoder(body)
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&value); err != nil {
-		return value, err
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return value, errors.New("text after the document")
-	}
-	return value, nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/skiff-dev/skiff/internal/jsonhttp"
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/edge/web"
@@ -22,7 +23,7 @@ const maxSpec = 1 << 20
 // that began them.
 func (d *daemon) handler(life context.Context) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+daemonapi.PathStatus, func(w http.ResponseWriter, r *http.Request) { writeJSON(w, d.status(r.Context())) })
+	mux.HandleFunc("GET "+daemonapi.PathStatus, func(w http.ResponseWriter, r *http.Request) { jsonhttp.Write(w, d.status(r.Context())) })
 	mux.HandleFunc("POST "+daemonapi.PathPlan, d.postPlan)
 	mux.HandleFunc("POST "+daemonapi.PathApply, func(w http.ResponseWriter, r *http.Request) { d.postApply(life, w, r) })
 	mux.HandleFunc("POST "+daemonapi.PathDown, func(w http.ResponseWriter, r *http.Request) { d.stream(w, r, d.beginDown()) })
@@ -68,7 +69,7 @@ func (d *daemon) postPlan(w http.ResponseWriter, r *http.Request) {
 		writeFailure(w, http.StatusInternalServerError, operation.AsFailure(err, d.dir.Log()))
 		return
 	}
-	writeJSON(w, steps)
+	jsonhttp.Write(w, steps)
 }
 
 func (d *daemon) postApply(life context.Context, w http.ResponseWriter, r *http.Request) {
@@ -92,9 +93,7 @@ func (d *daemon) postRestart(life context.Context, w http.ResponseWriter, r *htt
 // readSpec reads and checks the desired cluster.
 func (d *daemon) readSpec(w http.ResponseWriter, r *http.Request) (cluster.Spec, error) {
 	var spec cluster.Spec
-	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxSpec))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&spec); err != nil {
+	if err := jsonhttp.Decode(http.MaxBytesReader(w, r.Body, maxSpec), &spec); err != nil {
 		return spec, operation.Invalid(fmt.Errorf("read the cluster's configuration: %w", err), "")
 	}
 	if spec.Name != d.config.Name {
@@ -167,11 +166,6 @@ func (d *daemon) stream(w http.ResponseWriter, r *http.Request, op *operation.Op
 	if err != nil && r.Context().Err() == nil {
 		d.log.Warn("events not sent", "error", err)
 	}
-}
-
-func writeJSON(w http.ResponseWriter, value any) {
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(value)
 }
 
 func writeFailure(w http.ResponseWriter, status int, failure *daemonapi.Failure) {

@@ -1,9 +1,9 @@
 package daemon
 
 import (
-	"encoding/json"
 	"net/http"
 
+	"github.com/skiff-dev/skiff/internal/jsonhttp"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/operation"
 )
@@ -15,15 +15,13 @@ func (d *daemon) getServices(w http.ResponseWriter, _ *http.Request) {
 		writeFailure(w, http.StatusServiceUnavailable, operation.Stopped())
 		return
 	}
-	writeJSON(w, f.Services())
+	jsonhttp.Write(w, f.Services())
 }
 
 // postPorts opens and closes ports of the host.
 func (d *daemon) postPorts(w http.ResponseWriter, r *http.Request) {
 	var change daemonapi.PortChange
-	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxSpec))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&change); err != nil {
+	if err := jsonhttp.Decode(http.MaxBytesReader(w, r.Body, maxSpec), &change); err != nil {
 		writeFailure(w, http.StatusUnprocessableEntity, operation.Invalid(err, ""))
 		return
 	}
@@ -38,5 +36,5 @@ func (d *daemon) postPorts(w http.ResponseWriter, r *http.Request) {
 		writeFailure(w, http.StatusUnprocessableEntity, operation.AsFailure(err, d.dir.Log()))
 		return
 	}
-	writeJSON(w, d.fleet.Services())
+	jsonhttp.Write(w, d.fleet.Services())
 }

@@ -5,7 +5,6 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -15,6 +14,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/skiff-dev/skiff/internal/jsonhttp"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
@@ -108,7 +108,7 @@ func (c *Client) call(ctx context.Context, method, path string, request, answer 
 
 // do sends a request. The caller closes the body of the response.
 func (c *Client) do(ctx context.Context, transport http.RoundTripper, method, path string, request any) (*http.Response, error) {
-	r, err := c.request(ctx, method, path, request)
+	r, err := jsonhttp.NewRequest(ctx, method, c.base+path, request)
 	if err != nil {
 		return nil, err
 	}
@@ -121,21 +121,6 @@ func (c *Client) do(ctx context.Context, transport http.RoundTripper, method, pa
 	}
 	defer func() { _ = response.Body.Close() }()
 	return nil, daemonapi.ReadFailure(response)
-}
-
-func (c *Client) request(ctx context.Context, method, path string, content any) (*http.Request, error) {
-	if content == nil {
-		return http.NewRequestWithContext(ctx, method, c.base+path, nil)
-	}
-	body, err := json.Marshal(content)
-	if err != nil {
-		return nil, err
-	}
-	r, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
-	if err == nil {
-		r.Header.Set("Content-Type", "application/json")
-	}
-	return r, err
 }
 
 func (c *Client) wrap(action string, err error) error {

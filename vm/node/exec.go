@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/skiff-dev/skiff/internal/jsonhttp"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
@@ -81,7 +82,7 @@ func (b *bounded) Write(p []byte) (int, error) {
 
 // upgrade sends the request and returns the connection once it carries frames.
 func (c *Client) upgrade(ctx context.Context, request nodeapi.ExecRequest) (io.ReadWriteCloser, error) {
-	r, err := c.request(ctx, http.MethodPost, nodeapi.PathExec, request)
+	r, err := jsonhttp.NewRequest(ctx, http.MethodPost, c.base+nodeapi.PathExec, request)
 	if err != nil {
 		return nil, err
 	}

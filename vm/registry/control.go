@@ -5,9 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 
+	"github.com/skiff-dev/skiff/internal/jsonhttp"
 	"github.com/skiff-dev/skiff/vm/registry/pushed"
 	"github.com/skiff-dev/skiff/vm/registry/registryapi"
 )
@@ -22,12 +22,12 @@ const pruneGrace = time.Minute
 // control serves what the unix socket offers.
 func (r *registry) control(life context.Context) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+registryapi.PathStatus, func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, r.describe()) })
+	mux.HandleFunc("GET "+registryapi.PathStatus, func(w http.ResponseWriter, _ *http.Request) { jsonhttp.Write(w, r.describe()) })
 	mux.HandleFunc("GET "+registryapi.PathImages, r.getImages)
 	mux.HandleFunc("POST "+registryapi.PathPrune, r.postPrune)
 	mux.HandleFunc("POST "+registryapi.PathKeep, func(w http.ResponseWriter, _ *http.Request) {
 		r.users.keep()
-		writeJSON(w, r.describe())
+		jsonhttp.Write(w, r.describe())
 	})
 	mux.HandleFunc("POST "+registryapi.PathStop, func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
@@ -62,7 +62,7 @@ func (r *registry) getImages(w http.ResponseWriter, q *http.Request) {
 	for _, tag := range tags {
 		images = append(images, registryapi.Image{Name: tag.Name, Digest: tag.Digest.String(), Kind: registryapi.Cached, Seen: tag.Seen})
 	}
-	writeJSON(w, images)
+	jsonhttp.Write(w, images)
 }
 
 func (r *registry) postPrune(w http.ResponseWriter, q *http.Request) {
@@ -81,7 +81,7 @@ func (r *registry) postPrune(w http.ResponseWriter, q *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	writeJSON(w, result)
+	jsonhttp.Write(w, result)
 }
 
 // postUse lets a cluster use the registry until its connection or the registry ends.
@@ -111,23 +111,12 @@ func (r *registry) postUse(life context.Context, w http.ResponseWriter, q *http.
 	}
 }
 
+// readJSON reads a request. If it is invalid, readJSON answers with the error and
+// returns false.
 func readJSON(w http.ResponseWriter, q *http.Request, value any) bool {
-	decoder := json.NewDecoder(http.MaxBytesReader(w, q.Body, maxRequest))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(value); err != nil {
+	if err := jsonhttp.Decode(http.MaxBytesReader(w, q.Body, maxRequest), value); err != nil {
 		http.Error(w, fmt.Sprintf("read the request: %v", err), http.StatusBadRequest)
 		return false
 	}
 	return true
-}
-
-func writeJSON(w http.ResponseWriter, value any) {
-	content, err := json.Marshal(value)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Content-Length", strconv.Itoa(len(content)))
-	_, _ = w.Write(content)
 }

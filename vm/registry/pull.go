@@ -17,6 +17,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/skiff-dev/skiff/internal/jsonhttp"
 	"github.com/skiff-dev/skiff/vm/registry/cache"
 	"github.com/skiff-dev/skiff/vm/registry/mirror"
 	"github.com/skiff-dev/skiff/vm/registry/registryapi"
@@ -35,7 +36,7 @@ func (r *registry) pull(w http.ResponseWriter, q *http.Request) {
 	wanted, ok := parsePull(q.URL.Path, q.URL.Query().Get(registryapi.ParameterRegistry))
 	switch {
 	case q.URL.Path == registryapi.PathImagesAPI:
-		writeJSON(w, struct{}{})
+		jsonhttp.Write(w, struct{}{})
 	case !ok:
 		refuse(w, http.StatusNotFound, "NAME_INVALID", "this is no manifest or blob of a registry")
 	case r.isOwn(wanted.registry):

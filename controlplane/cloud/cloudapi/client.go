@@ -1,7 +1,6 @@
 package cloudapi
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -15,6 +14,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/skiff-dev/skiff/internal/jsonhttp"
 )
 
 const (
@@ -114,20 +115,9 @@ func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
 
 // call sends a request and decodes the answer into answer, unless that is nil.
 func (c *Client) call(ctx context.Context, method, path string, request any, existing bool, answer any) error {
-	var body io.Reader
-	if request != nil {
-		content, err := json.Marshal(request)
-		if err != nil {
-			return err
-		}
-		body = bytes.NewReader(content)
-	}
-	r, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
+	r, err := jsonhttp.NewRequest(ctx, method, c.base+path, request)
 	if err != nil {
 		return err
-	}
-	if request != nil {
-		r.Header.Set("Content-Type", "application/json")
 	}
 	if existing {
 		r.Header.Set("If-Match", "*")

@@ -6,10 +6,8 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -19,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/skiff-dev/skiff/internal/jsonhttp"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
@@ -193,14 +192,8 @@ func SetClock(to time.Time) error {
 // decode reads a JSON request strictly. If it is invalid, decode answers with the
 // error and returns false.
 func decode(w http.ResponseWriter, r *http.Request, request any) bool {
-	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(request); err != nil {
+	if err := jsonhttp.Decode(http.MaxBytesReader(w, r.Body, maxRequest), request); err != nil {
 		http.Error(w, fmt.Sprintf("request: %v", err), http.StatusBadRequest)
-		return false
-	}
-	if _, err := decoder.Token(); err != io.EOF {
-		http.Error(w, "request: text after the document", http.StatusBadRequest)
 		return false
 	}
 	return true

@@ -3,7 +3,6 @@
 package client
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,6 +16,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/skiff-dev/skiff/internal/jsonhttp"
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/credentials"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
@@ -210,15 +210,7 @@ func closedEarly(err error) bool {
 
 // do sends one request. The caller closes the body, which ends the connection.
 func (c *Client) do(ctx context.Context, method, path string, body any) (*http.Response, error) {
-	var content io.Reader
-	if body != nil {
-		encoded, err := json.Marshal(body)
-		if err != nil {
-			return nil, err
-		}
-		content = bytes.NewReader(encoded)
-	}
-	request, err := http.NewRequestWithContext(ctx, method, daemonURL+path, content)
+	request, err := jsonhttp.NewRequest(ctx, method, daemonURL+path, body)
 	if err != nil {
 		return nil, err
 	}

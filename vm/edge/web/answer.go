@@ -1,15 +1,15 @@
 package web
 
 import (
-	"encoding/json"
 	"net/http"
 
+	"github.com/skiff-dev/skiff/internal/jsonhttp"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
 // AnswerHosts answers the entry of another daemon, at daemonapi.PathWebHosts.
 func (s *Server) AnswerHosts(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, daemonapi.WebHosts{Hosts: s.site.table.Load().Hosts()})
+	jsonhttp.Write(w, daemonapi.WebHosts{Hosts: s.site.table.Load().Hosts()})
 }
 
 // AnswerCertificate answers the entry of another daemon, at
@@ -25,10 +25,5 @@ func (s *Server) AnswerCertificate(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	writeJSON(w, daemonapi.WebCertificate{Certificate: certificate, Key: key})
-}
-
-func writeJSON(w http.ResponseWriter, value any) {
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(value) // the client may be gone
+	jsonhttp.Write(w, daemonapi.WebCertificate{Certificate: certificate, Key: key})
 }

@@ -3,7 +3,6 @@
 package client
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,6 +16,7 @@ import (
 	"time"
 
 	"github.com/skiff-dev/skiff/internal/background"
+	"github.com/skiff-dev/skiff/internal/jsonhttp"
 	"github.com/skiff-dev/skiff/internal/owner"
 	"github.com/skiff-dev/skiff/internal/pause"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
@@ -153,15 +153,7 @@ func (c *Client) Dial(ctx context.Context) (net.Conn, error) {
 // do sends one request on a connection of its own. The caller closes the body, which
 // ends the connection.
 func (c *Client) do(ctx context.Context, method, path string, body any) (*http.Response, error) {
-	var content io.Reader
-	if body != nil {
-		encoded, err := json.Marshal(body)
-		if err != nil {
-			return nil, err
-		}
-		content = bytes.NewReader(encoded)
-	}
-	request, err := http.NewRequestWithContext(ctx, method, baseURL+path, content)
+	request, err := jsonhttp.NewRequest(ctx, method, baseURL+path, body)
 	if err != nil {
 		return nil, err
 	}
