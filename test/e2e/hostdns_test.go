@@ -61,6 +61,9 @@ func authority(t *testing.T, address string, records ...string) (stop func()) {
 	return stop
 }
 
+// followLimit is how long pods may wait for a change of the host.
+const followLimit = 15 * time.Second
+
 // testHostDNS gives a daemon its own resolv.conf and hosts file, and checks that pods
 // resolve names as that host does.
 func testHostDNS(t *testing.T, r *rig) {
@@ -90,10 +93,47 @@ func testHostDNS(t *testing.T, r *rig) {
 	k.discover(t)
 	k = k.in(t)
 	k.startInside(t, "inside")
-	lookup := func(kind, of string) string {
-		a := k.try(t, "exec", "inside", "--", "nslookup", "-type="+kind, of)
-		return a.stdout + a.stderr
-	}
+	k.resolvesAsTheHost(t)
+
+	// A VPN comes up.
+	write(resolvConf, "nameserver 127.0.0.78\nsearch vpn.test corp.test\n")
+	k.resolves(t, followLimit, "names of the new server", "a", "secret.vpn.test", "192.0.2.99")
+	eventually(t, 20*time.Second, "search domains of new pods", func() error {
+		out := r.skiff(t, "shell", "--cluster", name, "control-plane-1", "--", "cat", "/etc/resolv.conf")
+		if !strings.Contains(out, "search vpn.test corp.test\n") {
+			return fmt.Errorf("resolv.conf of the node:\n%s", out)
+		}
+		return nil
+	})
+	k.startInside(t, "later")
+	contains(t, "resolv.conf of a new pod", k.sh(t, "later", "cat /etc/resolv.conf"), "vpn.test corp.test")
+	write(resolvConf, "nameserver 127.0.0.77\nsearch corp.test\n")
+	k.resolves(t, followLimit, "names of the old server", "soa", "corp.test", "hostmaster")
+	stop()
+	k.resolves(t, followLimit, "a server that is down", "a", "other.corp.test", "SERVFAIL")
+}
+
+// lookup returns what nslookup prints in the pod "inside".
+func (k *kube) lookup(t *testing.T, kind, name string) string {
+	t.Helper()
+	a := k.try(t, "exec", "inside", "--", "nslookup", "-type="+kind, name)
+	return a.stdout + a.stderr
+}
+
+// resolves waits until a lookup prints a text.
+func (k *kube) resolves(t *testing.T, limit time.Duration, what, kind, name, want string) {
+	t.Helper()
+	eventually(t, limit, what, func() error {
+		if out := k.lookup(t, kind, name); !strings.Contains(out, want) {
+			return fmt.Errorf("no %q in %s", want, out)
+		}
+		return nil
+	})
+}
+
+// resolvesAsTheHost looks up names of the host and of the cluster.
+func (k *kube) resolvesAsTheHost(t *testing.T) {
+	t.Helper()
 	for _, c := range [][3]string{
 		{"soa", "corp.test", "hostmaster.corp.test"},
 		{"aaaa", "six.corp.test", "2001:db8::6"},
@@ -108,42 +148,16 @@ func testHostDNS(t *testing.T, r *rig) {
 		{"ptr", "1.0.96.10.in-addr.arpa", "kubernetes.default.svc.cluster.local"},
 		{"a", "none.default.svc.cluster.local", "NXDOMAIN"},
 	} {
-		contains(t, c[0]+" "+c[1], lookup(c[0], c[1]), c[2])
+		contains(t, c[0]+" "+c[1], k.lookup(t, c[0], c[1]), c[2])
 	}
 	// Names without a record of the type exist, so a resolver must not give up on them.
 	for _, name := range []string{"six.corp.test", "kubernetes.default.svc.cluster.local"} {
-		if out := lookup("mx", name); strings.Contains(out, "can't find") {
+		if out := k.lookup(t, "mx", name); strings.Contains(out, "can't find") {
 			t.Errorf("mx %s: %s", name, out)
 		}
 	}
 	// By the host's search domain.
 	equal(t, "answer of the pod itself", k.kubectl(t, "exec", "inside", "--", "workload", "get", "http://here:8080/hostname"), "inside\n")
-
-	// A VPN comes up.
-	write(resolvConf, "nameserver 127.0.0.78\nsearch vpn.test corp.test\n")
-	within := func(what, kind, of, want string) {
-		t.Helper()
-		eventually(t, 15*time.Second, what, func() error {
-			if out := lookup(kind, of); !strings.Contains(out, want) {
-				return fmt.Errorf("no %q in %s", want, out)
-			}
-			return nil
-		})
-	}
-	within("names of the new server", "a", "secret.vpn.test", "192.0.2.99")
-	eventually(t, 20*time.Second, "search domains of new pods", func() error {
-		out := r.skiff(t, "shell", "--cluster", name, "control-plane-1", "--", "cat", "/etc/resolv.conf")
-		if !strings.Contains(out, "search vpn.test corp.test\n") {
-			return fmt.Errorf("resolv.conf of the node:\n%s", out)
-		}
-		return nil
-	})
-	k.startInside(t, "later")
-	contains(t, "resolv.conf of a new pod", k.sh(t, "later", "cat /etc/resolv.conf"), "vpn.test corp.test")
-	write(resolvConf, "nameserver 127.0.0.77\nsearch corp.test\n")
-	within("names of the old server", "soa", "corp.test", "hostmaster")
-	stop()
-	within("a server that is down", "a", "other.corp.test", "SERVFAIL")
 }
 
 // upOnHost creates a cluster of one node from a mount namespace of its own, in which a

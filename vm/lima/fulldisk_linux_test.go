@@ -39,15 +39,27 @@ const (
 	writerDiskMiB = 64
 )
 
-// TestAMachineOnAFullDiskStopsAndContinues fills a file system with the disk of a
-// machine that only writes, whose disk has the options that Lima gives it.
-func TestAMachineOnAFullDiskStopsAndContinues(t *testing.T) {
+// fullDisk is a machine that only writes, whose disk has the options that Lima gives
+// it, on a file system that its disk fills.
+type fullDisk struct {
+	disk   string
+	filler string // a file whose removal makes room
+	// events and commands are sockets of QEMU's monitor.
+	events, commands string
+}
+
+func startOnFullDisk(t *testing.T) fullDisk {
+	t.Helper()
 	program, err := exec.LookPath("qemu-system-x86_64")
 	if err != nil || os.Geteuid() != 0 {
 		t.Skip("needs qemu-system-x86_64 and root")
 	}
 	dir := shortDir(t)
 	small := filepath.Join(dir, "small")
+	m := fullDisk{
+		disk: filepath.Join(small, "disk"), filler: filepath.Join(small, "filler"),
+		events: filepath.Join(dir, eventsSock), commands: filepath.Join(dir, "commands.sock"),
+	}
 	if err := os.Mkdir(small, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -55,23 +67,20 @@ func TestAMachineOnAFullDiskStopsAndContinues(t *testing.T) {
 		t.Skipf("cannot mount a file system: %v", err)
 	}
 	t.Cleanup(func() { _ = unix.Unmount(small, unix.MNT_DETACH) })
-	filler := filepath.Join(small, "filler")
-	if err := os.WriteFile(filler, make([]byte, fullDiskMiB<<20/2), 0o600); err != nil {
+	if err := os.WriteFile(m.filler, make([]byte, fullDiskMiB<<20/2), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	disk := filepath.Join(small, "disk")
 	sector := append(bytes.Clone(writer), make([]byte, 510-len(writer))...)
-	if err := os.WriteFile(disk, append(sector, 0x55, 0xaa), 0o600); err != nil {
+	if err := os.WriteFile(m.disk, append(sector, 0x55, 0xaa), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Truncate(disk, writerDiskMiB<<20); err != nil {
+	if err := os.Truncate(m.disk, writerDiskMiB<<20); err != nil {
 		t.Fatal(err)
 	}
-	events, commands := filepath.Join(dir, eventsSock), filepath.Join(dir, "commands.sock")
 	qemu := exec.Command(program, "-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35,accel=tcg", "-m", "32",
-		"-drive", "file="+disk+",format=raw,if=virtio,discard=on",
-		"-qmp", "unix:"+commands+",server=on,wait=off",
-		"-chardev", "socket,id=char-events,path="+events+",server=on,wait=on", "-qmp", "chardev:char-events")
+		"-drive", "file="+m.disk+",format=raw,if=virtio,discard=on",
+		"-qmp", "unix:"+m.commands+",server=on,wait=off",
+		"-chardev", "socket,id=char-events,path="+m.events+",server=on,wait=on", "-qmp", "chardev:char-events")
 	if err := qemu.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -79,12 +88,17 @@ func TestAMachineOnAFullDiskStopsAndContinues(t *testing.T) {
 		_ = qemu.Process.Kill()
 		_ = qemu.Wait()
 	})
-	for !exists(events) {
+	for !exists(m.events) {
 		time.Sleep(5 * time.Millisecond)
 	}
+	return m
+}
+
+func TestAMachineOnAFullDiskStopsAndContinues(t *testing.T) {
+	m := startOnFullDisk(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	reports, followed := make(recorder, 100), make(chan error, 1)
-	go func() { followed <- followEvents(ctx, events, reports) }()
+	go func() { followed <- followEvents(ctx, m.events, reports) }()
 	expect := func(want string) {
 		t.Helper()
 		select {
@@ -97,16 +111,16 @@ func TestAMachineOnAFullDiskStopsAndContinues(t *testing.T) {
 		}
 	}
 	expect(driver.StallNoSpace)
-	before := allocated(t, disk)
-	if err := os.Remove(filler); err != nil {
+	before := allocated(t, m.disk)
+	if err := os.Remove(m.filler); err != nil {
 		t.Fatal(err)
 	}
-	if err := monitor(ctx, commands, "cont"); err != nil {
+	if err := monitor(ctx, m.commands, "cont"); err != nil {
 		t.Fatal(err)
 	}
 	expect("")
 	expect(driver.StallNoSpace) // it has filled the rest
-	if after := allocated(t, disk); after <= before {
+	if after := allocated(t, m.disk); after <= before {
 		t.Errorf("the machine wrote %d bytes before and %d after there was room", before, after)
 	}
 	cancel()
