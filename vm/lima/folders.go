@@ -46,17 +46,19 @@ func (qemuPlatform) share(ctx context.Context, inst *limatype.Instance, folders 
 		return nil, err
 	}
 	if len(folders) == 0 {
-		return &servers{}, nil
+		return servers{}, nil
 	}
 	daemon, err := findVirtiofsd(ctx)
 	if err != nil {
 		return nil, err
 	}
-	all := &servers{}
+	var all servers
 	for n, folder := range folders {
-		if err := all.start(ctx, daemon, folderSocket(inst.Dir, n), folder); err != nil {
+		started, err := serve(ctx, daemon, folderSocket(inst.Dir, n), folder)
+		if err != nil {
 			return nil, errors.Join(err, all.Close())
 		}
+		all = append(all, started)
 	}
 	return all, nil
 }
@@ -86,10 +88,12 @@ func findVirtiofsd(ctx context.Context) (virtiofsd, error) {
 // arguments returns how the program is started for a folder.
 func (v virtiofsd) arguments(socket string, folder machine.Folder, root bool) ([]string, error) {
 	switch {
-	case !v.fromC && folder.ReadOnly:
-		return []string{"--socket-path", socket, "--shared-dir", folder.Host, "--announce-submounts", "--readonly"}, nil
 	case !v.fromC:
-		return []string{"--socket-path", socket, "--shared-dir", folder.Host, "--announce-submounts"}, nil
+		args := []string{"--socket-path", socket, "--shared-dir", folder.Host, "--announce-submounts"}
+		if folder.ReadOnly {
+			args = append(args, "--readonly")
+		}
+		return args, nil
 	case !root:
 		return nil, fmt.Errorf("%w: %s is QEMU's former virtiofsd, which needs root; install https://gitlab.com/virtio-fs/virtiofsd", driver.ErrUnavailable, v.path)
 	case folder.ReadOnly:
@@ -102,39 +106,41 @@ func (v virtiofsd) arguments(socket string, folder machine.Folder, root bool) ([
 }
 
 // servers are the virtiofsd processes of one machine.
-type servers struct{ all []*server }
+type servers []*server
 
 type server struct {
 	command *exec.Cmd
 	ended   chan struct{} // closed when the process has ended
 }
 
-// start starts a server and returns when it listens.
-func (s *servers) start(ctx context.Context, program virtiofsd, socket string, folder machine.Folder) error {
+// serve starts a server and returns when it listens.
+func serve(ctx context.Context, program virtiofsd, socket string, folder machine.Folder) (*server, error) {
 	args, err := program.arguments(socket, folder, os.Geteuid() == 0)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := remove(socket); err != nil {
-		return err
+		return nil, err
 	}
 	log, err := os.OpenFile(strings.TrimSuffix(socket, ".sock")+".log", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { _ = log.Close() }()
 	started := &server{command: exec.Command(program.path, args...), ended: make(chan struct{})}
 	started.command.Stdout, started.command.Stderr = log, log
 	dieWithUs(started.command)
 	if err := started.command.Start(); err != nil {
-		return fmt.Errorf("start %s: %w", program.path, err)
+		return nil, fmt.Errorf("start %s: %w", program.path, err)
 	}
 	go func() {
 		_ = started.command.Wait()
 		close(started.ended)
 	}()
-	s.all = append(s.all, started)
-	return started.await(ctx, socket, log.Name())
+	if err := started.await(ctx, socket, log.Name()); err != nil {
+		return nil, errors.Join(err, started.Close())
+	}
+	return started, nil
 }
 
 // await returns when the server listens at the socket.
@@ -154,13 +160,20 @@ func (s *server) await(ctx context.Context, socket, log string) error {
 	return nil
 }
 
-// Close ends the servers. Their machine has ended.
-func (s *servers) Close() error {
-	for _, server := range s.all {
-		_ = server.command.Process.Kill()
-		<-server.ended
-	}
+// Close ends the server.
+func (s *server) Close() error {
+	_ = s.command.Process.Kill()
+	<-s.ended
 	return nil
+}
+
+// Close ends the servers. Their machine has ended.
+func (s servers) Close() error {
+	var errs []error
+	for _, server := range s {
+		errs = append(errs, server.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // folderArguments returns QEMU's arguments for the folders of the machine in dir,

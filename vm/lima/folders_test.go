@@ -59,3 +59,26 @@ func TestQEMUSharesItsMemoryOnlyWithFolders(t *testing.T) {
 		t.Error("no error without the size of the memory")
 	}
 }
+
+func TestAServerIsStartedAndEnded(t *testing.T) {
+	dir := t.TempDir()
+	program := func(name, script string) virtiofsd {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		return virtiofsd{path: path}
+	}
+	socket, folder := folderSocket(dir, 0), machine.Folder{Host: dir, Path: "/src"}
+	started, err := serve(t.Context(), program("listens", `touch "$2"; exec sleep 60`), socket, folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := (servers{started}).Close(); err != nil || started.command.ProcessState == nil {
+		t.Errorf("after Close: %v, %v", started.command.ProcessState, err)
+	}
+	if _, err := serve(t.Context(), program("fails", "echo no such directory >&2; exit 1"), socket, folder); err == nil || !strings.Contains(err.Error(), "fails ended: no such directory") {
+		t.Errorf("a server that ends: %v", err)
+	}
+}
