@@ -48,6 +48,9 @@ func (c *cluster) up(ctx context.Context, o options) error {
 	if _, err := os.Stat(c.images); err != nil {
 		return fmt.Errorf("%w: run test/conformance/images.sh", err)
 	}
+	if c.suite.inside && c.driver != sandbox {
+		return fmt.Errorf("suite %s connects to addresses of the nodes' network, which this program can enter only with -driver %s", c.suite.name, sandbox)
+	}
 	start := time.Now()
 	err := c.run(ctx, "up", clusterName, "--driver", c.driver, "--control-planes", "1", "--workers", strconv.Itoa(c.workers()),
 		"--memory", c.memory, "--kubeconfig", c.kubeconfig)

@@ -32,9 +32,6 @@ func (i inside) prefix() []string {
 
 // enter finds the network and writes a kubeconfig for it.
 func (c *cluster) enter(ctx context.Context) (i inside, err error) {
-	if c.driver != sandbox {
-		return i, fmt.Errorf("suite %s connects to addresses of the nodes' network, which this program can enter only with -driver %s", c.suite.name, sandbox)
-	}
 	daemon := home.Home(c.home).Cluster(clusterName).Holder()
 	if i.namespace, err = netns.Nodes(daemon); err != nil {
 		return i, err
