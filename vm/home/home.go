@@ -35,8 +35,20 @@ func (h Home) Authority() string { return filepath.Join(string(h), "authority") 
 // Web holds the ports of the web entry, which all clusters share.
 func (h Home) Web() string { return filepath.Join(string(h), "web.json") }
 
-// WebLock is held by the daemon that serves the web entry.
-func (h Home) WebLock() string { return filepath.Join(string(h), "web.lock") }
+// AcquireWeb takes the lock of the web entry, which the daemon that serves it holds.
+// The error wraps ErrLocked if another one does.
+func (h Home) AcquireWeb() (*Lock, error) {
+	lock, err := acquire(string(h), h.webLock())
+	if err != nil {
+		return nil, fmt.Errorf("lock the web entry: %w", err)
+	}
+	return lock, nil
+}
+
+// WebHeld reports whether a daemon serves the web entry. It creates nothing.
+func (h Home) WebHeld() bool { return held(h.webLock()) }
+
+func (h Home) webLock() string { return filepath.Join(string(h), "web.lock") }
 
 // Clusters holds one directory per cluster.
 func (h Home) Clusters() string { return filepath.Join(string(h), "clusters") }

@@ -12,13 +12,12 @@ import (
 	"github.com/skiff-dev/skiff/internal/owner"
 )
 
-// ErrLocked reports that another process holds the lock of a cluster or of the
-// registry.
+// ErrLocked reports that another process holds a lock.
 var ErrLocked = errors.New("another process is working on it")
 
 // Lock is held by the only process that may change the files of a cluster or of the
-// registry. The kernel
-// releases it when the process ends, for whatever reason.
+// registry, or that serves the web entry. The kernel releases it when the process
+// ends, for whatever reason.
 type Lock struct{ file *os.File }
 
 // Acquire takes the cluster's lock and creates its directory if it is missing. The

@@ -41,12 +41,12 @@ type entry struct {
 // run serves as soon as no other daemon does, until ctx ends.
 func (e *entry) run(ctx context.Context) error {
 	for {
-		held, err := lock(e.home.WebLock())
-		if err != nil {
-			return err
+		lock, err := e.home.AcquireWeb()
+		if err == nil {
+			return errors.Join(e.serve(ctx), lock.Release())
 		}
-		if held != nil {
-			return errors.Join(e.serve(ctx), held.Close())
+		if !errors.Is(err, home.ErrLocked) {
+			return err
 		}
 		select {
 		case <-ctx.Done():

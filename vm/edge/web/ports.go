@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"syscall"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/skiff-dev/skiff/internal/atomicfile"
 	"github.com/skiff-dev/skiff/vm/edge/web/route"
 	"github.com/skiff-dev/skiff/vm/home"
@@ -61,7 +59,7 @@ func candidates(last, standard, first int, reserved []int) []int {
 // no daemon serves them.
 func ReadPorts(h home.Home) (Ports, bool) {
 	ports, err := readPorts(h)
-	return ports, err == nil && ports != Ports{} && held(h.WebLock())
+	return ports, err == nil && ports != Ports{} && h.WebHeld()
 }
 
 func readPorts(h home.Home) (Ports, error) {
@@ -122,32 +120,4 @@ func listenAt(port int) ([]net.Listener, error) {
 	default: // the host has no IPv6
 		return []net.Listener{four}, nil
 	}
-}
-
-// lock takes the lock of the entry; nil if another process holds it. The kernel
-// releases it when the process ends.
-func lock(path string) (*os.File, error) {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("lock the web entry: %w", err)
-	}
-	err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if err == nil {
-		return file, nil
-	}
-	_ = file.Close()
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return nil, nil
-	}
-	return nil, fmt.Errorf("lock the web entry: %w", err)
-}
-
-// held reports whether a process holds a lock. It creates nothing.
-func held(path string) bool {
-	file, err := os.Open(path)
-	if err != nil {
-		return false
-	}
-	defer func() { _ = file.Close() }()
-	return errors.Is(unix.Flock(int(file.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
 }
