@@ -21,7 +21,6 @@ import (
 type machines struct {
 	driver   driver.Driver
 	reach    node.DialFunc
-	routes   func([]machine.Route) error
 	emulated bool
 	parts    *parts
 	network  drivers.Machines // its functions that may be nil
@@ -34,9 +33,17 @@ type machines struct {
 
 func newMachines(opened drivers.Machines, parts *parts, log *slog.Logger) *machines {
 	return &machines{
-		driver: opened.Driver, reach: opened.Dial, routes: opened.SetRoutes, network: opened, emulated: opened.Emulated,
+		driver: opened.Driver, reach: opened.Dial, network: opened, emulated: opened.Emulated,
 		parts: parts, log: log, ended: map[string]string{},
 	}
+}
+
+// setRoutes replaces the routes to addresses behind machines.
+func (m *machines) setRoutes(routes []machine.Route) error {
+	if m.network.SetRoutes == nil {
+		return errors.ErrUnsupported
+	}
+	return m.network.SetRoutes(routes)
 }
 
 // openHostPorts changes which ports of the host's loopback machines may use.

@@ -2,11 +2,9 @@ package fleet
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/netip"
 	"runtime"
-	"slices"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -41,27 +39,20 @@ func newEdge(c core) (*edge.Edge, error) {
 	nodes := c.state.spec().Network.Nodes
 	return edge.New(edge.Config{
 		Spec: c.state.spec, Members: c.state.members, State: c.machineState, Frozen: c.frozen, Client: client,
-		Dial: c.machines.reach, SetRoutes: c.setRoutes,
+		Dial: c.machines.reach, SetRoutes: c.machines.setRoutes,
 		Host:    []netip.Addr{network.Gateway(nodes), cluster.HostAddress(nodes).Addr()},
 		Resolve: c.api.kube.PodAddress, Warn: c.api.kube.WarnAbout,
 		File: c.dir.Services(), OwnAddresses: runtime.GOOS == "linux", Log: c.log,
 	}), nil
 }
 
-// machineState returns the state of a machine, absent if it cannot be read.
+// machineState returns the state of a machine; StateAbsent if it cannot be read.
 func (c *core) machineState(ctx context.Context, name string) machine.State {
 	state, err := c.machines.driver.State(ctx, name)
 	if err != nil {
 		return machine.StateAbsent
 	}
 	return state
-}
-
-func (c *core) setRoutes(routes []machine.Route) error {
-	if c.machines.routes == nil {
-		return errors.ErrUnsupported
-	}
-	return c.machines.routes(routes)
 }
 
 // Services returns what the host can reach of the cluster.
@@ -74,19 +65,11 @@ func (f *Fleet) Services() daemonapi.Services {
 // ChangePorts opens and closes ports of the host. Nothing changes if one of them
 // cannot be opened.
 func (f *Fleet) ChangePorts(ctx context.Context, change daemonapi.PortChange) error {
-	spec := f.state.spec()
-	ports, err := changedPorts(spec.Ports, change)
+	ports, opened, err := changePorts(f.state.spec().Ports, change)
 	if err != nil {
 		return operation.Invalid(err, "\"skiff port list\" shows the open ports")
 	}
-	for _, text := range change.Add {
-		p, err := cluster.ParsePort(text, "")
-		if err != nil {
-			return operation.Invalid(err, "")
-		}
-		if slices.Contains(spec.Ports, p.String()) {
-			continue
-		}
+	for _, p := range opened {
 		if err := forward.Check(ctx, p); err != nil {
 			return operation.Invalid(err, "choose another port")
 		}
