@@ -23,8 +23,8 @@ import (
 	"github.com/skiff-dev/skiff/vm/machine"
 )
 
-// period is how often the machines' states are read and ports that could not be
-// had are tried again.
+// period is how often the machines' states are read and ports that were taken are
+// tried again.
 const period = 2 * time.Second
 
 // Config of an Edge.
@@ -50,7 +50,7 @@ type Config struct {
 	Resolve func(ctx context.Context, namespace, name string) (netip.Addr, error)
 	// Warn records a warning about a service for its users.
 	Warn func(ctx context.Context, service *corev1.Service, reason, message string) error
-	// File keeps what has to be the same after a restart.
+	// File keeps what must stay the same after a restart.
 	File string
 	// OwnAddresses is set if the whole of 127.0.0.0/8 is this host.
 	OwnAddresses bool
@@ -64,7 +64,7 @@ type Edge struct {
 	wake    chan struct{} // has room for one
 
 	mu        sync.Mutex         // guards what follows
-	forwarder *forward.Forwarder // nil while Run does not run
+	forwarder *forward.Forwarder // nil while Run is not running
 	asked     uint64             // how often Sync was called
 	done      uint64             // asked, before the last round that has ended
 	round     chan struct{}      // closed when a round ends
@@ -182,8 +182,8 @@ type rounds struct {
 	warned    map[types.UID]map[string]bool // messages, by service
 }
 
-// reconcile brings routes and listeners to what the cluster is now. It returns an
-// error only if nothing can be remembered.
+// reconcile updates routes and listeners to match the cluster. It returns an error
+// only if the ports cannot be saved.
 func (r *rounds) reconcile(ctx context.Context, snapshot *catalog.Snapshot) error {
 	v := r.look(ctx, snapshot)
 	r.endLost(v)
@@ -213,7 +213,7 @@ func balancers(snapshot *catalog.Snapshot) []types.NamespacedName {
 	var names []types.NamespacedName
 	for _, service := range snapshot.Services {
 		if forward.Reachable(service) {
-			names = append(names, types.NamespacedName{Namespace: service.Namespace, Name: service.Name})
+			names = append(names, catalog.NameOf(service))
 		}
 	}
 	return names

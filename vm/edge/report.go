@@ -6,14 +6,14 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/edge/catalog"
 	"github.com/skiff-dev/skiff/vm/edge/forward"
 )
 
-// message says for users why a listener is not where it was wanted.
+// message explains to users why a listener does not have the wanted port.
 func message(s forward.State) string {
 	if s.Bound == 0 {
 		return fmt.Sprintf("%s; the host does not answer for it", s.Reason)
@@ -21,7 +21,7 @@ func message(s forward.State) string {
 	return fmt.Sprintf("%s; the host answers on %s instead", s.Reason, netip.AddrPortFrom(s.Address, s.Bound))
 }
 
-// states returns what became of the listeners, none while the edge does not run.
+// states returns the states of the listeners, by ID; none while Run is not running.
 func (e *Edge) states() map[string]forward.State {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -38,7 +38,7 @@ func (e *Edge) Services() daemonapi.Services {
 	var all daemonapi.Services
 	for _, service := range snapshot.Services {
 		if service.Spec.Type == corev1.ServiceTypeLoadBalancer || spec.NodePorts && service.Spec.Type == corev1.ServiceTypeNodePort {
-			all.Services = append(all.Services, e.service(service, states))
+			all.Services = append(all.Services, e.service(snapshot, service, states))
 		}
 	}
 	ports, _ := cluster.ParsePorts(spec.Ports)
@@ -54,10 +54,10 @@ func (e *Edge) Services() daemonapi.Services {
 	return all
 }
 
-func (e *Edge) service(service *corev1.Service, states map[string]forward.State) daemonapi.Service {
+func (e *Edge) service(snapshot *catalog.Snapshot, service *corev1.Service, states map[string]forward.State) daemonapi.Service {
 	listed := daemonapi.Service{
 		Namespace: service.Namespace, Name: service.Name, Type: string(service.Spec.Type), ClusterIP: service.Spec.ClusterIP,
-		Ready: e.catalog.Snapshot().HasReadyEndpoints(types.NamespacedName{Namespace: service.Namespace, Name: service.Name}),
+		Ready: snapshot.HasReadyEndpoints(catalog.NameOf(service)),
 	}
 	for _, ingress := range service.Status.LoadBalancer.Ingress {
 		if ingress.IP != "" {
@@ -90,9 +90,8 @@ func (e *Edge) service(service *corev1.Service, states map[string]forward.State)
 	return listed
 }
 
-// Problems returns one line for users for each port that another program has. A
-// port of a service that only root may open is none: services tells where the host
-// answers.
+// Problems returns a line for users for each port that another program has. A service
+// whose port only root may open is not a problem: Services lists its other port.
 func (e *Edge) Problems() []string {
 	all := e.Services()
 	var lines []string

@@ -3,7 +3,6 @@ package fleet
 import (
 	"net"
 
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 
 	"github.com/skiff-dev/skiff/vm/cluster"
@@ -63,7 +62,7 @@ func (a *apiServers) client(c core, certificate string) (*kube.Client, error) {
 func objects(s *catalog.Snapshot) route.Objects {
 	o := route.Objects{Services: s.Services, Ingresses: s.Ingresses, Classes: s.IngressClasses}
 	for _, service := range s.Services {
-		o.Slices = append(o.Slices, s.EndpointSlices(types.NamespacedName{Namespace: service.Namespace, Name: service.Name})...)
+		o.Slices = append(o.Slices, s.EndpointSlices(catalog.NameOf(service))...)
 	}
 	return o
 }

@@ -130,7 +130,7 @@ func (c *Catalog) watch(ctx context.Context) {
 			return
 		}
 		if s.synced() {
-			c.publish(newSnapshot(s, time.Now()))
+			c.publish(newSnapshot(s))
 		}
 		select {
 		case <-time.After(settle):

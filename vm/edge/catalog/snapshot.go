@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"maps"
 	"slices"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -18,8 +17,6 @@ type Snapshot struct {
 	// Synced is set once everything has been listed. Until then a missing object
 	// may exist.
 	Synced bool
-	// At is when the snapshot was made.
-	At time.Time
 	// Services, Ingresses, IngressClasses and Nodes are sorted by namespace and name.
 	Services       []*corev1.Service
 	Ingresses      []*networkingv1.Ingress
@@ -30,7 +27,7 @@ type Snapshot struct {
 	slices   map[types.NamespacedName][]*discoveryv1.EndpointSlice
 }
 
-// Service returns a service, nil if there is none of that name.
+// Service returns a service; nil if it does not exist.
 func (s *Snapshot) Service(name types.NamespacedName) *corev1.Service { return s.services[name] }
 
 // EndpointSlices returns the endpoint slices of a service.
@@ -62,14 +59,14 @@ func Serving(e discoveryv1.Endpoint) bool {
 }
 
 // newSnapshot makes a snapshot of the stores.
-func newSnapshot(s *stores, now time.Time) *Snapshot {
+func newSnapshot(s *stores) *Snapshot {
 	snapshot := &Snapshot{
-		Synced: s.synced(), At: now,
+		Synced:   s.synced(),
 		services: map[types.NamespacedName]*corev1.Service{},
 		slices:   map[types.NamespacedName][]*discoveryv1.EndpointSlice{},
 	}
 	for _, service := range s.services.all() {
-		snapshot.services[nameOf(service)] = service
+		snapshot.services[NameOf(service)] = service
 	}
 	snapshot.Services = sorted(snapshot.services)
 	snapshot.Ingresses = sorted(byName(s.ingresses.all()))
@@ -84,20 +81,21 @@ func newSnapshot(s *stores, now time.Time) *Snapshot {
 	return snapshot
 }
 
-// named is what every object has.
+// named is an object with a name.
 type named interface {
 	GetNamespace() string
 	GetName() string
 }
 
-func nameOf(o named) types.NamespacedName {
+// NameOf returns the name of an object.
+func NameOf(o named) types.NamespacedName {
 	return types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}
 }
 
 func byName[T named](objects []T) map[types.NamespacedName]T {
 	all := make(map[types.NamespacedName]T, len(objects))
 	for _, o := range objects {
-		all[nameOf(o)] = o
+		all[NameOf(o)] = o
 	}
 	return all
 }

@@ -67,13 +67,13 @@ func (s *store[T]) Update(object any) error {
 		if s.objects == nil {
 			s.objects = map[types.NamespacedName]T{}
 		}
-		s.objects[nameOf(o)] = o
+		s.objects[NameOf(o)] = o
 	})
 }
 
 // Delete removes an object.
 func (s *store[T]) Delete(object any) error {
-	return s.change(object, func(o T) { delete(s.objects, nameOf(o)) })
+	return s.change(object, func(o T) { delete(s.objects, NameOf(o)) })
 }
 
 func (s *store[T]) change(object any, do func(T)) error {
@@ -98,7 +98,7 @@ func (s *store[T]) Replace(list []any, _ string) error {
 			return fmt.Errorf("unexpected object of type %T", item)
 		}
 		strip(o)
-		objects[nameOf(o)] = o
+		objects[NameOf(o)] = o
 	}
 	s.mu.Lock()
 	s.objects, s.complete = objects, true

@@ -42,13 +42,9 @@ func candidates(wanted, remembered uint16, fixed bool) []uint16 {
 	return append(all, 0)
 }
 
-// socket is a bound one: a net.Listener or a net.PacketConn.
-type socket interface {
-	io.Closer
-}
-
-// bind listens on one address.
-func bind(ctx context.Context, protocol string, at netip.AddrPort) (socket, uint16, error) {
+// bind listens on one address. It returns a net.Listener or a *net.UDPConn, and its
+// port.
+func bind(ctx context.Context, protocol string, at netip.AddrPort) (io.Closer, uint16, error) {
 	var config net.ListenConfig
 	version := "6"
 	if at.Addr().Is4() {
@@ -68,7 +64,7 @@ func bind(ctx context.Context, protocol string, at netip.AddrPort) (socket, uint
 	return listener, uint16(listener.Addr().(*net.TCPAddr).Port), nil
 }
 
-// reason says why an address cannot be listened on, in a few words.
+// reason explains briefly why an address cannot be listened on.
 func reason(l Listener, err error) string {
 	at := fmt.Sprintf("port %d on %s", l.Port, l.Address)
 	if l.Protocol == cluster.ProtocolUDP {
@@ -86,8 +82,7 @@ func reason(l Listener, err error) string {
 	}
 }
 
-// Check reports why the host cannot listen on a port of the user now, nil if it
-// can.
+// Check returns an error if the host cannot listen on a port of the user.
 func Check(ctx context.Context, p cluster.Port) error {
 	bound, _, err := bind(ctx, p.Protocol, netip.AddrPortFrom(p.Address, p.Host))
 	if err != nil {

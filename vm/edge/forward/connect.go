@@ -11,15 +11,15 @@ import (
 	"time"
 )
 
-// How long one address may take to answer while there are others, and the last
-// one. An address that did not answer is tried last for a while.
+// Time limits of an attempt while other addresses are left, and of the last attempt.
+// An address that did not answer is tried last for the duration of suspicion.
 const (
 	dialAttempt = 2 * time.Second
 	dialLast    = 5 * time.Second
 	suspicion   = 10 * time.Second
 )
 
-var errNoEndpoint = errors.New("nothing in the cluster answers for it now")
+var errNoEndpoint = errors.New("no address in the cluster")
 
 // dialer connects to targets.
 type dialer struct {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"net"
@@ -17,8 +18,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Descriptors: how many the process keeps for everything else, and how many
-// connections there are at least and at most. Each needs two.
+// File descriptors that are reserved for the rest of the process, and bounds of the
+// number of connections, each of which needs two.
 const (
 	reservedFiles  = 256
 	minConnections = 64
@@ -57,12 +58,12 @@ type shared struct {
 	log    *slog.Logger
 }
 
-// State is what became of a wanted listener.
+// State is the state of a wanted listener.
 type State struct {
 	Listener
 	// Bound is the port that it listens on; 0 if it does not.
 	Bound uint16
-	// Reason says why Bound is not the wanted port; empty if it is.
+	// Reason explains why Bound is not the wanted port; empty if it is.
 	Reason string
 }
 
@@ -106,13 +107,13 @@ func fileLimit() uint64 {
 func (f *Forwarder) Own(cluster string, services []types.NamespacedName) map[types.NamespacedName]netip.Addr {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return OwnAddresses(cluster, services, f.memory.own())
+	return ownAddresses(cluster, services, f.memory.own())
 }
 
 // Apply makes the host listen on wanted, and on nothing else. Listeners that stay
-// keep their connections. If complete is set, what is remembered of other
-// listeners is forgotten. Apply returns an error only if it cannot remember; the
-// rest is in the states.
+// keep their connections. If complete is set, the ports of other listeners are
+// forgotten. Apply returns an error only if it cannot save the ports; all other
+// failures are in the states.
 func (f *Forwarder) Apply(ctx context.Context, wanted []Listener, own map[types.NamespacedName]netip.Addr, complete bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -188,7 +189,7 @@ func (f *Forwarder) keep(ctx context.Context, l Listener) State {
 
 // listen binds the first candidate that is free, and returns why it is not the
 // wanted one. The caller holds f.mu.
-func (f *Forwarder) listen(ctx context.Context, l Listener) (socket, uint16, string) {
+func (f *Forwarder) listen(ctx context.Context, l Listener) (io.Closer, uint16, string) {
 	remembered := f.memory.Ports[l.ID]
 	why := ""
 	for _, port := range candidates(l.Port, remembered.Port, l.Fixed) {
@@ -210,8 +211,8 @@ func (f *Forwarder) listen(ctx context.Context, l Listener) (socket, uint16, str
 	return nil, 0, why
 }
 
-// holder names the listener of this cluster that has the wanted port of another
-// one.
+// holder explains that another listener of this cluster has the wanted port; empty
+// if none has it.
 func (f *Forwarder) holder(l Listener) string {
 	for _, s := range f.servers {
 		if s.protocol == l.Protocol && s.address == l.Address && s.port == l.Port {
@@ -221,7 +222,7 @@ func (f *Forwarder) holder(l Listener) string {
 	return ""
 }
 
-// States returns what became of the wanted listeners, by ID.
+// States returns the states of the wanted listeners, by ID.
 func (f *Forwarder) States() map[string]State {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -266,7 +267,7 @@ func (s *server) setTarget(t Target) {
 }
 
 // start serves in the background until close, or until ctx ends.
-func (s *server) start(ctx context.Context, bound socket) {
+func (s *server) start(ctx context.Context, bound io.Closer) {
 	ctx, s.cancel = context.WithCancel(ctx)
 	go func() {
 		defer close(s.done)

@@ -8,14 +8,14 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// ownRange are the loopback addresses that services get: none that other software
-// is known to use.
+// ownRange is the range of the services' loopback addresses. No other software is
+// known to use it.
 var ownRange = netip.MustParsePrefix("127.80.0.0/12")
 
-// OwnAddresses returns a loopback address for each service. A service keeps the
+// ownAddresses returns a loopback address for each service. A service keeps the
 // address that it had, and otherwise gets one that follows from its name and its
 // cluster's, so that it has the same on every host.
-func OwnAddresses(cluster string, services []types.NamespacedName, had map[types.NamespacedName]netip.Addr) map[types.NamespacedName]netip.Addr {
+func ownAddresses(cluster string, services []types.NamespacedName, had map[types.NamespacedName]netip.Addr) map[types.NamespacedName]netip.Addr {
 	all := map[types.NamespacedName]netip.Addr{}
 	taken := map[netip.Addr]bool{}
 	for _, name := range services {

@@ -21,7 +21,7 @@ const memoryVersion = 1
 // maxMemory bounds the file, in bytes.
 const maxMemory = 16 << 20
 
-// memory is what has to be the same after a restart.
+// memory is what must stay the same after a restart.
 type memory struct {
 	Version int `json:"version"`
 	// Ports are those that listeners got, by ID.
@@ -36,9 +36,9 @@ type choice struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// readMemory reads a file that writeMemory wrote. Nothing is remembered without
-// one, or if it is damaged: then err says so, and listeners may get other ports.
-// errNewer reports a file of a newer skiff, which must not be changed.
+// readMemory reads a file that writeMemory wrote. A missing file is an empty memory.
+// A damaged one is an error as well, and listeners may get other ports. The error
+// wraps errNewer if a newer skiff wrote the file, which must not be changed.
 func readMemory(path string) (memory, error) {
 	empty := memory{Version: memoryVersion, Ports: map[string]choice{}, Addresses: map[string]netip.Addr{}}
 	info, err := os.Stat(path)
@@ -46,7 +46,7 @@ func readMemory(path string) (memory, error) {
 		return empty, nil
 	}
 	if err == nil && info.Size() > maxMemory {
-		err = errors.New("it is too large")
+		err = errors.New("file too large")
 	}
 	var content []byte
 	if err == nil {

@@ -21,7 +21,7 @@ import (
 
 // Listener is an address that the host should answer on.
 type Listener struct {
-	// ID says what it is for. It stays the same as long as that does.
+	// ID identifies the listener and stays the same after a restart.
 	ID string
 	// Protocol is cluster.ProtocolTCP or cluster.ProtocolUDP.
 	Protocol string
@@ -61,8 +61,8 @@ type Input struct {
 	// services.
 	Ports     []cluster.Port
 	NodePorts bool
-	// Own are the loopback addresses of services of their own, where the host has
-	// such.
+	// Own are the loopback addresses that services have to themselves; empty on hosts
+	// without such addresses.
 	Own map[types.NamespacedName]netip.Addr
 }
 
@@ -164,7 +164,7 @@ func Admits(service *corev1.Service, host []netip.Addr) bool {
 // it has an address of its own, one there for each of its ports.
 func loadBalancer(in Input, service *corev1.Service) []Listener {
 	var all []Listener
-	own := in.Own[types.NamespacedName{Namespace: service.Namespace, Name: service.Name}]
+	own := in.Own[catalog.NameOf(service)]
 	for _, port := range service.Spec.Ports {
 		if protocol(port.Protocol) == "" {
 			continue
@@ -196,8 +196,8 @@ func nodePorts(in Input, service *corev1.Service) []Listener {
 	return all
 }
 
-// serviceTarget leads to a port of a service: through its NodePort on any node that
-// may take traffic for it; without one, to the service's address, for which the
+// serviceTarget returns the target for a port of a service: its NodePort on any node
+// that takes traffic for it or, without one, the service's address, for which the
 // network has a route.
 func serviceTarget(in Input, service *corev1.Service, port corev1.ServicePort) Target {
 	if port.NodePort == 0 {
@@ -226,7 +226,7 @@ func NodesFor(in Input, service *corev1.Service) []Node {
 		return in.Nodes
 	}
 	ready, serving := map[string]bool{}, map[string]bool{}
-	for _, slice := range in.Snapshot.EndpointSlices(types.NamespacedName{Namespace: service.Namespace, Name: service.Name}) {
+	for _, slice := range in.Snapshot.EndpointSlices(catalog.NameOf(service)) {
 		for _, e := range slice.Endpoints {
 			if e.NodeName != nil {
 				ready[*e.NodeName] = ready[*e.NodeName] || catalog.Ready(e)
@@ -243,7 +243,7 @@ func NodesFor(in Input, service *corev1.Service) []Node {
 	return with(serving)
 }
 
-// portTarget leads to what the user named.
+// portTarget returns the target of a port that the user asked for.
 func portTarget(in Input, p cluster.Port) Target {
 	number, _ := strconv.ParseUint(p.Target, 10, 16) // 0 if it is a name
 	switch p.Kind {

@@ -207,7 +207,7 @@ func TestNothingIsPlannedBeyondLoopbackUnlessAsked(t *testing.T) {
 	}
 	in := Input{
 		Snapshot: catalogtest.Snapshot(balancer(nil)), Nodes: nodes, NodePorts: true, Ports: []cluster.Port{p},
-		Own: OwnAddresses("demo", []types.NamespacedName{web}, nil),
+		Own: ownAddresses("demo", []types.NamespacedName{web}, nil),
 	}
 	for _, l := range Plan(in) {
 		if !l.Address.IsLoopback() && l.ID != PortID(p) {
@@ -221,8 +221,8 @@ func TestOwnAddressesStayAndDiffer(t *testing.T) {
 	for _, name := range []string{"a", "b", "c", "d"} {
 		names = append(names, types.NamespacedName{Namespace: "default", Name: name})
 	}
-	first := OwnAddresses("demo", names, nil)
-	again := OwnAddresses("demo", []types.NamespacedName{names[2], names[0], names[3], names[1]}, nil)
+	first := ownAddresses("demo", names, nil)
+	again := ownAddresses("demo", []types.NamespacedName{names[2], names[0], names[3], names[1]}, nil)
 	if !reflect.DeepEqual(first, again) {
 		t.Errorf("%v, then %v", first, again)
 	}
@@ -233,12 +233,12 @@ func TestOwnAddressesStayAndDiffer(t *testing.T) {
 		}
 		seen[address] = true
 	}
-	if other := OwnAddresses("other", names[:1], nil); other[names[0]] == first[names[0]] {
+	if other := ownAddresses("other", names[:1], nil); other[names[0]] == first[names[0]] {
 		t.Error("the same service of two clusters has one address")
 	}
 	// A service keeps its address even if another would get it by its name.
 	had := map[types.NamespacedName]netip.Addr{names[1]: first[names[0]], names[2]: netip.MustParseAddr("192.0.2.1")}
-	kept := OwnAddresses("demo", names, had)
+	kept := ownAddresses("demo", names, had)
 	if kept[names[1]] != first[names[0]] || kept[names[0]] == first[names[0]] || !ownRange.Contains(kept[names[2]]) {
 		t.Errorf("%v", kept)
 	}
@@ -294,6 +294,6 @@ func FuzzParseMemory(f *testing.F) {
 		if m.Version != memoryVersion || m.Ports == nil || m.Addresses == nil {
 			t.Errorf("%+v", m)
 		}
-		OwnAddresses("demo", []types.NamespacedName{web}, m.own())
+		ownAddresses("demo", []types.NamespacedName{web}, m.own())
 	})
 }
