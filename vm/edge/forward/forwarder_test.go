@@ -384,6 +384,9 @@ func TestNewerMemoryIsNotTouched(t *testing.T) {
 	if _, err := New(Config{File: file, Log: slog.New(slog.DiscardHandler)}); !errors.Is(err, errNewer) {
 		t.Errorf("New = %v", err)
 	}
+	if content, err := os.ReadFile(file); err != nil || string(content) != `{"version": 99}` {
+		t.Errorf("the file is %q, %v", content, err)
+	}
 	if err := os.WriteFile(file, []byte(`damaged`), 0o600); err != nil {
 		t.Fatal(err)
 	}
