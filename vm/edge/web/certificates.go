@@ -3,14 +3,13 @@ package web
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/pem"
 	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"crypto/x509"
 
 	"k8s.io/apimachinery/pkg/types"
 

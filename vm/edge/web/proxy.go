@@ -41,10 +41,10 @@ type proxy struct {
 // forwarded is what the proxy keeps in the context of a request.
 type forwarded struct {
 	backend route.Backend
-	// believed means that another daemon of this user has set the headers that
+	// trusted means that another daemon of this user has set the headers that
 	// describe the client.
-	believed bool
-	client   string // IP address
+	trusted bool
+	client  string // IP address
 }
 
 type forwardedKey struct{}
@@ -110,9 +110,9 @@ func limited(dial DialFunc) DialFunc {
 	}
 }
 
-// forward sends a request to a backend that has endpoints. believed means that
+// forward sends a request to a backend that has endpoints. trusted means that
 // another daemon of this user has forwarded it.
-func (p *proxy) forward(w http.ResponseWriter, r *http.Request, backend route.Backend, believed bool) {
+func (p *proxy) forward(w http.ResponseWriter, r *http.Request, backend route.Backend, trusted bool) {
 	select {
 	case p.requests <- struct{}{}:
 		defer func() { <-p.requests }()
@@ -127,10 +127,10 @@ func (p *proxy) forward(w http.ResponseWriter, r *http.Request, backend route.Ba
 		backend.Protocol = upgradeTLS
 	}
 	client, _, err := net.SplitHostPort(r.RemoteAddr)
-	if believed || err != nil {
+	if trusted || err != nil {
 		client = r.Header.Get(forwardedFor)
 	}
-	f := forwarded{backend: backend, believed: believed, client: client}
+	f := forwarded{backend: backend, trusted: trusted, client: client}
 	p.reverse.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), forwardedKey{}, f)))
 }
 
@@ -158,18 +158,18 @@ func rewrite(p *httputil.ProxyRequest) {
 	}
 	p.Out.URL.Host = f.backend.Service.Name // balance replaces it by an endpoint
 	p.Out.URL.RawQuery = p.In.URL.RawQuery  // the backend decides what is valid
-	describe(p, f.believed)
+	describe(p, f.trusted)
 }
 
 // describe sets the headers that tell the backend about the client. Only another
-// daemon of this user is believed; from anybody else they could be forged.
-func describe(p *httputil.ProxyRequest, believed bool) {
+// daemon of this user is trusted; from anybody else they could be forged.
+func describe(p *httputil.ProxyRequest, trusted bool) {
 	for name := range p.Out.Header {
 		if strings.HasPrefix(name, forwardedPrefix) || name == "X-Real-Ip" || name == "Proxy" {
 			delete(p.Out.Header, name)
 		}
 	}
-	if !believed {
+	if !trusted {
 		p.SetXForwarded()
 		p.Out.Header.Set(forwardedPort, portOf(p.In))
 		return

@@ -35,7 +35,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(w, r.Body)
 }
 
-func TestAServiceAnswersByItsName(t *testing.T) {
+func TestServiceAnswersByItsName(t *testing.T) {
 	r := newRig(t)
 	c := r.start(t, "dev")
 	c.serve(t, "web", "", http.HandlerFunc(echo))
@@ -116,7 +116,7 @@ func TestServerSentEventsArriveAtOnce(t *testing.T) {
 	}
 }
 
-func TestABodyIsStreamedBothWays(t *testing.T) {
+func TestBodyIsStreamedBothWays(t *testing.T) {
 	r := newRig(t)
 	r.start(t, "dev").serve(t, "web", "", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).EnableFullDuplex()

@@ -342,7 +342,7 @@ func eventually(t *testing.T, what string, check func() error) {
 	t.Fatalf("%s: %v", what, err)
 }
 
-func TestNothingButTheUserReachesTheSocket(t *testing.T) {
+func TestOnlyTheUserReachesTheSocket(t *testing.T) {
 	r := newRig(t)
 	r.start(t, "dev")
 	info, err := os.Stat(r.home.Cluster("dev").Web())

@@ -45,9 +45,9 @@ type Config struct {
 
 // Server serves one cluster, and the entry while no other daemon of the user does.
 type Server struct {
-	config Config
-	site   *site
-	front  *front
+	config     Config
+	site       *site
+	dispatcher *dispatcher
 }
 
 // New returns a Server. It makes the user's certificate authority if there is none.
@@ -61,7 +61,7 @@ func New(config Config) (*Server, error) {
 		return nil, err
 	}
 	s := newSite(config.Cluster, config.Dial, config.Frozen, config.Log)
-	return &Server{config: config, site: s, front: &front{
+	return &Server{config: config, site: s, dispatcher: &dispatcher{
 		site: s, issuer: issuer, peers: newPeers(config.Home, config.Cluster, config.Log),
 		own: &certificates{table: &s.table, read: config.Secret, log: config.Log},
 	}}, nil
@@ -79,7 +79,7 @@ func (s *Server) Run(ctx context.Context) error {
 			}
 		})
 	}
-	shared := &entry{home: s.config.Home, reserved: s.config.Reserved, handler: s.front, certificate: s.front.certificate, log: s.config.Log}
+	shared := &entry{home: s.config.Home, reserved: s.config.Reserved, handler: s.dispatcher, certificate: s.dispatcher.certificate, log: s.config.Log}
 	run(s.follow)
 	run(s.servePeers)
 	run(shared.run)
@@ -135,5 +135,5 @@ func (s *Server) serveInside(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("listen for the cluster's Ingresses: %w", err), plain.Close())
 	}
 	handler := s.site.handler(inside)
-	return serveAll(ctx, server(handler, s.front.insideCertificate, s.config.Log), []net.Listener{plain}, []net.Listener{secure})
+	return serveAll(ctx, server(handler, s.dispatcher.insideCertificate, s.config.Log), []net.Listener{plain}, []net.Listener{secure})
 }

@@ -43,9 +43,9 @@ type certificate struct {
 	secret types.NamespacedName
 }
 
-// mine returns the Ingresses of the classes of this controller, oldest first: where
+// ownIngresses returns the Ingresses of the classes of this controller, oldest first: where
 // two contradict, the older one counts.
-func mine(ingresses []*networkingv1.Ingress, classes []*networkingv1.IngressClass) []*networkingv1.Ingress {
+func ownIngresses(ingresses []*networkingv1.Ingress, classes []*networkingv1.IngressClass) []*networkingv1.Ingress {
 	handled := map[string]bool{}
 	for _, c := range classes {
 		handled[c.Name] = c.Spec.Controller == names.IngressController

@@ -103,9 +103,9 @@ func (n Name) String() string {
 	return strings.Join(parts, ".")
 }
 
-// Covers reports whether a host of an Ingress, which may be a wildcard, matches a
+// covers reports whether a host of an Ingress, which may be a wildcard, matches a
 // request's host. A wildcard stands for exactly one label.
-func Covers(pattern, host string) bool {
+func covers(pattern, host string) bool {
 	return pattern == host || strings.HasPrefix(pattern, "*.") && pattern == wildcard(host)
 }
 

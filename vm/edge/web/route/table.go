@@ -42,7 +42,7 @@ func New(cluster string, o Objects) *Table {
 		name := types.NamespacedName{Namespace: s.Namespace, Name: s.Name}
 		t.services[name] = newService(s, endpointSlices[name])
 	}
-	t.ingresses = mine(o.Ingresses, o.Classes)
+	t.ingresses = ownIngresses(o.Ingresses, o.Classes)
 	for _, i := range t.ingresses {
 		t.add(i)
 	}
@@ -134,7 +134,7 @@ func (t *Table) otherwise(r Request) (reference, bool) {
 	}
 	if known {
 		for _, f := range t.fallbacks {
-			if slices.ContainsFunc(f.hosts, func(host string) bool { return Covers(host, r.Host) }) {
+			if slices.ContainsFunc(f.hosts, func(host string) bool { return covers(host, r.Host) }) {
 				return f.to, true
 			}
 		}

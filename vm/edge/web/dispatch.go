@@ -12,9 +12,9 @@ import (
 	"github.com/skiff-dev/skiff/vm/edge/web/route"
 )
 
-// front answers requests at the entry, which the clusters of a user share: those for
+// dispatcher answers requests at the entry, which the clusters of a user share: those for
 // this daemon's cluster itself, all others through the daemons of their clusters.
-type front struct {
+type dispatcher struct {
 	site   *site
 	own    *certificates
 	issuer *authority.Issuer
@@ -22,16 +22,16 @@ type front struct {
 }
 
 // ServeHTTP implements http.Handler.
-func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (d *dispatcher) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	host := route.Host(r.Host)
-	owner, rivals, err := f.owner(r.Context(), host)
+	owner, rivals, err := d.owner(r.Context(), host)
 	switch {
 	case err != nil:
 		page{status: http.StatusInternalServerError, title: "The clusters of this user cannot be listed", lines: []string{err.Error()}}.serve(w, r)
-	case owner == f.site.cluster:
-		f.site.serve(w, r, onLoopback)
+	case owner == d.site.cluster:
+		d.site.serve(w, r, onLoopback)
 	case owner != "":
-		f.peers.forward(w, r, owner)
+		d.peers.forward(w, r, owner)
 	case len(rivals) > 0:
 		page{
 			status: http.StatusConflict, title: "Several clusters have an Ingress for " + host,
@@ -59,62 +59,62 @@ func unknownHost(host string) page {
 }
 
 // owner returns the cluster that answers for a host, as route.Owner does.
-func (f *front) owner(ctx context.Context, host string) (string, []string, error) {
+func (d *dispatcher) owner(ctx context.Context, host string) (string, []string, error) {
 	if host == "" {
 		return "", nil, nil
 	}
-	if route.ClusterOf(host) == f.site.cluster {
-		return f.site.cluster, nil, nil
+	if route.ClusterOf(host) == d.site.cluster {
+		return d.site.cluster, nil, nil
 	}
-	clusters, err := f.peers.clusters()
+	clusters, err := d.peers.clusters()
 	if err != nil {
 		return "", nil, err
 	}
 	if owner, _ := route.Owner(host, clusters, nil); owner != "" {
 		return owner, nil, nil
 	}
-	claims := append(f.peers.claims(ctx, clusters), route.Claim{Cluster: f.site.cluster, Hosts: f.site.table.Load().Hosts()})
+	claims := append(d.peers.claims(ctx, clusters), route.Claim{Cluster: d.site.cluster, Hosts: d.site.table.Load().Hosts()})
 	owner, rivals := route.Owner(host, clusters, claims)
 	return owner, rivals, nil
 }
 
 // certificate chooses the certificate of a TLS connection: the one that an Ingress
 // names for the host, otherwise one of the local authority.
-func (f *front) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+func (d *dispatcher) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	host := route.Host(hello.ServerName)
-	owner, _, err := f.owner(hello.Context(), host)
+	owner, _, err := d.owner(hello.Context(), host)
 	if err != nil {
 		return nil, err
 	}
 	var found *tls.Certificate
 	switch owner {
 	case "":
-	case f.site.cluster:
-		found = f.own.find(hello.Context(), host)
+	case d.site.cluster:
+		found = d.own.find(hello.Context(), host)
 	default:
-		found = f.peers.certificate(hello.Context(), owner, host)
+		found = d.peers.certificate(hello.Context(), owner, host)
 	}
 	if found != nil {
 		return found, nil
 	}
-	return f.issue(host)
+	return d.issue(host)
 }
 
 // insideCertificate chooses the certificate for a connection from a machine, which
 // can only mean this cluster.
-func (f *front) insideCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+func (d *dispatcher) insideCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	host := route.Host(hello.ServerName)
-	if found := f.own.find(hello.Context(), host); found != nil {
+	if found := d.own.find(hello.Context(), host); found != nil {
 		return found, nil
 	}
-	return f.issue(host)
+	return d.issue(host)
 }
 
 // issue returns a certificate of the local authority. Names that it may not sign get
 // that of localhost, which clients reject unless they are told not to.
-func (f *front) issue(host string) (*tls.Certificate, error) {
+func (d *dispatcher) issue(host string) (*tls.Certificate, error) {
 	if route.ClusterOf(host) == "" {
 		host = route.Domain
 	}
-	return f.issuer.Certificate(host, time.Now())
+	return d.issuer.Certificate(host, time.Now())
 }

@@ -77,7 +77,7 @@ func TestBrowsersGetHTMLThatRunsNothing(t *testing.T) {
 	}
 }
 
-func TestASiteThatResolvesToTheLoopbackLearnsNothing(t *testing.T) {
+func TestSiteThatResolvesToLoopbackLearnsNothing(t *testing.T) {
 	r := newRig(t)
 	c := r.start(t, "dev")
 	c.serve(t, "web", "", says("secret"))
@@ -138,7 +138,7 @@ func TestClustersShareTheEntry(t *testing.T) {
 	expect(t, client, r.turl("wep.default.ci.localhost"), 404, "https://web.default.ci.localhost")
 	_, body := get(t, client, r.url("web.default.ci.localhost"), "X-Forwarded-For", "192.0.2.1", "X-Forwarded-Proto", "https")
 	if strings.Contains(body, "192.0.2.1") || strings.Contains(body, "https") {
-		t.Errorf("the other daemon believed the client:\n%s", body)
+		t.Errorf("the other daemon trusted the client:\n%s", body)
 	}
 
 	first.stop()
@@ -214,14 +214,14 @@ func TestTheSecretOfAnIngressIsItsCertificate(t *testing.T) {
 	}
 }
 
-func TestAChangedSecretIsReadAgain(t *testing.T) {
+func TestChangedSecretIsReadAgain(t *testing.T) {
 	r := newRig(t)
 	c := r.start(t, "dev")
 	name := types.NamespacedName{Namespace: "default", Name: "tls"}
 	old, current := selfSigned(t, "a.com", x509.NewCertPool()), selfSigned(t, "a.com", x509.NewCertPool())
 	c.secrets[name] = old
 	c.ingress(t, "a.com", "web", "tls")
-	own := c.server.front.own
+	own := c.server.dispatcher.own
 	same := func(want tls.Certificate) bool {
 		got := own.find(t.Context(), "a.com")
 		return got != nil && string(got.Certificate[0]) == string(want.Certificate[0])
@@ -280,7 +280,7 @@ func TestURLsOmitStandardPorts(t *testing.T) {
 	}
 }
 
-func TestPortsAreKnownWhileADaemonServesThem(t *testing.T) {
+func TestPortsAreKnownWhileDaemonServesThem(t *testing.T) {
 	r := newRig(t)
 	if _, ok := ReadPorts(r.home); ok {
 		t.Error("known before")
@@ -295,7 +295,7 @@ func TestPortsAreKnownWhileADaemonServesThem(t *testing.T) {
 	}
 }
 
-func TestChangesOfStatuses(t *testing.T) {
+func TestChangesOfStatus(t *testing.T) {
 	addresses := addresses("dev", netip.MustParseAddr("192.168.104.2"))
 	ingress := func(name string, has []networkingv1.IngressLoadBalancerIngress) *networkingv1.Ingress {
 		i := &networkingv1.Ingress{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}}
@@ -317,7 +317,7 @@ func TestChangesOfStatuses(t *testing.T) {
 	}
 }
 
-func TestAStatusThatCannotBeWrittenIsTriedAgain(t *testing.T) {
+func TestFailedWriteOfStatusIsRetried(t *testing.T) {
 	var asked int
 	complete := writeStatus(t.Context(), func(context.Context, types.NamespacedName, []networkingv1.IngressLoadBalancerIngress) error {
 		asked++
@@ -344,7 +344,7 @@ func TestIngressesGetTheirAddresses(t *testing.T) {
 
 func TestSlowClientsAreDisconnected(t *testing.T) {
 	r := newRig(t)
-	f := r.start(t, "dev").server.front
+	f := r.start(t, "dev").server.dispatcher
 	s := server(f, f.certificate, slog.New(slog.DiscardHandler))
 	if s.ReadHeaderTimeout != headerLimit || s.IdleTimeout != keepAliveLimit {
 		t.Errorf("limits %s and %s", s.ReadHeaderTimeout, s.IdleTimeout)
