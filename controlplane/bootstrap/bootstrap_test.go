@@ -152,7 +152,7 @@ func TestContains(t *testing.T) {
 	}
 }
 
-func TestTheCloudControllersChangeOnlyNodesAndTheStatusOfServices(t *testing.T) {
+func TestCloudControllersChangeOnlyNodesAndStatusOfServices(t *testing.T) {
 	writable := map[string][]string{
 		"nodes": {"delete", "patch", "update"}, "nodes/status": {"patch"}, "services/status": {"patch"},
 		"events": {"create", "patch", "update"},

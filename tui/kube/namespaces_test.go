@@ -53,7 +53,7 @@ func podsIn(t *testing.T, namespaces ...string) *Client {
 	return client
 }
 
-func TestSeveralNamespacesAreShownToWhomMayReadThem(t *testing.T) {
+func TestNamespacesAreShownToUsersWhoMayReadThem(t *testing.T) {
 	need := feed.Objects{
 		Cluster: "dev", Resource: object.Resource{Version: "v1", Name: "pods", Namespaced: true}, Namespaces: []string{"team-b", "team-a"},
 	}

@@ -103,9 +103,9 @@ func TestNodesThatDoNotServeGetNoTraffic(t *testing.T) {
 	}
 }
 
-// TestTheAPICannotTakeAddressesOfMachines checks what somebody may write who can
+// TestAPICannotTakeAddressesOfMachines checks what somebody may write who can
 // change nodes and services.
-func TestTheAPICannotTakeAddressesOfMachines(t *testing.T) {
+func TestAPICannotTakeAddressesOfMachines(t *testing.T) {
 	all := []objects.Object{
 		node("worker-1", "10.244.0.0/15", nil), node("worker-2", "192.168.104.0/24", nil), node("control-plane-1", "10.244.1.1/24", nil),
 	}
@@ -233,7 +233,7 @@ func freePort(t *testing.T) uint16 {
 	return uint16(listener.Addr().(*net.TCPAddr).Port)
 }
 
-func TestHostAnswersForALoadBalancerWhileItExists(t *testing.T) {
+func TestHostAnswersForLoadBalancerWhileItExists(t *testing.T) {
 	port := freePort(t)
 	r := newRig(t, node("worker-1", "10.244.1.0/24", nil))
 	services := r.client.CoreV1().Services("shop")
@@ -254,7 +254,7 @@ func TestHostAnswersForALoadBalancerWhileItExists(t *testing.T) {
 	r.await(t, "its end", func() bool { return !greets(address) })
 }
 
-func TestTakenPortOfALoadBalancerIsShownOnce(t *testing.T) {
+func TestTakenPortOfLoadBalancerIsReportedOnce(t *testing.T) {
 	taken, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

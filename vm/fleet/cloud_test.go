@@ -34,7 +34,7 @@ func newTestProvider(t *testing.T) (*provider, *fake.Driver) {
 	return p, driver
 }
 
-func TestTheCloudKnowsTheMachinesAndTheirStates(t *testing.T) {
+func TestCloudKnowsMachinesAndTheirStates(t *testing.T) {
 	p, driver := newTestProvider(t)
 	worker, _ := cluster.Find(p.state.spec(), "worker-2")
 	spec := machine.Machine{Name: worker.Name, Address: worker.Address, MAC: worker.MAC}
@@ -79,7 +79,7 @@ func TestTheCloudKnowsTheMachinesAndTheirStates(t *testing.T) {
 	}
 }
 
-func TestTheCloudAdmitsControlPlanesOnly(t *testing.T) {
+func TestCloudAdmitsControlPlanesOnly(t *testing.T) {
 	p, _ := newTestProvider(t)
 	first, other := netip.MustParseAddr("192.168.104.11"), netip.MustParseAddr("192.168.104.21")
 	for _, test := range []struct {

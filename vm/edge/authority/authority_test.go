@@ -32,7 +32,7 @@ func issuer(t *testing.T, a *Authority) *Issuer {
 	return i
 }
 
-func TestTheAuthorityIsMadeOnceAndItsKeyIsPrivate(t *testing.T) {
+func TestAuthorityIsCreatedOnceAndItsKeyIsPrivate(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "home", "authority")
 	if _, err := Read(dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Fatalf("read before it was made: %v", err)
@@ -61,7 +61,7 @@ func TestTheAuthorityIsMadeOnceAndItsKeyIsPrivate(t *testing.T) {
 	}
 }
 
-func TestADamagedAuthorityIsNotReplaced(t *testing.T) {
+func TestDamagedAuthorityIsNotReplaced(t *testing.T) {
 	a := open(t)
 	if err := os.WriteFile(filepath.Join(filepath.Dir(a.File()), "ca.key"), []byte("damaged"), 0o600); err != nil {
 		t.Fatal(err)
@@ -98,8 +98,8 @@ func TestCertificatesAreAcceptedForTheirNameOnly(t *testing.T) {
 	}
 }
 
-// TestAStolenKeyImitatesNoOtherHost signs with the key itself.
-func TestAStolenKeyImitatesNoOtherHost(t *testing.T) {
+// TestStolenKeyCannotImitateOtherHosts signs with the key itself.
+func TestStolenKeyCannotImitateOtherHosts(t *testing.T) {
 	a := open(t)
 	i := issuer(t, a)
 	roots := x509.NewCertPool()
@@ -131,7 +131,7 @@ func TestAStolenKeyImitatesNoOtherHost(t *testing.T) {
 	}
 }
 
-func TestATLSConnectionIsMade(t *testing.T) {
+func TestTLSConnectionSucceeds(t *testing.T) {
 	a := open(t)
 	i := issuer(t, a)
 	roots := x509.NewCertPool()

@@ -307,7 +307,7 @@ func TestTakenPortIsReplacedAndKept(t *testing.T) {
 	}
 }
 
-func TestTwoListenersOfOnePortNameEachOther(t *testing.T) {
+func TestListenersOfOnePortNameEachOther(t *testing.T) {
 	f := newForwarder(t)
 	port := free(t)
 	states := f.apply(t,
@@ -323,7 +323,7 @@ func TestTwoListenersOfOnePortNameEachOther(t *testing.T) {
 	}
 }
 
-func TestConnectionsToALostMachineEnd(t *testing.T) {
+func TestConnectionsToLostMachineEnd(t *testing.T) {
 	f, b := newForwarder(t), newBackend(t)
 	l := Listener{ID: "l", Protocol: cluster.ProtocolTCP, Address: loopback, Port: free(t), Target: leadsTo(b)}
 	conn := dial(t, "tcp", f.apply(t, l)["l"].Bound)
@@ -376,7 +376,7 @@ func TestFlowsFollowTheirTarget(t *testing.T) {
 	}
 }
 
-func TestNewerMemoryIsNotTouched(t *testing.T) {
+func TestNewerMemoryIsNotChanged(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "services.json")
 	if err := os.WriteFile(file, []byte(`{"version": 99}`), 0o600); err != nil {
 		t.Fatal(err)

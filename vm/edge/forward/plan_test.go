@@ -75,7 +75,7 @@ func find(all []Listener, id string) (Listener, bool) {
 	return all[i], true
 }
 
-func TestLoadBalancerAnswersOnLoopbackAndOnAnAddressOfItsOwn(t *testing.T) {
+func TestLoadBalancerAnswersOnLoopbackAndOnItsOwnAddress(t *testing.T) {
 	own := netip.MustParseAddr("127.80.1.2")
 	in := Input{Snapshot: catalogtest.Snapshot(balancer(nil)), Nodes: nodes, Own: map[types.NamespacedName]netip.Addr{web: own}}
 	all := Plan(in)
@@ -268,7 +268,7 @@ func TestNextFreePortIsTried(t *testing.T) {
 	}
 }
 
-func TestMemoryIsReadBackAndDamageForgotten(t *testing.T) {
+func TestMemoryIsReadBackUnlessItIsDamaged(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "services.json")
 	m, err := readMemory(path)
 	if err != nil || len(m.Ports) > 0 {

@@ -102,8 +102,8 @@ func TestDatabasesOfBrowsersAreFound(t *testing.T) {
 	}
 }
 
-// TestAStoreIsChangedByItsCommands runs a store of files, as the system's is.
-func TestAStoreIsChangedByItsCommands(t *testing.T) {
+// TestStoreIsChangedByItsCommands runs a store of files, as the system's is.
+func TestStoreIsChangedByItsCommands(t *testing.T) {
 	dir := t.TempDir()
 	a, err := authority.Open(filepath.Join(dir, "authority"), time.Now())
 	if err != nil {
@@ -133,7 +133,7 @@ func TestAStoreIsChangedByItsCommands(t *testing.T) {
 	check(false)
 }
 
-func TestAFailedCommandShowsItsOutput(t *testing.T) {
+func TestFailedCommandShowsItsOutput(t *testing.T) {
 	err := Runner{Root: true}.Run(context.Background(), Store{Name: "system"}, [][]string{{"sh", "-c", "echo no space left >&2; exit 3"}})
 	if err == nil || !strings.Contains(err.Error(), "change the system") || !strings.Contains(err.Error(), "no space left") {
 		t.Errorf("%v", err)
