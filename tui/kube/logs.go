@@ -18,8 +18,8 @@ import (
 	"github.com/skiff-dev/skiff/tui/object"
 )
 
-// maxLogLine bounds a line of a log, in bytes. How much of a longer line is left out
-// is said at its end.
+// maxLogLine bounds a line of a log, in bytes. A longer line is cut and ends with the
+// number of omitted bytes.
 const maxLogLine = 16 << 10
 
 // maxStreams bounds the number of logs that are read at the same time.

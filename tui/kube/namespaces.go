@@ -72,13 +72,14 @@ func join(need feed.Objects, tables map[string]object.Table) object.Table {
 		states[namespace] = table.Freshness
 	}
 	slices.SortFunc(whole.Rows, func(a, b *object.Row) int { return cmp.Compare(a.Key(), b.Key()) })
-	whole.Freshness = joint(states)
+	whole.Freshness = joinFreshness(states)
 	return whole
 }
 
-// joint returns the freshness of the data of several namespaces. Data is lost if
-// that of one is. If only some may be read, Problem says which of them may not.
-func joint(states map[string]object.Freshness) object.Freshness {
+// joinFreshness returns the freshness of the joined data of several namespaces. It is
+// Lost if any namespace is. Problem names the first namespace that the user may not
+// read.
+func joinFreshness(states map[string]object.Freshness) object.Freshness {
 	first := map[object.State]object.Freshness{}
 	problem := ""
 	for _, namespace := range slices.Sorted(maps.Keys(states)) {

@@ -127,8 +127,8 @@ type Freshness struct {
 	State State
 	// At is the time of the server's last response.
 	At time.Time
-	// Problem is one line that explains Lost or Refused, or says what is missing in
-	// data that is Live.
+	// Problem is one line. It explains Lost and Refused; for Live, it names the data
+	// that is missing.
 	Problem string
 }
 
