@@ -1,6 +1,6 @@
 // Package authority is the user's local certificate authority for names below
-// localhost. Its certificate permits no other names, so whoever trusts it, or steals
-// its key, cannot be deceived about, or imitate, any host on the network.
+// localhost. Its certificate permits no other names, so even a thief of its key cannot
+// imitate any host on the network.
 package authority
 
 import (
@@ -32,7 +32,7 @@ const (
 	backdate     = time.Hour
 )
 
-// domain is what the authority may sign names below of.
+// domain is the only domain whose names the authority may sign.
 const domain = "localhost"
 
 // Files of an authority's directory.
@@ -48,7 +48,8 @@ type Authority struct {
 	file        string
 }
 
-// Read reads the authority in dir. The error wraps fs.ErrNotExist if there is none.
+// Read reads the authority in dir, and creates nothing. The error wraps fs.ErrNotExist
+// if it does not exist.
 func Read(dir string) (*Authority, error) {
 	file := filepath.Join(dir, certificateFile)
 	certificatePEM, err := os.ReadFile(file)
@@ -70,8 +71,8 @@ func Read(dir string) (*Authority, error) {
 	return &Authority{certificate: pair.Leaf, key: key, file: file}, nil
 }
 
-// Open reads the authority in dir, and makes it if there is none. Several processes
-// may call it at once.
+// Open reads the authority in dir, and creates it if it does not exist. Several
+// processes may call it at once.
 func Open(dir string, now time.Time) (*Authority, error) {
 	a, err := Read(dir)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -79,10 +80,10 @@ func Open(dir string, now time.Time) (*Authority, error) {
 	}
 	files, err := create(now)
 	if err != nil {
-		return nil, fmt.Errorf("make the local certificate authority: %w", err)
+		return nil, fmt.Errorf("create the local certificate authority: %w", err)
 	}
 	if err := atomicfile.WriteTree(dir, files); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("make the local certificate authority: %w", err)
+		return nil, fmt.Errorf("create the local certificate authority: %w", err)
 	}
 	return Read(dir) // which another process may have written
 }

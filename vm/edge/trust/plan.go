@@ -12,12 +12,12 @@ import (
 type Host struct {
 	// System is the operating system, as runtime.GOOS.
 	System string
-	// Dirs are those of SystemDirs that exist.
+	// Dirs are the directories of system stores that exist.
 	Dirs []string
 	// Databases are the directories of NSS databases: of Firefox, and of Chromium on
 	// Linux.
 	Databases []string
-	// Programs are those of Programs that are installed.
+	// Programs are the programs that stores need and that are installed.
 	Programs []string
 }
 
@@ -73,8 +73,8 @@ const (
 	security = "security"
 )
 
-// SystemDirs are the directories of known system stores.
-func SystemDirs() []string {
+// systemDirs are the directories of known system stores.
+func systemDirs() []string {
 	var all []string
 	for _, s := range systemStores() {
 		all = append(all, s.dir)
@@ -82,8 +82,8 @@ func SystemDirs() []string {
 	return all
 }
 
-// Programs are the programs that stores need.
-func Programs() []string {
+// programs are the programs that stores need.
+func programs() []string {
 	all := []string{certutil, security}
 	for _, s := range systemStores() {
 		if !slices.Contains(all, s.update[0]) {

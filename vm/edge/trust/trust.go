@@ -30,12 +30,12 @@ func Of(a *authority.Authority) Certificate {
 // Look finds out what stores this host has. home is the user's home directory.
 func Look(home string) Host {
 	h := Host{System: runtime.GOOS}
-	for _, dir := range SystemDirs() {
+	for _, dir := range systemDirs() {
 		if info, err := os.Stat(dir); err == nil && info.IsDir() {
 			h.Dirs = append(h.Dirs, dir)
 		}
 	}
-	for _, program := range Programs() {
+	for _, program := range programs() {
 		if _, err := exec.LookPath(program); err == nil {
 			h.Programs = append(h.Programs, program)
 		}
@@ -72,9 +72,6 @@ type Runner struct {
 	Err io.Writer
 }
 
-// ErrSudo reports that a command needs root and the host has no sudo.
-var ErrSudo = errors.New("it needs root and sudo is not installed")
-
 // Installed reports whether a store trusts the certificate.
 func Installed(ctx context.Context, s Store, c *x509.Certificate) (bool, error) {
 	if s.Missing != "" {
@@ -93,7 +90,7 @@ func Installed(ctx context.Context, s Store, c *x509.Certificate) (bool, error) 
 	err := command.Run()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
-		return false, nil // there is no certificate of that name
+		return false, nil // no certificate has that name
 	}
 	if err != nil {
 		return false, fmt.Errorf("look into the %s: %w", s.Name, err)
@@ -116,7 +113,7 @@ func (r Runner) Run(ctx context.Context, s Store, commands [][]string) error {
 	for _, line := range commands {
 		if s.Root && !r.Root {
 			if _, err := exec.LookPath("sudo"); err != nil {
-				return fmt.Errorf("change the %s: %w", s.Name, ErrSudo)
+				return fmt.Errorf("change the %s: sudo is not installed: run this command as root", s.Name)
 			}
 			line = slices.Concat([]string{"sudo", "--"}, line)
 		}

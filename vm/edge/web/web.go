@@ -50,7 +50,8 @@ type Server struct {
 	dispatcher *dispatcher
 }
 
-// New returns a Server. It makes the user's certificate authority if there is none.
+// New returns a Server. It creates the user's certificate authority if that does not
+// exist.
 func New(config Config) (*Server, error) {
 	local, err := authority.Open(config.Home.Authority(), time.Now())
 	if err != nil {

@@ -24,12 +24,12 @@ func New(s cli.Streams) *cobra.Command {
 		Use:   "trust",
 		Short: "Manage trust in the local certificate authority",
 		Long: `Manage trust in the local certificate authority, which signs the certificates of
-https://SERVICE.NAMESPACE.CLUSTER.localhost. It is made on this host and can sign nothing
-but names below "localhost".`,
+https://SERVICE.NAMESPACE.CLUSTER.localhost. It is created on this host and can only sign
+names below "localhost".`,
 		Example: `  # Let browsers and curl trust the names of all clusters
   skiff trust install
 
-  # Undo that
+  # Stop trusting them
   skiff trust remove`,
 		Args: cobra.ArbitraryArgs,
 		RunE: cli.Group,
@@ -43,13 +43,13 @@ func newInstall(s cli.Streams) *cobra.Command {
 		Use:   "install",
 		Short: "Make this host's programs trust the local certificate authority",
 		Long: `Make this host's programs trust the local certificate authority: those that use the
-system's certificates, and Firefox and Chromium, which have databases of their own. Only
-the system's certificates need root; sudo is used for them and may ask for your password.
-Databases of browsers need the program certutil.`,
+system's certificates, and Firefox and Chromium, which have their own databases. Only
+the system's certificates need root; skiff runs sudo, which may ask for your password.
+The browsers' databases need the program certutil.`,
 		Example: `  # Install the authority everywhere
   skiff trust install
 
-  # Only give it to one program
+  # Trust the authority in one program only
   curl --cacert ~/.skiff/authority/ca.crt https://web.default.skiff.localhost`,
 		Args: cli.Arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -106,8 +106,8 @@ func newRemove(s cli.Streams) *cobra.Command {
 		Use:   "remove",
 		Short: "Remove the local certificate authority from this host's stores",
 		Long: `Remove the local certificate authority from all stores of this host. The authority itself
-stays in $SKIFF_HOME for clusters that run.`,
-		Example: `  # Trust the authority no longer
+stays in $SKIFF_HOME for running clusters.`,
+		Example: `  # Stop trusting the authority
   skiff trust remove`,
 		Args: cli.Arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -116,7 +116,7 @@ stays in $SKIFF_HOME for clusters that run.`,
 				return err
 			}
 			if a == nil {
-				fmt.Fprintln(s.Text(), nothing)
+				fmt.Fprintln(s.Text(), absent)
 				return nil
 			}
 			return remove(cmd.Context(), s, a)
@@ -150,7 +150,8 @@ func remove(ctx context.Context, s cli.Streams, a *authority.Authority) error {
 	return errors.Join(failures...)
 }
 
-const nothing = "there is no local certificate authority yet: the first cluster makes it, or `skiff trust install`"
+// absent is shown as long as the authority does not exist.
+const absent = "the local certificate authority does not exist yet: create it with `skiff trust install`, or start a cluster"
 
 func newStatus(s cli.Streams) *cobra.Command {
 	cmd := &cobra.Command{
@@ -177,7 +178,7 @@ func newStatus(s cli.Streams) *cobra.Command {
 			if inJSON {
 				return s.JSON(report{Stores: []state{}})
 			}
-			fmt.Fprintln(s.Text(), nothing)
+			fmt.Fprintln(s.Text(), absent)
 			return nil
 		}
 		stores, err := storesOf(cmd.Context(), a)
@@ -223,7 +224,7 @@ type state struct {
 	store trust.Store
 }
 
-// existing returns the authority, nil if there is none.
+// existing returns the authority; nil if it does not exist. It creates nothing.
 func existing() (*authority.Authority, error) {
 	h, err := home.Default()
 	if err != nil {
