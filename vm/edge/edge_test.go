@@ -19,6 +19,7 @@ import (
 	objects "k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
 
+	"github.com/skiff-dev/skiff/internal/runtest"
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/edge/catalog/catalogtest"
 	"github.com/skiff-dev/skiff/vm/machine"
@@ -173,15 +174,7 @@ func newRig(t *testing.T, all ...objects.Object) *rig {
 		},
 		File: filepath.Join(t.TempDir(), "services.json"), OwnAddresses: runtime.GOOS == "linux", Log: slog.New(slog.DiscardHandler),
 	})
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- r.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("Run = %v", err)
-		}
-	})
+	runtest.Start(t, r.Run)
 	return r
 }
 

@@ -1,7 +1,6 @@
 package fleet
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/skiff-dev/skiff/internal/runtest"
 	"github.com/skiff-dev/skiff/vm/network/resolver"
 )
 
@@ -24,15 +24,7 @@ func TestRunningNodesFollowTheHostsSearchDomains(t *testing.T) {
 	change("search before.test\n")
 	f.documents.search = resolver.NewSearch(path)
 	settings := &hostSettings{core: f.core, renewals: f.renewals}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- settings.run(ctx) }()
-	defer func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	}()
+	runtest.Start(t, settings.run)
 	first := f.state.members()[0]
 	document, err := f.documents.node(first, time.Now())
 	if err != nil || !slices.Equal(document.Host.Search, []string{"before.test"}) {

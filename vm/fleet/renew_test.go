@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/skiff-dev/skiff/controlplane/pki"
+	"github.com/skiff-dev/skiff/internal/runtest"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/vm/cluster"
@@ -197,15 +198,7 @@ func (f *Fleet) hostCertificate(t *testing.T) []byte {
 func TestCertificatesOfAPausedClusterAreRenewedAfterItResumes(t *testing.T) {
 	f, n := openAt(t, time.Now().Add(-pki.LeafLifetime*3/5))
 	f.renewals.woken = make(chan struct{}) // received only when the previous renewal is over
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- f.renewals.run(ctx) }()
-	defer func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	}()
+	runtest.Start(t, f.renewals.run)
 	before := f.hostCertificate(t)
 	seeds := func() int {
 		n.mu.Lock()

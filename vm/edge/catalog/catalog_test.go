@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 
+	"github.com/skiff-dev/skiff/internal/runtest"
 	"github.com/skiff-dev/skiff/vm/edge/catalog"
 )
 
@@ -60,20 +61,7 @@ func node(name string) *corev1.Node {
 func run(t *testing.T, client *fake.Clientset) *catalog.Catalog {
 	t.Helper()
 	c := catalog.New(client, slog.New(slog.DiscardHandler))
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- c.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		select {
-		case err := <-done:
-			if err != nil {
-				t.Errorf("Run = %v", err)
-			}
-		case <-time.After(10 * time.Second):
-			t.Error("Run does not return after its context ended")
-		}
-	})
+	runtest.Start(t, c.Run)
 	return c
 }
 
