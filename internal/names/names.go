@@ -92,8 +92,8 @@ const (
 	UserProvisioner = "system:skiff:provisioner"
 	UserProbe       = "system:skiff:probe"
 
-	// UserIngress is what the host writes the status of Ingresses as. It has the role of
-	// the same name.
+	// UserIngress is the user as which the host writes the status of Ingresses. It has
+	// the role of the same name.
 	UserIngress = "system:skiff:ingress"
 )
 

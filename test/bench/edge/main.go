@@ -24,7 +24,7 @@ import (
 // goalRatio is how much of the direct path's speed the load balancer must reach.
 const goalRatio = 0.8
 
-// serving is the argument with which this program is the pod's.
+// serving is the argument that makes this program the pod's server.
 const serving = "serve"
 
 func main() {

@@ -33,8 +33,8 @@ const (
 	goalPushSeconds = 2
 )
 
-// cluster is the name of the measured cluster, sleeping the argument with which this
-// program is a pod's.
+// cluster is the name of the measured cluster, sleeping the argument that makes this
+// program a pod's.
 const (
 	cluster  = "bench"
 	sleeping = "sleep"
