@@ -46,6 +46,9 @@ type Cache struct {
 	blobs     map[digest.Digest]*blob
 	bytes     int64
 	downloads map[digest.Digest]*download
+
+	tagging sync.Mutex // held while tags are changed; guards tags
+	tags    int        // number of files
 }
 
 type blob struct {
@@ -79,6 +82,11 @@ func Open(config Config) (*Cache, error) {
 		c.blobs[d] = &blob{size: info.Size(), used: info.ModTime(), touched: info.ModTime()}
 		c.bytes += info.Size()
 	}
+	tags, err := c.tagFiles()
+	if err != nil {
+		return nil, fmt.Errorf("open the cache of images: %w", err)
+	}
+	c.tags = len(tags)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.evict(c.config.LimitBytes, false)
@@ -237,8 +245,8 @@ func (c *Cache) evict(limit int64, dryRun bool) int64 {
 // Clear forgets everything, and returns how many bytes that frees.
 func (c *Cache) Clear(dryRun bool) (int64, error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	freed := c.evict(0, dryRun)
+	c.mu.Unlock()
 	if dryRun {
 		return freed, nil
 	}

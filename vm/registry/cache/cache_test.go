@@ -273,3 +273,50 @@ func TestTagsAreKeptWhileTheirManifestIs(t *testing.T) {
 		t.Errorf("after clear: %v, %v", tags, err)
 	}
 }
+
+func TestListingTagsChangesNothingAndTrimmingForgetsTheOldest(t *testing.T) {
+	c := openCache(t, t.TempDir())
+	d, err := c.Put([]byte("manifest"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a.io/x:1", "a.io/x:2", "a.io/x:3"} {
+		if err := c.SetTag(name, d); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if err := c.SetTag("a.io/gone:1", digest.FromString("gone")); err != nil {
+		t.Fatal(err)
+	}
+	names := func() string {
+		tags, err := c.Tags()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, tag := range tags {
+			names = append(names, tag.Name)
+		}
+		return strings.Join(names, " ")
+	}
+	files := func() int {
+		files, err := c.tagFiles()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(files)
+	}
+	if got := names(); got != "a.io/x:1 a.io/x:2 a.io/x:3" || files() != 4 || c.tags != 4 {
+		t.Errorf("%s, %d files, counted %d", got, files(), c.tags)
+	}
+	if err := c.trimTags(2); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(); got != "a.io/x:2 a.io/x:3" || files() != 2 || c.tags != 2 {
+		t.Errorf("after trimming: %s, %d files, counted %d", got, files(), c.tags)
+	}
+	if again := openCache(t, c.config.Dir); again.tags != 2 {
+		t.Errorf("after a restart: counted %d", again.tags)
+	}
+}
