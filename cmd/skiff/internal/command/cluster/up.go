@@ -19,7 +19,6 @@ import (
 	"github.com/skiff-dev/skiff/vm/daemon/client"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/drivers"
-	"github.com/skiff-dev/skiff/vm/home"
 	registry "github.com/skiff-dev/skiff/vm/registry/client"
 )
 
@@ -211,7 +210,7 @@ func registryLine(ctx context.Context, c *client.Client) string {
 	if err != nil || spec.Registry.Disabled {
 		return ""
 	}
-	h, err := home.Default()
+	h, err := target.Home()
 	if err != nil {
 		return ""
 	}

@@ -49,7 +49,7 @@ cluster uses it, and what it stores outlives all clusters.`,
 
 // connect returns a client of the user's registry.
 func connect() (*client.Client, home.Registry, error) {
-	h, err := home.Default()
+	h, err := target.Home()
 	if err != nil {
 		return nil, "", err
 	}

@@ -13,9 +13,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
 	"github.com/skiff-dev/skiff/vm/edge/authority"
 	"github.com/skiff-dev/skiff/vm/edge/trust"
-	"github.com/skiff-dev/skiff/vm/home"
 )
 
 // New returns the command `trust`.
@@ -53,7 +53,7 @@ The browsers' databases need the program certutil.`,
   curl --cacert ~/.skiff/authority/ca.crt https://web.default.skiff.localhost`,
 		Args: cli.Arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			h, err := home.Default()
+			h, err := target.Home()
 			if err != nil {
 				return err
 			}
@@ -226,7 +226,7 @@ type state struct {
 
 // existing returns the authority; nil if it does not exist. It creates nothing.
 func existing() (*authority.Authority, error) {
-	h, err := home.Default()
+	h, err := target.Home()
 	if err != nil {
 		return nil, err
 	}
