@@ -45,9 +45,7 @@ type Config struct {
 	// LimitBytes bounds the pushed images, and the cached ones; 0 means that of the
 	// last start, or DefaultBytes.
 	LimitBytes int64
-	// Keep lets the registry run without clusters that use it.
-	Keep bool
-	// Idle is how long it waits for a cluster otherwise; 30 s if zero.
+	// Idle is how long the registry runs without a cluster that uses it; 30 s if zero.
 	Idle time.Duration
 	// Log is where the registry writes; nil means its log file.
 	Log *slog.Logger
@@ -88,7 +86,7 @@ func Run(ctx context.Context, config Config) (err error) {
 	}
 	life, end := context.WithCancel(ctx)
 	defer end()
-	r := &registry{config: config, dir: dir, log: config.Log, end: end, users: newUsers(config.Idle, config.Keep, end)}
+	r := &registry{config: config, dir: dir, log: config.Log, end: end, users: newUsers(config.Idle, end)}
 	if err := r.serve(life); err != nil {
 		r.log.Error("registry exits", "error", err)
 		return fmt.Errorf("run the registry: %w", err)

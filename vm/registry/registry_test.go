@@ -41,7 +41,7 @@ type running struct {
 func start(t *testing.T, h home.Home, change func(*Config)) *running {
 	t.Helper()
 	logrus.SetOutput(io.Discard)
-	config := Config{Home: h, Port: freePort(t), Keep: true, Log: slog.New(slog.DiscardHandler)}
+	config := Config{Home: h, Port: freePort(t), Idle: time.Hour, Log: slog.New(slog.DiscardHandler)}
 	if change != nil {
 		change(&config)
 	}
@@ -449,7 +449,7 @@ func TestThePortStaysAndTheNextOneIsTakenIfItIsInUse(t *testing.T) {
 }
 
 func TestTheRegistryRunsAsLongAsAClusterUsesIt(t *testing.T) {
-	r := start(t, newHome(t), func(c *Config) { c.Keep, c.Idle = false, 200*time.Millisecond })
+	r := start(t, newHome(t), func(c *Config) { c.Idle = 200 * time.Millisecond })
 	end := r.use(t, registryapi.Use{Cluster: "dev", Egress: "all"})
 	again := r.use(t, registryapi.Use{Cluster: "dev", Egress: "none"}) // changed settings
 	end()

@@ -24,8 +24,8 @@ type users struct {
 	timer   *time.Timer
 }
 
-func newUsers(idle time.Duration, kept bool, end func()) *users {
-	u := &users{idle: idle, end: end, kept: kept, clients: map[string]*upstream.Client{}}
+func newUsers(idle time.Duration, end func()) *users {
+	u := &users{idle: idle, end: end, clients: map[string]*upstream.Client{}}
 	u.timer = time.AfterFunc(idle, u.expire)
 	return u
 }

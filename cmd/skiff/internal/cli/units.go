@@ -18,6 +18,12 @@ func Bytes(n int64) string {
 	}
 }
 
+// Digest shortens the digest of an image for a table.
+func Digest(digest string) string {
+	const shown = len("sha256:") + 12
+	return digest[:min(len(digest), shown)]
+}
+
 // Age formats a duration as kubectl does.
 func Age(d time.Duration) string {
 	switch {

@@ -55,14 +55,9 @@ func newList(s cli.Streams) *cobra.Command {
 			if len(i.Nodes) == len(nodes) {
 				on = "all"
 			}
-			rows = append(rows, []string{i.Name, shortDigest(i.Digest), i.Size, on})
+			rows = append(rows, []string{i.Name, cli.Digest(i.Digest), i.Size, on})
 		}
 		return s.Table(rows)
 	}
 	return cmd
-}
-
-func shortDigest(digest string) string {
-	const shown = len("sha256:") + 12
-	return digest[:min(len(digest), shown)]
 }
