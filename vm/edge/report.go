@@ -3,6 +3,7 @@ package edge
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -73,11 +74,7 @@ func (e *Edge) service(snapshot *catalog.Snapshot, service *corev1.Service, stat
 	}
 	for _, port := range service.Spec.Ports {
 		at := daemonapi.ServicePort{Name: port.Name, Protocol: string(port.Protocol), Port: int(port.Port), NodePort: int(port.NodePort)}
-		for _, id := range []string{forward.ServiceID(service, port, false), forward.ServiceID(service, port, true), forward.NodePortID(service, port)} {
-			state, wanted := states[id]
-			if !wanted {
-				continue
-			}
+		for _, state := range listeners(states, service, port) {
 			if state.Bound != 0 {
 				at.Host = append(at.Host, netip.AddrPortFrom(state.Address, state.Bound).String())
 			}
@@ -90,20 +87,33 @@ func (e *Edge) service(snapshot *catalog.Snapshot, service *corev1.Service, stat
 	return listed
 }
 
+// listeners returns the states of the listeners of a service's port.
+func listeners(states map[string]forward.State, service *corev1.Service, port corev1.ServicePort) []forward.State {
+	var all []forward.State
+	for _, id := range []string{forward.ServiceID(service, port, false), forward.ServiceID(service, port, true), forward.NodePortID(service, port)} {
+		if state, ok := states[id]; ok {
+			all = append(all, state)
+		}
+	}
+	return all
+}
+
 // Problems returns a line for users for each port that another program has. A service
 // whose port only root may open is not a problem: Services lists its other port.
 func (e *Edge) Problems() []string {
-	all := e.Services()
+	states, snapshot := e.states(), e.catalog.Snapshot()
 	var lines []string
-	for _, p := range all.Ports {
-		if p.Problem != "" {
-			lines = append(lines, fmt.Sprintf("Port %s is not open: %s.", p.Port, p.Problem))
+	ports, _ := cluster.ParsePorts(e.config.Spec().Ports)
+	for _, p := range ports {
+		if state := states[forward.PortID(p)]; state.Bound == 0 && state.Reason != "" {
+			lines = append(lines, fmt.Sprintf("Port %s is not open: %s.", p, state.Reason))
 		}
 	}
-	for _, service := range all.Services {
-		for _, p := range service.Ports {
-			if strings.Contains(p.Problem, "is in use") {
-				lines = append(lines, fmt.Sprintf("Service %s/%s: %s.", service.Namespace, service.Name, p.Problem))
+	for _, service := range snapshot.Services {
+		for _, port := range service.Spec.Ports {
+			all := listeners(states, service, port)
+			if i := slices.IndexFunc(all, func(s forward.State) bool { return s.Taken }); i >= 0 {
+				lines = append(lines, fmt.Sprintf("Service %s/%s: %s.", service.Namespace, service.Name, message(all[i])))
 			}
 		}
 	}

@@ -65,6 +65,8 @@ type State struct {
 	Bound uint16
 	// Reason explains why Bound is not the wanted port; empty if it is.
 	Reason string
+	// Taken is set if another program has the wanted port.
+	Taken bool
 }
 
 // New returns a Forwarder with the ports that its file remembers. Only a file of a
@@ -165,57 +167,63 @@ func (f *Forwarder) keep(ctx context.Context, l Listener) State {
 	if s := f.servers[l.ID]; s != nil {
 		if s.protocol == l.Protocol && s.address == l.Address && s.wanted == l.Port {
 			s.setTarget(l.Target)
-			return State{Listener: l, Bound: s.port, Reason: s.reason}
+			return stateOf(l, s.choice)
 		}
 		s.close()
 		delete(f.servers, l.ID)
 	}
-	bound, port, why := f.listen(ctx, l)
+	bound, chosen := f.listen(ctx, l)
 	if bound == nil {
-		return State{Listener: l, Reason: why}
+		return stateOf(l, chosen)
 	}
 	s := &server{
-		id: l.ID, protocol: l.Protocol, address: l.Address, wanted: l.Port, port: port, reason: why,
+		id: l.ID, protocol: l.Protocol, address: l.Address, wanted: l.Port, choice: chosen,
 		shared: f.shared, done: make(chan struct{}),
 	}
 	s.setTarget(l.Target)
 	s.start(ctx, bound)
 	f.servers[l.ID] = s
 	if !l.Fixed {
-		f.memory.Ports[l.ID] = choice{Port: port, Reason: why}
+		f.memory.Ports[l.ID] = chosen
 	}
-	return State{Listener: l, Bound: port, Reason: why}
+	return stateOf(l, chosen)
 }
 
-// listen binds the first candidate that is free, and returns why it is not the
-// wanted one. The caller holds f.mu.
-func (f *Forwarder) listen(ctx context.Context, l Listener) (io.Closer, uint16, string) {
+func stateOf(l Listener, c choice) State {
+	return State{Listener: l, Bound: c.Port, Reason: c.Reason, Taken: c.Taken}
+}
+
+// listen binds the first candidate that is free; if there is none, it returns nil and
+// the reason. The caller holds f.mu.
+func (f *Forwarder) listen(ctx context.Context, l Listener) (io.Closer, choice) {
 	remembered := f.memory.Ports[l.ID]
-	why := ""
+	var chosen choice
 	for _, port := range candidates(l.Port, remembered.Port, l.Fixed) {
 		bound, got, err := bind(ctx, l.Protocol, netip.AddrPortFrom(l.Address, port))
 		switch {
 		case err == nil && got == l.Port:
-			return bound, got, ""
-		case err == nil && why == "": // the remembered port
-			return bound, got, remembered.Reason
+			return bound, choice{Port: got}
+		case err == nil && chosen.Reason == "": // the remembered port
+			return bound, remembered
 		case err == nil:
-			return bound, got, why
+			chosen.Port = got
+			return bound, chosen
 		case port == l.Port:
-			why = cmp.Or(f.holder(l), reason(l, err))
+			holder := f.holder(l)
+			chosen = choice{Reason: cmp.Or(holder, reason(l, err)), Taken: holder == "" && errors.Is(err, syscall.EADDRINUSE)}
 			if !errors.Is(err, syscall.EADDRINUSE) && !errors.Is(err, syscall.EACCES) {
-				return nil, 0, why // no other port would do
+				return nil, chosen // no other port would do
 			}
 		}
 	}
-	return nil, 0, why
+	return nil, chosen
 }
 
 // holder explains that another listener of this cluster has the wanted port; empty
 // if none has it.
 func (f *Forwarder) holder(l Listener) string {
 	for _, s := range f.servers {
-		if s.protocol == l.Protocol && s.address == l.Address && s.port == l.Port {
+		if s.protocol == l.Protocol && s.address == l.Address && s.choice.Port == l.Port {
 			return fmt.Sprintf("port %d on %s is used by %s", l.Port, l.Address, s.id)
 		}
 	}
@@ -248,8 +256,8 @@ func (f *Forwarder) Close() {
 type server struct {
 	id, protocol string
 	address      netip.Addr
-	wanted, port uint16
-	reason       string
+	wanted       uint16
+	choice       choice
 	shared       *shared
 	to           atomic.Pointer[Target]
 	cancel       context.CancelFunc

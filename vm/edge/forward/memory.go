@@ -34,6 +34,8 @@ type memory struct {
 type choice struct {
 	Port   uint16 `json:"port"`
 	Reason string `json:"reason,omitempty"`
+	// Taken is set if another program has the wanted port.
+	Taken bool `json:"taken,omitempty"`
 }
 
 // readMemory reads a file that writeMemory wrote. A missing file is an empty memory.
