@@ -111,7 +111,7 @@ func TestAPICannotTakeAddressesOfMachines(t *testing.T) {
 		node("worker-1", "10.244.0.0/15", nil), node("worker-2", "192.168.104.0/24", nil), node("control-plane-1", "10.244.1.1/24", nil),
 	}
 	for i, address := range []string{
-		"192.168.104.22", "192.168.104.2", "192.168.104.3", "192.168.104.0", "8.8.8.8", "10.96.0.1", "127.0.0.1", "fd00::1", "no address",
+		"192.168.104.22", "192.168.104.23", "192.168.104.2", "192.168.104.3", "192.168.104.0", "8.8.8.8", "10.96.0.1", "127.0.0.1", "fd00::1", "no address",
 	} {
 		all = append(all, balancer(string(rune('a'+i)), address, 80))
 	}

@@ -97,25 +97,18 @@ func (v view) pods(name string) netip.Prefix {
 	return pods
 }
 
-// loadBalancers returns a route for the address of each load balancer.
+// loadBalancers returns a route for the address of each load balancer. All other
+// addresses of the subnet are, or may become, those of machines.
 func (v view) loadBalancers(nodes []forward.Node, via netip.Addr) []machine.Route {
 	var routes []machine.Route
-	seen := map[netip.Addr]bool{}
-	for _, n := range v.members {
-		seen[n.Address.Addr()] = true
-	}
-	for number := range reservedAddresses {
-		address := v.network.Nodes.Masked().Addr().As4()
-		address[3] = byte(number)
-		seen[netip.AddrFrom4(address)] = true
-	}
+	pool, seen := cluster.BalancerAddresses(v.network.Nodes), map[netip.Addr]bool{}
 	for _, service := range v.snapshot.Services {
 		if !forward.Reachable(service) {
 			continue
 		}
 		for _, ingress := range service.Status.LoadBalancer.Ingress {
 			address, err := netip.ParseAddr(ingress.IP)
-			if err != nil || !v.network.Nodes.Contains(address) || seen[address] {
+			if err != nil || !pool.Contains(address) || seen[address] {
 				continue
 			}
 			seen[address] = true
@@ -128,7 +121,3 @@ func (v view) loadBalancers(nodes []forward.Node, via netip.Addr) []machine.Rout
 	}
 	return routes
 }
-
-// reservedAddresses are the first of the machines' subnet: itself, the gateway and
-// the host among them.
-const reservedAddresses = 11
