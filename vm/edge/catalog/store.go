@@ -107,5 +107,5 @@ func (s *store[T]) Replace(list []any, _ string) error {
 	return nil
 }
 
-// Resync does nothing: nobody keeps events.
+// Resync does nothing, because the store has no event handlers.
 func (s *store[T]) Resync() error { return nil }

@@ -6,8 +6,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// strip removes from an object what nobody here reads: a cluster may have
-// thousands. It owns the object.
+// strip removes the fields that no user of the catalog reads, because a cluster may
+// have thousands of objects. It owns the object.
 func strip(object metav1.Object) {
 	object.SetManagedFields(nil)
 	object.SetOwnerReferences(nil)

@@ -60,7 +60,7 @@ func (s *server) serveUDP(ctx context.Context, socket *net.UDPConn) {
 	}
 }
 
-// flow returns the flow of a client, nil if there is no room for one now.
+// flow returns the flow of a client, nil if there is no room for another one.
 func (p *packetServer) flow(ctx context.Context, client netip.AddrPort) *flow {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -137,8 +137,8 @@ func (p *packetServer) run(ctx context.Context, fl *flow, client netip.AddrPort)
 	}
 }
 
-// retarget ends the flows that lead elsewhere than the listener does now, except
-// when it leads nowhere.
+// retarget ends the flows to addresses that the target does not have. A target without
+// addresses keeps them all.
 func (p *packetServer) retarget(target Target) {
 	if len(target.Addresses) == 0 {
 		return

@@ -15,8 +15,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/home"
 )
 
-// Bounds of clients. A stream has no limit, since nobody knows how long it should
-// last; each needs one of the connections.
+// Bounds of clients. A stream has no time limit, but occupies one of the connections.
 const (
 	headerLimit    = 10 * time.Second // a request's header, and a TLS handshake
 	keepAliveLimit = 2 * time.Minute

@@ -17,7 +17,7 @@ import (
 )
 
 // Ports are the entry's ports on the host's loopback addresses. They are the same for
-// all clusters of a user, and stay what they are while nobody else takes them.
+// all clusters of a user, and stay the same unless another program takes them.
 type Ports struct {
 	HTTP  int `json:"http"`
 	HTTPS int `json:"https"`

@@ -73,7 +73,7 @@ func transports(dial DialFunc) map[route.Protocol]http.RoundTripper {
 			DialContext: limited(dial), Protocols: protocols, DisableCompression: true,
 			MaxIdleConns: maxIdle, MaxIdleConnsPerHost: maxIdleEndpoint, IdleConnTimeout: idleLimit,
 			TLSHandshakeTimeout: dialLimit,
-			// Pods have certificates of their own making, for names that only they know. The
+			// Pods have self-signed certificates for names that only they know. The
 			// connection does not leave the network of the machines.
 			TLSClientConfig: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12},
 		}

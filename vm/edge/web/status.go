@@ -17,8 +17,8 @@ import (
 // statusRetry is how long the writer waits after a status that it could not write.
 const statusRetry = 2 * time.Second
 
-// StatusFunc writes the addresses of an Ingress to its status. It returns nil if there
-// is no such Ingress any more.
+// StatusFunc writes the addresses of an Ingress to its status. It returns nil if the
+// Ingress does not exist.
 type StatusFunc func(ctx context.Context, ingress types.NamespacedName, addresses []networkingv1.IngressLoadBalancerIngress) error
 
 // addresses are where the Ingresses of a cluster answer: for pods and nodes, and on
