@@ -38,7 +38,7 @@ func (r *registry) pull(w http.ResponseWriter, q *http.Request) {
 	case q.URL.Path == registryapi.PathImagesAPI:
 		jsonhttp.Write(w, struct{}{})
 	case !ok:
-		refuse(w, http.StatusNotFound, "NAME_INVALID", "this is no manifest or blob of a registry")
+		refuse(w, http.StatusNotFound, "NAME_INVALID", "this is not the path of a manifest or blob")
 	case r.isOwn(wanted.registry):
 		r.pushed.ServeHTTP(w, q)
 	case wanted.manifest:
@@ -54,7 +54,7 @@ func (r *registry) isOwn(registry string) bool {
 	return err == nil && port == strconv.Itoa(r.status.Port) && (host == "localhost" || host == "127.0.0.1")
 }
 
-// wanted is what a path of the distribution API stands for.
+// wanted is the manifest or blob that a path of the distribution API names.
 type wanted struct {
 	registry, repository string
 	manifest             bool // else a blob
@@ -105,7 +105,7 @@ func (r *registry) pullManifest(w http.ResponseWriter, q *http.Request, client *
 		return
 	}
 	defer func() { _ = content.Close() }()
-	manifest, err := io.ReadAll(io.LimitReader(content, maxManifest))
+	manifest, err := io.ReadAll(io.LimitReader(content, upstream.MaxManifest))
 	if err != nil {
 		r.failPull(w, want, err)
 		return
@@ -115,11 +115,8 @@ func (r *registry) pullManifest(w http.ResponseWriter, q *http.Request, client *
 	http.ServeContent(w, q, "", time.Time{}, bytes.NewReader(manifest))
 }
 
-// maxManifest bounds a manifest, which is read into memory, in bytes.
-const maxManifest = 4 << 20
-
-// resolve returns the digest that is wanted. What a tag means is asked for each time,
-// and what it meant last is used if its registry cannot be reached.
+// resolve returns the digest that is wanted. It asks the registry for a tag each time,
+// and uses the tag's last digest if the registry cannot be reached.
 func (r *registry) resolve(ctx context.Context, client *upstream.Client, want wanted) (digest.Digest, error) {
 	if d, err := digest.Parse(want.reference); err == nil {
 		return d, nil
@@ -141,7 +138,7 @@ func (r *registry) resolve(ctx context.Context, client *upstream.Client, want wa
 	case err == nil:
 		return d, r.cache.SetTag(name, d)
 	case known && errors.Is(err, upstream.ErrUnreachable):
-		r.log.Info("using what a tag meant last", "image", name, "error", err)
+		r.log.Info("using the last digest of a tag", "image", name, "error", err)
 		return last, nil
 	}
 	return "", err

@@ -119,17 +119,11 @@ func (c *Cache) Has(d digest.Digest) bool {
 // Fetch gets the content of a blob and its size, -1 if that is not known.
 type Fetch func(ctx context.Context) (content io.ReadCloser, size int64, err error)
 
-// Content is a blob that may still arrive while it is read.
-type Content interface {
-	io.ReadSeekCloser
-	// Size in bytes.
-	Size() int64
-}
-
-// Open returns a blob. If the cache does not have it, fetch gets it: once, however
-// many callers ask, and only as long as one of them has not closed the content. What
-// turns out not to match the digest is not kept, and reading it fails in the end.
-func (c *Cache) Open(ctx context.Context, d digest.Digest, fetch Fetch) (Content, error) {
+// Open returns a blob, which may still be downloading while it is read. If the cache
+// does not have it, fetch gets it: once, however many callers ask, and only until all
+// of them have closed it. Content that does not match the digest is not kept, and
+// reading its end fails.
+func (c *Cache) Open(ctx context.Context, d digest.Digest, fetch Fetch) (io.ReadSeekCloser, error) {
 	if d.Validate() != nil || d.Algorithm() != digest.SHA256 {
 		return nil, ErrDigest
 	}
@@ -142,14 +136,14 @@ func (c *Cache) Open(ctx context.Context, d digest.Digest, fetch Fetch) (Content
 
 // find returns a blob that is complete, or else its download, which it starts if
 // there is none.
-func (c *Cache) find(d digest.Digest, fetch Fetch) (Content, *download, error) {
+func (c *Cache) find(d digest.Digest, fetch Fetch) (io.ReadSeekCloser, *download, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if b := c.blobs[d]; b != nil {
 		file, err := os.Open(c.blobFile(d))
 		if err == nil {
 			c.use(d, b)
-			return &stored{file, b.size}, nil, nil
+			return file, nil, nil
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
 			return nil, nil, err

@@ -17,17 +17,8 @@ import (
 // stallLimit is how long a download may go without a byte.
 const stallLimit = time.Minute
 
-// ErrMismatch is returned for content that does not match its digest.
-var ErrMismatch = errors.New("the content does not match its digest")
-
-// stored is a complete blob.
-type stored struct {
-	*os.File
-	size int64
-}
-
-// Size implements Content.
-func (s *stored) Size() int64 { return s.size }
+// errMismatch is returned for content that does not match its digest.
+var errMismatch = errors.New("the content does not match its digest")
 
 // download is a blob on its way into the cache, which can be read meanwhile.
 type download struct {
@@ -41,8 +32,8 @@ type download struct {
 	written int64         // bytes in file
 	err     error         // why it failed
 	more    chan struct{} // closed and replaced whenever written grows
-	readers int           // who have not closed it; none ends it
-	holders int           // readers, and the download itself; none closes file
+	readers int           // callers that have not closed it; the download ends with the last
+	holders int           // readers, and the download itself; the last one closes file
 }
 
 func newDownload(cancel context.CancelFunc) *download {
@@ -82,7 +73,7 @@ func (f *download) release() {
 }
 
 // open waits until the content can be read. The caller has joined.
-func (f *download) open(ctx context.Context) (Content, error) {
+func (f *download) open(ctx context.Context) (io.ReadSeekCloser, error) {
 	for _, known := range []<-chan struct{}{f.begun, f.ended} {
 		select {
 		case <-ctx.Done():
@@ -149,9 +140,6 @@ type arriving struct {
 	offset int64
 	close  func()
 }
-
-// Size implements Content.
-func (a *arriving) Size() int64 { return a.size }
 
 // Read waits until there is something to read. The last bytes are read only after
 // the content was verified and stored.
@@ -271,7 +259,7 @@ func (c *Cache) receive(ctx context.Context, d digest.Digest, flight *download, 
 	case err != nil:
 		return 0, err
 	case size >= 0 && n != size || !verifier.Verified():
-		return 0, fmt.Errorf("%s: %w", d, ErrMismatch)
+		return 0, fmt.Errorf("%s: %w", d, errMismatch)
 	}
 	return n, atomicfile.Install(temporary, c.blobFile(d), 0o600)
 }

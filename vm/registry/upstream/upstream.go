@@ -1,5 +1,5 @@
 // Package upstream gets manifests and layers from other registries, as the user's
-// configuration says: from mirrors first, with the credentials of docker's
+// configuration asks: from mirrors first, with the credentials of docker's
 // configuration, and never from an address that the cluster may not reach.
 package upstream
 
@@ -33,8 +33,9 @@ var (
 )
 
 const (
-	// maxManifest is the size of a manifest in bytes that registries accept.
-	maxManifest = 4 << 20
+	// MaxManifest bounds a manifest, which is read into memory, in bytes. Registries
+	// accept no larger ones.
+	MaxManifest = 4 << 20
 	// manifestLimit bounds a request for a manifest.
 	manifestLimit = 30 * time.Second
 	// sessionLife is how long the credentials of a registry are kept.
@@ -105,7 +106,7 @@ func New(config Config) (*Client, error) {
 // Close closes idle connections.
 func (c *Client) Close() { c.guard.close() }
 
-// Resolve returns the digest that a tag means now.
+// Resolve returns the digest that a tag means.
 func (c *Client) Resolve(ctx context.Context, registry, repository, tag string) (digest.Digest, error) {
 	ctx, cancel := context.WithTimeout(ctx, manifestLimit)
 	defer cancel()
@@ -116,7 +117,7 @@ func (c *Client) Resolve(ctx context.Context, registry, repository, tag string) 
 	_ = response.Body.Close()
 	d, err := digest.Parse(response.Header.Get("Docker-Content-Digest"))
 	if err != nil {
-		return "", fmt.Errorf("%w: it did not say which manifest %s is", ErrUnreachable, tag)
+		return "", fmt.Errorf("%w: its answer has no digest for the tag %s", ErrUnreachable, tag)
 	}
 	return d, nil
 }
@@ -130,12 +131,12 @@ func (c *Client) Manifest(ctx context.Context, registry, repository, reference s
 		return nil, err
 	}
 	defer func() { _ = response.Body.Close() }()
-	content, err := io.ReadAll(io.LimitReader(response.Body, maxManifest+1))
+	content, err := io.ReadAll(io.LimitReader(response.Body, MaxManifest+1))
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
-	case len(content) > maxManifest:
-		return nil, fmt.Errorf("%w: the manifest is larger than %d bytes", ErrNotFound, maxManifest)
+	case len(content) > MaxManifest:
+		return nil, fmt.Errorf("%w: the manifest is larger than %d bytes", ErrNotFound, MaxManifest)
 	}
 	if want, err := digest.Parse(reference); err == nil && want.Algorithm().FromBytes(content) != want {
 		return nil, fmt.Errorf("%w: the manifest does not match its digest", ErrNotFound)
@@ -144,7 +145,7 @@ func (c *Client) Manifest(ctx context.Context, registry, repository, reference s
 }
 
 // Blob returns a layer or a configuration, and its size, -1 if the registry does not
-// say it. The caller verifies the digest.
+// state it. The caller verifies the digest.
 func (c *Client) Blob(ctx context.Context, registry, repository string, d digest.Digest) (io.ReadCloser, int64, error) {
 	response, err := c.ask(ctx, http.MethodGet, registry, repository, "blobs/"+d.String())
 	if err != nil {

@@ -123,7 +123,7 @@ func TestAnswersOfARegistry(t *testing.T) {
 		_, _ = w.Write([]byte(content))
 	})
 	mux.HandleFunc("/v2/large/manifests/1", func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = w.Write(make([]byte, maxManifest+1))
+		_, _ = w.Write(make([]byte, MaxManifest+1))
 	})
 	mux.HandleFunc("/v2/denied/manifests/1", func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusForbidden)
