@@ -28,15 +28,15 @@ func CompleteClusterArgument(cmd *cobra.Command, args []string, word string) ([]
 	return CompleteClusters(cmd, args, word)
 }
 
-// completionTimeout bounds how long pressing Tab may wait for the daemon.
-const completionTimeout = 2 * time.Second
+// CompletionTimeout bounds how long pressing Tab may wait for the daemon.
+const CompletionTimeout = 2 * time.Second
 
 // CompleteNode completes the nodes of the cluster that the flag of Flag selects.
 func CompleteNode(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveDefault
 	}
-	ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
+	ctx, cancel := context.WithTimeout(cmd.Context(), CompletionTimeout)
 	defer cancel()
 	_, status, err := Observe(ctx, cmd.Flag("cluster").Value.String())
 	if err != nil {

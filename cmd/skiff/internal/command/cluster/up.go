@@ -203,7 +203,7 @@ func summary(ctx context.Context, s cli.Streams, c *client.Client, took time.Dur
 	return nil
 }
 
-// registryLine says where images are pushed to; it is empty if the cluster does not
+// registryLine returns where to push images; it is empty if the cluster does not
 // use the registry or that is not running yet.
 func registryLine(ctx context.Context, c *client.Client) string {
 	spec, err := c.Spec()

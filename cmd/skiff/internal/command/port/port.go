@@ -2,10 +2,10 @@
 package port
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -154,9 +154,6 @@ func newList(s cli.Streams) *cobra.Command {
 
 // existing returns a client of an existing cluster.
 func existing(name string) (*client.Client, string, error) {
-	if name == "" {
-		return target.OpenExisting(nil)
-	}
 	return target.OpenExisting([]string{name})
 }
 
@@ -175,21 +172,14 @@ func show(s cli.Streams, inJSON bool, ports []daemonapi.Port) error {
 func rows(ports []daemonapi.Port) [][]string {
 	rows := [][]string{{"PORT", "ON THIS HOST", "PROTOCOL", "MESSAGE"}}
 	for _, p := range ports {
-		host := p.Host
-		if host == "" {
-			host = "-"
-		}
-		rows = append(rows, []string{p.Port, host, strings.ToUpper(p.Protocol), p.Problem})
+		rows = append(rows, []string{p.Port, cmp.Or(p.Host, "-"), strings.ToUpper(p.Protocol), p.Problem})
 	}
 	return rows
 }
 
-// completionTimeout bounds how long pressing Tab may wait for the daemon.
-const completionTimeout = 2 * time.Second
-
 // open completes the open ports.
 func open(cmd *cobra.Command) []cobra.Completion {
-	ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
+	ctx, cancel := context.WithTimeout(cmd.Context(), target.CompletionTimeout)
 	defer cancel()
 	c, _, err := existing(cmd.Flag("cluster").Value.String())
 	if err != nil {

@@ -31,7 +31,7 @@ change the port or the size. Both are kept for later starts.`,
 	}
 	asJSON := cli.Output(cmd)
 	cmd.Flags().IntVar(&port, "port", registry.DefaultPort, "port on 127.0.0.1 for pushes")
-	cmd.Flags().StringVar(&size, "size", "20Gi", "maximum size of the pushed images, and of the cached ones")
+	cmd.Flags().StringVar(&size, "size", resource.NewQuantity(registry.DefaultBytes, resource.BinarySI).String(), "maximum size of the pushed images, and of the cached ones")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		inJSON, err := asJSON()
 		if err != nil {

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -26,14 +27,10 @@ func newStatus(s cli.Streams) *cobra.Command {
 }
 
 func statusTable(status registryapi.Status) [][]string {
-	clusters := strings.Join(status.Clusters, ", ")
-	if clusters == "" {
-		clusters = "none"
-	}
 	limit := cli.Bytes(status.LimitBytes)
 	return [][]string{
 		{"address:", status.Address},
-		{"clusters:", clusters},
+		{"clusters:", cmp.Or(strings.Join(status.Clusters, ", "), "none")},
 		{"pushed:", cli.Bytes(status.PushedBytes) + " of " + limit},
 		{"cached:", cli.Bytes(status.CachedBytes) + " of " + limit},
 	}

@@ -2,7 +2,9 @@
 package services
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -60,7 +62,7 @@ that were opened with "skiff port add" or in skiff.yaml are listed as well.`,
 			fmt.Fprintln(s.Err, "No load balancers and no open ports: create a Service of type LoadBalancer, or open a port with `skiff port add`.")
 			return nil
 		}
-		return s.Table(Rows(all))
+		return s.Table(rows(all))
 	}
 	return cmd
 }
@@ -78,41 +80,24 @@ func within(all daemonapi.Services, namespace string) daemonapi.Services {
 	return kept
 }
 
-// Rows returns the table of what is reachable, with a row for each port.
-func Rows(all daemonapi.Services) [][]string {
-	rows := [][]string{{"NAMESPACE", "SERVICE", "TYPE", "EXTERNAL-IP", "PORT", "ON THIS HOST", "MESSAGE"}}
+// rows returns the table of what is reachable, with a row for each port.
+func rows(all daemonapi.Services) [][]string {
+	table := [][]string{{"NAMESPACE", "SERVICE", "TYPE", "EXTERNAL-IP", "PORT", "ON THIS HOST", "MESSAGE"}}
 	for _, service := range all.Services {
 		for _, p := range service.Ports {
 			notes := []string{service.Message, p.Problem}
 			if !service.Ready {
 				notes = append(notes, "no endpoint is ready")
 			}
-			rows = append(rows, []string{
-				service.Namespace, service.Name, service.Type, or(strings.Join(service.External, ",")),
-				fmt.Sprintf("%d/%s", p.Port, p.Protocol), or(strings.Join(p.Host, ", ")), joined(notes),
+			notes = slices.DeleteFunc(notes, func(note string) bool { return note == "" })
+			table = append(table, []string{
+				service.Namespace, service.Name, service.Type, cmp.Or(strings.Join(service.External, ","), "-"),
+				fmt.Sprintf("%d/%s", p.Port, p.Protocol), cmp.Or(strings.Join(p.Host, ", "), "-"), strings.Join(notes, "; "),
 			})
 		}
 	}
 	for _, p := range all.Ports {
-		rows = append(rows, []string{"-", p.Target, "Port", "-", p.Protocol, or(p.Host), p.Problem})
+		table = append(table, []string{"-", p.Target, "Port", "-", p.Protocol, cmp.Or(p.Host, "-"), p.Problem})
 	}
-	return rows
-}
-
-func or(text string) string {
-	if text == "" {
-		return "-"
-	}
-	return text
-}
-
-// joined joins the texts that are not empty.
-func joined(texts []string) string {
-	var kept []string
-	for _, text := range texts {
-		if text != "" {
-			kept = append(kept, text)
-		}
-	}
-	return strings.Join(kept, "; ")
+	return table
 }

@@ -27,10 +27,10 @@ func TestRowsShowWhereTheHostAnswers(t *testing.T) {
 		{"-", "svc/web:80", "Port", "-", "TCP", "127.0.0.1:8080", ""},
 		{"-", "svc/dns:53/udp", "Port", "-", "UDP", "-", "UDP port 53 on 0.0.0.0 is in use"},
 	}
-	rows := Rows(all)
-	for i := range max(len(rows), len(want)) {
-		if i >= len(rows) || i >= len(want) || !slices.Equal(rows[i], want[i]) {
-			t.Fatalf("row %d of %q, want %q", i, rows, want)
+	got := rows(all)
+	for i := range max(len(got), len(want)) {
+		if i >= len(got) || i >= len(want) || !slices.Equal(got[i], want[i]) {
+			t.Fatalf("row %d of %q, want %q", i, got, want)
 		}
 	}
 	if shop := within(all, "shop"); len(shop.Services) != 1 || len(shop.Ports) != 2 {
