@@ -22,7 +22,7 @@ const (
 	announceAgain = 2 * time.Second
 )
 
-// registryUser lets the cluster use the user's registry, as the spec says.
+// registryUser lets the cluster use the user's registry, as the spec asks.
 type registryUser struct {
 	core
 	client *client.Client

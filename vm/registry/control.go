@@ -15,8 +15,8 @@ import (
 // maxRequest bounds the body of a request, in bytes.
 const maxRequest = 1 << 20
 
-// pruneGrace is how old an untagged image must be to be pruned: it may be a part of
-// one that is just being pushed.
+// pruneGrace is how old an untagged image must be to be pruned: it may be part of
+// one that is being pushed.
 const pruneGrace = time.Minute
 
 // control serves what the unix socket offers.

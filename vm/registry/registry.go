@@ -199,8 +199,8 @@ func local(next http.Handler) http.Handler {
 // tries is how many ports are tried after one that is taken.
 const tries = 50
 
-// listen listens on a port of 127.0.0.1, or the next free one if the port is not
-// wanted by the user. It reports whether the port was taken.
+// listen listens on a port of 127.0.0.1, or on the next free one unless the user
+// asked for the port. It reports whether the port was taken.
 func listen(port int, wanted bool) (listener net.Listener, taken bool, err error) {
 	for next := port; next <= min(port+tries, 65535); next++ {
 		listener, err = net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", next))
@@ -214,8 +214,8 @@ func listen(port int, wanted bool) (listener net.Listener, taken bool, err error
 	return listener, listener.Addr().(*net.TCPAddr).Port != port, nil
 }
 
-// Garbage is collected after pushes have rested. An image that lost its tag is kept
-// for a day, because a pod may use it by its digest.
+// Garbage is collected once nothing was pushed for a while. An image that lost its
+// tag is kept for a day, because a pod may use it by its digest.
 const (
 	collectAfter  = 10 * time.Minute
 	untaggedGrace = 24 * time.Hour

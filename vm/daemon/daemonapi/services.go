@@ -21,7 +21,7 @@ type Service struct {
 	// Ready reports whether it has a ready endpoint.
 	Ready bool          `json:"ready"`
 	Ports []ServicePort `json:"ports"`
-	// Message says why the host does not answer for it.
+	// Message explains why the host does not answer for it.
 	Message string `json:"message,omitempty"`
 }
 
@@ -33,7 +33,7 @@ type ServicePort struct {
 	NodePort int    `json:"nodePort,omitempty"`
 	// Host are the addresses at which the host answers, ADDRESS:PORT.
 	Host []string `json:"host,omitempty"`
-	// Problem says why the host does not answer at the port's own number.
+	// Problem explains why the host does not answer at the port's own number.
 	Problem string `json:"problem,omitempty"`
 }
 
@@ -42,11 +42,11 @@ type Port struct {
 	// Port is in the form of skiff.yaml: "8080:svc/web:80".
 	Port     string `json:"port"`
 	Protocol string `json:"protocol"`
-	// Target is the part of Port that says where it leads to: "svc/web:80".
+	// Target is the part of Port after the port of the host: "svc/web:80".
 	Target string `json:"target"`
 	// Host is where the host listens, ADDRESS:PORT; empty if it does not.
 	Host string `json:"host,omitempty"`
-	// Problem says why it does not.
+	// Problem explains why it does not.
 	Problem string `json:"problem,omitempty"`
 }
 

@@ -53,25 +53,27 @@ type Client struct {
 // registry in the foreground: registry.Run with the same home.
 func New(h home.Home, command []string) *Client { return &Client{h.Registry(), command} }
 
-// Status returns what the registry reports; ErrNotRunning if there is none.
+// Status returns what the registry reports; ErrNotRunning if it is not running.
 func (c *Client) Status(ctx context.Context) (registryapi.Status, error) {
 	var status registryapi.Status
 	return status, c.call(ctx, http.MethodGet, registryapi.PathStatus, nil, &status)
 }
 
-// Images returns what nodes can pull; ErrNotRunning if there is no registry.
+// Images returns what nodes can pull; ErrNotRunning if the registry is not
+// running.
 func (c *Client) Images(ctx context.Context) ([]registryapi.Image, error) {
 	var images []registryapi.Image
 	return images, c.call(ctx, http.MethodGet, registryapi.PathImages, nil, &images)
 }
 
-// Prune deletes what is not needed; ErrNotRunning if there is no registry.
+// Prune deletes what is not needed; ErrNotRunning if the registry is not
+// running.
 func (c *Client) Prune(ctx context.Context, request registryapi.PruneRequest) (registryapi.Pruned, error) {
 	var result registryapi.Pruned
 	return result, c.call(ctx, http.MethodPost, registryapi.PathPrune, request, &result)
 }
 
-// Keep makes the registry run until it is stopped; ErrNotRunning if there is none.
+// Keep makes the registry run until it is stopped; ErrNotRunning if it is not running.
 func (c *Client) Keep(ctx context.Context) (registryapi.Status, error) {
 	var status registryapi.Status
 	return status, c.call(ctx, http.MethodPost, registryapi.PathKeep, nil, &status)

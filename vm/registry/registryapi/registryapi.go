@@ -1,4 +1,4 @@
-// Package registryapi is the protocol between the registry and those who use it on
+// Package registryapi is the protocol between the registry and its clients on
 // the host: HTTP over a unix socket of mode 0600. It has only data.
 package registryapi
 
