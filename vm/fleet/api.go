@@ -57,7 +57,7 @@ func newAPIServers(c core, listener net.Listener) (*apiServers, error) {
 		balancer: &balancer.Balancer{Listener: listener, Dial: c.dial, Log: c.log},
 		address:  listener.Addr().String(), dial: c.dial, tls: config, state: c.state, frozen: c.frozen,
 	}
-	a.kube, err = kube.New(&rest.Config{Host: "https://" + a.address, Transport: a.transport()})
+	a.kube, err = kube.New(a.config(a.transport()))
 	return a, err
 }
 
@@ -78,6 +78,22 @@ func (a *apiServers) serve(ctx context.Context) error {
 // transport authenticates as the cluster's administrator.
 func (a *apiServers) transport() *http.Transport {
 	return &http.Transport{TLSClientConfig: a.tls.Clone(), ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute}
+}
+
+// config is the configuration of a client that uses a transport.
+func (a *apiServers) config(transport *http.Transport) *rest.Config {
+	return &rest.Config{Host: "https://" + a.address, Transport: transport}
+}
+
+// client returns a client that authenticates with one of the host's certificates.
+func (a *apiServers) client(store *credentials.Store, certificate string) (*kube.Client, error) {
+	config, err := store.ClientConfig(credentials.ClusterCA, certificate)
+	if err != nil {
+		return nil, err
+	}
+	transport := a.transport()
+	transport.TLSClientConfig = config
+	return kube.New(a.config(transport))
 }
 
 // probe returns a client of single API servers, without the load balancer. The

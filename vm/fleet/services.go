@@ -7,8 +7,6 @@ import (
 	"runtime"
 	"time"
 
-	"k8s.io/client-go/rest"
-
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/edge"
@@ -19,7 +17,8 @@ import (
 	"github.com/skiff-dev/skiff/vm/operation"
 )
 
-// How the watch of services finds out that an API server is gone without a word.
+// How the watch of services detects an API server that is gone without closing its
+// connections.
 const (
 	pingAfter   = 30 * time.Second
 	pingTimeout = 15 * time.Second
@@ -32,7 +31,7 @@ const syncPorts = 10 * time.Second
 func newEdge(c core) (*edge.Edge, error) {
 	transport := c.api.transport()
 	transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout}
-	client, err := kube.NewWatcher(&rest.Config{Host: "https://" + c.api.address, Transport: transport})
+	client, err := kube.NewWatcher(c.api.config(transport))
 	if err != nil {
 		return nil, err
 	}

@@ -3,20 +3,17 @@ package fleet
 import (
 	"net"
 
-	"k8s.io/client-go/rest"
-
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/credentials"
 	"github.com/skiff-dev/skiff/vm/edge/catalog"
 	"github.com/skiff-dev/skiff/vm/edge/web"
 	"github.com/skiff-dev/skiff/vm/edge/web/route"
-	"github.com/skiff-dev/skiff/vm/kube"
 	"github.com/skiff-dev/skiff/vm/network"
 )
 
 // newWeb makes the cluster's part of the web entry. listen listens at the gateway.
 func newWeb(c core, services *catalog.Catalog, listen func(uint16) (net.Listener, error)) (*web.Server, error) {
-	status, err := c.api.client(c, credentials.Ingress)
+	status, err := c.api.client(c.credentials, credentials.Ingress)
 	if err != nil {
 		return nil, err
 	}
@@ -45,17 +42,6 @@ func hostPorts(spec cluster.Spec) []int {
 		all = append(all, int(p.Host))
 	}
 	return all
-}
-
-// client returns a client of the API that has one of the host's certificates.
-func (a *apiServers) client(c core, certificate string) (*kube.Client, error) {
-	config, err := c.credentials.ClientConfig(credentials.ClusterCA, certificate)
-	if err != nil {
-		return nil, err
-	}
-	transport := a.transport()
-	transport.TLSClientConfig = config
-	return kube.New(&rest.Config{Host: "https://" + a.address, Transport: transport})
 }
 
 // objects returns what the web entry routes by.
