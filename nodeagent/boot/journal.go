@@ -152,5 +152,6 @@ func readState() (nodeapi.Status, error) {
 	if err != nil {
 		return state, err
 	}
-	return state, json.Unmarshal(text, &state)
+	err = json.Unmarshal(text, &state)
+	return state, err
 }

@@ -90,7 +90,8 @@ func (c *Client) summary(ctx context.Context, node string) (summary, error) {
 	if err != nil {
 		return s, err
 	}
-	return s, json.Unmarshal(content[:min(len(content), maxSummary)], &s)
+	err = json.Unmarshal(content[:min(len(content), maxSummary)], &s)
+	return s, err
 }
 
 func (s summary) addTo(stats, before feed.Stats, node string, now time.Time) {

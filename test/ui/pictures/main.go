@@ -202,5 +202,6 @@ func (h host) EtcdMembers(ctx context.Context, cluster string) ([]controlapi.Etc
 		return nil, err
 	}
 	var members []controlapi.EtcdMember
-	return members, json.Unmarshal(out, &members)
+	err = json.Unmarshal(out, &members)
+	return members, err
 }

@@ -143,5 +143,6 @@ func readTag(file string) (Tag, error) {
 	if err != nil {
 		return tag, err
 	}
-	return tag, json.Unmarshal(content, &tag)
+	err = json.Unmarshal(content, &tag)
+	return tag, err
 }

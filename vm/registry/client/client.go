@@ -55,36 +55,34 @@ func New(h home.Home, command []string) *Client { return &Client{h.Registry(), c
 
 // Status returns what the registry reports; ErrNotRunning if it is not running.
 func (c *Client) Status(ctx context.Context) (registryapi.Status, error) {
-	var status registryapi.Status
-	return status, c.call(ctx, http.MethodGet, registryapi.PathStatus, nil, &status)
+	return ask[registryapi.Status](ctx, c, http.MethodGet, registryapi.PathStatus, nil)
 }
 
 // Images returns what nodes can pull; ErrNotRunning if the registry is not
 // running.
 func (c *Client) Images(ctx context.Context) ([]registryapi.Image, error) {
-	var images []registryapi.Image
-	return images, c.call(ctx, http.MethodGet, registryapi.PathImages, nil, &images)
+	return ask[[]registryapi.Image](ctx, c, http.MethodGet, registryapi.PathImages, nil)
 }
 
 // Prune deletes what is not needed; ErrNotRunning if the registry is not
 // running.
 func (c *Client) Prune(ctx context.Context, request registryapi.PruneRequest) (registryapi.Pruned, error) {
-	var result registryapi.Pruned
-	return result, c.call(ctx, http.MethodPost, registryapi.PathPrune, request, &result)
+	return ask[registryapi.Pruned](ctx, c, http.MethodPost, registryapi.PathPrune, request)
 }
 
 // Keep makes the registry run until it is stopped; ErrNotRunning if it is not running.
 func (c *Client) Keep(ctx context.Context) (registryapi.Status, error) {
-	var status registryapi.Status
-	return status, c.call(ctx, http.MethodPost, registryapi.PathKeep, nil, &status)
+	return ask[registryapi.Status](ctx, c, http.MethodPost, registryapi.PathKeep, nil)
 }
 
 // Stop ends the registry and waits until it has ended; ErrNotRunning if there is
 // none.
 func (c *Client) Stop(ctx context.Context) error {
-	if err := c.call(ctx, http.MethodPost, registryapi.PathStop, nil, nil); err != nil {
+	response, err := c.do(ctx, http.MethodPost, registryapi.PathStop, nil)
+	if err != nil {
 		return err
 	}
+	_ = response.Body.Close()
 	for c.dir.Held() {
 		if err := pause.For(ctx, poll); err != nil {
 			return fmt.Errorf("wait for the end of the registry: %w", err)
@@ -181,18 +179,16 @@ func (c *Client) do(ctx context.Context, method, path string, body any) (*http.R
 	return nil, fmt.Errorf("the registry failed: %s", strings.TrimSpace(string(text)))
 }
 
-// call sends one request and decodes the answer, unless answer is nil.
-func (c *Client) call(ctx context.Context, method, path string, body, answer any) error {
+// ask sends one request and decodes the answer.
+func ask[T any](ctx context.Context, c *Client, method, path string, body any) (T, error) {
+	var answer T
 	response, err := c.do(ctx, method, path, body)
 	if err != nil {
-		return err
+		return answer, err
 	}
 	defer func() { _ = response.Body.Close() }()
-	if answer == nil {
-		return nil
+	if err := json.NewDecoder(io.LimitReader(response.Body, maxAnswer)).Decode(&answer); err != nil {
+		return answer, fmt.Errorf("decode the registry's answer: %w", err)
 	}
-	if err := json.NewDecoder(io.LimitReader(response.Body, maxAnswer)).Decode(answer); err != nil {
-		return fmt.Errorf("decode the registry's answer: %w", err)
-	}
-	return nil
+	return answer, nil
 }
