@@ -33,7 +33,23 @@ func eventually(t *testing.T, check func() error) {
 	}
 }
 
-func TestTheClusterUsesTheRegistryAsItsSpecSays(t *testing.T) {
+// startRegistry runs a registry in a home among parts, and returns a client of it.
+func startRegistry(t *testing.T, parts *parts, h home.Home, log *slog.Logger) *client.Client {
+	t.Helper()
+	c := client.New(h, nil)
+	parts.run(func(ctx context.Context) {
+		if err := registry.Run(ctx, registry.Config{Home: h, Log: log}); err != nil {
+			t.Error(err)
+		}
+	})
+	eventually(t, func() error {
+		_, err := c.Status(t.Context())
+		return err
+	})
+	return c
+}
+
+func TestTheClusterUsesTheRegistryAsItsSpecAsks(t *testing.T) {
 	dir, err := os.MkdirTemp("", "skiff-") // short enough for a socket
 	if err != nil {
 		t.Fatal(err)
@@ -44,16 +60,7 @@ func TestTheClusterUsesTheRegistryAsItsSpecSays(t *testing.T) {
 	parts := newParts(ctx, log)
 	t.Cleanup(parts.close)
 	t.Cleanup(cancel)
-	c := client.New(home.Home(dir), nil)
-	parts.run(func(ctx context.Context) {
-		if err := registry.Run(ctx, registry.Config{Home: home.Home(dir), Log: log}); err != nil {
-			t.Error(err)
-		}
-	})
-	eventually(t, func() error {
-		_, err := c.Status(t.Context())
-		return err
-	})
+	c := startRegistry(t, parts, home.Home(dir), log)
 	state := &store{path: filepath.Join(dir, "cluster.json"), state: cluster.State{Spec: cluster.Default()}}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

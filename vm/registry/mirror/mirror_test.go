@@ -18,7 +18,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func TestParseRefusesWhatIsNoMirrorInOneLine(t *testing.T) {
+func TestParseRefusesAnInvalidMirrorInOneLine(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                                  "no \"=\"",
 		"https://mirror.example":            "no \"=\"",
