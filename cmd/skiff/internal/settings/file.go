@@ -26,8 +26,8 @@ type File struct {
 }
 
 type entry struct {
-	text string
-	line int
+	value any // a string, or a List's []string
+	line  int
 }
 
 // ReadFile reads a configuration file, or stdin if name is "-". The error is a
@@ -118,21 +118,24 @@ func (f File) readKey(key, value *yaml.Node, within string) error {
 	}
 	all := Table()
 	setting := all[slices.IndexFunc(all, func(s Setting) bool { return s.Key == path })]
-	values := []*yaml.Node{value}
-	if setting.Type == List {
-		if value.Kind != yaml.SequenceNode {
-			return fault(f.name, value.Line, fmt.Sprintf("such as \"%s: [VALUE, VALUE]\"", key.Value), "%s must be a list", path)
-		}
-		values = value.Content
-	}
-	var texts []string
-	for _, v := range values {
-		if err := f.check(setting, v); err != nil {
+	if setting.Type != List {
+		if err := f.check(setting, value); err != nil {
 			return err
 		}
-		texts = append(texts, v.Value)
+		f.values[path] = entry{value.Value, value.Line}
+		return nil
 	}
-	f.values[path] = entry{text: strings.Join(texts, "\n"), line: value.Line}
+	if value.Kind != yaml.SequenceNode {
+		return fault(f.name, value.Line, fmt.Sprintf("such as \"%s: [VALUE, VALUE]\"", key.Value), "%s must be a list", path)
+	}
+	items := []string{}
+	for _, item := range value.Content {
+		if err := f.check(setting, item); err != nil {
+			return err
+		}
+		items = append(items, item.Value)
+	}
+	f.values[path] = entry{items, value.Line}
 	return nil
 }
 
@@ -183,7 +186,7 @@ func join(within, key string) string {
 }
 
 // nest returns {"a": {"b": value}} for the key "a.b".
-func nest(key, value string) map[string]any {
+func nest(key string, value any) map[string]any {
 	first, rest, deeper := strings.Cut(key, ".")
 	if !deeper {
 		return map[string]any{first: value}

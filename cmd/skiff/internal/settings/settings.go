@@ -60,7 +60,7 @@ func Resolve(flags *pflag.FlagSet, file File, base cluster.Spec) (cluster.Spec, 
 			}
 		}
 		if entry, ok := file.values[f.Key]; ok {
-			if err := v.MergeConfigMap(nest(f.Key, entry.text)); err != nil {
+			if err := v.MergeConfigMap(nest(f.Key, entry.value)); err != nil {
 				return base, err
 			}
 		}
@@ -78,16 +78,12 @@ func Resolve(flags *pflag.FlagSet, file File, base cluster.Spec) (cluster.Spec, 
 	return spec, nil
 }
 
-// resolved returns the text that f.set takes. Viper knows a List as texts, if it
-// comes from a flag or a default, or as lines, from a file.
+// resolved returns the text that f.set takes.
 func resolved(v *viper.Viper, f Setting, flags *pflag.FlagSet, file File) (string, error) {
 	if f.Type != List {
 		return v.GetString(f.Key), nil
 	}
 	items := v.GetStringSlice(f.Key)
-	if lines, ok := v.Get(f.Key).(string); ok {
-		items = strings.Split(lines, "\n")
-	}
 	if f.path {
 		if err := absolute(items, directory(f, flags, file)); err != nil {
 			return "", err
