@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/skiff-dev/skiff/internal/owner"
 )
 
 // Home is the directory of all clusters: SKIFF_HOME, by default ~/.skiff. It must be
@@ -78,6 +80,18 @@ func (h Home) Names() ([]string, error) {
 
 // Cluster is the directory of one cluster, mode 0700.
 type Cluster string
+
+// Create creates the cluster's directory if it is missing.
+func (c Cluster) Create() error { return create(string(c)) }
+
+// create creates a directory with keys or sockets. It belongs to the user of the
+// process, and missing parents to the owner of the one that they are in.
+func create(dir string) error {
+	if err := owner.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+		return err
+	}
+	return os.MkdirAll(dir, 0o700)
+}
 
 // Name returns the name of the cluster.
 func (c Cluster) Name() string { return filepath.Base(string(c)) }

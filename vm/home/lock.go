@@ -4,12 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/skiff-dev/skiff/internal/owner"
 )
 
 // ErrLocked reports that another process holds a lock.
@@ -34,10 +31,7 @@ func (c Cluster) Acquire() (*Lock, error) {
 // is missing.
 func acquire(dir, path string) (*Lock, error) {
 	for {
-		if err := owner.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
-			return nil, err
-		}
-		if err := os.MkdirAll(dir, 0o700); err != nil {
+		if err := create(dir); err != nil {
 			return nil, err
 		}
 		file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW, 0o600)

@@ -9,6 +9,9 @@ type Registry string
 // Registry returns the directory of the registry, which need not exist.
 func (h Home) Registry() Registry { return Registry(filepath.Join(string(h), "registry")) }
 
+// Create creates the registry's directory if it is missing.
+func (r Registry) Create() error { return create(string(r)) }
+
 // Acquire takes the registry's lock and creates its directory if it is missing. The
 // error wraps ErrLocked if another process holds the lock.
 func (r Registry) Acquire() (*Lock, error) { return acquire(string(r), r.join("registry.lock")) }

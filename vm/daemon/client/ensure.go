@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/skiff-dev/skiff/internal/background"
-	"github.com/skiff-dev/skiff/internal/owner"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
@@ -45,10 +43,7 @@ func (c *Client) answers(ctx context.Context) bool {
 // openLog opens the daemon's log and creates the cluster's directory if it is
 // missing.
 func (c *Client) openLog() (*os.File, error) {
-	if err := owner.MkdirAll(filepath.Dir(string(c.dir())), 0o700); err != nil {
-		return nil, fmt.Errorf("create the directory of all clusters: %w", err)
-	}
-	if err := os.MkdirAll(string(c.dir()), 0o700); err != nil {
+	if err := c.dir().Create(); err != nil {
 		return nil, fmt.Errorf("create the cluster's directory: %w", err)
 	}
 	path := c.dir().Log()

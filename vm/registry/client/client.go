@@ -17,7 +17,6 @@ import (
 
 	"github.com/skiff-dev/skiff/internal/background"
 	"github.com/skiff-dev/skiff/internal/jsonhttp"
-	"github.com/skiff-dev/skiff/internal/owner"
 	"github.com/skiff-dev/skiff/internal/pause"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/home"
@@ -113,7 +112,7 @@ func (c *Client) Start(ctx context.Context, arguments ...string) (registryapi.St
 
 // openLog opens the registry's log and creates its directory if it is missing.
 func (c *Client) openLog() (*os.File, error) {
-	if err := owner.MkdirAll(string(c.dir), 0o700); err != nil {
+	if err := c.dir.Create(); err != nil {
 		return nil, fmt.Errorf("create the registry's directory: %w", err)
 	}
 	return os.OpenFile(c.dir.Log(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
