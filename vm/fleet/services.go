@@ -11,6 +11,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/edge"
 	"github.com/skiff-dev/skiff/vm/edge/forward"
+	"github.com/skiff-dev/skiff/vm/edge/web"
 	"github.com/skiff-dev/skiff/vm/kube"
 	"github.com/skiff-dev/skiff/vm/machine"
 	"github.com/skiff-dev/skiff/vm/network"
@@ -57,7 +58,10 @@ func (c *core) machineState(ctx context.Context, name string) machine.State {
 // Services returns what the host can reach of the cluster.
 func (f *Fleet) Services() daemonapi.Services {
 	all := f.edge.Services()
-	all.Web, all.WebTLS = f.webURLs()
+	if ports, ok := web.ReadPorts(f.dir.Home()); ok {
+		all.Web, all.WebTLS = ports.URLs(f.state.spec().Name)
+		all.Names, all.Ingresses = f.web.Addresses(ports)
+	}
 	return all
 }
 

@@ -4,9 +4,30 @@ package daemonapi
 type Services struct {
 	Services []Service `json:"services"`
 	Ports    []Port    `json:"ports"`
+	// Names are the Services that answer by their name over HTTP, and Ingresses those
+	// that this host serves; none while the web entry is not served.
+	Names     []WebName `json:"names,omitempty"`
+	Ingresses []Ingress `json:"ingresses,omitempty"`
 	// Web and WebTLS are those of ClusterStatus.
 	Web    string `json:"web,omitempty"`
 	WebTLS string `json:"webTLS,omitempty"`
+}
+
+// WebName is the URL by which a Service answers on this host.
+type WebName struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	URL       string `json:"url"`
+}
+
+// Ingress is an Ingress that this host serves.
+type Ingress struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	// URLs have one entry for each host, which may be a wildcard.
+	URLs []string `json:"urls"`
+	// Message tells what is needed to reach them.
+	Message string `json:"message,omitempty"`
 }
 
 // Service is a Kubernetes service that the host can reach.

@@ -23,8 +23,8 @@ func New(s cli.Streams) *cobra.Command {
 		Long: `Show which services of a cluster this host reaches, and at which addresses.
 
 A service of type LoadBalancer answers on 127.0.0.1 at its own port or, if that is
-taken, at the next free one, and on Linux also at a loopback address of its own. Ports
-that were opened with "skiff port add" or in skiff.yaml are listed as well.`,
+taken, at the next free one, and on Linux also at a loopback address of its own.
+Ingresses are listed with their URLs. Ports that were opened with "skiff port add" or in skiff.yaml are listed as well.`,
 		Example: `  # Show the services of the default cluster
   skiff services
 
@@ -58,8 +58,8 @@ that were opened with "skiff port add" or in skiff.yaml are listed as well.`,
 		if all.Web != "" {
 			fmt.Fprintf(s.Text(), "Every Service answers over HTTP at %s\n                     and over HTTPS at %s\n\n", all.Web, all.WebTLS)
 		}
-		if len(all.Services)+len(all.Ports) == 0 {
-			fmt.Fprintln(s.Err, "No load balancers and no open ports: create a Service of type LoadBalancer, or open a port with `skiff port add`.")
+		if len(all.Services)+len(all.Ingresses)+len(all.Ports) == 0 {
+			fmt.Fprintln(s.Err, "No load balancers, Ingresses or open ports: create a Service of type LoadBalancer, or open a port with `skiff port add`.")
 			return nil
 		}
 		return s.Table(rows(all))
@@ -67,14 +67,25 @@ that were opened with "skiff port add" or in skiff.yaml are listed as well.`,
 	return cmd
 }
 
-// within returns the services of a namespace, all if it is empty. Ports belong to
+// within returns what belongs to a namespace, all if it is empty. Ports belong to
 // the cluster.
 func within(all daemonapi.Services, namespace string) daemonapi.Services {
 	kept := all
 	kept.Services, kept.Ports = []daemonapi.Service{}, append([]daemonapi.Port{}, all.Ports...)
+	kept.Names, kept.Ingresses = nil, nil
 	for _, service := range all.Services {
 		if namespace == "" || service.Namespace == namespace {
 			kept.Services = append(kept.Services, service)
+		}
+	}
+	for _, name := range all.Names {
+		if namespace == "" || name.Namespace == namespace {
+			kept.Names = append(kept.Names, name)
+		}
+	}
+	for _, i := range all.Ingresses {
+		if namespace == "" || i.Namespace == namespace {
+			kept.Ingresses = append(kept.Ingresses, i)
 		}
 	}
 	return kept
@@ -95,6 +106,9 @@ func rows(all daemonapi.Services) [][]string {
 				fmt.Sprintf("%d/%s", p.Port, p.Protocol), cmp.Or(strings.Join(p.Host, ", "), "-"), strings.Join(notes, "; "),
 			})
 		}
+	}
+	for _, i := range all.Ingresses {
+		table = append(table, []string{i.Namespace, i.Name, "Ingress", "-", "HTTP", cmp.Or(strings.Join(i.URLs, ", "), "-"), i.Message})
 	}
 	for _, p := range all.Ports {
 		table = append(table, []string{"-", p.Target, "Port", "-", p.Protocol, cmp.Or(p.Host, "-"), p.Problem})

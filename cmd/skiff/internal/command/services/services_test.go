@@ -15,6 +15,11 @@ func TestRowsShowWhereTheHostAnswers(t *testing.T) {
 			}},
 			{Namespace: "default", Name: "new", Type: "LoadBalancer", Message: "it has no address yet", Ports: []daemonapi.ServicePort{{Protocol: "UDP", Port: 53}}},
 		},
+		Names: []daemonapi.WebName{{Namespace: "shop", Name: "web"}, {Namespace: "default", Name: "new"}},
+		Ingresses: []daemonapi.Ingress{
+			{Namespace: "shop", Name: "site", URLs: []string{"http://shop.localhost:7080", "https://shop.example.com:7443"}, Message: "add it to the host's names"},
+			{Namespace: "default", Name: "empty"},
+		},
 		Ports: []daemonapi.Port{
 			{Port: "8080:svc/web:80", Protocol: "TCP", Target: "svc/web:80", Host: "127.0.0.1:8080"},
 			{Port: "0.0.0.0:53:svc/dns:53/udp", Protocol: "UDP", Target: "svc/dns:53/udp", Problem: "UDP port 53 on 0.0.0.0 is in use"},
@@ -24,6 +29,8 @@ func TestRowsShowWhereTheHostAnswers(t *testing.T) {
 		{"NAMESPACE", "SERVICE", "TYPE", "EXTERNAL-IP", "PORT", "ON THIS HOST", "MESSAGE"},
 		{"shop", "web", "LoadBalancer", "192.168.104.240", "80/TCP", "127.0.0.1:8080, 127.80.1.2:80", "port 80 on 127.0.0.1 is in use"},
 		{"default", "new", "LoadBalancer", "-", "53/UDP", "-", "it has no address yet; no endpoint is ready"},
+		{"shop", "site", "Ingress", "-", "HTTP", "http://shop.localhost:7080, https://shop.example.com:7443", "add it to the host's names"},
+		{"default", "empty", "Ingress", "-", "HTTP", "-", ""},
 		{"-", "svc/web:80", "Port", "-", "TCP", "127.0.0.1:8080", ""},
 		{"-", "svc/dns:53/udp", "Port", "-", "UDP", "-", "UDP port 53 on 0.0.0.0 is in use"},
 	}
@@ -33,7 +40,7 @@ func TestRowsShowWhereTheHostAnswers(t *testing.T) {
 			t.Fatalf("row %d of %q, want %q", i, got, want)
 		}
 	}
-	if shop := within(all, "shop"); len(shop.Services) != 1 || len(shop.Ports) != 2 {
+	if shop := within(all, "shop"); len(shop.Services) != 1 || len(shop.Ports) != 2 || len(shop.Names) != 1 || len(shop.Ingresses) != 1 {
 		t.Errorf("in namespace shop: %+v", shop)
 	}
 }
