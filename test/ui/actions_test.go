@@ -30,14 +30,19 @@ func TestActionsOnARealCluster(t *testing.T) {
 	if err := os.WriteFile(editor, []byte("#!/bin/sh\nsed -i 's/value: green/value: blue/' \"$1\"\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	s := c.open(t, "EDITOR="+editor, "VISUAL=", "KUBE_EDITOR=", "SKIFF_EDITOR=")
+	// This browser keeps the URL that it opens.
+	browser := filepath.Join(c.home, "xdg-open")
+	if err := os.WriteFile(browser, []byte("#!/bin/sh\necho \"$1\" >'"+filepath.Join(c.home, "opened")+"'\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s := c.open(t, "PATH="+c.home+":"+os.Getenv("PATH"), "DISPLAY=:99", "EDITOR="+editor, "VISUAL=", "KUBE_EDITOR=", "SKIFF_EDITOR=")
 	s.see("Pods in all namespaces", "live")
 	for _, one := range []struct {
 		name string
 		test func(*testing.T, *realCluster, *session)
 	}{
 		{"load an image", testLoadImage}, // needed by the other tests
-		{"logs", testLogs}, {"shell", testShell}, {"attach", testAttach}, {"copy", testCopy}, {"forward", testForward},
+		{"logs", testLogs}, {"shell", testShell}, {"attach", testAttach}, {"copy", testCopy}, {"forward", testForward}, {"addresses", testAddresses},
 		{"edit, history, undo", testRollouts}, {"scale and restart", testScale}, {"tree", testTree}, {"delete", testDelete},
 		{"every screen", testScreens}, {"skiff without arguments", testNoArguments}, {"nodes", testNodes}, {"snapshot", testSnapshot}, {"clusters", testClusters},
 	} {
@@ -144,6 +149,33 @@ func testCopy(t *testing.T, _ *realCluster, s *session) {
 	case <-time.After(limit):
 		t.Error("the clipboard was not set")
 	}
+}
+
+// testAddresses opens a load balancer in a browser, which is a script that keeps the
+// URL, and copies one of its addresses.
+func testAddresses(t *testing.T, c *realCluster, s *session) {
+	c.kubectl(t, "expose", "deployment", "web", "--name", "edge", "--type", "LoadBalancer", "--port", "8765", "--target-port", "8080")
+	t.Cleanup(func() { c.kubectl(t, "delete", "service", "edge") })
+	s.visit("svc shop", "edge", "LoadBalancer", "127.0.0.1:8765", "http://edge.shop."+c.name+".localhost")
+	s.press("b")
+	s.see("opened http://edge.shop." + c.name + ".localhost")
+	eventually(t, "the browser has the URL", func() error {
+		opened, err := os.ReadFile(filepath.Join(c.home, "opened"))
+		if err == nil && !strings.HasPrefix(string(opened), "http://edge.shop."+c.name+".localhost") {
+			err = fmt.Errorf("it has %q", opened)
+		}
+		return err
+	})
+	seen := s.Next("\x1b]52;c;" + base64.StdEncoding.EncodeToString([]byte("127.0.0.1:8765")))
+	s.press("C")
+	s.see("Copy address: service shop/edge", "127.0.0.1:8765")
+	s.press(enter)
+	select {
+	case <-seen:
+	case <-time.After(limit):
+		t.Error("the clipboard was not set")
+	}
+	s.visit("addresses", "edge", "load balancer", "127.0.0.1:8765", "name")
 }
 
 var forwarded = regexp.MustCompile(`forwarding 127\.0\.0\.1:(\d+) to `)

@@ -37,6 +37,7 @@ func commands() []command {
 		{[]string{"pulse", "pulses"}, "cluster overview", nil, show(screen.Pulse{})},
 		{[]string{"controlplane", "cp"}, "control plane status", clusterNames, controlPlane},
 		{[]string{"forwards", "pf", "portforward"}, "forwarded ports", nil, show(screen.Forwards{})},
+		{[]string{"addresses", "address", "addr"}, "addresses on this host", nil, show(screen.Addresses{})},
 		{[]string{"tree", "xray"}, "ownership tree", resourceNames, showTree},
 		{[]string{"ns", "namespace"}, "namespaces: a,b or all", namespaceNames, chooseNamespaces},
 		{[]string{"ctx", "cluster", "context"}, "clusters: a,b", clusterNames, chooseClusters},

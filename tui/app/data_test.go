@@ -61,7 +61,8 @@ func tables() map[string]object.Table {
 			row("shop", "payments", 3*time.Hour, "0/1", "1", "0", "3h", "payments"), row("shop", "web", 3*time.Hour, "2/3", "3", "2", "3h", "web,metrics"),
 		}},
 		"services": {Columns: columns("Name", "Type", "Cluster-IP", "External-IP", "Port(s)", "Age"), Rows: []*object.Row{
-			row("default", "kubernetes", 26*time.Hour, "ClusterIP", "10.96.0.1", "<none>", "443/TCP", "26h"), row("shop", "web", 3*time.Hour, "ClusterIP", "10.96.12.7", "<none>", "80/TCP", "3h"),
+			row("default", "kubernetes", 26*time.Hour, "ClusterIP", "10.96.0.1", "<none>", "443/TCP", "26h"), row("shop", "store", time.Hour, "LoadBalancer", "10.96.40.2", "192.168.104.129", "80:31234/TCP", "1h"),
+			row("shop", "web", 3*time.Hour, "ClusterIP", "10.96.12.7", "<none>", "80/TCP", "3h"),
 		}},
 		"secrets": {Columns: columns("Name", "Type", "Data", "Age"), Rows: []*object.Row{row("shop", "db-login", 3*time.Hour, "Opaque", "2", "3h")}},
 		"events": {Columns: columns("Last Seen", "Type", "Reason", "Object", "+Subobject", "Message", "+Name"), Rows: []*object.Row{

@@ -84,6 +84,33 @@ func (h *fakeHost) NodeStatus(_ context.Context, _, node string) (nodeapi.Status
 	}, nil
 }
 
+func (h *fakeHost) Services(_ context.Context, cluster string) (daemonapi.Services, error) {
+	if cluster != "dev" {
+		return daemonapi.Services{}, fmt.Errorf("cluster %q is not running", cluster)
+	}
+	return daemonapi.Services{
+		Services: []daemonapi.Service{{Namespace: "shop", Name: "store", Type: "LoadBalancer", Ready: true, Ports: []daemonapi.ServicePort{
+			{Protocol: "TCP", Port: 80, Host: []string{"127.0.0.1:8080", "127.80.1.2:80"}, Problem: "port 80 on 127.0.0.1 is in use"},
+		}}},
+		Names: []daemonapi.WebName{
+			{Namespace: "default", Name: "kubernetes", URL: "http://kubernetes.default.dev.localhost:7080"},
+			{Namespace: "shop", Name: "store", URL: "http://store.shop.dev.localhost:7080"}, {Namespace: "shop", Name: "web", URL: "http://web.shop.dev.localhost:7080"},
+		},
+		Ingresses: []daemonapi.Ingress{{Namespace: "shop", Name: "web", URLs: []string{"http://shop.localhost:7080", "http://shop.example.com:7080"}, Message: "shop.example.com must resolve to 127.0.0.1 on this host"}},
+		Ports:     []daemonapi.Port{{Port: "5432:pod/db-0", Protocol: "TCP", Target: "pod/db-0", Host: "127.0.0.1:5432"}, {Port: "53:svc/dns/udp", Protocol: "UDP", Target: "svc/dns", Problem: "UDP port 53 is in use"}},
+	}, nil
+}
+
+func (h *fakeHost) Browse(_ context.Context, url string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.refused != "" {
+		return errors.New(h.refused)
+	}
+	h.ran = append(h.ran, "browse "+url)
+	return nil
+}
+
 func (h *fakeHost) Connect(context.Context, string) (Kubernetes, error) {
 	h.mu.Lock()
 	h.connected++

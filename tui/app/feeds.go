@@ -162,6 +162,8 @@ func (m *Model) run(ctx context.Context, need feed.Need, emit func(any)) {
 		m.runHost(ctx, emit)
 	case feed.Machines:
 		feed.Poll(ctx, machineInterval, requestLimit, func(ctx context.Context) { emit(m.machineStatus(ctx, need.Cluster)) })
+	case feed.Addresses:
+		m.runAddresses(ctx, need.Cluster, emit)
 	case feed.Etcd:
 		m.runEtcd(ctx, need.Cluster, emit)
 	case feed.Output:
@@ -211,6 +213,19 @@ func (m *Model) machineStatus(ctx context.Context, cluster string) feed.MachineS
 	}
 	group.Wait()
 	return status
+}
+
+func (m *Model) runAddresses(ctx context.Context, cluster string, emit func(any)) {
+	last := feed.HostAddresses{Cluster: cluster}
+	feed.Poll(ctx, hostInterval, requestLimit, func(ctx context.Context) {
+		all, err := m.config.Host.Services(ctx, cluster)
+		if err != nil {
+			last.Freshness = object.Freshness{State: object.Lost, At: last.At, Problem: err.Error()}
+		} else {
+			last.Services, last.Freshness = all, object.Freshness{State: object.Live, At: time.Now()}
+		}
+		emit(last)
+	})
 }
 
 // runEtcd polls the etcd members of a cluster.

@@ -47,6 +47,11 @@ type Host interface {
 	Clusters(ctx context.Context) ([]daemonapi.ClusterStatus, error)
 	// NodeStatus returns the status that a node reports about itself.
 	NodeStatus(ctx context.Context, cluster, node string) (nodeapi.Status, error)
+	// Services returns what this host reaches of a cluster, and where.
+	Services(ctx context.Context, cluster string) (daemonapi.Services, error)
+	// Browse opens a URL in the user's browser. It does not wait for the browser to
+	// end.
+	Browse(ctx context.Context, url string) error
 	// Connect returns the API of a cluster. It does not wait for the API to respond.
 	Connect(ctx context.Context, cluster string) (Kubernetes, error)
 	// Verbs are the available skiff commands.

@@ -51,6 +51,9 @@ func (m *Model) requests(all []screen.Request) tea.Cmd {
 		case screen.CopyText:
 			m.notify("copied "+r.What, false)
 			cmds = append(cmds, tea.SetClipboard(r.Text))
+		case screen.Browse:
+			m.notify("opening "+r.URL+" …", false)
+			cmds = append(cmds, m.browse(r.URL))
 		case screen.Look:
 			cmds = append(cmds, m.look(r))
 		case screen.Do:
@@ -60,6 +63,19 @@ func (m *Model) requests(all []screen.Request) tea.Cmd {
 		}
 	}
 	return tea.Batch(cmds...)
+}
+
+// browse opens a URL. A failure shows the URL, so that the user can open it
+// elsewhere.
+func (m *Model) browse(url string) tea.Cmd {
+	return func() tea.Msg {
+		ctx, cancel := context.WithTimeout(m.ctx, taskLimit)
+		defer cancel()
+		if err := m.config.Host.Browse(ctx, url); err != nil {
+			return failure(fmt.Errorf("%w\nopen it yourself: %s", err, url))
+		}
+		return requestsMsg{notice: notice{text: "opened " + url}}
+	}
 }
 
 // taskLimit is the timeout of a background task.

@@ -3,6 +3,7 @@ package app
 import (
 	"github.com/skiff-dev/skiff/tui/object"
 	"github.com/skiff-dev/skiff/tui/screen"
+	"github.com/skiff-dev/skiff/tui/screen/addresses"
 	"github.com/skiff-dev/skiff/tui/screen/clusters"
 	"github.com/skiff-dev/skiff/tui/screen/containers"
 	"github.com/skiff-dev/skiff/tui/screen/controlplane"
@@ -52,6 +53,8 @@ func (m *Model) build(to screen.Destination) screen.Screen {
 		return logs.NewOutput(to)
 	case screen.Resources:
 		return resources.New(w, m.config.Settings.Aliases)
+	case screen.Addresses:
+		return addresses.New(w)
 	case screen.Forwards:
 		return forwards.New()
 	default: // screen.Help

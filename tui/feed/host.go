@@ -51,6 +51,28 @@ type MachineStatus struct {
 	object.Freshness
 }
 
+// Addresses asks where this host reaches a cluster's services. It is answered with
+// HostAddresses.
+type Addresses struct{ Cluster string }
+
+// Key implements Need.
+func (n Addresses) Key() string { return "addresses " + n.Cluster }
+
+// From implements Need.
+func (Addresses) From() string { return "" }
+
+// Lost implements Need.
+func (n Addresses) Lost(f object.Freshness) any {
+	return HostAddresses{Cluster: n.Cluster, Freshness: f}
+}
+
+// HostAddresses answers Addresses.
+type HostAddresses struct {
+	Cluster  string
+	Services daemonapi.Services
+	object.Freshness
+}
+
 // Etcd asks for the etcd members of a cluster on this host. It is answered with
 // EtcdMembers.
 type Etcd struct{ Cluster string }

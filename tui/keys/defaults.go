@@ -77,6 +77,8 @@ const (
 	Prev           Action = "previous-match"
 	Toggle         Action = "toggle"
 	NodeLogs       Action = "node-logs"
+	Browse         Action = "browse"
+	CopyAddress    Action = "copy-address"
 )
 
 // defaults is the built-in key map.
@@ -144,6 +146,8 @@ var defaults = []Binding{
 	{Rollout, Undo, []string{"u"}, "undo rollout", true, false},
 	{Selecting, ShowLogs, []string{"l"}, "logs", false, true},
 	{Selecting, Forward, []string{"f"}, "port-forward", true, false},
+	{Reachable, Browse, []string{"b"}, "open in browser", false, true},
+	{Reachable, CopyAddress, []string{"C"}, "copy address", false, true},
 	{CronJobs, Trigger, []string{"T"}, "trigger", true, true},
 	{CronJobs, Suspend, []string{"S"}, "suspend or resume", true, false},
 

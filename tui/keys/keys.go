@@ -18,15 +18,16 @@ type Scope string
 // The scopes. A screen lists those that apply to it; the first one wins.
 const (
 	Everywhere Scope = "everywhere"
-	List       Scope = "list"     // any table
-	Objects    Scope = "objects"  // Kubernetes objects
-	Rows       Scope = "rows"     // tables whose rows can be marked
-	Columns    Scope = "columns"  // tables with wide columns
-	Namespaced Scope = "spaces"   // namespaced objects
-	Pods       Scope = "pods"     // pods
-	Scalable   Scope = "scalable" // workloads with replicas
-	Rollout    Scope = "rollout"  // workloads with a history
-	Selecting  Scope = "selects"  // objects that select pods
+	List       Scope = "list"      // any table
+	Objects    Scope = "objects"   // Kubernetes objects
+	Rows       Scope = "rows"      // tables whose rows can be marked
+	Columns    Scope = "columns"   // tables with wide columns
+	Namespaced Scope = "spaces"    // namespaced objects
+	Pods       Scope = "pods"      // pods
+	Scalable   Scope = "scalable"  // workloads with replicas
+	Rollout    Scope = "rollout"   // workloads with a history
+	Selecting  Scope = "selects"   // objects that select pods
+	Reachable  Scope = "reachable" // what has addresses on this host
 	CronJobs   Scope = "cronjobs"
 	Nodes      Scope = "nodes"
 	Clusters   Scope = "clusters"

@@ -57,6 +57,9 @@ type Resources struct{}
 // Forwards is the list of port-forwards.
 type Forwards struct{}
 
+// Addresses is the list of addresses at which this host reaches services.
+type Addresses struct{}
+
 // Help lists the keys of the current screen.
 type Help struct{}
 
@@ -91,6 +94,7 @@ func (Pulse) destination()        {}
 func (ControlPlane) destination() {}
 func (Resources) destination()    {}
 func (Forwards) destination()     {}
+func (Addresses) destination()    {}
 func (Help) destination()         {}
 func (Output) destination()       {}
 func (Namespaces) destination()   {}

@@ -11,7 +11,7 @@ import (
 )
 
 // helpers are the packages below this one that are not screens.
-var helpers = []string{"format", "grid", "kind", "operation"}
+var helpers = []string{"address", "format", "grid", "kind", "operation"}
 
 func TestScreensDoNotImportEachOther(t *testing.T) {
 	files, err := filepath.Glob("*/*.go")

@@ -58,6 +58,9 @@ type Say struct {
 // CopyText copies text to the clipboard.
 type CopyText struct{ What, Text string }
 
+// Browse opens a URL in the browser of this host.
+type Browse struct{ URL string }
+
 // Choose changes the selection that all screens follow. A nil field keeps the
 // current selection.
 type Choose struct{ Clusters, Namespaces []string }
@@ -78,6 +81,7 @@ func (Fill) request()     {}
 func (Look) request()     {}
 func (Say) request()      {}
 func (CopyText) request() {}
+func (Browse) request()   {}
 func (Choose) request()   {}
 
 // Message returns the request to show one message.

@@ -180,6 +180,13 @@ func (h host) NodeStatus(ctx context.Context, cluster, node string) (nodeapi.Sta
 	return client.New(client.Config{Home: h.home, Name: cluster}).Node(node).Status(ctx)
 }
 
+func (h host) Services(ctx context.Context, name string) (daemonapi.Services, error) {
+	return client.New(client.Config{Home: h.home, Name: name}).Services(ctx)
+}
+
+// Browse is not called: no key of a shot opens a browser.
+func (h host) Browse(context.Context, string) error { return errors.ErrUnsupported }
+
 func (h host) Connect(ctx context.Context, name string) (app.Kubernetes, error) {
 	kubeconfig, err := client.New(client.Config{Home: h.home, Name: name}).Kubeconfig(ctx)
 	if err != nil {

@@ -42,6 +42,8 @@ type Columns struct {
 	Hidden []string
 	// Usage adds columns for CPU and memory usage.
 	Usage bool
+	// Addresses adds columns for the addresses on this host.
+	Addresses bool
 }
 
 // Workload tells how to read the state of a workload from its row.
@@ -101,7 +103,9 @@ var kinds = []Kind{
 		Deletion: Deletion{One: withPods.One, Many: withPods.Many}},
 	{Resource: object.ReplicaSets, Scopes: []keys.Scope{keys.Scalable, keys.Selecting}, Enter: podsOf, Deletion: withPods},
 	{Resource: object.ReplicationControllers, Scopes: []keys.Scope{keys.Scalable, keys.Selecting}, Enter: podsOf, Deletion: other},
-	{Resource: object.Services, Card: true, Scopes: []keys.Scope{keys.Selecting}, Enter: podsOf, Deletion: other},
+	{Resource: object.Services, Card: true, Scopes: []keys.Scope{keys.Selecting, keys.Reachable}, Enter: podsOf,
+		Columns: Columns{Addresses: true}, Deletion: other},
+	{Resource: named("networking.k8s.io", "ingresses"), Scopes: []keys.Scope{keys.Reachable}, Columns: Columns{Addresses: true}, Deletion: other},
 	{Resource: object.Claims, Aliases: []string{"claims"}, Card: true, Deletion: onVolume},
 	{Resource: object.Volumes, Aliases: []string{"volumes"}, Deletion: onVolume},
 	{Resource: object.Events, Card: true, Columns: Columns{Sort: "Last Seen", Hidden: []string{"Name"}}, Deletion: other},

@@ -4,9 +4,11 @@ import (
 	"github.com/skiff-dev/skiff/tui/keys"
 	"github.com/skiff-dev/skiff/tui/object"
 	"github.com/skiff-dev/skiff/tui/screen"
+	"github.com/skiff-dev/skiff/tui/screen/address"
 	"github.com/skiff-dev/skiff/tui/screen/format"
 	"github.com/skiff-dev/skiff/tui/screen/grid"
 	"github.com/skiff-dev/skiff/tui/screen/kind"
+	"github.com/skiff-dev/skiff/tui/widget"
 )
 
 // Click implements screen.Pointed.
@@ -23,6 +25,10 @@ func (s *Screen) Wheel(n int) { s.table.Move(n) }
 
 // View implements screen.Screen.
 func (s *Screen) View(w *screen.World, width, height int) []string {
+	if details := s.addressDetails(w, width, height); len(details) > 0 {
+		rows := min(height-len(details), len(s.rows)+2)
+		return append(widget.Box(s.table.View(w.Theme, width, rows), width, rows), details...)
+	}
 	lines := s.table.View(w.Theme, width, height)
 	if len(s.rows) > 0 {
 		return lines
@@ -74,6 +80,10 @@ func (s *Screen) Act(w *screen.World, a keys.Action) []screen.Request {
 	case keys.Unhealthy:
 		s.unhealthy = !s.unhealthy
 		s.refresh(w)
+	case keys.Browse, keys.CopyAddress:
+		if row := s.table.Row(); row >= 0 && row < len(s.rows) {
+			return address.Act(a, s.ref(row).String(), s.addressesOf(s.rows[row]))
+		}
 	case keys.PickNamespaces:
 		return screen.Show(screen.Namespaces{})
 	case keys.AllNamespaces:

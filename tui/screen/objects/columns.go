@@ -7,6 +7,7 @@ import (
 
 	"github.com/skiff-dev/skiff/tui/object"
 	"github.com/skiff-dev/skiff/tui/screen"
+	"github.com/skiff-dev/skiff/tui/screen/address"
 	"github.com/skiff-dev/skiff/tui/screen/format"
 	"github.com/skiff-dev/skiff/tui/screen/kind"
 	"github.com/skiff-dev/skiff/tui/theme"
@@ -25,6 +26,8 @@ const (
 	fromNamespace
 	fromCPU
 	fromMemory
+	fromHost
+	fromURL
 )
 
 // arrange decides which columns are shown.
@@ -46,6 +49,9 @@ func (s *Screen) arrange() {
 		}
 		if adjust.Usage && c.Name == "Age" && s.hasUsage() {
 			columns = append(columns, column{object.Column{Name: "CPU"}, fromCPU}, column{object.Column{Name: "Memory"}, fromMemory})
+		}
+		if adjust.Addresses && c.Name == "Age" {
+			columns = append(columns, s.addressColumns()...)
 		}
 		columns = append(columns, column{c, i})
 	}
@@ -85,6 +91,8 @@ func minWidth(column string) int {
 	switch column {
 	case "Name", "Message", "Object":
 		return 20
+	case "URL", "On this host":
+		return 16
 	case "Namespace":
 		return 8
 	case "Node", "Selector", "Images", "Containers", "Labels":
@@ -112,6 +120,8 @@ func (src source) Cell(i, c int) string {
 		return r.Namespace
 	case fromCPU, fromMemory:
 		return src.usage(r, col.from)
+	case fromHost, fromURL:
+		return src.address(r, col.from)
 	}
 	if col.Name == "Status" && r.Deleting {
 		return "Terminating"
@@ -135,6 +145,9 @@ func (src source) usage(r *object.Row, from int) string {
 func (src source) Tone(i, c int) theme.Tone {
 	if src.s.rows[i].Deleting {
 		return theme.Dim
+	}
+	if from := src.s.columns[c].from; from == fromHost && address.Problems(src.s.addressesOf(src.s.rows[i])) != "" {
+		return theme.Warn
 	}
 	return format.CellTone(src.s.resource, src.s.columns[c].Name, src.Cell(i, c))
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/skiff-dev/skiff/tui/keys"
 	"github.com/skiff-dev/skiff/tui/object"
 	"github.com/skiff-dev/skiff/tui/screen"
+	"github.com/skiff-dev/skiff/tui/screen/address"
 	"github.com/skiff-dev/skiff/tui/screen/format"
 	"github.com/skiff-dev/skiff/tui/screen/kind"
 	"github.com/skiff-dev/skiff/tui/theme"
@@ -28,6 +29,7 @@ type Screen struct {
 	selected   []string // the namespaces selected for all screens
 	tables     map[string]object.Table
 	usage      map[string]feed.Stats
+	addresses  map[string]address.Index
 	rows       []*object.Row
 	columns    []column
 	table      *widget.Table
@@ -41,7 +43,7 @@ type Screen struct {
 func New(w *screen.World, to screen.Objects) *Screen {
 	s := &Screen{
 		resource: to.Resource, kind: kind.Of(to.Resource), narrow: to.Narrow,
-		tables: map[string]object.Table{}, usage: map[string]feed.Stats{}, table: widget.NewTable(nil),
+		tables: map[string]object.Table{}, usage: map[string]feed.Stats{}, addresses: map[string]address.Index{}, table: widget.NewTable(nil),
 	}
 	order, known := w.Orders[to.Resource.ID()]
 	if !known {
@@ -147,6 +149,9 @@ func (s *Screen) Needs() []feed.Need {
 		if s.kind.Columns.Usage {
 			needs = append(needs, feed.Usage{Cluster: cluster})
 		}
+		if s.kind.Columns.Addresses {
+			needs = append(needs, feed.Addresses{Cluster: cluster})
+		}
 	}
 	return needs
 }
@@ -162,6 +167,9 @@ func (s *Screen) Take(w *screen.World, delivery any) {
 	case feed.Stats:
 		s.usage[d.Cluster] = d
 		s.refresh(w) // the table may be sorted by usage
+	case feed.HostAddresses:
+		s.addresses[d.Cluster] = address.NewIndex(d.Services)
+		s.refresh(w)
 	}
 }
 

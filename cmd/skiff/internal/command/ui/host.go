@@ -7,6 +7,7 @@ import (
 
 	tui "github.com/skiff-dev/skiff/tui/app"
 
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/browser"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
 	"github.com/skiff-dev/skiff/controlplane/controlapi"
@@ -37,6 +38,14 @@ func (u *host) Clusters(ctx context.Context) ([]daemonapi.ClusterStatus, error) 
 func (u *host) NodeStatus(ctx context.Context, cluster, node string) (nodeapi.Status, error) {
 	return client.New(client.Config{Home: u.home, Name: cluster}).Node(node).Status(ctx)
 }
+
+// Services implements tui.Host.
+func (u *host) Services(ctx context.Context, cluster string) (daemonapi.Services, error) {
+	return client.New(client.Config{Home: u.home, Name: cluster}).Services(ctx)
+}
+
+// Browse implements tui.Host.
+func (u *host) Browse(ctx context.Context, url string) error { return browser.Open(ctx, url) }
 
 // Connect implements tui.Host.
 func (u *host) Connect(ctx context.Context, name string) (tui.Kubernetes, error) {
