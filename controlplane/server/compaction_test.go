@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -37,8 +38,11 @@ func (c *cluster) compaction(t *testing.T) {
 	}
 	c.eventually(t, "the continue token expires", func(ctx context.Context) error {
 		_, err := templates.List(ctx, metav1.ListOptions{Limit: 1, Continue: part.Continue})
-		if !apierrors.IsResourceExpired(err) {
-			return fmt.Errorf("it is accepted: %v", err)
+		switch {
+		case err == nil:
+			return errors.New("it is accepted")
+		case !apierrors.IsResourceExpired(err):
+			return fmt.Errorf("list with the token: %w", err)
 		}
 		return nil
 	})

@@ -34,7 +34,7 @@ func TestContractChangesWithWhatADocumentMayContain(t *testing.T) {
 		}
 		seen[text] = v
 	}
-	if Contract() != Contract() || len(Contract()) != 16 {
-		t.Errorf("contract %q", Contract())
+	if first, second := Contract(), Contract(); first != second || len(first) != 16 {
+		t.Errorf("contracts %q and %q", first, second)
 	}
 }

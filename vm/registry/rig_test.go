@@ -90,13 +90,20 @@ func (r *running) use(t *testing.T, use registryapi.Use) (end func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	begun, ended := make(chan struct{}, 1), make(chan error, 1)
-	go func() { ended <- r.Use(ctx, use, func(registryapi.Status) { begun <- struct{}{} }) }()
+	go func() {
+		defer close(ended)
+		ended <- r.Use(ctx, use, func(registryapi.Status) { begun <- struct{}{} })
+	}()
 	select {
 	case <-begun:
 	case err := <-ended:
 		t.Fatal(err)
 	}
-	end = func() { cancel(); <-ended; ended <- nil }
+	end = func() {
+		cancel()
+		for range ended { // until it is closed
+		}
+	}
 	t.Cleanup(end)
 	return end
 }

@@ -119,7 +119,9 @@ func serveAll(ctx context.Context, s *http.Server, plain, secure []net.Listener)
 	cancel()
 	_ = s.Close()
 	for range running {
-		<-ended
+		if next := <-ended; err == nil && !errors.Is(next, http.ErrServerClosed) {
+			err = fmt.Errorf("serve HTTP: %w", next)
+		}
 	}
 	return errors.Join(err, closeAll(plain), closeAll(secure))
 }

@@ -157,7 +157,7 @@ func TestWebSocketsPass(t *testing.T) {
 		if err != nil {
 			return
 		}
-		defer conn.Close()
+		defer func() { _ = conn.Close() }()
 		for {
 			kind, message, err := conn.ReadMessage()
 			if err != nil || conn.WriteMessage(kind, append([]byte("echo "), message...)) != nil {

@@ -104,7 +104,7 @@ func TestConcurrentReadersShareADownloadAndReadItMeanwhile(t *testing.T) {
 		<-first // all have read the start, although the end was not sent
 	}
 	_, _ = io.WriteString(writer, text[100:])
-	writer.Close()
+	_ = writer.Close()
 	all.Wait()
 	if fetches.Load() != 1 {
 		t.Errorf("%d fetches", fetches.Load())

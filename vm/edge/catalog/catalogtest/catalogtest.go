@@ -20,8 +20,11 @@ func Snapshot(objects ...runtime.Object) *catalog.Snapshot {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	c := catalog.New(fake.NewClientset(objects...), slog.New(slog.DiscardHandler))
-	done := make(chan error, 1)
-	go func() { done <- c.Run(ctx) }()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = c.Run(ctx) // it ends with ctx
+	}()
 	for {
 		s, changed := c.Watch()
 		if s.Synced || ctx.Err() != nil {

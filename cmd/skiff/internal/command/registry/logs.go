@@ -41,7 +41,7 @@ func newLogs(s cli.Streams) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		defer log.Close()
+		defer func() { _ = log.Close() }()
 		_, err = io.Copy(s.Text(), log)
 		return err
 	}
