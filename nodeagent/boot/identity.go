@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -43,7 +44,31 @@ func writeIdentity(node *nodeconfig.Node, raw []byte) error {
 
 // takeOver writes the files that follow from the host's settings.
 func takeOver(network nodeconfig.Network, host nodeconfig.Host) error {
-	return atomicfile.Write(nodeconfig.ResolvConf, []byte(resolvConf(network.Nameservers, host.Search)), 0o644)
+	if err := os.MkdirAll(filepath.Dir(registryFile), 0o755); err != nil {
+		return err
+	}
+	authorities := nodeconfig.AuthoritiesFile
+	if host.Authorities == "" {
+		authorities = ""
+		if err := os.Remove(nodeconfig.AuthoritiesFile); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	} else if err := atomicfile.Write(nodeconfig.AuthoritiesFile, []byte(host.Authorities), 0o644); err != nil {
+		return err
+	}
+	return errors.Join(
+		atomicfile.Write(nodeconfig.ResolvConf, []byte(resolvConf(network.Nameservers, host.Search)), 0o644),
+		atomicfile.Write(registryFile, []byte(registryHosts(network.Gateway, authorities)), 0o644),
+		atomicfile.Write(nodeconfig.ProxyFile, []byte(lines(host.Proxy.Environment())), 0o600),
+	)
+}
+
+func lines(list []string) string {
+	text := ""
+	for _, line := range list {
+		text += line + "\n"
+	}
+	return text
 }
 
 // etcFiles returns the files in /etc that differ from node to node.
@@ -52,17 +77,23 @@ func etcFiles(node *nodeconfig.Node) map[string]string {
 		"hostname":   node.Name + "\n",
 		"machine-id": machineID(node.Cluster, node.Name) + "\n",
 		"hosts":      hosts(node),
-		// For every registry without a directory of its own.
-		"containerd/certs.d/_default/hosts.toml": registryHosts(node.Network.Gateway),
 	}
 }
 
+// registryFile is for every registry without a directory of its own.
+const registryFile = "/etc/containerd/certs.d/_default/hosts.toml"
+
 // registryHosts makes containerd pull through the host's registry, to which it sends
 // the name of the image's own registry. If the host's registry does not answer or
-// does not have the image, containerd asks the image's own registry
+// does not have the image, containerd asks the image's own registry, whose certificate
+// may be of one of the authorities in a file. containerd reads this at every pull
 // (https://github.com/containerd/containerd/blob/main/docs/hosts.md).
-func registryHosts(gateway netip.Addr) string {
-	return fmt.Sprintf(`[host."http://%s"]
+func registryHosts(gateway netip.Addr, authorities string) string {
+	own := ""
+	if authorities != "" {
+		own = fmt.Sprintf("ca = %q\n\n", authorities)
+	}
+	return own + fmt.Sprintf(`[host."http://%s"]
   capabilities = ["pull", "resolve"]
   dial_timeout = "3s"
 `, netip.AddrPortFrom(gateway, nodeconfig.PortRegistry))

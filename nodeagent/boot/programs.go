@@ -77,7 +77,7 @@ func specs(node *nodeconfig.Node, disk func(context.Context) error) []program.Sp
 	return append(list,
 		program.Spec{
 			Name: programContainerd, Args: []string{"/usr/bin/containerd", "--config", "/etc/containerd/config.toml"}, Env: env,
-			Ready: disk, OOMScoreAdj: -999, StopTime: 10 * time.Second,
+			EnvFile: nodeconfig.ProxyFile, Ready: disk, OOMScoreAdj: -999, StopTime: 10 * time.Second,
 		},
 		program.Spec{
 			Name: programAgent, Args: []string{"/usr/bin/skiff-nodeagent"}, Env: append(env, sandboxEnvironment()...),

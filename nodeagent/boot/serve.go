@@ -2,17 +2,20 @@ package boot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/skiff-dev/skiff/nodeagent/boot/api"
+	"github.com/skiff-dev/skiff/nodeagent/boot/program"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
@@ -36,11 +39,11 @@ func ServeAPI(ctx context.Context) error {
 		Status:        readState,
 		Power:         signalPower,
 		Clock:         api.SetClock,
-		Host:          func(host nodeconfig.Host) error { return takeOver(node.Network, host) },
+		Host:          func(host nodeconfig.Host) error { return follow(node.Network, host) },
 		LogDirs:       []string{nodeconfig.LogDir, runLogDir},
 		DataDir:       dataDir,
 		AlarmsDir:     nodeconfig.AlarmsDir,
-		Env:           environment(),
+		Env:           func() []string { return append(environment(), program.ReadEnvironment(nodeconfig.ProxyFile)...) },
 		Log:           slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
 	if node.Role == nodeconfig.RoleControlPlane {
@@ -51,6 +54,36 @@ func ServeAPI(ctx context.Context) error {
 		server.MemoryUsed = memoryUsed
 	}
 	return server.Run(ctx, listener)
+}
+
+// follow takes over changed settings of the host. containerd reads the proxy only when
+// it starts; containers keep running meanwhile.
+func follow(network nodeconfig.Network, host nodeconfig.Host) error {
+	before := program.ReadEnvironment(nodeconfig.ProxyFile)
+	if err := takeOver(network, host); err != nil {
+		return err
+	}
+	if slices.Equal(before, program.ReadEnvironment(nodeconfig.ProxyFile)) {
+		return nil
+	}
+	return restart(programContainerd)
+}
+
+// restart ends a program, which PID 1 then starts again. One that is not running
+// starts with the new settings anyway.
+func restart(name string) error {
+	state, err := readState()
+	if err != nil {
+		return err
+	}
+	for _, p := range state.Programs {
+		if p.Name == name && p.PID > 1 {
+			if err := unix.Kill(p.PID, unix.SIGTERM); err != nil && !errors.Is(err, unix.ESRCH) {
+				return fmt.Errorf("restart %s: %w", name, err)
+			}
+		}
+	}
+	return nil
 }
 
 // announce tells the host, which reads the console, that it can connect. An earlier

@@ -56,6 +56,11 @@ const (
 	// ResolvConf has the name servers and search domains for the node itself and for
 	// pods that do not use cluster DNS; cluster DNS adds its own to the latter.
 	ResolvConf = "/etc/resolv.conf"
+	// AuthoritiesFile has Host.Authorities. Programs that look at all files of that
+	// directory trust them, such as those written in Go.
+	AuthoritiesFile = "/etc/ssl/certs/skiff-host.pem"
+	// ProxyFile has Proxy.Environment, one variable a line, mode 0600.
+	ProxyFile = Dir + "/proxy.env"
 )
 
 // What a node of the sandbox driver has instead of a machine's kernel command line,
@@ -184,10 +189,34 @@ type Folder struct {
 type Host struct {
 	// Search are the domains in which names without dots are looked up.
 	Search []string `json:"search,omitempty"`
+	// Proxy leads the container runtime to other registries.
+	Proxy Proxy `json:"proxy,omitzero"`
+	// Authorities are certificates in PEM that the node trusts beside the usual ones.
+	Authorities string `json:"authorities,omitempty"`
 }
 
 // IsZero reports whether there is nothing to take over.
-func (h Host) IsZero() bool { return len(h.Search) == 0 }
+func (h Host) IsZero() bool { return len(h.Search) == 0 && h.Proxy == Proxy{} && h.Authorities == "" }
+
+// Proxy is how programs reach the outside; the zero value means directly. The fields
+// are values of the usual variables.
+type Proxy struct {
+	HTTP  string `json:"http,omitempty"`
+	HTTPS string `json:"https,omitempty"`
+	No    string `json:"no,omitempty"`
+}
+
+// Environment returns the variables for programs in NAME=VALUE form, in both
+// spellings, because some programs read only one of them.
+func (p Proxy) Environment() []string {
+	var all []string
+	for _, v := range []struct{ name, value string }{{"HTTP_PROXY", p.HTTP}, {"HTTPS_PROXY", p.HTTPS}, {"NO_PROXY", p.No}} {
+		if v.value != "" {
+			all = append(all, v.name+"="+v.value, strings.ToLower(v.name)+"="+v.value)
+		}
+	}
+	return all
+}
 
 // Kubernetes is what all nodes of one cluster agree on, and the kubelet's own
 // registration.

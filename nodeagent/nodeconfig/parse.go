@@ -12,10 +12,12 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+
+	"github.com/skiff-dev/skiff/internal/cabundle"
 )
 
 // MaxBytes bounds a document, padding included.
-const MaxBytes = 1 << 20
+const MaxBytes = 2 << 20
 
 // ErrInvalid is returned for bytes that are not a valid node document.
 var ErrInvalid = errors.New("invalid node document")
@@ -135,6 +137,17 @@ func (h Host) Validate() error {
 		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }) {
 			return fmt.Errorf("search domain %q is not a DNS name", name)
 		}
+	}
+	for _, value := range []string{h.Proxy.HTTP, h.Proxy.HTTPS, h.Proxy.No} {
+		if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r > '~' }) {
+			return fmt.Errorf("proxy setting %q is not one line of ASCII text", value)
+		}
+	}
+	if h.Authorities == "" {
+		return nil
+	}
+	if err := cabundle.Check([]byte(h.Authorities)); err != nil {
+		return fmt.Errorf("authorities: %w", err)
 	}
 	return nil
 }

@@ -78,6 +78,8 @@ func TestParseRefusesABadDocumentWithTheReason(t *testing.T) {
 		"overlap":       {changed(func(n *Node) { n.Kubernetes.PodCIDR = netip.MustParsePrefix("10.0.0.0/8") }), "overlap"},
 		"DNS elsewhere": {changed(func(n *Node) { n.Kubernetes.DNSAddress = netip.MustParseAddr("1.1.1.1") }), "dnsAddress"},
 		"search":        {changed(func(n *Node) { n.Host.Search = []string{"a.test\nnameserver 1.1.1.1"} }), "host: search domain"},
+		"proxy":         {changed(func(n *Node) { n.Host.Proxy.HTTP = "http://a\nPATH=/x" }), "host: proxy setting"},
+		"authorities":   {changed(func(n *Node) { n.Host.Authorities = "x" }), "host: authorities: it contains no certificate"},
 		"DNS domain":    {changed(func(n *Node) { n.Kubernetes.DNSDomain = "" }), "dnsDomain"},
 		"no planes":     {changed(func(n *Node) { n.ControlPlanes = nil }), "controlPlanes"},
 		"escape":        {changed(func(n *Node) { n.Files = map[string][]byte{"../x": nil} }), "not a path"},

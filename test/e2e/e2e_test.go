@@ -63,6 +63,7 @@ func TestEndToEnd(t *testing.T) {
 	r.subtest(t, "BadArchives", func(t *testing.T) { testBadArchives(t, r, name) })
 	r.subtest(t, "InsideNodes", func(t *testing.T) { testInsideNodes(t, r, name) })
 	r.subtest(t, "Registry", func(t *testing.T) { testRegistry(t, r, name, k.in(t)) })
+	r.subtest(t, "Proxy", func(t *testing.T) { testProxy(t, r, name, k.in(t)) })
 	r.subtest(t, "NodeReturns", func(t *testing.T) { testNodeReturns(t, r, name, k.in(t)) })
 	r.subtest(t, "Ports", func(t *testing.T) { testPorts(t, r, name) })
 	r.subtest(t, "Web", func(t *testing.T) { testWeb(t, r, name, k.in(t)) })

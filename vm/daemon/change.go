@@ -107,6 +107,7 @@ func (d *daemon) apply(ctx context.Context, op *operation.Operation, spec cluste
 	if err != nil {
 		return "", err
 	}
+	f.FollowHost(ctx)
 	observed, err := f.Observe(ctx)
 	if err != nil {
 		return "", err

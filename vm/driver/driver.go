@@ -18,8 +18,9 @@ var (
 	ErrUnavailable = errors.New("driver not available")
 )
 
-// SeedRoom is how many bytes the seed of a running machine may grow.
-const SeedRoom = 4096
+// SeedRoom is how many bytes the seed of a running machine may grow: by all that a
+// node may take over from the host.
+const SeedRoom = 640 << 10
 
 // Driver runs machines. Its methods may be called concurrently for different
 // machines, but not for the same one. A context limits the call, not the machine.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -70,6 +71,9 @@ type Machines struct {
 	// OpenHostPorts changes which ports of the host's loopback machines may use; may
 	// be nil.
 	OpenHostPorts func(hostport.Set)
+	// OpenProxies changes which proxies on the host's loopback machines may use; may
+	// be nil.
+	OpenProxies func([]netip.AddrPort)
 	// Problems describes what machines tried and were refused, one line for users
 	// each; may be nil.
 	Problems func() []string

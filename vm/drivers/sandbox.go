@@ -37,7 +37,7 @@ func openSandboxes(ctx context.Context, config Config) (Machines, error) {
 	}
 	return Machines{
 		Driver: boxes, Dial: boxes.DialContext, SetRoutes: boxes.SetRoutes,
-		Listen: network.Listen, OpenHostPorts: network.OpenHostPorts, Problems: network.Problems, Run: network.Run,
+		Listen: network.Listen, OpenHostPorts: network.OpenHostPorts, OpenProxies: network.OpenProxies, Problems: network.Problems, Run: network.Run,
 	}, nil
 }
 
@@ -50,6 +50,6 @@ func openNetwork(config Config) (*network.Network, error) {
 	return network.New(network.Config{
 		Socket: config.Cluster.Network(), Subnet: config.Spec.Network.Nodes,
 		Pods: config.Spec.Network.Pods, Egress: network.Egress(config.Spec.Network.Egress),
-		HostPorts: ports, Log: config.Log,
+		HostPorts: ports, Proxies: cluster.LoopbackProxies(config.Spec), Log: config.Log,
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/credentials"
 	"github.com/skiff-dev/skiff/vm/image"
 	"github.com/skiff-dev/skiff/vm/machine"
+	"github.com/skiff-dev/skiff/vm/network"
 	"github.com/skiff-dev/skiff/vm/network/resolver"
 )
 
@@ -28,7 +29,13 @@ type documents struct {
 }
 
 // host returns what nodes take over from the host.
-func (d *documents) host() nodeconfig.Host { return nodeconfig.Host{Search: d.search.Domains()} }
+func (d *documents) host() nodeconfig.Host {
+	spec := d.state.spec()
+	return nodeconfig.Host{
+		Search: d.search.Domains(), Authorities: spec.Environment.Authorities,
+		Proxy: cluster.NodeProxy(spec, network.HostServices(spec.Network.Nodes)),
+	}
+}
 
 // node returns the node document, with new certificates.
 func (d *documents) node(n cluster.Node, now time.Time) (nodeconfig.Node, error) {

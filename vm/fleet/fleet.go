@@ -73,6 +73,8 @@ func (l Limits) withDefaults() Limits {
 type Fleet struct {
 	core
 	renewals *renewals
+	settings *hostSettings
+	podProxy *podProxy
 	stalls   *stalls
 	cloud    *provider
 	registry *registryUser // nil if nodes pull directly
@@ -172,6 +174,7 @@ func (f *Fleet) connect(listener net.Listener, opened drivers.Machines) (err err
 		return err
 	}
 	f.renewals, f.stalls = newRenewals(f.core), &stalls{f.core}
+	f.settings, f.podProxy = newHostSettings(f.core, f.renewals), newPodProxy(f.core)
 	if f.cloud, err = newProvider(f.core, opened.Listen); err != nil {
 		return err
 	}
@@ -186,7 +189,8 @@ func (f *Fleet) connect(listener net.Listener, opened drivers.Machines) (err err
 	f.parts.keep("the check of control planes", f.api.follow)
 	f.parts.keep("certificate renewal", f.renewals.run)
 	f.parts.keep("the check of clocks", f.nodes.keepClocks)
-	f.parts.keep("the watch of the host's settings", (&hostSettings{core: f.core, renewals: f.renewals}).run)
+	f.parts.keep("the watch of the host's settings", f.settings.run)
+	f.parts.keep("the proxy of pods", f.podProxy.run)
 	f.parts.keep("the check for stalled machines", f.stalls.run)
 	f.parts.keep("the forwarding of services", f.edge.Run)
 	f.parts.keep("the web entry", f.web.Run)
@@ -212,15 +216,20 @@ func (f *Fleet) SetSpec(spec cluster.Spec) error {
 		spec.APIPort = state.Spec.APIPort
 		state.Spec, state.Nodes = spec, cluster.Union(state.Nodes, spec)
 	})
-	err = errors.Join(err, f.machines.openHostPorts(spec.HostPorts))
+	err = errors.Join(err, f.machines.openHost(spec))
 	f.api.balance()
 	f.renewals.wake()
+	f.podProxy.wake()
 	if f.registry != nil {
 		f.registry.wake()
 	}
 	f.edge.Wake()
 	return err
 }
+
+// FollowHost gives running nodes the host's settings if they have changed. A node that
+// does not answer is told later.
+func (f *Fleet) FollowHost(ctx context.Context) { f.settings.follow(ctx) }
 
 // Describe returns the name of the driver and one line on what runs the machines.
 func (f *Fleet) Describe() (name, runs string) {

@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"reflect"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,25 +24,40 @@ const (
 type hostSettings struct {
 	core
 	renewals *renewals
+
+	mu   sync.Mutex      // held while nodes are told
+	told nodeconfig.Host // what all running nodes have
+}
+
+func newHostSettings(c core, renewals *renewals) *hostSettings {
+	return &hostSettings{core: c, renewals: renewals, told: c.documents.host()}
 }
 
 // run tells the nodes about changes until ctx ends.
 func (h *hostSettings) run(ctx context.Context) error {
-	told, wait := h.documents.host(), hostPeriod
-	for pause.For(ctx, wait) == nil {
+	for wait := hostPeriod; pause.For(ctx, wait) == nil; {
 		wait = hostPeriod
-		now := h.documents.host()
-		if reflect.DeepEqual(now, told) || h.frozen(ctx) {
-			continue
-		}
-		if !h.tell(ctx, now) {
+		if !h.follow(ctx) {
 			wait = hostRetry
-			continue
 		}
-		h.log.Info("the nodes follow a change of the host's settings", "search", now.Search)
-		told = now
 	}
 	return nil
+}
+
+// follow tells the nodes about a change, and reports whether all of them follow it.
+func (h *hostSettings) follow(ctx context.Context) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := h.documents.host()
+	if reflect.DeepEqual(now, h.told) || h.frozen(ctx) {
+		return true
+	}
+	if !h.tell(ctx, now) {
+		return false
+	}
+	h.log.Info("the nodes follow a change of the host's settings", "search", now.Search, "proxy", now.Proxy != nodeconfig.Proxy{}, "authorities", now.Authorities != "")
+	h.told = now
+	return true
 }
 
 // tell gives all running nodes the host's settings, and reports whether all have

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/skiff-dev/skiff/internal/runtest"
+	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/network/resolver"
 )
 
@@ -23,7 +24,7 @@ func TestRunningNodesFollowTheHostsSearchDomains(t *testing.T) {
 	}
 	change("search before.test\n")
 	f.documents.search = resolver.NewSearch(path)
-	settings := &hostSettings{core: f.core, renewals: f.renewals}
+	settings := newHostSettings(f.core, f.renewals)
 	runtest.Start(t, settings.run)
 	first := f.state.members()[0]
 	document, err := f.documents.node(first, time.Now())
@@ -43,4 +44,22 @@ func TestRunningNodesFollowTheHostsSearchDomains(t *testing.T) {
 		}
 	}
 	t.Error("the node does not follow")
+}
+
+func TestRunningNodesFollowAProxyAtOnce(t *testing.T) {
+	f, n := openAt(t, time.Now())
+	settings := newHostSettings(f.core, f.renewals)
+	f.state.state.Spec.Proxy = cluster.Proxy{HTTPS: "http://127.0.0.1:3128"}
+	if !settings.follow(t.Context()) {
+		t.Fatal("the node does not follow")
+	}
+	n.mu.Lock()
+	got, seeds := n.host.Proxy, n.seeds
+	n.mu.Unlock()
+	if got.HTTPS != "http://192.168.104.4:3128" || seeds != 1 {
+		t.Errorf("the node has %+v after %d new documents", got, seeds)
+	}
+	if !settings.follow(t.Context()) || n.seeds != 1 {
+		t.Error("the node was told again")
+	}
 }

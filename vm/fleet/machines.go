@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/driver"
 	"github.com/skiff-dev/skiff/vm/drivers"
 	"github.com/skiff-dev/skiff/vm/machine"
@@ -46,9 +47,12 @@ func (m *machines) setRoutes(routes []machine.Route) error {
 	return m.network.SetRoutes(routes)
 }
 
-// openHostPorts changes which ports of the host's loopback machines may use.
-func (m *machines) openHostPorts(list []string) error {
-	ports, err := hostport.Parse(list)
+// openHost changes what of the host's loopback machines may use.
+func (m *machines) openHost(spec cluster.Spec) error {
+	if m.network.OpenProxies != nil {
+		m.network.OpenProxies(cluster.LoopbackProxies(spec))
+	}
+	ports, err := hostport.Parse(spec.HostPorts)
 	if err == nil && m.network.OpenHostPorts != nil {
 		m.network.OpenHostPorts(ports)
 	}

@@ -84,6 +84,7 @@ func (r *registryUser) useAs(ctx context.Context, spec cluster.Spec) error {
 	}
 	use := registryapi.Use{
 		Cluster: spec.Name, Mirrors: spec.Registry.Mirrors, Insecure: spec.Registry.Insecure, Egress: spec.Network.Egress,
+		Proxy: cluster.HostProxy(spec), Authorities: spec.Environment.Authorities,
 	}
 	begun := func(status registryapi.Status) { r.announceLater(status.Address) }
 	for ctx.Err() == nil {

@@ -32,6 +32,7 @@ type hostServices struct {
 
 	mu       sync.Mutex // guards what follows
 	open     hostport.Set
+	proxies  map[uint16][]netip.AddrPort // of the host's loopback, by port
 	attempts map[uint16]attempt
 }
 
@@ -50,11 +51,27 @@ func (h *hostServices) set(open hostport.Set) {
 	maps.DeleteFunc(h.attempts, func(port uint16, a attempt) bool { return a.closed && open.Contains(port) })
 }
 
-// route returns where a service may listen on the host, in the order in which it is
-// tried; nothing if the port is not open.
-func (h *hostServices) route(port uint16) []netip.AddrPort {
+// setProxies changes which proxies machines may use. Addresses beyond loopback need
+// nothing.
+func (h *hostServices) setProxies(at []netip.AddrPort) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.proxies = map[uint16][]netip.AddrPort{}
+	for _, proxy := range at {
+		if proxy.Addr().IsLoopback() && !slices.Contains(h.proxies[proxy.Port()], proxy) {
+			h.proxies[proxy.Port()] = append(h.proxies[proxy.Port()], proxy)
+		}
+	}
+}
+
+// route returns where a service may listen on the host, in the order in which it is
+// tried; nothing if the port is not open. A proxy is reached by TCP only.
+func (h *hostServices) route(port uint16, tcp bool) []netip.AddrPort {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if proxies := h.proxies[port]; tcp && len(proxies) > 0 {
+		return proxies
+	}
 	if !h.open.Contains(port) {
 		h.record(port, true)
 		return nil
@@ -117,16 +134,20 @@ func (h *hostServices) problems() []string {
 // OpenHostPorts changes which ports of the host's loopback machines may use.
 func (n *Network) OpenHostPorts(open hostport.Set) { n.host.set(open) }
 
+// OpenProxies changes which proxies on the host's loopback machines may use, at the
+// address HostServices. Addresses with the same port are tried in turn.
+func (n *Network) OpenProxies(at []netip.AddrPort) { n.host.setProxies(at) }
+
 // Problems describes the recent failed attempts of machines to reach the host, one
 // line for users each.
 func (n *Network) Problems() []string { return n.host.problems() }
 
 // route returns the addresses outside that a flow of a machine may be connected to,
 // the next if one refuses; nothing if the flow is not allowed.
-func (n *Network) route(target netip.AddrPort) []netip.AddrPort {
+func (n *Network) route(target netip.AddrPort, tcp bool) []netip.AddrPort {
 	switch {
 	case target.Addr() == n.host.address:
-		return n.host.route(target.Port())
+		return n.host.route(target.Port(), tcp)
 	case n.allows(target.Addr()):
 		return []netip.AddrPort{target}
 	}

@@ -148,7 +148,7 @@ func TestProblemsAboutHostPortsAreBoundedAndEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &hostServices{open: ports(t, "9000")}
 		for port := range uint16(1000) {
-			h.route(port)
+			h.route(port, true)
 			time.Sleep(time.Millisecond)
 		}
 		h.unanswered(9000)
@@ -165,4 +165,30 @@ func TestProblemsAboutHostPortsAreBoundedAndEnd(t *testing.T) {
 			t.Errorf("later: %q", got)
 		}
 	})
+}
+
+func TestAProxyOnLoopbackIsReachedByTCPOnly(t *testing.T) {
+	w := newWorld(t)
+	n := runNetwork(t, w, EgressAll)
+	proxy := netip.AddrPortFrom(hostServicesAddress, 3128)
+	n.OpenProxies([]netip.AddrPort{netip.MustParseAddrPort("127.0.0.5:3128"), netip.MustParseAddrPort("192.0.2.1:3129")})
+	g := newGuest(t, n, workerOne)
+	conn, err := g.dialTCP(t.Context(), proxy)
+	if err != nil || !echoes(conn, "hello") {
+		t.Fatalf("dial: %v", err)
+	}
+	_, _ = g.dialUDP(t, proxy).Write([]byte("closed"))
+	if !refusedTCP(t, g, netip.AddrPortFrom(hostServicesAddress, 3129)) {
+		t.Error("a proxy beyond loopback opened a port")
+	}
+	if got, want := w.seen(), []string{"tcp4 127.0.0.5:3128"}; !slices.Equal(got, want) {
+		t.Errorf("dialed %q, want %q", got, want)
+	}
+	n.OpenProxies(nil)
+	if !refusedTCP(t, g, proxy) {
+		t.Error("a proxy that was removed is not refused")
+	}
+	if !echoes(conn, "still open") {
+		t.Error("an open connection ended")
+	}
 }

@@ -51,7 +51,9 @@ type Config struct {
 	Egress Egress
 	// HostPorts are the ports of the host's loopback that machines may use.
 	HostPorts hostport.Set
-	Log       *slog.Logger
+	// Proxies are the proxies on the host's loopback that machines may use.
+	Proxies []netip.AddrPort
+	Log     *slog.Logger
 }
 
 // Gateway returns the gateway's address in the machines' subnet.
@@ -90,6 +92,7 @@ func newNetwork(config Config, dial dialer) (*Network, error) {
 	if err != nil {
 		return nil, err
 	}
+	n.host.setProxies(config.Proxies)
 	n.guard = guard{subnet: config.Subnet.Masked(), pods: config.Pods, gateway: hardwareAddress(mac)}
 	if err := n.build(dial); err != nil {
 		return nil, fmt.Errorf("make the user-mode network: %w", err)
@@ -116,8 +119,11 @@ func (n *Network) build(dial dialer) (err error) {
 	// TCP and UDP have a quota each: a flood of datagrams must not stop connections.
 	limit := flowLimit(fileLimit()) / 2
 	connections, flows, dials := &quota{limit: limit}, &quota{limit: limit}, &quota{limit: maxDials}
-	(&tcpForwarder{subnet: n.config.Subnet, route: n.route, refused: n.refused, dial: dial, connections: connections, dials: dials, open: &n.open}).attach(n.stack)
-	(&udpForwarder{subnet: n.config.Subnet, route: n.route, dial: dial, flows: flows, open: &n.open}).attach(n.stack)
+	route := func(tcp bool) func(netip.AddrPort) []netip.AddrPort {
+		return func(target netip.AddrPort) []netip.AddrPort { return n.route(target, tcp) }
+	}
+	(&tcpForwarder{subnet: n.config.Subnet, route: route(true), refused: n.refused, dial: dial, connections: connections, dials: dials, open: &n.open}).attach(n.stack)
+	(&udpForwarder{subnet: n.config.Subnet, route: route(false), dial: dial, flows: flows, open: &n.open}).attach(n.stack)
 	return nil
 }
 

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/net/http/httpproxy"
+
 	"github.com/skiff-dev/skiff/vm/network"
 	"github.com/skiff-dev/skiff/vm/registry/registryapi"
 	"github.com/skiff-dev/skiff/vm/registry/upstream"
@@ -56,7 +58,11 @@ func (u *users) stop() {
 
 // add adds a user, or changes what it wants. The returned function removes it again.
 func (u *users) add(use registryapi.Use) (remove func(), err error) {
-	client, err := upstream.New(upstream.Config{Mirrors: use.Mirrors, Insecure: use.Insecure, Egress: network.Egress(use.Egress)})
+	client, err := upstream.New(upstream.Config{
+		Mirrors: use.Mirrors, Insecure: use.Insecure, Egress: network.Egress(use.Egress),
+		Proxy:       httpproxy.Config{HTTPProxy: use.Proxy.HTTP, HTTPSProxy: use.Proxy.HTTPS, NoProxy: use.Proxy.No},
+		Authorities: use.Authorities,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -32,8 +33,9 @@ type Driver struct {
 
 	machines process.Table
 
-	mu    sync.Mutex        // guards sizes
+	mu    sync.Mutex        // guards what follows
 	sizes map[string]sizeAt // of data directories
+	seeds map[string][]byte // that replace those of the start
 }
 
 // sizeAt is the size of a directory at a time.
@@ -67,7 +69,7 @@ func New(ctx context.Context, config Config) (*Driver, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	d := &Driver{config: config, root: filepath.Join(config.Dir, "_root"), thread: newThread(), sizes: map[string]sizeAt{}}
+	d := &Driver{config: config, root: filepath.Join(config.Dir, "_root"), thread: newThread(), sizes: map[string]sizeAt{}, seeds: map[string][]byte{}}
 	err := d.prepare()
 	if err != nil {
 		return nil, errors.Join(err, d.Close())
@@ -170,6 +172,9 @@ func (d *Driver) Start(ctx context.Context, m machine.Machine) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("start machine %s: %w", m.Name, err)
 	}
+	d.mu.Lock()
+	delete(d.seeds, m.Name) // from before this start
+	d.mu.Unlock()
 	p, err := d.run(ctx, m)
 	if err != nil {
 		return fmt.Errorf("start machine %s: %w", m.Name, err)
@@ -181,8 +186,26 @@ func (d *Driver) Start(ctx context.Context, m machine.Machine) error {
 	return nil
 }
 
-// Reseed does nothing: a sandbox boots only through Start, which gets the seed.
-func (d *Driver) Reseed(ctx context.Context, _ string, _ []byte) error { return ctx.Err() }
+// Reseed keeps the seed for a restart that the machine asks for.
+func (d *Driver) Reseed(ctx context.Context, name string, seed []byte) error {
+	if err := ctx.Err(); err != nil || d.machines.Running(name) == nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.seeds[name] = bytes.Clone(seed)
+	return nil
+}
+
+// latest returns the machine with the seed of its next boot.
+func (d *Driver) latest(m machine.Machine) machine.Machine {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if seed, ok := d.seeds[m.Name]; ok {
+		m.Seed = seed
+	}
+	return m
+}
 
 // Pause freezes the machine's cgroup.
 func (d *Driver) Pause(ctx context.Context, name string) error {

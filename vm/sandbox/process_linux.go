@@ -71,7 +71,7 @@ func (d *Driver) keep(life context.Context, m machine.Machine, command *first) e
 			return &driver.ExitError{Reason: err.Error()}
 		}
 		var err error
-		if command, err = d.launch(life, m); err != nil {
+		if command, err = d.launch(life, d.latest(m)); err != nil {
 			return &driver.ExitError{Reason: "restart: " + err.Error()}
 		}
 	}

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -184,9 +185,21 @@ func TestDriverDialsAddressesBehindMachines(t *testing.T) {
 	}
 }
 
-func TestRestartGivesANewBootID(t *testing.T) {
+func TestRestartGivesANewBootIDAndTheLatestSeed(t *testing.T) {
 	r := newRig(t)
 	start(t, r, "one")
+	var document map[string]any
+	if err := json.Unmarshal(r.Machine("one").Seed, &document); err != nil {
+		t.Fatal(err)
+	}
+	document["host"] = map[string]any{"search": []string{"later.test"}}
+	seed, err := json.Marshal(document)
+	if err == nil {
+		err = r.Driver.Reseed(t.Context(), "one", seed)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	first := r.Status(t, "one").BootID
 	r.Power(t, "one", nodeapi.PowerActionRestart)
 	for deadline := time.Now().Add(time.Minute); r.Status(t, "one").BootID == first; time.Sleep(20 * time.Millisecond) {
@@ -196,6 +209,9 @@ func TestRestartGivesANewBootID(t *testing.T) {
 	}
 	if state, err := r.Driver.State(t.Context(), "one"); err != nil || state != machine.StateRunning {
 		t.Errorf("%s, %v", state, err)
+	}
+	if got := r.Exec(t, "one", "cat /etc/resolv.conf"); !strings.Contains(got, "search later.test") {
+		t.Errorf("it booted with the seed of its start:\n%s", got)
 	}
 }
 

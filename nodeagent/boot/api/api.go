@@ -57,8 +57,8 @@ type Server struct {
 	// ControlSocket is where the control plane serves package controlapi; empty on
 	// a worker.
 	ControlSocket string
-	// Env is the environment of programs of exec.
-	Env []string
+	// Env returns the environment of programs of exec.
+	Env func() []string
 	Log *slog.Logger
 }
 

@@ -105,7 +105,7 @@ func start(t *testing.T) *server {
 	writePEM(t, filepath.Join(pki, "node-api.key"), "PRIVATE KEY", key)
 	s := &server{t: t, logDir: t.TempDir(), pkiDir: pki, kubeletDir: t.TempDir(), alarms: filepath.Join(t.TempDir(), "alarms"), control: filepath.Join(t.TempDir(), "control.sock"), power: make(chan string), host: make(chan nodeconfig.Host, 1)}
 	api := &Server{
-		PKIDir: pki, KubeletPKIDir: s.kubeletDir, LogDirs: []string{t.TempDir(), s.logDir}, DataDir: t.TempDir(), AlarmsDir: s.alarms, ControlSocket: s.control, Env: os.Environ(),
+		PKIDir: pki, KubeletPKIDir: s.kubeletDir, LogDirs: []string{t.TempDir(), s.logDir}, DataDir: t.TempDir(), AlarmsDir: s.alarms, ControlSocket: s.control, Env: os.Environ,
 		Status: func() (nodeapi.Status, error) { return nodeapi.Status{Node: "n1"}, nil },
 		Power:  func(action string) error { s.power <- action; return nil },
 		Host:   func(settings nodeconfig.Host) error { s.host <- settings; return nil },

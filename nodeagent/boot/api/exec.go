@@ -51,7 +51,7 @@ func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
 	}
 	// The server's context ends when PID 1 stops the API.
 	session := &session{conn: conn, in: buffered.Reader, out: nodeapi.NewWriter(conn)}
-	if err := session.run(r.Context(), request, s.Env); err != nil {
+	if err := session.run(r.Context(), request, s.Env()); err != nil {
 		s.Log.Info("exec", "program", request.Args[0], "error", err)
 	}
 }

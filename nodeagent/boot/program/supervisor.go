@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -27,6 +29,8 @@ type Spec struct {
 	Name string
 	Args []string
 	Env  []string
+	// EnvFile, if set, has further variables, one a line. It is read at every start.
+	EnvFile string
 	// Ready, if set, blocks until the program may be started.
 	Ready func(ctx context.Context) error
 	// Once, if set, makes it a task: it is restarted only while it fails, and Once is
@@ -102,7 +106,7 @@ func (s *Supervisor) attempt(ctx context.Context, spec Spec, state *nodeapi.Prog
 		return false
 	}
 	defer output.Close()
-	pid, done, err := s.Reaper.Start(spec.Args, spec.Env, output)
+	pid, done, err := s.Reaper.Start(spec.Args, append(slices.Clone(spec.Env), ReadEnvironment(spec.EnvFile)...), output)
 	if err != nil {
 		state.LastExit = err.Error()
 		s.Changed(*state)
@@ -124,6 +128,16 @@ func (s *Supervisor) attempt(ctx context.Context, spec Spec, state *nodeapi.Prog
 		s.Log(fmt.Sprintf("%s ended: %s", spec.Name, state.LastExit))
 	}
 	return status == 0
+}
+
+// ReadEnvironment returns the variables in a file, one a line; nothing if it cannot be
+// read.
+func ReadEnvironment(file string) []string {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return nil
+	}
+	return strings.FieldsFunc(string(content), func(r rune) bool { return r == '\n' })
 }
 
 // prioritize is best effort: where the machine does not allow it, the program runs

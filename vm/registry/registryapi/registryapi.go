@@ -2,7 +2,11 @@
 // the host: HTTP over a unix socket of mode 0600. It has only data.
 package registryapi
 
-import "time"
+import (
+	"time"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+)
 
 // Routes.
 const (
@@ -81,6 +85,10 @@ type Use struct {
 	Insecure []string `json:"insecure,omitempty"`
 	// Egress is the cluster's policy.
 	Egress string `json:"egress"`
+	// Proxy is how the registry reaches others, from the host.
+	Proxy nodeconfig.Proxy `json:"proxy,omitzero"`
+	// Authorities are certificates in PEM that it trusts beside the host's.
+	Authorities string `json:"authorities,omitempty"`
 }
 
 // PruneRequest deletes what can be pulled or built again.

@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -14,8 +15,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"golang.org/x/net/http/httpproxy"
 
 	"github.com/skiff-dev/skiff/vm/network"
 	"github.com/skiff-dev/skiff/vm/registry/mirror"
@@ -33,23 +32,38 @@ const maxFailure = 64 << 10
 // HTTP only for registries of which the user said so.
 type guard struct {
 	egress        network.Egress
+	roots         *x509.CertPool
 	plain         []string // hosts that may use HTTP or a certificate that is not valid
 	named         []string // HOST:PORT that the user named
 	proxy         func(*url.URL) (*url.URL, error)
 	verified, lax *http.Transport
 }
 
-func newGuard(config Config, mirrors []mirror.Mirror) *guard {
-	g := &guard{egress: config.Egress, plain: slices.Clone(config.Insecure)}
+// trusted returns the host's authorities and those in PEM; nil means only the host's.
+func trusted(authorities string) (*x509.CertPool, error) {
+	if authorities == "" {
+		return nil, nil
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, fmt.Errorf("read the host's authorities: %w", err)
+	}
+	if !roots.AppendCertsFromPEM([]byte(authorities)) {
+		return nil, errors.New("the additional authorities contain no certificate")
+	}
+	return roots, nil
+}
+
+func newGuard(config Config, mirrors []mirror.Mirror, roots *x509.CertPool) *guard {
+	g := &guard{egress: config.Egress, roots: roots, plain: slices.Clone(config.Insecure)}
 	for _, m := range mirrors {
 		if m.Plain {
 			g.plain = append(g.plain, m.Host)
 		}
 		g.named = append(g.named, withPort(m.Host, "443"), withPort(m.Host, "80"))
 	}
-	environment := httpproxy.FromEnvironment()
-	g.proxy = environment.ProxyFunc()
-	for _, text := range []string{environment.HTTPProxy, environment.HTTPSProxy} {
+	g.proxy = config.Proxy.ProxyFunc()
+	for _, text := range []string{config.Proxy.HTTPProxy, config.Proxy.HTTPSProxy} {
 		if !strings.Contains(text, "://") {
 			text = "http://" + text
 		}
@@ -78,7 +92,7 @@ func (g *guard) transport(insecure bool) *http.Transport {
 	return &http.Transport{
 		Proxy:                 func(r *http.Request) (*url.URL, error) { return g.proxy(r.URL) },
 		DialContext:           g.dial,
-		TLSClientConfig:       &tls.Config{InsecureSkipVerify: insecure, MinVersion: tls.VersionTLS12}, //nolint:gosec // for registries of which the user said so
+		TLSClientConfig:       &tls.Config{RootCAs: g.roots, InsecureSkipVerify: insecure, MinVersion: tls.VersionTLS12}, //nolint:gosec // for registries of which the user said so
 		TLSHandshakeTimeout:   5 * time.Second,
 		ResponseHeaderTimeout: 20 * time.Second,
 		IdleConnTimeout:       30 * time.Second,

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/net/http/httpproxy"
 
 	"github.com/skiff-dev/skiff/vm/network"
 	"github.com/skiff-dev/skiff/vm/registry/mirror"
@@ -64,6 +65,10 @@ type Config struct {
 	Insecure []string
 	// Egress is what may be reached.
 	Egress network.Egress
+	// Proxy is how other registries are reached.
+	Proxy httpproxy.Config
+	// Authorities are certificates in PEM that are trusted beside the host's.
+	Authorities string
 }
 
 // Client asks other registries. Its methods may be called concurrently.
@@ -99,7 +104,11 @@ func New(config Config) (*Client, error) {
 		}
 		c.mirrors = append(c.mirrors, m)
 	}
-	c.guard = newGuard(config, c.mirrors)
+	roots, err := trusted(config.Authorities)
+	if err != nil {
+		return nil, err
+	}
+	c.guard = newGuard(config, c.mirrors, roots)
 	return c, nil
 }
 

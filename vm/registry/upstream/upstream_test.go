@@ -1,7 +1,9 @@
 package upstream
 
 import (
+	"encoding/pem"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -10,7 +12,9 @@ import (
 	"testing"
 
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/net/http/httpproxy"
 
+	"github.com/skiff-dev/skiff/internal/splice"
 	"github.com/skiff-dev/skiff/vm/network"
 )
 
@@ -26,10 +30,9 @@ func newClient(t *testing.T, config Config) *Client {
 }
 
 func TestTheGuardRefusesByURL(t *testing.T) {
-	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:3128") // which would connect to any address
-	t.Setenv("NO_PROXY", "")
 	c := newClient(t, Config{
 		Egress: network.EgressAll, Insecure: []string{"plain.example:5000"},
+		Proxy:   httpproxy.Config{HTTPSProxy: "http://127.0.0.1:3128"}, // which would connect to any address
 		Mirrors: []string{"docker.io=http://127.0.0.1:5555", "quay.io=https://127.0.0.2/hub"},
 	})
 	for address, allowed := range map[string]bool{
@@ -146,5 +149,43 @@ func TestAnswersOfARegistry(t *testing.T) {
 	}
 	if _, err := c.Manifest(t.Context(), address, "good", digest.FromString("other").String()); !errors.Is(err, ErrNotFound) {
 		t.Errorf("a wrong digest: %v", err)
+	}
+}
+
+func TestAPrivateAuthorityAndAProxy(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Docker-Content-Digest", digest.FromString("x").String())
+	}))
+	t.Cleanup(server.Close)
+	authority := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+	var tunnels atomic.Int32
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodConnect || r.Host != "example.com:443" {
+			t.Errorf("the proxy was asked for %s %s", r.Method, r.Host)
+		}
+		tunnels.Add(1)
+		outside, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		w.WriteHeader(http.StatusOK)
+		inside, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		splice.Both(inside, outside)
+		_, _ = inside.Close(), outside.Close()
+	}))
+	t.Cleanup(proxy.Close)
+	through := httpproxy.Config{HTTPSProxy: proxy.URL}
+	c := newClient(t, Config{Egress: network.EgressAll, Proxy: through, Authorities: authority})
+	if _, err := c.Resolve(t.Context(), "example.com", "app", "1"); err != nil || tunnels.Load() == 0 {
+		t.Errorf("%v after %d tunnels", err, tunnels.Load())
+	}
+	c = newClient(t, Config{Egress: network.EgressAll, Proxy: through})
+	if _, err := c.Resolve(t.Context(), "example.com", "app", "1"); !errors.Is(err, ErrUnreachable) {
+		t.Errorf("without the authority: %v", err)
 	}
 }

@@ -151,6 +151,9 @@ func value(s settings.Setting) string {
 	if items, ok := s.Default().([]string); ok {
 		return "[" + strings.Join(items, ", ") + "]"
 	}
+	if s.Default() == "" {
+		return `""`
+	}
 	return fmt.Sprint(s.Default())
 }
 

@@ -81,7 +81,11 @@ func Resolve(flags *pflag.FlagSet, file File, base cluster.Spec) (cluster.Spec, 
 // resolved returns the text that f.set takes.
 func resolved(v *viper.Viper, f Setting, flags *pflag.FlagSet, file File) (string, error) {
 	if f.Type != List {
-		return v.GetString(f.Key), nil
+		text := v.GetString(f.Key)
+		if !f.path || text == "" {
+			return text, nil
+		}
+		return absolutePath(text, directory(f, flags, file))
 	}
 	items := v.GetStringSlice(f.Key)
 	if f.path {
@@ -98,6 +102,18 @@ func directory(f Setting, flags *pflag.FlagSet, file File) string {
 		return filepath.Dir(file.name)
 	}
 	return "."
+}
+
+// absolutePath returns an absolute path. A leading ~/ is the user's home directory.
+func absolutePath(path, dir string) (string, error) {
+	if rest, ok := strings.CutPrefix(path, "~/"); ok {
+		home, err := os.UserHomeDir()
+		return filepath.Join(home, rest), err
+	}
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path), nil
+	}
+	return filepath.Abs(filepath.Join(dir, path))
 }
 
 // absolute makes the paths on the host that mounts begin with absolute.

@@ -243,3 +243,33 @@ func TestTheRegistryIsOnUnlessItIsTurnedOff(t *testing.T) {
 		}
 	}
 }
+
+func TestThePathOfABundleIsRelativeToTheFileOrTheDirectory(t *testing.T) {
+	t.Setenv("HOME", "/home/me")
+	t.Chdir(t.TempDir())
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := cluster.Default()
+	base.CABundle = "/before.pem"
+	for _, c := range []struct {
+		args          []string
+		content, want string
+	}{
+		{nil, "caBundle: corp.pem", "/home/me/app/corp.pem"},
+		{nil, "caBundle: ~/corp.pem", "/home/me/corp.pem"},
+		{nil, "caBundle: /etc/../etc/corp.pem", "/etc/corp.pem"},
+		{nil, `caBundle: ""`, ""},
+		{nil, "", "/before.pem"},
+		{[]string{"--ca-bundle", "../corp.pem"}, "caBundle: other.pem", filepath.Join(filepath.Dir(here), "corp.pem")},
+	} {
+		file, err := Parse("/home/me/app/skiff.yaml", []byte(c.content))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if spec, err := Resolve(flagSet(t, c.args...), file, base); err != nil || spec.CABundle != c.want {
+			t.Errorf("%v %s: %q, %v, want %q", c.args, c.content, spec.CABundle, err, c.want)
+		}
+	}
+}

@@ -29,8 +29,9 @@ type Setting struct {
 	Minimum, Maximum int
 	// Values lists all valid values; empty if there is no such list.
 	Values []string
-	// path is set for a List whose values begin with a path on the host. Relative
-	// ones belong to the directory of the configuration file, or of the command.
+	// path is set for a path on the host, and for a List whose values begin with one.
+	// Relative ones belong to the directory of the configuration file, or of the
+	// command.
 	path bool
 
 	// get returns an int, a bool, a string, or a List's []string.
@@ -125,6 +126,16 @@ func Table() []Setting {
 			Key: "hostPorts", Flag: "host-port",
 			Description: "ports on the host's 127.0.0.1 that pods reach at host.skiff.internal: a port, a range such as 8000-8100, or all",
 		}, func(s *cluster.Spec) *[]string { return &s.HostPorts }),
+		text(Setting{Key: "proxy.http", Flag: "http-proxy", Description: "proxy for HTTP URLs, such as http://proxy.example:3128, or none; if empty, HTTP_PROXY in the environment of skiff up"},
+			func(s *cluster.Spec) *string { return &s.Proxy.HTTP }),
+		text(Setting{Key: "proxy.https", Flag: "https-proxy", Description: "proxy for HTTPS URLs, or none; if empty, HTTPS_PROXY in the environment of skiff up"},
+			func(s *cluster.Spec) *string { return &s.Proxy.HTTPS }),
+		text(Setting{Key: "proxy.no", Flag: "no-proxy", Description: "hosts, domains and address ranges that are reached without the proxy, with commas between them, or none; if empty, NO_PROXY in the environment of skiff up; the cluster's own are always added"},
+			func(s *cluster.Spec) *string { return &s.Proxy.No }),
+		boolean(Setting{Key: "proxy.pods", Flag: "pod-proxy", Description: "whether containers of new pods get the variables HTTP_PROXY, HTTPS_PROXY and NO_PROXY"},
+			func(s *cluster.Spec) bool { return s.Proxy.Pods }, func(s *cluster.Spec, on bool) { s.Proxy.Pods = on }),
+		text(Setting{Key: "caBundle", Flag: "ca-bundle", Description: "file with certificates in PEM of authorities that nodes trust when they pull images, read by each skiff up", path: true},
+			func(s *cluster.Spec) *string { return &s.CABundle }),
 	}
 }
 

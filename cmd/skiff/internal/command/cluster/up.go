@@ -122,8 +122,18 @@ func warnOfDriver(s cli.Streams, c *client.Client, spec cluster.Spec) {
 }
 
 // resolve returns the cluster that flags, environment, configuration file and the
-// current cluster ask for.
+// current cluster ask for, with what the host's environment adds.
 func resolve(cmd *cobra.Command, stdin io.Reader, args []string, path string) (cluster.Spec, error) {
+	spec, err := configured(cmd, stdin, args, path)
+	if err == nil {
+		spec.Environment, err = environment(spec.CABundle)
+	}
+	return spec, err
+}
+
+// configured returns the cluster that flags, environment, configuration file and the
+// current cluster ask for.
+func configured(cmd *cobra.Command, stdin io.Reader, args []string, path string) (cluster.Spec, error) {
 	var file settings.File
 	if path != "" {
 		var err error

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"sync"
 	"time"
 
@@ -94,9 +95,16 @@ type exporter struct {
 
 func (e exporter) all(ctx context.Context) {
 	e.json("versions.json", func() (any, error) { return build.Read() })
-	for _, file := range []string{e.dir.Log(), e.dir.Log() + ".1", e.dir.State(), e.dir.Timings()} {
+	for _, file := range []string{e.dir.Log(), e.dir.Log() + ".1", e.dir.Timings()} {
 		e.file(filepath.Base(file), file)
 	}
+	e.Add(filepath.Base(e.dir.State()), func(w io.Writer) error {
+		content, err := os.ReadFile(e.dir.State())
+		if err == nil {
+			_, err = w.Write(withoutPasswords(content))
+		}
+		return err
+	})
 	limited, cancel := context.WithTimeout(ctx, exportLimit)
 	defer cancel()
 	status, err := e.client.Status(limited)
@@ -112,6 +120,13 @@ func (e exporter) all(ctx context.Context) {
 	}
 	parts.Wait()
 }
+
+// credentials matches the beginning of the URL of a proxy in a state file that has a
+// user and a password.
+var credentials = regexp.MustCompile(`("https?": *"(?:[a-z0-9]+://)?)[^"]*@`)
+
+// withoutPasswords returns a state file without the passwords for proxies.
+func withoutPasswords(state []byte) []byte { return credentials.ReplaceAll(state, []byte("${1}***@")) }
 
 // node adds a node's logs and status.
 func (e exporter) node(ctx context.Context, name string) {
