@@ -60,7 +60,7 @@ func layout(s sources) ([]entry, error) {
 	for _, file := range []string{"LICENSE", "README.md", "CHANGELOG.md"} {
 		entries = append(entries, entry{path: "share/doc/skiff/" + file, source: filepath.Join(s.documents, file)})
 	}
-	for _, file := range []string{manifest.Kernel, manifest.Initramfs, manifest.Root, manifest.Name, sbom.Name} {
+	for _, file := range []string{manifest.Kernel, manifest.Initramfs, manifest.Root, manifest.Builder, manifest.Name, sbom.Name} {
 		entries = append(entries, entry{path: "lib/skiff/image/" + file, source: filepath.Join(s.image, file)})
 	}
 	pages, err := os.ReadDir(s.man)

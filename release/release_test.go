@@ -98,7 +98,7 @@ func TestALayoutHasEverythingThatIsInstalled(t *testing.T) {
 	}
 	want := []string{
 		"bin/skiff", "lib/skiff/image/image.json", "lib/skiff/image/initramfs", "lib/skiff/image/kernel",
-		"lib/skiff/image/root.erofs", "lib/skiff/image/sbom.cdx.json", "share/bash-completion/completions/skiff",
+		"lib/skiff/image/root.erofs", "lib/skiff/image/sbom.cdx.json", "lib/skiff/image/skiff-builder", "share/bash-completion/completions/skiff",
 		"share/doc/skiff/CHANGELOG.md", "share/doc/skiff/LICENSE", "share/doc/skiff/README.md",
 		"share/doc/skiff/sbom.cdx.json", "share/fish/vendor_completions.d/skiff.fish", "share/man/man1/skiff-up.1",
 		"share/man/man1/skiff.1", "share/zsh/site-functions/_skiff",

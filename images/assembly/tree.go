@@ -193,6 +193,9 @@ func (t *tree) programs(ctx context.Context, m *manifest.Manifest) error {
 			return err
 		}
 	}
+	if err := t.builder(ctx, builder, m); err != nil {
+		return err
+	}
 	pause, err := builder.pause(ctx)
 	if err != nil {
 		return err
@@ -213,6 +216,23 @@ func (t *tree) programs(ctx context.Context, m *manifest.Manifest) error {
 		return err
 	}
 	return writeFile(filepath.Join(t.root, recipe.PauseArchive), archive.Bytes(), 0o644)
+}
+
+// builder puts the program that builds images next to the root.
+func (t *tree) builder(ctx context.Context, programs programs, m *manifest.Manifest) error {
+	t.log("building %s", manifest.Builder)
+	dir, err := programs.build(ctx, t.Recipe.Builder)
+	if err != nil {
+		return err
+	}
+	from := filepath.Join(dir, manifest.Builder)
+	program, err := Describe(from, manifest.Builder)
+	if err != nil {
+		return err
+	}
+	m.Programs = append(m.Programs, program)
+	m.Files[manifest.Builder] = manifest.File{Bytes: program.Bytes, SHA256: program.SHA256}
+	return copyFile(filepath.Join(t.image, manifest.Builder), from, 0o644)
 }
 
 func (t *tree) program(from, to string, m *manifest.Manifest) error {

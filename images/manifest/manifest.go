@@ -15,6 +15,9 @@ const (
 	Kernel    = "kernel"
 	Initramfs = "initramfs"
 	Root      = "root.erofs"
+	// Builder is the program that builds images. It is no part of the nodes: the host
+	// sends it to a node that needs it. An image without one cannot build.
+	Builder = "skiff-builder"
 	// Name is the Manifest as JSON. It is written last.
 	Name = "image.json"
 )
@@ -35,7 +38,7 @@ type Manifest struct {
 	Cmdline string `json:"cmdline"`
 	// KernelRelease is what uname -r prints in a node.
 	KernelRelease string `json:"kernelRelease"`
-	// Files has a File for each of Kernel, Initramfs and Root.
+	// Files has a File for each of Kernel, Initramfs and Root, and for Builder.
 	Files map[string]File `json:"files"`
 	// Packages are the Debian packages that files were taken from.
 	Packages []Package `json:"packages"`

@@ -17,6 +17,8 @@ type Image struct {
 	// Programs are built from Go modules, Guest comes from our own build.
 	Programs []Program
 	Guest    []Guest
+	// Builder is a program next to the root, which the host sends to nodes on demand.
+	Builder Program
 	// Init is our program that the initramfs starts.
 	Init string
 	// Dirs, Links (target by path) and Files (content by path) are created as listed.
@@ -86,7 +88,7 @@ func For(arch string) (Image, error) {
 	image := Image{
 		Arch: arch, DebianArch: arch,
 		KernelPackage: "linux-image-cloud-" + arch,
-		Packages:      packages(), Programs: programs(), Guest: guest(), Init: "skiff-init",
+		Packages:      packages(), Programs: programs(), Builder: builder(), Guest: guest(), Init: "skiff-init",
 		Modules: modules(), Dirs: dirs(), Links: links(), Files: files(),
 	}
 	switch arch {
@@ -133,6 +135,10 @@ func programs() []Program {
 			Stamp: Stamp{nerdctlModule, nerdctlModule + "/pkg/version.Version"},
 		},
 	}
+}
+
+func builder() Program {
+	return Program{Module: "builder", Tags: []string{"netgo", "osusergo"}, Names: []string{"skiff-builder"}}
 }
 
 func guest() []Guest {

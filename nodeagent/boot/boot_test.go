@@ -1,15 +1,18 @@
 package boot
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
@@ -160,4 +163,27 @@ func FuzzMountTargets(f *testing.F) {
 			t.Errorf("%d mounts in %q", n, mountinfo)
 		}
 	})
+}
+
+func TestTheBuilderIsWantedOnceSomebodyConnects(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "start")
+	for range 2 {
+		done := make(chan error, 1)
+		go func() { done <- wanted(t.Context(), socket) }()
+		for {
+			if conn, err := net.Dial("unix", socket); err == nil {
+				conn.Close()
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := wanted(ctx, socket); !errors.Is(err, context.Canceled) {
+		t.Errorf("at the end: %v", err)
+	}
 }

@@ -11,7 +11,9 @@ import (
 
 	"github.com/skiff-dev/skiff/internal/atomicfile"
 	"github.com/skiff-dev/skiff/internal/pause"
+	"github.com/skiff-dev/skiff/internal/unixsocket"
 	"github.com/skiff-dev/skiff/nodeagent/boot/program"
+	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
@@ -21,6 +23,7 @@ const (
 	programControlPlane = "controlplane"
 	programContainerd   = "containerd"
 	programAgent        = "nodeagent"
+	programBuilder      = nodeapi.ProgramBuilder
 	taskImages          = "images"
 )
 
@@ -89,6 +92,13 @@ func specs(node *nodeconfig.Node, disk func(context.Context) error) []program.Sp
 			Once:     func() error { return copyFile(imagesDone, imageID) },
 			StopTime: time.Second,
 		},
+		program.Spec{
+			// It ends when it is not used. If memory is short, it goes before any pod.
+			Name: programBuilder, Args: []string{nodeconfig.BuilderProgram}, Env: env,
+			EnvFile:     nodeconfig.ProxyFile,
+			Ready:       func(ctx context.Context) error { return errors.Join(disk(ctx), wanted(ctx, nodeconfig.BuilderStart)) },
+			OOMScoreAdj: 900, StopTime: 10 * time.Second,
+		},
 	)
 }
 
@@ -135,6 +145,22 @@ func waitSocket(ctx context.Context, path string) error {
 			return err
 		}
 	}
+}
+
+// wanted waits until somebody connects to the socket, which exists only meanwhile.
+func wanted(ctx context.Context, socket string) error {
+	listener, err := unixsocket.Listen(socket)
+	if err != nil {
+		return err
+	}
+	closed := context.AfterFunc(ctx, func() { listener.Close() })
+	defer closed()
+	defer listener.Close()
+	conn, err := listener.Accept()
+	if err != nil {
+		return errors.Join(ctx.Err(), err)
+	}
+	return conn.Close()
 }
 
 func copyFile(to, from string) error {

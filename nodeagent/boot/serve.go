@@ -43,6 +43,7 @@ func ServeAPI(ctx context.Context) error {
 		LogDirs:       []string{nodeconfig.LogDir, runLogDir},
 		DataDir:       dataDir,
 		AlarmsDir:     nodeconfig.AlarmsDir,
+		Builder:       api.Builder{Dir: nodeconfig.BuilderDir, Socket: nodeconfig.BuilderSocket, Start: nodeconfig.BuilderStart},
 		Env:           func() []string { return append(environment(), program.ReadEnvironment(nodeconfig.ProxyFile)...) },
 		Log:           slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
@@ -56,8 +57,8 @@ func ServeAPI(ctx context.Context) error {
 	return server.Run(ctx, listener)
 }
 
-// follow takes over changed settings of the host. containerd reads the proxy only when
-// it starts; containers keep running meanwhile.
+// follow takes over changed settings of the host. containerd and the builder read the
+// proxy only when they start; containers keep running meanwhile.
 func follow(network nodeconfig.Network, host nodeconfig.Host) error {
 	before := program.ReadEnvironment(nodeconfig.ProxyFile)
 	if err := takeOver(network, host); err != nil {
@@ -66,7 +67,7 @@ func follow(network nodeconfig.Network, host nodeconfig.Host) error {
 	if slices.Equal(before, program.ReadEnvironment(nodeconfig.ProxyFile)) {
 		return nil
 	}
-	return restart(programContainerd)
+	return errors.Join(restart(programContainerd), restart(programBuilder))
 }
 
 // restart ends a program, which PID 1 then starts again. One that is not running

@@ -25,8 +25,24 @@ const (
 	// PathHost: POST of a nodeconfig.Host replaces the settings that the node takes
 	// over from the host; answers 204.
 	PathHost = "/v1/host"
-	// UpgradeExec is the value of the Upgrade header.
-	UpgradeExec = "skiff-exec"
+	// PathBuilder: POST with ?sha256=DIGEST, "Connection: Upgrade" and "Upgrade:
+	// skiff-builder" starts the builder with that digest if it is not running; after
+	// 101 the connection carries BuildKit's API. Answers 412 if the node does not have
+	// that program.
+	PathBuilder = "/v1/builder"
+	// PathBuilderProgram: PUT of the builder's program with ?sha256=DIGEST installs it,
+	// which stops another one; answers 204.
+	PathBuilderProgram = "/v1/builder/program"
+	// UpgradeExec and UpgradeBuilder are values of the Upgrade header.
+	UpgradeExec    = "skiff-exec"
+	UpgradeBuilder = "skiff-builder"
+)
+
+const (
+	// ProgramBuilder is the name of the builder in Status.Programs.
+	ProgramBuilder = "builder"
+	// MaxBuilderBytes bounds the builder's program.
+	MaxBuilderBytes = 256 << 20
 )
 
 // Status is what a node reports about itself.

@@ -44,8 +44,16 @@ const (
 	AlarmsDir = Dir + "/alarms"
 	// ControlSocket is where a control plane serves package controlapi, mode 0600.
 	ControlSocket = Dir + "/controlplane.sock"
+	// BuilderSocket is where the builder serves BuildKit's API, while it runs.
+	BuilderSocket = Dir + "/builder.sock"
+	// BuilderStart is where PID 1 waits for a connection before it starts the builder.
+	BuilderStart = Dir + "/builder-start.sock"
 	// StateDir is on the node's own disk and survives reboots.
 	StateDir = "/var/lib/skiff"
+	// BuilderDir has the builder's program, which the host sends, and its cache.
+	BuilderDir = StateDir + "/builder"
+	// BuilderProgram is a link to the program that the host sent last.
+	BuilderProgram = BuilderDir + "/program"
 	// LogDir has a log file for each supervised program.
 	LogDir = "/var/log/skiff"
 	// KubeletDir is the kubelet's own directory, on the node's disk; its certificates

@@ -62,6 +62,7 @@ func TestEndToEnd(t *testing.T) {
 	r.subtest(t, "Confinement", func(t *testing.T) { testConfinement(t, k.in(t)) })
 	r.subtest(t, "BadArchives", func(t *testing.T) { testBadArchives(t, r, name) })
 	r.subtest(t, "InsideNodes", func(t *testing.T) { testInsideNodes(t, r, name) })
+	r.subtest(t, "Build", func(t *testing.T) { testBuild(t, r, name, k.in(t)) })
 	r.subtest(t, "Registry", func(t *testing.T) { testRegistry(t, r, name, k.in(t)) })
 	r.subtest(t, "Proxy", func(t *testing.T) { testProxy(t, r, name, k.in(t)) })
 	r.subtest(t, "NodeReturns", func(t *testing.T) { testNodeReturns(t, r, name, k.in(t)) })

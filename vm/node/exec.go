@@ -38,7 +38,7 @@ func (c *Client) Exec(ctx context.Context, request nodeapi.ExecRequest, streams 
 }
 
 func (c *Client) exec(ctx context.Context, request nodeapi.ExecRequest, streams Streams) (int, error) {
-	conn, err := c.upgrade(ctx, request)
+	conn, err := c.upgrade(ctx, c.transport, nodeapi.PathExec, nodeapi.UpgradeExec, request)
 	if err != nil {
 		return 0, err
 	}
@@ -80,15 +80,16 @@ func (b *bounded) Write(p []byte) (int, error) {
 	return b.Buffer.Write(p)
 }
 
-// upgrade sends the request and returns the connection once it carries frames.
-func (c *Client) upgrade(ctx context.Context, request nodeapi.ExecRequest) (io.ReadWriteCloser, error) {
-	r, err := jsonhttp.NewRequest(ctx, http.MethodPost, c.base+nodeapi.PathExec, request)
+// upgrade sends a request, which may be nil, and returns the connection once it carries
+// the other protocol.
+func (c *Client) upgrade(ctx context.Context, transport http.RoundTripper, path, protocol string, request any) (io.ReadWriteCloser, error) {
+	r, err := jsonhttp.NewRequest(ctx, http.MethodPost, c.base+path, request)
 	if err != nil {
 		return nil, err
 	}
 	r.Header.Set("Connection", "Upgrade")
-	r.Header.Set("Upgrade", nodeapi.UpgradeExec)
-	response, err := c.transport.RoundTrip(r)
+	r.Header.Set("Upgrade", protocol)
+	response, err := transport.RoundTrip(r)
 	if err != nil {
 		return nil, err
 	}
@@ -97,6 +98,9 @@ func (c *Client) upgrade(ctx context.Context, request nodeapi.ExecRequest) (io.R
 		return conn, nil
 	}
 	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode == http.StatusPreconditionFailed {
+		return nil, errNoProgram
+	}
 	return nil, daemonapi.ReadFailure(response)
 }
 

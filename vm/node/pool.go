@@ -83,7 +83,9 @@ func (p *Pool) Certificate(ctx context.Context, address netip.Addr) (*x509.Certi
 func (p *Pool) Proxy(w http.ResponseWriter, r *http.Request, address netip.Addr, prefix string, failed func(http.ResponseWriter, error)) {
 	target := url.URL{Scheme: "https", Host: endpoint(address), Path: strings.TrimPrefix(r.URL.Path, prefix)}
 	transport := p.calls
-	if target.Path == nodeapi.PathLogs || strings.HasPrefix(target.Path, controlapi.Prefix) {
+	switch {
+	// The builder may be large, and it starts when it is asked for.
+	case target.Path == nodeapi.PathLogs, strings.HasPrefix(target.Path, controlapi.Prefix), strings.HasPrefix(target.Path, nodeapi.PathBuilder):
 		transport = p.streams
 	}
 	proxy := httputil.ReverseProxy{

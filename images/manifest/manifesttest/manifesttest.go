@@ -20,7 +20,7 @@ func Write(dir, arch string) (manifest.Manifest, error) {
 		Contract: nodeconfig.Contract(),
 		Files:    map[string]manifest.File{},
 	}
-	for _, name := range []string{manifest.Kernel, manifest.Initramfs, manifest.Root} {
+	for _, name := range []string{manifest.Kernel, manifest.Initramfs, manifest.Root, manifest.Builder} {
 		sum := sha256.Sum256([]byte(name))
 		m.Files[name] = manifest.File{Bytes: int64(len(name)), SHA256: hex.EncodeToString(sum[:])}
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(name), 0o600); err != nil {

@@ -54,6 +54,7 @@ type Server struct {
 	DataDir string
 	// AlarmsDir has a file for each program with a message for the user.
 	AlarmsDir string
+	Builder   Builder
 	// ControlSocket is where the control plane serves package controlapi; empty on
 	// a worker.
 	ControlSocket string
@@ -126,6 +127,8 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("POST "+nodeapi.PathClock, s.clock)
 	mux.HandleFunc("POST "+nodeapi.PathFiles, s.files)
 	mux.HandleFunc("POST "+nodeapi.PathHost, s.host)
+	mux.HandleFunc("POST "+nodeapi.PathBuilder, s.builder)
+	mux.HandleFunc("PUT "+nodeapi.PathBuilderProgram, s.builderProgram)
 	s.forwardControlPlane(mux)
 	return mux
 }

@@ -87,6 +87,7 @@ type server struct {
 	kubeletDir string
 	alarms     string
 	control    string // the control plane's socket
+	builder    Builder
 	power      chan string
 	host       chan nodeconfig.Host
 }
@@ -104,8 +105,11 @@ func start(t *testing.T) *server {
 	}
 	writePEM(t, filepath.Join(pki, "node-api.key"), "PRIVATE KEY", key)
 	s := &server{t: t, logDir: t.TempDir(), pkiDir: pki, kubeletDir: t.TempDir(), alarms: filepath.Join(t.TempDir(), "alarms"), control: filepath.Join(t.TempDir(), "control.sock"), power: make(chan string), host: make(chan nodeconfig.Host, 1)}
+	dir := t.TempDir()
+	s.builder = Builder{Dir: filepath.Join(dir, "builder"), Socket: filepath.Join(dir, "run"), Start: filepath.Join(dir, "start")}
 	api := &Server{
-		PKIDir: pki, KubeletPKIDir: s.kubeletDir, LogDirs: []string{t.TempDir(), s.logDir}, DataDir: t.TempDir(), AlarmsDir: s.alarms, ControlSocket: s.control, Env: os.Environ,
+		Builder: s.builder,
+		PKIDir:  pki, KubeletPKIDir: s.kubeletDir, LogDirs: []string{t.TempDir(), s.logDir}, DataDir: t.TempDir(), AlarmsDir: s.alarms, ControlSocket: s.control, Env: os.Environ,
 		Status: func() (nodeapi.Status, error) { return nodeapi.Status{Node: "n1"}, nil },
 		Power:  func(action string) error { s.power <- action; return nil },
 		Host:   func(settings nodeconfig.Host) error { s.host <- settings; return nil },

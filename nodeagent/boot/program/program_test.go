@@ -125,6 +125,21 @@ func TestATaskRunsUntilItSucceeds(t *testing.T) {
 	}
 }
 
+func TestAProgramWaitsUntilItIsReadyEveryTime(t *testing.T) {
+	w, dir := newWatcher(), t.TempDir()
+	s := &Supervisor{Reaper: reaper(), LogDir: dir, Log: func(string) {}, Changed: w.changed}
+	ready := 0
+	s.keep(t.Context(), Spec{Name: "p", Args: shell("exit 0"), Ready: func(context.Context) error {
+		if ready++; ready > 2 {
+			return context.Canceled
+		}
+		return nil
+	}})
+	if last := w.states[len(w.states)-1]; ready != 3 || last.Restarts != 1 {
+		t.Errorf("asked %d times: %+v", ready, last)
+	}
+}
+
 func TestAFailedStartIsReported(t *testing.T) {
 	w := newWatcher()
 	s := &Supervisor{Reaper: reaper(), LogDir: t.TempDir(), Log: func(string) {}, Changed: w.changed}

@@ -31,7 +31,8 @@ type Spec struct {
 	Env  []string
 	// EnvFile, if set, has further variables, one a line. It is read at every start.
 	EnvFile string
-	// Ready, if set, blocks until the program may be started.
+	// Ready, if set, blocks until the program may be started, every time. After an
+	// error the program is not started any more.
 	Ready func(ctx context.Context) error
 	// Once, if set, makes it a task: it is restarted only while it fails, and Once is
 	// called when it has succeeded.
@@ -69,12 +70,10 @@ func (s *Supervisor) Run(ctx context.Context, specs []Spec) {
 func (s *Supervisor) keep(ctx context.Context, spec Spec) {
 	state := nodeapi.Program{Name: spec.Name}
 	s.Changed(state)
-	if spec.Ready != nil {
-		if err := spec.Ready(ctx); err != nil {
+	for backoff := backoffFirst; ctx.Err() == nil; {
+		if spec.Ready != nil && spec.Ready(ctx) != nil {
 			return
 		}
-	}
-	for backoff := backoffFirst; ctx.Err() == nil; {
 		started := time.Now()
 		ok := s.attempt(ctx, spec, &state)
 		if ok && spec.Once != nil {

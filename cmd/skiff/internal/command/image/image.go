@@ -1,4 +1,4 @@
-// Package image holds the commands `image load` and `image list`.
+// Package image holds the commands `image build`, `image load` and `image list`.
 package image
 
 import (
@@ -11,8 +11,11 @@ import (
 func New(s cli.Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "image",
-		Short: "Load images onto the nodes, and list them",
-		Example: `  # Load an image from docker, podman or nerdctl onto every node
+		Short: "Build images, load them onto the nodes, and list them",
+		Example: `  # Build the Dockerfile in this directory onto every node
+  skiff image build -t app:1 .
+
+  # Load an image from docker, podman or nerdctl onto every node
   skiff image load app:1
 
   # List the images on the nodes
@@ -20,6 +23,6 @@ func New(s cli.Streams) *cobra.Command {
 		Args: cobra.ArbitraryArgs,
 		RunE: cli.Group,
 	}
-	cmd.AddCommand(newLoad(s), newList(s))
+	cmd.AddCommand(newBuild(s), newLoad(s), newList(s))
 	return cmd
 }

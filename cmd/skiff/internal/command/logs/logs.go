@@ -38,8 +38,8 @@ func New(s cli.Streams) *cobra.Command {
 		Short: "Show the logs of nodes or of the daemon",
 		Long: `Show the last lines of the logs of every program on NODE, or on all nodes.
 
-Sources on a node are its programs ("containerd", "nodeagent", "controlplane"), "init"
-and "kernel". Sources on this host are "console" (the node's serial console) and
+Sources on a node are its programs ("containerd", "nodeagent", "controlplane", "builder"),
+"init" and "kernel". Sources on this host are "console" (the node's serial console) and
 "daemon" (the cluster's daemon).`,
 		Example: `  # Show the last lines of every log of a node
   skiff logs worker-1
@@ -60,7 +60,7 @@ and "kernel". Sources on this host are "console" (the node's serial console) and
 	cmd.Flags().IntVar(&lines, "tail", 50, "number of lines from the end of each log; 0 shows all")
 	cmd.Flags().StringVar(&source, "source", "", "show only this log `source`")
 	_ = cmd.RegisterFlagCompletionFunc("source", cobra.FixedCompletions([]string{
-		sourceDaemon, sourceConsole, "init", "kernel", "containerd", "nodeagent", "controlplane",
+		sourceDaemon, sourceConsole, "init", "kernel", "containerd", "nodeagent", "controlplane", "builder",
 	}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.AddCommand(newExport(s))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -1,0 +1,212 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/skiff-dev/skiff/internal/atomicfile"
+	"github.com/skiff-dev/skiff/internal/pause"
+	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
+)
+
+const (
+	// builderLimit is how long the builder may take to start or to stop.
+	builderLimit = 60 * time.Second
+	builderPoll  = 50 * time.Millisecond
+)
+
+// Builder is where the program is that builds images. The host sends it when it is
+// needed first, so that it is not part of every node.
+type Builder struct {
+	// Dir gets the program as program-DIGEST, and the link "program".
+	Dir string
+	// Socket is where the program serves, Start where PID 1 waits before it starts it.
+	Socket, Start string
+}
+
+func (b Builder) link() string { return filepath.Join(b.Dir, "program") }
+
+func fileName(digest string) string { return "program-" + digest }
+
+// digestOf returns the digest of a request. If it is none, digestOf answers with the
+// error and returns "".
+func digestOf(w http.ResponseWriter, r *http.Request) string {
+	digest := r.URL.Query().Get("sha256")
+	if raw, err := hex.DecodeString(digest); err != nil || len(raw) != sha256.Size || digest != strings.ToLower(digest) {
+		http.Error(w, fmt.Sprintf("invalid digest %q: want 64 hexadecimal digits", digest), http.StatusBadRequest)
+		return ""
+	}
+	return digest
+}
+
+// builder connects the host to the builder.
+func (s *Server) builder(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Upgrade") != nodeapi.UpgradeBuilder {
+		http.Error(w, "the builder needs Upgrade: "+nodeapi.UpgradeBuilder, http.StatusUpgradeRequired)
+		return
+	}
+	digest := digestOf(w, r)
+	if digest == "" {
+		return
+	}
+	if have, err := os.Readlink(s.Builder.link()); err != nil || have != fileName(digest) {
+		http.Error(w, "this builder is not on the node", http.StatusPreconditionFailed)
+		return
+	}
+	program, err := s.Builder.dial(r.Context())
+	if err != nil {
+		http.Error(w, fmt.Sprintf("the builder did not start: %v", err), http.StatusServiceUnavailable)
+		return
+	}
+	defer program.Close()
+	host, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	defer host.Close()
+	if err := host.SetDeadline(time.Time{}); err != nil {
+		return
+	}
+	if _, err := fmt.Fprintf(host, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n", nodeapi.UpgradeBuilder); err != nil {
+		return
+	}
+	// The server's context ends when PID 1 stops the API. When either side has ended,
+	// closing the other connection ends its copy.
+	stop := context.AfterFunc(r.Context(), func() { host.Close() })
+	defer stop()
+	ended := make(chan error, 2)
+	go func() { _, err := io.Copy(program, buffered.Reader); ended <- err }()
+	go func() { _, err := io.Copy(host, program); ended <- err }()
+	<-ended
+	host.Close()
+	program.Close()
+	<-ended
+}
+
+// dial connects to the builder, which PID 1 starts if it is not running.
+func (b Builder) dial(ctx context.Context) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, builderLimit)
+	defer cancel()
+	var dialer net.Dialer
+	for {
+		conn, err := dialer.DialContext(ctx, "unix", b.Socket)
+		if err == nil {
+			return conn, nil
+		}
+		// PID 1 listens only while the builder is not running.
+		if ask, err := dialer.DialContext(ctx, "unix", b.Start); err == nil {
+			ask.Close()
+		}
+		if pause.For(ctx, builderPoll) != nil {
+			return nil, err
+		}
+	}
+}
+
+// builderProgram installs the builder.
+func (s *Server) builderProgram(w http.ResponseWriter, r *http.Request) {
+	digest := digestOf(w, r)
+	if digest == "" {
+		return
+	}
+	if err := s.Builder.install(digest, http.MaxBytesReader(w, r.Body, nodeapi.MaxBuilderBytes)); err != nil {
+		http.Error(w, fmt.Sprintf("install the builder: %v", err), http.StatusBadRequest)
+		return
+	}
+	if err := s.stopBuilder(r.Context()); err != nil {
+		http.Error(w, fmt.Sprintf("stop the earlier builder: %v", err), http.StatusInternalServerError)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// install writes the program if it has the digest, and removes all others.
+func (b Builder) install(digest string, content io.Reader) error {
+	if err := os.MkdirAll(b.Dir, 0o700); err != nil {
+		return err
+	}
+	file, err := atomicfile.Create(filepath.Join(b.Dir, fileName(digest)), 0o700)
+	if err != nil {
+		return err
+	}
+	defer file.Discard()
+	sum := sha256.New()
+	if _, err := io.Copy(io.MultiWriter(file, sum), content); err != nil {
+		return err
+	}
+	if got := hex.EncodeToString(sum.Sum(nil)); got != digest {
+		return fmt.Errorf("the program has the SHA-256 sum %s, want %s", got, digest)
+	}
+	if err := file.Commit(); err != nil {
+		return err
+	}
+	temporary := b.link() + ".new"
+	if err := os.Remove(temporary); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := os.Symlink(fileName(digest), temporary); err != nil {
+		return err
+	}
+	if err := os.Rename(temporary, b.link()); err != nil {
+		return err
+	}
+	return b.removeOthers(digest)
+}
+
+func (b Builder) removeOthers(digest string) error {
+	files, err := filepath.Glob(filepath.Join(b.Dir, "program-*"))
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		if filepath.Base(file) != fileName(digest) {
+			if err := os.Remove(file); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// stopBuilder ends the builder if it runs, so that the next one to start is the one
+// that was installed last.
+func (s *Server) stopBuilder(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, builderLimit)
+	defer cancel()
+	first := 0
+	for {
+		status, err := s.Status()
+		if err != nil {
+			return err
+		}
+		pid := 0
+		for _, p := range status.Programs {
+			if p.Name == nodeapi.ProgramBuilder {
+				pid = p.PID
+			}
+		}
+		if first == 0 && pid != 0 {
+			if first = pid; syscall.Kill(pid, syscall.SIGTERM) != nil {
+				return nil
+			}
+		}
+		if pid == 0 || pid != first {
+			return nil
+		}
+		if err := pause.For(ctx, builderPoll); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,76 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+)
+
+// errNoProgram is returned if the node does not have the builder.
+var errNoProgram = errors.New("the builder is not on the node")
+
+// Program is the builder's program.
+type Program struct {
+	// SHA256 is its digest in hexadecimal digits.
+	SHA256 string
+	Bytes  int64
+	// Open opens its content.
+	Open func() (io.ReadCloser, error)
+}
+
+// Builder returns a connection that carries BuildKit's API. The node gets the program
+// first if it does not have it, and starts it if it is not running.
+func (c *Client) Builder(ctx context.Context, program Program) (net.Conn, error) {
+	conn, err := c.connectBuilder(ctx, program)
+	if errors.Is(err, errNoProgram) {
+		if err := c.sendBuilder(ctx, program); err != nil {
+			return nil, c.wrap("send the builder to", err)
+		}
+		conn, err = c.connectBuilder(ctx, program)
+	}
+	if err != nil {
+		return nil, c.wrap("start the builder on", err)
+	}
+	return stream{conn}, nil
+}
+
+func (c *Client) connectBuilder(ctx context.Context, program Program) (io.ReadWriteCloser, error) {
+	return c.upgrade(ctx, c.streams, nodeapi.PathBuilder+"?sha256="+program.SHA256, nodeapi.UpgradeBuilder, nil)
+}
+
+func (c *Client) sendBuilder(ctx context.Context, program Program) error {
+	content, err := program.Open()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = content.Close() }()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPut, c.base+nodeapi.PathBuilderProgram+"?sha256="+program.SHA256, content)
+	if err != nil {
+		return err
+	}
+	r.ContentLength = program.Bytes
+	response, err := c.streams.RoundTrip(r)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusNoContent {
+		return daemonapi.ReadFailure(response)
+	}
+	return nil
+}
+
+// stream is a connection without addresses and deadlines, which gRPC does not need.
+type stream struct{ io.ReadWriteCloser }
+
+func (stream) LocalAddr() net.Addr              { return &net.UnixAddr{} }
+func (stream) RemoteAddr() net.Addr             { return &net.UnixAddr{} }
+func (stream) SetDeadline(time.Time) error      { return nil }
+func (stream) SetReadDeadline(time.Time) error  { return nil }
+func (stream) SetWriteDeadline(time.Time) error { return nil }
