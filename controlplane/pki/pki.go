@@ -38,6 +38,9 @@ type Node struct {
 	// cluster's DNS domain. Only control planes need them.
 	ServiceAddress netip.Addr
 	Domain         string
+	// APIServerNames are further DNS names and addresses of the API server. Only
+	// control planes need them.
+	APIServerNames []string
 }
 
 // Authorities makes the certificate authorities and shared keys of a new
@@ -115,14 +118,15 @@ func ControlPlane(authorities Files, node Node, now time.Time) (Files, error) {
 	loopback := netip.MustParseAddr("127.0.0.1")
 	etcdNames := []string{"localhost", node.Name}
 	etcdAddresses := addresses(loopback, node.Address)
+	dns, ips := split(node.APIServerNames)
 	return files, files.makeLeaves(authorities, now, []leaf{
 		{
 			path: "apiserver", authority: "ca", name: "kube-apiserver", server: true,
-			dns: []string{
+			dns: append([]string{
 				"localhost", node.Name, "kubernetes", "kubernetes.default", "kubernetes.default.svc",
 				"kubernetes.default.svc." + node.Domain,
-			},
-			ips: addresses(loopback, node.Address, node.ServiceAddress),
+			}, dns...),
+			ips: append(addresses(loopback, node.Address, node.ServiceAddress), ips...),
 		},
 		{path: "apiserver-kubelet-client", authority: "ca", name: "kube-apiserver-kubelet-client", groups: []string{names.GroupKubeletClients}},
 		{path: "front-proxy-client", authority: "front-proxy-ca", name: "front-proxy-client"},
@@ -213,6 +217,18 @@ func (f Files) makeLeaves(authorities Files, now time.Time, leaves []leaf) error
 		}
 	}
 	return nil
+}
+
+// split returns the DNS names and the addresses in a list of both.
+func split(names []string) (dns []string, ips []net.IP) {
+	for _, name := range names {
+		if address, err := netip.ParseAddr(name); err == nil {
+			ips = append(ips, address.AsSlice())
+		} else {
+			dns = append(dns, name)
+		}
+	}
+	return dns, ips
 }
 
 func addresses(all ...netip.Addr) []net.IP {

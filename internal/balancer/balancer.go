@@ -69,12 +69,15 @@ func (b *Balancer) Backends() []string {
 }
 
 // Run forwards connections until ctx ends, then closes them all and returns nil.
-func (b *Balancer) Run(ctx context.Context) error {
+func (b *Balancer) Run(ctx context.Context) error { return b.Serve(ctx, b.Listener) }
+
+// Serve is like Run for a further listener, which it closes.
+func (b *Balancer) Serve(ctx context.Context, listener net.Listener) error {
 	log := b.Log
 	if log == nil {
 		log = slog.Default()
 	}
-	return accept.Serve(ctx, b.Listener, log, b.serve)
+	return accept.Serve(ctx, listener, log, b.serve)
 }
 
 func (b *Balancer) serve(ctx context.Context, client net.Conn) {

@@ -23,6 +23,11 @@ type Spec struct {
 	// APIPort is the host's port for the Kubernetes API on 127.0.0.1; 0 picks a
 	// free one once and keeps it.
 	APIPort int `json:"apiPort,omitempty" mapstructure:"apiPort"`
+	// APIAddress is an address of the host at which the API answers beside 127.0.0.1,
+	// on the same port; empty if there is none.
+	APIAddress string `json:"apiAddress,omitempty"`
+	// APIServerSANs are further names and addresses in the API servers' certificates.
+	APIServerSANs []string `json:"apiServerSANs,omitempty"`
 	// Zones is the number of zones that control planes and workers are spread over,
 	// each in turn.
 	Zones int `json:"zones,omitempty" mapstructure:"zones"`

@@ -65,9 +65,7 @@ func Validate(spec Spec, host Host, newMachines int) []error {
 	if host.Drivers != nil && !slices.Contains(host.Drivers, spec.Driver) {
 		fault("unknown driver %q: choose one of %s", spec.Driver, strings.Join(host.Drivers, ", "))
 	}
-	if spec.APIPort < 0 || spec.APIPort > 65535 {
-		fault("invalid apiPort %d: use 1 to 65535, or 0 for any free port", spec.APIPort)
-	}
+	faults = append(faults, validateAPI(spec)...)
 	for _, err := range mirror.Check(spec.Registry.Mirrors, spec.Registry.Insecure) {
 		faults = append(faults, fmt.Errorf("registry: %w", err))
 	}

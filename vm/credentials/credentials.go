@@ -174,6 +174,7 @@ func (s Set) Node(spec cluster.Spec, n cluster.Node, now time.Time) (pki.Files, 
 	subject := pki.Node{
 		Cluster: spec.Name, Name: n.Name, Address: n.Address.Addr(),
 		ServiceAddress: cluster.ServiceAddress(spec.Network), Domain: spec.Network.Domain,
+		APIServerNames: cluster.APIServerNames(spec),
 	}
 	if n.Role == nodeconfig.RoleControlPlane {
 		return pki.ControlPlane(s.files, subject, now)

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -32,18 +33,25 @@ const (
 // balancer on the host, and each by itself.
 type apiServers struct {
 	balancer *balancer.Balancer
-	address  string // of the balancer, HOST:PORT
+	port     int // of the balancer
 	kube     *kube.Client
 	dial     node.DialFunc
 	tls      *tls.Config
 	state    *store
 	frozen   func(context.Context) bool
+	log      *slog.Logger
+
+	// Each has an element if the addresses of the API may have changed.
+	changed, alsoChanged chan struct{}
 }
 
-func listen(port int) (net.Listener, error) {
-	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+// listen opens the listener of the API load balancer that includes 127.0.0.1.
+func listen(spec cluster.Spec) (net.Listener, error) {
+	first, _ := cluster.APIListeners(spec)
+	listener, err := net.Listen("tcp", first)
 	if err != nil {
-		return nil, operation.Invalid(fmt.Errorf("port %d on 127.0.0.1 is in use", port), "choose another with --api-port, or 0 for any free one")
+		host, port, _ := net.SplitHostPort(first)
+		return nil, operation.Invalid(fmt.Errorf("port %s on %s is in use", port, host), "choose another with --api-port, or 0 for any free one")
 	}
 	return listener, nil
 }
@@ -55,24 +63,98 @@ func newAPIServers(c core, listener net.Listener) (*apiServers, error) {
 	}
 	a := &apiServers{
 		balancer: &balancer.Balancer{Listener: listener, Dial: c.dial, Log: c.log},
-		address:  listener.Addr().String(), dial: c.dial, tls: config, state: c.state, frozen: c.frozen,
+		port:     listener.Addr().(*net.TCPAddr).Port, dial: c.dial, tls: config, state: c.state, frozen: c.frozen, log: c.log,
+		changed: make(chan struct{}, 1), alsoChanged: make(chan struct{}, 1),
 	}
 	a.kube, err = kube.New(a.config(a.transport()))
 	return a, err
 }
 
-// serve runs the load balancer, on a new listener if the last one was closed.
+// move lets serve and serveAlso look at the addresses again.
+func (a *apiServers) move() {
+	for _, signal := range []chan struct{}{a.changed, a.alsoChanged} {
+		select {
+		case signal <- struct{}{}:
+		default: // they are about to
+		}
+	}
+}
+
+// addresses returns where the host answers for the API, as cluster.APIListeners.
+func (a *apiServers) addresses() (first, second string) {
+	spec := a.state.spec()
+	spec.APIPort = a.port
+	return cluster.APIListeners(spec)
+}
+
+// serve runs the load balancer on the address that includes 127.0.0.1, until ctx ends.
 func (a *apiServers) serve(ctx context.Context) error {
-	if a.balancer.Listener == nil {
-		listener, err := net.Listen("tcp", a.address)
+	first := func() string { address, _ := a.addresses(); return address }
+	for ctx.Err() == nil {
+		at := first()
+		if a.balancer.Listener == nil {
+			listener, err := net.Listen("tcp", at)
+			if err != nil {
+				return err
+			}
+			a.balancer.Listener = listener
+		}
+		current, cancel := untilOther(ctx, a.changed, at, first)
+		err := a.balancer.Run(current)
+		cancel()
+		a.balancer.Listener = nil
 		if err != nil {
 			return err
 		}
-		a.balancer.Listener = listener
 	}
-	err := a.balancer.Run(ctx)
-	a.balancer.Listener = nil
-	return err
+	return nil
+}
+
+// serveAlso runs the load balancer on the address that the user asked for, if any,
+// until ctx ends.
+func (a *apiServers) serveAlso(ctx context.Context) error {
+	second := func() string { _, address := a.addresses(); return address }
+	for ctx.Err() == nil {
+		at := second()
+		current, cancel := untilOther(ctx, a.alsoChanged, at, second)
+		err := a.serveAt(current, at)
+		cancel()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// serveAt runs the load balancer on an address until ctx ends; an empty one is none.
+func (a *apiServers) serveAt(ctx context.Context, address string) error {
+	if address == "" {
+		<-ctx.Done()
+		return nil
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("serve the API at apiAddress: %w", err)
+	}
+	a.log.Info("the API answers at a further address", "address", address)
+	return a.balancer.Serve(ctx, listener)
+}
+
+// untilOther returns a context that ends with ctx, or when a signal comes and current
+// no longer returns value.
+func untilOther(ctx context.Context, signal <-chan struct{}, value string, current func() string) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		defer cancel()
+		for current() == value {
+			select {
+			case <-signal:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return ctx, cancel
 }
 
 // transport authenticates as the cluster's administrator.
@@ -82,7 +164,7 @@ func (a *apiServers) transport() *http.Transport {
 
 // config is the configuration of a client that uses a transport.
 func (a *apiServers) config(transport *http.Transport) *rest.Config {
-	return &rest.Config{Host: "https://" + a.address, Transport: transport}
+	return &rest.Config{Host: cluster.Server(a.port), Transport: transport}
 }
 
 // client returns a client that authenticates with one of the host's certificates.

@@ -2,9 +2,13 @@ package fleet
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"testing"
 	"time"
+
+	"github.com/skiff-dev/skiff/internal/runtest"
+	"github.com/skiff-dev/skiff/vm/cluster"
 )
 
 func TestTheAPILoadBalancerListensAgainAfterItsListenerWasClosed(t *testing.T) {
@@ -25,7 +29,7 @@ func TestTheAPILoadBalancerListensAgainAfterItsListenerWasClosed(t *testing.T) {
 	served := make(chan error, 1)
 	go func() { served <- a.serve(ctx) }()
 	for {
-		conn, err := net.Dial("tcp", a.address)
+		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", a.port))
 		if err == nil {
 			_ = conn.Close()
 			break
@@ -35,5 +39,41 @@ func TestTheAPILoadBalancerListensAgainAfterItsListenerWasClosed(t *testing.T) {
 	cancel()
 	if err := <-served; err != nil {
 		t.Error(err)
+	}
+}
+
+func TestTheAPIAnswersAtAFurtherAddressWhileItIsWanted(t *testing.T) {
+	f, _ := openAt(t, time.Now())
+	a := f.api
+	runtest.Start(t, a.serve)
+	runtest.Start(t, a.serveAlso)
+	for _, step := range []struct {
+		wanted string
+		open   map[string]bool
+	}{
+		{"", map[string]bool{"127.0.0.1": true, "127.0.0.9": false}},
+		{"127.0.0.9", map[string]bool{"127.0.0.1": true, "127.0.0.9": true, "127.0.0.8": false}},
+		{"127.0.0.8", map[string]bool{"127.0.0.1": true, "127.0.0.9": false, "127.0.0.8": true}},
+		{"", map[string]bool{"127.0.0.1": true, "127.0.0.9": false, "127.0.0.8": false}},
+	} {
+		if err := f.state.change(func(s *cluster.State) { s.Spec.APIAddress = step.wanted }); err != nil {
+			t.Fatal(err)
+		}
+		a.move()
+		for host, want := range step.open {
+			for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+				conn, err := net.Dial("tcp", fmt.Sprintf("%s:%d", host, a.port))
+				if err == nil {
+					_ = conn.Close()
+				}
+				if (err == nil) == want {
+					break
+				}
+				if time.Now().After(deadline) {
+					t.Errorf("apiAddress %q: %s is open: %v, want %v", step.wanted, host, err == nil, want)
+					break
+				}
+			}
+		}
 	}
 }

@@ -115,7 +115,7 @@ func Open(ctx context.Context, config Config, spec cluster.Spec) (f *Fleet, err 
 	if spec.APIPort == 0 {
 		spec.APIPort = state.spec().APIPort
 	}
-	listener, err := listen(spec.APIPort)
+	listener, err := listen(spec)
 	if err != nil {
 		return nil, err
 	}
@@ -186,6 +186,7 @@ func (f *Fleet) connect(listener net.Listener, opened drivers.Machines) (err err
 		f.parts.keep("the cloud endpoint", f.cloud.serve)
 	}
 	f.parts.keep("the API load balancer", f.api.serve)
+	f.parts.keep("the API at apiAddress", f.api.serveAlso)
 	f.parts.keep("the check of control planes", f.api.follow)
 	f.parts.keep("certificate renewal", f.renewals.run)
 	f.parts.keep("the check of clocks", f.nodes.keepClocks)
@@ -218,6 +219,7 @@ func (f *Fleet) SetSpec(spec cluster.Spec) error {
 	})
 	err = errors.Join(err, f.machines.openHost(spec))
 	f.api.balance()
+	f.api.move()
 	f.renewals.wake()
 	f.podProxy.wake()
 	if f.registry != nil {

@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,12 +26,26 @@ type hostSettings struct {
 	core
 	renewals *renewals
 
-	mu   sync.Mutex      // held while nodes are told
-	told nodeconfig.Host // what all running nodes have
+	mu   sync.Mutex // held while nodes are told
+	told told
+}
+
+// told is what all running nodes have.
+type told struct {
+	host nodeconfig.Host
+	// names are those that the user wants in the certificates of the API servers.
+	names []string
 }
 
 func newHostSettings(c core, renewals *renewals) *hostSettings {
-	return &hostSettings{core: c, renewals: renewals, told: c.documents.host()}
+	h := &hostSettings{core: c, renewals: renewals}
+	h.told = h.current()
+	return h
+}
+
+// current returns what the nodes should have.
+func (h *hostSettings) current() told {
+	return told{h.documents.host(), cluster.APIServerNames(h.state.spec())}
 }
 
 // run tells the nodes about changes until ctx ends.
@@ -48,27 +63,30 @@ func (h *hostSettings) run(ctx context.Context) error {
 func (h *hostSettings) follow(ctx context.Context) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	now := h.documents.host()
+	now := h.current()
 	if reflect.DeepEqual(now, h.told) || h.frozen(ctx) {
 		return true
 	}
 	if !h.tell(ctx, now) {
 		return false
 	}
-	h.log.Info("the nodes follow a change of the host's settings", "search", now.Search, "proxy", now.Proxy != nodeconfig.Proxy{}, "authorities", now.Authorities != "")
+	h.log.Info("the nodes follow a change of the host's settings", "search", now.host.Search, "proxy", now.host.Proxy != nodeconfig.Proxy{}, "authorities", now.host.Authorities != "", "names", now.names)
 	h.told = now
 	return true
 }
 
-// tell gives all running nodes the host's settings, and reports whether all have
-// taken them over.
-func (h *hostSettings) tell(ctx context.Context, settings nodeconfig.Host) bool {
+// tell gives all running nodes what they should have, and reports whether all have
+// taken it over. Control planes get a certificate with other names.
+func (h *hostSettings) tell(ctx context.Context, now told) bool {
+	renamed := !slices.Equal(now.names, h.told.names)
 	var failed atomic.Bool
 	h.nodes.each(ctx, func(n cluster.Node) {
 		// Its next boot reads the document.
-		err := h.renewals.handOut(ctx, n, time.Now(), func(string) bool { return false })
+		err := h.renewals.handOut(ctx, n, time.Now(), func(path string) bool {
+			return renamed && (path == "apiserver.crt" || path == "apiserver.key")
+		})
 		if err == nil {
-			err = h.nodes.client(n).SetHost(ctx, settings)
+			err = h.nodes.client(n).SetHost(ctx, now.host)
 		}
 		if err != nil {
 			failed.Store(true)

@@ -1,10 +1,15 @@
 package fleet
 
 import (
+	"bytes"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -61,5 +66,29 @@ func TestRunningNodesFollowAProxyAtOnce(t *testing.T) {
 	}
 	if !settings.follow(t.Context()) || n.seeds != 1 {
 		t.Error("the node was told again")
+	}
+}
+
+func TestRunningControlPlanesGetACertificateWithNewNames(t *testing.T) {
+	f, n := openAt(t, time.Now())
+	settings := newHostSettings(f.core, f.renewals)
+	before := n.held()
+	f.state.state.Spec.APIServerSANs = []string{"api.example.com", "192.0.2.1"}
+	if !settings.follow(t.Context()) {
+		t.Fatal("the node does not follow")
+	}
+	after := n.held()
+	block, _ := pem.Decode(after["apiserver.crt"])
+	certificate, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(certificate.VerifyHostname("api.example.com"), certificate.VerifyHostname("192.0.2.1"), certificate.VerifyHostname("kubernetes.default.svc")); err != nil {
+		t.Error(err)
+	}
+	for path := range before {
+		if changed := !bytes.Equal(before[path], after[path]); changed != strings.HasPrefix(path, "apiserver.") {
+			t.Errorf("%s: changed %v", path, changed)
+		}
 	}
 }

@@ -36,7 +36,7 @@ func (c *Client) Check(ctx context.Context, spec cluster.Spec) error {
 			faults = append(faults, &daemonapi.Failure{Cause: err.Error(), Invalid: true})
 		}
 	}
-	faults = append(faults, c.checkPort(ctx, spec, state))
+	faults = append(faults, c.checkPort(ctx, spec, state), checkAddress(spec, state))
 	return errors.Join(faults...)
 }
 
@@ -53,11 +53,32 @@ func (c *Client) checkPort(ctx context.Context, spec cluster.Spec, state cluster
 	if conn, err := c.dial(ctx); err == nil {
 		return conn.Close()
 	}
-	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	spec.APIPort = port
+	first, _ := cluster.APIListeners(spec)
+	listener, err := net.Listen("tcp", first)
+	if err != nil {
+		host, _, _ := net.SplitHostPort(first)
+		return &daemonapi.Failure{
+			Cause: fmt.Sprintf("port %d on %s is in use", port, host), Invalid: true,
+			Hint: "choose another with --api-port, or 0 for any free one",
+		}
+	}
+	return listener.Close()
+}
+
+// checkAddress returns a failure if the API cannot answer at a new address that the
+// user asks for, because it is not one of this host.
+func checkAddress(spec cluster.Spec, state cluster.State) error {
+	spec.APIPort = 0 // whether the port is free is known when it is opened
+	_, second := cluster.APIListeners(spec)
+	if second == "" || spec.APIAddress == state.Spec.APIAddress {
+		return nil
+	}
+	listener, err := net.Listen("tcp", second)
 	if err != nil {
 		return &daemonapi.Failure{
-			Cause: fmt.Sprintf("port %d on 127.0.0.1 is in use", port), Invalid: true,
-			Hint: "choose another with --api-port, or 0 for any free one",
+			Cause: fmt.Sprintf("apiAddress %s is not an address of this host", spec.APIAddress), Invalid: true,
+			Hint: "choose one of its addresses, or 0.0.0.0 for all",
 		}
 	}
 	return listener.Close()

@@ -92,6 +92,10 @@ func Table() []Setting {
 			func(s *cluster.Spec) *string { return &s.Disk }),
 		number(Setting{Key: "apiPort", Env: "SKIFF_API_PORT", Flag: "api-port", Description: "port of the Kubernetes API on 127.0.0.1; 0 picks a free one and keeps it", Fixed: true, Maximum: 65535},
 			func(s *cluster.Spec) *int { return &s.APIPort }),
+		text(Setting{Key: "apiAddress", Env: "SKIFF_API_ADDRESS", Flag: "api-address", Description: "address of this host at which the Kubernetes API answers beside 127.0.0.1, such as 192.168.1.10, or 0.0.0.0 for all; empty for none"},
+			func(s *cluster.Spec) *string { return &s.APIAddress }),
+		list(Setting{Key: "apiServerSANs", Flag: "api-server-san", Description: "DNS name or address by which clients reach the Kubernetes API, for its certificate"},
+			func(s *cluster.Spec) *[]string { return &s.APIServerSANs }),
 		number(Setting{Key: "zones", Env: "SKIFF_ZONES", Flag: "zones", Description: "number of simulated zones, local-a, local-b and so on, over which control planes and workers are spread in turn", Fixed: true, Minimum: 1, Maximum: 26},
 			func(s *cluster.Spec) *int { return &s.Zones }),
 		list(Setting{

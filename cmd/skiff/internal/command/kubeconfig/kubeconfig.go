@@ -4,10 +4,12 @@ package kubeconfig
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
 
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
@@ -21,7 +23,7 @@ import (
 // New returns the command `kubeconfig`.
 func New(s cli.Streams) *cobra.Command {
 	var merge bool
-	var into string
+	var into, server string
 	var user credentials.User
 	cmd := &cobra.Command{
 		Use:   "kubeconfig [NAME]",
@@ -35,7 +37,10 @@ one for another user with a client certificate of its own.`,
   skiff kubeconfig ci --merge
 
   # Create a kubeconfig for another user, valid for eight hours
-  skiff kubeconfig --user jane --group dev --ttl 8h >jane.kubeconfig`,
+  skiff kubeconfig --user jane --group dev --ttl 8h >jane.kubeconfig
+
+  # Create one for another machine, after "skiff up --api-address 192.168.1.10"
+  skiff kubeconfig --user jane --server 192.168.1.10 >jane.kubeconfig`,
 		Args:              cli.Arguments(0, 1),
 		ValidArgsFunction: target.CompleteClusterArgument,
 	}
@@ -45,12 +50,16 @@ one for another user with a client certificate of its own.`,
 	cmd.Flags().StringVar(&user.Name, "user", "", "create a kubeconfig for this `name` instead, with its own certificate")
 	cmd.Flags().StringSliceVar(&user.Groups, "group", nil, "with --user: a `group` of the user; may be repeated")
 	cmd.Flags().DurationVar(&user.Lifetime, "ttl", defaultTTL, "with --user: how long the certificate is valid; it cannot be revoked")
+	cmd.Flags().StringVar(&server, "server", "", "`address` or name of the API instead of 127.0.0.1")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		inJSON, err := asJSON()
 		if err != nil {
 			return err
 		}
 		if err := checkUser(cmd, user, merge); err != nil {
+			return err
+		}
+		if err := checkServer(server, merge); err != nil {
 			return err
 		}
 		c, dir, err := target.Open(cli.First(args))
@@ -60,6 +69,11 @@ one for another user with a client certificate of its own.`,
 		content, err := kubeconfigFor(cmd.Context(), c, user)
 		if err != nil {
 			return target.Explain(dir.Name(), err)
+		}
+		if server != "" {
+			if content, err = kubeconfig.WithHost(content, server); err != nil {
+				return err
+			}
 		}
 		switch {
 		case merge:
@@ -109,6 +123,20 @@ func checkUser(cmd *cobra.Command, user credentials.User, merge bool) error {
 		return cli.Invalid("choose another group and bind a role to it", "--group: names that start with \"system:\" or \"skiff:\" are reserved")
 	case user.Lifetime < leastTTL || user.Lifetime > mostTTL:
 		return cli.Invalid("", "invalid --ttl %s: must be between %s and %s", user.Lifetime, leastTTL, mostTTL)
+	}
+	return nil
+}
+
+// checkServer rejects what is neither a name nor an address.
+func checkServer(server string, merge bool) error {
+	if server == "" {
+		return nil
+	}
+	if merge {
+		return cli.Invalid("redirect the output to a file instead", "--merge cannot be combined with --server")
+	}
+	if _, err := netip.ParseAddr(server); err != nil && len(validation.IsDNS1123Subdomain(server)) > 0 {
+		return cli.Invalid("use a name or an address without a port", "invalid --server %q", server)
 	}
 	return nil
 }

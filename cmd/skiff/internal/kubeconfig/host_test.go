@@ -1,0 +1,21 @@
+package kubeconfig
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/skiff-dev/skiff/vm/cluster"
+)
+
+func TestWithHostKeepsThePort(t *testing.T) {
+	content, err := cluster.Kubeconfig("dev", 6443, map[string][]byte{"ca.crt": []byte("a"), "admin.crt": []byte("b"), "admin.key": []byte("c")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, want := range map[string]string{"api.example.com": "https://api.example.com:6443\n", "192.0.2.1": "https://192.0.2.1:6443\n", "2001:db8::1": "https://[2001:db8::1]:6443\n"} {
+		got, err := WithHost(content, host)
+		if err != nil || !strings.Contains(string(got), "server: "+want) {
+			t.Errorf("%s: %v\n%s", host, err, got)
+		}
+	}
+}
