@@ -66,6 +66,7 @@ func TestEndToEnd(t *testing.T) {
 	r.subtest(t, "Registry", func(t *testing.T) { testRegistry(t, r, name, k.in(t)) })
 	r.subtest(t, "Proxy", func(t *testing.T) { testProxy(t, r, name, k.in(t)) })
 	r.subtest(t, "APIAddress", func(t *testing.T) { testAPIAddress(t, r, name, k) })
+	r.subtest(t, "Peers", func(t *testing.T) { testPeers(t, r, name, k.in(t)) })
 	r.subtest(t, "NodeReturns", func(t *testing.T) { testNodeReturns(t, r, name, k.in(t)) })
 	r.subtest(t, "Ports", func(t *testing.T) { testPorts(t, r, name) })
 	r.subtest(t, "Web", func(t *testing.T) { testWeb(t, r, name, k.in(t)) })

@@ -13,7 +13,7 @@ const maxSANs = 100
 // APIServerNames returns the names and addresses in the certificates of the API
 // servers beside those that every cluster has.
 func APIServerNames(spec Spec) []string {
-	names := append([]string{}, spec.APIServerSANs...)
+	names := append([]string{InternalName(spec.Name)}, spec.APIServerSANs...)
 	if address, err := netip.ParseAddr(spec.APIAddress); err == nil && !address.IsUnspecified() {
 		names = append(names, address.String())
 	}

@@ -24,12 +24,12 @@ func TestAPIListeners(t *testing.T) {
 }
 
 func TestAPIServerNamesIncludeTheAddress(t *testing.T) {
-	spec := Spec{APIServerSANs: []string{"api.example.com"}, APIAddress: "192.168.1.10"}
-	if got, want := APIServerNames(spec), []string{"api.example.com", "192.168.1.10"}; !slices.Equal(got, want) {
+	spec := Spec{Name: "dev", APIServerSANs: []string{"api.example.com"}, APIAddress: "192.168.1.10"}
+	if got, want := APIServerNames(spec), []string{"api.dev.skiff.internal", "api.example.com", "192.168.1.10"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	spec.APIAddress = "0.0.0.0"
-	if got, want := APIServerNames(spec), []string{"api.example.com"}; !slices.Equal(got, want) {
+	if got, want := APIServerNames(spec), []string{"api.dev.skiff.internal", "api.example.com"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

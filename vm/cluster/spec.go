@@ -44,7 +44,9 @@ type Spec struct {
 	// HostPorts are the ports of the host's loopback that pods may use, in the
 	// notation of package hostport.
 	HostPorts []string `json:"hostPorts,omitempty" mapstructure:"hostPorts"`
-	Proxy     Proxy    `json:"proxy,omitzero"`
+	// Peers are the clusters whose machines may reach this one, or AllPeers.
+	Peers []string `json:"peers,omitempty"`
+	Proxy Proxy    `json:"proxy,omitzero"`
 	// CABundle is the path of a file with authorities that nodes trust.
 	CABundle string `json:"caBundle,omitempty"`
 	// Environment comes with a Spec from the host on which `skiff up` runs.

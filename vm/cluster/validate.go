@@ -72,6 +72,7 @@ func Validate(spec Spec, host Host, newMachines int) []error {
 	_, ports := ParsePorts(spec.Ports)
 	faults = append(faults, ports...)
 	faults = append(faults, validateSize(spec, host, newMachines)...)
+	faults = append(faults, validatePeers(spec)...)
 	faults = append(faults, validateProxy(spec)...)
 	faults = append(faults, validateFolders(spec, host.Folder)...)
 	return append(faults, validateNetwork(spec)...)

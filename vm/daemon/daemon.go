@@ -18,6 +18,7 @@ import (
 
 	"github.com/skiff-dev/skiff/internal/unixsocket"
 	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/drivers"
 	"github.com/skiff-dev/skiff/vm/fleet"
 	"github.com/skiff-dev/skiff/vm/home"
@@ -40,6 +41,9 @@ type Config struct {
 	Machines func(ctx context.Context, config drivers.Config) (drivers.Machines, error)
 	// Registry is the user's registry; nil if nodes pull directly.
 	Registry *client.Client
+	// Services returns what the host reaches of another cluster; nil if clusters do not
+	// reach each other.
+	Services func(ctx context.Context, cluster string) (daemonapi.Services, error)
 	// Limits of the phases of a change; zero fields have defaults.
 	Limits fleet.Limits
 	// Owner is the process for which the cluster exists: when it has ended, the

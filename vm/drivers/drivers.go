@@ -17,6 +17,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/image"
 	"github.com/skiff-dev/skiff/vm/machine"
+	"github.com/skiff-dev/skiff/vm/network"
 	"github.com/skiff-dev/skiff/vm/network/hostport"
 )
 
@@ -50,7 +51,10 @@ type Config struct {
 	Image image.Image
 	// Executable is this program, which drivers may start again.
 	Executable string
-	Log        *slog.Logger
+	// Peers leads to other clusters by the addresses in PeerRange; may be nil.
+	Peers     network.Peers
+	PeerRange netip.Prefix
+	Log       *slog.Logger
 }
 
 // Machines run and reach the machines of one cluster.

@@ -50,6 +50,7 @@ func openNetwork(config Config) (*network.Network, error) {
 	return network.New(network.Config{
 		Socket: config.Cluster.Network(), Subnet: config.Spec.Network.Nodes,
 		Pods: config.Spec.Network.Pods, Egress: network.Egress(config.Spec.Network.Egress),
-		HostPorts: ports, Proxies: cluster.LoopbackProxies(config.Spec), Log: config.Log,
+		HostPorts: ports, Proxies: cluster.LoopbackProxies(config.Spec),
+		Peers: config.Peers, PeerRange: config.PeerRange, Log: config.Log,
 	})
 }

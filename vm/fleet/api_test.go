@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strconv"
 	"testing"
 	"time"
 
@@ -62,7 +63,7 @@ func TestTheAPIAnswersAtAFurtherAddressWhileItIsWanted(t *testing.T) {
 		a.move()
 		for host, want := range step.open {
 			for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
-				conn, err := net.Dial("tcp", fmt.Sprintf("%s:%d", host, a.port))
+				conn, err := net.Dial("tcp", net.JoinHostPort(host, strconv.Itoa(a.port)))
 				if err == nil {
 					_ = conn.Close()
 				}

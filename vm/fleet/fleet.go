@@ -15,6 +15,7 @@ import (
 
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/credentials"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/drivers"
 	"github.com/skiff-dev/skiff/vm/edge"
 	"github.com/skiff-dev/skiff/vm/edge/web"
@@ -23,6 +24,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/network/resolver"
 	"github.com/skiff-dev/skiff/vm/node"
 	"github.com/skiff-dev/skiff/vm/operation"
+	"github.com/skiff-dev/skiff/vm/peers"
 	"github.com/skiff-dev/skiff/vm/registry/client"
 )
 
@@ -40,6 +42,9 @@ type Config struct {
 	Machines func(ctx context.Context, config drivers.Config) (drivers.Machines, error)
 	// Registry is the user's registry; nil if nodes pull directly.
 	Registry *client.Client
+	// Services returns what the host reaches of another cluster of the user; nil if
+	// clusters do not reach each other.
+	Services func(ctx context.Context, cluster string) (daemonapi.Services, error)
 	Limits   Limits
 	Log      *slog.Logger
 }
@@ -134,10 +139,16 @@ func Open(ctx context.Context, config Config, spec cluster.Spec) (f *Fleet, err 
 	if err != nil {
 		return nil, err
 	}
-	opened, err := config.Machines(ctx, drivers.Config{
+	driver := drivers.Config{
 		Cluster: config.Dir, Cache: config.Cache, Spec: spec, Image: img,
 		Executable: config.Executable, Log: config.Log,
-	})
+	}
+	// A cluster that uses these addresses itself reaches no other.
+	if all := peers.Range(); config.Services != nil && !all.Overlaps(spec.Network.Nodes) && !all.Overlaps(spec.Network.Pods) && !all.Overlaps(spec.Network.Services) {
+		driver.PeerRange = all
+		driver.Peers = peers.New(peers.Config{Home: config.Dir.Home(), Cluster: spec.Name, Services: config.Services})
+	}
+	opened, err := config.Machines(ctx, driver)
 	if err != nil {
 		return nil, err
 	}

@@ -33,7 +33,7 @@ type hostSettings struct {
 // told is what all running nodes have.
 type told struct {
 	host nodeconfig.Host
-	// names are those that the user wants in the certificates of the API servers.
+	// names are those in the certificates of the API servers that may change.
 	names []string
 }
 

@@ -148,6 +148,11 @@ func (n *Network) route(target netip.AddrPort, tcp bool) []netip.AddrPort {
 	switch {
 	case target.Addr() == n.host.address:
 		return n.host.route(target.Port(), tcp)
+	case n.config.Peers != nil && n.config.PeerRange.Contains(target.Addr()):
+		if n.config.Egress != EgressAll {
+			return nil
+		}
+		return n.config.Peers.Route(target, tcp)
 	case n.allows(target.Addr()):
 		return []netip.AddrPort{target}
 	}
@@ -163,5 +168,11 @@ func (n *Network) refused(target netip.AddrPort) {
 
 // name returns the addresses of names that the network itself knows.
 func (n *Network) name(name string) (netip.Addr, bool) {
-	return n.host.address, slices.Contains(hostNames, name)
+	if slices.Contains(hostNames, name) {
+		return n.host.address, true
+	}
+	if n.config.Peers == nil {
+		return netip.Addr{}, false
+	}
+	return n.config.Peers.Resolve(name)
 }

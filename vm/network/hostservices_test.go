@@ -192,3 +192,46 @@ func TestAProxyOnLoopbackIsReachedByTCPOnly(t *testing.T) {
 		t.Error("an open connection ended")
 	}
 }
+
+// onePeer is another cluster with one port.
+type onePeer struct{ at netip.AddrPort }
+
+func (p onePeer) Resolve(name string) (netip.Addr, bool) {
+	return p.at.Addr(), name == "api.other.skiff.internal."
+}
+
+func (p onePeer) Route(to netip.AddrPort, tcp bool) []netip.AddrPort {
+	if to != p.at || !tcp {
+		return nil
+	}
+	return []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:40000")}
+}
+
+func TestOtherClustersAreReachedWithinTheEgressPolicy(t *testing.T) {
+	other := onePeer{netip.MustParseAddrPort("198.19.0.1:6443")}
+	for egress, want := range map[Egress][]string{EgressAll: {"tcp4 127.0.0.1:40000"}, EgressPublic: nil, EgressNone: nil} {
+		w := newWorld(t)
+		n := runNetwork(t, w, egress)
+		n.config.Peers, n.config.PeerRange = other, netip.MustParsePrefix("198.19.0.0/16")
+		g := newGuest(t, n, workerOne)
+		conn, err := g.dialTCP(t.Context(), other.at)
+		if (err == nil) != (want != nil) || err == nil && !echoes(conn, "hello") {
+			t.Errorf("%s: %v", egress, err)
+		}
+		if !refusedTCP(t, g, netip.AddrPortFrom(other.at.Addr(), 80)) {
+			t.Errorf("%s: another port is not refused", egress)
+		}
+		_, _ = g.dialUDP(t, other.at).Write([]byte("closed"))
+		if got := w.seen(); !slices.Equal(got, want) {
+			t.Errorf("%s: dialed %q, want %q", egress, got, want)
+		}
+	}
+	n := runNetwork(t, newWorld(t), EgressAll)
+	n.config.Peers = other
+	if at, ok := n.name("api.other.skiff.internal."); !ok || at != other.at.Addr() {
+		t.Errorf("its name leads to %s, %v", at, ok)
+	}
+	if _, ok := n.name("api.third.skiff.internal."); ok {
+		t.Error("an unknown name is known")
+	}
+}

@@ -53,7 +53,21 @@ type Config struct {
 	HostPorts hostport.Set
 	// Proxies are the proxies on the host's loopback that machines may use.
 	Proxies []netip.AddrPort
-	Log     *slog.Logger
+	// Peers leads to other clusters; nil if there is no way to them.
+	Peers Peers
+	// PeerRange are the addresses that Peers knows.
+	PeerRange netip.Prefix
+	Log       *slog.Logger
+}
+
+// Peers leads machines to other clusters of the user.
+type Peers interface {
+	// Resolve returns the address that stands for a name, which is fully qualified and
+	// in lower case.
+	Resolve(name string) (netip.Addr, bool)
+	// Route returns the addresses on the host's loopback for a port of such an address,
+	// in the order in which they are tried; nothing for any other.
+	Route(to netip.AddrPort, tcp bool) []netip.AddrPort
 }
 
 // Gateway returns the gateway's address in the machines' subnet.

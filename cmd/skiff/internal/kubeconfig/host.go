@@ -1,6 +1,7 @@
 package kubeconfig
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/url"
@@ -8,8 +9,9 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// WithHost returns a kubeconfig whose servers are at another host, on the same port.
-func WithHost(content []byte, host string) ([]byte, error) {
+// WithHost returns a kubeconfig whose servers are at another host, on the same port
+// unless another one is given.
+func WithHost(content []byte, host, port string) ([]byte, error) {
 	config, err := clientcmd.Load(content)
 	if err != nil {
 		return nil, fmt.Errorf("read the kubeconfig: %w", err)
@@ -19,7 +21,7 @@ func WithHost(content []byte, host string) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the kubeconfig: %w", err)
 		}
-		server.Host = net.JoinHostPort(host, server.Port())
+		server.Host = net.JoinHostPort(host, cmp.Or(port, server.Port()))
 		c.Server = server.String()
 	}
 	return clientcmd.Write(*config)

@@ -130,6 +130,8 @@ func Table() []Setting {
 			Key: "hostPorts", Flag: "host-port",
 			Description: "ports on the host's 127.0.0.1 that pods reach at host.skiff.internal: a port, a range such as 8000-8100, or all",
 		}, func(s *cluster.Spec) *[]string { return &s.HostPorts }),
+		list(Setting{Key: "peers", Flag: "peer", Description: "cluster of the same user whose nodes and pods may reach this cluster's API and load balancers by name, or all"},
+			func(s *cluster.Spec) *[]string { return &s.Peers }),
 		text(Setting{Key: "proxy.http", Flag: "http-proxy", Description: "proxy for HTTP URLs, such as http://proxy.example:3128, or none; if empty, HTTP_PROXY in the environment of skiff up"},
 			func(s *cluster.Spec) *string { return &s.Proxy.HTTP }),
 		text(Setting{Key: "proxy.https", Flag: "https-proxy", Description: "proxy for HTTPS URLs, or none; if empty, HTTPS_PROXY in the environment of skiff up"},

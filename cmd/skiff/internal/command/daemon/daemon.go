@@ -2,13 +2,17 @@
 package daemon
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
 	"github.com/skiff-dev/skiff/vm/daemon"
+	"github.com/skiff-dev/skiff/vm/daemon/client"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/home"
-	"github.com/skiff-dev/skiff/vm/registry/client"
+	registry "github.com/skiff-dev/skiff/vm/registry/client"
 )
 
 // New returns the hidden command `daemon`, which the client starts for each
@@ -27,7 +31,10 @@ func New(s cli.Streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			config.Registry = client.New(config.Home, command)
+			config.Registry = registry.New(config.Home, command)
+			config.Services = func(ctx context.Context, name string) (daemonapi.Services, error) {
+				return client.New(client.Config{Home: config.Home, Name: name}).Services(ctx)
+			}
 			return daemon.Run(cmd.Context(), config)
 		},
 	}

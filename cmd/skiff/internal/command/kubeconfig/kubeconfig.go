@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,6 +17,7 @@ import (
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/kubeconfig"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
 	"github.com/skiff-dev/skiff/internal/names"
+	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/credentials"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
 )
@@ -23,7 +25,8 @@ import (
 // New returns the command `kubeconfig`.
 func New(s cli.Streams) *cobra.Command {
 	var merge bool
-	var into, server string
+	var at server
+	var into string
 	var user credentials.User
 	cmd := &cobra.Command{
 		Use:   "kubeconfig [NAME]",
@@ -39,6 +42,10 @@ one for another user with a client certificate of its own.`,
   # Create a kubeconfig for another user, valid for eight hours
   skiff kubeconfig --user jane --group dev --ttl 8h >jane.kubeconfig
 
+  # Let pods of the cluster "hub" use the cluster "spoke"
+  skiff up spoke --peer hub
+  skiff kubeconfig spoke --internal >spoke.kubeconfig
+
   # Create one for another machine, after "skiff up --api-address 192.168.1.10"
   skiff kubeconfig --user jane --server 192.168.1.10 >jane.kubeconfig`,
 		Args:              cli.Arguments(0, 1),
@@ -50,7 +57,8 @@ one for another user with a client certificate of its own.`,
 	cmd.Flags().StringVar(&user.Name, "user", "", "create a kubeconfig for this `name` instead, with its own certificate")
 	cmd.Flags().StringSliceVar(&user.Groups, "group", nil, "with --user: a `group` of the user; may be repeated")
 	cmd.Flags().DurationVar(&user.Lifetime, "ttl", defaultTTL, "with --user: how long the certificate is valid; it cannot be revoked")
-	cmd.Flags().StringVar(&server, "server", "", "`address` or name of the API instead of 127.0.0.1")
+	cmd.Flags().StringVar(&at.host, "server", "", "`address` or name of the API instead of 127.0.0.1")
+	cmd.Flags().BoolVar(&at.internal, "internal", false, "for pods of other clusters: use the API's name in skiff.internal")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		inJSON, err := asJSON()
 		if err != nil {
@@ -59,7 +67,7 @@ one for another user with a client certificate of its own.`,
 		if err := checkUser(cmd, user, merge); err != nil {
 			return err
 		}
-		if err := checkServer(server, merge); err != nil {
+		if err := at.check(merge); err != nil {
 			return err
 		}
 		c, dir, err := target.Open(cli.First(args))
@@ -70,10 +78,8 @@ one for another user with a client certificate of its own.`,
 		if err != nil {
 			return target.Explain(dir.Name(), err)
 		}
-		if server != "" {
-			if content, err = kubeconfig.WithHost(content, server); err != nil {
-				return err
-			}
+		if content, err = at.apply(dir.Name(), content); err != nil {
+			return err
 		}
 		switch {
 		case merge:
@@ -127,18 +133,35 @@ func checkUser(cmd *cobra.Command, user credentials.User, merge bool) error {
 	return nil
 }
 
-// checkServer rejects what is neither a name nor an address.
-func checkServer(server string, merge bool) error {
-	if server == "" {
-		return nil
-	}
-	if merge {
-		return cli.Invalid("redirect the output to a file instead", "--merge cannot be combined with --server")
-	}
-	if _, err := netip.ParseAddr(server); err != nil && len(validation.IsDNS1123Subdomain(server)) > 0 {
-		return cli.Invalid("use a name or an address without a port", "invalid --server %q", server)
+// server is where clients find the API.
+type server struct {
+	host     string // empty for 127.0.0.1
+	internal bool
+}
+
+// check rejects what is neither a name nor an address, and combinations without a
+// meaning.
+func (s server) check(merge bool) error {
+	switch _, err := netip.ParseAddr(s.host); {
+	case s.host != "" && s.internal:
+		return cli.Invalid("choose one of them", "--server cannot be combined with --internal")
+	case merge && (s.host != "" || s.internal):
+		return cli.Invalid("redirect the output to a file instead", "--merge cannot be combined with --server or --internal")
+	case s.host != "" && err != nil && len(validation.IsDNS1123Subdomain(s.host)) > 0:
+		return cli.Invalid("use a name or an address without a port", "invalid --server %q", s.host)
 	}
 	return nil
+}
+
+// apply returns the kubeconfig of a cluster for clients there.
+func (s server) apply(name string, content []byte) ([]byte, error) {
+	switch {
+	case s.internal:
+		return kubeconfig.WithHost(content, cluster.InternalName(name), strconv.Itoa(cluster.InternalPort))
+	case s.host != "":
+		return kubeconfig.WithHost(content, s.host, "")
+	}
+	return content, nil
 }
 
 func kubeconfigFor(ctx context.Context, c *client.Client, user credentials.User) ([]byte, error) {
