@@ -190,6 +190,12 @@ func testProxy(t *testing.T, r *rig, name string, k *kube) {
 
 	// And back.
 	r.skiff(t, "up", name, "--http-proxy", "", "--https-proxy", "none", "--no-proxy", "", "--pod-proxy=false", "--ca-bundle", "", "--kubeconfig", "none")
+	eventually(t, waitLimit, "the ConfigMap loses the authorities", func() error {
+		if got := k.get(t, "configmap/corp-ca", ".data"); got != `{"own":"stays"}` {
+			return fmt.Errorf("it has %s", got)
+		}
+		return nil
+	})
 	for _, n := range k.nodes {
 		out := r.skiff(t, "shell", "--cluster", name, n.name, "--", "sh", "-c", "cat /run/skiff/proxy.env; ls /etc/ssl/certs; env")
 		if strings.Contains(out, corp.proxy[strings.LastIndex(corp.proxy, ":"):]) || strings.Contains(out, "skiff-host.pem") {
@@ -206,6 +212,18 @@ const askProxy = `at=${http_proxy#http://}; { printf 'GET http://` + corporateSi
 // reached without the proxy.
 func testPodProxy(t *testing.T, corp *corporate, k *kube) {
 	_, port, _ := net.SplitHostPort(corp.proxy)
+	k.kubectl(t, "create", "configmap", "corp-ca", "--from-literal", "own=stays")
+	k.kubectl(t, "label", "configmap", "corp-ca", "skiff.dev/inject-ca-bundle=true")
+	bundle, err := os.ReadFile(corp.bundle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, waitLimit, "a ConfigMap gets the authorities", func() error {
+		if got := k.get(t, "configmap/corp-ca", `.data.ca-bundle\.crt`); strings.TrimSpace(got) != strings.TrimSpace(string(bundle)) {
+			return fmt.Errorf("it has %q", got)
+		}
+		return nil
+	})
 	eventually(t, waitLimit, "new pods get the variables", func() error {
 		k.kubectl(t, "delete", "pod", "after", "--ignore-not-found", "--force")
 		k.kubectl(t, "run", "after", "--image=skiff.test/workload:1", "--restart=Never", "--env", "NO_PROXY=own.example",

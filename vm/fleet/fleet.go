@@ -80,6 +80,7 @@ type Fleet struct {
 	renewals *renewals
 	settings *hostSettings
 	podProxy *podProxy
+	trusted  *authorities
 	stalls   *stalls
 	cloud    *provider
 	registry *registryUser // nil if nodes pull directly
@@ -186,6 +187,9 @@ func (f *Fleet) connect(listener net.Listener, opened drivers.Machines) (err err
 	}
 	f.renewals, f.stalls = newRenewals(f.core), &stalls{f.core}
 	f.settings, f.podProxy = newHostSettings(f.core, f.renewals), newPodProxy(f.core)
+	if f.trusted, err = newAuthorities(f.core); err != nil {
+		return err
+	}
 	if f.cloud, err = newProvider(f.core, opened.Listen); err != nil {
 		return err
 	}
@@ -203,6 +207,7 @@ func (f *Fleet) connect(listener net.Listener, opened drivers.Machines) (err err
 	f.parts.keep("the check of clocks", f.nodes.keepClocks)
 	f.parts.keep("the watch of the host's settings", f.settings.run)
 	f.parts.keep("the proxy of pods", f.podProxy.run)
+	f.parts.keep("the authorities for pods", f.trusted.run)
 	f.parts.keep("the check for stalled machines", f.stalls.run)
 	f.parts.keep("the forwarding of services", f.edge.Run)
 	f.parts.keep("the web entry", f.web.Run)
@@ -233,6 +238,7 @@ func (f *Fleet) SetSpec(spec cluster.Spec) error {
 	f.api.move()
 	f.renewals.wake()
 	f.podProxy.wake()
+	f.trusted.wake()
 	if f.registry != nil {
 		f.registry.wake()
 	}

@@ -1,0 +1,60 @@
+package fleet
+
+import (
+	"context"
+	"net/http"
+
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/skiff-dev/skiff/internal/pause"
+	"github.com/skiff-dev/skiff/vm/kube"
+)
+
+// authorities keeps the ConfigMaps that ask for the user's authorities up to date.
+type authorities struct {
+	core
+	client  kubernetes.Interface // its requests have no time limit
+	changed chan struct{}        // has an element if the spec may have changed
+}
+
+func newAuthorities(c core) (*authorities, error) {
+	transport := c.api.transport()
+	transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout}
+	client, err := kube.NewWatcher(c.api.config(transport))
+	return &authorities{core: c, client: client, changed: make(chan struct{}, 1)}, err
+}
+
+// wake lets run look at the spec again.
+func (a *authorities) wake() {
+	select {
+	case a.changed <- struct{}{}:
+	default: // it is about to
+	}
+}
+
+// run writes what the spec has, until ctx ends.
+func (a *authorities) run(ctx context.Context) error {
+	wanted := func() string { return a.state.spec().Environment.Authorities }
+	for ctx.Err() == nil {
+		now := wanted()
+		current, cancel := untilOther(ctx, a.changed, now, wanted)
+		err := a.keep(current, now)
+		if err != nil && current.Err() == nil {
+			a.log.Debug("authorities not written, trying again", "error", err)
+			_ = pause.For(current, announceAgain)
+		}
+		cancel()
+	}
+	return nil
+}
+
+func (a *authorities) keep(ctx context.Context, content string) error {
+	if content != "" {
+		return kube.KeepAuthorities(ctx, a.client, content)
+	}
+	err := kube.RemoveAuthorities(ctx, a.client)
+	if err == nil {
+		<-ctx.Done()
+	}
+	return err
+}
