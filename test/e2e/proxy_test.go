@@ -82,11 +82,12 @@ func (c *corporate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, err.Error(), http.StatusBadGateway)
 			return
 		}
-		w.WriteHeader(http.StatusOK)
+		// The server reads ahead until then, so nothing may be answered before.
 		inside, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			return
 		}
+		_, _ = io.WriteString(inside, "HTTP/1.1 200 Connection established\r\n\r\n")
 		splice.Both(inside, outside)
 		_, _ = inside.Close(), outside.Close()
 	case r.Method == http.MethodGet && r.URL.Host == corporateSite:

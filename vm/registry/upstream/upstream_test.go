@@ -3,6 +3,7 @@ package upstream
 import (
 	"encoding/pem"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -169,12 +170,13 @@ func TestAPrivateAuthorityAndAProxy(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		w.WriteHeader(http.StatusOK)
+		// The server reads ahead until then, so nothing may be answered before.
 		inside, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			t.Error(err)
 			return
 		}
+		_, _ = io.WriteString(inside, "HTTP/1.1 200 Connection established\r\n\r\n")
 		splice.Both(inside, outside)
 		_, _ = inside.Close(), outside.Close()
 	}))
