@@ -19,6 +19,7 @@ import (
 	"github.com/skiff-dev/skiff/controlplane/admission"
 	"github.com/skiff-dev/skiff/controlplane/inventory"
 	"github.com/skiff-dev/skiff/controlplane/pki"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
 // Settings configure the API server.
@@ -27,8 +28,9 @@ type Settings struct {
 	Address netip.Addr
 	Port    int
 	// ServiceCIDR is the range of ClusterIPs, Domain the cluster's DNS domain.
-	ServiceCIDR netip.Prefix
-	Domain      string
+	// ServiceCIDR6 is the IPv6 range of a cluster with both families.
+	ServiceCIDR, ServiceCIDR6 netip.Prefix
+	Domain                    string
 	// PKIDir holds the files of package pki for a control plane.
 	PKIDir string
 	// AuditPolicy is a file that New reads.
@@ -78,7 +80,7 @@ func Options(s Settings) *options.ServerRunOptions {
 	o.Features.EnableProfiling = false
 	o.AllowPrivileged = true
 
-	o.ServiceClusterIPRanges = s.ServiceCIDR.String()
+	o.ServiceClusterIPRanges = nodeconfig.Joined(s.ServiceCIDR, s.ServiceCIDR6)
 	o.KubeletConfig.PreferredAddressTypes = []string{"InternalIP", "Hostname"}
 	o.KubeletConfig.TLSClientConfig.CertFile = file("apiserver-kubelet-client.crt")
 	o.KubeletConfig.TLSClientConfig.KeyFile = file("apiserver-kubelet-client.key")

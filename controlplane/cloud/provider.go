@@ -87,12 +87,13 @@ func (p *provider) InstanceMetadata(ctx context.Context, node *corev1.Node) (*cl
 	if err != nil {
 		return nil, err
 	}
+	addresses := []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: instance.Address.String()}}
+	if instance.Address6.IsValid() {
+		addresses = append(addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: instance.Address6.String()})
+	}
 	return &cloudprovider.InstanceMetadata{
 		ProviderID: instance.ProviderID, InstanceType: instance.Type, Zone: instance.Zone, Region: instance.Region,
-		NodeAddresses: []corev1.NodeAddress{
-			{Type: corev1.NodeInternalIP, Address: instance.Address.String()},
-			{Type: corev1.NodeHostName, Address: instance.Name},
-		},
+		NodeAddresses: append(addresses, corev1.NodeAddress{Type: corev1.NodeHostName, Address: instance.Name}),
 	}, nil
 }
 

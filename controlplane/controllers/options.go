@@ -8,6 +8,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	"k8s.io/kubernetes/cmd/kube-controller-manager/app/options"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
 // Periods after which a lost node is noticed. Its pods move when their tolerations,
@@ -16,6 +18,7 @@ const (
 	nodeMonitorPeriod = 5 * time.Second
 	nodeMonitorGrace  = 40 * time.Second
 	nodeMaskBits      = 24
+	nodeMaskBits6     = 64
 )
 
 // shutdownTimeout is the limit for stopping the controllers.
@@ -27,6 +30,8 @@ type Settings struct {
 	Cluster string
 	// PodCIDR is divided into a range for each node, without ServiceCIDR.
 	PodCIDR, ServiceCIDR netip.Prefix
+	// PodCIDR6 and ServiceCIDR6 are the IPv6 ranges of a cluster with both families.
+	PodCIDR6, ServiceCIDR6 netip.Prefix
 	// PKIDir holds ca.crt, ca.key and sa.key.
 	PKIDir string
 	// StateDir would contain volume plugins. There are none.
@@ -52,9 +57,13 @@ func Options(s Settings) (*options.KubeControllerManagerOptions, error) {
 	o.KubeCloudShared.UseServiceAccountCredentials = true
 	o.KubeCloudShared.AllocateNodeCIDRs = true
 	o.KubeCloudShared.ConfigureCloudRoutes = false
-	o.KubeCloudShared.ClusterCIDR = s.PodCIDR.String()
-	o.NodeIPAMController.ServiceCIDR = s.ServiceCIDR.String()
-	o.NodeIPAMController.NodeCIDRMaskSize = nodeMaskBits
+	o.KubeCloudShared.ClusterCIDR = nodeconfig.Joined(s.PodCIDR, s.PodCIDR6)
+	o.NodeIPAMController.ServiceCIDR = nodeconfig.Joined(s.ServiceCIDR, s.ServiceCIDR6)
+	if s.PodCIDR6.IsValid() {
+		o.NodeIPAMController.NodeCIDRMaskSizeIPv4, o.NodeIPAMController.NodeCIDRMaskSizeIPv6 = nodeMaskBits, nodeMaskBits6
+	} else {
+		o.NodeIPAMController.NodeCIDRMaskSize = nodeMaskBits
+	}
 	o.KubeCloudShared.NodeMonitorPeriod = metav1.Duration{Duration: nodeMonitorPeriod}
 	o.NodeLifecycleController.NodeMonitorGracePeriod = metav1.Duration{Duration: nodeMonitorGrace}
 

@@ -63,7 +63,7 @@ func (s Settings) apiserver() apiserver.Settings {
 	}
 	return apiserver.Settings{
 		Address: s.Node.Network.Address.Addr(), Port: port,
-		ServiceCIDR: s.Node.Kubernetes.ServiceCIDR, Domain: s.Node.Kubernetes.DNSDomain,
+		ServiceCIDR: s.Node.Kubernetes.ServiceCIDR, ServiceCIDR6: s.Node.Kubernetes.ServiceCIDR6, Domain: s.Node.Kubernetes.DNSDomain,
 		PKIDir: s.PKIDir, AuditLog: filepath.Join(s.LogDir, "audit.log"), Inventory: inventory.Of(s.Node),
 	}
 }
@@ -71,6 +71,7 @@ func (s Settings) apiserver() apiserver.Settings {
 func (s Settings) controllers() controllers.Settings {
 	return controllers.Settings{
 		Cluster: s.Node.Cluster, PodCIDR: s.Node.Kubernetes.PodCIDR, ServiceCIDR: s.Node.Kubernetes.ServiceCIDR,
+		PodCIDR6: s.Node.Kubernetes.PodCIDR6, ServiceCIDR6: s.Node.Kubernetes.ServiceCIDR6,
 		PKIDir: s.PKIDir, StateDir: s.StateDir,
 	}
 }

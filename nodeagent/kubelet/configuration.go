@@ -65,7 +65,7 @@ func Server(node nodeconfig.Node, machine Machine, paths Paths) (*options.Kubele
 	flags.CertDirectory = paths.certificates()
 	flags.RootDirectory = paths.Root
 	flags.HostnameOverride = node.Name
-	flags.NodeIP = node.Network.Address.Addr().String()
+	flags.NodeIP = nodeconfig.Joined(node.Network.Address.Addr(), node.Network.Address6.Addr())
 	flags.NodeLabels = registration.Labels(node)
 	if node.Kubernetes.Cloud {
 		flags.CloudProvider = "external"

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
 // conflistName sorts before other files that a user might add.
@@ -17,22 +19,31 @@ const ipamDir = "/run/cni-ipam-state"
 
 // conflist returns the CNI network configuration list
 // (https://www.cni.dev/docs/spec/#section-1-network-configuration-format) for
-// pods with addresses of the range pods.
-func conflist(pods netip.Prefix, mtu int) ([]byte, error) {
+// pods of a node, which has their ranges in own.
+func conflist(node nodeconfig.Node, own place) ([]byte, error) {
 	type object = map[string]any
+	ranges, routes := [][]object{{{"subnet": own.pods.String()}}}, []object{{"dst": "0.0.0.0/0"}}
+	if node.Dual() {
+		ranges = append(ranges, []object{{"subnet": own.pods6.String()}})
+		// Without a default route, programs know at once that IPv6 leads to the cluster
+		// only, and prefer IPv4 for everything else.
+		for _, inside := range []netip.Prefix{node.Network.Address6.Masked(), node.Kubernetes.PodCIDR6, node.Kubernetes.ServiceCIDR6} {
+			routes = append(routes, object{"dst": inside.String()})
+		}
+	}
 	list := object{
 		"cniVersion": "1.0.0",
 		"name":       "skiff",
 		"plugins": []object{
 			{
 				"type":   "ptp",
-				"mtu":    mtu,
+				"mtu":    node.Network.MTU,
 				"ipMasq": false,
 				"ipam": object{
 					"type":    "host-local",
 					"dataDir": ipamDir,
-					"ranges":  [][]object{{{"subnet": pods.String()}}},
-					"routes":  []object{{"dst": "0.0.0.0/0"}},
+					"ranges":  ranges,
+					"routes":  routes,
 				},
 			},
 			{

@@ -24,8 +24,11 @@ const (
 // prepareKernel changes the settings that pods' connections need. One that cannot be
 // changed is only logged. The timeouts belong to the network namespace, so a
 // sandbox does not change its host's.
-func prepareKernel() {
+func prepareKernel(dual bool) {
 	setAtLeast("/proc/sys/net/ipv4/ip_forward", 1)
+	if dual {
+		setAtLeast("/proc/sys/net/ipv6/conf/all/forwarding", 1)
+	}
 	setAtLeast("/proc/sys/net/netfilter/nf_conntrack_max", minimumConntrack)
 	set("/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_established", int(establishedTimeout.Seconds()))
 	set("/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_close_wait", int(closeWaitTimeout.Seconds()))

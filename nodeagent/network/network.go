@@ -4,17 +4,21 @@
 //
 // Each pod has a link of its own (CNI ptp) with an address from its node's range.
 // Nodes share a subnet and route each other's ranges directly, so there is no
-// encapsulation and nothing to configure except routes.
+// encapsulation and nothing to configure except routes. In a cluster with both
+// families the same is true of IPv6, which stays inside: nothing beyond the cluster
+// has a route.
 package network
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
 	"path/filepath"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	coreinformers "k8s.io/client-go/informers/core/v1"
@@ -67,7 +71,7 @@ func (n Network) Run(ctx context.Context) error {
 	if !cache.WaitForCacheSync(ctx.Done(), n.Nodes.Informer().HasSynced) {
 		return nil
 	}
-	prepareKernel()
+	prepareKernel(n.Node.Dual())
 	for {
 		wait := resync
 		if err := n.reconcile(ctx); err != nil && ctx.Err() == nil {
@@ -89,21 +93,33 @@ func (n Network) reconcile(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list nodes: %w", err)
 	}
-	subnet := n.Node.Network.Address
-	ranges := clusterRanges(objects, subnet.Masked(), n.Node.Kubernetes.PodCIDR)
+	ranges := clusterRanges(objects, n.Node)
 	if err := n.masquerade(ctx, ranges); err != nil {
 		return err
 	}
-	want := desiredRoutes(ranges, n.Node.Name, n.Node.Kubernetes.PodCIDR)
-	if err := applyRoutes(subnet.Addr(), want); err != nil {
+	link, err := linkWith(n.Node.Network.Address.Addr())
+	if err != nil {
 		return err
 	}
-	own := ranges[n.Node.Name].pods
-	if !own.IsValid() {
+	want := desiredRoutes(ranges, n.Node.Name, n.Node.Kubernetes.PodCIDR)
+	if err := applyRoutes(netlink.FAMILY_V4, link, want); err != nil {
+		return err
+	}
+	if n.Node.Dual() {
+		neighbours := desiredNeighbours(n.Node, nodeAddresses(n.Node, ranges))
+		err := errors.Join(
+			applyNeighbours(link, n.Node.Network.Address6.Masked(), neighbours),
+			applyRoutes(netlink.FAMILY_V6, link, desiredRoutes6(ranges, n.Node, neighbours)))
+		if err != nil {
+			return err
+		}
+	}
+	own := ranges[n.Node.Name]
+	if !own.pods.IsValid() || n.Node.Dual() && !own.pods6.IsValid() {
 		slog.Info("the node has no pod range yet")
 		return nil
 	}
-	list, err := conflist(own, n.Node.Network.MTU)
+	list, err := conflist(n.Node, own)
 	if err != nil {
 		return err
 	}
@@ -123,28 +139,35 @@ func (n Network) masquerade(ctx context.Context, ranges map[string]place) error 
 	return nil
 }
 
-// place is a node's address and the range of its pods.
+// place is a node's address and the ranges of its pods.
 type place struct {
-	address netip.Addr
-	pods    netip.Prefix // invalid until the cluster has assigned one
+	address     netip.Addr   // IPv4
+	pods, pods6 netip.Prefix // invalid until the cluster has assigned them
 }
 
 // clusterRanges returns each node's place by its name. A node reports its own
 // address, so an address outside the nodes' subnet and a range outside the cluster's
 // are ignored.
-func clusterRanges(nodes []*corev1.Node, subnet, pods netip.Prefix) map[string]place {
+func clusterRanges(nodes []*corev1.Node, document nodeconfig.Node) map[string]place {
 	ranges := make(map[string]place, len(nodes))
 	for _, node := range nodes {
 		p := placed(node)
-		if !subnet.Contains(p.address) {
+		if !document.Network.Address.Masked().Contains(p.address) {
 			continue
 		}
-		if p.pods.IsValid() && !(pods.Contains(p.pods.Addr()) && p.pods.Bits() > pods.Bits()) {
-			p.pods = netip.Prefix{}
-		}
+		p.pods = inside(document.Kubernetes.PodCIDR, p.pods)
+		p.pods6 = inside(document.Kubernetes.PodCIDR6, p.pods6)
 		ranges[node.Name] = p
 	}
 	return ranges
+}
+
+// inside returns a part of a range, or the zero Prefix for anything else.
+func inside(whole, part netip.Prefix) netip.Prefix {
+	if part.IsValid() && whole.Contains(part.Addr()) && part.Bits() > whole.Bits() {
+		return part
+	}
+	return netip.Prefix{}
 }
 
 // placed returns the place in a Node object, or the zero place for anything else.
@@ -163,8 +186,15 @@ func placed(object any) place {
 			break
 		}
 	}
-	if parsed, err := netip.ParsePrefix(node.Spec.PodCIDR); err == nil && parsed.Addr().Is4() {
-		p.pods = parsed.Masked()
+	for _, text := range append([]string{node.Spec.PodCIDR}, node.Spec.PodCIDRs...) {
+		parsed, err := netip.ParsePrefix(text)
+		switch {
+		case err != nil:
+		case parsed.Addr().Is4() && !p.pods.IsValid():
+			p.pods = parsed.Masked()
+		case parsed.Addr().Is6() && !p.pods6.IsValid():
+			p.pods6 = parsed.Masked()
+		}
 	}
 	return p
 }

@@ -31,9 +31,11 @@ func TestClusterRangesIgnoresAddressesOutsideItsNetworks(t *testing.T) {
 		node("all of it", "192.168.104.24", "10.244.0.0/16"),
 		node("nonsense", "not an address", "10.244.3.0/24"),
 	}
-	got := clusterRanges(nodes, subnet, pods)
+	got := clusterRanges(nodes, nodeconfig.Node{
+		Network: nodeconfig.Network{Address: subnet}, Kubernetes: nodeconfig.Kubernetes{PodCIDR: pods},
+	})
 	want := map[string]place{
-		"good":      {netip.MustParseAddr("192.168.104.21"), netip.MustParsePrefix("10.244.1.0/24")},
+		"good":      {address: netip.MustParseAddr("192.168.104.21"), pods: netip.MustParsePrefix("10.244.1.0/24")},
 		"waiting":   {address: netip.MustParseAddr("192.168.104.22")},
 		"greedy":    {address: netip.MustParseAddr("192.168.104.23")},
 		"all of it": {address: netip.MustParseAddr("192.168.104.24")},
@@ -50,8 +52,8 @@ func TestClusterRangesIgnoresAddressesOutsideItsNetworks(t *testing.T) {
 
 func TestDesiredRoutesLeadOnlyToOtherNodes(t *testing.T) {
 	ranges := map[string]place{
-		"worker-1": {netip.MustParseAddr("192.168.104.21"), netip.MustParsePrefix("10.244.1.0/24")},
-		"worker-2": {netip.MustParseAddr("192.168.104.22"), netip.MustParsePrefix("10.244.2.0/24")},
+		"worker-1": {address: netip.MustParseAddr("192.168.104.21"), pods: netip.MustParsePrefix("10.244.1.0/24")},
+		"worker-2": {address: netip.MustParseAddr("192.168.104.22"), pods: netip.MustParsePrefix("10.244.2.0/24")},
 		"worker-3": {address: netip.MustParseAddr("192.168.104.23")},
 	}
 	want := []route{
@@ -132,7 +134,7 @@ func TestNodeAddressesExcludeTheGateway(t *testing.T) {
 }
 
 func TestConflistHasTheRangeAndTheMTU(t *testing.T) {
-	content, err := conflist(netip.MustParsePrefix("10.244.1.0/24"), 1400)
+	content, err := conflist(nodeconfig.Node{Network: nodeconfig.Network{MTU: 1400}}, place{pods: netip.MustParsePrefix("10.244.1.0/24")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,8 +19,10 @@ const routeProtocol = netlink.RouteProtocol(83)
 // route is one entry of the main table.
 type route struct {
 	to netip.Prefix
-	// via is the next node; the zero address makes the destination unreachable.
-	via netip.Addr
+	// via is the next node. Without one the destination is on the link if direct is
+	// set, and unreachable if it is not.
+	via    netip.Addr
+	direct bool
 }
 
 // desiredRoutes returns the routes to the other nodes' pods. Pod addresses that no
@@ -33,6 +35,12 @@ func desiredRoutes(ranges map[string]place, self string, pods netip.Prefix) []ro
 			want = append(want, route{to: p.pods, via: p.address})
 		}
 	}
+	return inOrder(want)
+}
+
+// inOrder sorts routes: in IPv6, the way to a next node comes before the routes that
+// use it. Of several routes to one destination it keeps one.
+func inOrder(want []route) []route {
 	slices.SortFunc(want, func(a, b route) int {
 		if order := a.to.Addr().Compare(b.to.Addr()); order != 0 {
 			return order
@@ -58,14 +66,10 @@ func planRoutes(want, actual []route) (replace, remove []route) {
 	return replace, remove
 }
 
-// applyRoutes makes the main table contain the wanted routes, and no others with
-// routeProtocol. They use the link with the node's own address.
-func applyRoutes(self netip.Addr, want []route) error {
-	link, err := linkWith(self)
-	if err != nil {
-		return err
-	}
-	actual, err := ownRoutes()
+// applyRoutes makes the main table of a family (of package netlink) contain the wanted
+// routes, and no others with routeProtocol.
+func applyRoutes(family, link int, want []route) error {
+	actual, err := ownRoutes(family)
 	if err != nil {
 		return err
 	}
@@ -86,9 +90,9 @@ func applyRoutes(self netip.Addr, want []route) error {
 	return errors.Join(failures...)
 }
 
-func ownRoutes() ([]route, error) {
+func ownRoutes(family int) ([]route, error) {
 	filter := &netlink.Route{Protocol: routeProtocol, Table: unix.RT_TABLE_MAIN}
-	found, err := netlink.RouteListFiltered(netlink.FAMILY_V4, filter, netlink.RT_FILTER_PROTOCOL|netlink.RT_FILTER_TABLE)
+	found, err := netlink.RouteListFiltered(family, filter, netlink.RT_FILTER_PROTOCOL|netlink.RT_FILTER_TABLE)
 	if err != nil {
 		return nil, fmt.Errorf("list routes: %w", err)
 	}
@@ -97,14 +101,15 @@ func ownRoutes() ([]route, error) {
 		if f.Dst == nil {
 			continue
 		}
-		to, ok := netip.AddrFromSlice(f.Dst.IP.To4())
+		to, ok := netip.AddrFromSlice(f.Dst.IP)
 		bits, _ := f.Dst.Mask.Size()
 		if !ok {
 			continue
 		}
-		r := route{to: netip.PrefixFrom(to, bits)}
+		r := route{to: netip.PrefixFrom(to.Unmap(), bits)}
 		if f.Type != unix.RTN_UNREACHABLE {
-			r.via, _ = netip.AddrFromSlice(f.Gw.To4())
+			via, _ := netip.AddrFromSlice(f.Gw)
+			r.via, r.direct = via.Unmap(), !via.IsValid()
 		}
 		routes = append(routes, r)
 	}
@@ -113,13 +118,16 @@ func ownRoutes() ([]route, error) {
 
 func kernelRoute(r route, link int) *netlink.Route {
 	k := &netlink.Route{
-		Dst:      &net.IPNet{IP: r.to.Addr().AsSlice(), Mask: net.CIDRMask(r.to.Bits(), 32)},
+		Dst:      &net.IPNet{IP: r.to.Addr().AsSlice(), Mask: net.CIDRMask(r.to.Bits(), r.to.Addr().BitLen())},
 		Protocol: routeProtocol,
 		Table:    unix.RT_TABLE_MAIN,
 	}
-	if r.via.IsValid() {
+	switch {
+	case r.via.IsValid():
 		k.Gw, k.LinkIndex = r.via.AsSlice(), link
-	} else {
+	case r.direct:
+		k.LinkIndex = link
+	default:
 		k.Type = unix.RTN_UNREACHABLE
 	}
 	return k

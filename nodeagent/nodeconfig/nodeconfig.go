@@ -175,7 +175,11 @@ type Network struct {
 	MAC string `json:"mac"`
 	// Address with the length of the subnet that all nodes share.
 	Address netip.Prefix `json:"address"`
-	Gateway netip.Addr   `json:"gateway"`
+	// Address6 is the node's IPv6 address with the length of the subnet in which
+	// package addressing gives every node one. A cluster with IPv4 only has neither it
+	// nor the IPv6 ranges of Kubernetes. The gateway has no IPv6.
+	Address6 netip.Prefix `json:"address6,omitzero"`
+	Gateway  netip.Addr   `json:"gateway"`
 	// Nameservers answer for names outside the cluster.
 	Nameservers []netip.Addr `json:"nameservers"`
 	MTU         int          `json:"mtu"`
@@ -231,6 +235,9 @@ func (p Proxy) Environment() []string {
 type Kubernetes struct {
 	PodCIDR     netip.Prefix `json:"podCIDR"`
 	ServiceCIDR netip.Prefix `json:"serviceCIDR"`
+	// PodCIDR6 and ServiceCIDR6 are the IPv6 ranges beside them.
+	PodCIDR6     netip.Prefix `json:"podCIDR6,omitzero"`
+	ServiceCIDR6 netip.Prefix `json:"serviceCIDR6,omitzero"`
 	// DNSAddress is the ClusterIP of the kube-dns service.
 	DNSAddress netip.Addr `json:"dnsAddress"`
 	// DNSDomain is usually cluster.local.
@@ -244,6 +251,24 @@ type Kubernetes struct {
 	Cloud bool `json:"cloud,omitempty"`
 	// Taints in kubectl's notation, "key=value:Effect" or "key:Effect".
 	Taints []string `json:"taints,omitempty"`
+}
+
+// Dual reports whether the cluster has IPv6 beside IPv4.
+func (n Node) Dual() bool { return n.Network.Address6.IsValid() }
+
+// Joined returns those addresses or ranges that are valid, separated by commas: what
+// upstream's options have for one family or for both.
+func Joined[T interface {
+	IsValid() bool
+	String() string
+}](all ...T) string {
+	var texts []string
+	for _, one := range all {
+		if one.IsValid() {
+			texts = append(texts, one.String())
+		}
+	}
+	return strings.Join(texts, ",")
 }
 
 // Etcd is a control plane's place in the etcd cluster.

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/skiff-dev/skiff/internal/addressing"
 	"github.com/skiff-dev/skiff/internal/cabundle"
 )
 
@@ -98,6 +99,9 @@ func (n *Node) validate() error {
 	if err := n.Kubernetes.validate(); err != nil {
 		return fmt.Errorf("kubernetes: %w", err)
 	}
+	if err := n.validateIPv6(); err != nil {
+		return err
+	}
 	if err := n.Host.Validate(); err != nil {
 		return fmt.Errorf("host: %w", err)
 	}
@@ -111,6 +115,28 @@ func (n *Node) validate() error {
 		if !filepath.IsLocal(name) || path.Clean(name) != name || name == "." {
 			return fmt.Errorf("file %q is not a path below the PKI directory", name)
 		}
+	}
+	return nil
+}
+
+// validateIPv6 checks that the document has all of the IPv6 addresses or none.
+func (n *Node) validateIPv6() error {
+	all := []netip.Prefix{n.Network.Address6, n.Kubernetes.PodCIDR6, n.Kubernetes.ServiceCIDR6}
+	if all[0] == (netip.Prefix{}) && all[1] == all[0] && all[2] == all[0] {
+		return nil
+	}
+	for i, p := range all {
+		if !p.IsValid() || !p.Addr().Is6() || p.Addr().Is4In6() {
+			return fmt.Errorf("address6, podCIDR6 and serviceCIDR6 must be IPv6 addresses with a prefix length, or all missing: got %q", p)
+		}
+		for _, other := range all[:i] {
+			if p.Overlaps(other) {
+				return fmt.Errorf("the IPv6 ranges %s and %s overlap", other, p)
+			}
+		}
+	}
+	if own := addressing.IPv6(n.Network.Address6, n.Network.Address.Addr()); n.Network.Address6.Addr() != own {
+		return fmt.Errorf("address6 is %s: the IPv6 address of %s is %s", n.Network.Address6.Addr(), n.Network.Address.Addr(), own)
 	}
 	return nil
 }

@@ -38,6 +38,24 @@ func document(t testing.TB, change func(*Node)) string {
 
 func unchanged(*Node) {}
 
+// ipv6 adds the addresses of a cluster with both families.
+func ipv6(n *Node) {
+	n.Network.Address6 = netip.MustParsePrefix("fd00::c0a8:680b/64")
+	n.Kubernetes.PodCIDR6 = netip.MustParsePrefix("fd00:0:0:100::/56")
+	n.Kubernetes.ServiceCIDR6 = netip.MustParsePrefix("fd00:0:0:200::/112")
+}
+
+func TestIPv6IsOptional(t *testing.T) {
+	if text := document(t, unchanged); strings.Contains(text, "6\":\"") {
+		t.Errorf("a document without IPv6 is %s", text)
+	}
+	for _, change := range []func(*Node){unchanged, ipv6} {
+		if _, err := Parse([]byte(document(t, change))); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestParseAcceptsPadding(t *testing.T) {
 	for name, padding := range map[string]string{"none": "", "newlines": strings.Repeat("\n", 2048), "zeros": strings.Repeat("\x00", 512)} {
 		node, err := Parse([]byte(document(t, unchanged) + padding))
@@ -77,13 +95,26 @@ func TestParseRefusesABadDocumentWithTheReason(t *testing.T) {
 		"services":      {changed(func(n *Node) { n.Kubernetes.ServiceCIDR = netip.Prefix{} }), "serviceCIDR"},
 		"overlap":       {changed(func(n *Node) { n.Kubernetes.PodCIDR = netip.MustParsePrefix("10.0.0.0/8") }), "overlap"},
 		"DNS elsewhere": {changed(func(n *Node) { n.Kubernetes.DNSAddress = netip.MustParseAddr("1.1.1.1") }), "dnsAddress"},
-		"search":        {changed(func(n *Node) { n.Host.Search = []string{"a.test\nnameserver 1.1.1.1"} }), "host: search domain"},
-		"proxy":         {changed(func(n *Node) { n.Host.Proxy.HTTP = "http://a\nPATH=/x" }), "host: proxy setting"},
-		"authorities":   {changed(func(n *Node) { n.Host.Authorities = "x" }), "host: authorities: it contains no certificate"},
-		"DNS domain":    {changed(func(n *Node) { n.Kubernetes.DNSDomain = "" }), "dnsDomain"},
-		"no planes":     {changed(func(n *Node) { n.ControlPlanes = nil }), "controlPlanes"},
-		"escape":        {changed(func(n *Node) { n.Files = map[string][]byte{"../x": nil} }), "not a path"},
-		"absolute":      {changed(func(n *Node) { n.Files = map[string][]byte{"/etc/x": nil} }), "not a path"},
+		"half of IPv6":  {changed(func(n *Node) { n.Kubernetes.PodCIDR6 = netip.MustParsePrefix("fd00:1::/56") }), "or all missing"},
+		"no IPv6": {changed(func(n *Node) {
+			ipv6(n)
+			n.Kubernetes.ServiceCIDR6 = netip.MustParsePrefix("10.0.0.0/16")
+		}), "must be IPv6"},
+		"IPv6 overlap": {changed(func(n *Node) {
+			ipv6(n)
+			n.Kubernetes.ServiceCIDR6 = n.Kubernetes.PodCIDR6
+		}), "overlap"},
+		"another's IPv6": {changed(func(n *Node) {
+			ipv6(n)
+			n.Network.Address6 = netip.MustParsePrefix("fd00::1/64")
+		}), "address6"},
+		"search":      {changed(func(n *Node) { n.Host.Search = []string{"a.test\nnameserver 1.1.1.1"} }), "host: search domain"},
+		"proxy":       {changed(func(n *Node) { n.Host.Proxy.HTTP = "http://a\nPATH=/x" }), "host: proxy setting"},
+		"authorities": {changed(func(n *Node) { n.Host.Authorities = "x" }), "host: authorities: it contains no certificate"},
+		"DNS domain":  {changed(func(n *Node) { n.Kubernetes.DNSDomain = "" }), "dnsDomain"},
+		"no planes":   {changed(func(n *Node) { n.ControlPlanes = nil }), "controlPlanes"},
+		"escape":      {changed(func(n *Node) { n.Files = map[string][]byte{"../x": nil} }), "not a path"},
+		"absolute":    {changed(func(n *Node) { n.Files = map[string][]byte{"/etc/x": nil} }), "not a path"},
 	} {
 		_, err := Parse([]byte(test.text))
 		if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "\n") {

@@ -96,7 +96,7 @@ func configuration(node nodeconfig.Node, kubeconfig string) *config.KubeProxyCon
 			MinSyncPeriod: metav1.Duration{Duration: minSync},
 		},
 		DetectLocalMode:   "ClusterCIDR",
-		ClusterCIDR:       node.Kubernetes.PodCIDR.String(),
+		ClusterCIDR:       nodeconfig.Joined(node.Kubernetes.PodCIDR, node.Kubernetes.PodCIDR6),
 		NodePortAddresses: []string{"primary"},
 		// Do not change the kernel's limits: package network sets them, and a sandbox
 		// may not write some of them.

@@ -193,6 +193,14 @@ func TestNodesGetTheMetadataOfTheirMachines(t *testing.T) {
 		len(got.NodeAddresses) != 2 || got.NodeAddresses[0].Address != "192.168.104.21" || got.NodeAddresses[1].Address != "worker-1" {
 		t.Errorf("metadata %+v", got)
 	}
+	s.instances.set(cloudapi.Instance{
+		Name: "worker-4", ProviderID: "skiff://dev/worker-4",
+		Address: netip.MustParseAddr("192.168.104.24"), Address6: netip.MustParseAddr("fd73:6b69:6666::c0a8:6818"),
+	})
+	got, err = v2.InstanceMetadata(t.Context(), node("worker-4"))
+	if err != nil || len(got.NodeAddresses) != 3 || got.NodeAddresses[1].Address != "fd73:6b69:6666::c0a8:6818" {
+		t.Errorf("metadata with both families %+v, %v", got, err)
+	}
 	check := func(name string, wantExists, wantShutdown bool) {
 		t.Helper()
 		exists, err := v2.InstanceExists(t.Context(), node(name))

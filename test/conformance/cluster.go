@@ -52,8 +52,14 @@ func (c *cluster) up(ctx context.Context, o options) error {
 		return fmt.Errorf("suite %s connects to addresses of the nodes' network, which this program can enter only with -driver %s", c.suite.name, sandbox)
 	}
 	start := time.Now()
-	err := c.run(ctx, "up", clusterName, "--driver", c.driver, "--control-planes", "1", "--workers", strconv.Itoa(c.workers()),
-		"--memory", c.memory, "--kubeconfig", c.kubeconfig)
+	args := []string{
+		"up", clusterName, "--driver", c.driver, "--control-planes", "1", "--workers", strconv.Itoa(c.workers()),
+		"--memory", c.memory, "--kubeconfig", c.kubeconfig,
+	}
+	if c.suite.dual {
+		args = append(args, "--ip-family", "dual")
+	}
+	err := c.run(ctx, args...)
 	if err != nil {
 		return err
 	}

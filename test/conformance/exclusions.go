@@ -32,7 +32,7 @@ var byHand = exclusion{
 	reason:  "restarts kubelets or removes nodes through ssh and systemd, as upstream's clouds allow",
 }
 
-var networkPolicies = []exclusion{
+var sctp = []exclusion{
 	{pattern: `\[Feature:SCTPConnectivity\]|SCTP`, reason: "needs SCTP in the kernel, a module that container hosts do not load; not tried on VMs"},
 }
 

@@ -23,19 +23,23 @@ type suite struct {
 	workers int
 	// inside runs the test program in the nodes' network.
 	inside bool
+	// dual creates a cluster with both IP families.
+	dual bool
 }
 
 // suites are the values of -suite.
 var suites = []suite{
 	{name: "node", focus: `\[NodeConformance\]`},
 	{
-		name: "networkpolicy", focus: `\[Feature:NetworkPolicy\]`, without: networkPolicies,
+		name: "networkpolicy", focus: `\[Feature:NetworkPolicy\]`, without: sctp,
 		needs: "a kernel with nft_queue or xt_NFQUEUE: virtual machines have it, sandboxes have their host's",
 		probe: []string{"sh", "-c", "! grep NetworkPolicies /run/skiff/alarms/nodeagent"},
 	},
 	// One of its tests needs three schedulable nodes.
 	{name: "e2e", focus: `.`, without: presubmit, workers: 3},
 	{name: "loadbalancer", focus: `\[Feature:LoadBalancer\]`, without: loadBalancers, inside: true},
+	// The tests that upstream's jobs for dual-stack clusters of kind add to the others.
+	{name: "dualstack", focus: `\[Feature:IPv6DualStack\]`, without: sctp, dual: true},
 	{name: "apps", focus: `\[sig-apps\]`, without: applications},
 	// The tests of our own storage class (volumes.yaml) have no SIG in their names.
 	// Two of them spread volumes over three nodes.

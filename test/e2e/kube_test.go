@@ -169,7 +169,7 @@ func (k *kube) discover(t *testing.T) {
 	for _, item := range list.Items {
 		n := node{name: item.Metadata.Name, schedulable: !item.Spec.Unschedulable && len(item.Spec.Taints) == 0}
 		for _, address := range item.Status.Addresses {
-			if address.Type == "InternalIP" {
+			if address.Type == "InternalIP" && n.address == "" { // IPv4 comes first
 				n.address = address.Address
 			}
 		}

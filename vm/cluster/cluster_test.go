@@ -68,6 +68,7 @@ func TestEachFaultIsOneLine(t *testing.T) {
 		{func(s *Spec) { s.Network.Nodes = prefix("192.168.0.0/16") }, "wrong size"},
 		{func(s *Spec) { s.Network.Domain = "Not A Name" }, "use a DNS name"},
 		{func(s *Spec) { s.Network.Egress = "some" }, "choose one of all, public, none"},
+		{func(s *Spec) { s.Network.IPFamily = "ipv6" }, "choose one of ipv4, dual"},
 	} {
 		faults := Validate(with(test.change), roomy, 3)
 		if len(faults) != 1 || !strings.Contains(faults[0].Error(), test.want) || strings.Contains(faults[0].Error(), "\n") {
@@ -110,6 +111,7 @@ func TestOnlyTheNumberOfNodesCanChange(t *testing.T) {
 		func(s *Spec) { s.Network.Services = prefix("10.97.0.0/16") },
 		func(s *Spec) { s.Network.Domain = "other" },
 		func(s *Spec) { s.Network.Egress = EgressNone },
+		func(s *Spec) { s.Network.IPFamily = FamilyDual },
 	} {
 		if faults := Changes(old, with(refused)); len(faults) != 1 {
 			t.Errorf("faults %v, want one", faults)

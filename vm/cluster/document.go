@@ -36,12 +36,13 @@ func Document(state State, n Node, files map[string][]byte, now time.Time) nodec
 		Name:       n.Name,
 		Role:       n.Role,
 		Network: nodeconfig.Network{
-			MAC: n.MAC, Address: n.Address, Gateway: gateway,
+			MAC: n.MAC, Address: n.Address, Address6: n.Address6, Gateway: gateway,
 			Nameservers: []netip.Addr{gateway}, MTU: mtu,
 			Hosts: peers(nodes, ""),
 		},
 		Kubernetes: nodeconfig.Kubernetes{
 			PodCIDR: spec.Network.Pods, ServiceCIDR: spec.Network.Services,
+			PodCIDR6: spec.Network.Ranges6().Pods, ServiceCIDR6: spec.Network.Ranges6().Services,
 			DNSAddress: DNSAddress(spec.Network), DNSDomain: spec.Network.Domain,
 			Cloud: true,
 		},

@@ -2,9 +2,11 @@ package cluster
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 
+	"github.com/skiff-dev/skiff/internal/addressing"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
@@ -33,8 +35,10 @@ type Node struct {
 	Name    string
 	Role    nodeconfig.Role
 	Address netip.Prefix
-	// MAC is derived from the address.
-	MAC string
+	// Address6 is derived from the address; the zero value if the cluster has only
+	// IPv4. So is MAC.
+	Address6 netip.Prefix
+	MAC      string
 	// Zone is one of the spec's zones: local-a, local-b and so on.
 	Zone string
 }
@@ -103,15 +107,22 @@ func BalancerAddresses(subnet netip.Prefix) netip.Prefix {
 
 func node(spec Spec, role nodeconfig.Role, index, number int) Node {
 	address := numbered(spec.Network.Nodes, number)
-	b := address.As4()
+	hardware := addressing.Hardware(address)
 	return Node{
 		Name:    fmt.Sprintf("%s-%d", role, index),
 		Role:    role,
-		Address: netip.PrefixFrom(address, spec.Network.Nodes.Bits()),
-		// A locally administered address, with Lima's prefix.
-		MAC:  fmt.Sprintf("52:55:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3]),
+		Address: netip.PrefixFrom(address, spec.Network.Nodes.Bits()), Address6: address6(spec, address),
+		MAC:  net.HardwareAddr(hardware[:]).String(),
 		Zone: fmt.Sprintf("%s-%c", Region, 'a'+(index-1)%max(spec.Zones, 1)),
 	}
+}
+
+func address6(spec Spec, address netip.Addr) netip.Prefix {
+	subnet := spec.Network.Ranges6().Nodes
+	if !subnet.IsValid() {
+		return netip.Prefix{}
+	}
+	return netip.PrefixFrom(addressing.IPv6(subnet, address), subnet.Bits())
 }
 
 // numbered returns the address with a host number in a /24.

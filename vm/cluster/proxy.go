@@ -64,9 +64,11 @@ func NodeProxy(spec Spec, services netip.Addr) nodeconfig.Proxy {
 	for _, text := range []*string{&proxy.HTTP, &proxy.HTTPS} {
 		*text = seenFromNodes(*text, services)
 	}
+	ranges6 := spec.Network.Ranges6()
 	direct := append(listed(proxy.No),
 		"localhost", "127.0.0.0/8", "::1", spec.Network.Nodes.String(), spec.Network.Pods.String(), spec.Network.Services.String(),
 		".svc", "."+spec.Network.Domain, ".skiff.internal", "host.docker.internal")
+	direct = append(direct, listed(nodeconfig.Joined(ranges6.Nodes, ranges6.Pods, ranges6.Services))...)
 	proxy.No = strings.Join(direct, ",")
 	return proxy
 }

@@ -67,6 +67,43 @@ type Network struct {
 	// Egress is what nodes and pods may reach outside of the cluster, one of
 	// Egresses.
 	Egress string `json:"egress,omitempty" mapstructure:"egress"`
+	// IPFamily is what nodes, pods and services have addresses of, one of IPFamilies.
+	IPFamily string `json:"ipFamily,omitempty" mapstructure:"ipFamily"`
+}
+
+// The values of IPFamily.
+const (
+	FamilyIPv4 = "ipv4"
+	// FamilyDual is IPv4 and IPv6, IPv4 first.
+	FamilyDual = "dual"
+)
+
+// IPFamilies lists the values of Network.IPFamily.
+func IPFamilies() []string { return []string{FamilyIPv4, FamilyDual} }
+
+// The IPv6 ranges are the same in every cluster, because IPv6 does not leave it. They
+// are unique local addresses (RFC 4193) whose global ID spells "skiff".
+var (
+	nodes6    = netip.MustParsePrefix("fd73:6b69:6666::/64")
+	pods6     = netip.MustParsePrefix("fd73:6b69:6666:100::/56")
+	services6 = netip.MustParsePrefix("fd73:6b69:6666:200::/112")
+)
+
+// Ranges6 are the IPv6 ranges of a cluster, beside those of Network.
+type Ranges6 struct {
+	// Nodes contains an address for each IPv4 address (package addressing).
+	Nodes netip.Prefix
+	// Pods is split into a /64 for each node.
+	Pods     netip.Prefix
+	Services netip.Prefix
+}
+
+// Ranges6 returns the cluster's IPv6 ranges, none if it has only IPv4.
+func (n Network) Ranges6() Ranges6 {
+	if n.IPFamily != FamilyDual {
+		return Ranges6{}
+	}
+	return Ranges6{Nodes: nodes6, Pods: pods6, Services: services6}
 }
 
 // Registry is how the cluster uses the user's registry. It can change while the
@@ -100,6 +137,7 @@ func Default() Spec {
 			Services: netip.MustParsePrefix("10.96.0.0/16"),
 			Domain:   "cluster.local",
 			Egress:   EgressAll,
+			IPFamily: FamilyIPv4,
 		},
 	}
 }

@@ -125,6 +125,7 @@ func decodeState(content []byte) (State, error) {
 	}
 	// Optional fields that are newer than the version.
 	state.Spec.Network.Egress = cmp.Or(state.Spec.Network.Egress, EgressAll)
+	state.Spec.Network.IPFamily = cmp.Or(state.Spec.Network.IPFamily, FamilyIPv4)
 	state.Spec.Zones = cmp.Or(state.Spec.Zones, 1)
 	strict := json.NewDecoder(bytes.NewReader(content))
 	strict.DisallowUnknownFields()

@@ -149,6 +149,9 @@ func validateNetwork(spec Spec) []error {
 	if !slices.Contains(Egresses(), spec.Network.Egress) {
 		fault("unknown network.egress %q: choose one of %s", spec.Network.Egress, strings.Join(Egresses(), ", "))
 	}
+	if !slices.Contains(IPFamilies(), spec.Network.IPFamily) {
+		fault("unknown network.ipFamily %q: choose one of %s", spec.Network.IPFamily, strings.Join(IPFamilies(), ", "))
+	}
 	return faults
 }
 
@@ -174,6 +177,7 @@ func Changes(old, wanted Spec) []error {
 	fixed("network.services", old.Network.Services, wanted.Network.Services)
 	fixed("network.domain", old.Network.Domain, wanted.Network.Domain)
 	fixed("network.egress", old.Network.Egress, wanted.Network.Egress)
+	fixed("network.ipFamily", old.Network.IPFamily, wanted.Network.IPFamily)
 	if old.Workers == 0 != (wanted.Workers == 0) {
 		faults = append(faults, fmt.Errorf("workers cannot change from %d to %d while the cluster exists, because control planes run pods only in a cluster without workers: run \"skiff down %s\" first", old.Workers, wanted.Workers, old.Name))
 	}

@@ -47,9 +47,10 @@ func openNetwork(config Config) (*network.Network, error) {
 	if err != nil {
 		return nil, err
 	}
+	ranges6 := config.Spec.Network.Ranges6()
 	return network.New(network.Config{
-		Socket: config.Cluster.Network(), Subnet: config.Spec.Network.Nodes,
-		Pods: config.Spec.Network.Pods, Egress: network.Egress(config.Spec.Network.Egress),
+		Socket: config.Cluster.Network(), Subnet: config.Spec.Network.Nodes, Subnet6: ranges6.Nodes,
+		Pods: config.Spec.Network.Pods, Pods6: ranges6.Pods, Egress: network.Egress(config.Spec.Network.Egress),
 		HostPorts: ports, Proxies: cluster.LoopbackProxies(config.Spec),
 		Peers: config.Peers, PeerRange: config.PeerRange, Log: config.Log,
 	})

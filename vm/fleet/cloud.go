@@ -65,7 +65,7 @@ func (p *provider) Instance(ctx context.Context, name string) (cloudapi.Instance
 	return cloudapi.Instance{
 		Name: name, ProviderID: cloudapi.ProviderID(state.Spec.Name, name),
 		Type: cluster.InstanceType(state.Spec), Region: cluster.Region, Zone: n.Zone,
-		Address: n.Address.Addr(), Shutdown: found == machine.StateStopped || found == machine.StateAbsent,
+		Address: n.Address.Addr(), Address6: n.Address6.Addr(), Shutdown: found == machine.StateStopped || found == machine.StateAbsent,
 	}, nil
 }
 

@@ -7,20 +7,20 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/skiff-dev/skiff/internal/addressing"
 	"github.com/skiff-dev/skiff/vm/machine"
 )
 
-// macPrefix begins every machine's hardware address; the machine's IPv4 address
-// follows, so that either one determines the other.
-var macPrefix = [2]byte{0x52, 0x55}
-
-// Offsets and values of Ethernet II (IEEE 802.3), ARP (RFC 826) and IPv4 (RFC 791).
+// Offsets and values of Ethernet II (IEEE 802.3), ARP (RFC 826), IPv4 (RFC 791) and
+// IPv6 (RFC 8200).
 const (
 	ethernetHeader = 14
 	typeIPv4       = 0x0800
 	typeARP        = 0x0806
+	typeIPv6       = 0x86dd
 	arpLength      = 28
 	ipv4Header     = 20
+	ipv6Header     = 40
 	tcpHeader      = 20
 	udpHeader      = 8
 	protocolICMP   = 1
@@ -35,20 +35,16 @@ type hardwareAddress [6]byte
 
 // machineAddress returns the IPv4 address that belongs to a machine's hardware
 // address, and false if it is not a machine's.
-func machineAddress(mac hardwareAddress) (netip.Addr, bool) {
-	if [2]byte(mac[:2]) != macPrefix {
-		return netip.Addr{}, false
-	}
-	return netip.AddrFrom4([4]byte(mac[2:])), true
-}
+func machineAddress(mac hardwareAddress) (netip.Addr, bool) { return addressing.Machine(mac) }
 
 // guard decides which frames of machines reach the switch. A machine may speak
 // only as itself, and answer for the addresses that are routed through it. No
 // frame may carry an address that the host would take for one of its own.
 type guard struct {
-	subnet, pods netip.Prefix
-	gateway      hardwareAddress
-	routes       atomic.Pointer[[]machine.Route]
+	subnet, pods   netip.Prefix
+	subnet6, pods6 netip.Prefix // invalid if IPv6 is refused
+	gateway        hardwareAddress
+	routes         atomic.Pointer[[]machine.Route]
 
 	mu    sync.Mutex // guards ports
 	ports map[hardwareAddress]*port
@@ -96,6 +92,8 @@ func validFrame(g *guard, destination, source hardwareAddress, address netip.Add
 		return validARP(payload, source, address)
 	case typeIPv4:
 		return g.validIPv4(payload, address, destination)
+	case typeIPv6:
+		return g.validIPv6(payload, address, destination)
 	default:
 		return false
 	}

@@ -141,10 +141,13 @@ func echo(conn net.Conn) {
 // runNetwork runs a network in that world until the test ends.
 func runNetwork(t testing.TB, w *world, egress Egress) *Network {
 	t.Helper()
-	n, err := newNetwork(Config{
-		Socket: filepath.Join(t.TempDir(), "net.sock"), Subnet: testSubnet, Pods: testPods,
-		Egress: egress, Log: slog.New(slog.DiscardHandler),
-	}, w.dial)
+	return runConfig(t, w, Config{Subnet: testSubnet, Pods: testPods, Egress: egress})
+}
+
+func runConfig(t testing.TB, w *world, config Config) *Network {
+	t.Helper()
+	config.Socket, config.Log = filepath.Join(t.TempDir(), "net.sock"), slog.New(slog.DiscardHandler)
+	n, err := newNetwork(config, w.dial)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,6 +47,10 @@ type Config struct {
 	// Pods are the addresses from which machines may send to each other beside
 	// their own. Each pod is behind one machine.
 	Pods netip.Prefix
+	// Subnet6 and Pods6 are the IPv6 addresses of machines (package addressing) and of
+	// pods, over which machines may send to each other as well; the gateway has no
+	// IPv6. Without them no IPv6 packet passes.
+	Subnet6, Pods6 netip.Prefix
 	// Egress is what machines may reach outside; empty means EgressAll.
 	Egress Egress
 	// HostPorts are the ports of the host's loopback that machines may use.
@@ -107,7 +111,10 @@ func newNetwork(config Config, dial dialer) (*Network, error) {
 		return nil, err
 	}
 	n.host.setProxies(config.Proxies)
-	n.guard = guard{subnet: config.Subnet.Masked(), pods: config.Pods, gateway: hardwareAddress(mac)}
+	n.guard = guard{
+		subnet: config.Subnet.Masked(), pods: config.Pods, subnet6: config.Subnet6, pods6: config.Pods6,
+		gateway: hardwareAddress(mac),
+	}
 	if err := n.build(dial); err != nil {
 		return nil, fmt.Errorf("make the user-mode network: %w", err)
 	}

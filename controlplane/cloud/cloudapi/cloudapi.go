@@ -47,6 +47,8 @@ type Instance struct {
 	Zone   string `json:"zone"`
 	// Address is where the other machines reach it.
 	Address netip.Addr `json:"address"`
+	// Address6 is its IPv6 address, if the cluster has both families.
+	Address6 netip.Addr `json:"address6,omitzero"`
 	// Shutdown is true if the machine exists and is not running. One that is paused
 	// is running.
 	Shutdown bool `json:"shutdown"`

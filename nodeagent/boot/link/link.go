@@ -51,9 +51,26 @@ func Up(ctx context.Context, config nodeconfig.Network) error {
 	if err := netlink.LinkSetUp(own); err != nil {
 		return fmt.Errorf("interface %s up: %w", own.Attrs().Name, err)
 	}
+	if err := addIPv6(own, config.Address6); err != nil {
+		return err
+	}
 	route := &netlink.Route{LinkIndex: own.Attrs().Index, Gw: config.Gateway.AsSlice()}
 	if err := netlink.RouteReplace(route); err != nil && !errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("default route by %s: %w", config.Gateway, err)
+	}
+	return nil
+}
+
+// addIPv6 adds the node's IPv6 address, if it has one. Nobody else can have it, so it
+// is usable at once instead of after duplicate address detection. The other nodes are
+// reached by routes of their own (package network), so the link has no subnet.
+func addIPv6(own netlink.Link, address netip.Prefix) error {
+	if !address.IsValid() {
+		return nil
+	}
+	single := netip.PrefixFrom(address.Addr(), address.Addr().BitLen())
+	if err := netlink.AddrReplace(own, &netlink.Addr{IPNet: ipNet(single), Flags: unix.IFA_F_NODAD}); err != nil {
+		return fmt.Errorf("address %s: %w", single, err)
 	}
 	return nil
 }

@@ -135,6 +135,17 @@ func external(service *corev1.Service) netip.Addr {
 	return netip.Addr{}
 }
 
+// clusterIP returns the IPv4 address of a service in the cluster, its second one if
+// IPv6 is the first family; the zero Addr if it has none.
+func clusterIP(service *corev1.Service) netip.Addr {
+	for _, text := range append([]string{service.Spec.ClusterIP}, service.Spec.ClusterIPs...) {
+		if address, err := netip.ParseAddr(text); err == nil && address.Is4() {
+			return address
+		}
+	}
+	return netip.Addr{}
+}
+
 // Admits reports whether a service's loadBalancerSourceRanges contain this host,
 // by its loopback address or one that the nodes know. Other hosts are never
 // admitted.
@@ -183,6 +194,9 @@ func loadBalancer(in Input, service *corev1.Service) []Listener {
 }
 
 func nodePorts(in Input, service *corev1.Service) []Listener {
+	if len(service.Spec.IPFamilies) > 0 && !slices.Contains(service.Spec.IPFamilies, corev1.IPv4Protocol) {
+		return nil // no node answers over IPv4
+	}
 	var all []Listener
 	for _, port := range service.Spec.Ports {
 		if port.NodePort == 0 || protocol(port.Protocol) == "" {
@@ -203,9 +217,9 @@ func serviceTarget(in Input, service *corev1.Service, port corev1.ServicePort) T
 	if port.NodePort == 0 {
 		address := external(service)
 		if !address.IsValid() {
-			address, _ = netip.ParseAddr(service.Spec.ClusterIP)
+			address = clusterIP(service)
 		}
-		if !address.Is4() {
+		if !address.IsValid() {
 			return Target{}
 		}
 		return Target{Addresses: []netip.AddrPort{netip.AddrPortFrom(address, uint16(port.Port))}}
@@ -267,7 +281,7 @@ func portTarget(in Input, p cluster.Port) Target {
 		if protocol(port.Protocol) != p.Protocol || port.Name != p.Target && uint64(port.Port) != number {
 			continue
 		}
-		if address, err := netip.ParseAddr(service.Spec.ClusterIP); err == nil && address.Is4() {
+		if address := clusterIP(service); address.IsValid() {
 			return Target{Addresses: []netip.AddrPort{netip.AddrPortFrom(address, uint16(port.Port))}}
 		}
 		return Target{Spread: true, Addresses: endpoints(in.Snapshot.EndpointSlices(name), port)}

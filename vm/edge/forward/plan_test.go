@@ -200,6 +200,28 @@ func TestNodePortsAreOpenedOnlyIfAsked(t *testing.T) {
 	}
 }
 
+func TestServicesAreReachedOverIPv4WhicheverFamilyIsFirst(t *testing.T) {
+	both := func(s *corev1.Service) {
+		s.Spec.IPFamilies = []corev1.IPFamily{corev1.IPv6Protocol, corev1.IPv4Protocol}
+		s.Spec.ClusterIP, s.Spec.ClusterIPs = "fd73:6b69:6666:200::80", []string{"fd73:6b69:6666:200::80", "10.96.0.80"}
+	}
+	port, err := cluster.ParsePort("28080:svc/shop/web:80", "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := Plan(Input{Snapshot: catalogtest.Snapshot(balancer(both)), Nodes: nodes, Ports: []cluster.Port{port}})
+	if got, _ := find(all, PortID(port)); !reflect.DeepEqual(got.Target.Addresses, at("10.96.0.80:80")) {
+		t.Errorf("target %+v", got.Target)
+	}
+	alone := balancer(func(s *corev1.Service) {
+		s.Spec.Type, s.Status = corev1.ServiceTypeNodePort, corev1.ServiceStatus{}
+		s.Spec.IPFamilies = []corev1.IPFamily{corev1.IPv6Protocol}
+	})
+	if all := Plan(Input{Snapshot: catalogtest.Snapshot(alone), Nodes: nodes, NodePorts: true}); len(all) > 0 {
+		t.Errorf("the host listens for a service without IPv4: %+v", all)
+	}
+}
+
 func TestNothingIsPlannedBeyondLoopbackUnlessAsked(t *testing.T) {
 	p, err := cluster.ParsePort("0.0.0.0:8080:svc/shop/web:80", "")
 	if err != nil {

@@ -120,6 +120,10 @@ func Table() []Setting {
 			Key: "network.egress", Fixed: true, Values: cluster.Egresses(),
 			Description: "what nodes and pods may reach outside of the cluster: all that the host reaches, public addresses only, or none; never the host's loopback, link-local addresses or cloud metadata",
 		}, func(s *cluster.Spec) *string { return &s.Network.Egress }),
+		text(Setting{
+			Key: "network.ipFamily", Env: "SKIFF_IP_FAMILY", Flag: "ip-family", Fixed: true, Values: cluster.IPFamilies(),
+			Description: "addresses of nodes, pods and services: ipv4, or dual for IPv4 and IPv6; IPv6 stays inside the cluster",
+		}, func(s *cluster.Spec) *string { return &s.Network.IPFamily }),
 		boolean(Setting{Key: "registry.enabled", Env: "SKIFF_REGISTRY", Flag: "registry", Description: "pull images through the registry on this host, which all clusters share, and to which localhost:5001 can be pushed"},
 			func(s *cluster.Spec) bool { return !s.Registry.Disabled }, func(s *cluster.Spec, on bool) { s.Registry.Disabled = !on }),
 		list(Setting{Key: "registry.mirrors", Flag: "registry-mirror", Description: "mirror of a registry, such as docker.io=https://mirror.example; asked before the registry itself"},

@@ -1,0 +1,60 @@
+package network
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/skiff-dev/skiff/internal/addressing"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+)
+
+// neighbour is a node on the same link.
+type neighbour struct {
+	address  netip.Addr
+	hardware [6]byte
+}
+
+// desiredNeighbours returns the other nodes with IPv6. All their addresses follow from
+// the IPv4 address, so nobody is asked for them, and nobody can answer for another.
+func desiredNeighbours(node nodeconfig.Node, addresses []netip.Addr) []neighbour {
+	var all []neighbour
+	for _, address := range addresses {
+		if address != node.Network.Address.Addr() {
+			all = append(all, neighbour{addressing.IPv6(node.Network.Address6, address), addressing.Hardware(address)})
+		}
+	}
+	return all
+}
+
+// planNeighbours returns which neighbours to set and which to remove so that actual
+// becomes want.
+func planNeighbours(want, actual []neighbour) (set, remove []neighbour) {
+	for _, w := range want {
+		if !slices.Contains(actual, w) {
+			set = append(set, w)
+		}
+	}
+	for _, a := range actual {
+		if !slices.ContainsFunc(want, func(w neighbour) bool { return w.address == a.address }) {
+			remove = append(remove, a)
+		}
+	}
+	return set, remove
+}
+
+// desiredRoutes6 returns the IPv6 routes: to the other nodes, to their pods, and to
+// services, whose addresses the service proxy translates once a packet has a route.
+// There is no default route: whatever else is unreachable at once.
+func desiredRoutes6(ranges map[string]place, node nodeconfig.Node, neighbours []neighbour) []route {
+	pods := node.Kubernetes.PodCIDR6.Masked()
+	want := []route{{to: pods}, {to: node.Kubernetes.ServiceCIDR6.Masked(), direct: true}}
+	for _, n := range neighbours {
+		want = append(want, route{to: netip.PrefixFrom(n.address, n.address.BitLen()), direct: true})
+	}
+	for name, p := range ranges {
+		if name != node.Name && p.pods6.IsValid() {
+			want = append(want, route{to: p.pods6, via: addressing.IPv6(node.Network.Address6, p.address)})
+		}
+	}
+	return inOrder(want)
+}
