@@ -55,6 +55,7 @@ func TestEndToEnd(t *testing.T) {
 	r.subtest(t, "Cloud", func(t *testing.T) { testCloud(t, k, name) })
 	r.subtest(t, "Services", func(t *testing.T) { testServices(t, r, name, k.in(t)) })
 	r.subtest(t, "LoadBalancer", func(t *testing.T) { testLoadBalancer(t, r, name, k.in(t)) })
+	r.subtest(t, "Connect", func(t *testing.T) { testConnect(t, r, name, k.in(t)) })
 	r.subtest(t, "HostFolder", func(t *testing.T) { testHostFolder(t, r, name, k.in(t)) })
 	r.subtest(t, "Egress", func(t *testing.T) { testEgress(t, k.in(t)) })
 	r.subtest(t, "HostPorts", func(t *testing.T) { testHostPorts(t, r, name, k) })

@@ -13,6 +13,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/skiff-dev/skiff/vm/home"
+	"github.com/skiff-dev/skiff/vm/tunnel"
 )
 
 // process is a process on the host.
@@ -129,6 +132,9 @@ func (r *rig) traces(t *testing.T, cluster string) []string {
 	}
 	for _, group := range cgroups(t, dir) {
 		found = append(found, "cgroup "+group)
+	}
+	if device := tunnel.Name(home.Home(r.home).Cluster(cluster)); tunnel.Exists(device) {
+		found = append(found, "device "+device)
 	}
 	for _, table := range []string{"/proc/net/unix", "/proc/self/mountinfo"} {
 		data, err := os.ReadFile(table)

@@ -26,6 +26,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/operation"
 	"github.com/skiff-dev/skiff/vm/peers"
 	"github.com/skiff-dev/skiff/vm/registry/client"
+	"github.com/skiff-dev/skiff/vm/tunnel"
 )
 
 // Config of a Fleet.
@@ -86,6 +87,7 @@ type Fleet struct {
 	registry *registryUser // nil if nodes pull directly
 	edge     *edge.Edge
 	web      *web.Server
+	tunnel   *tunnel.Follower
 	parts    *parts
 }
 
@@ -193,6 +195,7 @@ func (f *Fleet) connect(listener net.Listener, opened drivers.Machines) (err err
 	if f.cloud, err = newProvider(f.core, opened.Listen); err != nil {
 		return err
 	}
+	f.tunnel = newTunnel(f.core)
 	f.api.balance()
 	if opened.Run != nil {
 		f.parts.keep("the machines' network", opened.Run)
@@ -211,6 +214,7 @@ func (f *Fleet) connect(listener net.Listener, opened drivers.Machines) (err err
 	f.parts.keep("the check for stalled machines", f.stalls.run)
 	f.parts.keep("the forwarding of services", f.edge.Run)
 	f.parts.keep("the web entry", f.web.Run)
+	f.parts.keep("the tunnel of the host", f.tunnel.Run)
 	return nil
 }
 

@@ -182,6 +182,7 @@ func prepared(t *testing.T, dir home.Cluster, creds *credentials.Store, spec clu
 	}
 	f.documents = &documents{state: f.state, credentials: creds, search: resolver.NewSearch(filepath.Join(t.TempDir(), "none"))}
 	f.edge = edge.New(edge.Config{Spec: f.state.spec})
+	f.tunnel = newTunnel(f.core)
 	return f
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/machine"
 	"github.com/skiff-dev/skiff/vm/network"
 	"github.com/skiff-dev/skiff/vm/operation"
+	"github.com/skiff-dev/skiff/vm/tunnel"
 )
 
 // How the watch of services detects an API server that is gone without closing its
@@ -58,11 +59,22 @@ func (c *core) machineState(ctx context.Context, name string) machine.State {
 // Services returns what the host can reach of the cluster.
 func (f *Fleet) Services() daemonapi.Services {
 	all := f.edge.Services()
+	all.Tunnel = f.tunnel.Device()
 	if ports, ok := web.ReadPorts(f.dir.Home()); ok {
 		all.Web, all.WebTLS = ports.URLs(f.state.spec().Name)
 		all.Names, all.Ingresses = f.web.Addresses(ports)
 	}
 	return all
+}
+
+// newTunnel makes the end of the tunnel by which the host reaches the cluster's
+// addresses.
+func newTunnel(c core) *tunnel.Follower {
+	network := c.state.spec().Network
+	return tunnel.NewFollower(tunnel.Config{
+		Device: tunnel.Name(c.dir), Address: cluster.HostAddress(network.Nodes).Addr(),
+		Allows: tunnel.Reaches(network), Dial: c.machines.reach, Log: c.log,
+	})
 }
 
 // ChangePorts opens and closes ports of the host. Nothing changes if one of them

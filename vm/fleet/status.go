@@ -53,6 +53,7 @@ func (f *Fleet) Status(ctx context.Context) daemonapi.ClusterStatus {
 	}
 	status.Phase = phase(status)
 	status.Web, status.WebTLS = f.webURLs()
+	status.Tunnel = f.tunnel.Device()
 	return status
 }
 

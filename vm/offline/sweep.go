@@ -10,12 +10,17 @@ import (
 	"github.com/skiff-dev/skiff/internal/atomicfile"
 	"github.com/skiff-dev/skiff/vm/drivers"
 	"github.com/skiff-dev/skiff/vm/home"
+	"github.com/skiff-dev/skiff/vm/tunnel"
 )
 
 // Sweep ends the machines that a dead daemon left and removes what they and
-// their cluster kept, the daemon's own files apart. The caller has the lock.
+// their cluster kept, the daemon's own files apart, and the device that connects the
+// host to the cluster. The caller has the lock.
 func Sweep(dir home.Cluster) error {
 	if err := drivers.Cleanup(dir); err != nil {
+		return err
+	}
+	if err := tunnel.Release(tunnel.Name(dir)); err != nil {
 		return err
 	}
 	if err := beginRemoval(dir); err != nil {

@@ -173,6 +173,9 @@ type ClusterStatus struct {
 	// SERVICE.NAMESPACE for the name of one; empty if they are not served.
 	Web    string `json:"web,omitempty"`
 	WebTLS string `json:"webTLS,omitempty"`
+	// Tunnel is the device through which this host reaches all addresses of the
+	// cluster; empty if it is not connected.
+	Tunnel string `json:"tunnel,omitempty"`
 	// APIReady reports whether the API server is ready.
 	APIReady   bool         `json:"apiReady"`
 	Kubernetes string       `json:"kubernetes"`

@@ -4,6 +4,9 @@ package daemonapi
 type Services struct {
 	Services []Service `json:"services"`
 	Ports    []Port    `json:"ports"`
+	// Tunnel is the device through which this host reaches all addresses of the
+	// cluster; empty if it is not connected.
+	Tunnel string `json:"tunnel,omitempty"`
 	// Names are the Services that answer by their name over HTTP, and Ingresses those
 	// that this host serves; none while the web entry is not served.
 	Names     []WebName `json:"names,omitempty"`

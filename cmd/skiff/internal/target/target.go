@@ -147,14 +147,22 @@ func Named(args []string) (string, error) {
 // name, or else SKIFF_CLUSTER, the only cluster, or the default.
 func Existing(name string) (string, error) {
 	if name != "" {
-		return name, CheckName(name)
-	}
-	if os.Getenv("SKIFF_CLUSTER") != "" {
-		return Named(nil)
+		return name, CheckName(name) // also if there is no home directory
 	}
 	h, err := Home()
 	if err != nil {
 		return "", err
+	}
+	return ExistingIn(h, "")
+}
+
+// ExistingIn is Existing for the clusters of one directory.
+func ExistingIn(h home.Home, name string) (string, error) {
+	if name != "" {
+		return name, CheckName(name)
+	}
+	if os.Getenv("SKIFF_CLUSTER") != "" {
+		return Named(nil)
 	}
 	names, err := h.Names()
 	if err != nil {

@@ -73,6 +73,9 @@ func heading(c daemonapi.ClusterStatus) string {
 	line("Kubernetes", c.Kubernetes)
 	line("API", api)
 	line("Services", c.Web)
+	if c.Tunnel != "" {
+		line("Connected", "this host, through "+c.Tunnel)
+	}
 	machines := c.Accelerator
 	if !strings.Contains(machines, c.Driver) {
 		machines = c.Driver + ": " + machines

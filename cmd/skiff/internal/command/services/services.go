@@ -58,6 +58,9 @@ Ingresses are listed with their URLs. Ports that were opened with "skiff port ad
 		if all.Web != "" {
 			fmt.Fprintf(s.Text(), "Every Service answers over HTTP at %s\n                     and over HTTPS at %s\n\n", all.Web, all.WebTLS)
 		}
+		if all.Tunnel != "" {
+			fmt.Fprintf(s.Text(), "This host reaches the addresses of nodes, pods and services, through %s.\n\n", all.Tunnel)
+		}
 		if len(all.Services)+len(all.Ingresses)+len(all.Ports) == 0 {
 			fmt.Fprintln(s.Err, "No load balancers, Ingresses or open ports: create a Service of type LoadBalancer, or open a port with `skiff port add`.")
 			return nil
