@@ -4,6 +4,9 @@ package address
 
 import (
 	"fmt"
+	"net"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/skiff-dev/skiff/tui/keys"
@@ -48,6 +51,12 @@ func List(all daemonapi.Services) []Address {
 	var list []Address
 	for _, s := range all.Services {
 		for _, p := range s.Ports {
+			if all.Tunnel != "" { // this host reaches the cluster's own addresses
+				p.Host = slices.Clone(p.Host)
+				for _, external := range s.External {
+					p.Host = append(p.Host, net.JoinHostPort(external, strconv.Itoa(p.Port)))
+				}
+			}
 			list = append(list, ofPort(s, p)...)
 		}
 	}

@@ -40,6 +40,20 @@ func TestCellsShowAddressesAndProblems(t *testing.T) {
 	}
 }
 
+func TestAConnectedHostReachesExternalAddresses(t *testing.T) {
+	connected := daemonapi.Services{Tunnel: "skiff-1", Services: []daemonapi.Service{{
+		Namespace: "shop", Name: "web", Type: "LoadBalancer", External: []string{"192.168.104.129"},
+		Ports: []daemonapi.ServicePort{{Protocol: "TCP", Port: 80, Host: []string{"127.0.0.1:8080"}}},
+	}}}
+	if got, want := Hosts(List(connected)), "127.0.0.1:8080, 192.168.104.129:80"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	connected.Tunnel = ""
+	if got := Hosts(List(connected)); got != "127.0.0.1:8080" {
+		t.Errorf("without a tunnel: got %q", got)
+	}
+}
+
 // ask returns the values that an action offers, or the one that it uses.
 func ask(t *testing.T, action keys.Action, all []Address) []string {
 	t.Helper()
