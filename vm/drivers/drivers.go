@@ -67,6 +67,9 @@ type Machines struct {
 	// host offers to machines. A connection's remote address is its machine's. May be
 	// nil.
 	Listen func(port uint16) (net.Listener, error)
+	// ListenAt does so at another address of the machines' subnet, which no machine has.
+	// It is nil if Listen is.
+	ListenAt func(address netip.Addr, port uint16) (net.Listener, error)
 	// SetRoutes replaces the routes to addresses behind machines, which Dial
 	// reaches from then on.
 	SetRoutes func([]machine.Route) error

@@ -40,7 +40,7 @@ func openLima(ctx context.Context, config Config) (Machines, error) {
 	}
 	return Machines{
 		Driver: virtual, Dial: network.DialContext, SetRoutes: network.SetRoutes,
-		Listen: network.Listen, OpenHostPorts: network.OpenHostPorts, OpenProxies: network.OpenProxies, Problems: network.Problems, Run: network.Run,
+		Listen: network.Listen, ListenAt: network.ListenAt, OpenHostPorts: network.OpenHostPorts, OpenProxies: network.OpenProxies, Problems: network.Problems, Run: network.Run,
 		FolderTag: lima.FolderTag, Emulated: virtual.Emulated(),
 	}, nil
 }

@@ -37,7 +37,7 @@ func openSandboxes(ctx context.Context, config Config) (Machines, error) {
 	}
 	return Machines{
 		Driver: boxes, Dial: boxes.DialContext, SetRoutes: boxes.SetRoutes,
-		Listen: network.Listen, OpenHostPorts: network.OpenHostPorts, OpenProxies: network.OpenProxies, Problems: network.Problems, Run: network.Run,
+		Listen: network.Listen, ListenAt: network.ListenAt, OpenHostPorts: network.OpenHostPorts, OpenProxies: network.OpenProxies, Problems: network.Problems, Run: network.Run,
 	}, nil
 }
 

@@ -21,24 +21,34 @@ const maxServed = 256
 // the machine that opened it. Connections over the machine's share are closed. The
 // caller closes the listener; the connections end with the network at the latest.
 func (n *Network) Listen(port uint16) (net.Listener, error) {
-	gateway := Gateway(n.config.Subnet)
+	return n.ListenAt(Gateway(n.config.Subnet), port)
+}
+
+// ListenAt is like Listen at another address of the machines' subnet, which no machine
+// has. The gateway has the address until the last listener at it is closed.
+func (n *Network) ListenAt(at netip.Addr, port uint16) (net.Listener, error) {
+	if !n.config.Subnet.Contains(at) {
+		return nil, fmt.Errorf("listen on %s: it is not an address of %s", at, n.config.Subnet)
+	}
 	l := &gatewayListener{
-		subnet: n.config.Subnet, address: net.TCPAddrFromAddrPort(netip.AddrPortFrom(gateway, port)),
+		subnet: n.config.Subnet, address: net.TCPAddrFromAddrPort(netip.AddrPortFrom(at, port)),
 		machines: &quota{limit: maxServed}, closed: make(chan struct{}),
+		release: func() { n.own.give(at) },
 	}
 	endpoint, failed := n.stack.NewEndpoint(tcp.ProtocolNumber, ipv4.ProtocolNumber, &l.queue)
 	if failed != nil {
-		return nil, fmt.Errorf("listen on the gateway's port %d: %s", port, failed)
+		return nil, fmt.Errorf("listen on %s: %s", l.address, failed)
 	}
-	failed = endpoint.Bind(tcpip.FullAddress{NIC: nic, Addr: tcpipAddress(gateway), Port: port})
+	failed = endpoint.Bind(tcpip.FullAddress{NIC: nic, Addr: tcpipAddress(at), Port: port})
 	if failed == nil {
 		failed = endpoint.Listen(maxServed)
 	}
 	if failed != nil {
 		endpoint.Close()
-		return nil, fmt.Errorf("listen on the gateway's port %d: %s", port, failed)
+		return nil, fmt.Errorf("listen on %s: %s", l.address, failed)
 	}
 	l.endpoint = endpoint
+	n.own.take(at)
 	return l, nil
 }
 
@@ -49,6 +59,7 @@ type gatewayListener struct {
 	endpoint tcpip.Endpoint
 	queue    waiter.Queue
 	machines *quota
+	release  func() // called once, after it is closed
 
 	once   sync.Once
 	closed chan struct{}
@@ -99,6 +110,7 @@ func (l *gatewayListener) Close() error {
 	l.once.Do(func() {
 		close(l.closed)
 		l.endpoint.Close()
+		l.release()
 	})
 	return nil
 }

@@ -139,3 +139,47 @@ func TestAcceptEndsWithTheNetwork(t *testing.T) {
 		t.Error("Accept does not return")
 	}
 }
+
+func TestMachinesReachAServiceAtAnAddressOfItsOwn(t *testing.T) {
+	n := runNetwork(t, newWorld(t), EgressNone)
+	own := netip.AddrPortFrom(netip.MustParseAddr("192.168.104.200"), 80)
+	reach := func(g *guest) error {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		conn, err := g.dialTCP(ctx, own)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = conn.Close() }()
+		if !echoes(conn, "hello") {
+			return errors.New("no echo")
+		}
+		return nil
+	}
+	if err := reach(newGuest(t, n, workerTwo)); err == nil {
+		t.Error("the address answers before anything listens")
+	}
+	one := newGuest(t, n, workerOne)
+	for _, port := range []uint16{80, 81} {
+		listener, err := n.ListenAt(own.Addr(), port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go accepting(listener, func(conn net.Conn) { go echo(conn) })
+		if port == 81 {
+			_ = listener.Close()
+		} else {
+			t.Cleanup(func() { _ = listener.Close() })
+		}
+		if err := reach(one); err != nil {
+			t.Errorf("with a listener at port %d: %v", port, err)
+		}
+	}
+	if listener, err := n.ListenAt(netip.MustParseAddr("192.0.2.1"), 80); err == nil {
+		_ = listener.Close()
+		t.Error("listens at an address of another network")
+	}
+	if n.own.give(own.Addr()); n.own.has(own.Addr()) {
+		t.Error("the gateway keeps an address without listeners")
+	}
+}

@@ -88,6 +88,7 @@ type Network struct {
 	host     hostServices
 	names    *names
 	open     openFlows
+	own      *ownAddresses
 	listener net.Listener
 }
 
@@ -129,7 +130,8 @@ func newNetwork(config Config, dial dialer) (*Network, error) {
 // build makes the stack, its services and its forwarders.
 func (n *Network) build(dial dialer) (err error) {
 	gateway := Gateway(n.config.Subnet)
-	if n.stack, n.machines, err = newStack([]netip.Addr{gateway, n.host.address}, n.config.Subnet); err != nil {
+	n.own = newOwnAddresses(gateway, n.host.address)
+	if n.stack, n.machines, err = newStack([]netip.Addr{gateway, n.host.address}, n.config.Subnet, n.own); err != nil {
 		return err
 	}
 	host := resolver.New(resolver.Config{Machines: n.config.Subnet, Names: n.name, Host: n.host.address})

@@ -23,19 +23,20 @@ const firstOwnPort = 16000
 
 // newStack builds the gateway's IPv4 stack behind a switch. It has the given
 // addresses, the gateway's first, and accepts packets to any address, so that its
-// forwarders can carry them outside.
-func newStack(addresses []netip.Addr, subnet netip.Prefix) (*stack.Stack, *tap.Switch, error) {
-	var texts []string
-	for _, a := range addresses {
-		texts = append(texts, a.String())
+// forwarders can carry them outside. Machines find it at the addresses in own.
+func newStack(addresses []netip.Addr, subnet netip.Prefix, own *ownAddresses) (*stack.Stack, *tap.Switch, error) {
+	var possible []string // own is a part of them
+	for a := subnet.Masked().Addr(); subnet.Contains(a); a = a.Next() {
+		possible = append(possible, a.String())
 	}
-	endpoint, err := tap.NewLinkEndpoint(false, MTU, gatewayMAC, texts[0], texts)
+	inner, err := tap.NewLinkEndpoint(false, MTU, gatewayMAC, addresses[0].String(), possible)
 	if err != nil {
 		return nil, nil, err
 	}
+	endpoint := &link{LinkEndpoint: inner, own: own}
 	machines := tap.NewSwitch(false)
-	endpoint.Connect(machines)
-	machines.Connect(endpoint)
+	inner.Connect(machines)
+	machines.Connect(inner)
 	s := stack.New(stack.Options{
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol},
 		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4},
@@ -44,8 +45,8 @@ func newStack(addresses []netip.Addr, subnet netip.Prefix) (*stack.Stack, *tap.S
 		return nil, nil, fmt.Errorf("create the interface: %s", err)
 	}
 	for _, a := range addresses {
-		own := tcpip.ProtocolAddress{Protocol: ipv4.ProtocolNumber, AddressWithPrefix: tcpipAddress(a).WithPrefix()}
-		if err := s.AddProtocolAddress(nic, own, stack.AddressProperties{}); err != nil {
+		address := tcpip.ProtocolAddress{Protocol: ipv4.ProtocolNumber, AddressWithPrefix: tcpipAddress(a).WithPrefix()}
+		if err := s.AddProtocolAddress(nic, address, stack.AddressProperties{}); err != nil {
 			return nil, nil, fmt.Errorf("set the address %s: %s", a, err)
 		}
 	}
