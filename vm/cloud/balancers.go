@@ -17,16 +17,17 @@ import (
 	"github.com/skiff-dev/skiff/internal/atomicfile"
 )
 
-// assignment is the address of a service's load balancer.
+// assignment is the address of a service's load balancer, or of a Gateway.
 type assignment struct {
+	Kind      string     `json:"kind,omitempty"` // "" or kindGateway
 	Namespace string     `json:"namespace"`
 	Name      string     `json:"name"`
 	UID       string     `json:"uid"`
 	Address   netip.Addr `json:"address"`
 }
 
-// Balancers assigns addresses to the load balancers of a cluster, and keeps them in a
-// file, so that services keep their addresses. It implements LoadBalancers. It does not
+// Balancers assigns addresses to the load balancers and Gateways of a cluster, and keeps
+// them in a file, so that they keep their addresses. It implements LoadBalancers. It does not
 // keep ports and nodes: package edge follows the services itself.
 type Balancers struct {
 	path string
@@ -38,6 +39,9 @@ type Balancers struct {
 }
 
 var _ LoadBalancers = (*Balancers)(nil)
+
+// kindGateway is the kind of assignments to Gateways. Services have none.
+const kindGateway = "Gateway"
 
 // balancersVersion is the version of the file.
 const balancersVersion = 1
@@ -114,46 +118,62 @@ func (b *Balancers) Get(uid string) (cloudapi.Status, error) {
 
 // Ensure implements LoadBalancers.
 func (b *Balancers) Ensure(l cloudapi.LoadBalancer, existing bool) (cloudapi.Status, error) {
+	address, err := b.ensure("", l, existing)
+	return cloudapi.Status{Address: address}, err
+}
+
+// EnsureGateway returns the address of a Gateway, of which only the names and the
+// addresses in l count. Errors are those of Ensure.
+func (b *Balancers) EnsureGateway(l cloudapi.LoadBalancer) (netip.Addr, error) {
+	return b.ensure(kindGateway, l, false)
+}
+
+func (b *Balancers) ensure(kind string, l cloudapi.LoadBalancer, existing bool) (netip.Addr, error) {
 	b.changing.Lock()
 	defer b.changing.Unlock()
 	all := b.copy()
 	if _, ok := all[l.UID]; existing && !ok {
-		return cloudapi.Status{}, fmt.Errorf("load balancer of %s/%s: %w", l.Namespace, l.Name, ErrNotFound)
+		return netip.Addr{}, fmt.Errorf("load balancer of %s/%s: %w", l.Namespace, l.Name, ErrNotFound)
 	}
 	address, err := choose(all, b.pool, l)
 	if err != nil {
-		return cloudapi.Status{}, err
+		return netip.Addr{}, err
 	}
-	if a := (assignment{Namespace: l.Namespace, Name: l.Name, UID: l.UID, Address: address}); all[l.UID] != a {
+	if a := (assignment{Kind: kind, Namespace: l.Namespace, Name: l.Name, UID: l.UID, Address: address}); all[l.UID] != a {
 		all[l.UID] = a
 		if err := b.replace(all); err != nil {
-			return cloudapi.Status{}, err
+			return netip.Addr{}, err
 		}
 	}
-	return cloudapi.Status{Address: address}, nil
+	return address, nil
 }
 
 // Delete implements LoadBalancers.
 func (b *Balancers) Delete(uid string) error {
-	return b.remove(func(other string) bool { return other == uid })
+	return b.remove(func(a assignment) bool { return a.Kind == "" && a.UID == uid })
 }
 
 // Retain implements LoadBalancers.
-func (b *Balancers) Retain(uids []string) error {
+func (b *Balancers) Retain(uids []string) error { return b.retain("", uids) }
+
+// RetainGateways releases the addresses of all Gateways but those with these UIDs.
+func (b *Balancers) RetainGateways(uids []string) error { return b.retain(kindGateway, uids) }
+
+func (b *Balancers) retain(kind string, uids []string) error {
 	kept := map[string]bool{}
 	for _, uid := range uids {
 		kept[uid] = true
 	}
-	return b.remove(func(uid string) bool { return !kept[uid] })
+	return b.remove(func(a assignment) bool { return a.Kind == kind && !kept[a.UID] })
 }
 
-// remove removes load balancers by their UIDs.
-func (b *Balancers) remove(chosen func(uid string) bool) error {
+// remove removes assignments.
+func (b *Balancers) remove(chosen func(assignment) bool) error {
 	b.changing.Lock()
 	defer b.changing.Unlock()
 	all := b.copy()
 	before := len(all)
-	maps.DeleteFunc(all, func(uid string, _ assignment) bool { return chosen(uid) })
+	maps.DeleteFunc(all, func(_ string, a assignment) bool { return chosen(a) })
 	if len(all) == before {
 		return nil
 	}
@@ -205,7 +225,7 @@ func choose(all map[string]assignment, pool netip.Prefix, l cloudapi.LoadBalance
 		case !usable(requested):
 			return netip.Addr{}, fmt.Errorf("address %s: %w: load balancers have %s", requested, ErrUnusable, describe(pool))
 		case taken:
-			return netip.Addr{}, fmt.Errorf("address %s: %w by service %s/%s", requested, ErrTaken, owner.Namespace, owner.Name)
+			return netip.Addr{}, fmt.Errorf("address %s: %w by %s %s/%s", requested, ErrTaken, cmp.Or(owner.Kind, "service"), owner.Namespace, owner.Name)
 		}
 		return requested, nil
 	}

@@ -176,3 +176,34 @@ func TestADamagedFileIsSetAsideAndANewerOneIsNot(t *testing.T) {
 func entry(uid, address string) string {
 	return fmt.Sprintf(`{"namespace":"default","name":"a","uid":%q,"ports":[{"protocol":"TCP","port":1}],"nodes":[],"address":%q}`, uid, address)
 }
+
+func TestGatewaysAndServicesShareThePool(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	b := open(t, path, testPool)
+	service := ensure(t, b, balancer("s"))
+	g, err := b.EnsureGateway(balancer("g"))
+	if err != nil || g == service {
+		t.Fatalf("%s and %s, %v", service, g, err)
+	}
+	if _, err := b.EnsureGateway(requesting("other", service.String())); !errors.Is(err, ErrTaken) {
+		t.Errorf("the address of a service: %v", err)
+	}
+	// Each controller knows only its own objects.
+	for _, step := range []struct {
+		name string
+		do   func() error
+		want int
+	}{
+		{"services are listed", func() error { return b.Retain([]string{"s"}) }, 2},
+		{"a service of the same UID is deleted", func() error { return b.Delete("g") }, 2},
+		{"Gateways are listed", func() error { return b.RetainGateways([]string{"g"}) }, 2},
+		{"the Gateway is gone", func() error { return b.RetainGateways(nil) }, 1},
+	} {
+		if err := step.do(); err != nil {
+			t.Fatal(err)
+		}
+		if left := open(t, path, testPool).list(); len(left) != step.want {
+			t.Errorf("%s: left %v", step.name, left)
+		}
+	}
+}
