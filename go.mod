@@ -2,6 +2,8 @@ module github.com/skiff-dev/skiff
 
 go 1.26.0
 
+replace github.com/google/gnostic-models => github.com/google/gnostic-models v0.7.0 // Kubernetes' own version
+
 replace k8s.io/api => k8s.io/api v0.36.3
 
 replace k8s.io/apiextensions-apiserver => k8s.io/apiextensions-apiserver v0.36.3
@@ -89,6 +91,7 @@ require (
 	k8s.io/client-go v0.37.1
 	k8s.io/kubernetes v1.36.3
 	k8s.io/streaming v0.36.3
+	sigs.k8s.io/gateway-api v1.6.3
 	sigs.k8s.io/knftables v0.0.21
 	sigs.k8s.io/sig-storage-lib-external-provisioner/v13 v13.0.0
 	sigs.k8s.io/yaml v1.6.0
@@ -240,7 +243,7 @@ require (
 	github.com/google/btree v1.1.3 // indirect
 	github.com/google/cadvisor v0.56.2 // indirect
 	github.com/google/cel-go v0.26.0 // indirect
-	github.com/google/gnostic-models v0.7.0 // indirect
+	github.com/google/gnostic-models v0.7.1 // indirect
 	github.com/google/go-cmp v0.7.0 // indirect
 	github.com/google/gopacket v1.1.19 // indirect
 	github.com/google/nftables v0.3.0

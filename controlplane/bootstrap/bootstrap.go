@@ -1,6 +1,6 @@
 // Package bootstrap creates the objects that every Skiff cluster starts with: the
-// roles of its parts, the service of its DNS, and its default storage and ingress
-// classes. Package policy creates upstream's own.
+// roles of its parts, the service of its DNS, its default storage, ingress and gateway
+// classes, and the definitions of the Gateway API. Package policy creates upstream's own.
 package bootstrap
 
 import (
@@ -36,6 +36,12 @@ type Object struct {
 	Yielding bool
 	// Obsolete objects are deleted.
 	Obsolete bool
+	// Content returns the whole object, of which Object is only the name then. It is called
+	// only if the object must be written.
+	Content func() (map[string]any, error)
+	// Replaces reports whether Content replaces an existing object. It is called for
+	// yielding objects with Content.
+	Replaces func(existing metav1.Object) (bool, error)
 }
 
 // Settings configure the objects.
@@ -53,7 +59,8 @@ func Objects(s Settings) []Object {
 	if s.HostVolumes {
 		objects = append(objects, hostClass())
 	}
-	return objects
+	// They come last: nothing that starts with the cluster waits for them.
+	return append(objects, gatewayObjects()...)
 }
 
 func dnsService(address netip.Addr) Object {
@@ -113,10 +120,16 @@ func ingressClass() Object {
 	}}
 }
 
+// The label of all objects.
+const (
+	managedBy = "app.kubernetes.io/managed-by"
+	manager   = "skiff"
+)
+
 func meta(name, namespace string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{
 		Name: name, Namespace: namespace,
-		Labels: map[string]string{"app.kubernetes.io/managed-by": "skiff"},
+		Labels: map[string]string{managedBy: manager},
 	}
 }
 
@@ -153,11 +166,6 @@ func Run(ctx context.Context, client *rest.Config, s Settings) error {
 
 // ensure creates an object, or updates it if it lacks what it should contain.
 func ensure(ctx context.Context, client dynamic.Interface, o Object) error {
-	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o.Object)
-	if err != nil {
-		return fmt.Errorf("encode %s %s: %w", o.Resource.Resource, o.Object.GetName(), err)
-	}
-	prune(content)
 	resource := dynamic.ResourceInterface(client.Resource(o.Resource))
 	if namespace := o.Object.GetNamespace(); namespace != "" {
 		resource = client.Resource(o.Resource).Namespace(namespace)
@@ -168,16 +176,47 @@ func ensure(ctx context.Context, client dynamic.Interface, o Object) error {
 		}
 		return nil
 	}
-	existing, err := resource.Get(ctx, o.Object.GetName(), metav1.GetOptions{})
-	switch {
-	case apierrors.IsNotFound(err):
-		_, err = resource.Create(ctx, &unstructured.Unstructured{Object: content}, metav1.CreateOptions{})
-	case err == nil && !o.Yielding && !contains(existing.Object, content):
-		merge(existing.Object, content)
-		_, err = resource.Update(ctx, existing, metav1.UpdateOptions{})
-	}
-	if err != nil {
+	if err := write(ctx, resource, o); err != nil {
 		return fmt.Errorf("ensure %s %s: %w", o.Resource.Resource, o.Object.GetName(), err)
 	}
 	return nil
+}
+
+func write(ctx context.Context, resource dynamic.ResourceInterface, o Object) error {
+	existing, err := resource.Get(ctx, o.Object.GetName(), metav1.GetOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return err
+	}
+	missing := err != nil
+	if !missing && o.Yielding {
+		if o.Replaces == nil {
+			return nil
+		}
+		if replaces, err := o.Replaces(existing); err != nil || !replaces {
+			return err
+		}
+	}
+	content, err := encode(o)
+	switch {
+	case err != nil:
+	case missing:
+		_, err = resource.Create(ctx, &unstructured.Unstructured{Object: content}, metav1.CreateOptions{})
+	case !contains(existing.Object, content):
+		merge(existing.Object, content)
+		_, err = resource.Update(ctx, existing, metav1.UpdateOptions{})
+	}
+	return err
+}
+
+// encode returns the content of an object.
+func encode(o Object) (map[string]any, error) {
+	if o.Content != nil {
+		return o.Content()
+	}
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o.Object)
+	if err != nil {
+		return nil, fmt.Errorf("encode it: %w", err)
+	}
+	prune(content)
+	return content, nil
 }

@@ -129,6 +129,43 @@ func TestBindingsOfEarlierReleasesAreDeleted(t *testing.T) {
 	}
 }
 
+func TestDefinitionsOfTheGatewayAPIYieldToUsers(t *testing.T) {
+	const name = "httproutes.gateway.networking.k8s.io"
+	for _, tt := range []struct {
+		name, manager, version, channel string
+		replaced                        bool
+	}{
+		{"an earlier release", manager, "v1.5.0", "standard", true},
+		{"a later release", manager, "v99.0.0", "standard", false},
+		{"another channel", manager, "v1.5.0", "experimental", false},
+		{"a user's own", "", "v1.5.0", "standard", false},
+	} {
+		c, o := empty(), definition(name)
+		if err := ensure(t.Context(), c, o); err != nil {
+			t.Fatal(err)
+		}
+		crd, err := c.Resource(o.Resource).Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil || crd.GetLabels()[managedBy] != manager {
+			t.Fatalf("%v, %v", crd.GetLabels(), err)
+		}
+		if _, found, _ := unstructured.NestedSlice(crd.Object, "spec", "versions"); !found {
+			t.Fatal("it has no versions")
+		}
+		crd.SetLabels(map[string]string{managedBy: tt.manager})
+		crd.SetAnnotations(map[string]string{"gateway.networking.k8s.io/bundle-version": tt.version, "gateway.networking.k8s.io/channel": tt.channel})
+		if _, err := c.Resource(o.Resource).Update(t.Context(), crd, metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := ensure(t.Context(), c, o); err != nil {
+			t.Fatal(err)
+		}
+		crd, _ = c.Resource(o.Resource).Get(t.Context(), name, metav1.GetOptions{})
+		if replaced := crd.GetAnnotations()["gateway.networking.k8s.io/bundle-version"] != tt.version; replaced != tt.replaced {
+			t.Errorf("%s: replaced %v", tt.name, replaced)
+		}
+	}
+}
+
 func TestContains(t *testing.T) {
 	type m = map[string]any
 	type l = []any

@@ -105,6 +105,8 @@ func hostRoles() map[string][]rbacv1.PolicyRule {
 	return map[string][]rbacv1.PolicyRule{
 		names.UserIngress: {
 			rule("networking.k8s.io", []string{"patch"}, "ingresses/status"),
+			rule("gateway.networking.k8s.io", []string{"patch"},
+				"gatewayclasses/status", "gateways/status", "httproutes/status", "grpcroutes/status", "tlsroutes/status"),
 		},
 	}
 }

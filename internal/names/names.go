@@ -47,6 +47,15 @@ const (
 	IngressController = "skiff.dev/ingress"
 )
 
+// Gateways.
+const (
+	// GatewayClass is the class of Gateways that the host serves.
+	GatewayClass = "skiff"
+	// GatewayController is the controller of this class, and of every other class whose
+	// Gateways the host serves.
+	GatewayController = "skiff.dev/gateway"
+)
+
 // Cluster DNS.
 const (
 	// DNSService is the service of the cluster's DNS servers, in kube-system.
@@ -92,8 +101,8 @@ const (
 	UserProvisioner = "system:skiff:provisioner"
 	UserProbe       = "system:skiff:probe"
 
-	// UserIngress is the user as which the host writes the status of Ingresses. It has
-	// the role of the same name.
+	// UserIngress is the user as which the host writes the status of Ingresses and of the
+	// Gateway API's objects. It has the role of the same name.
 	UserIngress = "system:skiff:ingress"
 )
 
