@@ -87,7 +87,7 @@ func (r *rig) curls(t *testing.T, status string, parts []string, args ...string)
 	t.Logf("%s answered with %s after %.1f s", strings.Join(args, " "), status, time.Since(began).Seconds())
 }
 
-// testWeb uses names, certificates and Ingresses of a cluster from the host.
+// testWeb uses names, certificates, Ingresses and Gateways of a cluster from the host.
 func testWeb(t *testing.T, r *rig, name string, k *kube) {
 	e := r.entry(t, name)
 	certificate := k.certificate(t, "shop.example.com")
@@ -107,6 +107,7 @@ func testWeb(t *testing.T, r *rig, name string, k *kube) {
 	r.curls(t, "404", []string{"No cluster answers"}, "--header", "Host: evil.example.com", shop)
 	r.curls(t, "200", []string{"gitVersion"}, e.at(e.secure, "kubernetes", "default")+"/version")
 	k.tryIngress(t, e, certificate)
+	k.tryGateway(t, e)
 	k.kubectl(t, "scale", "deployment/shop", "--replicas=0")
 	r.curls(t, "503", []string{"no ready endpoints"}, shop)
 	k.kubectl(t, "scale", "deployment/shop", "--replicas=1")
@@ -147,10 +148,39 @@ func (k *kube) tryIngress(t *testing.T, e entry, certificate string) {
 	// Who writes this status can do nothing else.
 	for what, want := range map[string]string{
 		"patch ingresses --subresource=status": "yes", "patch ingresses": "no", "get ingresses": "no", "list services": "no", "get secrets": "no",
+		"patch gateways.gateway.networking.k8s.io --subresource=status": "yes", "patch gateways.gateway.networking.k8s.io": "no",
 	} {
 		args := append([]string{"auth", "can-i", "--as", names.UserIngress}, strings.Fields(what)...)
 		equal(t, "may "+names.UserIngress+" "+what, strings.TrimSpace(k.try(t, args...).stdout), want)
 	}
+}
+
+// tryGateway uses the Gateway of gateway.yaml on the host and in the cluster.
+func (k *kube) tryGateway(t *testing.T, e entry) {
+	t.Helper()
+	certificate := k.certificate(t, "gateway.example.com")
+	k.kubectl(t, "create", "secret", "tls", "gateway-tls", "--cert", certificate, "--key", certificate)
+	k.apply(t, "gateway.yaml")
+	eventually(t, waitLimit, "the Gateway is programmed", func() error {
+		if got := k.get(t, "gateway/web", `.status.conditions[?(@.type=="Programmed")].status`); got != "True" {
+			return fmt.Errorf("Programmed is %q", got)
+		}
+		return nil
+	})
+	equal(t, "class", k.get(t, "gatewayclass/"+names.GatewayClass, ".spec.controllerName"), names.GatewayController)
+	plain, secure := portOf(t, e.plain), portOf(t, e.secure)
+	k.curls(t, "200", []string{"shop-"}, "http://gateway.shop.localhost:"+plain+"/hostname")
+	k.curls(t, "200", []string{"shop-"}, "http://gateway.shop.localhost:"+plain+"/rewritten")
+	k.curls(t, "404", []string{"No route of the Gateway"}, "http://gateway.shop.localhost:"+plain+"/other")
+	k.curls(t, "200", []string{"shop-"}, "--cacert", certificate, "--resolve", "gateway.example.com:"+secure+":127.0.0.1",
+		"https://gateway.example.com:"+secure+"/hostname")
+
+	address := k.get(t, "gateway/web", ".status.addresses[0].value")
+	if net.ParseIP(address) == nil {
+		t.Fatalf("address %q of the Gateway", address)
+	}
+	pods := k.pods(t, "app=shop")
+	k.waitForAnswers(t, pods[0].name, "http://"+address+":8000/hostname", pods[0].name, pods[1].name)
 }
 
 // certificate returns a file with a self-signed certificate for a host and its key.

@@ -16,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+	gateways "sigs.k8s.io/gateway-api/pkg/client/clientset/versioned"
 
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/edge/catalog"
@@ -40,6 +41,8 @@ type Config struct {
 	Frozen func(context.Context) bool
 	// Client watches the API; its requests have no time limit.
 	Client kubernetes.Interface
+	// Gateways watches the Gateway API in the same way.
+	Gateways gateways.Interface
 	// Dial connects to an address in the cluster's network, SetRoutes makes it
 	// reach addresses behind machines.
 	Dial      func(ctx context.Context, network, address string) (net.Conn, error)
@@ -72,7 +75,7 @@ type Edge struct {
 
 // New returns an Edge that does nothing until Run is called.
 func New(config Config) *Edge {
-	return &Edge{config: config, catalog: catalog.New(config.Client, config.Log), wake: make(chan struct{}, 1), round: make(chan struct{})}
+	return &Edge{config: config, catalog: catalog.New(config.Client, config.Gateways, config.Log), wake: make(chan struct{}, 1), round: make(chan struct{})}
 }
 
 // Catalog returns the copy of the cluster's services.

@@ -18,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	objects "k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
+	gateways "sigs.k8s.io/gateway-api/pkg/client/clientset/versioned/fake"
 
 	"github.com/skiff-dev/skiff/internal/runtest"
 	"github.com/skiff-dev/skiff/vm/cluster"
@@ -157,7 +158,7 @@ func newRig(t *testing.T, all ...objects.Object) *rig {
 		Members: func() []cluster.Node { return cluster.Nodes(cluster.Default()) },
 		State:   func(context.Context, string) machine.State { return machine.StateRunning },
 		Frozen:  func(context.Context) bool { return locked(r, func() bool { return r.frozen }) },
-		Client:  r.client,
+		Client:  r.client, Gateways: gateways.NewSimpleClientset(),
 		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 			if !strings.HasPrefix(address, "192.168.104.") && !strings.HasPrefix(address, "10.") {
 				return nil, errors.New("outside of the cluster")

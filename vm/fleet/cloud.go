@@ -7,11 +7,14 @@ import (
 	"net/netip"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/skiff-dev/skiff/controlplane/cloud/cloudapi"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/vm/cloud"
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/credentials"
+	"github.com/skiff-dev/skiff/vm/edge/web/gateway"
 	"github.com/skiff-dev/skiff/vm/machine"
 )
 
@@ -44,6 +47,36 @@ func (p *provider) serve(ctx context.Context) error {
 		return err
 	}
 	return cloud.Serve(ctx, listener, cloud.Config{TLS: config, Instances: p, LoadBalancers: p.balancers, Log: p.log})
+}
+
+// assign returns the addresses of Gateways. complete means that there are no others, so that
+// the addresses of all others are free.
+func (p *provider) assign(claims []gateway.Claim, complete bool) map[types.UID]gateway.Address {
+	if complete {
+		var uids []string
+		for _, c := range claims {
+			uids = append(uids, string(c.UID))
+		}
+		if err := p.balancers.RetainGateways(uids); err != nil {
+			p.log.Warn("cannot release the addresses of Gateways", "error", err)
+		}
+	}
+	addresses := map[types.UID]gateway.Address{}
+	for _, c := range claims {
+		if c.Problem != "" {
+			addresses[c.UID] = gateway.Address{Problem: c.Problem}
+			continue
+		}
+		ip, err := p.balancers.EnsureGateway(cloudapi.LoadBalancer{
+			Namespace: c.Name.Namespace, Name: c.Name.Name, UID: string(c.UID), Requested: c.Requested, Previous: c.Previous,
+		})
+		if err != nil {
+			addresses[c.UID] = gateway.Address{Problem: err.Error()}
+			continue
+		}
+		addresses[c.UID] = gateway.Address{IP: ip}
+	}
+	return addresses
 }
 
 // Instance implements cloud.Instances. A machine that may exist exists: its node

@@ -184,15 +184,15 @@ func (f *Fleet) connect(listener net.Listener, opened drivers.Machines) (err err
 	if f.edge, err = newEdge(f.core); err != nil {
 		return err
 	}
-	if f.web, err = newWeb(f.core, f.edge.Catalog(), opened.Listen); err != nil {
-		return err
-	}
 	f.renewals, f.stalls = newRenewals(f.core), &stalls{f.core}
 	f.settings, f.podProxy = newHostSettings(f.core, f.renewals), newPodProxy(f.core)
 	if f.trusted, err = newAuthorities(f.core); err != nil {
 		return err
 	}
 	if f.cloud, err = newProvider(f.core, opened.Listen); err != nil {
+		return err
+	}
+	if f.web, err = newWeb(f.core, f.edge.Catalog(), f.cloud, opened); err != nil {
 		return err
 	}
 	f.tunnel = newTunnel(f.core)

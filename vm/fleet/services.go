@@ -37,9 +37,13 @@ func newEdge(c core) (*edge.Edge, error) {
 	if err != nil {
 		return nil, err
 	}
+	gateways, err := kube.NewGatewayWatcher(c.api.config(transport))
+	if err != nil {
+		return nil, err
+	}
 	nodes := c.state.spec().Network.Nodes
 	return edge.New(edge.Config{
-		Spec: c.state.spec, Members: c.state.members, State: c.machineState, Frozen: c.frozen, Client: client,
+		Spec: c.state.spec, Members: c.state.members, State: c.machineState, Frozen: c.frozen, Client: client, Gateways: gateways,
 		Dial: c.machines.reach, SetRoutes: c.machines.setRoutes,
 		Host:    []netip.Addr{network.Gateway(nodes), cluster.HostAddress(nodes).Addr()},
 		Resolve: c.api.kube.PodAddress, Warn: c.api.kube.WarnAbout,

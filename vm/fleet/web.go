@@ -1,18 +1,22 @@
 package fleet
 
 import (
-	"net"
+	"context"
 
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/credentials"
+	"github.com/skiff-dev/skiff/vm/drivers"
 	"github.com/skiff-dev/skiff/vm/edge/catalog"
 	"github.com/skiff-dev/skiff/vm/edge/web"
+	"github.com/skiff-dev/skiff/vm/edge/web/gateway"
 	"github.com/skiff-dev/skiff/vm/edge/web/route"
+	"github.com/skiff-dev/skiff/vm/kube"
 	"github.com/skiff-dev/skiff/vm/network"
 )
 
-// newWeb makes the cluster's part of the web entry. listen listens at the gateway.
-func newWeb(c core, services *catalog.Catalog, listen func(uint16) (net.Listener, error)) (*web.Server, error) {
+// newWeb makes the cluster's part of the web entry. opened listens in the machines'
+// network, and cloud gives Gateways their addresses there.
+func newWeb(c core, services *catalog.Catalog, cloud *provider, opened drivers.Machines) (*web.Server, error) {
 	status, err := c.api.client(c.credentials, credentials.Ingress)
 	if err != nil {
 		return nil, err
@@ -20,16 +24,17 @@ func newWeb(c core, services *catalog.Catalog, listen func(uint16) (net.Listener
 	spec := c.state.spec()
 	config := web.Config{
 		Home: c.dir.Home(), Cluster: spec.Name, Dial: web.DialFunc(c.machines.reach), Frozen: c.frozen,
-		Objects: func() (route.Objects, <-chan struct{}) {
+		Objects: func() (web.Objects, <-chan struct{}) {
 			snapshot, changed := services.Watch()
 			return objects(snapshot), changed
 		},
 		Reserved: func() []int { return hostPorts(c.state.spec()) },
-		Secret:   c.api.kube.TLSSecret, Status: status.SetIngressAddresses, Log: c.log,
+		Secret:   c.api.kube.TLSSecret, Status: status.SetIngressAddresses, GatewayStatus: setStatus(status), Log: c.log,
 	}
-	if listen != nil {
+	if opened.Listen != nil {
 		config.Gateway = network.Gateway(spec.Network.Nodes)
-		config.Listen = func(port int) (net.Listener, error) { return listen(uint16(port)) }
+		config.Listen = opened.ListenAt
+		config.Assign = cloud.assign
 	}
 	return web.New(config)
 }
@@ -44,9 +49,23 @@ func hostPorts(spec cluster.Spec) []int {
 	return all
 }
 
+// setStatus returns a function that writes statuses of the Gateway API.
+func setStatus(client *kube.Client) web.GatewayStatusFunc {
+	return func(ctx context.Context, s gateway.Status) error {
+		return client.SetGatewayStatus(ctx, kube.GatewayObject{Resource: s.Resource, Name: s.Name, Version: s.Version}, s.Content)
+	}
+}
+
 // objects returns what the web entry routes by.
-func objects(s *catalog.Snapshot) route.Objects {
-	o := route.Objects{Services: s.Services, Ingresses: s.Ingresses, Classes: s.IngressClasses}
+func objects(s *catalog.Snapshot) web.Objects {
+	o := web.Objects{
+		Objects: route.Objects{Services: s.Services, Ingresses: s.Ingresses, Classes: s.IngressClasses},
+		Gateways: gateway.Objects{
+			Classes: s.GatewayClasses, Gateways: s.Gateways, HTTPRoutes: s.HTTPRoutes, GRPCRoutes: s.GRPCRoutes,
+			TLSRoutes: s.TLSRoutes, Grants: s.ReferenceGrants, Namespaces: s.Namespaces,
+		},
+		Complete: s.Synced,
+	}
 	for _, service := range s.Services {
 		o.Slices = append(o.Slices, s.EndpointSlices(catalog.NameOf(service))...)
 	}

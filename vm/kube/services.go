@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	gateways "sigs.k8s.io/gateway-api/pkg/client/clientset/versioned"
 )
 
 // reporter is the component that events come from.
@@ -27,6 +28,18 @@ func NewWatcher(config *rest.Config) (kubernetes.Interface, error) {
 	set, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("create a client of the Kubernetes API: %w", err)
+	}
+	return set, nil
+}
+
+// NewGatewayWatcher returns a client of the Gateway API for watches, whose requests have
+// no time limit. It does not change config.
+func NewGatewayWatcher(config *rest.Config) (gateways.Interface, error) {
+	config = rest.CopyConfig(config)
+	config.UserAgent = "skiff-edge"
+	set, err := gateways.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("create a client of the Gateway API: %w", err)
 	}
 	return set, nil
 }

@@ -1,5 +1,5 @@
-// Package catalog keeps a copy of a cluster's services, their endpoints, ingresses
-// and nodes. It watches the API, and keeps the last copy while the API is away.
+// Package catalog keeps a copy of a cluster's services, their endpoints, ingresses,
+// gateways and nodes. It watches the API, and keeps the last copy while the API is away.
 package catalog
 
 import (
@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -20,6 +21,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+	gateways "sigs.k8s.io/gateway-api/pkg/client/clientset/versioned"
 )
 
 // settle is how long a change waits for others, so that a thousand changes are
@@ -33,9 +36,10 @@ var backoff = wait.Backoff{Duration: 200 * time.Millisecond, Factor: 2, Jitter: 
 // Catalog is a copy of a cluster's services. Its methods may be called
 // concurrently.
 type Catalog struct {
-	client kubernetes.Interface
-	log    *slog.Logger
-	dirty  chan struct{} // has room for one
+	client   kubernetes.Interface
+	gateways gateways.Interface
+	log      *slog.Logger
+	dirty    chan struct{} // has room for one
 
 	mu     sync.Mutex // guards what follows
 	latest *Snapshot
@@ -45,11 +49,11 @@ type Catalog struct {
 	end    context.CancelFunc // ends the watches, nil if there are none
 }
 
-// New returns a Catalog that is empty until Run is called. The client's requests
+// New returns a Catalog that is empty until Run is called. The clients' requests
 // must not have a time limit.
-func New(client kubernetes.Interface, log *slog.Logger) *Catalog {
+func New(client kubernetes.Interface, gateways gateways.Interface, log *slog.Logger) *Catalog {
 	return &Catalog{
-		client: client, log: log, dirty: make(chan struct{}, 1),
+		client: client, gateways: gateways, log: log, dirty: make(chan struct{}, 1),
 		latest: &Snapshot{}, next: make(chan struct{}), wake: make(chan struct{}),
 	}
 }
@@ -123,6 +127,14 @@ func (c *Catalog) watch(ctx context.Context) {
 	all.Go(func() { follow(ctx, c, networking.Ingresses(""), &networkingv1.Ingress{}, &s.ingresses) })
 	all.Go(func() { follow(ctx, c, networking.IngressClasses(), &networkingv1.IngressClass{}, &s.classes) })
 	all.Go(func() { follow(ctx, c, core.Nodes(), &corev1.Node{}, &s.nodes) })
+	all.Go(func() { follow(ctx, c, core.Namespaces(), &corev1.Namespace{}, &s.namespaces) })
+	gateway := c.gateways.GatewayV1()
+	all.Go(func() { follow(ctx, c, gateway.GatewayClasses(), &gatewayv1.GatewayClass{}, &s.gatewayClasses) })
+	all.Go(func() { follow(ctx, c, gateway.Gateways(""), &gatewayv1.Gateway{}, &s.gateways) })
+	all.Go(func() { follow(ctx, c, gateway.HTTPRoutes(""), &gatewayv1.HTTPRoute{}, &s.httpRoutes) })
+	all.Go(func() { follow(ctx, c, gateway.GRPCRoutes(""), &gatewayv1.GRPCRoute{}, &s.grpcRoutes) })
+	all.Go(func() { follow(ctx, c, gateway.TLSRoutes(""), &gatewayv1.TLSRoute{}, &s.tlsRoutes) })
+	all.Go(func() { follow(ctx, c, gateway.ReferenceGrants(""), &gatewayv1.ReferenceGrant{}, &s.grants) })
 	for {
 		select {
 		case <-c.dirty:
@@ -162,7 +174,8 @@ type resource[L runtime.Object] interface {
 	Watch(ctx context.Context, options metav1.ListOptions) (watch.Interface, error)
 }
 
-// follow keeps the objects of one kind in a store until ctx ends.
+// follow keeps the objects of one kind in a store until ctx ends. A kind that the API does
+// not have, because its custom resource does not exist, has no objects.
 func follow[L runtime.Object](ctx context.Context, c *Catalog, from resource[L], kind runtime.Object, to cache.ReflectorStore) {
 	name := fmt.Sprintf("%T", kind)
 	failed := &outage{log: c.log, kind: name}
@@ -170,6 +183,9 @@ func follow[L runtime.Object](ctx context.Context, c *Catalog, from resource[L],
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 			found, err := from.List(ctx, options)
 			failed.note(ctx, err)
+			if apierrors.IsNotFound(err) {
+				_ = to.Replace(nil, "") // the reflector lists again after a while
+			}
 			return found, err
 		},
 		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {

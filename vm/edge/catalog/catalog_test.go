@@ -13,11 +13,15 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+	gateways "sigs.k8s.io/gateway-api/pkg/client/clientset/versioned/fake"
 
 	"github.com/skiff-dev/skiff/internal/runtest"
 	"github.com/skiff-dev/skiff/vm/edge/catalog"
@@ -60,7 +64,7 @@ func node(name string) *corev1.Node {
 // run runs a catalog until the test ends.
 func run(t *testing.T, client *fake.Clientset) *catalog.Catalog {
 	t.Helper()
-	c := catalog.New(client, slog.New(slog.DiscardHandler))
+	c := catalog.New(client, gateways.NewSimpleClientset(), slog.New(slog.DiscardHandler))
 	runtest.Start(t, c.Run)
 	return c
 }
@@ -201,6 +205,25 @@ func TestLastSnapshotStaysWhileTheAPIIsAway(t *testing.T) {
 	}
 	away.Store(false)
 	await(t, c, "no service", func(s *catalog.Snapshot) bool { return s.Service(web) == nil })
+}
+
+func TestGatewaysAreListedOnceTheirResourcesExist(t *testing.T) {
+	client := gateways.NewSimpleClientset(&gatewayv1.GatewayClass{ObjectMeta: meta("", "skiff")})
+	var missing atomic.Bool
+	missing.Store(true)
+	client.PrependReactor("*", "*", func(a clienttesting.Action) (bool, runtime.Object, error) {
+		return missing.Load(), nil, apierrors.NewNotFound(a.GetResource().GroupResource(), "")
+	})
+	client.PrependWatchReactor("*", func(a clienttesting.Action) (bool, watch.Interface, error) {
+		return missing.Load(), nil, apierrors.NewNotFound(a.GetResource().GroupResource(), "")
+	})
+	c := catalog.New(fake.NewClientset(service("shop", "web")), client, slog.New(slog.DiscardHandler))
+	runtest.Start(t, c.Run)
+	if s := await(t, c, "everything else", synced); s.Service(web) == nil || len(s.GatewayClasses) > 0 {
+		t.Errorf("%d services, %d classes", len(s.Services), len(s.GatewayClasses))
+	}
+	missing.Store(false)
+	await(t, c, "a class", func(s *catalog.Snapshot) bool { return len(s.GatewayClasses) == 1 })
 }
 
 func TestNothingIsWatchedDuringAPause(t *testing.T) {

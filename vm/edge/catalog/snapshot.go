@@ -9,6 +9,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/types"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
 // Snapshot is what the API listed at one time. It and all that it holds never
@@ -22,6 +23,14 @@ type Snapshot struct {
 	Ingresses      []*networkingv1.Ingress
 	IngressClasses []*networkingv1.IngressClass
 	Nodes          []*corev1.Node
+	// So are these.
+	Namespaces      []*corev1.Namespace
+	GatewayClasses  []*gatewayv1.GatewayClass
+	Gateways        []*gatewayv1.Gateway
+	HTTPRoutes      []*gatewayv1.HTTPRoute
+	GRPCRoutes      []*gatewayv1.GRPCRoute
+	TLSRoutes       []*gatewayv1.TLSRoute
+	ReferenceGrants []*gatewayv1.ReferenceGrant
 
 	services map[types.NamespacedName]*corev1.Service
 	slices   map[types.NamespacedName][]*discoveryv1.EndpointSlice
@@ -72,6 +81,13 @@ func newSnapshot(s *stores) *Snapshot {
 	snapshot.Ingresses = sorted(byName(s.ingresses.all()))
 	snapshot.IngressClasses = sorted(byName(s.classes.all()))
 	snapshot.Nodes = sorted(byName(s.nodes.all()))
+	snapshot.Namespaces = sorted(byName(s.namespaces.all()))
+	snapshot.GatewayClasses = sorted(byName(s.gatewayClasses.all()))
+	snapshot.Gateways = sorted(byName(s.gateways.all()))
+	snapshot.HTTPRoutes = sorted(byName(s.httpRoutes.all()))
+	snapshot.GRPCRoutes = sorted(byName(s.grpcRoutes.all()))
+	snapshot.TLSRoutes = sorted(byName(s.tlsRoutes.all()))
+	snapshot.ReferenceGrants = sorted(byName(s.grants.all()))
 	for _, slice := range sorted(byName(s.slices.all())) {
 		if service := slice.Labels[discoveryv1.LabelServiceName]; service != "" {
 			name := types.NamespacedName{Namespace: slice.Namespace, Name: service}

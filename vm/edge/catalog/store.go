@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
 // stores hold the objects of each kind.
@@ -21,18 +22,30 @@ type stores struct {
 	ingresses store[*networkingv1.Ingress]
 	classes   store[*networkingv1.IngressClass]
 	nodes     store[*corev1.Node]
+
+	namespaces     store[*corev1.Namespace]
+	gatewayClasses store[*gatewayv1.GatewayClass]
+	gateways       store[*gatewayv1.Gateway]
+	httpRoutes     store[*gatewayv1.HTTPRoute]
+	grpcRoutes     store[*gatewayv1.GRPCRoute]
+	tlsRoutes      store[*gatewayv1.TLSRoute]
+	grants         store[*gatewayv1.ReferenceGrant]
 }
 
 func newStores(changed func()) *stores {
 	s := &stores{}
 	s.services.changed, s.slices.changed, s.ingresses.changed = changed, changed, changed
 	s.classes.changed, s.nodes.changed = changed, changed
+	s.namespaces.changed, s.gatewayClasses.changed, s.gateways.changed = changed, changed, changed
+	s.httpRoutes.changed, s.grpcRoutes.changed, s.tlsRoutes.changed, s.grants.changed = changed, changed, changed, changed
 	return s
 }
 
 // synced reports whether every kind has been listed.
 func (s *stores) synced() bool {
-	return s.services.listed() && s.slices.listed() && s.ingresses.listed() && s.classes.listed() && s.nodes.listed()
+	return s.services.listed() && s.slices.listed() && s.ingresses.listed() && s.classes.listed() && s.nodes.listed() &&
+		s.namespaces.listed() && s.gatewayClasses.listed() && s.gateways.listed() &&
+		s.httpRoutes.listed() && s.grpcRoutes.listed() && s.tlsRoutes.listed() && s.grants.listed()
 }
 
 // store holds the objects of one kind for a reflector.

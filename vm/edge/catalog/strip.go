@@ -23,6 +23,8 @@ func strip(object metav1.Object) {
 		for i, e := range o.Endpoints {
 			o.Endpoints[i] = discoveryv1.Endpoint{Addresses: e.Addresses, Conditions: e.Conditions, NodeName: e.NodeName}
 		}
+	case *corev1.Namespace:
+		o.Annotations = nil
 	case *corev1.Node:
 		stripNode(o)
 	}

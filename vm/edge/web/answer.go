@@ -9,7 +9,7 @@ import (
 
 // AnswerHosts answers the entry of another daemon, at daemonapi.PathWebHosts.
 func (s *Server) AnswerHosts(w http.ResponseWriter, _ *http.Request) {
-	jsonhttp.Write(w, daemonapi.WebHosts{Hosts: s.site.table.Load().Hosts()})
+	jsonhttp.Write(w, daemonapi.WebHosts{Hosts: s.site.hosts()})
 }
 
 // AnswerCertificate answers the entry of another daemon, at

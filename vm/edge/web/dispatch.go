@@ -34,7 +34,7 @@ func (d *dispatcher) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		d.peers.forward(w, r, owner)
 	case len(rivals) > 0:
 		page{
-			status: http.StatusConflict, title: "Several clusters have an Ingress for " + host,
+			status: http.StatusConflict, title: "Several clusters have an Ingress or a Gateway for " + host,
 			lines: []string{
 				"They are " + strings.Join(rivals, ", ") + ".",
 				"Give each a host of its own, for example one below CLUSTER." + route.Domain + ".",
@@ -73,7 +73,7 @@ func (d *dispatcher) owner(ctx context.Context, host string) (string, []string, 
 	if owner, _ := route.Owner(host, clusters, nil); owner != "" {
 		return owner, nil, nil
 	}
-	claims := append(d.peers.claims(ctx, clusters), route.Claim{Cluster: d.site.cluster, Hosts: d.site.table.Load().Hosts()})
+	claims := append(d.peers.claims(ctx, clusters), route.Claim{Cluster: d.site.cluster, Hosts: d.site.hosts()})
 	owner, rivals := route.Owner(host, clusters, claims)
 	return owner, rivals, nil
 }

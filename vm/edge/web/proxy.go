@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/skiff-dev/skiff/vm/edge/web/gateway"
 	"github.com/skiff-dev/skiff/vm/edge/web/route"
 )
 
@@ -45,6 +46,7 @@ type forwarded struct {
 	// describe the client.
 	trusted bool
 	client  string // IP address
+	action  gateway.Action
 }
 
 type forwardedKey struct{}
@@ -58,7 +60,7 @@ func newProxy(dial DialFunc, log *slog.Logger) *proxy {
 	return &proxy{
 		requests: make(chan struct{}, maxRequests),
 		reverse: &httputil.ReverseProxy{
-			Rewrite: rewrite, Transport: &balance{transports: transports(dial), seed: maphash.MakeSeed()}, BufferPool: &buffers{},
+			Rewrite: rewrite, ModifyResponse: modify, Transport: &balance{transports: transports(dial), seed: maphash.MakeSeed()}, BufferPool: &buffers{},
 			ErrorHandler: failed, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		},
 	}
@@ -110,9 +112,10 @@ func limited(dial DialFunc) DialFunc {
 	}
 }
 
-// forward sends a request to a backend that has endpoints. trusted means that
-// another daemon of this user has forwarded it.
-func (p *proxy) forward(w http.ResponseWriter, r *http.Request, backend route.Backend, trusted bool) {
+// forward sends a request to the backend of an action, which has endpoints. trusted means
+// that another daemon of this user has forwarded it.
+func (p *proxy) forward(w http.ResponseWriter, r *http.Request, action gateway.Action, trusted bool) {
+	backend := action.Backend
 	select {
 	case p.requests <- struct{}{}:
 		defer func() { <-p.requests }()
@@ -130,7 +133,7 @@ func (p *proxy) forward(w http.ResponseWriter, r *http.Request, backend route.Ba
 	if trusted || err != nil {
 		client = r.Header.Get(forwardedFor)
 	}
-	f := forwarded{backend: backend, trusted: trusted, client: client}
+	f := forwarded{backend: backend, trusted: trusted, client: client, action: action}
 	p.reverse.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), forwardedKey{}, f)))
 }
 
@@ -159,6 +162,7 @@ func rewrite(p *httputil.ProxyRequest) {
 	p.Out.URL.Host = f.backend.Service.Name // balance replaces it by an endpoint
 	p.Out.URL.RawQuery = p.In.URL.RawQuery  // the backend decides what is valid
 	describe(p, f.trusted)
+	apply(f.action, p.Out)
 }
 
 // describe sets the headers that tell the backend about the client. Only another
@@ -194,7 +198,8 @@ func portOf(r *http.Request) string {
 
 // failed answers a request that the backend did not answer.
 func failed(w http.ResponseWriter, r *http.Request, err error) {
-	if r.Context().Err() != nil {
+	late := errors.Is(context.Cause(r.Context()), errLate)
+	if r.Context().Err() != nil && !late {
 		w.WriteHeader(statusClosed) // the client is gone and sees nothing
 		return
 	}
@@ -210,7 +215,7 @@ func failed(w http.ResponseWriter, r *http.Request, err error) {
 		p.title = fmt.Sprintf("Service %s does not accept connections", backend.Service)
 		p.lines = append(p.lines, "Its pods are ready, but nothing listens on the target port, or a NetworkPolicy forbids it.")
 		p.waits = true
-	case errors.Is(err, context.DeadlineExceeded):
+	case late, errors.Is(err, context.DeadlineExceeded):
 		p.status = http.StatusGatewayTimeout
 	case strings.Contains(err.Error(), "malformed HTTP"):
 		p.title = fmt.Sprintf("Service %s does not speak HTTP", backend.Service)

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,6 +30,7 @@ import (
 	"github.com/skiff-dev/skiff/internal/names"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/edge/authority"
+	"github.com/skiff-dev/skiff/vm/edge/web/gateway"
 	"github.com/skiff-dev/skiff/vm/edge/web/route"
 	"github.com/skiff-dev/skiff/vm/home"
 )
@@ -74,10 +76,13 @@ type cluster struct {
 	frozen  atomic.Bool
 	secrets map[types.NamespacedName]tls.Certificate
 
-	mu      sync.Mutex // guards the fields below
-	objects route.Objects
-	changed chan struct{}
-	written []change
+	mu       sync.Mutex // guards the fields below
+	objects  route.Objects
+	gateways gateway.Objects
+	changed  chan struct{}
+	written  []change
+	statuses []gateway.Status
+	ports    map[netip.AddrPort]net.Addr // where the ports of Gateways are
 }
 
 // pods are servers on the host that play pods.
@@ -108,15 +113,9 @@ func (r *rig) start(t *testing.T, name string) *cluster {
 	var err error
 	c.server, err = New(Config{
 		Home: r.home, Cluster: name, Objects: c.current, Dial: c.pods.dial, Log: slog.New(slog.DiscardHandler),
-		Listen: func(port int) (net.Listener, error) {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err == nil && port == 80 {
-				c.inside <- l.Addr()
-			}
-			return l, err
-		},
+		Listen: c.listen, Assign: assign,
 		Frozen:   func(context.Context) bool { return c.frozen.Load() },
-		Reserved: func() []int { return nil }, Secret: c.secret, Status: c.status,
+		Reserved: func() []int { return nil }, Secret: c.secret, Status: c.status, GatewayStatus: c.gatewayStatus,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -155,10 +154,37 @@ func (r *rig) start(t *testing.T, name string) *cluster {
 	return c
 }
 
-func (c *cluster) current() (route.Objects, <-chan struct{}) {
+func (c *cluster) listen(address netip.Addr, port uint16) (net.Listener, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	switch {
+	case err != nil:
+		return nil, err
+	case address.IsValid():
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.ports == nil {
+			c.ports = map[netip.AddrPort]net.Addr{}
+		}
+		c.ports[netip.AddrPortFrom(address, port)] = l.Addr()
+	case port == 80:
+		c.inside <- l.Addr()
+	}
+	return l, nil
+}
+
+// assign gives all Gateways addresses.
+func assign(claims []gateway.Claim, _ bool) map[types.UID]gateway.Address {
+	addresses := map[types.UID]gateway.Address{}
+	for i, claim := range claims {
+		addresses[claim.UID] = gateway.Address{IP: netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)})}
+	}
+	return addresses
+}
+
+func (c *cluster) current() (Objects, <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.objects, c.changed
+	return Objects{Objects: c.objects, Gateways: c.gateways, Complete: true}, c.changed
 }
 
 func (c *cluster) secret(_ context.Context, name types.NamespacedName) (certificate, key []byte, err error) {
@@ -173,6 +199,13 @@ func (c *cluster) status(_ context.Context, name types.NamespacedName, addresses
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.written = append(c.written, change{name, addresses})
+	return nil
+}
+
+func (c *cluster) gatewayStatus(_ context.Context, status gateway.Status) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.statuses = append(c.statuses, status)
 	return nil
 }
 

@@ -13,21 +13,26 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/skiff-dev/skiff/vm/edge/web/gateway"
 	"github.com/skiff-dev/skiff/vm/edge/web/route"
 )
 
 // site answers requests for one cluster.
 type site struct {
-	cluster string
-	table   atomic.Pointer[route.Table]
-	proxy   *proxy
+	cluster  string
+	table    atomic.Pointer[route.Table]
+	gateways atomic.Pointer[gateway.Table]
+	proxy    *proxy
 	// frozen reports whether the cluster is paused.
 	frozen func(context.Context) bool
+	// entryPorts returns the ports of the web entry.
+	entryPorts func() Ports
 }
 
-func newSite(cluster string, dial DialFunc, frozen func(context.Context) bool, log *slog.Logger) *site {
-	s := &site{cluster: cluster, proxy: newProxy(dial, log), frozen: remembered(frozen)}
+func newSite(cluster string, dial DialFunc, frozen func(context.Context) bool, entryPorts func() Ports, log *slog.Logger) *site {
+	s := &site{cluster: cluster, proxy: newProxy(dial, log), frozen: remembered(frozen), entryPorts: entryPorts}
 	s.table.Store(route.New(cluster, route.Objects{}))
+	s.gateways.Store(gateway.New(gateway.Objects{}, gateway.Environment{Services: s.table.Load()}))
 	return s
 }
 
@@ -63,14 +68,41 @@ func (s *site) handler(from arrival) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, from) })
 }
 
+// hosts returns the hosts of Ingresses and Gateways, wildcards included.
+func (s *site) hosts() []string {
+	hosts := slices.Concat(s.table.Load().Hosts(), s.gateways.Load().Hosts())
+	slices.Sort(hosts)
+	return slices.DeleteFunc(slices.Compact(hosts), func(host string) bool { return host == "" })
+}
+
 func (s *site) serve(w http.ResponseWriter, r *http.Request, from arrival) {
 	host := route.Host(r.Host)
 	table := s.table.Load()
+	exact, covered := s.gateways.Load().Claims(host)
+	if from != inside && exact && !table.HasHost(host) {
+		s.serveEntry(w, r, from)
+		return
+	}
 	decision := table.Resolve(route.Request{Host: host, Path: r.URL.Path, Inside: from == inside})
+	own := host == s.cluster+"."+route.Domain && s.gateways.Load().HasOpenRoute()
+	if from != inside && unrouted(decision) && (covered || own) {
+		s.serveEntry(w, r, from)
+		return
+	}
 	if decision.Outcome != route.Forward {
 		s.explain(table, host, decision, view(r, from)).serve(w, r)
 		return
 	}
+	s.forward(w, r, gateway.Action{Backend: decision.Backend}, from)
+}
+
+// unrouted reports whether no Ingress and no Service answers.
+func unrouted(d route.Decision) bool {
+	return d.Outcome == route.Overview || d.Outcome == route.NoService || d.Outcome == route.NoRule && !d.Resource
+}
+
+// forward sends a request to its backend, unless the cluster is paused.
+func (s *site) forward(w http.ResponseWriter, r *http.Request, action gateway.Action, from arrival) {
 	if s.frozen(r.Context()) {
 		page{
 			status: http.StatusServiceUnavailable, title: fmt.Sprintf("Cluster %s is paused", s.cluster),
@@ -78,7 +110,7 @@ func (s *site) serve(w http.ResponseWriter, r *http.Request, from arrival) {
 		}.serve(w, r)
 		return
 	}
-	s.proxy.forward(w, r, decision.Backend, from == fromEntry)
+	s.proxy.forward(w, r, action, from == fromEntry)
 }
 
 // base is the scheme and the port by which the client reached the entry.
@@ -158,7 +190,7 @@ func (s *site) suggest(table *route.Table, host string, b base) (lines, links []
 
 func (s *site) overview(table *route.Table, b base) page {
 	p := page{status: http.StatusOK, title: "Services of the cluster " + s.cluster}
-	for _, host := range table.Hosts() {
+	for _, host := range s.hosts() {
 		if !strings.HasPrefix(host, "*.") {
 			p.links = append(p.links, b.url(host))
 		}

@@ -11,6 +11,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/skiff-dev/skiff/vm/edge/web/gateway"
 	"github.com/skiff-dev/skiff/vm/edge/web/route"
 )
 
@@ -20,6 +21,10 @@ const statusRetry = 2 * time.Second
 // StatusFunc writes the addresses of an Ingress to its status. It returns nil if the
 // Ingress does not exist.
 type StatusFunc func(ctx context.Context, ingress types.NamespacedName, addresses []networkingv1.IngressLoadBalancerIngress) error
+
+// GatewayStatusFunc writes the status of an object of the Gateway API. It returns nil if
+// the object does not exist or has changed.
+type GatewayStatusFunc func(context.Context, gateway.Status) error
 
 // addresses are where the Ingresses of a cluster answer: for pods and nodes, and on
 // the host.
@@ -62,6 +67,18 @@ func writeStatus(ctx context.Context, write StatusFunc, needed []change, log *sl
 	for _, c := range needed {
 		if err := write(ctx, c.ingress, c.addresses); err != nil && ctx.Err() == nil {
 			log.Warn("cannot write the status of an Ingress, retrying", "ingress", c.ingress, "error", err)
+			complete = false
+		}
+	}
+	return complete
+}
+
+// writeGatewayStatus is like writeStatus.
+func writeGatewayStatus(ctx context.Context, write GatewayStatusFunc, needed []gateway.Status, log *slog.Logger) bool {
+	complete := true
+	for _, status := range needed {
+		if err := write(ctx, status); err != nil && ctx.Err() == nil {
+			log.Warn("cannot write a status of the Gateway API, retrying", "error", err)
 			complete = false
 		}
 	}

@@ -1,6 +1,6 @@
 // Package web is the HTTP and HTTPS entry of the user's clusters on the host. Every
-// Service answers at http://SERVICE.NAMESPACE.CLUSTER.localhost, and Ingresses of the
-// class skiff at their hosts. Nothing outside of the host can reach it, and a request
+// Service answers at http://SERVICE.NAMESPACE.CLUSTER.localhost, and Ingresses and Gateways
+// of the class skiff at their hosts. Nothing outside of the host can reach it, and a request
 // whose host names no cluster reaches none.
 package web
 
@@ -14,8 +14,11 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/skiff-dev/skiff/internal/unixsocket"
 	"github.com/skiff-dev/skiff/vm/edge/authority"
+	"github.com/skiff-dev/skiff/vm/edge/web/gateway"
 	"github.com/skiff-dev/skiff/vm/edge/web/route"
 	"github.com/skiff-dev/skiff/vm/home"
 )
@@ -27,20 +30,32 @@ type Config struct {
 	Cluster string
 	// Objects returns the cluster's objects, and a channel that is closed once they
 	// have changed.
-	Objects func() (route.Objects, <-chan struct{})
+	Objects func() (Objects, <-chan struct{})
 	// Dial connects to pods.
 	Dial DialFunc
-	// Listen listens at a port of Gateway, an address in the machines' network. If it is
-	// nil, machines cannot reach Ingresses.
-	Listen  func(port int) (net.Listener, error)
+	// Listen listens at a port of an address in the machines' network: at Gateway, which
+	// serves Ingresses, and at the addresses that Assign gives to Gateways; complete means
+	// that there are no other Gateways. If Listen is nil, machines cannot reach any of them.
+	Listen  func(address netip.Addr, port uint16) (net.Listener, error)
 	Gateway netip.Addr
+	Assign  func(claims []gateway.Claim, complete bool) map[types.UID]gateway.Address
 	// Frozen reports whether the cluster is paused.
 	Frozen func(context.Context) bool
 	// Reserved returns ports of the host that the user gave to the cluster.
 	Reserved func() []int
 	Secret   SecretFunc
 	Status   StatusFunc
-	Log      *slog.Logger
+	// GatewayStatus writes the statuses of the Gateway API's objects.
+	GatewayStatus GatewayStatusFunc
+	Log           *slog.Logger
+}
+
+// Objects are what the entry routes by.
+type Objects struct {
+	route.Objects
+	Gateways gateway.Objects
+	// Complete is set once everything has been listed.
+	Complete bool
 }
 
 // Server serves one cluster, and the entry while no other daemon of the user does.
@@ -61,10 +76,14 @@ func New(config Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := newSite(config.Cluster, config.Dial, config.Frozen, config.Log)
+	entryPorts := func() Ports {
+		ports, _ := readPorts(config.Home) // without them, redirects lead to the standard ports
+		return ports
+	}
+	s := newSite(config.Cluster, config.Dial, config.Frozen, entryPorts, config.Log)
 	return &Server{config: config, site: s, dispatcher: &dispatcher{
 		site: s, issuer: issuer, peers: newPeers(config.Home, config.Cluster, config.Log),
-		own: &certificates{table: &s.table, read: config.Secret, log: config.Log},
+		own: &certificates{table: &s.table, gateways: &s.gateways, read: config.Secret, log: config.Log},
 	}}, nil
 }
 
@@ -94,15 +113,23 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
-// follow keeps routes and statuses as the objects are.
+// follow keeps routes, listeners and statuses as the objects are.
 func (s *Server) follow(ctx context.Context) error {
+	ports := &gatewayPorts{server: s, open: map[gateway.Port]*openPort{}}
+	defer ports.close()
 	for {
 		objects, changed := s.config.Objects()
-		table := route.New(s.config.Cluster, objects)
+		table := route.New(s.config.Cluster, objects.Objects)
+		gateways := s.routes(ctx, objects, table, ports)
 		s.site.table.Store(table)
+		s.site.gateways.Store(gateways)
 		var retry <-chan time.Time
+		if len(gateways.Secrets()) > 0 {
+			retry = time.After(secretFresh) // nobody tells when a secret changes
+		}
 		needed := changes(objects.Ingresses, table.Ingresses(), addresses(s.config.Cluster, s.config.Gateway))
-		if !writeStatus(ctx, s.config.Status, needed, s.config.Log) {
+		written := writeStatus(ctx, s.config.Status, needed, s.config.Log)
+		if !writeGatewayStatus(ctx, s.config.GatewayStatus, gateways.Statuses(), s.config.Log) || !written {
 			retry = time.After(statusRetry)
 		}
 		select {
@@ -127,11 +154,11 @@ func (s *Server) servePeers(ctx context.Context) error {
 
 // serveInside serves Ingresses at the cluster's own address.
 func (s *Server) serveInside(ctx context.Context) error {
-	plain, err := s.config.Listen(80)
+	plain, err := s.config.Listen(s.config.Gateway, 80)
 	if err != nil {
 		return fmt.Errorf("listen for the cluster's Ingresses: %w", err)
 	}
-	secure, err := s.config.Listen(443)
+	secure, err := s.config.Listen(s.config.Gateway, 443)
 	if err != nil {
 		return errors.Join(fmt.Errorf("listen for the cluster's Ingresses: %w", err), plain.Close())
 	}

@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
+	gateways "sigs.k8s.io/gateway-api/pkg/client/clientset/versioned/fake"
 
 	"github.com/skiff-dev/skiff/vm/edge/catalog"
 )
@@ -19,7 +20,7 @@ const limit = 20 * time.Second
 func Snapshot(objects ...runtime.Object) *catalog.Snapshot {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	c := catalog.New(fake.NewClientset(objects...), slog.New(slog.DiscardHandler))
+	c := catalog.New(fake.NewClientset(objects...), gateways.NewSimpleClientset(), slog.New(slog.DiscardHandler))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

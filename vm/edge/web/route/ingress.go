@@ -117,7 +117,7 @@ func referenceTo(namespace string, b networkingv1.IngressBackend) reference {
 // match returns the rule for a path: the longest one, of two that are equally long
 // the exact one, and of two that are the same the first.
 func match(rules []rule, requested string) (rule, bool) {
-	requested = clean(requested)
+	requested = Clean(requested)
 	var best rule
 	found := false
 	for _, r := range rules {
@@ -144,9 +144,9 @@ func (r rule) matches(requested string) bool {
 
 func (r rule) weight() int { return len(strings.TrimSuffix(r.path, "/")) }
 
-// clean resolves dot segments, so that a request cannot select one rule and be
+// Clean resolves dot segments, so that a request cannot select one rule and be
 // understood by the backend as the path of another.
-func clean(requested string) string {
+func Clean(requested string) string {
 	if requested == "" {
 		return "/"
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -143,6 +144,17 @@ func (t *Table) otherwise(r Request) (reference, bool) {
 		return t.fallbacks[0].to, true
 	}
 	return reference{}, false
+}
+
+// HasHost reports whether an Ingress has a rule for exactly this host.
+func (t *Table) HasHost(host string) bool {
+	_, ok := t.rules[host]
+	return ok && host != ""
+}
+
+// Backend returns the decision for a port of a Service.
+func (t *Table) Backend(service types.NamespacedName, port int32) Decision {
+	return t.find(service.Namespace, service.Name, strconv.Itoa(int(port)))
 }
 
 func (t *Table) refer(to reference) Decision {
