@@ -145,6 +145,11 @@ conformance: conformance-programs ## run upstream's conformance tests on sandbox
 conformance-core: conformance-programs ## run the part of them that covers every SIG, in minutes
 	@$(GO) run ./test/conformance -out $(CONFORMANCE) -procs $(PROCS) -core
 
+.PHONY: conformance-gateway
+conformance-gateway: build ## run the conformance tests of the Gateway API on sandboxes, as root (FOCUS, SKIP name tests)
+	@test/conformance/gateway.sh $(CONFORMANCE)
+	@$(GO) run ./test/conformance -out $(CONFORMANCE) -gateway -focus '$(FOCUS)' -skip '$(SKIP)'
+
 .PHONY: conformance-list
 conformance-list: $(MODULES) ## list the suites beyond conformance and what they leave out
 	@test/conformance/build.sh $(CONFORMANCE)/bin

@@ -10,6 +10,7 @@ go list -C tools/nfpm -deps tool >/dev/null
 for module in images/programs/*/go.mod; do
   go list -C "$(dirname "$module")" -deps tool >/dev/null
 done
+go list -C test/conformance/gateway -deps -test ./... >/dev/null
 for module in test/tools test/conformance/suite; do
   go list -C "$module" -e -deps -tags tools ./... >/dev/null # -e: programs are imported to be pinned
 done

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -215,21 +216,26 @@ func TestASuiteThatIsNoneIsRefused(t *testing.T) {
 	}
 }
 
-// required returns the module versions in a go.mod.
+// required returns the module versions in a go.mod, which are those of its replacements if
+// it has any.
 func required(t *testing.T, path string) map[string]string {
 	t.Helper()
 	content, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	versions := map[string]string{}
+	versions, replaced := map[string]string{}, map[string]string{}
 	for line := range strings.Lines(string(content)) {
 		line, _, _ = strings.Cut(line, "//")
+		if fields := strings.Fields(line); len(fields) == 5 && fields[0] == "replace" && fields[1] == fields[3] {
+			replaced[fields[1]] = fields[4]
+		}
 		fields := strings.Fields(strings.TrimPrefix(line, "require "))
 		if len(fields) == 2 && strings.HasPrefix(fields[1], "v") && fields[1] != "v0.0.0" {
 			versions[fields[0]] = fields[1]
 		}
 	}
+	maps.Copy(versions, replaced)
 	return versions
 }
 

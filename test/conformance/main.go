@@ -37,7 +37,7 @@ type options struct {
 	out, skiff, memory, kubeconfig string
 	focus, skip, suite, driver     string
 	procs, nodes                   int
-	core, keep, list               bool
+	core, keep, list, gateway      bool
 	timeout                        time.Duration
 	inside                         inside
 }
@@ -55,6 +55,7 @@ func main() {
 	flag.BoolVar(&o.list, "list", false, "print how many tests each suite has, and run none")
 	flag.IntVar(&o.procs, "procs", 8, "number of tests to run at once, except serial ones")
 	flag.BoolVar(&o.core, "core", false, "run a part of the conformance tests that covers every SIG")
+	flag.BoolVar(&o.gateway, "gateway", false, "run the tests of the Gateway API; -focus is then the name of one test, and -skip of several")
 	flag.BoolVar(&o.keep, "keep", false, "keep the cluster after the run")
 	flag.DurationVar(&o.timeout, "timeout", 3*time.Hour, "time limit for all tests together")
 	flag.Parse()
@@ -73,6 +74,9 @@ func main() {
 func run(ctx context.Context, o options) (failed bool, err error) {
 	if o.out, err = filepath.Abs(o.out); err != nil {
 		return false, err
+	}
+	if o.gateway {
+		return runGateway(ctx, o)
 	}
 	if o.list {
 		return false, list(ctx, o, os.Stdout)
