@@ -25,7 +25,7 @@ func Features() []features.FeatureName {
 		features.SupportHTTPRouteParentRefPort, features.SupportHTTPRouteNamedRouteRule,
 		features.SupportHTTPRouteBackendProtocolH2C, features.SupportHTTPRouteBackendProtocolWebSocket,
 		features.SupportHTTPRouteCORS,
-		features.SupportTLSRoute, features.SupportTLSRouteModeTerminate,
+		features.SupportTLSRoute, features.SupportTLSRouteModeTerminate, features.SupportTLSRouteModeMixed,
 	}
 	slices.Sort(all)
 	return all

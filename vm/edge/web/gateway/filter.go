@@ -188,8 +188,8 @@ func answer(f *gatewayv1.HTTPCORSFilter, r Request) *CORS {
 	if credentials {
 		c.Headers.Set("Access-Control-Allow-Credentials", "true")
 	}
+	list(c.Headers, "Access-Control-Expose-Headers", f.ExposeHeaders, r, credentials, "")
 	if !preflight {
-		list(c.Headers, "Access-Control-Expose-Headers", f.ExposeHeaders, r, credentials, "")
 		return c
 	}
 	list(c.Headers, "Access-Control-Allow-Methods", f.AllowMethods, r, credentials, "Access-Control-Request-Method")
