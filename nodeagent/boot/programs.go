@@ -95,9 +95,9 @@ func specs(node *nodeconfig.Node, disk func(context.Context) error) []program.Sp
 		program.Spec{
 			// It ends when it is not used. If memory is short, it goes before any pod.
 			Name: programBuilder, Args: []string{nodeconfig.BuilderProgram}, Env: env,
-			EnvFile:     nodeconfig.ProxyFile,
-			Ready:       func(ctx context.Context) error { return errors.Join(disk(ctx), wanted(ctx, nodeconfig.BuilderStart)) },
-			OOMScoreAdj: 900, StopTime: 10 * time.Second,
+			EnvFile:  nodeconfig.ProxyFile,
+			Ready:    func(ctx context.Context) error { return errors.Join(disk(ctx), wanted(ctx, nodeconfig.BuilderStart)) },
+			OnDemand: true, OOMScoreAdj: 900, StopTime: 10 * time.Second,
 		},
 	)
 }

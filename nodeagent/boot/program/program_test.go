@@ -140,6 +140,20 @@ func TestAProgramWaitsUntilItIsReadyEveryTime(t *testing.T) {
 	}
 }
 
+func TestAProgramOnDemandIsReportedOnceItStarts(t *testing.T) {
+	w := newWatcher()
+	s := &Supervisor{Reaper: reaper(), LogDir: t.TempDir(), Log: func(string) {}, Changed: w.changed}
+	s.keep(t.Context(), Spec{Name: "p", Args: shell("exit 0"), OnDemand: true, Once: func() error { return nil }, Ready: func(context.Context) error {
+		if len(w.states) > 0 {
+			t.Errorf("reported before: %+v", w.states)
+		}
+		return nil
+	}})
+	if len(w.states) == 0 || w.states[0].PID == 0 {
+		t.Errorf("reported %+v", w.states)
+	}
+}
+
 func TestAFailedStartIsReported(t *testing.T) {
 	w := newWatcher()
 	s := &Supervisor{Reaper: reaper(), LogDir: t.TempDir(), Log: func(string) {}, Changed: w.changed}

@@ -34,6 +34,9 @@ type Spec struct {
 	// Ready, if set, blocks until the program may be started, every time. After an
 	// error the program is not started any more.
 	Ready func(ctx context.Context) error
+	// OnDemand programs are reported only once they have started: before, there is no
+	// log.
+	OnDemand bool
 	// Once, if set, makes it a task: it is restarted only while it fails, and Once is
 	// called when it has succeeded.
 	Once func() error
@@ -69,7 +72,9 @@ func (s *Supervisor) Run(ctx context.Context, specs []Spec) {
 
 func (s *Supervisor) keep(ctx context.Context, spec Spec) {
 	state := nodeapi.Program{Name: spec.Name}
-	s.Changed(state)
+	if !spec.OnDemand {
+		s.Changed(state)
+	}
 	for backoff := backoffFirst; ctx.Err() == nil; {
 		if spec.Ready != nil && spec.Ready(ctx) != nil {
 			return
