@@ -1,7 +1,8 @@
 // Command edge measures how fast the host reaches a Service: through its load
 // balancer, by its name, and with kubectl port-forward, each against a direct
-// connection to its NodePort from within the nodes' network. It starts a cluster of
-// sandboxes with a separate SKIFF_HOME and kubeconfig, and deletes it at the end.
+// connection to its NodePort from within the nodes' network. It also measures how
+// much memory 100 load balancers need. It starts a cluster of sandboxes with a
+// separate SKIFF_HOME and kubeconfig, and deletes it at the end.
 package main
 
 import (
@@ -80,7 +81,11 @@ func (b *bench) run(ctx context.Context) (figures []figure.Figure, err error) {
 		return nil, err
 	}
 	defer done()
-	return b.compare(ctx, paths)
+	if figures, err = b.compare(ctx, paths); err != nil {
+		return nil, err
+	}
+	memory, err := b.memory(ctx)
+	return append(figures, memory), err
 }
 
 // compare measures all paths. The first is the one that the others are compared with.
