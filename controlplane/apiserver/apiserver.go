@@ -9,6 +9,7 @@ import (
 	"net/url"
 
 	"k8s.io/apiserver/pkg/registry/generic"
+	genericapiserver "k8s.io/apiserver/pkg/server"
 	encryptionconfigcontroller "k8s.io/apiserver/pkg/server/options/encryptionconfig/controller"
 	"k8s.io/apiserver/pkg/util/webhook"
 	aggregatorapiserver "k8s.io/kube-aggregator/pkg/apiserver"
@@ -20,6 +21,7 @@ import (
 	"k8s.io/kubernetes/pkg/controlplane/reconcilers"
 	kubeapiserveradmission "k8s.io/kubernetes/pkg/kubeapiserver/admission"
 
+	"github.com/skiff-dev/skiff/controlplane/metrics"
 	"github.com/skiff-dev/skiff/controlplane/storage"
 	"github.com/skiff-dev/skiff/controlplane/transport"
 )
@@ -66,13 +68,35 @@ func New(ctx context.Context, s Settings, memory *transport.Server) (*Server, er
 	if err != nil {
 		return nil, fmt.Errorf("build the API server: %w", err)
 	}
+	kube, err := delegate(aggregator)
+	if err != nil {
+		return nil, err
+	}
+	if err := installMetrics(aggregator, kube, o, config); err != nil {
+		return nil, err
+	}
 	if !s.BuildOpenAPI {
-		if err := installOpenAPI(aggregator); err != nil {
+		if err := installOpenAPI(kube); err != nil {
 			return nil, err
 		}
 	}
 	memory.Serve(aggregator.GenericAPIServer.Handler)
 	return &Server{aggregator: aggregator}, nil
+}
+
+// installMetrics adds the resource metrics API to the server of built-in types, behind
+// the aggregator, so that an APIService can give the group to another server.
+func installMetrics(a *aggregatorapiserver.APIAggregator, kube *genericapiserver.GenericAPIServer, o *options.ServerRunOptions, c *app.Config) error {
+	collector, err := metrics.Install(kube, metrics.Settings{
+		Kubelet: o.KubeletConfig, Informers: c.KubeAPIs.ControlPlane.VersionedInformers,
+	})
+	if err != nil {
+		return err
+	}
+	return a.GenericAPIServer.AddPostStartHook("skiff/resource-metrics", func(hook genericapiserver.PostStartHookContext) error {
+		go collector.Run(hook)
+		return nil
+	})
 }
 
 // Run serves until ctx ends and all requests in flight have ended.

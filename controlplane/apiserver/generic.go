@@ -34,6 +34,7 @@ import (
 
 	apiextensionsapiserver "k8s.io/apiextensions-apiserver/pkg/apiserver"
 	aggregatorscheme "k8s.io/kube-aggregator/pkg/apiserver/scheme"
+	metricsapi "sigs.k8s.io/metrics-server/pkg/api"
 
 	"github.com/skiff-dev/skiff/controlplane/policy"
 	"github.com/skiff-dev/skiff/controlplane/transport"
@@ -95,7 +96,7 @@ func newBase(o options.CompletedOptions, s Settings, memory *transport.Server) (
 
 func (b *base) applyOpenAPI() {
 	definitions := openapi.GetOpenAPIDefinitionsWithoutDisabledFeatures(generatedopenapi.GetOpenAPIDefinitions)
-	namer := openapinamer.NewDefinitionNamer(legacyscheme.Scheme, apiextensionsapiserver.Scheme, aggregatorscheme.Scheme)
+	namer := openapinamer.NewDefinitionNamer(legacyscheme.Scheme, apiextensionsapiserver.Scheme, aggregatorscheme.Scheme, metricsapi.Scheme)
 	b.config.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(definitions, namer)
 	b.config.OpenAPIConfig.Info.Title = "Kubernetes"
 	b.config.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(definitions, namer)

@@ -34,11 +34,7 @@ func define(c *genericapiserver.Config, definitions common.GetOpenAPIDefinitions
 
 // installOpenAPI serves the embedded documents at the paths where the server of
 // built-in types would serve its own.
-func installOpenAPI(a *aggregatorapiserver.APIAggregator) error {
-	kube, err := delegate(a)
-	if err != nil {
-		return err
-	}
+func installOpenAPI(kube *genericapiserver.GenericAPIServer) error {
 	documents, err := openapi.Embedded()
 	if err != nil {
 		return err

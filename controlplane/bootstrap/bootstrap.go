@@ -23,6 +23,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	metricsv1beta1 "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 	"k8s.io/utils/ptr"
 
 	"github.com/skiff-dev/skiff/internal/names"
@@ -55,7 +57,7 @@ type Settings struct {
 // Objects returns all objects of a cluster.
 func Objects(s Settings) []Object {
 	objects := slices.Concat(groupBindings(), ownRoles(), obsolete())
-	objects = append(objects, dnsService(s.DNSAddress), localClass(names.LocalStorageClass), localClass(names.StandardStorageClass), ingressClass())
+	objects = append(objects, dnsService(s.DNSAddress), localClass(names.LocalStorageClass), localClass(names.StandardStorageClass), ingressClass(), metricsService())
 	if s.HostVolumes {
 		objects = append(objects, hostClass())
 	}
@@ -109,6 +111,9 @@ func storageClass(name, provisioner string, mode storagev1.VolumeBindingMode) Ob
 	}}
 }
 
+// metricsPriority is the priority that metrics-server gives its group and version.
+const metricsPriority = 100
+
 // ingressClass is the class of Ingresses that name none. The host serves them.
 func ingressClass() Object {
 	m := meta(names.IngressClass, "")
@@ -125,6 +130,20 @@ const (
 	managedBy = "app.kubernetes.io/managed-by"
 	manager   = "skiff"
 )
+
+// metricsService makes the API servers answer for metrics.k8s.io themselves, because it
+// names no service. Whoever installs another server of these metrics changes it.
+func metricsService() Object {
+	version := metricsv1beta1.SchemeGroupVersion
+	return Object{Yielding: true, Resource: apiregistrationv1.SchemeGroupVersion.WithResource("apiservices"), Object: &apiregistrationv1.APIService{
+		TypeMeta:   metav1.TypeMeta{APIVersion: apiregistrationv1.SchemeGroupVersion.String(), Kind: "APIService"},
+		ObjectMeta: meta(version.Version+"."+version.Group, ""),
+		Spec: apiregistrationv1.APIServiceSpec{
+			Group: version.Group, Version: version.Version,
+			GroupPriorityMinimum: metricsPriority, VersionPriority: metricsPriority,
+		},
+	}}
+}
 
 func meta(name, namespace string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{

@@ -124,12 +124,24 @@ func ownRoles() []Object {
 	for name, rules := range controlPlaneRoles() {
 		objects = append(objects, clusterRole(name, rules...), clusterBinding(name, user(name), name))
 	}
+	objects = append(objects, metricsReader())
 	slices := rule("discovery.k8s.io", []string{"create", "get", "update", "patch", "delete"}, "endpointslices")
 	leases := rule("coordination.k8s.io", []string{"get", "update"}, "leases")
 	own := named(rule("", read(), "configmaps"), names.CustomDNS)
 	objects = append(objects, kubeSystemRole(names.GroupDNS, group(names.GroupDNS), slices, own)...)
 	return append(objects, kubeSystemRole(names.UserLeader, user(names.UserLeader),
 		named(leases, names.ControlPlaneLease), rule("coordination.k8s.io", []string{"create"}, "leases"))...)
+}
+
+// metricsReader lets everybody who may view a namespace read the metrics of its pods.
+// metrics-server's role has the same name and content.
+func metricsReader() Object {
+	o := clusterRole("system:aggregated-metrics-reader", rule("metrics.k8s.io", read(), "pods", "nodes"))
+	labels := o.Object.GetLabels()
+	for _, role := range []string{"view", "edit", "admin"} {
+		labels["rbac.authorization.k8s.io/aggregate-to-"+role] = "true"
+	}
+	return o
 }
 
 func clusterRole(name string, rules ...rbacv1.PolicyRule) Object {

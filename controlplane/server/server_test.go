@@ -29,6 +29,7 @@ func TestControlPlane(t *testing.T) {
 	t.Run("supports server-side apply", c.apply)
 	t.Run("lets continue tokens expire with a compaction", c.compaction)
 	t.Run("describes built-in and custom types", c.openAPI)
+	t.Run("serves the metrics of nodes and pods", c.resourceMetrics)
 	t.Run("calls webhooks behind services", c.webhooks)
 	t.Run("encrypts secrets at rest", c.secrets)
 	t.Run("rotates the encryption key while it serves", func(t *testing.T) { rotate(t, dir, c) })
