@@ -21,8 +21,9 @@ func gatewayObjects() []Object {
 	for _, name := range definitions {
 		objects = append(objects, definition(name))
 	}
-	return append(objects, Object{Yielding: true, Resource: gatewayv1.SchemeGroupVersion.WithResource("gatewayclasses"), Object: &gatewayv1.GatewayClass{
-		TypeMeta:   metav1.TypeMeta{APIVersion: gatewayv1.SchemeGroupVersion.String(), Kind: "GatewayClass"},
+	classes := schema.GroupVersionResource{Group: gatewayv1.GroupName, Version: gatewayv1.GroupVersion.Version, Resource: "gatewayclasses"}
+	return append(objects, Object{Yielding: true, Resource: classes, Object: &gatewayv1.GatewayClass{
+		TypeMeta:   metav1.TypeMeta{APIVersion: gatewayv1.GroupVersion.String(), Kind: "GatewayClass"},
 		ObjectMeta: meta(names.GatewayClass, ""),
 		Spec:       gatewayv1.GatewayClassSpec{ControllerName: names.GatewayController},
 	}})
