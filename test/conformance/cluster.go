@@ -24,7 +24,8 @@ type cluster struct {
 	skiff, driver, memory, images string
 	kubectl                       string
 	home, kubeconfig              string
-	suite                         suite // the zero value without -suite
+	suite                         suite  // the zero value without -suite
+	mount                         string // a folder for every node, as skiff's --mount has it
 	registry                      *registry
 }
 
@@ -58,6 +59,9 @@ func (c *cluster) up(ctx context.Context, o options) error {
 	}
 	if c.suite.dual {
 		args = append(args, "--ip-family", "dual")
+	}
+	if c.mount != "" {
+		args = append(args, "--mount", c.mount)
 	}
 	err := c.run(ctx, args...)
 	if err != nil {

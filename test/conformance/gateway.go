@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -19,29 +20,33 @@ import (
 	subnets "github.com/skiff-dev/skiff/vm/cluster"
 )
 
-// runGateway runs the conformance tests of the Gateway API in the nodes' network, where
-// pods and nodes reach Gateways.
+// onNode is where nodes have the output directory.
+const onNode = "/conformance"
+
+// runGateway runs the conformance tests of the Gateway API on a node, which reaches Gateways
+// as pods do.
 func runGateway(ctx context.Context, o options) (failed bool, err error) {
 	c := newCluster(o)
 	c.images = filepath.Join(o.out, "gateway-images.tar")
-	c.suite.inside = true
-	if o.kubeconfig == "" {
-		defer func() {
-			if o.keep {
-				fmt.Printf("the cluster is still running: SKIFF_HOME=%s KUBECONFIG=%s\n", c.home, c.kubeconfig)
-				return
-			}
-			err = errors.Join(err, c.down())
-		}()
-		if err := c.up(ctx, o); err != nil {
-			return false, err
-		}
-	} else {
-		c.kubeconfig, c.home = o.kubeconfig, filepath.Dir(o.kubeconfig)
+	c.mount = o.out + ":" + onNode
+	if o.kubeconfig != "" {
+		return false, errors.New("the tests of the Gateway API need a cluster of their own")
 	}
-	if o.inside, err = c.enter(ctx); err != nil {
+	defer func() {
+		if o.keep {
+			fmt.Printf("the cluster is still running: SKIFF_HOME=%s KUBECONFIG=%s\n", c.home, c.kubeconfig)
+			return
+		}
+		err = errors.Join(err, c.down())
+	}()
+	if err := c.up(ctx, o); err != nil {
 		return false, err
 	}
+	kubeconfig := filepath.Join(o.out, gatewayKubeconfig)
+	if err := c.writeInside(ctx, kubeconfig); err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, os.Remove(kubeconfig)) }()
 	log, err := os.Create(filepath.Join(o.out, "gateway.log"))
 	if err != nil {
 		return false, err
@@ -56,14 +61,18 @@ func runGateway(ctx context.Context, o options) (failed bool, err error) {
 		return false, err
 	}
 	r := countResults(log)
-	fmt.Printf("%d passed, %d failed, %d skipped in %s; report %s\n", r.passed, len(r.failed), r.skipped, time.Since(start).Round(time.Second), reportPath(o))
+	fmt.Printf("%d passed, %d failed, %d skipped in %s; report %s\n", r.passed, len(r.failed), r.skipped, time.Since(start).Round(time.Second), filepath.Join(o.out, gatewayReport))
 	for _, name := range r.failed {
 		fmt.Println("failed:", name)
 	}
 	return len(r.failed) > 0 || r.passed == 0, nil
 }
 
-func reportPath(o options) string { return filepath.Join(o.out, "gateway-report.yaml") }
+// Files in the output directory.
+const (
+	gatewayReport     = "gateway-report.yaml"
+	gatewayKubeconfig = "gateway-kubeconfig"
+)
 
 // testGateways runs the test program. Failed tests are no error: the log lists them.
 func (c *cluster) testGateways(ctx context.Context, o options, log io.Writer) error {
@@ -71,18 +80,22 @@ func (c *cluster) testGateways(ctx context.Context, o options, log io.Writer) er
 	if err != nil {
 		return err
 	}
-	args := append(o.inside.prefix(), filepath.Join(o.out, "bin", "gateway.test"), "-test.v", "-test.timeout="+o.timeout.String(),
-		"-report-output="+reportPath(o), "-usable-address="+spare[0].String(), "-unusable-address="+spare[1].String())
+	args := []string{
+		"shell", "worker-1", "--cluster", clusterName, "--", "env", "KUBECONFIG=" + path.Join(onNode, gatewayKubeconfig),
+		path.Join(onNode, "bin/gateway.test"), "-test.v", "-test.timeout=" + o.timeout.String(),
+		"-report-output=" + path.Join(onNode, gatewayReport),
+		"-usable-address=" + spare[0].String(), "-unusable-address=" + spare[1].String(),
+	}
 	if o.focus != "" {
 		args = append(args, "-run-test="+o.focus)
 	}
 	if o.skip != "" {
 		args = append(args, "-skip-tests="+o.skip)
 	}
-	command := exec.CommandContext(ctx, args[0], args[1:]...)
+	command := exec.CommandContext(ctx, c.skiff, args...)
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGINT) }
 	command.WaitDelay = 30 * time.Second
-	command.Env = append(os.Environ(), "KUBECONFIG="+o.inside.kubeconfig)
+	command.Env = append(os.Environ(), "SKIFF_HOME="+c.home)
 	command.Stdout, command.Stderr = log, log
 	err = command.Run()
 	var exit *exec.ExitError

@@ -36,17 +36,22 @@ func (c *cluster) enter(ctx context.Context) (i inside, err error) {
 	if i.namespace, err = netns.Nodes(daemon); err != nil {
 		return i, err
 	}
+	i.kubeconfig = c.kubeconfig + "-inside"
+	return i, c.writeInside(ctx, i.kubeconfig)
+}
+
+// writeInside writes a kubeconfig for programs in the nodes' network.
+func (c *cluster) writeInside(ctx context.Context, path string) error {
 	address, err := exec.CommandContext(ctx, c.kubectl, "--kubeconfig", c.kubeconfig, "get", "node", "control-plane-1",
 		"--output", `jsonpath={.status.addresses[?(@.type=="InternalIP")].address}`).Output()
 	if err != nil {
-		return i, fmt.Errorf("find the address of the API server: %w", err)
+		return fmt.Errorf("find the address of the API server: %w", err)
 	}
 	config, err := os.ReadFile(c.kubeconfig)
 	if err != nil {
-		return i, err
+		return err
 	}
-	i.kubeconfig = c.kubeconfig + "-inside"
-	return i, os.WriteFile(i.kubeconfig, redirect(config, string(address)), 0o600)
+	return os.WriteFile(path, redirect(config, string(address)), 0o600)
 }
 
 var server = regexp.MustCompile(`server: \S+`)
