@@ -39,6 +39,8 @@ func (n *Network) ListenAt(at netip.Addr, port uint16) (net.Listener, error) {
 	if failed != nil {
 		return nil, fmt.Errorf("listen on %s: %s", l.address, failed)
 	}
+	// Connections that end slowly would keep the port.
+	endpoint.SocketOptions().SetReuseAddress(true)
 	failed = endpoint.Bind(tcpip.FullAddress{NIC: nic, Addr: tcpipAddress(at), Port: port})
 	if failed == nil {
 		failed = endpoint.Listen(maxServed)

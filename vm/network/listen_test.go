@@ -140,6 +140,28 @@ func TestAcceptEndsWithTheNetwork(t *testing.T) {
 	}
 }
 
+func TestConnectionsDoNotKeepAPort(t *testing.T) {
+	n := runNetwork(t, newWorld(t), EgressNone)
+	guest := newGuest(t, n, workerOne)
+	for range 3 {
+		listener, err := n.Listen(offered.Port())
+		if err != nil {
+			t.Fatal(err)
+		}
+		served := make(chan net.Conn, 2)
+		go accepting(listener, func(conn net.Conn) { served <- conn })
+		for range 2 {
+			if _, err := guest.dialTCP(t.Context(), offered); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_ = (<-served).Close() // the client keeps its end of it open, and the other one is open
+		if err := listener.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestMachinesReachAServiceAtAnAddressOfItsOwn(t *testing.T) {
 	n := runNetwork(t, newWorld(t), EgressNone)
 	own := netip.AddrPortFrom(netip.MustParseAddr("192.168.104.200"), 80)

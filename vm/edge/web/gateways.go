@@ -16,27 +16,28 @@ import (
 )
 
 // routes returns the routes of Gateways, after their addresses are assigned, their
-// certificates are read, and their ports are open.
-func (s *Server) routes(ctx context.Context, objects Objects, services *route.Table, ports *gatewayPorts) *gateway.Table {
+// certificates are read, and their ports are open. It returns false if a port could not be
+// opened.
+func (s *Server) routes(ctx context.Context, objects Objects, services *route.Table, ports *gatewayPorts) (table *gateway.Table, complete bool) {
 	environment := gateway.Environment{Services: services, Now: time.Now()}
 	if s.config.Assign != nil {
 		environment.Addresses = s.config.Assign(gateway.Claims(objects.Gateways), objects.Complete)
 	}
-	table := gateway.New(objects.Gateways, environment)
+	table = gateway.New(objects.Gateways, environment)
 	if secrets := table.Secrets(); len(secrets) > 0 {
 		environment.Certificates = s.dispatcher.own.check(ctx, secrets)
 		table = gateway.New(objects.Gateways, environment)
 	}
 	failed := ports.update(ctx, table.Ports())
 	if len(failed) == 0 {
-		return table
+		return table, true
 	}
 	for _, g := range objects.Gateways.Gateways {
 		if err := failed[types.NamespacedName{Namespace: g.Namespace, Name: g.Name}]; err != nil {
 			environment.Addresses[g.UID] = gateway.Address{Problem: err.Error()}
 		}
 	}
-	return gateway.New(objects.Gateways, environment)
+	return gateway.New(objects.Gateways, environment), false
 }
 
 // gatewayPorts are the open ports of Gateways.

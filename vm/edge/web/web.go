@@ -120,7 +120,7 @@ func (s *Server) follow(ctx context.Context) error {
 	for {
 		objects, changed := s.config.Objects()
 		table := route.New(s.config.Cluster, objects.Objects)
-		gateways := s.routes(ctx, objects, table, ports)
+		gateways, complete := s.routes(ctx, objects, table, ports)
 		s.site.table.Store(table)
 		s.site.gateways.Store(gateways)
 		var retry <-chan time.Time
@@ -128,8 +128,8 @@ func (s *Server) follow(ctx context.Context) error {
 			retry = time.After(secretFresh) // nobody tells when a secret changes
 		}
 		needed := changes(objects.Ingresses, table.Ingresses(), addresses(s.config.Cluster, s.config.Gateway))
-		written := writeStatus(ctx, s.config.Status, needed, s.config.Log)
-		if !writeGatewayStatus(ctx, s.config.GatewayStatus, gateways.Statuses(), s.config.Log) || !written {
+		complete = writeStatus(ctx, s.config.Status, needed, s.config.Log) && complete
+		if !writeGatewayStatus(ctx, s.config.GatewayStatus, gateways.Statuses(), s.config.Log) || !complete {
 			retry = time.After(statusRetry)
 		}
 		select {
