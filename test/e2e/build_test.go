@@ -45,7 +45,7 @@ func testBuild(t *testing.T, r *rig, name string, k *kube) {
 		a := r.trySkiff(t, "image", "build", "--cluster", name, "-t", "skiff.test/fails:1", dir)
 		equal(t, "exit code", a.code, 1)
 		contains(t, "output of the step", a.stderr, "about to fail")
-		contains(t, "message", a.stderr, "exit code: 7")
+		contains(t, "message", a.stderr, `skiff: process "/bin/sh -c echo about to fail; exit 7" did not complete successfully: exit code: 7`)
 		if images := r.skiff(t, "image", "list", "--cluster", name); strings.Contains(images, "skiff.test/fails") {
 			t.Errorf("the failed image was loaded:\n%s", images)
 		}

@@ -151,8 +151,10 @@ func builder(dir string) (node.Program, error) {
 
 // explainBuild adds a hint to an error of BuildKit that has none.
 func explainBuild(err error, syntax string) error {
-	text := strings.TrimPrefix(err.Error(), "failed to solve: ")
-	hint := ""
+	text, hint := err.Error(), ""
+	if _, cause, found := strings.Cut(text, "failed to solve: "); found {
+		text = cause
+	}
 	switch {
 	case syntax != "" && strings.Contains(text, syntax) && strings.Contains(text, "resolve"):
 		hint = fmt.Sprintf("the Dockerfile asks for the frontend %s: without access to its registry, load it with \"skiff image load\", or remove the line \"# syntax=\"", syntax)

@@ -111,7 +111,7 @@ func TestImagesThatCannotBePulledAreExplained(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
-	if err := explainBuild(errors.New("failed to solve: exit code: 7"), ""); err.Error() != "exit code: 7" {
+	if err := explainBuild(errors.New("read app:1: failed to solve: exit code: 7"), ""); err.Error() != "exit code: 7" {
 		t.Errorf("got %v", err)
 	}
 }
