@@ -7,7 +7,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -73,7 +72,8 @@ digest.`,
 			}
 		}
 		if len(only) > 0 {
-			nodes = only
+			slices.Sort(only)
+			nodes = slices.Compact(only)
 		}
 		return load(cmd.Context(), s, c, nodes, sources, inJSON)
 	}
@@ -94,11 +94,9 @@ func load(ctx context.Context, s cli.Streams, c *client.Client, nodes []string, 
 	results := []loaded{}
 	for _, from := range sources {
 		begun := time.Now()
-		meter := newMeter(nodes, from.size)
+		meter := &meter{nodes: nodes, size: from.size}
 		stop := meter.show(s.Err)
-		_, err := remote.OnEach(nodes, func(node string) (struct{}, error) {
-			return struct{}{}, sendImage(ctx, c, node, from, meter.of(node))
-		})
+		err := sendAll(ctx, c, nodes, from, meter)
 		stop()
 		if err != nil {
 			return fmt.Errorf("load %s: %w", from.title, err)
@@ -126,18 +124,30 @@ func localHint(names []string) string {
 	return ""
 }
 
-// sendImage streams an archive into the containerd of a node.
-func sendImage(ctx context.Context, c *client.Client, node string, from source, sent *atomic.Int64) error {
+// sendAll streams an archive to all nodes concurrently. It is read and decompressed once.
+func sendAll(ctx context.Context, c *client.Client, nodes []string, from source, meter *meter) error {
 	file, err := os.Open(from.path)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	content, err := archive.Decompress(&counted{file, sent})
+	plain, err := archive.Decompress(&counted{file, &meter.sent})
 	if err != nil {
 		return err
 	}
-	defer content.Close()
+	defer plain.Close()
+	branches, wait := fan(plain, len(nodes))
+	defer wait()
+	_, err = remote.OnEach(nodes, func(node string) (struct{}, error) {
+		content := branches[slices.Index(nodes, node)]
+		defer content.Close()
+		return struct{}{}, sendImage(ctx, c, node, from, content)
+	})
+	return err
+}
+
+// sendImage streams an archive into the containerd of a node.
+func sendImage(ctx context.Context, c *client.Client, node string, from source, content io.Reader) error {
 	ctr := func(stdin io.Reader, args ...string) (string, error) {
 		return remote.Capture(ctx, c, node, stdin, append([]string{"ctr", "--namespace", "k8s.io", "images"}, args...)...)
 	}

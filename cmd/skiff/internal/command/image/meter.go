@@ -22,37 +22,19 @@ func (c *counted) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// meter counts how much of an archive each node has received.
+// meter counts how much of an archive was sent.
 type meter struct {
 	nodes []string
 	size  int64
-	sent  []atomic.Int64
-}
-
-func newMeter(nodes []string, size int64) *meter {
-	return &meter{nodes: nodes, size: size, sent: make([]atomic.Int64, len(nodes))}
-}
-
-func (m *meter) of(node string) *atomic.Int64 {
-	for i, name := range m.nodes {
-		if name == node {
-			return &m.sent[i]
-		}
-	}
-	return &atomic.Int64{}
+	sent  atomic.Int64
 }
 
 func (m *meter) String() string {
-	var parts []string
-	for i, node := range m.nodes {
-		switch percent := m.sent[i].Load() * 100 / max(1, m.size); {
-		case percent < 100:
-			parts = append(parts, fmt.Sprintf("%s %d%%", node, percent))
-		default:
-			parts = append(parts, node+" unpacking")
-		}
+	to := strings.Join(m.nodes, ", ")
+	if percent := m.sent.Load() * 100 / max(1, m.size); percent < 100 {
+		return fmt.Sprintf("%d%%  %s", percent, to)
 	}
-	return strings.Join(parts, "  ")
+	return "unpacking  " + to
 }
 
 // show draws the meter until stop is called, if out is a terminal.
