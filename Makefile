@@ -180,6 +180,12 @@ bench-controlplane: guest ## compare our control plane with upstream's programs,
 	@$(GO) run ./test/bench/controlplane -skiff $(GUEST)/skiff-controlplane -peers $(PEERS) \
 		-out build/bench/controlplane.json $(BENCHFLAGS)
 
+.PHONY: bench-build
+bench-build: build ## compare image build with nerdctl build, save and load
+	@mkdir -p $(PEERS)
+	@$(GO) build -C test/bench/build/buildctl -ldflags '-s -w' -o $(abspath $(PEERS))/ tool
+	@$(GO) run ./test/bench/build -buildctl $(PEERS)/buildctl -out build/bench/build.json $(BENCHFLAGS)
+
 .PHONY: bench-edge
 bench-edge: build ## compare load balancers and names with NodePorts and kubectl port-forward, as root
 	@test/prepare.sh
