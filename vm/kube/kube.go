@@ -96,7 +96,8 @@ func (c *Client) Nodes(ctx context.Context) (map[string]Node, error) {
 }
 
 // nodeStatus returns the status of a node. A node that has just become Ready takes no
-// pods until controllers have removed its initial taints, so it is not ready before.
+// pods until controllers have removed its initial taints, so it is not ready before. A
+// NoExecute taint may stay for some seconds longer: every pod tolerates it for a while.
 func nodeStatus(item corev1.Node) Node {
 	node := Node{Ready: string(corev1.ConditionUnknown), BootID: item.Status.NodeInfo.BootID}
 	for _, condition := range item.Status.Conditions {
@@ -110,7 +111,7 @@ func nodeStatus(item corev1.Node) Node {
 	}
 	for _, taint := range item.Spec.Taints {
 		initial := taint.Key == corev1.TaintNodeNotReady || taint.Key == names.TaintUninitialized
-		if initial && node.Ready == string(corev1.ConditionTrue) {
+		if initial && taint.Effect == corev1.TaintEffectNoSchedule && node.Ready == string(corev1.ConditionTrue) {
 			node.Ready, node.Reason = string(corev1.ConditionFalse), "the taint "+taint.Key+" is not removed yet"
 		}
 	}
