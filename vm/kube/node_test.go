@@ -29,7 +29,7 @@ func TestNodesAreReadyOnceTheyTakePods(t *testing.T) {
 		{"cordoned", node(corev1.ConditionTrue, corev1.TaintNodeUnschedulable), "True", ""},
 		{"not ready", node(corev1.ConditionFalse, corev1.TaintNodeNotReady), "False", "Why: because"},
 		{"just ready", node(corev1.ConditionTrue, corev1.TaintNodeNotReady), "False", "the taint node.kubernetes.io/not-ready is not removed yet"},
-		{"just ready, and was about to be evicted", evicting, "True", ""},
+		{"ready, with the taint that evicts pods", evicting, "True", ""},
 		{"not initialized", node(corev1.ConditionTrue, names.TaintUninitialized), "False", "the taint node.cloudprovider.kubernetes.io/uninitialized is not removed yet"},
 		{"lost", node(corev1.ConditionUnknown), "Unknown", "Why: because"},
 	} {
