@@ -86,9 +86,13 @@ func (s *Server) builder(w http.ResponseWriter, r *http.Request) {
 	// closing the other connection ends its copy.
 	stop := context.AfterFunc(r.Context(), func() { host.Close() })
 	defer stop()
-	ended := make(chan error, 2)
-	go func() { _, err := io.Copy(program, buffered.Reader); ended <- err }()
-	go func() { _, err := io.Copy(host, program); ended <- err }()
+	ended := make(chan struct{}, 2)
+	relay := func(to io.Writer, from io.Reader) {
+		_, _ = io.Copy(to, from) // the other side sees the end
+		ended <- struct{}{}
+	}
+	go relay(program, buffered.Reader)
+	go relay(host, program)
 	<-ended
 	host.Close()
 	program.Close()

@@ -74,7 +74,7 @@ func Run(ctx context.Context, dial func(context.Context) (net.Conn, error), b Bu
 	if err != nil {
 		return fmt.Errorf("connect to the builder: %w", err)
 	}
-	defer builder.Close()
+	defer func() { _ = builder.Close() }()
 	events := make(chan *client.SolveStatus)
 	work, ctx := errgroup.WithContext(ctx)
 	work.Go(func() error {
