@@ -13,6 +13,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -324,6 +325,23 @@ func TestExecSeparatesStreamsAndExitCode(t *testing.T) {
 	}
 	if _, _, _, failure := s.exec(nodeapi.ExecRequest{Args: []string{"no-such-program"}}).finish(); !strings.Contains(failure, "no such program") {
 		t.Errorf("failure %q", failure)
+	}
+}
+
+func TestTheHostClosesAnExec(t *testing.T) {
+	h := start(t).exec(nodeapi.ExecRequest{Args: []string{"true"}})
+	if _, _, code, failure := h.finish(); code != 0 || failure != "" {
+		t.Fatal(code, failure)
+	}
+	// A host that is slow sends the end of its input after the program has exited.
+	if err := h.out.Write(nodeapi.StdinClose, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.in.ReadByte(); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the connection after the exit code: %v", err)
 	}
 }
 

@@ -21,8 +21,13 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 )
 
-// killAfter is how long programs of an exec have to exit after SIGHUP.
-const killAfter = 2 * time.Second
+const (
+	// killAfter is how long programs of an exec have to exit after SIGHUP.
+	killAfter = 2 * time.Second
+	// lingerTime is how long the host has to close the connection of a program that has
+	// exited.
+	lingerTime = 5 * time.Second
+)
 
 func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Upgrade") != nodeapi.UpgradeExec {
@@ -83,8 +88,10 @@ func (s *session) run(ctx context.Context, request nodeapi.ExecRequest, env []st
 		hangUp(command.Process.Pid)
 	})
 	defer gone()
+	reading := make(chan struct{})
 	go func() {
 		defer cancel()
+		defer close(reading)
 		s.readFrames(stdin)
 	}()
 	go watchPeer(ctx, s.conn, s.ask, cancel)
@@ -95,7 +102,15 @@ func (s *session) run(ctx context.Context, request nodeapi.ExecRequest, env []st
 	if !ok {
 		return errors.Join(waited, s.out.Write(nodeapi.Failure, []byte(waited.Error())))
 	}
-	return errors.Join(sent, s.out.Write(nodeapi.Exit, binary.BigEndian.AppendUint32(nil, uint32(code))))
+	sent = errors.Join(sent, s.out.Write(nodeapi.Exit, binary.BigEndian.AppendUint32(nil, uint32(code))))
+	// Input that arrives on a closed connection is answered with a reset, which makes the
+	// host discard the exit code. So the host closes the connection.
+	gone()
+	select {
+	case <-reading:
+	case <-time.After(lingerTime):
+	}
+	return sent
 }
 
 // start starts the program and the copying of its output, as the leader of a
