@@ -118,6 +118,23 @@ func TestARouteWithoutAHostAnswersForTheClusterOnly(t *testing.T) {
 	expect(t, r.client(t), r.url("any.test"), 404, "No cluster answers")
 }
 
+func TestAPortThatIsInUseIsTriedAgain(t *testing.T) {
+	c := newRig(t).start(t, "dev")
+	c.refuses.Store(1)
+	c.gateway(t, onlyHTTP, nil, nil) // waits until the port is open
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var seen []string
+	for _, s := range c.statuses {
+		if status, ok := s.Content.(gatewayv1.GatewayStatus); ok {
+			seen = append(seen, status.Conditions[1].Reason)
+		}
+	}
+	if len(seen) == 0 || seen[0] != string(gatewayv1.GatewayReasonAddressNotUsable) {
+		t.Errorf("reasons %v", seen)
+	}
+}
+
 func TestAPortIsClosedWithItsListener(t *testing.T) {
 	c := newRig(t).start(t, "dev")
 	c.gateway(t, onlyHTTP, nil, nil)

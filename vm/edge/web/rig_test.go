@@ -74,6 +74,7 @@ type cluster struct {
 	stop    func()        // ends its daemon
 	pods    *pods
 	frozen  atomic.Bool
+	refuses atomic.Int32 // how many listens of Gateways still fail
 	secrets map[types.NamespacedName]tls.Certificate
 
 	mu       sync.Mutex // guards the fields below
@@ -155,6 +156,9 @@ func (r *rig) start(t *testing.T, name string) *cluster {
 }
 
 func (c *cluster) listen(address netip.Addr, port uint16) (net.Listener, error) {
+	if address.IsValid() && c.refuses.Add(-1) >= 0 {
+		return nil, errors.New("the port is in use")
+	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	switch {
 	case err != nil:
