@@ -171,7 +171,6 @@ func (k *kube) tryGateway(t *testing.T, e entry) {
 	plain, secure := portOf(t, e.plain), portOf(t, e.secure)
 	k.curls(t, "200", []string{"shop-"}, "http://gateway.shop.localhost:"+plain+"/hostname")
 	k.curls(t, "200", []string{"shop-"}, "http://gateway.shop.localhost:"+plain+"/rewritten")
-	k.curls(t, "404", []string{"No route of the Gateway"}, "http://gateway.shop.localhost:"+plain+"/other")
 	k.curls(t, "200", []string{"shop-"}, "--cacert", certificate, "--resolve", "gateway.example.com:"+secure+":127.0.0.1",
 		"https://gateway.example.com:"+secure+"/hostname")
 
