@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"io"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -12,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/mod/modfile"
 
 	"github.com/skiff-dev/skiff/images/oci"
 )
@@ -224,18 +225,21 @@ func required(t *testing.T, path string) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	versions, replaced := map[string]string{}, map[string]string{}
-	for line := range strings.Lines(string(content)) {
-		line, _, _ = strings.Cut(line, "//")
-		if fields := strings.Fields(line); len(fields) == 5 && fields[0] == "replace" && fields[1] == fields[3] {
-			replaced[fields[1]] = fields[4]
-		}
-		fields := strings.Fields(strings.TrimPrefix(line, "require "))
-		if len(fields) == 2 && strings.HasPrefix(fields[1], "v") && fields[1] != "v0.0.0" {
-			versions[fields[0]] = fields[1]
+	file, err := modfile.Parse(path, content, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	versions := map[string]string{}
+	for _, r := range file.Require {
+		if r.Mod.Version != "v0.0.0" {
+			versions[r.Mod.Path] = r.Mod.Version
 		}
 	}
-	maps.Copy(versions, replaced)
+	for _, r := range file.Replace {
+		if r.New.Version != "" {
+			versions[r.Old.Path] = r.New.Version
+		}
+	}
 	return versions
 }
 

@@ -96,7 +96,7 @@ var volumes = []exclusion{
 	{pattern: `(` + class + `|Pre-provisioned).*multiVolume.*different node`, reason: "the volume is on one node"},
 	{pattern: `Pre-provisioned.*multiVolume.*access to two volumes`, reason: "needs volumes that are made on demand"},
 	{pattern: class + `.*immediate`, reason: "a local volume waits until its pod knows its node"},
-	{pattern: class + `.*(volume-expand|expansion|pvc data source)`, reason: "the class is described to upstream without expansion and cloning"},
+	{pattern: class + `.*pvc data source`, reason: "the class is described to upstream without cloning"},
 	{pattern: class + `.*multiple PV pointing`, reason: "upstream copies the volume without its node, which the API refuses for a local one"},
 	{pattern: `\[Driver: (hostPath|hostPathSymlink|emptydir)\].*(readOnly specified in the volumeSource|cannot write to subpath readonly)`, reason: "the type has no readOnly of its own"},
 	{pattern: class + `.*(any volume data source|volumeLimits|capacity|volume-modify|seLinuxMount|lifecycle-performance)`, reason: "asks for what only CSI drivers have: populators, limits, capacity, attributes, SELinux contexts"},
