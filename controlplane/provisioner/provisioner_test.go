@@ -204,6 +204,9 @@ func TestClaimsGrowWithTheirVolume(t *testing.T) {
 		if grown := got.String() != c.claimed; grown != c.want {
 			t.Errorf("%s: the claim has %s", c.name, got.String())
 		}
+		if allocated := after.Status.AllocatedResources[corev1.ResourceStorage]; c.want && allocated.Cmp(got) != 0 {
+			t.Errorf("%s: the claim has %s and was allocated %s", c.name, got.String(), allocated.String())
+		}
 	}
 	claim, volume := bound("2Gi", "1Gi", "1Gi", names.LocalProvisioner)
 	volume.Spec.ClaimRef.UID = "another"

@@ -84,15 +84,17 @@ func resize(ctx context.Context, client kubernetes.Interface, claim *corev1.Pers
 	if !ok {
 		return nil
 	}
-	capacity := map[string]any{"capacity": map[string]any{"storage": size.String()}}
-	patch, err := json.Marshal(map[string]any{"spec": capacity})
+	storage := map[string]any{string(corev1.ResourceStorage): size.String()}
+	patch, err := json.Marshal(map[string]any{"spec": map[string]any{"capacity": storage}})
 	if err != nil {
 		return fmt.Errorf("encode patch: %w", err)
 	}
 	if _, err := client.CoreV1().PersistentVolumes().Patch(ctx, volume.Name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
 		return fmt.Errorf("resize volume %s: %w", volume.Name, err)
 	}
-	if patch, err = json.Marshal(map[string]any{"status": capacity}); err != nil {
+	// Tools that follow KEP-1790 look for the allocated size, too.
+	status := map[string]any{"capacity": storage, "allocatedResources": storage}
+	if patch, err = json.Marshal(map[string]any{"status": status}); err != nil {
 		return fmt.Errorf("encode patch: %w", err)
 	}
 	_, err = client.CoreV1().PersistentVolumeClaims(claim.Namespace).Patch(ctx, claim.Name, types.MergePatchType, patch, metav1.PatchOptions{}, "status")
