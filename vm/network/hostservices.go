@@ -148,7 +148,7 @@ func (n *Network) route(target netip.AddrPort, tcp bool) []netip.AddrPort {
 	switch {
 	case target.Addr() == n.host.address:
 		return n.host.route(target.Port(), tcp)
-	case n.config.Peers != nil && n.config.PeerRange.Contains(target.Addr()):
+	case n.waits(target):
 		if n.config.Egress != EgressAll {
 			return nil
 		}
@@ -157,6 +157,11 @@ func (n *Network) route(target netip.AddrPort, tcp bool) []netip.AddrPort {
 		return []netip.AddrPort{target}
 	}
 	return nil
+}
+
+// waits reports whether route may take long: it may ask the daemon of another cluster.
+func (n *Network) waits(target netip.AddrPort) bool {
+	return n.config.Peers != nil && n.config.PeerRange.Contains(target.Addr())
 }
 
 // refused learns that nobody listens at a target.

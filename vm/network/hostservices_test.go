@@ -3,6 +3,7 @@ package network
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/netip"
 	"slices"
 	"strings"
@@ -233,5 +234,38 @@ func TestOtherClustersAreReachedWithinTheEgressPolicy(t *testing.T) {
 	}
 	if _, ok := n.name("api.third.skiff.internal."); ok {
 		t.Error("an unknown name is known")
+	}
+}
+
+// slowPeer is another cluster whose daemon does not answer.
+type slowPeer struct {
+	onePeer
+	asked, answer chan struct{}
+}
+
+func (p slowPeer) Route(to netip.AddrPort, tcp bool) []netip.AddrPort {
+	p.asked <- struct{}{}
+	<-p.answer
+	return []netip.AddrPort{to}
+}
+
+func TestAClusterThatDoesNotAnswerDelaysNoOtherTraffic(t *testing.T) {
+	w := newWorld(t)
+	peer := slowPeer{asked: make(chan struct{}, 8), answer: make(chan struct{})}
+	n := runConfig(t, w, Config{Subnet: testSubnet, Pods: testPods, Egress: EgressAll, Peers: peer, PeerRange: netip.MustParsePrefix("198.19.0.0/16")})
+	g := newGuest(t, n, workerOne)
+	slow := g.dialUDP(t, netip.MustParseAddrPort("198.19.0.1:53"))
+	if _, err := slow.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	<-peer.asked
+	if !echoes(g.dialUDP(t, netip.MustParseAddrPort("198.51.100.9:9999")), "hello") {
+		t.Error("other datagrams wait")
+	}
+	close(peer.answer)
+	answer := make([]byte, 5)
+	_ = slow.SetDeadline(time.Now().Add(5 * time.Second))
+	if _, err := io.ReadFull(slow, answer); err != nil || string(answer) != "hello" {
+		t.Errorf("after the answer: %q, %v", answer, err)
 	}
 }

@@ -146,7 +146,7 @@ func (n *Network) build(dial dialer) (err error) {
 		return func(target netip.AddrPort) []netip.AddrPort { return n.route(target, tcp) }
 	}
 	(&tcpForwarder{subnet: n.config.Subnet, route: route(true), refused: n.refused, dial: dial, connections: connections, dials: dials, open: &n.open}).attach(n.stack)
-	(&udpForwarder{subnet: n.config.Subnet, route: route(false), dial: dial, flows: flows, open: &n.open}).attach(n.stack)
+	(&udpForwarder{subnet: n.config.Subnet, route: route(false), waits: n.waits, dial: dial, flows: flows, open: &n.open}).attach(n.stack)
 	return nil
 }
 

@@ -50,15 +50,16 @@ func (f *tcpForwarder) attach(s *stack.Stack) {
 func (f *tcpForwarder) handle(r *tcp.ForwarderRequest) {
 	id := r.ID()
 	machine, target := address(id.RemoteAddress), netip.AddrPortFrom(address(id.LocalAddress), id.LocalPort)
-	var to []netip.AddrPort
-	if f.subnet.Contains(machine) {
-		to = f.route(target)
-	}
-	if len(to) == 0 || !f.connections.take(machine) {
+	if !f.subnet.Contains(machine) || !f.connections.take(machine) {
 		r.Complete(true)
 		return
 	}
 	defer f.connections.give(machine)
+	to := f.route(target) // which may take long, so it counts
+	if len(to) == 0 {
+		r.Complete(true)
+		return
+	}
 	inside, outside, ok := f.connect(r, machine, target, to)
 	if !ok {
 		return

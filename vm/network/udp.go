@@ -40,6 +40,8 @@ type udpForwarder struct {
 	// route returns where to send what is for a target, nothing if that is not
 	// allowed.
 	route func(target netip.AddrPort) []netip.AddrPort
+	// waits reports whether route may take long for a target; nil if it never does.
+	waits func(target netip.AddrPort) bool
 	dial  dialer
 	flows *quota
 	open  *openFlows
@@ -62,8 +64,21 @@ func (f *udpForwarder) handle(r *udp.ForwarderRequest) {
 	if !f.subnet.Contains(machine) {
 		return
 	}
-	to := f.route(target)
-	if len(to) == 0 || !f.take(machine) {
+	if f.waits != nil && f.waits(target) {
+		if f.take(machine) {
+			go func() { f.begin(r, machine, target, f.route(target)) }()
+		}
+		return
+	}
+	if to := f.route(target); len(to) > 0 && f.take(machine) {
+		f.begin(r, machine, target, to)
+	}
+}
+
+// begin begins a flow that take has counted.
+func (f *udpForwarder) begin(r *udp.ForwarderRequest, machine netip.Addr, target netip.AddrPort, to []netip.AddrPort) {
+	if len(to) == 0 {
+		f.flows.give(machine)
 		return
 	}
 	flow := &udpFlow{port: target.Port(), closed: make(chan struct{})}
