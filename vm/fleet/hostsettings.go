@@ -26,8 +26,11 @@ type hostSettings struct {
 	core
 	renewals *renewals
 
-	mu   sync.Mutex // held while nodes are told
+	mu   sync.Mutex // held while nodes are told; guards what follows
 	told told
+	// mixed is true if some nodes may have something else, because not all of them
+	// took over a change.
+	mixed bool
 }
 
 // told is what all running nodes have.
@@ -64,12 +67,14 @@ func (h *hostSettings) follow(ctx context.Context) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := h.current()
-	if reflect.DeepEqual(now, h.told) || h.frozen(ctx) {
+	if !h.mixed && reflect.DeepEqual(now, h.told) || h.frozen(ctx) {
 		return true
 	}
 	if !h.tell(ctx, now) {
+		h.mixed = true
 		return false
 	}
+	h.mixed = false
 	h.log.Info("the nodes follow a change of the host's settings", "search", now.host.Search, "proxy", now.host.Proxy != nodeconfig.Proxy{}, "authorities", now.host.Authorities != "", "names", now.names)
 	h.told = now
 	return true
@@ -78,7 +83,7 @@ func (h *hostSettings) follow(ctx context.Context) bool {
 // tell gives all running nodes what they should have, and reports whether all have
 // taken it over. Control planes get a certificate with other names.
 func (h *hostSettings) tell(ctx context.Context, now told) bool {
-	renamed := !slices.Equal(now.names, h.told.names)
+	renamed := h.mixed || !slices.Equal(now.names, h.told.names)
 	var failed atomic.Bool
 	h.nodes.each(ctx, func(n cluster.Node) {
 		// Its next boot reads the document.

@@ -69,6 +69,34 @@ func TestRunningNodesFollowAProxyAtOnce(t *testing.T) {
 	}
 }
 
+func TestAChangeThatIsTakenBackReachesNodesThatMayHaveIt(t *testing.T) {
+	f, n := openAt(t, time.Now())
+	settings := newHostSettings(f.core, f.renewals)
+	before := f.state.state.Spec
+	f.state.state.Spec.Proxy = cluster.Proxy{HTTPS: "http://127.0.0.1:3128"}
+	f.state.state.Spec.APIServerSANs = []string{"api.example.com"}
+	n.silent = true
+	if settings.follow(t.Context()) {
+		t.Fatal("a node whose answer was lost follows")
+	}
+	f.state.state.Spec = before
+	n.silent = false
+	if !settings.follow(t.Context()) {
+		t.Fatal("the node does not follow")
+	}
+	if got := n.host.Proxy; got.HTTPS != "" {
+		t.Errorf("the node still has %+v", got)
+	}
+	block, _ := pem.Decode(n.held()["apiserver.crt"])
+	certificate, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if certificate.VerifyHostname("api.example.com") == nil {
+		t.Error("its certificate still has the name")
+	}
+}
+
 func TestRunningControlPlanesGetACertificateWithNewNames(t *testing.T) {
 	f, n := openAt(t, time.Now())
 	settings := newHostSettings(f.core, f.renewals)

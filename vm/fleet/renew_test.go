@@ -41,6 +41,7 @@ type fakeNode struct {
 	clocks int           // how often its clock was set
 	seeds  int
 	host   nodeconfig.Host
+	silent bool // it takes over the host's settings, but its answer is lost
 }
 
 func (n *fakeNode) take(files map[string][]byte) {
@@ -112,8 +113,13 @@ func (n *fakeNode) api() http.Handler {
 	mux.HandleFunc("POST "+nodeapi.PathHost, func(w http.ResponseWriter, r *http.Request) {
 		n.mu.Lock()
 		defer n.mu.Unlock()
+		n.host = nodeconfig.Host{}
 		if err := json.NewDecoder(r.Body).Decode(&n.host); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		if n.silent {
+			http.Error(w, "lost", http.StatusInternalServerError)
 			return
 		}
 		w.WriteHeader(http.StatusNoContent)
