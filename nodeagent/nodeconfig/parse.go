@@ -164,9 +164,9 @@ func (h Host) Validate() error {
 			return fmt.Errorf("search domain %q is not a DNS name", name)
 		}
 	}
-	for _, value := range []string{h.Proxy.HTTP, h.Proxy.HTTPS, h.Proxy.No} {
-		if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r > '~' }) {
-			return fmt.Errorf("proxy setting %q is not one line of ASCII text", value)
+	for _, p := range []struct{ name, value string }{{"http", h.Proxy.HTTP}, {"https", h.Proxy.HTTPS}, {"no", h.Proxy.No}} {
+		if strings.ContainsFunc(p.value, func(r rune) bool { return r < ' ' || r > '~' }) {
+			return fmt.Errorf("proxy setting %q is not one line of ASCII text", p.name) // the value may have a password
 		}
 	}
 	if h.Authorities == "" {

@@ -123,6 +123,15 @@ func TestParseRefusesABadDocumentWithTheReason(t *testing.T) {
 	}
 }
 
+func TestFaultsOfProxiesShowNoPasswords(t *testing.T) {
+	for _, value := range []string{"http://user:secret\n@proxy.example", "http://user:sécret@proxy.example"} {
+		err := Host{Proxy: Proxy{HTTPS: value}}.Validate()
+		if err == nil || strings.Contains(err.Error(), "cret") || !strings.Contains(err.Error(), `"https"`) {
+			t.Errorf("%q: %v", value, err)
+		}
+	}
+}
+
 func TestReadNamesTheFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "node.json")
 	if _, err := Read(file); !errors.Is(err, os.ErrNotExist) {
