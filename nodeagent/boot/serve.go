@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -33,13 +34,14 @@ func ServeAPI(ctx context.Context) error {
 		return fmt.Errorf("listen for the node API: %w", err)
 	}
 	announce(address)
+	var settings follower
 	server := &api.Server{
 		PKIDir:        nodeconfig.PKIDir,
 		KubeletPKIDir: filepath.Join(nodeconfig.KubeletDir, "pki"),
 		Status:        readState,
 		Power:         signalPower,
 		Clock:         api.SetClock,
-		Host:          func(host nodeconfig.Host) error { return follow(node.Network, host) },
+		Host:          func(host nodeconfig.Host) error { return settings.follow(node.Network, host) },
 		LogDirs:       []string{nodeconfig.LogDir, runLogDir},
 		DataDir:       dataDir,
 		AlarmsDir:     nodeconfig.AlarmsDir,
@@ -57,17 +59,29 @@ func ServeAPI(ctx context.Context) error {
 	return server.Run(ctx, listener)
 }
 
-// follow takes over changed settings of the host. containerd and the builder read the
-// proxy only when they start; containers keep running meanwhile.
-func follow(network nodeconfig.Network, host nodeconfig.Host) error {
+// follower takes over changed settings of the host.
+type follower struct {
+	mu  sync.Mutex // held while settings are taken over
+	due bool       // programs still have an earlier proxy
+}
+
+// follow takes settings over. containerd and the builder read the proxy only when they
+// start; containers keep running meanwhile.
+func (f *follower) follow(network nodeconfig.Network, host nodeconfig.Host) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	before := program.ReadEnvironment(nodeconfig.ProxyFile)
-	if err := takeOver(network, host); err != nil {
+	err := takeOver(network, host)
+	// It stays due after a failure: the host tries again with the same proxy.
+	f.due = f.due || !slices.Equal(before, program.ReadEnvironment(nodeconfig.ProxyFile))
+	if err != nil || !f.due {
 		return err
 	}
-	if slices.Equal(before, program.ReadEnvironment(nodeconfig.ProxyFile)) {
-		return nil
+	if err := errors.Join(restart(programContainerd), restart(programBuilder)); err != nil {
+		return err
 	}
-	return errors.Join(restart(programContainerd), restart(programBuilder))
+	f.due = false
+	return nil
 }
 
 // restart ends a program, which PID 1 then starts again. One that is not running
