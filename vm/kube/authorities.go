@@ -3,7 +3,9 @@ package kube
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -19,10 +21,14 @@ const (
 	authoritiesKey   = "ca-bundle.crt"
 )
 
+// retryAuthorities is how long KeepAuthorities continues after a failure.
+const retryAuthorities = 10 * time.Second
+
 var askForAuthorities = metav1.ListOptions{LabelSelector: authoritiesLabel + "=true"}
 
 // KeepAuthorities writes authorities into all ConfigMaps that ask for them, also those
-// that are made or changed later, until ctx or the watch of set ends.
+// that are made or changed later, until ctx or the watch of set ends. One that cannot
+// be written stops no other; its error is returned a little later.
 func KeepAuthorities(ctx context.Context, set kubernetes.Interface, authorities string) error {
 	// Without a resource version it begins with those that exist.
 	watch, err := set.CoreV1().ConfigMaps(metav1.NamespaceAll).Watch(ctx, askForAuthorities)
@@ -30,20 +36,24 @@ func KeepAuthorities(ctx context.Context, set kubernetes.Interface, authorities 
 		return fmt.Errorf("watch ConfigMaps for authorities: %w", err)
 	}
 	defer watch.Stop()
+	var failed error
+	var retry <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-retry:
+			return failed
 		case event, open := <-watch.ResultChan():
 			if !open {
-				return nil
+				return failed
 			}
 			asking, ok := event.Object.(*corev1.ConfigMap)
 			if !ok {
 				return fmt.Errorf("watch ConfigMaps for authorities: %w", apierrors.FromObject(event.Object))
 			}
-			if err := writeAuthorities(ctx, set, asking, &authorities); err != nil {
-				return err
+			if err := writeAuthorities(ctx, set, asking, &authorities); err != nil && failed == nil {
+				failed, retry = err, time.After(retryAuthorities)
 			}
 		}
 	}
@@ -55,12 +65,11 @@ func RemoveAuthorities(ctx context.Context, set kubernetes.Interface) error {
 	if err != nil {
 		return fmt.Errorf("list ConfigMaps for authorities: %w", err)
 	}
+	var failed []error
 	for i := range list.Items {
-		if err := writeAuthorities(ctx, set, &list.Items[i], nil); err != nil {
-			return err
-		}
+		failed = append(failed, writeAuthorities(ctx, set, &list.Items[i], nil))
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // writeAuthorities writes the authorities into a ConfigMap; nil removes them. One that
