@@ -45,7 +45,11 @@ func (p *podProxy) run(ctx context.Context) error {
 // tell reports whether the API knows what the spec asks for now.
 func (p *podProxy) tell(ctx context.Context) bool {
 	wanted := podVariables(p.state.spec())
-	return p.api.kube.SetPodVariables(ctx, wanted) == nil && slices.Equal(wanted, podVariables(p.state.spec()))
+	if err := p.api.kube.SetPodVariables(ctx, wanted); err != nil {
+		p.log.Debug("the proxy of pods is not set, trying again", "error", err)
+		return false
+	}
+	return slices.Equal(wanted, podVariables(p.state.spec()))
 }
 
 // podVariables returns the variables of new pods.

@@ -30,7 +30,9 @@ func (c *Client) SetPodVariables(ctx context.Context, variables []string) error 
 	switch {
 	case apierrors.IsNotFound(err):
 		_, err = policies.Create(ctx, policy, metav1.CreateOptions{})
-	case err == nil && current.Labels[labelManagedBy] == managedBySkiff && !reflect.DeepEqual(current.Spec.Mutations, policy.Spec.Mutations):
+	case err == nil && current.Labels[labelManagedBy] != managedBySkiff:
+		return nil // a binding would put it into effect
+	case err == nil && !reflect.DeepEqual(current.Spec.Mutations, policy.Spec.Mutations):
 		current.Spec = policy.Spec
 		_, err = policies.Update(ctx, current, metav1.UpdateOptions{})
 	}

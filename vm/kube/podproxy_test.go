@@ -51,5 +51,9 @@ func TestAPolicyOfSomebodyElseStays(t *testing.T) {
 		if err != nil || len(found.Spec.Mutations) > 0 {
 			t.Errorf("%v: %+v, %v", variables, found, err)
 		}
+		_, err = c.set.AdmissionregistrationV1().MutatingAdmissionPolicyBindings().Get(t.Context(), podProxyName, metav1.GetOptions{})
+		if !apierrors.IsNotFound(err) {
+			t.Errorf("%v: the policy was bound: %v", variables, err)
+		}
 	}
 }
