@@ -2,6 +2,8 @@ package credentials
 
 import (
 	"bytes"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"io/fs"
 	"os"
@@ -10,6 +12,8 @@ import (
 	"time"
 
 	"github.com/skiff-dev/skiff/controlplane/pki"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+	"github.com/skiff-dev/skiff/vm/cluster"
 )
 
 func TestCredentialsAreCreatedOnceAndRenewedInTime(t *testing.T) {
@@ -126,6 +130,42 @@ func TestClustersOfEarlierReleasesGetTheAuthorityOfTheCloud(t *testing.T) {
 		again, err := Open(dir, now)
 		if err != nil || !bytes.Equal(again.files["cloud-ca.key"], store.Current().files["cloud-ca.key"]) {
 			t.Errorf("opened again: another authority, %v", err)
+		}
+	}
+}
+
+func TestEveryControlPlanesCertificateHasTheNamesOfTheAPI(t *testing.T) {
+	now := time.Now()
+	set, err := Open(filepath.Join(t.TempDir(), "pki"), now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := cluster.Default()
+	spec.Name, spec.APIAddress, spec.APIServerSANs = "dev", "192.0.2.2", []string{"api.example.com", "2001:db8::1"}
+	for _, planes := range []int{1, 3} { // two of the three join later
+		spec.ControlPlanes, spec.Workers = planes, 1
+		for _, n := range cluster.Nodes(spec) {
+			files, err := set.Node(spec, n, now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			content, exists := files["apiserver.crt"]
+			if !exists && n.Role == nodeconfig.RoleWorker {
+				continue
+			}
+			block, _ := pem.Decode(content)
+			if block == nil {
+				t.Fatalf("%s of %d: no certificate", n.Name, planes)
+			}
+			certificate, err := x509.ParseCertificate(block.Bytes)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range []string{"api.dev.skiff.internal", "api.example.com", "192.0.2.2", "2001:db8::1", n.Address.Addr().String()} {
+				if err := certificate.VerifyHostname(name); err != nil {
+					t.Errorf("%s of %d: %v", n.Name, planes, err)
+				}
+			}
 		}
 	}
 }
