@@ -54,8 +54,9 @@ unit() {
 # Tests of the cluster, not of its machines: seconds on sandboxes, minutes under
 # emulation.
 anywhere='TestEndToEnd/^(Cloud|Metrics|Services|LoadBalancer|Connect|ReadOnlyFolder|Ports|Build|Registry|Proxy|APIAddress|Peers|Intruder|RotateSecrets|Renewal|ExpiredCertificates|Run|ControlPlanes|Restore|HostDNS|HostPorts|CustomDNS|Web|WebEntry|DualStack)$'
-# These run on both, because the host's kernel and the image's differ.
-both='TestEndToEnd/^(Workloads|Confinement)$/^(NetworkPolicy)?$'
+# These run on both, because the host's kernel and the image's differ, and folders
+# come by bind mounts or by virtiofs.
+both='TestEndToEnd/^(Workloads|Confinement|HostFolder)$/^(NetworkPolicy)?$'
 
 e2e() {
   test/prepare.sh

@@ -16,7 +16,8 @@ const usage = `usage:
   workload serve [flags]           answer HTTP, TCP and UDP until SIGTERM
   workload get [flags] URL         ask a server and print what it says
   workload watch [flags] URL       ask for ever and count the failures
-  workload dial tcp|udp ADDRESS    send a line and expect it back`
+  workload dial tcp|udp ADDRESS    send a line and expect it back
+  workload notice DIR              print what changes in a directory until SIGTERM`
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
@@ -41,6 +42,8 @@ func run(ctx context.Context, args []string) error {
 		return watch(ctx, rest, os.Stdout)
 	case "dial":
 		return dial(ctx, rest, os.Stdout)
+	case "notice":
+		return notice(ctx, rest, os.Stdout)
 	default:
 		return fmt.Errorf("unknown command %q\n%s", command, usage)
 	}

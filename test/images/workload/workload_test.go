@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -106,8 +108,32 @@ func TestWatchCountsFailures(t *testing.T) {
 	}
 }
 
+func TestNoticePrintsChanges(t *testing.T) {
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out, in := io.Pipe()
+	go func() { in.CloseWithError(notice(ctx, []string{dir}, in)) }()
+	lines := bufio.NewScanner(out)
+	next := func(want string) {
+		t.Helper()
+		if !lines.Scan() || lines.Text() != want {
+			t.Fatalf("%q instead of %q, %v", lines.Text(), want, lines.Err())
+		}
+	}
+	next("watching " + dir)
+	if err := os.Mkdir(filepath.Join(dir, "new"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	next("CREATE new")
+	if err := os.Remove(filepath.Join(dir, "new")); err != nil {
+		t.Fatal(err)
+	}
+	next("REMOVE new")
+}
+
 func TestUnknownCommandIsRefused(t *testing.T) {
-	for _, args := range [][]string{nil, {"serv"}, {"get"}, {"dial", "tcp"}} {
+	for _, args := range [][]string{nil, {"serv"}, {"get"}, {"dial", "tcp"}, {"notice"}} {
 		if err := run(t.Context(), args); err == nil {
 			t.Errorf("%q was accepted", args)
 		}
