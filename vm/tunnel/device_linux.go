@@ -19,10 +19,16 @@ import (
 func Supported() error { return nil }
 
 // Create makes the device of a plan and gives it to the user with the ID owner. A
-// device that exists already is kept. It needs root. If it fails, nothing is left.
+// device that exists already is kept, unless it was never set up completely. It needs
+// root. If it fails, nothing is left.
 func Create(p Plan, owner int) (err error) {
-	if Exists(p.Device) {
-		return nil
+	if existing, err := netlink.LinkByName(p.Device); err == nil {
+		if existing.Attrs().Alias == p.alias() {
+			return nil
+		}
+		if err := Remove(p.Device); err != nil {
+			return err
+		}
 	}
 	if err := create(p.Device, owner); err != nil {
 		return fmt.Errorf("create the device %s: %w", p.Device, err)
@@ -57,11 +63,11 @@ func create(name string, owner int) error {
 	})
 }
 
+// configure sets up the device. The alias comes last: a device that has it is complete.
 func configure(p Plan, link netlink.Link) error {
 	own := &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(p.Address, p.Address.BitLen()))}
 	if err := errors.Join(
-		netlink.LinkSetAlias(link, p.alias()), netlink.LinkSetMTU(link, network.AttachMTU),
-		netlink.AddrAdd(link, own), netlink.LinkSetUp(link),
+		netlink.LinkSetMTU(link, network.AttachMTU), netlink.AddrAdd(link, own), netlink.LinkSetUp(link),
 	); err != nil {
 		return err
 	}
@@ -71,7 +77,7 @@ func configure(p Plan, link netlink.Link) error {
 			return fmt.Errorf("route to %s: %w", r.Prefix, err)
 		}
 	}
-	return nil
+	return netlink.LinkSetAlias(link, p.alias())
 }
 
 func ipNet(p netip.Prefix) *net.IPNet {

@@ -75,6 +75,27 @@ func TestADeviceLeavesNothing(t *testing.T) {
 	}
 }
 
+// A process that was killed while it created the device leaves one without routes.
+func TestAnIncompleteDeviceIsReplaced(t *testing.T) {
+	apart(t)
+	p := planFor(t, "dev")
+	if err := create(p.Device, os.Geteuid()); err != nil {
+		t.Fatal(err)
+	}
+	if err := Create(p, os.Geteuid()); err != nil {
+		t.Fatal(err)
+	}
+	routes, err := Routes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range p.Ranges {
+		if !slices.Contains(routes, Route{Destination: r.Prefix, Device: p.Device, Alias: p.alias()}) {
+			t.Errorf("no route to %s in %v", r.Prefix, routes)
+		}
+	}
+}
+
 func TestADeviceThatCannotBeSetUpIsRemoved(t *testing.T) {
 	apart(t)
 	p := planFor(t, "dev")
