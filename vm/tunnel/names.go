@@ -40,11 +40,12 @@ func setNames(ctx context.Context, p Plan, program string) error {
 }
 
 // resolver returns the arguments of resolvectl. "~" makes the domain one for routing
-// only: short names are not completed with it.
+// only: short names are not completed with it. The server comes last: without the other
+// two, it would be asked for every name.
 func (p Plan) resolver() [][]string {
 	return [][]string{
-		{"dns", p.Device, p.Nameserver.String()},
-		{"domain", p.Device, "~" + p.Domain},
 		{"default-route", p.Device, "no"},
+		{"domain", p.Device, "~" + p.Domain},
+		{"dns", p.Device, p.Nameserver.String()},
 	}
 }

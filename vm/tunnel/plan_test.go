@@ -109,7 +109,7 @@ func TestResolvedAsksClusterDNSForTheDomainOnly(t *testing.T) {
 	if err := setNames(t.Context(), p, program); err != nil {
 		t.Fatal(err)
 	}
-	want := "dns " + p.Device + " 10.96.0.10\ndomain " + p.Device + " ~cluster.local\ndefault-route " + p.Device + " no\n"
+	want := "default-route " + p.Device + " no\ndomain " + p.Device + " ~cluster.local\ndns " + p.Device + " 10.96.0.10\n"
 	if got, err := os.ReadFile(seen); err != nil || string(got) != want {
 		t.Errorf("got %q, %v", got, err)
 	}
