@@ -143,7 +143,7 @@ func (s *Server) stream(ctx context.Context, conn net.Conn, p gateway.Port, serv
 			}
 			return nil, fmt.Errorf("no certificate for %q", hello.ServerName)
 		}})
-		if err := secure.HandshakeContext(ctx); err != nil {
+		if !handshake(ctx, secure) {
 			return true
 		}
 		conn = secure
@@ -159,4 +159,11 @@ func (s *Server) stream(ctx context.Context, conn net.Conn, p gateway.Port, serv
 	defer stop()
 	splice.Both(conn, backend)
 	return true
+}
+
+// handshake completes a TLS handshake, unless the client takes too long.
+func handshake(ctx context.Context, conn *tls.Conn) bool {
+	ctx, cancel := context.WithTimeout(ctx, headerLimit)
+	defer cancel()
+	return conn.HandshakeContext(ctx) == nil
 }
