@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -61,6 +62,8 @@ type Server struct {
 	// Env returns the environment of programs of exec.
 	Env func() []string
 	Log *slog.Logger
+
+	installing sync.Mutex // held while the builder is replaced
 }
 
 // TLSConfig requires TLS 1.3 and a client certificate of the host's authority. The

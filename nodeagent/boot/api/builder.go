@@ -37,6 +37,12 @@ type Builder struct {
 
 func (b Builder) link() string { return filepath.Join(b.Dir, "program") }
 
+// has reports whether the program with a digest is installed.
+func (b Builder) has(digest string) bool {
+	have, err := os.Readlink(b.link())
+	return err == nil && have == fileName(digest)
+}
+
 func fileName(digest string) string { return "program-" + digest }
 
 // digestOf returns the digest of a request. If it is none, digestOf answers with the
@@ -60,7 +66,7 @@ func (s *Server) builder(w http.ResponseWriter, r *http.Request) {
 	if digest == "" {
 		return
 	}
-	if have, err := os.Readlink(s.Builder.link()); err != nil || have != fileName(digest) {
+	if !s.Builder.has(digest) {
 		http.Error(w, "this builder is not on the node", http.StatusPreconditionFailed)
 		return
 	}
@@ -125,7 +131,16 @@ func (s *Server) builderProgram(w http.ResponseWriter, r *http.Request) {
 	if digest == "" {
 		return
 	}
-	if err := s.Builder.install(digest, http.MaxBytesReader(w, r.Body, nodeapi.MaxBuilderBytes)); err != nil {
+	content := http.MaxBytesReader(w, r.Body, nodeapi.MaxBuilderBytes)
+	s.installing.Lock()
+	defer s.installing.Unlock()
+	if s.Builder.has(digest) {
+		// Another client was first, and may be building already.
+		_, _ = io.Copy(io.Discard, content)
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	if err := s.Builder.install(digest, content); err != nil {
 		http.Error(w, fmt.Sprintf("install the builder: %v", err), http.StatusBadRequest)
 		return
 	}

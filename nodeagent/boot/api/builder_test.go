@@ -116,6 +116,26 @@ func TestOnlyTheInstalledBuilderIsKept(t *testing.T) {
 	}
 }
 
+// A build may use the program already when another client has sent it, too.
+func TestTheInstalledBuilderIsNotReplacedByItself(t *testing.T) {
+	s := start(t)
+	path := nodeapi.PathBuilderProgram + "?sha256=" + sumOf("program")
+	var before os.FileInfo
+	for range 2 {
+		if code, text := s.do("PUT", path, "program"); code != http.StatusNoContent {
+			t.Fatalf("install: %d %s", code, text)
+		}
+		info, err := os.Stat(filepath.Join(s.builder.Dir, "program"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if before != nil && !os.SameFile(before, info) {
+			t.Error("the program was replaced")
+		}
+		before = info
+	}
+}
+
 func TestInvalidDigestsAreRefused(t *testing.T) {
 	s := start(t)
 	for _, digest := range []string{"", "../../etc/passwd", strings.Repeat("0", 63), strings.ToUpper(sumOf("A"))} {
