@@ -146,11 +146,7 @@ func Open(ctx context.Context, config Config, spec cluster.Spec) (f *Fleet, err 
 		Cluster: config.Dir, Cache: config.Cache, Spec: spec, Image: img,
 		Executable: config.Executable, Log: config.Log,
 	}
-	// A cluster that uses these addresses itself reaches no other.
-	if all := peers.Range(); config.Services != nil && !all.Overlaps(spec.Network.Nodes) && !all.Overlaps(spec.Network.Pods) && !all.Overlaps(spec.Network.Services) {
-		driver.PeerRange = all
-		driver.Peers = peers.New(peers.Config{Home: config.Dir.Home(), Cluster: spec.Name, Services: config.Services})
-	}
+	reachPeers(&driver, config)
 	opened, err := config.Machines(ctx, driver)
 	if err != nil {
 		return nil, err
@@ -171,6 +167,17 @@ func Open(ctx context.Context, config Config, spec cluster.Spec) (f *Fleet, err 
 		f.parts.keep("the announcement of the registry", f.registry.announce)
 	}
 	return f, nil
+}
+
+// reachPeers lets machines reach other clusters of the user, unless their own network
+// uses the addresses that stand for these.
+func reachPeers(driver *drivers.Config, config Config) {
+	network, all := driver.Spec.Network, peers.Range()
+	if config.Services == nil || all.Overlaps(network.Nodes) || all.Overlaps(network.Pods) || all.Overlaps(network.Services) {
+		return
+	}
+	driver.PeerRange = all
+	driver.Peers = peers.New(peers.Config{Home: config.Dir.Home(), Cluster: driver.Spec.Name, Services: config.Services})
 }
 
 // connect creates the clients and starts the parts that serve the cluster.
