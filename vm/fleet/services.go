@@ -66,7 +66,7 @@ func (f *Fleet) Services() daemonapi.Services {
 	all.Tunnel = f.tunnel.Device()
 	if ports, ok := web.ReadPorts(f.dir.Home()); ok {
 		all.Web, all.WebTLS = ports.URLs(f.state.spec().Name)
-		all.Names, all.Ingresses = f.web.Addresses(ports)
+		all.Names, all.Ingresses, all.HTTPRoutes = f.web.Addresses(ports)
 	}
 	return all
 }

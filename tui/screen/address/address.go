@@ -26,13 +26,14 @@ const (
 	NodePort     Kind = "NodePort"
 	Name         Kind = "name"
 	Ingress      Kind = "Ingress"
+	HTTPRoute    Kind = "HTTPRoute"
 	Port         Kind = "port"
 )
 
 // Address is one address of this host, or the reason why there is none.
 type Address struct {
 	Kind Kind
-	// Namespace and Name are those of the Service or Ingress; for a port, Name is
+	// Namespace and Name are those of the Service, Ingress or HTTPRoute; for a port, Name is
 	// its target.
 	Namespace, Name string
 	// Port is "80/TCP", or empty if it is part of a URL.
@@ -45,8 +46,8 @@ type Address struct {
 	Problem string
 }
 
-// List returns all addresses: those of load balancers and NodePorts, of Ingresses,
-// of ports that the user opened, and the names of Services.
+// List returns all addresses: those of load balancers and NodePorts, of Ingresses
+// and HTTPRoutes, of ports that the user opened, and the names of Services.
 func List(all daemonapi.Services) []Address {
 	var list []Address
 	for _, s := range all.Services {
@@ -60,20 +61,27 @@ func List(all daemonapi.Services) []Address {
 			list = append(list, ofPort(s, p)...)
 		}
 	}
-	for _, i := range all.Ingresses {
-		for _, url := range i.URLs {
-			a := Address{Kind: Ingress, Namespace: i.Namespace, Name: i.Name, Text: url, Problem: i.Message}
-			if !strings.Contains(url, "//*.") {
-				a.URL = url
-			}
-			list = append(list, a)
-		}
-	}
+	list = append(list, ofIngresses(Ingress, all.Ingresses)...)
+	list = append(list, ofIngresses(HTTPRoute, all.HTTPRoutes)...)
 	for _, p := range all.Ports {
 		list = append(list, Address{Kind: Port, Name: p.Target, Port: p.Protocol, Text: p.Host, URL: web(p.Protocol, p.Host), Problem: p.Problem})
 	}
 	for _, n := range all.Names {
 		list = append(list, Address{Kind: Name, Namespace: n.Namespace, Name: n.Name, Text: n.URL, URL: n.URL})
+	}
+	return list
+}
+
+func ofIngresses(kind Kind, all []daemonapi.Ingress) []Address {
+	var list []Address
+	for _, i := range all {
+		for _, url := range i.URLs {
+			a := Address{Kind: kind, Namespace: i.Namespace, Name: i.Name, Text: url, Problem: i.Message}
+			if !strings.Contains(url, "//*.") {
+				a.URL = url
+			}
+			list = append(list, a)
+		}
 	}
 	return list
 }
@@ -138,7 +146,7 @@ func browsable(all []Address) []string {
 	for _, one := range all {
 		switch {
 		case one.URL == "":
-		case one.Kind == Name || one.Kind == Ingress:
+		case one.Kind == Name || one.Kind == Ingress || one.Kind == HTTPRoute:
 			names = append(names, one.URL)
 		default:
 			numbers = append(numbers, one.URL)

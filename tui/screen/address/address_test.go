@@ -20,7 +20,9 @@ var shop = daemonapi.Services{
 	Ingresses: []daemonapi.Ingress{
 		{Namespace: "shop", Name: "site", URLs: []string{"http://a.localhost", "http://b.localhost", "http://*.c.localhost"}},
 	},
-	Ports: []daemonapi.Port{{Target: "svc/web:80", Protocol: "TCP", Host: "127.0.0.1:9000"}},
+	// It has the name of the Service, whose addresses are others.
+	HTTPRoutes: []daemonapi.Ingress{{Namespace: "shop", Name: "web", URLs: []string{"http://route.localhost"}}},
+	Ports:      []daemonapi.Port{{Target: "svc/web:80", Protocol: "TCP", Host: "127.0.0.1:9000"}},
 }
 
 func TestCellsShowAddressesAndProblems(t *testing.T) {

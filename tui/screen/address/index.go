@@ -16,7 +16,7 @@ func NewIndex(all daemonapi.Services) Index {
 	for _, a := range List(all) {
 		key := a.Namespace + "/" + a.Name
 		switch a.Kind {
-		case Port:
+		case Port, HTTPRoute:
 		case Ingress:
 			i.ingresses[key] = append(i.ingresses[key], a)
 		default:

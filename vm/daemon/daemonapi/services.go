@@ -7,10 +7,11 @@ type Services struct {
 	// Tunnel is the device through which this host reaches all addresses of the
 	// cluster; empty if it is not connected.
 	Tunnel string `json:"tunnel,omitempty"`
-	// Names are the Services that answer by their name over HTTP, and Ingresses those
-	// that this host serves; none while the web entry is not served.
-	Names     []WebName `json:"names,omitempty"`
-	Ingresses []Ingress `json:"ingresses,omitempty"`
+	// Names are the Services that answer by their name over HTTP, and Ingresses and
+	// HTTPRoutes those that this host serves; none while the web entry is not served.
+	Names      []WebName `json:"names,omitempty"`
+	Ingresses  []Ingress `json:"ingresses,omitempty"`
+	HTTPRoutes []Ingress `json:"httpRoutes,omitempty"`
 	// Web and WebTLS are those of ClusterStatus.
 	Web    string `json:"web,omitempty"`
 	WebTLS string `json:"webTLS,omitempty"`
@@ -23,11 +24,12 @@ type WebName struct {
 	URL       string `json:"url"`
 }
 
-// Ingress is an Ingress that this host serves.
+// Ingress is an Ingress or an HTTPRoute that this host serves.
 type Ingress struct {
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
-	// URLs have one entry for each host, which may be a wildcard.
+	// URLs have one entry for each host, which may be a wildcard; those of an HTTPRoute
+	// one for each of HTTP and HTTPS.
 	URLs []string `json:"urls"`
 	// Message tells what is needed to reach them.
 	Message string `json:"message,omitempty"`

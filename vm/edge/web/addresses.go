@@ -10,14 +10,15 @@ import (
 	"github.com/skiff-dev/skiff/vm/edge/web/route"
 )
 
-// Addresses returns the URLs of the cluster's Services and Ingresses, for an entry
-// with the given ports.
-func (s *Server) Addresses(ports Ports) (names []daemonapi.WebName, ingresses []daemonapi.Ingress) {
+// Addresses returns the URLs of the cluster's Services, Ingresses and HTTPRoutes, for an
+// entry with the given ports.
+func (s *Server) Addresses(ports Ports) (names []daemonapi.WebName, ingresses, routes []daemonapi.Ingress) {
 	table := s.site.table.Load()
 	for _, l := range table.ServiceLinks() {
 		names = append(names, daemonapi.WebName{Namespace: l.Of.Namespace, Name: l.Of.Name, URL: ports.url(l)})
 	}
-	return names, ports.ingresses(table.IngressLinks())
+	links := slices.DeleteFunc(s.site.gateways.Load().Links(s.site.cluster), func(l route.Link) bool { return table.HasHost(l.Host) })
+	return names, ports.ingresses(table.IngressLinks()), ports.ingresses(links)
 }
 
 func (p Ports) url(l route.Link) string {
@@ -28,7 +29,7 @@ func (p Ports) url(l route.Link) string {
 	return base + (&url.URL{Path: l.Path}).EscapedPath()
 }
 
-// ingresses groups links, which are in the order of their Ingresses.
+// ingresses groups links, which are in the order of their Ingresses or HTTPRoutes.
 func (p Ports) ingresses(links []route.Link) []daemonapi.Ingress {
 	var all []daemonapi.Ingress
 	foreign := map[int][]string{}

@@ -24,7 +24,7 @@ func New(s cli.Streams) *cobra.Command {
 
 A service of type LoadBalancer answers on 127.0.0.1 at its own port or, if that is
 taken, at the next free one, and on Linux also at a loopback address of its own.
-Ingresses are listed with their URLs. Ports that were opened with "skiff port add" or in skiff.yaml are listed as well.`,
+Ingresses and HTTPRoutes are listed with their URLs. Ports that were opened with "skiff port add" or in skiff.yaml are listed as well.`,
 		Example: `  # Show the services of the default cluster
   skiff services
 
@@ -61,8 +61,8 @@ Ingresses are listed with their URLs. Ports that were opened with "skiff port ad
 		if all.Tunnel != "" {
 			fmt.Fprintf(s.Text(), "This host reaches the addresses of nodes, pods and services, through %s.\n\n", all.Tunnel)
 		}
-		if len(all.Services)+len(all.Ingresses)+len(all.Ports) == 0 {
-			fmt.Fprintln(s.Err, "No load balancers, Ingresses or open ports: create a Service of type LoadBalancer, or open a port with `skiff port add`.")
+		if len(all.Services)+len(all.Ingresses)+len(all.HTTPRoutes)+len(all.Ports) == 0 {
+			fmt.Fprintln(s.Err, "No load balancers, Ingresses, HTTPRoutes or open ports: create a Service of type LoadBalancer, or open a port with `skiff port add`.")
 			return nil
 		}
 		return s.Table(rows(all))
@@ -75,7 +75,8 @@ Ingresses are listed with their URLs. Ports that were opened with "skiff port ad
 func within(all daemonapi.Services, namespace string) daemonapi.Services {
 	kept := all
 	kept.Services, kept.Ports = []daemonapi.Service{}, append([]daemonapi.Port{}, all.Ports...)
-	kept.Names, kept.Ingresses = nil, nil
+	kept.Names = nil
+	kept.Ingresses, kept.HTTPRoutes = inside(all.Ingresses, namespace), inside(all.HTTPRoutes, namespace)
 	for _, service := range all.Services {
 		if namespace == "" || service.Namespace == namespace {
 			kept.Services = append(kept.Services, service)
@@ -86,9 +87,15 @@ func within(all daemonapi.Services, namespace string) daemonapi.Services {
 			kept.Names = append(kept.Names, name)
 		}
 	}
-	for _, i := range all.Ingresses {
+	return kept
+}
+
+// inside returns the Ingresses of a namespace, all if it is empty.
+func inside(all []daemonapi.Ingress, namespace string) []daemonapi.Ingress {
+	var kept []daemonapi.Ingress
+	for _, i := range all {
 		if namespace == "" || i.Namespace == namespace {
-			kept.Ingresses = append(kept.Ingresses, i)
+			kept = append(kept, i)
 		}
 	}
 	return kept
@@ -110,9 +117,13 @@ func rows(all daemonapi.Services) [][]string {
 			})
 		}
 	}
-	for _, i := range all.Ingresses {
-		table = append(table, []string{i.Namespace, i.Name, "Ingress", "-", "HTTP", cmp.Or(strings.Join(i.URLs, ", "), "-"), i.Message})
+	add := func(kind string, ingresses []daemonapi.Ingress) {
+		for _, i := range ingresses {
+			table = append(table, []string{i.Namespace, i.Name, kind, "-", "HTTP", cmp.Or(strings.Join(i.URLs, ", "), "-"), i.Message})
+		}
 	}
+	add("Ingress", all.Ingresses)
+	add("HTTPRoute", all.HTTPRoutes)
 	for _, p := range all.Ports {
 		table = append(table, []string{"-", p.Target, "Port", "-", p.Protocol, cmp.Or(p.Host, "-"), p.Problem})
 	}

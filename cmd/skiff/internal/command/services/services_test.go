@@ -20,6 +20,7 @@ func TestRowsShowWhereTheHostAnswers(t *testing.T) {
 			{Namespace: "shop", Name: "site", URLs: []string{"http://shop.localhost:7080", "https://shop.example.com:7443"}, Message: "add it to the host's names"},
 			{Namespace: "default", Name: "empty"},
 		},
+		HTTPRoutes: []daemonapi.Ingress{{Namespace: "shop", Name: "route", URLs: []string{"http://route.localhost:7080"}}},
 		Ports: []daemonapi.Port{
 			{Port: "8080:svc/web:80", Protocol: "TCP", Target: "svc/web:80", Host: "127.0.0.1:8080"},
 			{Port: "0.0.0.0:53:svc/dns:53/udp", Protocol: "UDP", Target: "svc/dns:53/udp", Problem: "UDP port 53 on 0.0.0.0 is in use"},
@@ -31,6 +32,7 @@ func TestRowsShowWhereTheHostAnswers(t *testing.T) {
 		{"default", "new", "LoadBalancer", "-", "53/UDP", "-", "it has no address yet; no endpoint is ready"},
 		{"shop", "site", "Ingress", "-", "HTTP", "http://shop.localhost:7080, https://shop.example.com:7443", "add it to the host's names"},
 		{"default", "empty", "Ingress", "-", "HTTP", "-", ""},
+		{"shop", "route", "HTTPRoute", "-", "HTTP", "http://route.localhost:7080", ""},
 		{"-", "svc/web:80", "Port", "-", "TCP", "127.0.0.1:8080", ""},
 		{"-", "svc/dns:53/udp", "Port", "-", "UDP", "-", "UDP port 53 on 0.0.0.0 is in use"},
 	}
@@ -40,7 +42,7 @@ func TestRowsShowWhereTheHostAnswers(t *testing.T) {
 			t.Fatalf("row %d of %q, want %q", i, got, want)
 		}
 	}
-	if shop := within(all, "shop"); len(shop.Services) != 1 || len(shop.Ports) != 2 || len(shop.Names) != 1 || len(shop.Ingresses) != 1 {
+	if shop := within(all, "shop"); len(shop.Services) != 1 || len(shop.Ports) != 2 || len(shop.Names) != 1 || len(shop.Ingresses) != 1 || len(shop.HTTPRoutes) != 1 {
 		t.Errorf("in namespace shop: %+v", shop)
 	}
 }
