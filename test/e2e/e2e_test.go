@@ -72,6 +72,7 @@ func TestEndToEnd(t *testing.T) {
 	r.subtest(t, "NodeReturns", func(t *testing.T) { testNodeReturns(t, r, name, k.in(t)) })
 	r.subtest(t, "Ports", func(t *testing.T) { testPorts(t, r, name) })
 	r.subtest(t, "Web", func(t *testing.T) { testWeb(t, r, name, k.in(t)) })
+	r.subtest(t, "Clients", func(t *testing.T) { testClients(t, r, name, k.in(t)) })
 	r.subtest(t, "Intruder", func(t *testing.T) { testIntruder(t, r, name, k) })
 	r.subtest(t, "RotateSecrets", func(t *testing.T) { testRotateSecrets(t, r, name, k) })
 	r.subtest(t, "Renewal", func(t *testing.T) { testRenewal(t, r, name, k) })

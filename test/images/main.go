@@ -1,6 +1,6 @@
 // Command images builds the images of the end-to-end tests as OCI archives: a
-// static workload program on top of Debian's static busybox, and deliberately
-// broken archives. It needs Go, apt-get and dpkg-deb but no registry. It does not
+// static workload program on top of Debian's static busybox, a gRPC server, and
+// deliberately broken archives. It needs Go, apt-get and dpkg-deb but no registry. It does not
 // touch an archive whose content has not changed.
 package main
 
@@ -47,7 +47,7 @@ func run(out, cache string) error {
 	if err != nil {
 		return fmt.Errorf("base layer: %w", err)
 	}
-	program, err := workload(cache)
+	program, err := compile(cache, "workload")
 	if err != nil {
 		return fmt.Errorf("workload: %w", err)
 	}
@@ -55,7 +55,26 @@ func run(out, cache string) error {
 	if err != nil {
 		return err
 	}
-	return writeAll(out, base, top)
+	return errors.Join(writeAll(out, base, top), writeHealth(out, cache))
+}
+
+// writeHealth writes the image of the gRPC server, which has nothing but its program.
+func writeHealth(out, cache string) error {
+	program, err := compile(cache, "health")
+	if err != nil {
+		return fmt.Errorf("health: %w", err)
+	}
+	layer, err := oci.Layer([]oci.File{{Path: "health", Mode: 0o755, Data: program}})
+	if err != nil {
+		return err
+	}
+	var archive bytes.Buffer
+	if err := oci.Write(&archive, oci.Image{
+		Name: "skiff.test/health:1", Arch: runtime.GOARCH, Layers: [][]byte{layer}, Config: v1.ImageConfig{Cmd: []string{"/health"}},
+	}); err != nil {
+		return err
+	}
+	return writeIfChanged(filepath.Join(out, "health.tar"), archive.Bytes())
 }
 
 // workloadImage is one version of the test workload.
@@ -193,15 +212,15 @@ func baseLayer(cache string, busybox []byte) ([]byte, error) {
 	return oci.Layer(files)
 }
 
-// workload builds the test workload and returns it.
-func workload(cache string) ([]byte, error) {
-	path, err := filepath.Abs(filepath.Join(cache, "workload-"+runtime.GOARCH))
+// compile builds a program beside this one and returns it.
+func compile(cache, name string) ([]byte, error) {
+	path, err := filepath.Abs(filepath.Join(cache, name+"-"+runtime.GOARCH))
 	if err != nil {
 		return nil, err
 	}
 	env := append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
 	_, err = output("", env, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=",
-		"-o", path, "github.com/skiff-dev/skiff/test/images/workload")
+		"-o", path, "github.com/skiff-dev/skiff/test/images/"+name)
 	if err != nil {
 		return nil, err
 	}
