@@ -52,6 +52,9 @@ type Settings struct {
 	DNSAddress netip.Addr
 	// HostVolumes is set if nodes have a folder of the host for volumes.
 	HostVolumes bool
+	// GatewayAPI is set if the cluster has the Gateway API. Its definitions cost about
+	// 100 MB of memory.
+	GatewayAPI bool
 }
 
 // Objects returns all objects of a cluster.
@@ -61,8 +64,10 @@ func Objects(s Settings) []Object {
 	if s.HostVolumes {
 		objects = append(objects, hostClass())
 	}
-	// They come last: nothing that starts with the cluster waits for them.
-	return append(objects, gatewayObjects()...)
+	if s.GatewayAPI { // last: nothing that starts with the cluster waits for it
+		objects = append(objects, gatewayObjects()...)
+	}
+	return objects
 }
 
 func dnsService(address netip.Addr) Object {

@@ -17,7 +17,7 @@ import (
 	"github.com/skiff-dev/skiff/internal/names"
 )
 
-var settings = Settings{DNSAddress: netip.MustParseAddr("10.96.0.10")}
+var settings = Settings{DNSAddress: netip.MustParseAddr("10.96.0.10"), GatewayAPI: true}
 
 func empty() *fake.FakeDynamicClient { return fake.NewSimpleDynamicClient(runtime.NewScheme()) }
 

@@ -248,7 +248,7 @@ func (r *run) ready(ctx context.Context) error {
 
 func (r *run) bootstrap(ctx context.Context) error {
 	err := bootstrap.Run(ctx, r.memory.Client(transport.Privileged()), bootstrap.Settings{
-		DNSAddress: r.settings.Node.Kubernetes.DNSAddress, HostVolumes: r.settings.hostFolder() != "",
+		DNSAddress: r.settings.Node.Kubernetes.DNSAddress, HostVolumes: r.settings.hostFolder() != "", GatewayAPI: r.settings.Node.Kubernetes.GatewayAPI,
 	})
 	if err == nil {
 		r.phase("bootstrap objects in place")

@@ -249,6 +249,8 @@ type Kubernetes struct {
 	// Cloud is true if the control planes initialize nodes with the metadata that the
 	// cluster's cloud, at the gateway, has of them. Until then a new node takes no pods.
 	Cloud bool `json:"cloud,omitempty"`
+	// GatewayAPI makes the control planes install the definitions of the Gateway API.
+	GatewayAPI bool `json:"gatewayAPI,omitempty"`
 	// Taints in kubectl's notation, "key=value:Effect" or "key:Effect".
 	Taints []string `json:"taints,omitempty"`
 }

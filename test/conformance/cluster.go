@@ -60,6 +60,9 @@ func (c *cluster) up(ctx context.Context, o options) error {
 	if c.suite.dual {
 		args = append(args, "--ip-family", "dual")
 	}
+	if o.gateway {
+		args = append(args, "--gateway-api")
+	}
 	if c.mount != "" {
 		args = append(args, "--mount", c.mount)
 	}

@@ -48,7 +48,11 @@ func (r *rig) up(t *testing.T, name string) {
 	if err := os.MkdirAll(r.shared, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	a := r.trySkiff(t, "up", name, "--control-planes", "1", "--workers", "2", "--zones", "2", "--mount", r.shared+":/shared")
+	args := []string{"up", name, "--control-planes", "1", "--workers", "2", "--zones", "2", "--mount", r.shared + ":/shared"}
+	if r.sandboxed { // it would slow emulated machines down
+		args = append(args, "--gateway-api")
+	}
+	a := r.trySkiff(t, args...)
 	took := a.took
 	t.Logf("skiff up %s, exit code %d after %.1f s\n%s%s", name, a.code, a.took.Seconds(), a.stdout, a.stderr)
 	if a.code != 0 {

@@ -220,6 +220,11 @@ func TestMountsChangeOnlyWhileTheClusterIsStopped(t *testing.T) {
 	if err := CheckRunning(old, wanted); err == nil || !strings.Contains(err.Error(), "skiff stop") {
 		t.Errorf("a new mount: %v", err)
 	}
+	gateways := old
+	gateways.GatewayAPI = true
+	if err := CheckRunning(old, gateways); err == nil || !strings.Contains(err.Error(), "gatewayAPI") {
+		t.Errorf("%v", err)
+	}
 	if err := CheckRunning(wanted, wanted); err != nil {
 		t.Errorf("the same mount: %v", err)
 	}

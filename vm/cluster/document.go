@@ -51,6 +51,7 @@ func Document(state State, n Node, files map[string][]byte, now time.Time) nodec
 		Written:       now.UTC(),
 	}
 	if n.Role == nodeconfig.RoleControlPlane {
+		document.Kubernetes.GatewayAPI = spec.GatewayAPI
 		document.Etcd = membership(state, n, document.ControlPlanes)
 		// A cluster without workers runs everything on its control planes.
 		if spec.Workers > 0 {

@@ -35,6 +35,9 @@ type Spec struct {
 	Ports []string `json:"ports,omitempty" mapstructure:"ports"`
 	// NodePorts opens the NodePorts of all services on 127.0.0.1.
 	NodePorts bool `json:"nodePorts,omitempty" mapstructure:"nodePorts"`
+	// GatewayAPI installs the definitions of the Gateway API and a class that the host
+	// serves.
+	GatewayAPI bool `json:"gatewayAPI,omitempty"`
 	// Driver names an entry of the catalogue in package drivers.
 	Driver string `json:"driver,omitempty" mapstructure:"driver"`
 	// Mounts are folders of the host that every node has, as ParseFolder reads them.

@@ -187,10 +187,16 @@ func Changes(old, wanted Spec) []error {
 // CheckRunning returns an error for a change that is possible only while the cluster is
 // stopped.
 func CheckRunning(old, wanted Spec) error {
-	if slices.Equal(old.Mounts, wanted.Mounts) {
+	key := ""
+	switch {
+	case !slices.Equal(old.Mounts, wanted.Mounts):
+		key = "mounts"
+	case old.GatewayAPI != wanted.GatewayAPI:
+		key = "gatewayAPI"
+	default:
 		return nil
 	}
-	return fmt.Errorf("mounts cannot change while the cluster runs: run \"skiff stop %s\" first", old.Name)
+	return fmt.Errorf("%s cannot change while the cluster runs: run \"skiff stop %s\" first", key, old.Name)
 }
 
 // MiB parses a Kubernetes quantity of bytes and rounds it up to MiB.

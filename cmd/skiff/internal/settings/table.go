@@ -104,6 +104,8 @@ func Table() []Setting {
 		}, func(s *cluster.Spec) *[]string { return &s.Ports }),
 		boolean(Setting{Key: "nodePorts", Env: "SKIFF_NODE_PORTS", Flag: "node-ports", Description: "whether NodePorts answer on 127.0.0.1 of this host as well"},
 			func(s *cluster.Spec) bool { return s.NodePorts }, func(s *cluster.Spec, on bool) { s.NodePorts = on }),
+		boolean(Setting{Key: "gatewayAPI", Env: "SKIFF_GATEWAY_API", Flag: "gateway-api", Description: "install the Gateway API and the GatewayClass skiff, which cost each control plane about 100 MB of memory; changes when the cluster is stopped and started"},
+			func(s *cluster.Spec) bool { return s.GatewayAPI }, func(s *cluster.Spec, on bool) { s.GatewayAPI = on }),
 		text(Setting{Key: "driver", Env: "SKIFF_DRIVER", Flag: "driver", Description: "driver that runs the nodes: " + drivers.Usage(), Fixed: true, Values: drivers.Names()},
 			func(s *cluster.Spec) *string { return &s.Driver }),
 		list(Setting{Key: "mounts", Flag: "mount", Description: "folders of the host that every node has, each as `HOST:NODE` or HOST:NODE:ro; they change when the cluster is stopped and started", path: true},
