@@ -160,8 +160,8 @@ FUZZTIME ?= 20s
 fuzz: ## run every fuzz target for FUZZTIME
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz.sh
 
-# The benchmarks of nodes and of the edge use sandboxes, which need root.
-BENCHMARKS := $(filter-out $(if $(filter 0,$(shell id -u)),,node edge),$(notdir $(patsubst %/,%,$(dir $(wildcard test/bench/*/main.go)))))
+# The benchmarks of nodes, of the edge and of folders use sandboxes, which need root.
+BENCHMARKS := $(filter-out $(if $(filter 0,$(shell id -u)),,node edge folders),$(notdir $(patsubst %/,%,$(dir $(wildcard test/bench/*/main.go)))))
 .PHONY: bench
 bench: $(addprefix bench-,$(BENCHMARKS)) ## run every benchmark; each prints a table and writes build/bench/NAME.json
 
