@@ -57,9 +57,11 @@ type Settings struct {
 	GatewayAPI bool
 }
 
-// Objects returns all objects of a cluster.
+// Objects returns all objects of a cluster, in the order in which they are needed: no
+// controller starts before there is a leader, and on emulated machines all objects take
+// a minute.
 func Objects(s Settings) []Object {
-	objects := slices.Concat(groupBindings(), ownRoles(), obsolete())
+	objects := slices.Concat(leaderRoles(), groupBindings(), ownRoles(), obsolete())
 	objects = append(objects, dnsService(s.DNSAddress), localClass(names.LocalStorageClass), localClass(names.StandardStorageClass), ingressClass(), metricsService())
 	if s.HostVolumes {
 		objects = append(objects, hostClass())

@@ -212,3 +212,19 @@ func TestCloudControllersChangeOnlyNodesAndStatusOfServices(t *testing.T) {
 		t.Errorf("may write %v, want %v", got, writable)
 	}
 }
+
+// Controllers and scheduler wait for the leader, and the leader for its rights.
+func TestTheLeadersRightsComeFirst(t *testing.T) {
+	first := 0
+	for i, o := range Objects(settings) {
+		if o.Object.GetName() == names.UserLeader {
+			if i != first {
+				t.Errorf("%s is object %d", o.Resource.Resource, i)
+			}
+			first++
+		}
+	}
+	if first != 4 {
+		t.Errorf("%d objects of the leader", first)
+	}
+}

@@ -70,9 +70,6 @@ func nodeRoles() map[string][]rbacv1.PolicyRule {
 // user.
 func controlPlaneRoles() map[string][]rbacv1.PolicyRule {
 	return map[string][]rbacv1.PolicyRule{
-		names.UserLeader: {
-			named(rule("", []string{"get"}, "namespaces"), metav1.NamespaceSystem),
-		},
 		names.UserApprover: {
 			rule("", read(), "nodes"),
 			rule("certificates.k8s.io", read(), "certificatesigningrequests"),
@@ -111,26 +108,33 @@ func hostRoles() map[string][]rbacv1.PolicyRule {
 	}
 }
 
+// leaderRoles are what a control plane needs to become the leader.
+func leaderRoles() []Object {
+	const name = names.UserLeader
+	leases := rule("coordination.k8s.io", []string{"get", "update"}, "leases")
+	objects := kubeSystemRole(name, user(name),
+		named(leases, names.ControlPlaneLease), rule("coordination.k8s.io", []string{"create"}, "leases"))
+	namespace := named(rule("", []string{"get"}, "namespaces"), metav1.NamespaceSystem)
+	return append(objects, clusterRole(name, namespace), clusterBinding(name, user(name), name))
+}
+
 // ownRoles define and bind the roles of Skiff's own parts. Each role has the name
 // of its user or group.
 func ownRoles() []Object {
 	var objects []Object
+	for name, rules := range controlPlaneRoles() {
+		objects = append(objects, clusterRole(name, rules...), clusterBinding(name, user(name), name))
+	}
 	for name, rules := range nodeRoles() {
 		objects = append(objects, clusterRole(name, rules...), clusterBinding(name, group(name), name))
 	}
 	for name, rules := range hostRoles() {
 		objects = append(objects, clusterRole(name, rules...), clusterBinding(name, user(name), name))
 	}
-	for name, rules := range controlPlaneRoles() {
-		objects = append(objects, clusterRole(name, rules...), clusterBinding(name, user(name), name))
-	}
 	objects = append(objects, metricsReader())
 	slices := rule("discovery.k8s.io", []string{"create", "get", "update", "patch", "delete"}, "endpointslices")
-	leases := rule("coordination.k8s.io", []string{"get", "update"}, "leases")
 	own := named(rule("", read(), "configmaps"), names.CustomDNS)
-	objects = append(objects, kubeSystemRole(names.GroupDNS, group(names.GroupDNS), slices, own)...)
-	return append(objects, kubeSystemRole(names.UserLeader, user(names.UserLeader),
-		named(leases, names.ControlPlaneLease), rule("coordination.k8s.io", []string{"create"}, "leases"))...)
+	return append(objects, kubeSystemRole(names.GroupDNS, group(names.GroupDNS), slices, own)...)
 }
 
 // metricsReader lets everybody who may view a namespace read the metrics of its pods.
