@@ -167,7 +167,11 @@ func (k *kube) discover(t *testing.T) {
 	}
 	k.nodes, k.workers = nil, nil
 	for _, item := range list.Items {
-		n := node{name: item.Metadata.Name, schedulable: !item.Spec.Unschedulable && len(item.Spec.Taints) == 0}
+		n := node{name: item.Metadata.Name, schedulable: !item.Spec.Unschedulable}
+		for _, taint := range item.Spec.Taints {
+			// A node may have not-ready:NoExecute for some seconds, which pods tolerate.
+			n.schedulable = n.schedulable && taint.Effect != "NoSchedule"
+		}
 		for _, address := range item.Status.Addresses {
 			if address.Type == "InternalIP" && n.address == "" { // IPv4 comes first
 				n.address = address.Address
