@@ -110,7 +110,7 @@ func (r Registration) create(ctx context.Context, node *corev1.Node) error {
 }
 
 // object returns what replaces last: the labels, the taints that the node registers
-// with, and the range of its pods.
+// with, the range of its pods, and its size.
 func object(node nodeconfig.Node, last *corev1.Node) *corev1.Node {
 	taints := slices.DeleteFunc(slices.Clone(last.Spec.Taints), func(taint corev1.Taint) bool {
 		return !slices.Contains(node.Kubernetes.Taints, taint.ToString())
@@ -125,6 +125,9 @@ func object(node nodeconfig.Node, last *corev1.Node) *corev1.Node {
 			PodCIDRs: last.Spec.PodCIDRs,
 			Taints:   taints,
 		},
+		// The kubelet admits the pods that it finds at its start against these figures,
+		// and would end them all if the node had room for none.
+		Status: corev1.NodeStatus{Capacity: last.Status.Capacity, Allocatable: last.Status.Allocatable},
 	}
 }
 

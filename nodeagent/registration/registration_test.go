@@ -10,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/informers"
@@ -38,6 +39,7 @@ func node(name string) *corev1.Node {
 				{Key: corev1.TaintNodeNotReady, Effect: corev1.TaintEffectNoExecute},
 			},
 		},
+		Status: corev1.NodeStatus{Allocatable: corev1.ResourceList{corev1.ResourcePods: resource.MustParse("110")}},
 	}
 }
 
@@ -96,6 +98,9 @@ func TestADeletedNodeIsRegisteredAgain(t *testing.T) {
 	}
 	if got.Spec.PodCIDR != "10.244.1.0/24" || len(got.Spec.PodCIDRs) != 1 || got.Spec.Unschedulable {
 		t.Errorf("spec %+v", got.Spec)
+	}
+	if pods := got.Status.Allocatable.Pods().Value(); pods != 110 {
+		t.Errorf("room for %d pods", pods)
 	}
 	if len(got.Spec.Taints) != 2 || got.Spec.Taints[0].Key != "example.com/gpu" || got.Spec.Taints[1].Key != "node.cloudprovider.kubernetes.io/uninitialized" {
 		t.Errorf("taints %v", got.Spec.Taints)
