@@ -60,16 +60,17 @@ type Settings struct {
 // Objects returns all objects of a cluster, in the order in which they are needed: no
 // controller starts before there is a leader, and on emulated machines all objects take
 // a minute.
-func Objects(s Settings) []Object {
+func Objects(s Settings) ([]Object, error) {
 	objects := slices.Concat(leaderRoles(), groupBindings(), ownRoles(), obsolete())
 	objects = append(objects, dnsService(s.DNSAddress), localClass(names.LocalStorageClass), localClass(names.StandardStorageClass), ingressClass(), metricsService())
 	if s.HostVolumes {
 		objects = append(objects, hostClass())
 	}
-	if s.GatewayAPI { // last: nothing that starts with the cluster waits for it
-		objects = append(objects, gatewayObjects()...)
+	if !s.GatewayAPI {
+		return objects, nil
 	}
-	return objects
+	gateways, err := gatewayObjects() // last: nothing that starts with the cluster waits for them
+	return append(objects, gateways...), err
 }
 
 func dnsService(address netip.Addr) Object {
@@ -173,7 +174,10 @@ func Run(ctx context.Context, client *rest.Config, s Settings) error {
 	if err != nil {
 		return fmt.Errorf("make the bootstrap client: %w", err)
 	}
-	pending := Objects(s)
+	pending, err := Objects(s)
+	if err != nil {
+		return err
+	}
 	var failures error
 	err = wait.PollUntilContextCancel(ctx, retryPeriod, true, func(ctx context.Context) (bool, error) {
 		failures = nil

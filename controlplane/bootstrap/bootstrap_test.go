@@ -17,6 +17,16 @@ import (
 	"github.com/skiff-dev/skiff/internal/names"
 )
 
+// all returns the objects of a cluster with everything.
+func all(t *testing.T) []Object {
+	t.Helper()
+	objects, err := Objects(settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return objects
+}
+
 var settings = Settings{DNSAddress: netip.MustParseAddr("10.96.0.10"), GatewayAPI: true}
 
 func empty() *fake.FakeDynamicClient { return fake.NewSimpleDynamicClient(runtime.NewScheme()) }
@@ -33,13 +43,13 @@ func writes(c *fake.FakeDynamicClient) (n int) {
 func TestEveryObjectIsCreatedOnce(t *testing.T) {
 	c := empty()
 	for range 2 {
-		for _, o := range Objects(settings) {
+		for _, o := range all(t) {
 			if err := ensure(context.Background(), c, o); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	if got, want := writes(c), len(Objects(settings))+len(obsolete()); got != want {
+	if got, want := writes(c), len(all(t))+len(obsolete()); got != want {
 		t.Fatalf("%d writes for %d objects", got, want)
 	}
 }
@@ -83,7 +93,7 @@ func TestAChangedRoleIsCorrectedAndAStorageClassIsNot(t *testing.T) {
 }
 
 func TestOnlyAdministratorsMayDoEverything(t *testing.T) {
-	for _, o := range Objects(settings) {
+	for _, o := range all(t) {
 		u, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o.Object)
 		if err != nil {
 			t.Fatal(err)
@@ -118,7 +128,7 @@ func TestBindingsOfEarlierReleasesAreDeleted(t *testing.T) {
 	if err := ensure(t.Context(), c, old); err != nil {
 		t.Fatal(err)
 	}
-	for _, o := range Objects(settings) {
+	for _, o := range all(t) {
 		if err := ensure(t.Context(), c, o); err != nil {
 			t.Fatal(err)
 		}
@@ -216,7 +226,7 @@ func TestCloudControllersChangeOnlyNodesAndStatusOfServices(t *testing.T) {
 // Controllers and scheduler wait for the leader, and the leader for its rights.
 func TestTheLeadersRightsComeFirst(t *testing.T) {
 	first := 0
-	for i, o := range Objects(settings) {
+	for i, o := range all(t) {
 		if o.Object.GetName() == names.UserLeader {
 			if i != first {
 				t.Errorf("%s is object %d", o.Resource.Resource, i)

@@ -12,12 +12,12 @@ import (
 
 // gatewayObjects are the definitions of the Gateway API and the class of Gateways that the
 // host serves. A definition replaces only one of an earlier release that Skiff created.
-func gatewayObjects() []Object {
-	var objects []Object
+func gatewayObjects() ([]Object, error) {
 	definitions, err := gatewayapi.Names()
 	if err != nil {
-		definitions = []string{""} // ensure returns the error
+		return nil, err
 	}
+	var objects []Object
 	for _, name := range definitions {
 		objects = append(objects, definition(name))
 	}
@@ -26,7 +26,7 @@ func gatewayObjects() []Object {
 		TypeMeta:   metav1.TypeMeta{APIVersion: gatewayv1.GroupVersion.String(), Kind: "GatewayClass"},
 		ObjectMeta: meta(names.GatewayClass, ""),
 		Spec:       gatewayv1.GatewayClassSpec{ControllerName: names.GatewayController},
-	}})
+	}}), nil
 }
 
 func definition(name string) Object {
