@@ -15,7 +15,7 @@ const (
 	Kernel    = "kernel"
 	Initramfs = "initramfs"
 	Root      = "root.erofs"
-	// Builder is the program that builds images. It is no part of the nodes: the host
+	// Builder is the program that builds images. It is not part of the node: the host
 	// sends it to a node that needs it. An image without one cannot build.
 	Builder = "skiff-builder"
 	// Name is the Manifest as JSON. It is written last.

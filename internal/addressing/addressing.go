@@ -26,7 +26,7 @@ func Machine(hardware [6]byte) (ipv4 netip.Addr, ok bool) {
 
 // IPv6 returns the IPv6 address of the machine with an IPv4 address: the prefix of
 // the machines' IPv6 subnet, a /96 or wider, and the IPv4 address in the last four
-// bytes. It returns the zero Addr if there is no such subnet.
+// bytes. It returns the zero Addr if either is invalid.
 func IPv6(subnet netip.Prefix, ipv4 netip.Addr) netip.Addr {
 	if !subnet.IsValid() || !ipv4.Is4() {
 		return netip.Addr{}

@@ -11,9 +11,9 @@ func TestABrowserThatFailsShowsTheURL(t *testing.T) {
 		if want := []string{"browse http://store.shop.dev.localhost:7080"}; !slices.Equal(p.host.ran, want) {
 			t.Errorf("ran %q, want %q", p.host.ran, want)
 		}
-		p.host.refused = "no browser can be opened: there is no display"
+		p.host.refused = "cannot open a browser: no display is set"
 		p.press("b")
-		p.want("there is no display", "open it yourself: http://store.shop.dev.localhost:7080")
+		p.want("no display is set", "open it yourself: http://store.shop.dev.localhost:7080")
 	})
 }
 

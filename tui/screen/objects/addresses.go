@@ -48,7 +48,7 @@ func (src source) address(r *object.Row, from int) string {
 const leastRoom = 6
 
 // addressDetails returns the addresses of the object under the cursor, for below the
-// table; nothing if there is no room.
+// table; nothing if they do not fit.
 func (s *Screen) addressDetails(w *screen.World, width, height int) []string {
 	row := s.table.Row()
 	if row < 0 || row >= len(s.rows) {

@@ -38,11 +38,11 @@ func opener(system string, environment func(string) string, find func(string) (s
 		return find("open")
 	}
 	if environment("DISPLAY") == "" && environment("WAYLAND_DISPLAY") == "" && environment("BROWSER") == "" {
-		return "", errors.New("no browser can be opened: there is no display")
+		return "", errors.New("cannot open a browser: no display is set")
 	}
 	program, err := find("xdg-open")
 	if err != nil {
-		return "", errors.New("no browser can be opened: xdg-open is not installed")
+		return "", errors.New("cannot open a browser: xdg-open is not installed")
 	}
 	return program, nil
 }

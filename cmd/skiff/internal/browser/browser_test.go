@@ -19,7 +19,7 @@ func TestTheProgramFitsTheSystem(t *testing.T) {
 		{"X11", "linux", "/bin/xdg-open", map[string]string{"DISPLAY": ":0"}, true},
 		{"Wayland", "linux", "/bin/xdg-open", map[string]string{"WAYLAND_DISPLAY": "wayland-0"}, true},
 		{"a remote shell of an editor", "linux", "/bin/xdg-open", map[string]string{"BROWSER": "/opt/editor/browser"}, true},
-		{"no display", "linux", "there is no display", nil, true},
+		{"no display", "linux", "no display is set", nil, true},
 		{"no program", "linux", "xdg-open is not installed", map[string]string{"DISPLAY": ":0"}, false},
 	} {
 		find := func(name string) (string, error) {

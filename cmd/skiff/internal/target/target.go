@@ -147,7 +147,7 @@ func Named(args []string) (string, error) {
 // name, or else SKIFF_CLUSTER, the only cluster, or the default.
 func Existing(name string) (string, error) {
 	if name != "" {
-		return name, CheckName(name) // also if there is no home directory
+		return name, CheckName(name) // works without a home directory
 	}
 	h, err := Home()
 	if err != nil {
