@@ -76,18 +76,11 @@ func (s *Server) builder(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer program.Close()
-	host, buffered, err := http.NewResponseController(w).Hijack()
+	host, in, err := upgrade(w, nodeapi.UpgradeBuilder)
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
 	defer host.Close()
-	if err := host.SetDeadline(time.Time{}); err != nil {
-		return
-	}
-	if _, err := fmt.Fprintf(host, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n", nodeapi.UpgradeBuilder); err != nil {
-		return
-	}
 	// The server's context ends when PID 1 stops the API. When either side has ended,
 	// closing the other connection ends its copy.
 	stop := context.AfterFunc(r.Context(), func() { host.Close() })
@@ -97,7 +90,7 @@ func (s *Server) builder(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(to, from) // the other side sees the end
 		ended <- struct{}{}
 	}
-	go relay(program, buffered.Reader)
+	go relay(program, in)
 	go relay(host, program)
 	<-ended
 	host.Close()

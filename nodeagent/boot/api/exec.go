@@ -42,23 +42,35 @@ func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "exec needs a program", http.StatusBadRequest)
 		return
 	}
-	conn, buffered, err := http.NewResponseController(w).Hijack()
+	conn, in, err := upgrade(w, nodeapi.UpgradeExec)
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Time{}); err != nil {
-		return
-	}
-	if _, err := fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n", nodeapi.UpgradeExec); err != nil {
-		return
-	}
 	// The server's context ends when PID 1 stops the API.
-	session := &session{conn: conn, in: buffered.Reader, out: nodeapi.NewWriter(conn)}
+	session := &session{conn: conn, in: in, out: nodeapi.NewWriter(conn)}
 	if err := session.run(r.Context(), request, s.Env()); err != nil {
 		s.Log.Info("exec", "program", request.Args[0], "error", err)
 	}
+}
+
+// upgrade takes over the connection of a request for another protocol. in has what the
+// host sent after the request. The caller closes the connection; the error needs no
+// answer.
+func upgrade(w http.ResponseWriter, protocol string) (conn net.Conn, in *bufio.Reader, err error) {
+	conn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return nil, nil, err
+	}
+	err = conn.SetDeadline(time.Time{})
+	if err == nil {
+		_, err = fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n", protocol)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, conn.Close())
+	}
+	return conn, buffered.Reader, nil
 }
 
 // session is a program that runs for the host over one connection.
