@@ -2,7 +2,6 @@ package network
 
 import (
 	"net/netip"
-	"slices"
 
 	"github.com/skiff-dev/skiff/internal/addressing"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
@@ -13,6 +12,9 @@ type neighbour struct {
 	address  netip.Addr
 	hardware [6]byte
 }
+
+// key identifies a neighbour in its table.
+func (n neighbour) key() netip.Addr { return n.address }
 
 // desiredNeighbours returns the other nodes with IPv6. All their addresses follow from
 // the IPv4 address, so nobody is asked for them, and nobody can answer for another.
@@ -26,25 +28,9 @@ func desiredNeighbours(node nodeconfig.Node, addresses []netip.Addr) []neighbour
 	return all
 }
 
-// planNeighbours returns which neighbours to set and which to remove so that actual
-// becomes want.
-func planNeighbours(want, actual []neighbour) (set, remove []neighbour) {
-	for _, w := range want {
-		if !slices.Contains(actual, w) {
-			set = append(set, w)
-		}
-	}
-	for _, a := range actual {
-		if !slices.ContainsFunc(want, func(w neighbour) bool { return w.address == a.address }) {
-			remove = append(remove, a)
-		}
-	}
-	return set, remove
-}
-
 // desiredRoutes6 returns the IPv6 routes: to the other nodes, to their pods, and to
 // services, whose addresses the service proxy translates once a packet has a route.
-// There is no default route: whatever else is unreachable at once.
+// Without a default route, connections to all other addresses fail at once.
 func desiredRoutes6(ranges map[string]place, node nodeconfig.Node, neighbours []neighbour) []route {
 	pods := node.Kubernetes.PodCIDR6.Masked()
 	want := []route{{to: pods}, {to: node.Kubernetes.ServiceCIDR6.Masked(), direct: true}}

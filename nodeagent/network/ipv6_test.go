@@ -70,7 +70,7 @@ func TestPlanNeighbours(t *testing.T) {
 		return neighbour{netip.MustParseAddr(address), [6]byte{0x52, 0x55, 0, 0, 0, last}}
 	}
 	a, b, moved := at("fd00::1", 1), at("fd00::2", 2), at("fd00::1", 9)
-	set, remove := planNeighbours([]neighbour{a}, []neighbour{moved, b})
+	set, remove := difference([]neighbour{a}, []neighbour{moved, b}, neighbour.key)
 	if !slices.Equal(set, []neighbour{a}) || !slices.Equal(remove, []neighbour{b}) {
 		t.Errorf("set %v, remove %v", set, remove)
 	}

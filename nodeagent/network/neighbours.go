@@ -16,7 +16,7 @@ func applyNeighbours(link int, subnet netip.Prefix, want []neighbour) error {
 	if err != nil {
 		return err
 	}
-	set, remove := planNeighbours(want, actual)
+	set, remove := difference(want, actual, neighbour.key)
 	var failures []error
 	for _, n := range set {
 		slog.Info("neighbour", "address", n.address.String())

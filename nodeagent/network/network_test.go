@@ -81,7 +81,7 @@ func TestPlanRoutes(t *testing.T) {
 		{name: "all are gone", actual: []route{a, b}, remove: []route{a, b}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			replace, remove := planRoutes(test.want, test.actual)
+			replace, remove := difference(test.want, test.actual, route.key)
 			if !slices.Equal(replace, test.replace) || !slices.Equal(remove, test.remove) {
 				t.Errorf("replace %v, remove %v; want %v, %v", replace, remove, test.replace, test.remove)
 			}

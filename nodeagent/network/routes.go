@@ -25,6 +25,9 @@ type route struct {
 	direct bool
 }
 
+// key identifies a route in its table.
+func (r route) key() netip.Prefix { return r.to }
+
 // desiredRoutes returns the routes to the other nodes' pods. Pod addresses that no
 // node has are unreachable: by default they would leave through the gateway, and a
 // client of a deleted pod would wait until it times out.
@@ -50,20 +53,20 @@ func inOrder(want []route) []route {
 	return slices.CompactFunc(want, func(a, b route) bool { return a.to == b.to })
 }
 
-// planRoutes returns which routes to replace (or add) and which to remove so that
-// actual becomes want.
-func planRoutes(want, actual []route) (replace, remove []route) {
+// difference returns which entries to set (replace or add) and which to remove so that
+// actual becomes want. Entries with the same key replace each other.
+func difference[T, K comparable](want, actual []T, key func(T) K) (set, remove []T) {
 	for _, w := range want {
 		if !slices.Contains(actual, w) {
-			replace = append(replace, w)
+			set = append(set, w)
 		}
 	}
 	for _, a := range actual {
-		if !slices.ContainsFunc(want, func(w route) bool { return w.to == a.to }) {
+		if !slices.ContainsFunc(want, func(w T) bool { return key(w) == key(a) }) {
 			remove = append(remove, a)
 		}
 	}
-	return replace, remove
+	return set, remove
 }
 
 // applyRoutes makes the main table of a family (of package netlink) contain the wanted
@@ -73,7 +76,7 @@ func applyRoutes(family, link int, want []route) error {
 	if err != nil {
 		return err
 	}
-	replace, remove := planRoutes(want, actual)
+	replace, remove := difference(want, actual, route.key)
 	var failures []error
 	for _, r := range replace {
 		slog.Info("route", "to", r.to.String(), "via", r.via.String())
