@@ -13,6 +13,8 @@ import (
 	"k8s.io/cloud-provider/controllers/nodelifecycle"
 	"k8s.io/component-base/metrics/prometheus/controllers"
 	nodeutil "k8s.io/component-helpers/node/util"
+
+	"github.com/skiff-dev/skiff/internal/wakeup"
 )
 
 // lifecycle runs upstream's node lifecycle controller, which checks all nodes once
@@ -20,7 +22,7 @@ import (
 // readiness changes, so that a lost machine is noticed before the interval is over.
 type lifecycle struct {
 	controller *nodelifecycle.CloudNodeLifecycleController
-	changed    chan struct{} // holds a value if a node's readiness has changed
+	changed    wakeup.Signal // sent when a node's readiness has changed
 }
 
 func newLifecycle(nodes coreinformers.NodeInformer, client kubernetes.Interface, provider cloudprovider.Interface) (*lifecycle, error) {
@@ -28,7 +30,7 @@ func newLifecycle(nodes coreinformers.NodeInformer, client kubernetes.Interface,
 	if err != nil {
 		return nil, fmt.Errorf("make the cloud node lifecycle controller: %w", err)
 	}
-	l := &lifecycle{controller: controller, changed: make(chan struct{}, 1)}
+	l := &lifecycle{controller: controller, changed: wakeup.New()}
 	if _, err := nodes.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc: func(object any) { l.notice(nil, object) }, UpdateFunc: l.notice,
 	}); err != nil {
@@ -47,10 +49,7 @@ func (l *lifecycle) notice(old, current any) {
 	if !ok || readiness(node) == before {
 		return
 	}
-	select {
-	case l.changed <- struct{}{}:
-	default: // a check is due already
-	}
+	l.changed.Send()
 }
 
 func (l *lifecycle) run(ctx context.Context, metrics *controllers.ControllerManagerMetrics) {

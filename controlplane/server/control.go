@@ -15,6 +15,7 @@ import (
 
 	"github.com/skiff-dev/skiff/controlplane/controlapi"
 	"github.com/skiff-dev/skiff/controlplane/etcd"
+	"github.com/skiff-dev/skiff/internal/wakeup"
 )
 
 const (
@@ -38,7 +39,7 @@ type control struct {
 	etcd etcd.Settings
 	fail context.CancelCauseFunc // ends Run
 
-	released    chan struct{} // signals Release
+	released    wakeup.Signal // sent by Release
 	beginDrain  func()        // closes drainBegun
 	drainBegun  chan struct{}
 	drained     chan struct{} // closed when no clients are served
@@ -54,7 +55,7 @@ var _ controlapi.Service = (*control)(nil)
 func newControl(s etcd.Settings, fail context.CancelCauseFunc) *control {
 	begun := make(chan struct{})
 	return &control{
-		etcd: s, fail: fail, state: controlapi.StateStarting, released: make(chan struct{}, 1),
+		etcd: s, fail: fail, state: controlapi.StateStarting, released: wakeup.New(),
 		beginDrain: sync.OnceFunc(func() { close(begun) }), drainBegun: begun, drained: make(chan struct{}),
 	}
 }
@@ -306,9 +307,6 @@ func (c *control) Release(_ context.Context, r controlapi.ReleaseRequest) error 
 	if err := c.etcd.Release(r.ID, r.Join); err != nil {
 		return err
 	}
-	select {
-	case c.released <- struct{}{}:
-	default:
-	}
+	c.released.Send()
 	return nil
 }

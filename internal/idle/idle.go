@@ -5,15 +5,17 @@ package idle
 import (
 	"context"
 	"log/slog"
+
+	"github.com/skiff-dev/skiff/internal/wakeup"
 )
 
 // Program is the process that it runs in. New returns one.
 type Program struct {
-	wake chan struct{} // has room for one
+	wake wakeup.Signal
 }
 
 // New returns a Program that does nothing until Keep is called.
-func New() *Program { return &Program{wake: make(chan struct{}, 1)} }
+func New() *Program { return &Program{wake: wakeup.New()} }
 
 // Keep waits until the program has started and then keeps it cheap while it is
 // idle, until ctx ends.
@@ -28,8 +30,5 @@ func (p *Program) Keep(ctx context.Context, log *slog.Logger) {
 // Wake makes timers fire on time until the program has been idle for a few
 // seconds. Call it before work that somebody waits for. It returns at once.
 func (p *Program) Wake() {
-	select {
-	case p.wake <- struct{}{}:
-	default:
-	}
+	p.wake.Send()
 }

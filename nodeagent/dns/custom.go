@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/skiff-dev/skiff/internal/names"
+	"github.com/skiff-dev/skiff/internal/wakeup"
 	"github.com/skiff-dev/skiff/nodeagent/client"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
@@ -181,20 +182,14 @@ func quote(text string) (string, error) {
 }
 
 // followCustom signals whenever the user's configuration changes, until ctx ends.
-func (d DNS) followCustom(ctx context.Context, changed chan<- struct{}) (corelisters.ConfigMapLister, error) {
+func (d DNS) followCustom(ctx context.Context, changed wakeup.Signal) (corelisters.ConfigMapLister, error) {
 	factory := informers.NewSharedInformerFactoryWithOptions(d.API, 0, informers.WithNamespace(namespace),
 		informers.WithTweakListOptions(func(o *metav1.ListOptions) {
 			o.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, names.CustomDNS).String()
 		}))
 	configMaps := factory.Core().V1().ConfigMaps()
-	signal := func() {
-		select {
-		case changed <- struct{}{}:
-		default: // it is about to be read
-		}
-	}
 	_, err := configMaps.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: func(any) { signal() }, UpdateFunc: func(_, _ any) { signal() }, DeleteFunc: func(any) { signal() },
+		AddFunc: func(any) { changed.Send() }, UpdateFunc: func(_, _ any) { changed.Send() }, DeleteFunc: func(any) { changed.Send() },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("follow ConfigMap %s: %w", names.CustomDNS, err)

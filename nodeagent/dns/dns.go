@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/skiff-dev/skiff/internal/pause"
+	"github.com/skiff-dev/skiff/internal/wakeup"
 	"github.com/skiff-dev/skiff/nodeagent/client"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
@@ -64,7 +65,7 @@ func (d DNS) Run(ctx context.Context) error {
 		}
 	}
 	defer func() { stop(server) }()
-	changed := make(chan struct{}, 1)
+	changed := wakeup.New()
 	lister, err := d.followCustom(ctx, changed)
 	if err != nil {
 		return err

@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/skiff-dev/skiff/internal/balancer"
+	"github.com/skiff-dev/skiff/internal/wakeup"
 )
 
 // nodePortRetry is when a port that another program uses is tried again.
@@ -48,13 +49,8 @@ func (n NodePorts) Run(ctx context.Context) error {
 			return object, nil
 		}))
 	services := factory.Core().V1().Services()
-	changed := make(chan struct{}, 1)
-	notify := func(any) {
-		select {
-		case changed <- struct{}{}:
-		default:
-		}
-	}
+	changed := wakeup.New()
+	notify := func(any) { changed.Send() }
 	if _, err := services.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc: notify, DeleteFunc: notify, UpdateFunc: func(_, object any) { notify(object) },
 	}); err != nil {

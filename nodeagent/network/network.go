@@ -25,6 +25,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/knftables"
 
+	"github.com/skiff-dev/skiff/internal/wakeup"
 	"github.com/skiff-dev/skiff/nodeagent/client"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
@@ -48,21 +49,15 @@ type Network struct {
 
 // Run reconciles until ctx ends.
 func (n Network) Run(ctx context.Context) error {
-	changed := make(chan struct{}, 1)
-	notify := func() {
-		select {
-		case changed <- struct{}{}:
-		default:
-		}
-	}
+	changed := wakeup.New()
 	registration, err := n.Nodes.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: func(any) { notify() },
+		AddFunc: func(any) { changed.Send() },
 		UpdateFunc: func(old, new any) {
 			if placed(old) != placed(new) {
-				notify()
+				changed.Send()
 			}
 		},
-		DeleteFunc: func(any) { notify() },
+		DeleteFunc: func(any) { changed.Send() },
 	})
 	if err != nil {
 		return fmt.Errorf("watch nodes: %w", err)

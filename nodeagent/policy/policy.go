@@ -25,6 +25,7 @@ import (
 	"sigs.k8s.io/kube-network-policies/pkg/networkpolicy"
 	"sigs.k8s.io/kube-network-policies/pkg/podinfo"
 
+	"github.com/skiff-dev/skiff/internal/wakeup"
 	"github.com/skiff-dev/skiff/nodeagent/client"
 )
 
@@ -49,7 +50,7 @@ type Policy struct {
 // Engine enforces policies. Policy.Engine returns one.
 type Engine struct {
 	engine    *networkpolicy.PolicyEngine
-	changed   chan struct{} // has room for one; signals that policies apply to other pods
+	changed   wakeup.Signal // sent when policies apply to other pods
 	alarmFile string
 }
 
@@ -68,13 +69,8 @@ func (p Policy) Engine() (*Engine, error) {
 }
 
 func newEngine(engine *networkpolicy.PolicyEngine, alarmFile string) *Engine {
-	e := &Engine{engine: engine, changed: make(chan struct{}, 1), alarmFile: alarmFile}
-	engine.SetDataplaneSyncCallbacks(func() {
-		select {
-		case e.changed <- struct{}{}:
-		default:
-		}
-	})
+	e := &Engine{engine: engine, changed: wakeup.New(), alarmFile: alarmFile}
+	engine.SetDataplaneSyncCallbacks(e.changed.Send)
 	return e
 }
 

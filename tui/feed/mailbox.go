@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/skiff-dev/skiff/internal/wakeup"
 )
 
 // Appendable is a delivery that does not replace an earlier one that is still
@@ -17,12 +19,12 @@ const Interval = 100 * time.Millisecond
 type Mailbox struct {
 	mu      sync.Mutex // guards pending
 	pending any
-	full    chan struct{}
+	full    wakeup.Signal
 	taken   time.Time // only used by the goroutine that calls Take
 }
 
 // NewMailbox returns an empty mailbox.
-func NewMailbox() *Mailbox { return &Mailbox{full: make(chan struct{}, 1)} }
+func NewMailbox() *Mailbox { return &Mailbox{full: wakeup.New()} }
 
 // Put stores a delivery. It never blocks.
 func (m *Mailbox) Put(delivery any) {
@@ -32,10 +34,7 @@ func (m *Mailbox) Put(delivery any) {
 	}
 	m.pending = delivery
 	m.mu.Unlock()
-	select {
-	case m.full <- struct{}{}:
-	default:
-	}
+	m.full.Send()
 }
 
 // Take waits for a delivery and returns it, at most once per Interval. It

@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	gateways "sigs.k8s.io/gateway-api/pkg/client/clientset/versioned"
 
+	"github.com/skiff-dev/skiff/internal/wakeup"
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/edge/catalog"
 	"github.com/skiff-dev/skiff/vm/edge/forward"
@@ -64,7 +65,7 @@ type Config struct {
 type Edge struct {
 	config  Config
 	catalog *catalog.Catalog
-	wake    chan struct{} // has room for one
+	wake    wakeup.Signal
 
 	mu        sync.Mutex         // guards what follows
 	forwarder *forward.Forwarder // nil while Run is not running
@@ -75,7 +76,7 @@ type Edge struct {
 
 // New returns an Edge that does nothing until Run is called.
 func New(config Config) *Edge {
-	return &Edge{config: config, catalog: catalog.New(config.Client, config.Gateways, config.Log), wake: make(chan struct{}, 1), round: make(chan struct{})}
+	return &Edge{config: config, catalog: catalog.New(config.Client, config.Gateways, config.Log), wake: wakeup.New(), round: make(chan struct{})}
 }
 
 // Catalog returns the copy of the cluster's services.
@@ -84,10 +85,7 @@ func (e *Edge) Catalog() *catalog.Catalog { return e.catalog }
 // Wake makes changes of the desired cluster, and a pause or its end, take effect at
 // once.
 func (e *Edge) Wake() {
-	select {
-	case e.wake <- struct{}{}:
-	default:
-	}
+	e.wake.Send()
 }
 
 // Sync is like Wake, and returns once the changes have taken effect.

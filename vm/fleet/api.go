@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/skiff-dev/skiff/internal/balancer"
+	"github.com/skiff-dev/skiff/internal/wakeup"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/credentials"
@@ -41,8 +42,8 @@ type apiServers struct {
 	frozen   func(context.Context) bool
 	log      *slog.Logger
 
-	// Each has an element if the addresses of the API may have changed.
-	changed, alsoChanged chan struct{}
+	// Both are sent when the addresses of the API may have changed.
+	changed, alsoChanged wakeup.Signal
 }
 
 // listen opens the listener of the API load balancer that includes 127.0.0.1.
@@ -64,7 +65,7 @@ func newAPIServers(c core, listener net.Listener) (*apiServers, error) {
 	a := &apiServers{
 		balancer: &balancer.Balancer{Listener: listener, Dial: c.dial, Log: c.log},
 		port:     listener.Addr().(*net.TCPAddr).Port, dial: c.dial, tls: config, state: c.state, frozen: c.frozen, log: c.log,
-		changed: make(chan struct{}, 1), alsoChanged: make(chan struct{}, 1),
+		changed: wakeup.New(), alsoChanged: wakeup.New(),
 	}
 	a.kube, err = kube.New(a.config(a.transport()))
 	return a, err
@@ -72,12 +73,8 @@ func newAPIServers(c core, listener net.Listener) (*apiServers, error) {
 
 // move lets serve and serveAlso look at the addresses again.
 func (a *apiServers) move() {
-	for _, signal := range []chan struct{}{a.changed, a.alsoChanged} {
-		select {
-		case signal <- struct{}{}:
-		default: // they are about to
-		}
-	}
+	a.changed.Send()
+	a.alsoChanged.Send()
 }
 
 // addresses returns where the host answers for the API, as cluster.APIListeners.

@@ -7,6 +7,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/skiff-dev/skiff/internal/pause"
+	"github.com/skiff-dev/skiff/internal/wakeup"
 	"github.com/skiff-dev/skiff/vm/kube"
 )
 
@@ -14,22 +15,19 @@ import (
 type authorities struct {
 	core
 	client  kubernetes.Interface // its requests have no time limit
-	changed chan struct{}        // has an element if the spec may have changed
+	changed wakeup.Signal        // sent when the spec may have changed
 }
 
 func newAuthorities(c core) (*authorities, error) {
 	transport := c.api.transport()
 	transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout}
 	client, err := kube.NewWatcher(c.api.config(transport))
-	return &authorities{core: c, client: client, changed: make(chan struct{}, 1)}, err
+	return &authorities{core: c, client: client, changed: wakeup.New()}, err
 }
 
 // wake lets run look at the spec again.
 func (a *authorities) wake() {
-	select {
-	case a.changed <- struct{}{}:
-	default: // it is about to
-	}
+	a.changed.Send()
 }
 
 // run writes what the spec has, until ctx ends.

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/skiff-dev/skiff/internal/pause"
+	"github.com/skiff-dev/skiff/internal/wakeup"
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/network"
 )
@@ -12,17 +13,14 @@ import (
 // podProxy keeps the variables that new pods get up to date.
 type podProxy struct {
 	core
-	changed chan struct{} // has an element if the spec may have changed
+	changed wakeup.Signal // sent when the spec may have changed
 }
 
-func newPodProxy(c core) *podProxy { return &podProxy{core: c, changed: make(chan struct{}, 1)} }
+func newPodProxy(c core) *podProxy { return &podProxy{core: c, changed: wakeup.New()} }
 
 // wake lets run look at the spec again.
 func (p *podProxy) wake() {
-	select {
-	case p.changed <- struct{}{}:
-	default: // it is about to
-	}
+	p.changed.Send()
 }
 
 // run tells the API what the spec asks for, at first and after changes, until ctx ends.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/skiff-dev/skiff/internal/pause"
+	"github.com/skiff-dev/skiff/internal/wakeup"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/registry/client"
@@ -28,23 +29,20 @@ type registryUser struct {
 	client *client.Client
 	listen func(port uint16) (net.Listener, error) // at the nodes' gateway
 
-	changed chan struct{} // has an element if the spec may have changed
+	changed wakeup.Signal // sent when the spec may have changed
 	address chan string   // where images are pushed to, empty if nowhere; the latest only
 }
 
 func newRegistryUser(c core, registry *client.Client, listen func(uint16) (net.Listener, error)) *registryUser {
 	return &registryUser{
 		core: c, client: registry, listen: listen,
-		changed: make(chan struct{}, 1), address: make(chan string, 1),
+		changed: wakeup.New(), address: make(chan string, 1),
 	}
 }
 
 // wake lets use look at the spec again.
 func (r *registryUser) wake() {
-	select {
-	case r.changed <- struct{}{}:
-	default: // it is about to
-	}
+	r.changed.Send()
 }
 
 // untilChanged returns a context that ends with ctx or with the next signal.

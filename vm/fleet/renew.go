@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/skiff-dev/skiff/controlplane/pki"
+	"github.com/skiff-dev/skiff/internal/wakeup"
 	"github.com/skiff-dev/skiff/vm/cluster"
 )
 
@@ -22,22 +23,19 @@ const handOutLimit = time.Minute
 // renewals renews the certificates of the host and of the nodes.
 type renewals struct {
 	core
-	woken chan struct{} // certificates must be checked now
+	woken wakeup.Signal // certificates must be checked now
 
 	mu    sync.Mutex // guards locks
 	locks map[string]*sync.Mutex
 }
 
 func newRenewals(c core) *renewals {
-	return &renewals{core: c, woken: make(chan struct{}, 1), locks: map[string]*sync.Mutex{}}
+	return &renewals{core: c, woken: wakeup.New(), locks: map[string]*sync.Mutex{}}
 }
 
 // wake causes certificates to be checked now.
 func (r *renewals) wake() {
-	select {
-	case r.woken <- struct{}{}:
-	default: // they are about to be
-	}
+	r.woken.Send()
 }
 
 // lock returns the lock that is held while a node is given files, so that it

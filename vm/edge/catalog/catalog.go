@@ -23,6 +23,8 @@ import (
 	"k8s.io/klog/v2"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 	gateways "sigs.k8s.io/gateway-api/pkg/client/clientset/versioned"
+
+	"github.com/skiff-dev/skiff/internal/wakeup"
 )
 
 // settle is how long a change waits for others, so that a thousand changes are
@@ -39,7 +41,7 @@ type Catalog struct {
 	client   kubernetes.Interface
 	gateways gateways.Interface
 	log      *slog.Logger
-	dirty    chan struct{} // has room for one
+	dirty    wakeup.Signal
 
 	mu     sync.Mutex // guards what follows
 	latest *Snapshot
@@ -53,7 +55,7 @@ type Catalog struct {
 // must not have a time limit.
 func New(client kubernetes.Interface, gateways gateways.Interface, log *slog.Logger) *Catalog {
 	return &Catalog{
-		client: client, gateways: gateways, log: log, dirty: make(chan struct{}, 1),
+		client: client, gateways: gateways, log: log, dirty: wakeup.New(),
 		latest: &Snapshot{}, next: make(chan struct{}), wake: make(chan struct{}),
 	}
 }
@@ -154,10 +156,7 @@ func (c *Catalog) watch(ctx context.Context) {
 
 // touch makes watch look for changes.
 func (c *Catalog) touch() {
-	select {
-	case c.dirty <- struct{}{}:
-	default:
-	}
+	c.dirty.Send()
 }
 
 func (c *Catalog) publish(s *Snapshot) {

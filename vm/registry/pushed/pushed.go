@@ -26,6 +26,8 @@ import (
 	"github.com/distribution/distribution/v3/registry/storage"
 	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
 	"github.com/distribution/reference"
+
+	"github.com/skiff-dev/skiff/internal/wakeup"
 )
 
 // Config of a Store.
@@ -47,8 +49,8 @@ type Store struct {
 	// collecting is held by each request that writes, and by the garbage collector
 	// alone.
 	collecting sync.RWMutex
-	bytes      atomic.Int64  // size of Dir, too high rather than too low
-	written    chan struct{} // has an element after a write
+	bytes      atomic.Int64 // size of Dir, too high rather than too low
+	written    wakeup.Signal
 }
 
 // New opens the images in config.Dir.
@@ -74,7 +76,7 @@ func New(ctx context.Context, config Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the pushed images: %w", err)
 	}
-	s := &Store{config: config, app: handlers.NewApp(ctx, settings), driver: driver, namespace: namespace, written: make(chan struct{}, 1)}
+	s := &Store{config: config, app: handlers.NewApp(ctx, settings), driver: driver, namespace: namespace, written: wakeup.New()}
 	size, err := treeSize(config.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("open the pushed images: %w", err)
@@ -106,10 +108,7 @@ func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Store) wrote() {
-	select {
-	case s.written <- struct{}{}:
-	default:
-	}
+	s.written.Send()
 }
 
 // Rested waits until something was written and then nothing for a while. It returns
