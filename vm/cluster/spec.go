@@ -44,6 +44,7 @@ type Spec struct {
 	Mounts   []string `json:"mounts,omitempty" mapstructure:"mounts"`
 	Network  Network  `json:"network" mapstructure:"network"`
 	Registry Registry `json:"registry,omitzero" mapstructure:"registry"`
+	Records  Records  `json:"records,omitzero"`
 	// HostPorts are the ports of the host's loopback that pods may use, in the
 	// notation of package hostport.
 	HostPorts []string `json:"hostPorts,omitempty" mapstructure:"hostPorts"`
@@ -119,6 +120,20 @@ type Registry struct {
 	Insecure []string `json:"insecure,omitempty"`
 }
 
+// Records is what the host keeps of the cluster's past. It can change while the cluster
+// exists.
+type Records struct {
+	// Disabled keeps nothing.
+	Disabled bool `json:"disabled,omitempty"`
+	// Keep is how long records are kept, as ParseKeep reads it.
+	Keep string `json:"keep,omitempty"`
+	// MetricsSize is how much disk space metrics may use, as a Kubernetes quantity.
+	MetricsSize string `json:"metricsSize,omitempty"`
+}
+
+// DefaultRecords returns the defaults of Records.
+func DefaultRecords() Records { return Records{Keep: "24h", MetricsSize: "200Mi"} }
+
 // The egress policies. Package network enforces them.
 const (
 	EgressAll    = "all"    // whatever the host reaches
@@ -142,6 +157,7 @@ func Default() Spec {
 			Egress:   EgressAll,
 			IPFamily: FamilyIPv4,
 		},
+		Records: DefaultRecords(),
 	}
 }
 

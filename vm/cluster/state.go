@@ -127,6 +127,7 @@ func decodeState(content []byte) (State, error) {
 	state.Spec.Network.Egress = cmp.Or(state.Spec.Network.Egress, EgressAll)
 	state.Spec.Network.IPFamily = cmp.Or(state.Spec.Network.IPFamily, FamilyIPv4)
 	state.Spec.Zones = cmp.Or(state.Spec.Zones, 1)
+	state.Spec.Records = state.Spec.Records.withDefaults()
 	strict := json.NewDecoder(bytes.NewReader(content))
 	strict.DisallowUnknownFields()
 	if err := strict.Decode(&State{}); err != nil {

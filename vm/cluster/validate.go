@@ -75,6 +75,7 @@ func Validate(spec Spec, host Host, newMachines int) []error {
 	faults = append(faults, validatePeers(spec)...)
 	faults = append(faults, validateProxy(spec)...)
 	faults = append(faults, validateFolders(spec, host.Folder)...)
+	faults = append(faults, validateRecords(spec.Records)...)
 	return append(faults, validateNetwork(spec)...)
 }
 

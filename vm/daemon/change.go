@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
@@ -12,6 +13,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/fleet"
 	"github.com/skiff-dev/skiff/vm/offline"
 	"github.com/skiff-dev/skiff/vm/operation"
+	"github.com/skiff-dev/skiff/vm/records"
 )
 
 // active returns the running change other than a down, nil if there is none. The
@@ -166,7 +168,7 @@ func (d *daemon) plan(ctx context.Context, spec cluster.Spec) ([]cluster.Step, e
 }
 
 // beginDown starts to take the cluster down, or joins that. It interrupts a stop.
-func (d *daemon) beginDown() *operation.Operation {
+func (d *daemon) beginDown(request daemonapi.DownRequest) *operation.Operation {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.leaving != nil && d.leaving.Kind() == operation.KindDown {
@@ -180,7 +182,7 @@ func (d *daemon) beginDown() *operation.Operation {
 			stopping.Cancel(operation.ErrDown)
 			<-stopping.Done()
 		}
-		if err := d.down(op); err != nil {
+		if err := d.down(op, request.KeepRecords); err != nil {
 			d.log.Error("cluster not removed", "error", err)
 			op.Finish("", operation.AsFailure(err, d.dir.Log()))
 			d.mu.Lock()
@@ -234,8 +236,8 @@ func (d *daemon) beginStop(life context.Context) *operation.Operation {
 }
 
 // down stops other operations, ends the machines and removes everything that they
-// kept.
-func (d *daemon) down(op *operation.Operation) error {
+// kept, records apart if those are to stay.
+func (d *daemon) down(op *operation.Operation, keepRecords bool) error {
 	op.Begin("", daemonapi.PhaseCluster, "")
 	op.Begin("", daemonapi.PhaseStop, "")
 	d.mu.Lock()
@@ -247,6 +249,11 @@ func (d *daemon) down(op *operation.Operation) error {
 	d.closeFleet()
 	op.End("", daemonapi.PhaseStop, nil)
 	op.Begin("", daemonapi.PhaseDelete, "")
+	if keepRecords {
+		if _, err := records.Keep(d.dir, time.Now()); err != nil {
+			return err
+		}
+	}
 	if err := offline.Sweep(d.dir); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/skiff-dev/skiff/internal/pause"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
 // clockPeriod is how often the host's clocks are compared. clockJump is how far
@@ -56,7 +57,7 @@ func (d *daemon) watchOwner(life context.Context) {
 	for pause.For(life, ownerPeriod) == nil {
 		if err := syscall.Kill(d.config.Owner, 0); errors.Is(err, syscall.ESRCH) {
 			d.log.Info("the process that the cluster exists for has ended; taking the cluster down", "pid", d.config.Owner)
-			<-d.beginDown().Done()
+			<-d.beginDown(daemonapi.DownRequest{}).Done()
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 
 	"github.com/skiff-dev/skiff/internal/jsonhttp"
@@ -26,7 +27,7 @@ func (d *daemon) handler(life context.Context) http.Handler {
 	mux.HandleFunc("GET "+daemonapi.PathStatus, func(w http.ResponseWriter, r *http.Request) { jsonhttp.Write(w, d.status(r.Context())) })
 	mux.HandleFunc("POST "+daemonapi.PathPlan, d.postPlan)
 	mux.HandleFunc("POST "+daemonapi.PathApply, func(w http.ResponseWriter, r *http.Request) { d.postApply(life, w, r) })
-	mux.HandleFunc("POST "+daemonapi.PathDown, func(w http.ResponseWriter, r *http.Request) { d.stream(w, r, d.beginDown()) })
+	mux.HandleFunc("POST "+daemonapi.PathDown, d.postDown)
 	mux.HandleFunc("POST "+daemonapi.PathStop, func(w http.ResponseWriter, r *http.Request) { d.stream(w, r, d.beginStop(life)) })
 	mux.HandleFunc("POST "+daemonapi.PathRestart+"{node}", func(w http.ResponseWriter, r *http.Request) { d.postRestart(life, w, r) })
 	mux.HandleFunc("POST "+daemonapi.PathRestore, func(w http.ResponseWriter, r *http.Request) { d.postRestore(life, w, r) })
@@ -80,6 +81,16 @@ func (d *daemon) postApply(life context.Context, w http.ResponseWriter, r *http.
 	}
 	op, failure := d.beginApply(life, spec)
 	d.answer(w, r, op, failure)
+}
+
+func (d *daemon) postDown(w http.ResponseWriter, r *http.Request) {
+	var request daemonapi.DownRequest
+	// Other programs may send no body.
+	if err := jsonhttp.Decode(http.MaxBytesReader(w, r.Body, maxSpec), &request); err != nil && !errors.Is(err, io.EOF) {
+		writeFailure(w, http.StatusUnprocessableEntity, operation.Invalid(fmt.Errorf("read the request: %w", err), ""))
+		return
+	}
+	d.stream(w, r, d.beginDown(request))
 }
 
 func (d *daemon) postRestart(life context.Context, w http.ResponseWriter, r *http.Request) {

@@ -52,6 +52,9 @@ func (h Home) WebHeld() bool { return held(h.webLock()) }
 
 func (h Home) webLock() string { return filepath.Join(string(h), "web.lock") }
 
+// Records holds what was recorded of deleted clusters (package records).
+func (h Home) Records() string { return filepath.Join(string(h), "records") }
+
 // Clusters holds one directory per cluster.
 func (h Home) Clusters() string { return filepath.Join(string(h), "clusters") }
 
@@ -132,6 +135,10 @@ func (c Cluster) RestoreSnapshot() string { return c.join("restore.db") }
 
 // Services keeps the ports of the host that services got.
 func (c Cluster) Services() string { return c.join("services.json") }
+
+// Records holds what the daemon records of the cluster, one directory for each kind
+// (packages below records).
+func (c Cluster) Records() string { return c.join("records") }
 
 // Machines holds one directory per machine.
 func (c Cluster) Machines() string { return c.join("vm") }

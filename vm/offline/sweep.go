@@ -30,7 +30,7 @@ func Sweep(dir home.Cluster) error {
 	if err != nil {
 		return fmt.Errorf("remove the cluster: %w", err)
 	}
-	for _, path := range append(renamed, dir.PKI(), dir.Machines(), dir.Network(), dir.Timings(), dir.Services(), dir.Restore(), dir.RestoreSnapshot()) {
+	for _, path := range append(renamed, dir.PKI(), dir.Machines(), dir.Network(), dir.Timings(), dir.Services(), dir.Restore(), dir.RestoreSnapshot(), dir.Records()) {
 		if err := os.RemoveAll(path); err != nil {
 			return fmt.Errorf("remove the cluster: %w", err)
 		}

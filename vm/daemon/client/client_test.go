@@ -166,7 +166,7 @@ func TestDownCancelsUpAndLeavesNothing(t *testing.T) {
 	}()
 	<-waiting
 	var events []daemonapi.Event
-	if err := r.client.Down(t.Context(), func(e daemonapi.Event) { events = append(events, e) }); err != nil {
+	if err := r.client.Down(t.Context(), daemonapi.DownRequest{}, func(e daemonapi.Event) { events = append(events, e) }); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-applied; err == nil || !strings.Contains(err.Error(), "taken down") {
@@ -185,7 +185,7 @@ func TestDownCancelsUpAndLeavesNothing(t *testing.T) {
 	if _, err := r.client.Status(t.Context()); !errors.Is(err, client.ErrNoCluster) {
 		t.Errorf("status after down: %v", err)
 	}
-	if err := r.client.Down(t.Context(), ignore); err != nil {
+	if err := r.client.Down(t.Context(), daemonapi.DownRequest{}, ignore); err != nil {
 		t.Errorf("second down: %v", err)
 	}
 }
@@ -216,7 +216,7 @@ func TestApplyJoinsTheSameApplyAndRefusesAnother(t *testing.T) {
 	if status, err := r.client.Status(t.Context()); err != nil || status.Phase != "starting" {
 		t.Errorf("status %v, %v", status.Phase, err)
 	}
-	if err := r.client.Down(t.Context(), ignore); err != nil {
+	if err := r.client.Down(t.Context(), daemonapi.DownRequest{}, ignore); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-joined; err == nil {
@@ -272,7 +272,7 @@ func TestTwoClustersRunSideBySide(t *testing.T) {
 	if err != nil || len(all) != 2 || all[0].Name != "one" || all[1].Name != "two" || all[0].Server == all[1].Server {
 		t.Errorf("list %+v, %v", all, err)
 	}
-	if err := one.client.Down(t.Context(), ignore); err != nil {
+	if err := one.client.Down(t.Context(), daemonapi.DownRequest{}, ignore); err != nil {
 		t.Fatal(err)
 	}
 	one.ended <- <-one.ended
@@ -351,7 +351,7 @@ func TestAnUnusableStateFileIsKept(t *testing.T) {
 			if after := files(t, dir); !maps.Equal(after, before) {
 				t.Errorf("files %v, before %v", after, before)
 			}
-			err := c.Down(t.Context(), ignore)
+			err := c.Down(t.Context(), daemonapi.DownRequest{}, ignore)
 			if errors.Is(test.want, cluster.ErrNewer) {
 				if after := files(t, dir); !errors.Is(err, cluster.ErrNewer) || !maps.Equal(after, before) {
 					t.Errorf("down: %v, files %v, before %v", err, after, before)
@@ -471,7 +471,7 @@ func TestUpContinuesAfterTheDaemonWasKilled(t *testing.T) {
 	if err != nil || status.Phase != "running" {
 		t.Errorf("status %+v, %v", status, err)
 	}
-	if err := c.Down(t.Context(), ignore); err != nil {
+	if err := c.Down(t.Context(), daemonapi.DownRequest{}, ignore); err != nil {
 		t.Fatal(err)
 	}
 	if alive(status.DaemonPID) {

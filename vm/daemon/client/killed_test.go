@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/skiff-dev/skiff/vm/daemon/client"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
 // The socket of a process that is being killed accepts connections and answers none
@@ -43,7 +44,7 @@ func TestApplyRetriesIfTheDaemonIsBeingKilled(t *testing.T) {
 	if count := <-took; count != 2 {
 		t.Errorf("the dying daemon was asked %d times", count)
 	}
-	if err := c.Down(t.Context(), ignore); err != nil {
+	if err := c.Down(t.Context(), daemonapi.DownRequest{}, ignore); err != nil {
 		t.Error(err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/drivers"
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/offline"
+	"github.com/skiff-dev/skiff/vm/records"
 )
 
 // waitPeriod is how often a condition outside of this process is checked.
@@ -67,15 +68,16 @@ func (c *Client) Restart(ctx context.Context, node string, event func(daemonapi.
 }
 
 // Down deletes the cluster and everything that it left, with or without a daemon,
-// and returns when the daemon has ended. Deleting a cluster that does not exist
+// and returns when the daemon has ended. The cluster's records stay if the request
+// asks for it. Deleting a cluster that does not exist
 // does nothing.
-func (c *Client) Down(ctx context.Context, event func(daemonapi.Event)) error {
+func (c *Client) Down(ctx context.Context, request daemonapi.DownRequest, event func(daemonapi.Event)) error {
 	if _, err := os.Stat(string(c.dir())); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	lock, err := c.dir().Acquire()
 	if errors.Is(err, home.ErrLocked) {
-		return c.downRunning(ctx, event)
+		return c.downRunning(ctx, request, event)
 	}
 	if err != nil {
 		return err
@@ -85,6 +87,11 @@ func (c *Client) Down(ctx context.Context, event func(daemonapi.Event)) error {
 		return err
 	}
 	event(daemonapi.Event{Time: time.Now(), Phase: daemonapi.PhaseDelete, State: daemonapi.StateRunning})
+	if request.KeepRecords {
+		if _, err := records.Keep(c.dir(), time.Now()); err != nil {
+			return err
+		}
+	}
 	if err := offline.Sweep(c.dir()); err != nil {
 		return err
 	}
@@ -96,8 +103,8 @@ func (c *Client) Down(ctx context.Context, event func(daemonapi.Event)) error {
 }
 
 // downRunning asks the daemon and waits until it has ended.
-func (c *Client) downRunning(ctx context.Context, event func(daemonapi.Event)) error {
-	return c.end(ctx, daemonapi.PathDown, event, func() bool {
+func (c *Client) downRunning(ctx context.Context, request daemonapi.DownRequest, event func(daemonapi.Event)) error {
+	return c.end(ctx, daemonapi.PathDown, request, event, func() bool {
 		_, err := os.Stat(string(c.dir()))
 		return errors.Is(err, fs.ErrNotExist)
 	})
@@ -109,7 +116,7 @@ func (c *Client) downRunning(ctx context.Context, event func(daemonapi.Event)) e
 // dead daemon left of its machines is then ended. Disks are kept. When ctx ends,
 // Stop returns and the operation continues. ErrNoCluster if there is no cluster.
 func (c *Client) Stop(ctx context.Context, event func(daemonapi.Event)) (stopped bool, err error) {
-	err = c.end(ctx, daemonapi.PathStop, event, func() bool { return !c.dir().Held() })
+	err = c.end(ctx, daemonapi.PathStop, nil, event, func() bool { return !c.dir().Held() })
 	if !errors.Is(err, ErrNoDaemon) {
 		return err == nil, err
 	}
@@ -121,9 +128,9 @@ func (c *Client) Stop(ctx context.Context, event func(daemonapi.Event)) (stopped
 
 // end runs an operation that ends the daemon, and waits until gone returns true and
 // the daemon's process has exited.
-func (c *Client) end(ctx context.Context, path string, event func(daemonapi.Event), gone func() bool) error {
+func (c *Client) end(ctx context.Context, path string, body any, event func(daemonapi.Event), gone func() bool) error {
 	daemon := c.dir().Holder()
-	if err := c.stream(ctx, path, nil, event); err != nil {
+	if err := c.stream(ctx, path, body, event); err != nil {
 		return err
 	}
 	for !gone() {

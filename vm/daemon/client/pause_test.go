@@ -309,7 +309,7 @@ func TestDownRemovesAPausedCluster(t *testing.T) {
 	r := newRig(t, h, "demo")
 	up(t, r.client, r.spec)
 	completed(t, r.client.Pause)
-	if err := r.client.Down(t.Context(), ignore); err != nil {
+	if err := r.client.Down(t.Context(), daemonapi.DownRequest{}, ignore); err != nil {
 		t.Fatal(err)
 	}
 	r.ended <- <-r.ended

@@ -116,7 +116,7 @@ func TestDownInterruptsAStop(t *testing.T) {
 	if err := r.client.Apply(t.Context(), r.spec, ignore); err == nil || !strings.Contains(err.Error(), "being stopped") {
 		t.Errorf("up during a stop: %v", err)
 	}
-	if err := r.client.Down(t.Context(), ignore); err != nil {
+	if err := r.client.Down(t.Context(), daemonapi.DownRequest{}, ignore); err != nil {
 		t.Error(err)
 	}
 	if err := <-stopping; err != nil && !strings.Contains(err.Error(), "taken down") {

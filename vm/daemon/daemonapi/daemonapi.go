@@ -24,8 +24,9 @@ const (
 	// PathApply: POST of a cluster.Spec starts the operation that creates the cluster
 	// or updates it.
 	PathApply = "/v1/apply"
-	// PathDown: POST starts the operation that ends the machines, deletes the
-	// cluster's directory and ends the daemon. It cancels any other operation.
+	// PathDown: POST of a DownRequest starts the operation that ends the machines,
+	// deletes the cluster's directory and ends the daemon. It cancels any other
+	// operation. A request that joins it changes nothing about it.
 	PathDown = "/v1/down"
 	// PathStop: POST starts the operation that lets the guests shut down, each within
 	// a limit, and ends the daemon. Disks are kept. PhaseStop fails for a machine that
@@ -64,6 +65,12 @@ const (
 	// (package nodeapi) of that node, upgrades included: /v1/nodes/worker-1/v1/exec.
 	PathNode = "/v1/nodes/"
 )
+
+// DownRequest is how a cluster is removed.
+type DownRequest struct {
+	// KeepRecords moves the cluster's records to where those of deleted clusters are.
+	KeepRecords bool `json:"keepRecords,omitempty"`
+}
 
 // WebHosts are the hosts of a cluster's Ingresses, wildcards included.
 type WebHosts struct {

@@ -200,6 +200,8 @@ func property(s settings.Setting) map[string]any {
 	case settings.Quantity:
 		p["type"] = []string{"string", "integer"}
 		p["pattern"] = `^[0-9]+(\.[0-9]+)?([KMGTPE]i?|k|m)?$`
+	case settings.Duration:
+		p["pattern"] = `^([0-9]+d|([0-9]+(\.[0-9]+)?(h|m|s))+)$`
 	case settings.Range:
 		p["pattern"] = `^[0-9]{1,3}(\.[0-9]{1,3}){3}/[0-9]{1,2}$`
 	case settings.List:

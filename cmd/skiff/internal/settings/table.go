@@ -51,6 +51,7 @@ const (
 	Range    Type = "range"    // an IPv4 range, such as 10.244.0.0/16
 	List     Type = "list"     // a list of strings
 	Boolean  Type = "boolean"
+	Duration Type = "duration" // such as 24h or 7d
 )
 
 // Default returns the default value of the setting.
@@ -132,6 +133,12 @@ func Table() []Setting {
 			func(s *cluster.Spec) *[]string { return &s.Registry.Mirrors }),
 		list(Setting{Key: "registry.insecure", Flag: "insecure-registry", Description: "registry that may use HTTP or a certificate that cannot be verified, such as registry.example:5000"},
 			func(s *cluster.Spec) *[]string { return &s.Registry.Insecure }),
+		boolean(Setting{Key: "records.enabled", Env: "SKIFF_RECORDS", Flag: "records", Description: "record the cluster's past on this host, for graphs and searches that also cover what has been deleted"},
+			func(s *cluster.Spec) bool { return !s.Records.Disabled }, func(s *cluster.Spec, on bool) { s.Records.Disabled = !on }),
+		text(Setting{Key: "records.keep", Env: "SKIFF_RECORDS_KEEP", Flag: "records-keep", Type: Duration, Description: "how long records are kept, such as 24h or 7d"},
+			func(s *cluster.Spec) *string { return &s.Records.Keep }),
+		text(Setting{Key: "records.metricsSize", Env: "SKIFF_RECORDS_METRICS_SIZE", Flag: "records-metrics-size", Type: Quantity, Description: "maximum disk space for recorded metrics; the oldest are deleted first"},
+			func(s *cluster.Spec) *string { return &s.Records.MetricsSize }),
 		ports(Setting{
 			Key: "hostPorts", Flag: "host-port",
 			Description: "ports on the host's 127.0.0.1 that pods reach at host.skiff.internal: a port, a range such as 8000-8100, or all",

@@ -14,23 +14,30 @@ import (
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/home"
+	"github.com/skiff-dev/skiff/vm/records"
 	"github.com/skiff-dev/skiff/vm/registry/client"
 )
 
 // Down returns the command `down`.
 func Down(s cli.Streams) *cobra.Command {
-	var all bool
+	var all, keep bool
 	cmd := &cobra.Command{
 		Use:   "down [NAME]",
 		Short: "Delete a cluster and everything it left on this host",
 		Long: `Delete the cluster NAME ("skiff" by default) and everything it left on this host: machines,
 disks, sockets, processes and kubeconfig entries. There is no confirmation prompt.
-Deleting a cluster that does not exist does nothing.`,
+Deleting a cluster that does not exist does nothing.
+
+With --keep-records, what was recorded of the cluster stays: "skiff list --kept" lists
+such records, and "skiff prune --records" deletes them.`,
 		Example: `  # Delete the default cluster
   skiff down
 
   # Delete the cluster named "ci"
   skiff down ci
+
+  # Delete it, but keep its records for later
+  skiff down ci --keep-records
 
   # Delete all clusters
   skiff down --all`,
@@ -39,6 +46,7 @@ Deleting a cluster that does not exist does nothing.`,
 	}
 	asJSON := cli.Output(cmd)
 	cmd.Flags().BoolVar(&all, "all", false, "delete all of your clusters")
+	cmd.Flags().BoolVar(&keep, "keep-records", false, "keep the cluster's records")
 	cli.Yes(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		inJSON, err := asJSON()
@@ -49,13 +57,13 @@ Deleting a cluster that does not exist does nothing.`,
 			return cli.Invalid("", "--all cannot be combined with the name %q", args[0])
 		}
 		if all {
-			return downAll(cmd.Context(), s, inJSON)
+			return downAll(cmd.Context(), s, daemonapi.DownRequest{KeepRecords: keep}, inJSON)
 		}
 		name, err := target.Named(args)
 		if err != nil {
 			return err
 		}
-		return runDown(cmd.Context(), s, name, inJSON)
+		return runDown(cmd.Context(), s, name, daemonapi.DownRequest{KeepRecords: keep}, inJSON)
 	}
 	return cmd
 }
@@ -78,7 +86,7 @@ func endRegistry(ctx context.Context, h home.Home) error {
 	return err
 }
 
-func downAll(ctx context.Context, s cli.Streams, asJSON bool) error {
+func downAll(ctx context.Context, s cli.Streams, request daemonapi.DownRequest, asJSON bool) error {
 	h, err := target.Home()
 	if err != nil {
 		return err
@@ -92,12 +100,12 @@ func downAll(ctx context.Context, s cli.Streams, asJSON bool) error {
 	}
 	var failed []error
 	for _, name := range names {
-		failed = append(failed, runDown(ctx, s, name, asJSON))
+		failed = append(failed, runDown(ctx, s, name, request, asJSON))
 	}
 	return errors.Join(failed...)
 }
 
-func runDown(ctx context.Context, s cli.Streams, name string, asJSON bool) error {
+func runDown(ctx context.Context, s cli.Streams, name string, request daemonapi.DownRequest, asJSON bool) error {
 	c, h, err := target.Client(name)
 	if err != nil {
 		return err
@@ -111,9 +119,13 @@ func runDown(ctx context.Context, s cli.Streams, name string, asJSON bool) error
 	if err != nil {
 		fmt.Fprintf(s.Err, "skiff: %s\n", cli.OneLine(err.Error()))
 	}
+	before, err := records.List(h)
+	if err != nil {
+		return err
+	}
 	// This also handles a name without a directory: a process may be left over.
 	err = s.Show(ctx, asJSON, func(ctx context.Context, event func(daemonapi.Event)) error {
-		return c.Down(ctx, event)
+		return c.Down(ctx, request, event)
 	})
 	if errors.Is(err, context.Canceled) {
 		return cli.Interrupted(
@@ -134,11 +146,30 @@ func runDown(ctx context.Context, s cli.Streams, name string, asJSON bool) error
 	case asJSON:
 	case known:
 		fmt.Fprintf(s.Out, "cluster %q deleted\n", name)
+		if request.KeepRecords {
+			return sayKept(s, h, name, before)
+		}
 	case len(names) > 0:
 		fmt.Fprintf(s.Out, "cluster %q does not exist: nothing to do (existing clusters: %s)\n", name, strings.Join(names, ", "))
 	default:
 		fmt.Fprintf(s.Out, "cluster %q does not exist: nothing to do\n", name)
 	}
+	return nil
+}
+
+// sayKept prints where the records of a cluster are that was just deleted. before are
+// those that were there already.
+func sayKept(s cli.Streams, h home.Home, name string, before []records.Kept) error {
+	kept, err := records.Find(h, name)
+	old := slices.ContainsFunc(before, func(b records.Kept) bool { return b.ID == kept.ID })
+	switch {
+	case errors.Is(err, records.ErrNone) || err == nil && old:
+		fmt.Fprintln(s.Out, "it had no records")
+		return nil
+	case err != nil:
+		return err
+	}
+	fmt.Fprintf(s.Out, "its records (%s) are kept as %s in %s\n", cli.Bytes(kept.Bytes), kept.ID, kept.Directory)
 	return nil
 }
 

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -9,6 +10,8 @@ import (
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/home"
+	"github.com/skiff-dev/skiff/vm/records"
 )
 
 // List returns the command `list`.
@@ -21,10 +24,14 @@ func List(s cli.Streams) *cobra.Command {
   skiff list
 
   # Print them as JSON
-  skiff list -o json`,
+  skiff list -o json
+
+  # List the records of deleted clusters
+  skiff list --kept`,
 		Args: cli.Arguments(0, 0),
 	}
 	asJSON := cli.Output(cmd)
+	kept := cmd.Flags().Bool("kept", false, "list the records of deleted clusters instead")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		inJSON, err := asJSON()
 		if err != nil {
@@ -33,6 +40,9 @@ func List(s cli.Streams) *cobra.Command {
 		h, err := target.Home()
 		if err != nil {
 			return err
+		}
+		if *kept {
+			return listKept(s, h, inJSON)
 		}
 		clusters, err := client.List(cmd.Context(), h)
 		if err != nil {
@@ -51,6 +61,29 @@ func List(s cli.Streams) *cobra.Command {
 		return s.Table(clusterRows(clusters))
 	}
 	return cmd
+}
+
+// listKept lists the records of deleted clusters.
+func listKept(s cli.Streams, h home.Home, asJSON bool) error {
+	all, err := records.List(h)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		if all == nil {
+			all = []records.Kept{}
+		}
+		return s.JSON(all)
+	}
+	if len(all) == 0 {
+		fmt.Fprintln(s.Err, "no records of deleted clusters; `skiff down --keep-records` keeps them")
+		return nil
+	}
+	rows := [][]string{{"ID", "CLUSTER", "DELETED", "SIZE", "DIRECTORY"}}
+	for _, k := range all {
+		rows = append(rows, []string{k.ID, k.Cluster, cli.Age(time.Since(k.Removed)) + " ago", cli.Bytes(k.Bytes), k.Directory})
+	}
+	return s.Table(rows)
 }
 
 func clusterRows(clusters []daemonapi.ClusterStatus) [][]string {

@@ -24,6 +24,7 @@ import (
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/home"
 )
 
@@ -35,7 +36,16 @@ type runOptions struct {
 	file string
 	wait time.Duration
 	logs string
+	// keep is one of the constants below.
+	keep string
 }
+
+// When run keeps the records of its cluster.
+const (
+	keepAfterFailure = "failure"
+	keepAlways       = "always"
+	keepNever        = "never"
+)
 
 // Run returns the command `run`.
 func Run(s cli.Streams) *cobra.Command {
@@ -45,7 +55,7 @@ func Run(s cli.Streams) *cobra.Command {
 		Short: "Create a cluster, run a command against it, and delete it",
 		Long: `Create a temporary cluster, run a command with KUBECONFIG set to it, and exit with the
 command's exit code. The cluster is always deleted afterwards. If it fails to start or
-the command fails, all logs are exported first.
+the command fails, all logs are exported first, and the cluster's records are kept.
 
 Your kubeconfig and your other clusters are not touched. Skiff prints its own messages
 to standard error only.`,
@@ -62,7 +72,9 @@ to standard error only.`,
 	cmd.Flags().StringVarP(&o.file, "file", "f", os.Getenv("SKIFF_FILE"), "configuration `file` (skiff.yaml); - reads standard input")
 	cmd.Flags().DurationVar(&o.wait, "wait", 10*time.Minute, "how long to wait for all nodes to be Ready")
 	cmd.Flags().StringVar(&o.logs, "logs", "skiff-logs", "export logs to this `directory` after a failure; \"none\" exports nothing")
+	cmd.Flags().StringVar(&o.keep, "keep-records", keepAfterFailure, `when to keep the cluster's records: "failure", "always" or "never"`)
 	_ = cmd.MarkFlagFilename("file", "yaml", "yml")
+	_ = cmd.RegisterFlagCompletionFunc("keep-records", cobra.FixedCompletions([]string{keepAfterFailure, keepAlways, keepNever}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		name, command, err := splitRun(cmd, args)
 		if err != nil {
@@ -92,6 +104,9 @@ func runOnce(cmd *cobra.Command, s cli.Streams, args, command []string, o runOpt
 	if o.wait <= 0 {
 		return cli.Invalid("", "--wait must be positive")
 	}
+	if o.keep != keepAfterFailure && o.keep != keepAlways && o.keep != keepNever {
+		return cli.Invalid("", "invalid --keep-records %q: must be %q, %q or %q", o.keep, keepAfterFailure, keepAlways, keepNever)
+	}
 	spec, err := resolveOnce(cmd, s.In, args, o.file)
 	if err != nil {
 		return err
@@ -117,13 +132,27 @@ func runOnce(cmd *cobra.Command, s cli.Streams, args, command []string, o runOpt
 			s.Report(failed)
 		}
 	}
-	if failed := runDown(context.WithoutCancel(cmd.Context()), quiet, spec.Name, false); failed != nil {
+	keep := o.keep == keepAlways || o.keep == keepAfterFailure && err != nil && cmd.Context().Err() == nil
+	if failed := downOnce(context.WithoutCancel(cmd.Context()), quiet, spec.Name, keep); failed != nil {
 		if err == nil {
 			return failed
 		}
 		s.Report(failed)
 	}
 	return err
+}
+
+// downOnce deletes the cluster, even if its records cannot be kept.
+func downOnce(ctx context.Context, s cli.Streams, name string, keepRecords bool) error {
+	if !keepRecords {
+		return runDown(ctx, s, name, daemonapi.DownRequest{}, false)
+	}
+	err := runDown(ctx, s, name, daemonapi.DownRequest{KeepRecords: true}, false)
+	if err == nil {
+		return nil
+	}
+	s.Report(err)
+	return runDown(ctx, s, name, daemonapi.DownRequest{}, false)
 }
 
 // secondSignal returns a channel that is closed by the second signal: a CI runner

@@ -7,18 +7,41 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
+	"github.com/skiff-dev/skiff/vm/home"
+	"github.com/skiff-dev/skiff/vm/records"
 	"github.com/skiff-dev/skiff/vm/registry/registryapi"
 )
 
+// pruneOptions are the flags of prune.
+type pruneOptions struct {
+	registryapi.PruneRequest
+	// records deletes those of deleted clusters as well.
+	records bool
+}
+
+// pruned is the result in JSON.
+type pruned struct {
+	registryapi.Pruned
+	// RecordsBytes is what records of deleted clusters used that were deleted, or
+	// would be.
+	RecordsBytes int64 `json:"recordsBytes"`
+	// KeptBytes is what such records use that stay.
+	KeptBytes int64 `json:"keptBytes"`
+}
+
 // Prune returns the command `prune`.
 func Prune(s cli.Streams) *cobra.Command {
-	var request registryapi.PruneRequest
+	var o pruneOptions
 	cmd := &cobra.Command{
 		Use:   "prune",
 		Short: "Free disk space: delete images that can be pulled or built again",
 		Long: `Delete what the registry keeps of other registries, and the pushed images that have lost
 their tag to a newer one. With --all, delete all pushed images, too. Images on the nodes
-are not affected.`,
+are not affected.
+
+With --records, delete the records of deleted clusters as well, which "skiff list --kept"
+lists.`,
 		Example: `  # Show what would be freed
   skiff prune --dry-run
 
@@ -26,46 +49,85 @@ are not affected.`,
   skiff prune
 
   # Delete everything that was pushed, too
-  skiff prune --all`,
+  skiff prune --all
+
+  # Delete the records of deleted clusters, too
+  skiff prune --records`,
 		Args: cli.Arguments(0, 0),
 	}
 	asJSON := cli.Output(cmd)
-	cmd.Flags().BoolVar(&request.DryRun, "dry-run", false, "only show what would be freed")
-	cmd.Flags().BoolVar(&request.All, "all", false, "delete all pushed images, too")
+	cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "only show what would be freed")
+	cmd.Flags().BoolVar(&o.All, "all", false, "delete all pushed images, too")
+	cmd.Flags().BoolVar(&o.records, "records", false, "delete the records of deleted clusters, too")
 	cli.Yes(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		inJSON, err := asJSON()
 		if err != nil {
 			return err
 		}
-		return prune(cmd, s, request, inJSON)
+		return prune(cmd, s, o, inJSON)
 	}
 	return cmd
 }
 
-func prune(cmd *cobra.Command, s cli.Streams, request registryapi.PruneRequest, asJSON bool) error {
+func prune(cmd *cobra.Command, s cli.Streams, o pruneOptions, asJSON bool) error {
 	c, dir, err := connect()
 	if err != nil {
 		return err
 	}
-	var result registryapi.Pruned
+	var result pruned
 	if _, err := os.Stat(string(dir)); err == nil {
 		// Without users it ends again by itself.
 		if _, err := c.Start(cmd.Context()); err != nil {
 			return err
 		}
-		if result, err = c.Prune(cmd.Context(), request); err != nil {
+		if result.Pruned, err = c.Prune(cmd.Context(), o.PruneRequest); err != nil {
 			return explain(err)
 		}
+	}
+	h, err := target.Home()
+	if err != nil {
+		return err
+	}
+	if result.RecordsBytes, result.KeptBytes, err = pruneRecords(h, o); err != nil {
+		return err
 	}
 	if asJSON {
 		return s.JSON(result)
 	}
 	verb := "freed"
-	if request.DryRun {
+	if o.DryRun {
 		verb = "would free"
 	}
 	fmt.Fprintf(s.Out, "%s %s: %s of pushed images and %s of cached ones\n", verb,
 		cli.Bytes(result.PushedBytes+result.CachedBytes), cli.Bytes(result.PushedBytes), cli.Bytes(result.CachedBytes))
+	switch {
+	case o.records:
+		fmt.Fprintf(s.Out, "%s %s of records of deleted clusters\n", verb, cli.Bytes(result.RecordsBytes))
+	case result.KeptBytes > 0:
+		fmt.Fprintf(s.Out, "records of deleted clusters use %s; `skiff prune --records` deletes them\n", cli.Bytes(result.KeptBytes))
+	}
 	return nil
+}
+
+// pruneRecords deletes the records of deleted clusters if the user asked for it. It
+// returns what is freed and what stays.
+func pruneRecords(h home.Home, o pruneOptions) (freed, stays int64, err error) {
+	all, err := records.List(h)
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, kept := range all {
+		if !o.records {
+			stays += kept.Bytes
+			continue
+		}
+		if !o.DryRun {
+			if err := records.Remove(h, kept.ID); err != nil {
+				return freed, stays, err
+			}
+		}
+		freed += kept.Bytes
+	}
+	return freed, stays, nil
 }

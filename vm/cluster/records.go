@@ -1,0 +1,72 @@
+package cluster
+
+import (
+	"cmp"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// What Records may ask for.
+const (
+	minKeep        = time.Hour
+	maxKeep        = 366 * day
+	minMetricsMiB  = 32
+	maxMetricsMiB  = 100 << 10
+	day            = 24 * time.Hour
+	keepSuggestion = "use e.g. 24h or 7d"
+)
+
+// withDefaults fills in empty fields: an older state file does not have them.
+func (r Records) withDefaults() Records {
+	otherwise := DefaultRecords()
+	r.Keep = cmp.Or(r.Keep, otherwise.Keep)
+	r.MetricsSize = cmp.Or(r.MetricsSize, otherwise.MetricsSize)
+	return r
+}
+
+// ParseKeep parses how long records are kept: a whole number of days such as 7d, or a
+// duration such as 24h or 90m.
+func ParseKeep(text string) (time.Duration, error) {
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		n, err := strconv.ParseUint(days, 10, 16)
+		if err != nil {
+			return 0, fmt.Errorf("invalid duration %q: %s", text, keepSuggestion)
+		}
+		return time.Duration(n) * day, nil
+	}
+	keep, err := time.ParseDuration(text)
+	if err != nil {
+		return 0, fmt.Errorf("invalid duration %q: %s", text, keepSuggestion)
+	}
+	return keep, nil
+}
+
+// Limits returns how long records are kept and how many bytes metrics may use, of a
+// spec that is valid.
+func (r Records) Limits() (keep time.Duration, metricsBytes int64) {
+	r = r.withDefaults()
+	keep, _ = ParseKeep(r.Keep)
+	size, _ := MiB(r.MetricsSize)
+	return keep, int64(size) << 20
+}
+
+func validateRecords(r Records) []error {
+	r = r.withDefaults()
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	switch keep, err := ParseKeep(r.Keep); {
+	case err != nil:
+		fault("records.keep: %w", err)
+	case keep < minKeep || keep > maxKeep:
+		fault("records.keep is %s: it must be between 1h and 366d", r.Keep)
+	}
+	switch size, err := MiB(r.MetricsSize); {
+	case err != nil:
+		fault("invalid records.metricsSize %q: use e.g. 200Mi or 1Gi", r.MetricsSize)
+	case size < minMetricsMiB || size > maxMetricsMiB:
+		fault("records.metricsSize is %s: it must be between %dMi and %dGi", r.MetricsSize, minMetricsMiB, maxMetricsMiB>>10)
+	}
+	return faults
+}
