@@ -10,7 +10,8 @@ import (
 )
 
 // Informers returns informers for the whole cluster. Every node caches it, so they
-// keep only those parts of an object that the pod network and the policies use.
+// keep only those parts of an object that the pod network, the policies and the
+// node's registration use.
 func Informers(api kubernetes.Interface) informers.SharedInformerFactory {
 	return informers.NewSharedInformerFactoryWithOptions(api, 0, informers.WithTransform(trim))
 }
@@ -23,7 +24,8 @@ func trim(object any) (any, error) {
 	}
 	switch o := object.(type) {
 	case *corev1.Node:
-		o.Status = corev1.NodeStatus{Addresses: o.Status.Addresses}
+		// Its size is for package registration, which makes a deleted Node again.
+		o.Status = corev1.NodeStatus{Addresses: o.Status.Addresses, Capacity: o.Status.Capacity, Allocatable: o.Status.Allocatable}
 	case *corev1.Pod:
 		containers := make([]corev1.Container, len(o.Spec.Containers))
 		for i, container := range o.Spec.Containers {

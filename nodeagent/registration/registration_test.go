@@ -13,13 +13,13 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/skiff-dev/skiff/internal/names"
+	"github.com/skiff-dev/skiff/nodeagent/network"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/nodeagent/registration"
 )
@@ -47,7 +47,7 @@ func node(name string) *corev1.Node {
 func run(t *testing.T) (*fake.Clientset, <-chan error) {
 	t.Helper()
 	api := fake.NewClientset(node("worker-1"), node("worker-2"))
-	factory := informers.NewSharedInformerFactory(api, 0)
+	factory := network.Informers(api) // the agent's, which keep parts of objects only
 	nodes := factory.Core().V1().Nodes()
 	nodes.Informer()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
