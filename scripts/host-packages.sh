@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building and running Skiff needs on a Linux
-# host and that are missing: host-packages.sh [ARCH], where ARCH is the architecture
-# of the node image. Prints nothing if none is missing.
+# host and that are missing: host-packages.sh [--tests] [ARCH], where ARCH is the
+# architecture of the node image, and --tests adds the clients that only tests use.
+# Prints nothing if none is missing.
 set -euo pipefail
 
 if [ "$(uname -s)" != Linux ]; then
@@ -16,6 +17,12 @@ case "$(uname -m)" in
     exit 2
     ;;
 esac
+
+tests=
+if [ "${1:-}" = --tests ]; then
+  tests=1
+  shift
+fi
 
 missing=()
 need() { # need PROGRAM PACKAGE
@@ -35,6 +42,12 @@ if command -v gcc >/dev/null 2>&1; then
   echo '#include <seccomp.h>' | gcc -E - >/dev/null 2>&1 || missing+=(libseccomp-dev)
 else
   missing+=(libc6-dev libseccomp-dev)
+fi
+if [ -n "$tests" ]; then
+  command -v google-chrome >/dev/null 2>&1 || need chromium chromium
+  need certutil libnss3-tools # where Chromium finds the authorities to trust
+  need psql postgresql-client
+  need redis-benchmark redis-tools
 fi
 case "${1:-$arch}" in
   "$arch") triplet= ;;

@@ -27,6 +27,14 @@ if [ ! -x "$runner" ] || [ tools/go.mod -nt "$runner" ]; then
   CGO_ENABLED=0 go build -C tools -o "$runner" gotest.tools/gotestsum
 fi
 
+# A machine without the clients that some tests use skips these tests, unless it is one
+# for tests, where they are installed.
+clients() {
+  if [ "$(uname -s)" = Linux ] && { [ "$(id -u)" = 0 ] || [ -n "${CI:-}" ]; }; then
+    scripts/host-packages.sh --tests
+  fi
+}
+
 # gotest NAME FORMAT ARGUMENTS... runs go test and keeps its events as NAME.
 gotest() {
   local name=$1 format=$2
@@ -41,6 +49,7 @@ skips() { CGO_ENABLED=0 go run ./test/skips "test/skips/$1.txt" "$events"/*.json
 
 unit() {
   local light heavy failed=0
+  clients
   light=$(scripts/packages.sh light)
   heavy=$(scripts/packages.sh heavy)
   # shellcheck disable=SC2086 # one word per package
@@ -59,6 +68,7 @@ anywhere='TestEndToEnd/^(Cloud|Metrics|Services|LoadBalancer|Connect|ReadOnlyFol
 both='TestEndToEnd/^(Workloads|Confinement|HostFolder)$/^(NetworkPolicy)?$'
 
 e2e() {
+  clients
   test/prepare.sh
   if [ -n "${RUN:-}${SKIFF_E2E_DRIVER:-}" ] || ! sandboxes; then
     clusters all -run "${RUN:-.}"
