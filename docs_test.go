@@ -12,7 +12,7 @@ var (
 	// linkPattern matches a Markdown link to a file of the repository, without its anchor.
 	linkPattern = regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
 	// pathPattern matches a Go file or a folder of the repository in backquotes.
-	pathPattern = regexp.MustCompile("`((cmd|vm|controlplane|nodeagent|tui|images|internal|test|docs|scripts|release)/[a-z0-9_/.-]+)`")
+	pathPattern = regexp.MustCompile("`((cmd|vm|controlplane|nodeagent|kube|tui|web|images|internal|test|docs|scripts|release)/[a-z0-9_/.-]+)`")
 )
 
 // TestDocsNameFilesThatExist checks links between documents and the paths that

@@ -7,8 +7,8 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 
+	"github.com/skiff-dev/skiff/kube/object"
 	"github.com/skiff-dev/skiff/tui/keys"
-	"github.com/skiff-dev/skiff/tui/object"
 )
 
 // manyPods returns a table of n pods.

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/skiff-dev/skiff/tui/feed"
-	"github.com/skiff-dev/skiff/tui/object"
+	"github.com/skiff-dev/skiff/kube/feed"
+	"github.com/skiff-dev/skiff/kube/object"
 )
 
 func resource(group, name, kind string, namespaced bool, short ...string) object.Resource {

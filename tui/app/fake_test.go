@@ -15,11 +15,11 @@ import (
 	"github.com/charmbracelet/x/ansi"
 
 	"github.com/skiff-dev/skiff/controlplane/controlapi"
+	"github.com/skiff-dev/skiff/kube/feed"
+	"github.com/skiff-dev/skiff/kube/object"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
-	"github.com/skiff-dev/skiff/tui/feed"
 	"github.com/skiff-dev/skiff/tui/keys"
 	"github.com/skiff-dev/skiff/tui/machine"
-	"github.com/skiff-dev/skiff/tui/object"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/skiff-dev/skiff/tui/object"
+	"github.com/skiff-dev/skiff/kube/object"
 	"github.com/skiff-dev/skiff/tui/screen"
 )
 

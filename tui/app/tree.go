@@ -3,7 +3,7 @@ package app
 import (
 	"fmt"
 
-	"github.com/skiff-dev/skiff/tui/object"
+	"github.com/skiff-dev/skiff/kube/object"
 	"github.com/skiff-dev/skiff/tui/screen"
 )
 

@@ -1,7 +1,7 @@
 package app
 
 import (
-	"github.com/skiff-dev/skiff/tui/object"
+	"github.com/skiff-dev/skiff/kube/object"
 	"github.com/skiff-dev/skiff/tui/screen"
 	"github.com/skiff-dev/skiff/tui/screen/addresses"
 	"github.com/skiff-dev/skiff/tui/screen/clusters"

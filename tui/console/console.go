@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/skiff-dev/skiff/tui/feed"
-	"github.com/skiff-dev/skiff/tui/kube"
+	"github.com/skiff-dev/skiff/kube"
+	"github.com/skiff-dev/skiff/kube/feed"
 )
 
 // Client is a cluster's API for a program that has a terminal.

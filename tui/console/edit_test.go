@@ -13,9 +13,9 @@ import (
 
 	"k8s.io/client-go/rest"
 
-	"github.com/skiff-dev/skiff/tui/feed"
-	"github.com/skiff-dev/skiff/tui/kube"
-	"github.com/skiff-dev/skiff/tui/object"
+	"github.com/skiff-dev/skiff/kube"
+	"github.com/skiff-dev/skiff/kube/feed"
+	"github.com/skiff-dev/skiff/kube/object"
 )
 
 // configMaps serves the config map "web" and rejects the value "red". It records

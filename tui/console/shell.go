@@ -9,8 +9,8 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/skiff-dev/skiff/tui/kube"
-	"github.com/skiff-dev/skiff/tui/object"
+	"github.com/skiff-dev/skiff/kube"
+	"github.com/skiff-dev/skiff/kube/object"
 )
 
 // errNoTerminal is returned if the input is not a terminal.

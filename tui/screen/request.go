@@ -1,9 +1,9 @@
 package screen
 
 import (
-	"github.com/skiff-dev/skiff/tui/feed"
+	"github.com/skiff-dev/skiff/kube/feed"
+	"github.com/skiff-dev/skiff/kube/object"
 	"github.com/skiff-dev/skiff/tui/machine"
-	"github.com/skiff-dev/skiff/tui/object"
 	"github.com/skiff-dev/skiff/tui/widget"
 )
 

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"slices"
 
-	"github.com/skiff-dev/skiff/tui/object"
+	"github.com/skiff-dev/skiff/kube/object"
 	"github.com/skiff-dev/skiff/tui/theme"
 )
 

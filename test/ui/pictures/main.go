@@ -24,10 +24,10 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"github.com/skiff-dev/skiff/controlplane/controlapi"
+	"github.com/skiff-dev/skiff/kube"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/tui/app"
 	"github.com/skiff-dev/skiff/tui/console"
-	"github.com/skiff-dev/skiff/tui/kube"
 	"github.com/skiff-dev/skiff/tui/machine"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"

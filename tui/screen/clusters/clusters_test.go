@@ -4,7 +4,7 @@ import (
 	"maps"
 	"testing"
 
-	"github.com/skiff-dev/skiff/tui/feed"
+	"github.com/skiff-dev/skiff/kube/feed"
 	"github.com/skiff-dev/skiff/tui/keys"
 	"github.com/skiff-dev/skiff/tui/machine"
 	"github.com/skiff-dev/skiff/tui/screen"

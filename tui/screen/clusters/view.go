@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/skiff-dev/skiff/tui/object"
+	"github.com/skiff-dev/skiff/kube/object"
 	"github.com/skiff-dev/skiff/tui/screen"
 	"github.com/skiff-dev/skiff/tui/screen/format"
 	"github.com/skiff-dev/skiff/tui/theme"

@@ -7,7 +7,7 @@ import (
 
 	"github.com/charmbracelet/x/ansi"
 
-	"github.com/skiff-dev/skiff/tui/feed"
+	"github.com/skiff-dev/skiff/kube/feed"
 	"github.com/skiff-dev/skiff/tui/screen"
 	"github.com/skiff-dev/skiff/tui/theme"
 )

@@ -4,8 +4,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/skiff-dev/skiff/kube/object"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
-	"github.com/skiff-dev/skiff/tui/object"
 	"github.com/skiff-dev/skiff/tui/theme"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )

@@ -3,8 +3,8 @@
 package grid
 
 import (
+	"github.com/skiff-dev/skiff/kube/object"
 	"github.com/skiff-dev/skiff/tui/filter"
-	"github.com/skiff-dev/skiff/tui/object"
 	"github.com/skiff-dev/skiff/tui/screen"
 	"github.com/skiff-dev/skiff/tui/screen/format"
 	"github.com/skiff-dev/skiff/tui/theme"

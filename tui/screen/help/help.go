@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/skiff-dev/skiff/tui/feed"
+	"github.com/skiff-dev/skiff/kube/feed"
 	"github.com/skiff-dev/skiff/tui/filter"
 	"github.com/skiff-dev/skiff/tui/keys"
 	"github.com/skiff-dev/skiff/tui/screen"

@@ -3,8 +3,8 @@ package kind
 import (
 	"fmt"
 
-	"github.com/skiff-dev/skiff/tui/feed"
-	"github.com/skiff-dev/skiff/tui/object"
+	"github.com/skiff-dev/skiff/kube/feed"
+	"github.com/skiff-dev/skiff/kube/object"
 	"github.com/skiff-dev/skiff/tui/screen"
 )
 

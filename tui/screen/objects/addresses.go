@@ -3,7 +3,7 @@ package objects
 import (
 	"slices"
 
-	"github.com/skiff-dev/skiff/tui/object"
+	"github.com/skiff-dev/skiff/kube/object"
 	"github.com/skiff-dev/skiff/tui/screen"
 	"github.com/skiff-dev/skiff/tui/screen/address"
 	"github.com/skiff-dev/skiff/tui/screen/format"

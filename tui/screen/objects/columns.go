@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/skiff-dev/skiff/tui/object"
+	"github.com/skiff-dev/skiff/kube/object"
 	"github.com/skiff-dev/skiff/tui/screen"
 	"github.com/skiff-dev/skiff/tui/screen/address"
 	"github.com/skiff-dev/skiff/tui/screen/format"

@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/skiff-dev/skiff/tui/feed"
+	"github.com/skiff-dev/skiff/kube/feed"
+	"github.com/skiff-dev/skiff/kube/object"
 	"github.com/skiff-dev/skiff/tui/keys"
-	"github.com/skiff-dev/skiff/tui/object"
 	"github.com/skiff-dev/skiff/tui/screen"
 	"github.com/skiff-dev/skiff/tui/screen/format"
 	"github.com/skiff-dev/skiff/tui/screen/grid"

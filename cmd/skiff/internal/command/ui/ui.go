@@ -14,7 +14,7 @@ import (
 
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
-	"github.com/skiff-dev/skiff/tui/kube"
+	"github.com/skiff-dev/skiff/kube"
 	"github.com/skiff-dev/skiff/vm/home"
 )
 
