@@ -2,6 +2,12 @@ module github.com/skiff-dev/skiff
 
 go 1.26.4
 
+// Packages of npm may contain Go files.
+ignore (
+	./build
+	./web/app/node_modules
+)
+
 replace github.com/google/gnostic-models => github.com/google/gnostic-models v0.7.0 // Kubernetes' own version
 
 replace k8s.io/api => k8s.io/api v0.36.3
@@ -311,7 +317,7 @@ require (
 	github.com/pierrec/lz4/v4 v4.1.26 // indirect
 	github.com/pires/go-proxyproto v0.15.0 // indirect
 	github.com/pkg/errors v0.9.1 // indirect
-	github.com/pmezard/go-difflib v1.0.1-0.20181226105442-5d4384ee4fb2 // indirect
+	github.com/pmezard/go-difflib v1.0.1-0.20181226105442-5d4384ee4fb2
 	github.com/pquerna/cachecontrol v0.1.0 // indirect
 	github.com/prometheus/client_golang v1.24.1 // indirect
 	github.com/prometheus/client_model v0.6.3 // indirect

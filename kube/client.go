@@ -56,11 +56,14 @@ func New(name string, kubeconfig []byte, contextName string, ports *Forwarder) (
 	return ForConfig(name, config, ports)
 }
 
-// ForConfig is like New, for a REST configuration.
+// ForConfig is like New, for a REST configuration. Its user agent, "skiff-ui" if it
+// has none, is also the manager of the fields that the client changes.
 func ForConfig(name string, config *rest.Config, ports *Forwarder) (*Client, error) {
 	config = rest.CopyConfig(config)
 	config.QPS = -1 // no client-side limit: the API server has priority and fairness
-	config.UserAgent = "skiff-ui"
+	if config.UserAgent == "" {
+		config.UserAgent = "skiff-ui"
+	}
 	config.WarningHandler = rest.NoWarnings{} // they would be printed over the dashboard
 	config.DisableCompression = true          // the server is on this host or close to it
 	c := &Client{name: name, config: config, ports: ports}

@@ -12,12 +12,14 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/skiff-dev/skiff/kube/feed"
 	"github.com/skiff-dev/skiff/kube/object"
 )
 
 // copy copies files between the host and a container with the tar command of
 // the container. A path in the container is written ":PATH".
-func (c *Client) copy(ctx context.Context, ref object.Ref, args map[string]string, out io.Writer) error {
+func (c *Client) copy(ctx context.Context, ref object.Ref, task feed.Task, out io.Writer) error {
+	args := task.Args
 	from, inside := strings.CutPrefix(args["from"], ":")
 	to, intoContainer := strings.CutPrefix(args["to"], ":")
 	switch {

@@ -27,9 +27,10 @@ import (
 const drainLimit = 5 * time.Minute
 
 // Do carries out a task on each object in turn and reports the results to out.
-// It continues after an error and returns all errors joined.
+// It continues after an error and returns all errors joined. The server checks a dry
+// run as it would check the task, and changes nothing.
 func (c *Client) Do(ctx context.Context, task feed.Task, out io.Writer) error {
-	action, ok := map[feed.Verb]func(context.Context, object.Ref, map[string]string, io.Writer) error{
+	action, ok := map[feed.Verb]func(context.Context, object.Ref, feed.Task, io.Writer) error{
 		feed.VerbDelete: c.delete, feed.VerbKill: c.kill, feed.VerbScale: c.scale,
 		feed.VerbRestart: c.restart, feed.VerbUndo: c.undo,
 		feed.VerbCordon: c.cordon, feed.VerbUncordon: c.uncordon, feed.VerbDrain: c.drain,
@@ -38,48 +39,67 @@ func (c *Client) Do(ctx context.Context, task feed.Task, out io.Writer) error {
 	if !ok {
 		return fmt.Errorf("unknown action %q", task.Verb)
 	}
+	if task.DryRun && task.Verb == feed.VerbCopy {
+		return fmt.Errorf("%s has no dry run", task.Verb)
+	}
 	var failed []error
 	for _, ref := range task.Refs {
-		if err := action(ctx, ref, task.Args, out); err != nil {
+		if err := action(ctx, ref, task, out); err != nil {
 			failed = append(failed, fmt.Errorf("%s %s: %w", task.Verb, ref, err))
 		}
 	}
 	return errors.Join(failed...)
 }
 
-func (c *Client) delete(ctx context.Context, ref object.Ref, _ map[string]string, out io.Writer) error {
+func (c *Client) delete(ctx context.Context, ref object.Ref, task feed.Task, out io.Writer) error {
 	background := metav1.DeletePropagationBackground
-	err := c.resourceClient(ref).Delete(ctx, ref.Name, metav1.DeleteOptions{PropagationPolicy: &background})
+	err := c.resourceClient(ref).Delete(ctx, ref.Name, metav1.DeleteOptions{PropagationPolicy: &background, DryRun: dryRun(task)})
 	if err == nil {
 		fmt.Fprintf(out, "%s is being deleted\n", ref)
 	}
 	return err
 }
 
-func (c *Client) kill(ctx context.Context, ref object.Ref, _ map[string]string, out io.Writer) error {
+func (c *Client) kill(ctx context.Context, ref object.Ref, task feed.Task, out io.Writer) error {
 	now := int64(0)
-	err := c.resourceClient(ref).Delete(ctx, ref.Name, metav1.DeleteOptions{GracePeriodSeconds: &now})
+	err := c.resourceClient(ref).Delete(ctx, ref.Name, metav1.DeleteOptions{GracePeriodSeconds: &now, DryRun: dryRun(task)})
 	if err == nil {
 		fmt.Fprintf(out, "%s force deleted\n", ref)
 	}
 	return err
 }
 
-func (c *Client) patch(ctx context.Context, ref object.Ref, patch any, subresources ...string) error {
+// dryRun returns the option of a request that carries out a task.
+func dryRun(task feed.Task) []string {
+	if task.DryRun {
+		return []string{metav1.DryRunAll}
+	}
+	return nil
+}
+
+// strategy is dryRun for kubectl's own packages.
+func strategy(task feed.Task) util.DryRunStrategy {
+	if task.DryRun {
+		return util.DryRunServer
+	}
+	return util.DryRunNone
+}
+
+func (c *Client) patch(ctx context.Context, ref object.Ref, task feed.Task, patch any, subresources ...string) error {
 	body, err := json.Marshal(patch)
 	if err != nil {
 		return err
 	}
-	_, err = c.resourceClient(ref).Patch(ctx, ref.Name, types.MergePatchType, body, metav1.PatchOptions{FieldManager: c.config.UserAgent}, subresources...)
+	_, err = c.resourceClient(ref).Patch(ctx, ref.Name, types.MergePatchType, body, metav1.PatchOptions{FieldManager: c.config.UserAgent, DryRun: dryRun(task)}, subresources...)
 	return err
 }
 
-func (c *Client) scale(ctx context.Context, ref object.Ref, args map[string]string, out io.Writer) error {
-	replicas, err := strconv.ParseInt(args["replicas"], 10, 32)
+func (c *Client) scale(ctx context.Context, ref object.Ref, task feed.Task, out io.Writer) error {
+	replicas, err := strconv.ParseInt(task.Args["replicas"], 10, 32)
 	if err != nil || replicas < 0 {
-		return fmt.Errorf("invalid number of replicas %q: use 0 or more", args["replicas"])
+		return fmt.Errorf("invalid number of replicas %q: use 0 or more", task.Args["replicas"])
 	}
-	err = c.patch(ctx, ref, map[string]any{"spec": map[string]any{"replicas": replicas}}, "scale")
+	err = c.patch(ctx, ref, task, map[string]any{"spec": map[string]any{"replicas": replicas}}, "scale")
 	if err == nil {
 		replica := map[bool]string{true: "replica", false: "replicas"}[replicas == 1]
 		fmt.Fprintf(out, "%s scaled to %d %s\n", ref, replicas, replica)
@@ -90,9 +110,9 @@ func (c *Client) scale(ctx context.Context, ref object.Ref, args map[string]stri
 // restartedAt is the annotation that kubectl sets to restart a workload.
 const restartedAt = "kubectl.kubernetes.io/restartedAt"
 
-func (c *Client) restart(ctx context.Context, ref object.Ref, _ map[string]string, out io.Writer) error {
+func (c *Client) restart(ctx context.Context, ref object.Ref, task feed.Task, out io.Writer) error {
 	annotations := map[string]any{restartedAt: time.Now().Format(time.RFC3339)}
-	err := c.patch(ctx, ref, map[string]any{"spec": map[string]any{
+	err := c.patch(ctx, ref, task, map[string]any{"spec": map[string]any{
 		"template": map[string]any{"metadata": map[string]any{"annotations": annotations}},
 	}})
 	if err == nil {
@@ -101,9 +121,9 @@ func (c *Client) restart(ctx context.Context, ref object.Ref, _ map[string]strin
 	return err
 }
 
-func (c *Client) undo(ctx context.Context, ref object.Ref, args map[string]string, out io.Writer) error {
+func (c *Client) undo(ctx context.Context, ref object.Ref, task feed.Task, out io.Writer) error {
 	var revision int64
-	if text := args["revision"]; text != "" {
+	if text := task.Args["revision"]; text != "" {
 		var err error
 		if revision, err = strconv.ParseInt(text, 10, 64); err != nil {
 			return fmt.Errorf("invalid revision %q: use a number", text)
@@ -125,7 +145,7 @@ func (c *Client) undo(ctx context.Context, ref object.Ref, args map[string]strin
 		return fmt.Errorf("read %s: %w", ref, err)
 	}
 	message, err := callWithContext(ctx, func() (string, error) {
-		return rollbacker.Rollback(typed, nil, revision, util.DryRunNone)
+		return rollbacker.Rollback(typed, nil, revision, strategy(task))
 	})
 	if err == nil {
 		fmt.Fprintf(out, "%s: %s\n", ref, oneLine(message))
@@ -133,21 +153,25 @@ func (c *Client) undo(ctx context.Context, ref object.Ref, args map[string]strin
 	return err
 }
 
-func (c *Client) cordon(ctx context.Context, ref object.Ref, _ map[string]string, out io.Writer) error {
-	return c.setSchedulable(ctx, ref, false, out)
+func (c *Client) cordon(ctx context.Context, ref object.Ref, task feed.Task, out io.Writer) error {
+	return c.setSchedulable(ctx, ref, task, false, out)
 }
 
-func (c *Client) uncordon(ctx context.Context, ref object.Ref, _ map[string]string, out io.Writer) error {
-	return c.setSchedulable(ctx, ref, true, out)
+func (c *Client) uncordon(ctx context.Context, ref object.Ref, task feed.Task, out io.Writer) error {
+	return c.setSchedulable(ctx, ref, task, true, out)
 }
 
-func (c *Client) setSchedulable(ctx context.Context, ref object.Ref, schedulable bool, out io.Writer) error {
+func (c *Client) setSchedulable(ctx context.Context, ref object.Ref, task feed.Task, schedulable bool, out io.Writer) error {
 	node, err := c.typed.CoreV1().Nodes().Get(ctx, ref.Name, metav1.GetOptions{})
 	if err != nil {
 		return err
 	}
-	if err := drain.RunCordonOrUncordon(c.drainHelper(ctx, out), node, !schedulable); err != nil {
-		return err
+	// drain.RunCordonOrUncordon has no dry run.
+	change := drain.NewCordonHelper(node)
+	if change.UpdateIfRequired(!schedulable) {
+		if err, patchErr := change.PatchOrReplaceWithContext(ctx, c.typed, task.DryRun); err != nil {
+			return errors.Join(err, patchErr)
+		}
 	}
 	fmt.Fprintf(out, "%s %s\n", ref, map[bool]string{true: "uncordoned", false: "cordoned"}[schedulable])
 	return nil
@@ -167,9 +191,12 @@ func (c *Client) drainHelper(ctx context.Context, out io.Writer) *drain.Helper {
 	}
 }
 
-func (c *Client) drain(ctx context.Context, ref object.Ref, _ map[string]string, out io.Writer) error {
-	if err := c.setSchedulable(ctx, ref, false, out); err != nil {
+func (c *Client) drain(ctx context.Context, ref object.Ref, task feed.Task, out io.Writer) error {
+	if err := c.setSchedulable(ctx, ref, task, false, out); err != nil {
 		return err
+	}
+	if task.DryRun {
+		return nil // Affected lists the pods
 	}
 	if err := drain.RunNodeDrain(c.drainHelper(ctx, out), ref.Name); err != nil {
 		return err
@@ -178,7 +205,7 @@ func (c *Client) drain(ctx context.Context, ref object.Ref, _ map[string]string,
 	return nil
 }
 
-func (c *Client) trigger(ctx context.Context, ref object.Ref, _ map[string]string, out io.Writer) error {
+func (c *Client) trigger(ctx context.Context, ref object.Ref, task feed.Task, out io.Writer) error {
 	cron, err := c.typed.BatchV1().CronJobs(ref.Namespace).Get(ctx, ref.Name, metav1.GetOptions{})
 	if err != nil {
 		return err
@@ -193,20 +220,20 @@ func (c *Client) trigger(ctx context.Context, ref object.Ref, _ map[string]strin
 			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(cron, batchv1.SchemeGroupVersion.WithKind("CronJob"))},
 		},
 		Spec: cron.Spec.JobTemplate.Spec,
-	}, metav1.CreateOptions{})
+	}, metav1.CreateOptions{DryRun: dryRun(task)})
 	if err == nil {
 		fmt.Fprintf(out, "job %s/%s created\n", job.Namespace, job.Name)
 	}
 	return err
 }
 
-func (c *Client) suspend(ctx context.Context, ref object.Ref, _ map[string]string, out io.Writer) error {
+func (c *Client) suspend(ctx context.Context, ref object.Ref, task feed.Task, out io.Writer) error {
 	cron, err := c.typed.BatchV1().CronJobs(ref.Namespace).Get(ctx, ref.Name, metav1.GetOptions{})
 	if err != nil {
 		return err
 	}
 	suspended := cron.Spec.Suspend == nil || !*cron.Spec.Suspend
-	if err = c.patch(ctx, ref, map[string]any{"spec": map[string]any{"suspend": suspended}}); err == nil {
+	if err = c.patch(ctx, ref, task, map[string]any{"spec": map[string]any{"suspend": suspended}}); err == nil {
 		fmt.Fprintf(out, "%s %s\n", ref, map[bool]string{true: "suspended", false: "resumed"}[suspended])
 	}
 	return err

@@ -44,6 +44,8 @@ type Task struct {
 	// Args are the action's arguments by name: "replicas", "revision", "container", "port", "local",
 	// "from", "to".
 	Args map[string]string
+	// DryRun asks the server to check the task without changing anything.
+	DryRun bool
 }
 
 // Title describes the task in one line.

@@ -1,0 +1,218 @@
+package kube
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/pmezard/go-difflib/difflib"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/yaml"
+
+	"github.com/skiff-dev/skiff/kube/object"
+)
+
+// maxDocuments bounds the objects of one Apply.
+const maxDocuments = 500
+
+// ErrManifest reports that a manifest cannot be read. Nothing was changed.
+var ErrManifest = errors.New("invalid manifest")
+
+// ApplyOptions say how Apply works.
+type ApplyOptions struct {
+	// Namespace of objects that name none; "default" if empty.
+	Namespace string
+	// Force takes over fields that other managers own.
+	Force bool
+	// DryRun asks the server to check everything and to change nothing.
+	DryRun bool
+}
+
+// Applied is what became of one object of a manifest.
+type Applied struct {
+	Resource  string `json:"kind"` // as in "deployments.apps"
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+	// Result is "created", "changed", "unchanged" or "failed".
+	Result string `json:"result"`
+	// Diff from the object before to the one after, in unified format; empty if
+	// there is no difference.
+	Diff string `json:"diff,omitempty"`
+	// Problem of an object that failed, in one line.
+	Problem string `json:"problem,omitempty"`
+	// Conflict is set if the object failed because other managers own its fields.
+	Conflict bool `json:"conflict,omitempty"`
+}
+
+// Apply applies the objects of a manifest in YAML on the server's side. It continues
+// after an object that fails. The error is the first failure, and wraps ErrManifest
+// if no object was sent.
+func (c *Client) Apply(ctx context.Context, manifest string, options ApplyOptions) ([]Applied, error) {
+	objects, err := documents(manifest)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrManifest, err)
+	}
+	var all []Applied
+	var failure error
+	for _, o := range objects {
+		applied, err := c.applyOne(ctx, o, options)
+		if err != nil {
+			applied.Result, applied.Problem, applied.Conflict = "failed", Reason(err), apierrors.IsConflict(err)
+			if failure == nil {
+				failure = err
+			}
+		}
+		all = append(all, applied)
+	}
+	return all, failure
+}
+
+// documents reads the objects of a manifest, those of lists included.
+func documents(manifest string) ([]*unstructured.Unstructured, error) {
+	var all []*unstructured.Unstructured
+	reader := utilyaml.NewYAMLReader(bufio.NewReader(strings.NewReader(manifest)))
+	for n := 1; ; n++ {
+		document, err := reader.Read()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		found, err := objectsOf(document)
+		if err != nil {
+			return nil, fmt.Errorf("document %d: %w", n, err)
+		}
+		if all = append(all, found...); len(all) > maxDocuments {
+			return nil, fmt.Errorf("more than %d objects", maxDocuments)
+		}
+	}
+	if len(all) == 0 {
+		return nil, errors.New("it contains no object")
+	}
+	return all, nil
+}
+
+func objectsOf(document []byte) ([]*unstructured.Unstructured, error) {
+	content, err := yaml.YAMLToJSONStrict(document)
+	if err != nil {
+		return nil, err
+	}
+	if content = bytes.TrimSpace(content); len(content) == 0 || string(content) == "null" {
+		return nil, nil
+	}
+	var o unstructured.Unstructured
+	if err := json.Unmarshal(content, &o.Object); err != nil {
+		return nil, errors.New("it is not an object")
+	}
+	all := []*unstructured.Unstructured{&o}
+	if o.IsList() {
+		list, err := o.ToList()
+		if err != nil {
+			return nil, err
+		}
+		all = nil
+		for i := range list.Items {
+			all = append(all, &list.Items[i])
+		}
+	}
+	for _, o := range all {
+		if o.GetKind() == "" || o.GetAPIVersion() == "" || o.GetName() == "" {
+			return nil, errors.New("an object needs apiVersion, kind and metadata.name")
+		}
+	}
+	return all, nil
+}
+
+func (c *Client) applyOne(ctx context.Context, o *unstructured.Unstructured, options ApplyOptions) (Applied, error) {
+	applied := Applied{Resource: oneLine(o.GetKind()), Namespace: oneLine(o.GetNamespace()), Name: oneLine(o.GetName())}
+	resource, err := c.resourceOf(ctx, o)
+	if err != nil {
+		return applied, err
+	}
+	applied.Resource = resource.ID()
+	if resource.Namespaced && o.GetNamespace() == "" {
+		if applied.Namespace = options.Namespace; applied.Namespace == "" {
+			applied.Namespace = metav1.NamespaceDefault
+		}
+		o.SetNamespace(applied.Namespace)
+	}
+	o.SetManagedFields(nil) // the server refuses them
+	body, err := o.MarshalJSON()
+	if err != nil {
+		return applied, err
+	}
+	client := c.resourceClient(object.Ref{Cluster: c.name, Resource: resource, Namespace: applied.Namespace, Name: o.GetName()})
+	before, err := client.Get(ctx, o.GetName(), metav1.GetOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return applied, err
+	}
+	patch := metav1.PatchOptions{FieldManager: c.config.UserAgent, Force: &options.Force, FieldValidation: metav1.FieldValidationStrict}
+	if options.DryRun {
+		patch.DryRun = []string{metav1.DryRunAll}
+	}
+	after, err := client.Patch(ctx, o.GetName(), types.ApplyPatchType, body, patch)
+	if err != nil {
+		return applied, err
+	}
+	applied.Diff, err = difference(before, after)
+	switch {
+	case before == nil:
+		applied.Result = "created"
+	case applied.Diff == "":
+		applied.Result = "unchanged"
+	default:
+		applied.Result = "changed"
+	}
+	return applied, err
+}
+
+// resourceOf returns the resource of an object, in the version that it names.
+func (c *Client) resourceOf(ctx context.Context, o *unstructured.Unstructured) (object.Resource, error) {
+	resource, err := c.owner(ctx, object.Ref{Cluster: c.name}, metav1.OwnerReference{APIVersion: o.GetAPIVersion(), Kind: o.GetKind()})
+	if err != nil { // its definition may be new
+		if _, discovered := c.discover(ctx); discovered != nil {
+			return object.Resource{}, discovered
+		}
+		if resource, err = c.owner(ctx, object.Ref{Cluster: c.name}, metav1.OwnerReference{APIVersion: o.GetAPIVersion(), Kind: o.GetKind()}); err != nil {
+			return object.Resource{}, err
+		}
+	}
+	resource.Resource.Version = o.GroupVersionKind().Version
+	return resource.Resource, nil
+}
+
+// difference returns what changed between two versions of an object, in unified
+// format, without what the server counts and records itself.
+func difference(before, after *unstructured.Unstructured) (string, error) {
+	var texts [2]string
+	for i, o := range []*unstructured.Unstructured{before, after} {
+		if o == nil {
+			continue
+		}
+		o = o.DeepCopy()
+		for _, field := range []string{"managedFields", "resourceVersion", "generation", "uid", "creationTimestamp"} {
+			unstructured.RemoveNestedField(o.Object, "metadata", field)
+		}
+		content, err := yaml.Marshal(o.Object)
+		if err != nil {
+			return "", err
+		}
+		texts[i] = string(content)
+	}
+	if texts[0] == texts[1] {
+		return "", nil
+	}
+	return difflib.GetUnifiedDiffString(difflib.UnifiedDiff{
+		A: difflib.SplitLines(texts[0]), B: difflib.SplitLines(texts[1]), FromFile: "before", ToFile: "after", Context: 3,
+	})
+}
