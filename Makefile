@@ -58,12 +58,20 @@ host-packages:
 	@scripts/host-packages.sh $(ARCH)
 
 MODULES := build/modules-fetched
-$(MODULES): go.sum tools/go.sum tools/nfpm/go.sum $(wildcard images/programs/*/go.sum test/*/go.sum test/*/*/go.sum)
+$(MODULES): go.sum tools/go.sum tools/nfpm/go.sum web/build/go.sum $(wildcard images/programs/*/go.sum test/*/go.sum test/*/*/go.sum)
 	@scripts/fetch.sh
 	@mkdir -p build && touch $@
 
+# The front end of the dashboard in the browser, which the host program embeds.
+WEB := web/dist/index.html.gz
+$(WEB): scripts/web.sh $(shell find web/app web/build -type f -not -path '*/node_modules/*') | $(MODULES) host-packages
+	@scripts/web.sh
+
+.PHONY: web
+web: $(WEB) ## bundle the front end of the dashboard in the browser
+
 .PHONY: skiff
-skiff: $(MODULES) ## build bin/skiff only
+skiff: $(MODULES) $(WEB) ## build bin/skiff only
 	@$(HOST_ENV) GOARCH=$(ARCH) $(GO) build $(HOST_TAGS) -ldflags '$(HOST_LDFLAGS)' -o $(SKIFF) ./cmd/skiff
 	@$(SIGN)
 
@@ -209,4 +217,4 @@ chaos-etcd: guest ## break three control planes ROUNDS times, natively, as root,
 
 .PHONY: clean
 clean: ## remove everything that was built
-	@rm -rf bin build
+	@rm -rf bin build web/dist/assets $(WEB)

@@ -7,6 +7,7 @@ export GOMAXPROCS=32 CGO_ENABLED=0
 go list -deps -test ./... >/dev/null
 go list -C tools -deps gotest.tools/gotestsum >/dev/null
 go list -C tools/nfpm -deps tool >/dev/null
+go list -C web/build -deps . >/dev/null
 for module in images/programs/*/go.mod; do
   go list -C "$(dirname "$module")" -deps tool >/dev/null
 done

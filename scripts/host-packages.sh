@@ -35,6 +35,7 @@ need mkfs.erofs erofs-utils
 need ssh-keygen openssh-client # Lima requires it, although ssh is not used
 need openssl openssl           # install.sh, and its tests
 need curl curl
+need npm npm                   # the packages of the dashboard in the browser
 need gcc gcc                   # runc (libseccomp) and the race detector
 need pkg-config pkg-config
 if command -v gcc >/dev/null 2>&1; then

@@ -44,6 +44,9 @@ type Config struct {
 	// Services returns what the host reaches of another cluster; nil if clusters do not
 	// reach each other.
 	Services func(ctx context.Context, cluster string) (daemonapi.Services, error)
+	// Dashboard makes the dashboard in the browser, which reads the cluster's state from
+	// the daemon's API and does nothing before it is opened; nil without one.
+	Dashboard func(api http.Handler, log *slog.Logger) Dashboard
 	// Limits of the phases of a change; zero fields have defaults.
 	Limits fleet.Limits
 	// Owner is the process for which the cluster exists: when it has ended, the
@@ -65,6 +68,8 @@ type daemon struct {
 	log    *slog.Logger
 	end    context.CancelFunc // ends the daemon
 	tasks  sync.WaitGroup     // operations and the watch of the host
+
+	dashboard Dashboard // nil without one; set before the daemon serves
 
 	receiving sync.Mutex // held while the snapshot of a restore is stored
 
@@ -128,7 +133,11 @@ func (d *daemon) serve(ctx, life context.Context) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: d.handler(life), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelWarn)}
+	handler := d.handler(life)
+	if d.config.Dashboard != nil {
+		d.dashboard = d.config.Dashboard(handler, d.log)
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelWarn)}
 	served := make(chan error)
 	serve := func(l net.Listener) {
 		err := server.Serve(l)
@@ -160,6 +169,9 @@ func (d *daemon) serve(ctx, life context.Context) error {
 	case <-life.Done():
 	}
 	d.end()
+	if d.dashboard != nil {
+		d.dashboard.Close()
+	}
 	d.closeFleet()
 	// Listeners of a stream receive its last event.
 	quit, cancel := context.WithTimeout(context.Background(), 5*time.Second)

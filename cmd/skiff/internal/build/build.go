@@ -17,6 +17,9 @@ var (
 	kubernetes = ""
 )
 
+// Version returns the version of this program.
+func Version() string { return version }
+
 // Info is what `skiff version -o json` prints.
 type Info struct {
 	Client     string `json:"client"`

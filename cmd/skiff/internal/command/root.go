@@ -9,6 +9,7 @@ import (
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/cluster"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/completion"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/daemon"
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/dashboard"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/drivers"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/etcd"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/image"
@@ -43,8 +44,9 @@ neither kind needs Docker or network access.`,
   # Load an image from this host onto every node
   skiff image load app:1
 
-  # Open the dashboard
+  # Open the dashboard in the terminal, or in the browser
   skiff ui
+  skiff dashboard
 
   # Delete the cluster
   skiff down`,
@@ -65,7 +67,7 @@ neither kind needs Docker or network access.`,
 	)
 	add(root, "cluster",
 		cluster.Up(s), cluster.Pause(s), cluster.Resume(s), cluster.Stop(s), cluster.Down(s), cluster.Run(s),
-		cluster.Status(s), cluster.List(s), services.New(s), port.New(s), network.New(s), kubeconfig.New(s), etcd.New(s), secrets.New(s), ui.New(s, New))
+		cluster.Status(s), cluster.List(s), services.New(s), port.New(s), network.New(s), kubeconfig.New(s), etcd.New(s), secrets.New(s), ui.New(s, New), dashboard.New(s))
 	add(root, "node", node.Shell(s), logs.New(s), image.New(s), registry.New(s), node.Nerdctl(s), node.Restart(s))
 	add(root, "skiff", registry.Prune(s), version.New(s), drivers.New(s), trust.New(s), completion.New(s))
 	root.AddCommand(daemon.New(s))

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/dashboard"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
 	"github.com/skiff-dev/skiff/vm/daemon"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
@@ -35,6 +36,7 @@ func New(s cli.Streams) *cobra.Command {
 			config.Services = func(ctx context.Context, name string) (daemonapi.Services, error) {
 				return client.New(client.Config{Home: config.Home, Name: name}).Services(ctx)
 			}
+			config.Dashboard = dashboard.Serve(config.Home, config.Name)
 			return daemon.Run(cmd.Context(), config)
 		},
 	}

@@ -1,0 +1,37 @@
+package daemonapi
+
+import "time"
+
+// PathDashboard: POST of a DashboardRequest returns a DashboardLink. The dashboard is
+// served as long as somebody is logged in. It returns 422 if the request is invalid and
+// 404 if this program has no dashboard.
+const PathDashboard = "/v1/dashboard"
+
+// Paths of what the cluster's store keeps.
+const (
+	// PathMetrics: the Prometheus HTTP API is below it, as in PathMetrics +
+	// "/api/v1/query".
+	PathMetrics = "/v1/metrics"
+	// PathLogs: the query API of VictoriaLogs is below it, as in PathLogs +
+	// "/select/logsql/query".
+	PathLogs = "/v1/logs"
+)
+
+// DashboardRequest asks for a link to the dashboard in the browser.
+type DashboardRequest struct {
+	// Kubeconfig holds the API server and the credentials as which the dashboard acts.
+	// It refers to no files and runs no programs. It is kept in memory only.
+	Kubeconfig []byte `json:"kubeconfig"`
+	// Port of the dashboard, 0 for any free one.
+	Port int `json:"port,omitempty"`
+}
+
+// DashboardLink is a link to the dashboard, for one use.
+type DashboardLink struct {
+	URL string `json:"url"`
+	// User and Groups as which the dashboard acts.
+	User   string   `json:"user"`
+	Groups []string `json:"groups,omitempty"`
+	// Expires is when the link ceases to work.
+	Expires time.Time `json:"expires"`
+}

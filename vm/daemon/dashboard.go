@@ -1,0 +1,52 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/skiff-dev/skiff/internal/jsonhttp"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/operation"
+)
+
+// Dashboard is a user interface in the browser that the daemon carries.
+type Dashboard interface {
+	// Open returns a link for one use. The error is a *daemonapi.Failure with Invalid
+	// set if the request is at fault.
+	Open(ctx context.Context, request daemonapi.DashboardRequest) (daemonapi.DashboardLink, error)
+	// Close returns when nothing is served any more. It is called once.
+	Close()
+}
+
+// postDashboard opens the dashboard.
+func (d *daemon) postDashboard(w http.ResponseWriter, r *http.Request) {
+	if d.dashboard == nil {
+		http.NotFound(w, r)
+		return
+	}
+	var request daemonapi.DashboardRequest
+	if err := jsonhttp.Decode(http.MaxBytesReader(w, r.Body, maxSpec), &request); err != nil {
+		writeFailure(w, http.StatusUnprocessableEntity, operation.Invalid(err, ""))
+		return
+	}
+	f := d.open()
+	if f == nil {
+		writeFailure(w, http.StatusServiceUnavailable, operation.Stopped())
+		return
+	}
+	if f.Paused(r.Context()) {
+		writeFailure(w, http.StatusServiceUnavailable, daemonapi.Paused(d.config.Name))
+		return
+	}
+	link, err := d.dashboard.Open(r.Context(), request)
+	var failure *daemonapi.Failure
+	switch {
+	case errors.As(err, &failure) && failure.Invalid:
+		writeFailure(w, http.StatusUnprocessableEntity, failure)
+	case err != nil:
+		writeFailure(w, http.StatusBadGateway, operation.AsFailure(err, ""))
+	default:
+		jsonhttp.Write(w, link)
+	}
+}

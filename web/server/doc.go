@@ -1,0 +1,46 @@
+// Package server serves the dashboard of one cluster to browsers on this host, and to
+// nobody else: it listens on the loopback address while somebody is logged in, and
+// everything that it does in the cluster happens as the user who logged in.
+//
+// # Logging in
+//
+// [Server.Open] returns a link that works once, within a minute. It sets a cookie that
+// names a session in this process's memory. A session ends when it is not used for an
+// hour, after twelve hours, or with the daemon; the last one closes the port.
+//
+// # What a browser sends
+//
+// A request must name this server in its Host header, so that no other name can be
+// made to lead here (DNS rebinding), and must come from this server's own pages, as
+// Sec-Fetch-Site and Origin tell. Requests that change something also carry the
+// session's token in X-Skiff-CSRF. Headers with which a client could act as somebody
+// else never reach the API server, and what objects contain never reaches the browser
+// as something that it would run.
+//
+// # API
+//
+//	GET    /login?token=T               sets the cookie, redirects to /
+//	GET    /api/session                 cluster, user, groups, csrf, version, expires
+//	DELETE /api/session                 ends the session
+//	GET    /api/clusters                name, state, nodes, current of each cluster
+//	POST   /api/clusters/NAME/open      a link to another cluster's dashboard
+//	GET    /api/status                  daemonapi.ClusterStatus
+//	GET    /api/services                daemonapi.Services
+//	ANY    /api/kubernetes/*            the API server
+//	GET    /api/metrics/api/v1/*        the Prometheus API of the cluster's store
+//	GET    /api/logs/select/logsql/*    the query API of the cluster's log store
+//	POST   /api/actions/ACTION          acts on an object, or shows what that affects
+//	GET    /api/forwards                the session's port-forwards
+//	POST   /api/forwards                starts one
+//	DELETE /api/forwards/ID             ends it
+//
+// A failure is {"error": "…", "hint": "…"} with a fitting status. The API server's own
+// failures pass through unchanged.
+//
+// A WebSocket cannot set headers. Below /api/kubernetes, the query parameter "accept"
+// of a WebSocket is sent as the Accept header, so that watches can ask for tables.
+//
+// The page may contain the text CSP_NONCE, in place of which each response has its own
+// nonce. Style elements with that nonce are applied; scripts and style sheets below
+// /assets/ are, and nothing else.
+package server
