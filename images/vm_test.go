@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/skiff-dev/skiff/images/manifest"
+	"github.com/skiff-dev/skiff/internal/runtest"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
@@ -112,7 +113,7 @@ const (
 
 func newNode(t *testing.T, image string) *node {
 	t.Helper()
-	n := &node{t: t, dir: t.TempDir(), image: image, port: freePort(t)}
+	n := &node{t: t, dir: t.TempDir(), image: image, port: int(runtest.FreePort(t))}
 	cluster, host := newAuthority(t), newAuthority(t)
 	serverCert, serverKey := cluster.pair(t, hostName, net.ParseIP(guestAddress))
 	clientCert, clientKey := host.pair(t, "skiff-host", net.IPv4zero)
@@ -151,16 +152,6 @@ func newNode(t *testing.T, image string) *node {
 		t.Fatalf("qemu-img: %v: %s", err, out)
 	}
 	return n
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // start boots the machine; its serial console goes to the test's log.

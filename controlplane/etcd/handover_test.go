@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"path/filepath"
 	"sync"
@@ -18,6 +17,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/skiff-dev/skiff/controlplane/server/servertest"
+	"github.com/skiff-dev/skiff/internal/runtest"
 )
 
 func TestAGateHoldsBackAndTellsWhenNothingIsUnderWay(t *testing.T) {
@@ -74,7 +74,7 @@ func threeSettings(t *testing.T) (settings []Settings) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ports := [2]int{freePort(t), freePort(t)}
+	ports := [2]int{int(runtest.FreePort(t)), int(runtest.FreePort(t))}
 	for _, n := range nodes {
 		home := filepath.Join(dir, n.Name)
 		settings = append(settings, Settings{
@@ -99,16 +99,6 @@ func serve(t *testing.T, s Settings) (m *Member, stop func()) {
 		t.Fatal(err)
 	}
 	return m, stop
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // Without an announcement a third of the changes lost a write.

@@ -5,12 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"net"
+	"maps"
 	"net/netip"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -22,6 +23,7 @@ import (
 	"github.com/skiff-dev/skiff/controlplane/controlapi"
 	"github.com/skiff-dev/skiff/controlplane/server"
 	"github.com/skiff-dev/skiff/controlplane/server/servertest"
+	"github.com/skiff-dev/skiff/internal/runtest"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
@@ -168,18 +170,14 @@ func (c *cluster) stop() error {
 // end waits until the process has ended, and returns how.
 func (c *cluster) end() error { return <-c.ended }
 
+// freePorts returns n different ports.
 func freePorts(t *testing.T, n int) []int {
 	t.Helper()
-	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	ports := map[int]bool{}
+	for len(ports) < n {
+		ports[int(runtest.FreePort(t))] = true
 	}
-	return ports
+	return slices.Collect(maps.Keys(ports))
 }
 
 // eventually calls try until it succeeds. The limit only ends a test that hangs.

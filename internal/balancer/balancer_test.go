@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/skiff-dev/skiff/internal/balancer"
+	"github.com/skiff-dev/skiff/internal/runtest"
 )
 
 func TestSkipsABackendThatIsDownAndPrefersTheOneThatAnsweredLast(t *testing.T) {
@@ -211,9 +213,7 @@ func echoes(conn net.Conn) bool {
 // refused returns an address on which nothing listens.
 func refused(t *testing.T) string {
 	t.Helper()
-	listener := listen(t)
-	_ = listener.Close()
-	return listener.Addr().String()
+	return fmt.Sprint("127.0.0.1:", runtest.FreePort(t))
 }
 
 func listen(t *testing.T) net.Listener {

@@ -2,7 +2,6 @@ package dns
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +14,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/fake"
+
+	"github.com/skiff-dev/skiff/internal/runtest"
 )
 
 const shop = `# a shop
@@ -77,17 +78,13 @@ func TestConfigurationOfTheUserAnswersAndABadOneChangesNothing(t *testing.T) {
 	if err := register(); err != nil {
 		t.Fatal(err)
 	}
-	server, err := caddy.Start(local(t, custom{}, 0))
+	port := int(runtest.FreePort(t)) // the same for UDP and TCP
+	server, err := caddy.Start(local(t, custom{}, port))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { stop(server) }()
 	address := server.Servers()[0].LocalAddr().String()
-	_, text, _ := net.SplitHostPort(address)
-	var port int
-	if _, err := fmt.Sscan(text, &port); err != nil {
-		t.Fatal(err)
-	}
 	answers := func(name string) string {
 		t.Helper()
 		reply, err := miekg.Exchange(new(miekg.Msg).SetQuestion(name, miekg.TypeA), address)

@@ -2,7 +2,6 @@ package dns
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
 
+	"github.com/skiff-dev/skiff/internal/runtest"
 	"github.com/skiff-dev/skiff/nodeagent/client"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
@@ -108,12 +108,7 @@ func local(t *testing.T, own custom, port int) caddy.Input {
 // refused returns an address on which nothing listens.
 func refused(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
+	return fmt.Sprint("127.0.0.1:", runtest.FreePort(t))
 }
 
 func TestPublishCreatesAndCorrectsTheSlice(t *testing.T) {

@@ -17,7 +17,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// Limits for machines whose processors are all busy.
+// Limits for machines whose CPUs are all busy.
 const (
 	startLimit = time.Minute
 	runLimit   = 30 * time.Second

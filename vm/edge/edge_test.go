@@ -216,19 +216,8 @@ func greets(address string) bool {
 	return string(greeting[:n]) == "hello"
 }
 
-// freePort returns a port on which nothing listens.
-func freePort(t *testing.T) uint16 {
-	t.Helper()
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	return uint16(listener.Addr().(*net.TCPAddr).Port)
-}
-
 func TestHostAnswersForLoadBalancerWhileItExists(t *testing.T) {
-	port := freePort(t)
+	port := runtest.FreePort(t)
 	r := newRig(t, node("worker-1", "10.244.1.0/24", nil))
 	services := r.client.CoreV1().Services("shop")
 	if _, err := services.Create(t.Context(), balancer("web", "192.168.104.240", int32(port)), metav1.CreateOptions{}); err != nil {
@@ -273,7 +262,7 @@ func TestTakenPortOfLoadBalancerIsReportedOnce(t *testing.T) {
 
 func TestPortsOfTheUserAreOpenedAndClosed(t *testing.T) {
 	r := newRig(t, node("worker-1", "10.244.1.0/24", nil))
-	port := freePort(t)
+	port := runtest.FreePort(t)
 	p := cluster.Port{Address: netip.MustParseAddr("127.0.0.1"), Host: port, Protocol: "tcp", Kind: cluster.PortNode, Target: "30080"}
 	set := func(ports ...string) {
 		t.Helper()
@@ -303,7 +292,7 @@ func TestPortsOfTheUserAreOpenedAndClosed(t *testing.T) {
 }
 
 func TestEverythingStaysDuringAPause(t *testing.T) {
-	port := freePort(t)
+	port := runtest.FreePort(t)
 	r := newRig(t, node("worker-1", "10.244.1.0/24", nil), balancer("web", "192.168.104.240", int32(port)))
 	r.await(t, "the service", func() bool { return r.host("web") != "" })
 	address := r.host("web")

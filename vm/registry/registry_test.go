@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
+	"github.com/skiff-dev/skiff/internal/runtest"
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/registry/client"
 	"github.com/skiff-dev/skiff/vm/registry/registryapi"
@@ -236,7 +237,7 @@ func TestASecondRegistryIsRefused(t *testing.T) {
 
 func TestThePortStaysAndTheNextOneIsTakenIfItIsInUse(t *testing.T) {
 	h := newHome(t)
-	port := freePort(t)
+	port := int(runtest.FreePort(t))
 	first := start(t, h, func(c *Config) { c.Port = port })
 	if err := first.stop(); err != nil {
 		t.Fatal(err)

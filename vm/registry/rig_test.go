@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/sirupsen/logrus"
 
+	"github.com/skiff-dev/skiff/internal/runtest"
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/registry/client"
 	"github.com/skiff-dev/skiff/vm/registry/pushed"
@@ -39,7 +40,7 @@ type running struct {
 func start(t *testing.T, h home.Home, change func(*Config)) *running {
 	t.Helper()
 	logrus.SetOutput(io.Discard)
-	config := Config{Home: h, Port: freePort(t), Idle: time.Hour, Log: slog.New(slog.DiscardHandler)}
+	config := Config{Home: h, Port: int(runtest.FreePort(t)), Idle: time.Hour, Log: slog.New(slog.DiscardHandler)}
 	if change != nil {
 		change(&config)
 	}
@@ -61,16 +62,6 @@ func start(t *testing.T, h home.Home, change func(*Config)) *running {
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
 }
 
 // newHome returns a home whose socket's path is short enough.

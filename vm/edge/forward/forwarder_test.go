@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/skiff-dev/skiff/internal/runtest"
 	"github.com/skiff-dev/skiff/vm/cluster"
 )
 
@@ -106,17 +107,6 @@ func leadsTo(backends ...*backend) Target {
 	return target
 }
 
-// free returns a port on which nothing listens.
-func free(t *testing.T) uint16 {
-	t.Helper()
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	return uint16(listener.Addr().(*net.TCPAddr).Port)
-}
-
 func dial(t *testing.T, network string, port uint16) net.Conn {
 	t.Helper()
 	conn, err := net.Dial(network, netip.AddrPortFrom(loopback, port).String())
@@ -139,8 +129,8 @@ func echoes(conn net.Conn, text string) bool {
 
 func TestConnectionsAndDatagramsAreForwarded(t *testing.T) {
 	f, b := newForwarder(t), newBackend(t)
-	tcp := Listener{ID: "tcp", Protocol: cluster.ProtocolTCP, Address: loopback, Port: free(t), Target: leadsTo(b)}
-	udp := Listener{ID: "udp", Protocol: cluster.ProtocolUDP, Address: loopback, Port: free(t), Target: leadsTo(b)}
+	tcp := Listener{ID: "tcp", Protocol: cluster.ProtocolTCP, Address: loopback, Port: runtest.FreePort(t), Target: leadsTo(b)}
+	udp := Listener{ID: "udp", Protocol: cluster.ProtocolUDP, Address: loopback, Port: runtest.FreePort(t), Target: leadsTo(b)}
 	states := f.apply(t, tcp, udp)
 	conn := dial(t, "tcp", states["tcp"].Bound)
 	if !echoes(conn, strings.Repeat("hello", 100000)) {
@@ -160,7 +150,7 @@ func TestConnectionsAndDatagramsAreForwarded(t *testing.T) {
 
 func TestTenThousandShortConnectionsLoseNothing(t *testing.T) {
 	f, b := newForwarder(t), newBackend(t)
-	l := Listener{ID: "l", Protocol: cluster.ProtocolTCP, Address: loopback, Port: free(t), Target: leadsTo(b)}
+	l := Listener{ID: "l", Protocol: cluster.ProtocolTCP, Address: loopback, Port: runtest.FreePort(t), Target: leadsTo(b)}
 	port := f.apply(t, l)["l"].Bound
 	var clients sync.WaitGroup
 	var lost atomic.Int64
@@ -194,7 +184,7 @@ func TestTenThousandShortConnectionsLoseNothing(t *testing.T) {
 
 func TestConnectionsOutliveChangesOfTheirTarget(t *testing.T) {
 	f, first, second := newForwarder(t), newBackend(t), newBackend(t)
-	l := Listener{ID: "l", Protocol: cluster.ProtocolTCP, Address: loopback, Port: free(t), Target: leadsTo(first)}
+	l := Listener{ID: "l", Protocol: cluster.ProtocolTCP, Address: loopback, Port: runtest.FreePort(t), Target: leadsTo(first)}
 	port := f.apply(t, l)["l"].Bound
 	old := dial(t, "tcp", port)
 	if !echoes(old, "before") {
@@ -222,8 +212,8 @@ func TestConnectionsOutliveChangesOfTheirTarget(t *testing.T) {
 func TestAddressThatIsDownIsPassedOver(t *testing.T) {
 	f, b := newForwarder(t), newBackend(t)
 	target := leadsTo(b)
-	target.Addresses = append([]netip.AddrPort{netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), free(t))}, target.Addresses...)
-	port := f.apply(t, Listener{ID: "l", Protocol: cluster.ProtocolTCP, Address: loopback, Port: free(t), Target: target})["l"].Bound
+	target.Addresses = append([]netip.AddrPort{netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), runtest.FreePort(t))}, target.Addresses...)
+	port := f.apply(t, Listener{ID: "l", Protocol: cluster.ProtocolTCP, Address: loopback, Port: runtest.FreePort(t), Target: target})["l"].Bound
 	if !echoes(dial(t, "tcp", port), "hello") {
 		t.Error("no echo")
 	}
@@ -237,7 +227,7 @@ func TestAddressThatIsDownIsPassedOver(t *testing.T) {
 
 func TestConnectionIsResetIfNothingAnswers(t *testing.T) {
 	f := newForwarder(t)
-	port := f.apply(t, Listener{ID: "l", Protocol: cluster.ProtocolTCP, Address: loopback, Port: free(t)})["l"].Bound
+	port := f.apply(t, Listener{ID: "l", Protocol: cluster.ProtocolTCP, Address: loopback, Port: runtest.FreePort(t)})["l"].Bound
 	conn, err := net.Dial("tcp", netip.AddrPortFrom(loopback, port).String())
 	if err == nil { // else it was reset before Dial returned
 		defer conn.Close()
@@ -253,7 +243,7 @@ func TestPodIsLookedUpForEachConnection(t *testing.T) {
 	f, b := newForwarder(t), newBackend(t)
 	target := Target{PodPort: b.at.Port()}
 	target.Pod.Namespace, target.Pod.Name = "shop", "db-0"
-	port := f.apply(t, Listener{ID: "l", Protocol: cluster.ProtocolTCP, Address: loopback, Port: free(t), Target: target})["l"].Bound
+	port := f.apply(t, Listener{ID: "l", Protocol: cluster.ProtocolTCP, Address: loopback, Port: runtest.FreePort(t), Target: target})["l"].Bound
 	if !echoes(dial(t, "tcp", port), "hello") {
 		t.Error("no echo")
 	}
@@ -263,7 +253,7 @@ func TestSpreadTargetsTakeTurns(t *testing.T) {
 	f, first, second := newForwarder(t), newBackend(t), newBackend(t)
 	target := leadsTo(first, second)
 	target.Spread = true
-	port := f.apply(t, Listener{ID: "l", Protocol: cluster.ProtocolTCP, Address: loopback, Port: free(t), Target: target})["l"].Bound
+	port := f.apply(t, Listener{ID: "l", Protocol: cluster.ProtocolTCP, Address: loopback, Port: runtest.FreePort(t), Target: target})["l"].Bound
 	for range 10 {
 		if !echoes(dial(t, "tcp", port), "hello") {
 			t.Fatal("no echo")
@@ -309,7 +299,7 @@ func TestTakenPortIsReplacedAndKept(t *testing.T) {
 
 func TestListenersOfOnePortNameEachOther(t *testing.T) {
 	f := newForwarder(t)
-	port := free(t)
+	port := runtest.FreePort(t)
 	states := f.apply(t,
 		Listener{ID: "service a/x 1/tcp", Protocol: cluster.ProtocolTCP, Address: loopback, Port: port},
 		Listener{ID: "service b/x 1/tcp", Protocol: cluster.ProtocolTCP, Address: loopback, Port: port},
@@ -325,7 +315,7 @@ func TestListenersOfOnePortNameEachOther(t *testing.T) {
 
 func TestConnectionsToLostMachineEnd(t *testing.T) {
 	f, b := newForwarder(t), newBackend(t)
-	l := Listener{ID: "l", Protocol: cluster.ProtocolTCP, Address: loopback, Port: free(t), Target: leadsTo(b)}
+	l := Listener{ID: "l", Protocol: cluster.ProtocolTCP, Address: loopback, Port: runtest.FreePort(t), Target: leadsTo(b)}
 	conn := dial(t, "tcp", f.apply(t, l)["l"].Bound)
 	if !echoes(conn, "hello") {
 		t.Fatal("no echo")
@@ -343,7 +333,7 @@ func TestConnectionsToLostMachineEnd(t *testing.T) {
 func TestConnectionsWaitForASlot(t *testing.T) {
 	f, b := newForwarder(t), newBackend(t)
 	f.shared.slots = make(chan struct{}, 2)
-	port := f.apply(t, Listener{ID: "l", Protocol: cluster.ProtocolTCP, Address: loopback, Port: free(t), Target: leadsTo(b)})["l"].Bound
+	port := f.apply(t, Listener{ID: "l", Protocol: cluster.ProtocolTCP, Address: loopback, Port: runtest.FreePort(t), Target: leadsTo(b)})["l"].Bound
 	first, second, third := dial(t, "tcp", port), dial(t, "tcp", port), dial(t, "tcp", port)
 	if !echoes(first, "1") || !echoes(second, "2") {
 		t.Fatal("no echo")
@@ -362,7 +352,7 @@ func TestConnectionsWaitForASlot(t *testing.T) {
 
 func TestFlowsFollowTheirTarget(t *testing.T) {
 	f, first, second := newForwarder(t), newBackend(t), newBackend(t)
-	l := Listener{ID: "l", Protocol: cluster.ProtocolUDP, Address: loopback, Port: free(t), Target: leadsTo(first)}
+	l := Listener{ID: "l", Protocol: cluster.ProtocolUDP, Address: loopback, Port: runtest.FreePort(t), Target: leadsTo(first)}
 	conn := dial(t, "udp", f.apply(t, l)["l"].Bound)
 	if !echoes(conn, "before") {
 		t.Fatal("no echo")

@@ -28,6 +28,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/skiff-dev/skiff/internal/names"
+	"github.com/skiff-dev/skiff/internal/runtest"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/edge/authority"
 	"github.com/skiff-dev/skiff/vm/edge/web/gateway"
@@ -49,21 +50,11 @@ func newRig(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	r := &rig{home: home.Home(dir), ports: Ports{HTTP: freePort(t), HTTPS: freePort(t)}}
+	r := &rig{home: home.Home(dir), ports: Ports{HTTP: int(runtest.FreePort(t)), HTTPS: int(runtest.FreePort(t))}}
 	if err := writePorts(r.home, r.ports); err != nil {
 		t.Fatal(err)
 	}
 	return r
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // cluster is a cluster of the rig.

@@ -1,0 +1,42 @@
+package runtest
+
+import (
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"testing"
+)
+
+// FreePort looks for a port between these. The kernel takes ports for outgoing
+// connections and for listeners on port 0 from above 32767 (Linux) or 49151 (macOS), so
+// nothing takes one of these by chance before the test uses it.
+const (
+	firstPort = 10000
+	lastPort  = 29999
+)
+
+// FreePort returns a port of 127.0.0.1 that nothing uses for TCP or UDP.
+func FreePort(t testing.TB) uint16 {
+	t.Helper()
+	for range 100 {
+		port := uint16(firstPort + rand.IntN(lastPort-firstPort+1))
+		if unused(netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port)) {
+			return port
+		}
+	}
+	t.Fatal("no free port on 127.0.0.1")
+	return 0
+}
+
+func unused(address netip.AddrPort) bool {
+	tcp, err := net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(address))
+	if err != nil {
+		return false
+	}
+	defer func() { _ = tcp.Close() }()
+	udp, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(address))
+	if err != nil {
+		return false
+	}
+	return udp.Close() == nil
+}
