@@ -17,6 +17,7 @@ import (
 
 	"github.com/skiff-dev/skiff/nodeagent/boot/api"
 	"github.com/skiff-dev/skiff/nodeagent/boot/program"
+	"github.com/skiff-dev/skiff/nodeagent/boot/spool"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
@@ -35,6 +36,11 @@ func ServeAPI(ctx context.Context) error {
 	}
 	announce(address)
 	var settings follower
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	kept := spool.New(spool.Config{
+		Dir: filepath.Dir(nodeconfig.LogDir), Pods: "pods", Programs: filepath.Base(nodeconfig.LogDir), Kept: "skiff-kept",
+		RunDir: runLogDir, Log: log,
+	})
 	server := &api.Server{
 		PKIDir:        nodeconfig.PKIDir,
 		KubeletPKIDir: filepath.Join(nodeconfig.KubeletDir, "pki"),
@@ -43,11 +49,12 @@ func ServeAPI(ctx context.Context) error {
 		Clock:         api.SetClock,
 		Host:          func(host nodeconfig.Host) error { return settings.follow(node.Network, host) },
 		LogDirs:       []string{nodeconfig.LogDir, runLogDir},
+		Spool:         kept,
 		DataDir:       dataDir,
 		AlarmsDir:     nodeconfig.AlarmsDir,
 		Builder:       api.Builder{Dir: nodeconfig.BuilderDir, Socket: nodeconfig.BuilderSocket, Start: nodeconfig.BuilderStart},
 		Env:           func() []string { return append(environment(), program.ReadEnvironment(nodeconfig.ProxyFile)...) },
-		Log:           slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		Log:           log,
 	}
 	if node.Role == nodeconfig.RoleControlPlane {
 		server.ControlSocket = nodeconfig.ControlSocket
@@ -56,7 +63,29 @@ func ServeAPI(ctx context.Context) error {
 		server.Clock = func(time.Time) error { return nil } // the clock is the host's
 		server.MemoryUsed = memoryUsed
 	}
+	ctx, end := context.WithCancel(ctx)
+	var keeping sync.WaitGroup
+	defer keeping.Wait()
+	defer end()
+	keeping.Go(func() { keepLogs(ctx, kept, log) })
 	return server.Run(ctx, listener)
+}
+
+// keepLogs keeps log files for the host. If a part of that fails, the node API works
+// without it.
+func keepLogs(ctx context.Context, kept *spool.Spool, log *slog.Logger) {
+	var all sync.WaitGroup
+	defer all.Wait()
+	if !Sandboxed() { // the kernel is the host's
+		all.Go(func() {
+			if err := kept.Kernel(ctx); err != nil {
+				log.Error("keep the kernel's log", "error", err)
+			}
+		})
+	}
+	if err := kept.Run(ctx); err != nil {
+		log.Error("keep log files", "error", err)
+	}
 }
 
 // follower takes over changed settings of the host.

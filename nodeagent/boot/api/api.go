@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/skiff-dev/skiff/internal/jsonhttp"
+	"github.com/skiff-dev/skiff/nodeagent/boot/spool"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
@@ -51,6 +52,8 @@ type Server struct {
 	MemoryUsed func() int64
 	// LogDirs have a NAME.log for each program, in one of them.
 	LogDirs []string
+	// Spool keeps log files for the host; nil if there is none.
+	Spool *spool.Spool
 	// DataDir is where the node's own disk is mounted.
 	DataDir string
 	// AlarmsDir has a file for each program with a message for the user.
@@ -125,6 +128,7 @@ func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+nodeapi.PathStatus, s.status)
 	mux.HandleFunc("GET "+nodeapi.PathLogs, s.logs)
+	mux.HandleFunc("POST "+nodeapi.PathTakeLogs, s.takeLogs)
 	mux.HandleFunc("POST "+nodeapi.PathExec, s.exec)
 	mux.HandleFunc("POST "+nodeapi.PathPower, s.power)
 	mux.HandleFunc("POST "+nodeapi.PathClock, s.clock)

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/skiff-dev/skiff/internal/pause"
+	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 )
 
 const (
@@ -66,6 +67,22 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fmt.Sprintf("no log of %s", source), http.StatusNotFound)
 	case err != nil && r.Context().Err() == nil:
 		s.Log.Warn("send log", "source", source, "error", err)
+	}
+}
+
+// takeLogs answers with what log files have beyond what the host has.
+func (s *Server) takeLogs(w http.ResponseWriter, r *http.Request) {
+	if s.Spool == nil {
+		http.Error(w, "this node keeps no logs for the host", http.StatusNotFound)
+		return
+	}
+	var request nodeapi.TakeRequest
+	if !decode(w, r, &request) {
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	if err := s.Spool.Take(r.Context(), request, nodeapi.NewLogWriter(w)); err != nil && r.Context().Err() == nil {
+		s.Log.Warn("send logs to the host", "error", err)
 	}
 }
 

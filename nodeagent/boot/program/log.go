@@ -13,6 +13,10 @@ import (
 // maxLogBytes is the size at which a log file is rotated; one old file is kept.
 const maxLogBytes = 16 << 20
 
+// maxCopies is how many times as large the old file may be: a log that is written fast
+// exceeds its limit until it is checked again.
+const maxCopies = 4
+
 // LogFile returns the log file of the named program in dir.
 func LogFile(dir, name string) string { return filepath.Join(dir, name+".log") }
 
@@ -27,7 +31,8 @@ func openLog(path string) (*os.File, error) {
 
 // rotate copies a log larger than limit to path.1 and truncates it. The program has
 // the file open, so it cannot be renamed. Lines written between the copy and the
-// truncation are lost.
+// truncation are lost. The copy has the same offsets, so a reader of the log continues
+// in it, unless the log is so large that only its end is copied.
 func rotate(path string, limit int64) (err error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) || (err == nil && info.Size() <= limit) {
@@ -47,8 +52,7 @@ func rotate(path string, limit int64) (err error) {
 		return err
 	}
 	defer to.Discard()
-	// At most limit bytes, from the end.
-	if _, err = from.Seek(-min(limit, info.Size()), io.SeekEnd); err == nil {
+	if _, err = from.Seek(-min(maxCopies*limit, info.Size()), io.SeekEnd); err == nil {
 		_, err = io.Copy(to, from)
 	}
 	if err != nil {

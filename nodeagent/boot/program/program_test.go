@@ -192,7 +192,7 @@ func TestRunToEndReturnsTheExitCodeAndOutput(t *testing.T) {
 	}
 }
 
-func TestRotationKeepsTheEndAndTruncatesTheLog(t *testing.T) {
+func TestRotationCopiesAndTruncatesTheLog(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "p.log")
 	if err := rotate(path, 10); err != nil {
 		t.Fatalf("without a log: %v", err)
@@ -213,9 +213,18 @@ func TestRotationKeepsTheEndAndTruncatesTheLog(t *testing.T) {
 	if _, err := log.WriteString("new"); err != nil {
 		t.Fatal(err)
 	}
-	for file, want := range map[string]string{path: "new", path + ".1": "abcdefghij"} {
+	for file, want := range map[string]string{path: "new", path + ".1": "0123456789abcdefghij"} {
 		if text, err := os.ReadFile(file); string(text) != want || err != nil {
 			t.Errorf("%s has %q, %v, want %q", file, text, err, want)
 		}
+	}
+	if _, err := log.WriteString(strings.Repeat("x", 60) + "end"); err != nil {
+		t.Fatal(err)
+	}
+	if err := rotate(path, 10); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(path + ".1"); len(text) != maxCopies*10 || !strings.HasSuffix(string(text), "end") || err != nil {
+		t.Errorf("of a large log %q was copied, %v", text, err)
 	}
 }
