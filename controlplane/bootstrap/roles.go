@@ -105,6 +105,9 @@ func hostRoles() map[string][]rbacv1.PolicyRule {
 			rule("gateway.networking.k8s.io", []string{"patch"},
 				"gatewayclasses/status", "gateways/status", "httproutes/status", "grpcroutes/status", "tlsroutes/status"),
 		},
+		names.UserLogs: {
+			rule("", read(), "pods", "events"),
+		},
 	}
 }
 

@@ -104,6 +104,9 @@ const (
 	// UserIngress is the user as which the host writes the status of Ingresses and of the
 	// Gateway API's objects. It has the role of the same name.
 	UserIngress = "system:skiff:ingress"
+	// UserLogs is the user as which the host reads events and the labels of pods for its
+	// log store.
+	UserLogs = "system:skiff:logs"
 )
 
 // Reserved reports whether a user or group belongs to Kubernetes or to Skiff.
