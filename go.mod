@@ -1,6 +1,6 @@
 module github.com/skiff-dev/skiff
 
-go 1.26.4
+go 1.26.6
 
 // Packages of npm may contain Go files.
 ignore (
@@ -75,6 +75,7 @@ replace k8s.io/streaming => k8s.io/streaming v0.36.3
 require (
 	charm.land/bubbletea/v2 v2.0.9
 	charm.land/lipgloss/v2 v2.0.6
+	github.com/VictoriaMetrics/VictoriaLogs v1.52.1
 	github.com/anishathalye/porcupine v1.1.0
 	github.com/chromedp/cdproto v0.159.0
 	github.com/chromedp/chromedp v0.23.0
@@ -92,6 +93,7 @@ require (
 	github.com/spf13/cobra v1.10.2
 	github.com/spf13/viper v1.21.0
 	github.com/tonistiigi/fsutil v0.0.0-20251211185533-a2aa163d723f
+	github.com/valyala/fastjson v1.6.10
 	github.com/vishvananda/netlink v1.3.2-0.20251022194116-03b8f90390d9
 	go.etcd.io/etcd/etcdutl/v3 v3.7.3
 	go.etcd.io/etcd/server/v3 v3.7.3
@@ -103,6 +105,17 @@ require (
 	sigs.k8s.io/knftables v0.0.21
 	sigs.k8s.io/sig-storage-lib-external-provisioner/v13 v13.0.0
 	sigs.k8s.io/yaml v1.6.0
+)
+
+require (
+	github.com/VictoriaMetrics/VictoriaMetrics v1.151.0 // indirect
+	github.com/VictoriaMetrics/metrics v1.44.0 // indirect
+	github.com/VictoriaMetrics/metricsql v0.87.3 // indirect
+	github.com/valyala/bytebufferpool v1.0.0 // indirect
+	github.com/valyala/fastrand v1.1.0 // indirect
+	github.com/valyala/gozstd v1.25.0 // indirect
+	github.com/valyala/histogram v1.2.0 // indirect
+	github.com/valyala/quicktemplate v1.8.0 // indirect
 )
 
 require (
@@ -428,17 +441,25 @@ require (
 	sigs.k8s.io/structured-merge-diff/v6 v6.4.2 // indirect
 )
 
-// metrics-server asks for newer releases of what Kubernetes and Lima pin. Theirs are
-// the ones they were tested with.
+// metrics-server and VictoriaMetrics ask for newer releases of what Kubernetes and Lima
+// pin. Theirs are the ones they were tested with.
 exclude (
 	github.com/Azure/go-ansiterm v0.0.0-20250102033503-faa5f7b0171c
 	github.com/antlr4-go/antlr/v4 v4.13.1
+	github.com/bmatcuk/doublestar/v4 v4.10.0
+	github.com/cheggaaa/pb/v3 v3.2.0
 	github.com/fsnotify/fsnotify v1.10.1
 	github.com/fxamacker/cbor/v2 v2.9.2
 	github.com/go-viper/mapstructure/v2 v2.5.0
 	github.com/google/cel-go v0.28.1
+	github.com/mattn/go-colorable v0.1.15
+	github.com/mattn/go-isatty v0.0.23
 	github.com/moby/term v0.5.2
+	github.com/prometheus/client_golang/exp v0.0.0-20260723095000-436bf2e0fb60
+	github.com/prometheus/prometheus v0.313.1
 	go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc v0.69.0
 	go.yaml.in/yaml/v4 v4.0.0-rc.5
+	golang.org/x/exp v0.0.0-20260718201538-764159d718ef
+	k8s.io/utils v0.0.0-20260707023825-cf1189d6abe3
 	sigs.k8s.io/apiserver-network-proxy/konnectivity-client v0.35.0
 )

@@ -12,8 +12,8 @@ import (
 const (
 	minKeep        = time.Hour
 	maxKeep        = 366 * day
-	minMetricsMiB  = 32
-	maxMetricsMiB  = 100 << 10
+	minSizeMiB     = 32
+	maxSizeMiB     = 100 << 10
 	day            = 24 * time.Hour
 	keepSuggestion = "use e.g. 24h or 7d"
 )
@@ -23,6 +23,7 @@ func (r Records) withDefaults() Records {
 	otherwise := DefaultRecords()
 	r.Keep = cmp.Or(r.Keep, otherwise.Keep)
 	r.MetricsSize = cmp.Or(r.MetricsSize, otherwise.MetricsSize)
+	r.LogsSize = cmp.Or(r.LogsSize, otherwise.LogsSize)
 	return r
 }
 
@@ -52,6 +53,12 @@ func (r Records) Limits() (keep time.Duration, metricsBytes int64) {
 	return keep, int64(size) << 20
 }
 
+// LogsBytes returns how many bytes logs may use, of a spec that is valid.
+func (r Records) LogsBytes() int64 {
+	size, _ := MiB(r.withDefaults().LogsSize)
+	return int64(size) << 20
+}
+
 func validateRecords(r Records) []error {
 	r = r.withDefaults()
 	var faults []error
@@ -62,11 +69,13 @@ func validateRecords(r Records) []error {
 	case keep < minKeep || keep > maxKeep:
 		fault("records.keep is %s: it must be between 1h and 366d", r.Keep)
 	}
-	switch size, err := MiB(r.MetricsSize); {
-	case err != nil:
-		fault("invalid records.metricsSize %q: use e.g. 200Mi or 1Gi", r.MetricsSize)
-	case size < minMetricsMiB || size > maxMetricsMiB:
-		fault("records.metricsSize is %s: it must be between %dMi and %dGi", r.MetricsSize, minMetricsMiB, maxMetricsMiB>>10)
+	for _, size := range []struct{ key, value string }{{"metricsSize", r.MetricsSize}, {"logsSize", r.LogsSize}} {
+		switch mib, err := MiB(size.value); {
+		case err != nil:
+			fault("invalid records.%s %q: use e.g. 200Mi or 1Gi", size.key, size.value)
+		case mib < minSizeMiB || mib > maxSizeMiB:
+			fault("records.%s is %s: it must be between %dMi and %dGi", size.key, size.value, minSizeMiB, maxSizeMiB>>10)
+		}
 	}
 	return faults
 }

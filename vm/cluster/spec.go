@@ -129,10 +129,12 @@ type Records struct {
 	Keep string `json:"keep,omitempty"`
 	// MetricsSize is how much disk space metrics may use, as a Kubernetes quantity.
 	MetricsSize string `json:"metricsSize,omitempty"`
+	// LogsSize is how much disk space logs may use, as a Kubernetes quantity.
+	LogsSize string `json:"logsSize,omitempty"`
 }
 
 // DefaultRecords returns the defaults of Records.
-func DefaultRecords() Records { return Records{Keep: "24h", MetricsSize: "200Mi"} }
+func DefaultRecords() Records { return Records{Keep: "24h", MetricsSize: "200Mi", LogsSize: "200Mi"} }
 
 // The egress policies. Package network enforces them.
 const (

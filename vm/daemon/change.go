@@ -137,7 +137,7 @@ func (d *daemon) prepare(ctx context.Context, op *operation.Operation, spec clus
 	}
 	f, err := fleet.Open(ctx, fleet.Config{
 		Dir: d.dir, Cache: d.config.Home.Cache(), ImageDir: d.config.ImageDir, Executable: d.config.Executable,
-		Machines: machines, Registry: d.config.Registry, Services: d.config.Services, Limits: d.config.Limits, Log: d.log,
+		Machines: machines, Registry: d.config.Registry, Services: d.config.Services, Logs: d.config.Logs, Limits: d.config.Limits, Log: d.log,
 	}, spec)
 	if err != nil {
 		failure := operation.AsFailure(err, d.dir.Log())

@@ -47,6 +47,8 @@ type Config struct {
 	// Dashboard makes the dashboard in the browser, which reads the cluster's state from
 	// the daemon's API and does nothing before it is opened; nil without one.
 	Dashboard func(api http.Handler, log *slog.Logger) Dashboard
+	// Logs is the program and its arguments that keep logs; nil if none are kept.
+	Logs []string
 	// Limits of the phases of a change; zero fields have defaults.
 	Limits fleet.Limits
 	// Owner is the process for which the cluster exists: when it has ended, the

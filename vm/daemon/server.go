@@ -38,6 +38,7 @@ func (d *daemon) handler(life context.Context) http.Handler {
 	mux.HandleFunc("GET "+daemonapi.PathWebHosts, d.web((*web.Server).AnswerHosts))
 	mux.HandleFunc("GET "+daemonapi.PathWebCertificate, d.web((*web.Server).AnswerCertificate))
 	mux.HandleFunc(daemonapi.PathNode+"{node}/", d.proxyNode)
+	mux.HandleFunc(daemonapi.PathLogs+"/", d.queryLogs)
 	for path, o := range map[string]struct {
 		kind   operation.Kind
 		change change
@@ -155,6 +156,16 @@ func (d *daemon) proxyNode(w http.ResponseWriter, r *http.Request) {
 			Hint:  "\"skiff status\" shows whether its machine is running",
 		})
 	})
+}
+
+// queryLogs passes a query on to the log store.
+func (d *daemon) queryLogs(w http.ResponseWriter, r *http.Request) {
+	f := d.open()
+	if f == nil {
+		writeFailure(w, http.StatusServiceUnavailable, operation.Stopped())
+		return
+	}
+	f.Logs(daemonapi.PathLogs).ServeHTTP(w, r)
 }
 
 // answer streams an operation, or writes why it did not begin.

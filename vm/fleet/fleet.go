@@ -46,8 +46,10 @@ type Config struct {
 	// Services returns what the host reaches of another cluster of the user; nil if
 	// clusters do not reach each other.
 	Services func(ctx context.Context, cluster string) (daemonapi.Services, error)
-	Limits   Limits
-	Log      *slog.Logger
+	// Logs is the program and its arguments that keep logs; nil if none are kept.
+	Logs   []string
+	Limits Limits
+	Log    *slog.Logger
 }
 
 // Limits bound the phases of a change. Boot is shared by all attempts to boot a
@@ -88,6 +90,7 @@ type Fleet struct {
 	edge     *edge.Edge
 	web      *web.Server
 	tunnel   *tunnel.Follower
+	logs     *logs // nil if no logs are kept
 	parts    *parts
 }
 
@@ -159,6 +162,10 @@ func Open(ctx context.Context, config Config, spec cluster.Spec) (f *Fleet, err 
 	f.documents = &documents{image: img, state: state, credentials: creds, search: resolver.NewSearch(""), emulated: opened.Emulated, folderTag: opened.FolderTag}
 	if err := f.connect(listener, opened); err != nil {
 		return nil, errors.Join(err, f.Close())
+	}
+	if config.Logs != nil {
+		f.logs = newLogs(f.core, config.Logs)
+		f.parts.keep("the log store", f.logs.run)
 	}
 	if config.Registry != nil && opened.Listen != nil {
 		f.registry = newRegistryUser(f.core, config.Registry, opened.Listen)

@@ -45,6 +45,7 @@ func (f *Fleet) Status(ctx context.Context) daemonapi.ClusterStatus {
 	status.Problems = append(status.Problems, expiring(status.Nodes, time.Now())...)
 	status.Problems = append(status.Problems, f.parts.failing()...)
 	status.Problems = append(status.Problems, f.edge.Problems()...)
+	status.Problems = append(status.Problems, f.logProblems()...)
 	status.Problems = append(status.Problems, f.machines.networkProblems()...)
 	status.Problems = append(status.Problems, diskProblems(f.stalls.reasons(), f.stalls.freeMiB(), string(f.dir))...)
 	for i := range status.Nodes {

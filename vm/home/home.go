@@ -140,6 +140,19 @@ func (c Cluster) Services() string { return c.join("services.json") }
 // (packages below records).
 func (c Cluster) Records() string { return c.join("records") }
 
+// Logs holds the log store of the cluster, in Records.
+func (c Cluster) Logs() string { return filepath.Join(c.Records(), LogRecords) }
+
+// LogRecords is the name of the directory of logs in records, and LogStore that of the
+// store in it.
+const (
+	LogRecords = "logs"
+	LogStore   = "store"
+)
+
+// LogsSocket is where the process of the log store answers queries.
+func (c Cluster) LogsSocket() string { return c.join("logs.sock") }
+
 // Machines holds one directory per machine.
 func (c Cluster) Machines() string { return c.join("vm") }
 

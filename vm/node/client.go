@@ -90,6 +90,16 @@ func (c *Client) Logs(ctx context.Context, source string, tail int, follow bool)
 	return response.Body, nil
 }
 
+// TakeLogs asks for what log files have beyond what the host read: chunks for a
+// nodeapi.LogReader. The caller closes the answer.
+func (c *Client) TakeLogs(ctx context.Context, request nodeapi.TakeRequest) (io.ReadCloser, error) {
+	response, err := c.do(ctx, c.streams, http.MethodPost, nodeapi.PathTakeLogs, request)
+	if err != nil {
+		return nil, c.wrap("collect the logs of", err)
+	}
+	return response.Body, nil
+}
+
 // call sends a request and decodes the answer into answer, which may be nil.
 func (c *Client) call(ctx context.Context, method, path string, request, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, c.callLimit)

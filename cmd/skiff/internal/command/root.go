@@ -70,7 +70,7 @@ neither kind needs Docker or network access.`,
 		cluster.Status(s), cluster.List(s), services.New(s), port.New(s), network.New(s), kubeconfig.New(s), etcd.New(s), secrets.New(s), ui.New(s, New), dashboard.New(s))
 	add(root, "node", node.Shell(s), logs.New(s), image.New(s), registry.New(s), node.Nerdctl(s), node.Restart(s))
 	add(root, "skiff", registry.Prune(s), version.New(s), drivers.New(s), trust.New(s), completion.New(s))
-	root.AddCommand(daemon.New(s))
+	root.AddCommand(daemon.New(s), logs.NewStore(s))
 	root.SetHelpCommandGroupID("skiff")
 	return root
 }

@@ -139,6 +139,8 @@ func Table() []Setting {
 			func(s *cluster.Spec) *string { return &s.Records.Keep }),
 		text(Setting{Key: "records.metricsSize", Env: "SKIFF_RECORDS_METRICS_SIZE", Flag: "records-metrics-size", Type: Quantity, Description: "maximum disk space for recorded metrics; the oldest are deleted first"},
 			func(s *cluster.Spec) *string { return &s.Records.MetricsSize }),
+		text(Setting{Key: "records.logsSize", Env: "SKIFF_RECORDS_LOGS_SIZE", Flag: "records-logs-size", Type: Quantity, Description: "maximum disk space for recorded logs; the oldest are deleted first"},
+			func(s *cluster.Spec) *string { return &s.Records.LogsSize }),
 		ports(Setting{
 			Key: "hostPorts", Flag: "host-port",
 			Description: "ports on the host's 127.0.0.1 that pods reach at host.skiff.internal: a port, a range such as 8000-8100, or all",

@@ -71,6 +71,12 @@ func RegistryCommand(h home.Home) ([]string, error) {
 	return []string{program, "registry", "serve", "--home", string(h)}, nil
 }
 
+// LogsCommand returns the program and its arguments that keep logs.
+func LogsCommand() ([]string, error) {
+	program, err := os.Executable()
+	return []string{program, "logstore"}, err
+}
+
 // Open returns a client for the daemon of the cluster that given selects, as in
 // Existing, and the cluster's directory.
 func Open(given string) (*client.Client, home.Cluster, error) {

@@ -33,6 +33,9 @@ func New(s cli.Streams) *cobra.Command {
 				return err
 			}
 			config.Registry = registry.New(config.Home, command)
+			if config.Logs, err = target.LogsCommand(); err != nil {
+				return err
+			}
 			config.Services = func(ctx context.Context, name string) (daemonapi.Services, error) {
 				return client.New(client.Config{Home: config.Home, Name: name}).Services(ctx)
 			}

@@ -33,14 +33,21 @@ func New(s cli.Streams) *cobra.Command {
 	var follow bool
 	var lines int
 	var source string
+	var q search
 	cmd := &cobra.Command{
 		Use:   "logs [NODE]",
-		Short: "Show the logs of nodes or of the daemon",
+		Short: "Show the logs of nodes or of the daemon, or search those of pods",
 		Long: `Show the last lines of the logs of every program on NODE, or on all nodes.
 
 Sources on a node are its programs ("containerd", "nodeagent", "controlplane", "builder"),
 "init" and "kernel". Sources on this host are "console" (the node's serial console) and
-"daemon" (the cluster's daemon).`,
+"daemon" (the cluster's daemon).
+
+With --pod, --namespace, --selector, --container, --since, --until, --query or -o json, search the
+cluster's log store instead. It has what containers, programs, the kernels of nodes and the
+audit log wrote, and events, also of pods, nodes and clusters that no longer exist: --cluster
+takes the ID of kept records, too. --source then selects "container", "program", "kernel",
+"audit", "event" or a program.`,
 		Example: `  # Show the last lines of every log of a node
   skiff logs worker-1
 
@@ -49,6 +56,12 @@ Sources on a node are its programs ("containerd", "nodeagent", "controlplane", "
 
   # Show the daemon's whole log
   skiff logs --source daemon --tail 0
+
+  # Search the logs of pods, also of those that were deleted
+  skiff logs --namespace shop --selector app=web --since 2h --query 'error -timeout'
+
+  # Count the errors of each pod
+  skiff logs --query 'error | stats by (namespace, pod) count()'
 
   # Show a node's serial console
   skiff logs control-plane-1 --source console`,
@@ -59,6 +72,8 @@ Sources on a node are its programs ("containerd", "nodeagent", "controlplane", "
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "follow the logs")
 	cmd.Flags().IntVar(&lines, "tail", 50, "number of lines from the end of each log; 0 shows all")
 	cmd.Flags().StringVar(&source, "source", "", "show only this log `source`")
+	q.flags(cmd)
+	asJSON := cli.Output(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("source", cobra.FixedCompletions([]string{
 		sourceDaemon, sourceConsole, "init", "kernel", "containerd", "nodeagent", "controlplane", "builder",
 	}, cobra.ShellCompDirectiveNoFileComp))
@@ -69,6 +84,14 @@ Sources on a node are its programs ("containerd", "nodeagent", "controlplane", "
 		}
 		if source == sourceDaemon && len(args) > 0 {
 			return cli.Invalid("", "--source daemon cannot be combined with a node (%q): the daemon belongs to the cluster", args[0])
+		}
+		inJSON, err := asJSON()
+		if err != nil {
+			return err
+		}
+		if q.wanted(cmd) {
+			q.node, q.source, q.logRange, q.json = cli.First(args), source, logRange{lines, follow}, inJSON
+			return q.run(cmd.Context(), s, *name)
 		}
 		logs, err := openLogs(cmd.Context(), s, *name, cli.First(args), source, logRange{lines, follow})
 		if err != nil {

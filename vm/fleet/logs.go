@@ -1,0 +1,86 @@
+package fleet
+
+import (
+	"context"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/skiff-dev/skiff/internal/pause"
+	"github.com/skiff-dev/skiff/vm/home"
+	"github.com/skiff-dev/skiff/vm/records/logs/child"
+)
+
+const (
+	// minFree is how much of the disk must be free for a log store that cannot be opened
+	// to count as damaged.
+	minFree = 64 << 20
+	// followRecords is how often it is checked whether logs are still to be recorded.
+	followRecords = time.Second
+)
+
+// logs runs the process that keeps the cluster's logs.
+type logs struct {
+	core
+	child *child.Child
+}
+
+// newLogs returns logs. command is the program and its first arguments.
+func newLogs(c core, command []string) *logs {
+	l := &logs{core: c}
+	l.child = child.New(child.Config{
+		Command: func() []string {
+			keep, _ := c.state.spec().Records.Limits()
+			return append(slices.Clone(command), "--dir", c.dir.Logs(), "--home", string(c.dir.Home()), "--cluster", c.dir.Name(),
+				"--age", keep.String(), "--limit", strconv.FormatInt(c.state.spec().Records.LogsBytes(), 10))
+		},
+		Store: filepath.Join(c.dir.Logs(), home.LogStore), MinFree: minFree, Socket: c.dir.LogsSocket(), Log: c.log,
+	})
+	return l
+}
+
+// run keeps the process running until ctx ends, with the settings of the cluster.
+func (l *logs) run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		settings := l.state.spec().Records
+		same, changed := context.WithCancel(ctx)
+		go func() {
+			defer changed()
+			for l.state.spec().Records == settings {
+				if pause.For(same, followRecords) != nil {
+					return
+				}
+			}
+		}()
+		if settings.Disabled {
+			<-same.Done()
+			continue
+		}
+		err := l.child.Run(same)
+		changed()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// logProblems returns what is wrong with the log store.
+func (f *Fleet) logProblems() []string {
+	if f.logs == nil || f.logs.child.Problem() == "" {
+		return nil
+	}
+	return []string{f.logs.child.Problem()}
+}
+
+// Logs answers queries of the cluster's logs, whose paths begin with prefix.
+func (f *Fleet) Logs(prefix string) http.Handler {
+	if f.logs == nil || f.Spec().Records.Disabled {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "this cluster's logs are not recorded: records.enabled is false", http.StatusNotFound)
+		})
+	}
+	return child.Handler(f.dir.LogsSocket(), prefix)
+}

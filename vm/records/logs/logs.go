@@ -1,0 +1,210 @@
+// Package logs is the process that keeps a cluster's logs: it collects them from the
+// nodes and from the Kubernetes API into a store, and answers queries. It is apart from
+// the daemon, which starts it: what guests write is parsed here, and the library of the
+// store ends its process when a file is damaged.
+package logs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/skiff-dev/skiff/internal/jsonhttp"
+	"github.com/skiff-dev/skiff/internal/pause"
+	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
+	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/daemon/client"
+	"github.com/skiff-dev/skiff/vm/home"
+	"github.com/skiff-dev/skiff/vm/records/logs/child"
+	"github.com/skiff-dev/skiff/vm/records/logs/collect"
+	"github.com/skiff-dev/skiff/vm/records/logs/store"
+)
+
+const (
+	// DefaultLimitBytes and DefaultAge bound the store.
+	DefaultLimitBytes = 200 << 20
+	DefaultAge        = 24 * time.Hour
+	// PathStatus: GET returns Status.
+	PathStatus = "/status"
+	// cursorsFile has the cursors, beside the store.
+	cursorsFile = "cursors.json"
+	// saveEvery is how often cursors are saved.
+	saveEvery = 3 * time.Second
+	// nodesEvery is how often the list of nodes is read.
+	nodesEvery = 2 * time.Second
+)
+
+// Config of the process.
+type Config struct {
+	// Dir has the store and the cursors.
+	Dir string
+	// Home and Cluster are where logs come from; nothing is collected if Cluster is empty.
+	Home    home.Home
+	Cluster string
+	// LimitBytes and Age bound the store.
+	LimitBytes int64
+	Age        time.Duration
+	// Listener is where queries arrive. Run closes it.
+	Listener net.Listener
+	// Parent ends when the process that started this one does.
+	Parent io.Reader
+	// Ready is told once the store is open.
+	Ready io.Writer
+	Log   *slog.Logger
+}
+
+// Status is what the process reports.
+type Status struct {
+	// Bytes is the size of the store on disk.
+	Bytes int64 `json:"bytes"`
+	// Dropped is what nodes had to delete before it was collected.
+	Dropped map[string]nodeapi.LogsDropped `json:"dropped,omitempty"`
+}
+
+// process is a running one.
+type process struct {
+	config  Config
+	store   *store.Store
+	cursors *collect.Cursors
+	replay  bool
+
+	mu      sync.Mutex // guards dropped
+	dropped map[string]nodeapi.LogsDropped
+}
+
+// Run serves until ctx ends or Parent does.
+func Run(ctx context.Context, config Config) (err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		_, _ = io.Copy(io.Discard, config.Parent)
+		cancel()
+	}()
+	p := &process{config: config, dropped: map[string]nodeapi.LogsDropped{}}
+	collecting := config.Cluster != ""
+	p.store, err = store.Open(store.Config{
+		Dir: filepath.Join(config.Dir, home.LogStore), LimitBytes: config.LimitBytes, Age: config.Age, ReadOnly: !collecting,
+	})
+	if err != nil {
+		return err
+	}
+	if collecting {
+		clean := false
+		if p.cursors, clean, err = collect.OpenCursors(filepath.Join(config.Dir, cursorsFile), store.Lag); err != nil {
+			return err
+		}
+		p.replay = !clean
+	}
+	if _, err := fmt.Fprintln(config.Ready, child.Ready); err != nil {
+		return err
+	}
+	var all sync.WaitGroup
+	if collecting {
+		all.Go(func() { p.store.Keep(ctx, config.Log) })
+		all.Go(func() { p.nodes(ctx) })
+		all.Go(func() { p.api(ctx) })
+		all.Go(func() { p.save(ctx) })
+	}
+	err = p.serve(ctx)
+	cancel()
+	all.Wait()
+	p.store.Close()
+	if collecting {
+		err = errors.Join(err, p.cursors.Close())
+	}
+	return err
+}
+
+// serve answers queries until ctx ends.
+func (p *process) serve(ctx context.Context) error {
+	mux := http.NewServeMux()
+	mux.Handle(store.PathSelect, p.store.Handler())
+	mux.HandleFunc("GET "+PathStatus, func(w http.ResponseWriter, _ *http.Request) { jsonhttp.Write(w, p.status()) })
+	server := &http.Server{
+		Handler: mux, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx },
+		ErrorLog: slog.NewLogLogger(p.config.Log.Handler(), slog.LevelWarn),
+	}
+	stop := context.AfterFunc(ctx, func() {
+		quit, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		_ = server.Shutdown(quit)
+	})
+	defer stop()
+	if err := server.Serve(p.config.Listener); ctx.Err() == nil {
+		return fmt.Errorf("answer queries of logs: %w", err)
+	}
+	// Queries use the store until they end.
+	quit, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return server.Shutdown(quit)
+}
+
+func (p *process) status() Status {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := Status{Bytes: store.Size(p.config.Dir), Dropped: map[string]nodeapi.LogsDropped{}}
+	for node, dropped := range p.dropped {
+		if dropped.Lines > 0 {
+			s.Dropped[node] = dropped
+		}
+	}
+	return s
+}
+
+// save saves cursors until ctx ends.
+func (p *process) save(ctx context.Context) {
+	for pause.For(ctx, saveEvery) == nil {
+		if err := p.cursors.Save(time.Now()); err != nil {
+			p.config.Log.Warn("save how far logs were collected", "error", err)
+		}
+	}
+}
+
+// nodes collects from the nodes that the cluster has, until ctx ends.
+func (p *process) nodes(ctx context.Context) {
+	dir := p.config.Home.Cluster(p.config.Cluster)
+	daemon := client.New(client.Config{Home: p.config.Home, Name: p.config.Cluster})
+	pods := p.pods(ctx)
+	running := map[string]bool{}
+	var all sync.WaitGroup
+	defer all.Wait()
+	for {
+		state, err := cluster.ReadState(dir.State())
+		if err != nil && !cluster.IsAbsent(err) {
+			p.config.Log.Warn("read which nodes have logs", "error", err)
+		}
+		for _, name := range state.Nodes {
+			if running[name] {
+				continue
+			}
+			running[name] = true
+			all.Go(func() {
+				collect.Run(ctx, collect.Config{
+					Cluster: p.config.Cluster, Name: name, Node: daemon.Node(name), Store: p.store, Cursors: p.cursors, Replay: p.replay,
+					PodLabels: pods.Labels, Dropped: func(d nodeapi.LogsDropped) { p.drop(name, d) }, Log: p.config.Log,
+				})
+			})
+		}
+		if pause.For(ctx, nodesEvery) != nil {
+			return
+		}
+	}
+}
+
+// drop notes what a node had to drop, and adds an entry for what is new.
+func (p *process) drop(node string, dropped nodeapi.LogsDropped) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	before, known := p.dropped[node]
+	p.dropped[node] = dropped
+	if known && dropped.Lines > before.Lines {
+		p.config.Log.Warn("a node deleted logs before they were collected", "node", node, "lines", dropped.Lines-before.Lines)
+	}
+}

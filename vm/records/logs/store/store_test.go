@@ -1,0 +1,228 @@
+package store
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/skiff-dev/skiff/vm/records/logs/collect"
+	"github.com/skiff-dev/skiff/vm/records/logs/entry"
+)
+
+// The store is that of its process, so every test that opens one is run by a process
+// of its own: the test program with this variable set to the name of the test.
+const inChild = "SKIFF_TEST_LOG_STORE"
+
+func alone(t *testing.T, test func(t *testing.T, dir string)) {
+	t.Helper()
+	if os.Getenv(inChild) == t.Name() {
+		test(t, os.Getenv(inChild+"_DIR"))
+		return
+	}
+	if output, err := again(t, t.TempDir()); err != nil {
+		t.Errorf("%v\n%s", err, output)
+	}
+}
+
+// again runs the test in another process, with a directory that stays.
+func again(t *testing.T, dir string) (string, error) {
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.count=1")
+	cmd.Env = append(os.Environ(), inChild+"="+t.Name(), inChild+"_DIR="+dir)
+	output, err := cmd.CombinedOutput()
+	return string(output), err
+}
+
+var labels = []entry.Field{{Name: "cluster", Value: "dev"}, {Name: "source", Value: "container"}, {Name: "pod", Value: `we"b`}, {Name: "stream", Value: "stdout"}}
+
+func row(at time.Time, text string, fields ...entry.Field) collect.Row {
+	return collect.Row{Time: at.UnixNano(), Labels: labels, Text: text, Fields: fields}
+}
+
+func open(t *testing.T, dir string) *Store {
+	t.Helper()
+	s, err := Open(Config{Dir: filepath.Join(dir, "store"), LimitBytes: 1 << 30, Age: 24 * time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func ask(t *testing.T, s *Store, name string, query url.Values) string {
+	t.Helper()
+	server := httptest.NewServer(s.Handler())
+	defer server.Close()
+	response, err := http.Get(server.URL + PathSelect + name + "?" + query.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s, %v\n%s", name, response.Status, err, text)
+	}
+	return string(text)
+}
+
+// eventually waits until the library shows what was added.
+func eventually(t *testing.T, what string, check func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !check(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s: not after 20 s", what)
+		}
+	}
+}
+
+func TestRowsAreFoundByTheQueryAPI(t *testing.T) {
+	alone(t, func(t *testing.T, dir string) {
+		s := open(t, dir)
+		now := time.Now().Truncate(time.Second)
+		if err := s.Add([]collect.Row{
+			row(now, "first \x1b[31mred"), row(now.Add(1), "second", entry.Field{Name: "level", Value: "error"}), row(now.Add(2), ""),
+		}); err != nil {
+			t.Fatal(err)
+		}
+		all := url.Values{"query": {`_time:1h`}, "step": {"1h"}}
+		eventually(t, "three rows", func() bool { return strings.Count(ask(t, s, "query", all), "\n") == 3 })
+		var found struct {
+			Text string `json:"_msg"`
+			Pod  string
+		}
+		if err := json.Unmarshal([]byte(ask(t, s, "query", url.Values{"query": {`level:error`}})), &found); err != nil || found.Text != "second" || found.Pod != `we"b` {
+			t.Errorf("%+v, %v", found, err)
+		}
+		for _, name := range []string{"hits", "field_names", "streams", "stream_ids", "facets", "stream_field_names"} {
+			if text := ask(t, s, name, all); !json.Valid([]byte(text)) {
+				t.Errorf("%s: %s", name, text)
+			}
+		}
+		if text := ask(t, s, "field_values", url.Values{"query": {"*"}, "field": {"level"}}); !strings.Contains(text, `"error"`) {
+			t.Errorf("values of level: %s", text)
+		}
+		if text := ask(t, s, "stats_query", url.Values{"query": {`* | stats count() n`}}); !strings.Contains(text, `"3"`) {
+			t.Errorf("count: %s", text)
+		}
+		times, err := s.Times(t.Context(), labels, now.UnixNano()+1)
+		if err != nil || len(times) != 2 || !times[now.UnixNano()+1] || times[now.UnixNano()] {
+			t.Errorf("times %v, %v", times, err)
+		}
+		if times, err := s.Times(t.Context(), labels[:2], now.UnixNano()); err != nil || len(times) != 3 {
+			t.Errorf("times of all pods: %v, %v", times, err)
+		}
+		s.Close()
+		if err := s.Add([]collect.Row{row(now, "late")}); err == nil {
+			t.Error("a closed store accepts rows")
+		}
+	})
+}
+
+func TestInvalidQueriesAreRefused(t *testing.T) {
+	alone(t, func(t *testing.T, dir string) {
+		s := open(t, dir)
+		defer s.Close()
+		server := httptest.NewServer(s.Handler())
+		defer server.Close()
+		for _, path := range []string{"query?query=" + url.QueryEscape("| stats"), "query", "hits?query=*&step=x", "field_values?query=*", "query?query=*&limit=-1"} {
+			response, err := http.Get(server.URL + PathSelect + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response.Body.Close()
+			if response.StatusCode != http.StatusBadRequest {
+				t.Errorf("%s: %s", path, response.Status)
+			}
+		}
+		request, _ := http.NewRequest(http.MethodDelete, server.URL+PathSelect+"query?query=*", nil)
+		response, err := http.DefaultClient.Do(request)
+		if err != nil || response.StatusCode != http.StatusMethodNotAllowed {
+			t.Errorf("DELETE: %v, %v", response.Status, err)
+		}
+	})
+}
+
+func TestATailShowsNewRows(t *testing.T) {
+	alone(t, func(t *testing.T, dir string) {
+		s := open(t, dir)
+		defer s.Close()
+		server := httptest.NewServer(s.Handler())
+		defer server.Close()
+		response, err := http.Get(server.URL + PathSelect + "tail?query=*&offset=0s&refresh_interval=100ms")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		if err := s.Add([]collect.Row{row(time.Now(), "tailed")}); err != nil {
+			t.Fatal(err)
+		}
+		line, err := bufio.NewReader(response.Body).ReadString('\n')
+		if err != nil || !strings.Contains(line, "tailed") {
+			t.Errorf("%q, %v", line, err)
+		}
+	})
+}
+
+func TestOldRowsAreDeleted(t *testing.T) {
+	alone(t, func(t *testing.T, dir string) {
+		s := open(t, dir)
+		defer s.Close()
+		now := time.Now()
+		var rows []collect.Row
+		for i := range 1000 {
+			rows = append(rows, row(now.Add(-time.Duration(1000-i)*time.Second), fmt.Sprint("row ", i)))
+		}
+		if err := s.Add(rows); err != nil {
+			t.Fatal(err)
+		}
+		count := func() int { return strings.Count(ask(t, s, "query", url.Values{"query": {"*"}}), "\n") }
+		eventually(t, "all rows", func() bool { return count() == len(rows) })
+		cut, err := s.quantile(t.Context(), now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the rows on disk", func() bool { return Size(s.dir) > 1000 })
+		if err := s.delete(t.Context(), time.Now(), cut); err != nil {
+			t.Fatal(err)
+		}
+		if left := count(); left < len(rows)/2 || left > len(rows)-len(rows)/trim+1 {
+			t.Errorf("%d of %d rows are left", left, len(rows))
+		}
+	})
+}
+
+// TestADamagedStoreEndsItsProcess shows what package child relies on.
+func TestADamagedStoreEndsItsProcess(t *testing.T) {
+	if os.Getenv(inChild) == t.Name() {
+		s := open(t, os.Getenv(inChild+"_DIR"))
+		if err := s.Add([]collect.Row{row(time.Now(), "text")}); err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+		return
+	}
+	dir := t.TempDir()
+	if output, err := again(t, dir); err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	parts, err := filepath.Glob(filepath.Join(dir, "store", "partitions", "*", "datadb", "parts.json"))
+	if err != nil || len(parts) == 0 {
+		t.Fatalf("%v, %v", parts, err)
+	}
+	if err := os.WriteFile(parts[0], []byte("damaged"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	output, err := again(t, dir)
+	if err == nil || !slices.ContainsFunc(strings.Split(output, "\n"), func(line string) bool { return strings.Contains(line, "parts.json") }) {
+		t.Errorf("%v\n%s", err, output)
+	}
+}
