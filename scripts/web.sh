@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the front end of the dashboard: fetches the npm packages of its lock file if
-# that has changed, and bundles it into web/dist. Node.js runs nothing but npm.
+# that has changed, and bundles it into web/dist and its tests into build/web/tests.
+# Node.js runs nothing here but npm.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -24,3 +25,4 @@ if ! cmp -s "$lock" "$dir/fetched.json"; then
 fi
 root=$PWD
 CGO_ENABLED=0 go run -C web/build . -app "$root/web/app" -modules "$root/$dir/node_modules" -out "$root/web/dist"
+CGO_ENABLED=0 go run -C web/build . -tests -app "$root/web/app" -modules "$root/$dir/node_modules" -out "$root/$dir/tests"

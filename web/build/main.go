@@ -1,7 +1,7 @@
 // Command build bundles the front end of the dashboard into files that the host
 // program embeds: build -app DIR -modules DIR -out DIR. It needs the packages of
 // package-lock.json in the directory of -modules, and nothing else: TypeScript is
-// compiled by esbuild.
+// compiled by esbuild. With -tests it bundles the front end's tests.
 package main
 
 import (
@@ -25,8 +25,13 @@ func main() {
 	app := flag.String("app", "web/app", "`directory` of the sources")
 	modules := flag.String("modules", "build/web/node_modules", "`directory` of the npm packages")
 	out := flag.String("out", "web/dist", "`directory` to write to")
+	tests := flag.Bool("tests", false, "bundle the tests of the front end instead, for node --test")
 	flag.Parse()
-	if err := run(*app, *modules, *out); err != nil {
+	work := run
+	if *tests {
+		work = bundleTests
+	}
+	if err := work(*app, *modules, *out); err != nil {
 		fmt.Fprintf(os.Stderr, "web/build: %s\n", err)
 		os.Exit(1)
 	}
@@ -58,6 +63,35 @@ func run(app, modules, out string) error {
 	return write(out, link(index, names), files)
 }
 
+// bundleTests writes a module for each file of tests.
+func bundleTests(app, modules, out string) error {
+	for _, dir := range []*string{&app, &modules, &out} {
+		abs, err := filepath.Abs(*dir)
+		if err != nil {
+			return err
+		}
+		*dir = abs
+	}
+	entries, err := filepath.Glob(filepath.Join(app, "test", "*.test.ts"))
+	if err != nil {
+		return err
+	}
+	result := api.Build(api.BuildOptions{
+		EntryPoints: entries, AbsWorkingDir: app, NodePaths: []string{modules}, Outdir: out, OutExtension: map[string]string{".js": ".mjs"},
+		Bundle: true, Format: api.FormatESModule, Platform: api.PlatformNode, Target: api.ES2022, Sourcemap: api.SourceMapInline, Write: true,
+	})
+	return failure(result.Errors)
+}
+
+// failure returns what esbuild reports as one error.
+func failure(errs []api.Message) error {
+	if len(errs) == 0 {
+		return nil
+	}
+	text := api.FormatMessages(errs, api.FormatMessagesOptions{Kind: api.ErrorMessage})
+	return errors.New(strings.TrimSpace(strings.Join(text, "")))
+}
+
 // bundle returns the compiled files by name, the names of those that the page refers
 // to by the name that it uses, and the paths of all sources.
 func bundle(app, modules string) (files map[string][]byte, names map[string]string, inputs []string, err error) {
@@ -74,9 +108,8 @@ func bundle(app, modules string) (files map[string][]byte, names map[string]stri
 		Loader:   map[string]api.Loader{".svg": api.LoaderFile, ".woff2": api.LoaderFile},
 		Metafile: true,
 	})
-	if len(result.Errors) > 0 {
-		text := api.FormatMessages(result.Errors, api.FormatMessagesOptions{Kind: api.ErrorMessage})
-		return nil, nil, nil, errors.New(strings.TrimSpace(strings.Join(text, "")))
+	if err := failure(result.Errors); err != nil {
+		return nil, nil, nil, err
 	}
 	files, names = map[string][]byte{}, map[string]string{}
 	for _, f := range result.OutputFiles {
