@@ -1,0 +1,3 @@
+// uPlot, loaded when the first graph is shown.
+
+export { default } from "uplot";
