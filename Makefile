@@ -163,6 +163,10 @@ conformance-list: $(MODULES) ## list the suites beyond conformance and what they
 	@test/conformance/build.sh $(CONFORMANCE)/bin
 	@$(GO) run ./test/conformance -out $(CONFORMANCE) -driver $(DRIVER) -list
 
+.PHONY: logs-flow
+logs-flow: ## bring 20,000 lines a second of 30 pods into the log store for a minute, through crashes
+	@$(GO) test ./test/logs -run Lines -count=1 -v -timeout 15m -args -seconds 60
+
 FUZZTIME ?= 20s
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME

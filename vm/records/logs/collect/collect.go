@@ -107,6 +107,8 @@ type collector struct {
 	seen  map[string]stored // from before a crash, by labels
 	rows  []Row
 	bytes int
+	// patience is how long this round may still wait for labels.
+	patience time.Duration
 }
 
 // stored are times of rows in the store, from a time on.
@@ -144,6 +146,7 @@ func (c *collector) joiner(f *follower, at entry.Position) *entry.Joiner {
 
 // round asks the node once and adds what it answers.
 func (c *collector) round(ctx context.Context) error {
+	c.patience = labelWait
 	request := nodeapi.TakeRequest{Files: map[string]nodeapi.LogRead{}, WaitMilliseconds: waitIdle}
 	durable := c.Cursors.Durable(c.Name)
 	for id, f := range c.files {

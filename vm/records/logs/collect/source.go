@@ -21,7 +21,8 @@ type source struct {
 	json   entry.Parser
 }
 
-// labelWait is how long a new log waits until the labels of its pod are known.
+// labelWait is how long all new logs of an answer wait until the labels of their pods
+// are known. Later lines have them anyway.
 const labelWait = time.Second
 
 // newSource returns the source of a file by what the node tells of it.
@@ -38,7 +39,9 @@ func (c *collector) newSource(ctx context.Context, chunk nodeapi.LogChunk) *sour
 			label("container", of.Container)
 			s.fields = []entry.Field{{Name: "pod_uid", Value: of.UID}, {Name: "attempt", Value: of.Attempt}}
 			s.uid = of.UID
-			c.podLabels(ctx, s, labelWait)
+			begun := time.Now()
+			c.podLabels(ctx, s, c.patience)
+			c.patience = max(c.patience-time.Since(begun), 0)
 		}
 	case nodeapi.LogSourceAudit:
 		label("source", nodeapi.LogSourceAudit)
