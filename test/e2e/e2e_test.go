@@ -54,6 +54,7 @@ func TestEndToEnd(t *testing.T) {
 	runWorkloads(t, k)
 	r.subtest(t, "Cloud", func(t *testing.T) { testCloud(t, k, name) })
 	r.subtest(t, "Metrics", func(t *testing.T) { testMetrics(t, k.in(t)) })
+	r.subtest(t, "Logs", func(t *testing.T) { testLogs(t, r, name, k.in(t)) })
 	r.subtest(t, "Services", func(t *testing.T) { testServices(t, r, name, k.in(t)) })
 	r.subtest(t, "LoadBalancer", func(t *testing.T) { testLoadBalancer(t, r, name, k.in(t)) })
 	r.subtest(t, "Connect", func(t *testing.T) { testConnect(t, r, name, k.in(t)) })

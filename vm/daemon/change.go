@@ -246,6 +246,9 @@ func (d *daemon) down(op *operation.Operation, keepRecords bool) error {
 	if working != nil {
 		working.Cancel(operation.ErrDown)
 	}
+	if f := d.open(); f != nil && keepRecords {
+		f.DrainLogs(context.Background())
+	}
 	d.closeFleet()
 	op.End("", daemonapi.PhaseStop, nil)
 	op.Begin("", daemonapi.PhaseDelete, "")

@@ -67,6 +67,23 @@ func (l *logs) run(ctx context.Context) error {
 	return nil
 }
 
+// lastLogsLimit bounds how long the last logs may take. Nodes scan their files twice a
+// second.
+const lastLogsLimit = 8 * time.Second
+
+// DrainLogs waits until the logs that nodes have are recorded, for records that outlive
+// the cluster.
+func (f *Fleet) DrainLogs(ctx context.Context) {
+	if f.logs == nil || f.Spec().Records.Disabled {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, lastLogsLimit)
+	defer cancel()
+	if err := f.logs.child.Drain(ctx); err != nil {
+		f.log.Warn("the last logs may not be recorded", "error", err)
+	}
+}
+
 // logProblems returns what is wrong with the log store.
 func (f *Fleet) logProblems() []string {
 	if f.logs == nil || f.logs.child.Problem() == "" {

@@ -73,6 +73,7 @@ type process struct {
 	config  Config
 	store   *store.Store
 	cursors *collect.Cursors
+	drain   *collect.Drain
 	replay  bool
 
 	mu      sync.Mutex // guards dropped
@@ -87,7 +88,7 @@ func Run(ctx context.Context, config Config) (err error) {
 		_, _ = io.Copy(io.Discard, config.Parent)
 		cancel()
 	}()
-	p := &process{config: config, dropped: map[string]nodeapi.LogsDropped{}}
+	p := &process{config: config, drain: collect.NewDrain(), dropped: map[string]nodeapi.LogsDropped{}}
 	collecting := config.Cluster != ""
 	p.store, err = store.Open(store.Config{
 		Dir: filepath.Join(config.Dir, home.LogStore), LimitBytes: config.LimitBytes, Age: config.Age, ReadOnly: !collecting,
@@ -127,6 +128,7 @@ func (p *process) serve(ctx context.Context) error {
 	mux := http.NewServeMux()
 	mux.Handle(store.PathSelect, p.store.Handler())
 	mux.HandleFunc("GET "+PathStatus, func(w http.ResponseWriter, _ *http.Request) { jsonhttp.Write(w, p.status()) })
+	mux.HandleFunc("POST "+child.PathDrain, func(_ http.ResponseWriter, r *http.Request) { p.drain.Wait(r.Context()) })
 	server := &http.Server{
 		Handler: mux, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx },
 		ErrorLog: slog.NewLogLogger(p.config.Log.Handler(), slog.LevelWarn),
@@ -188,7 +190,7 @@ func (p *process) nodes(ctx context.Context) {
 			all.Go(func() {
 				collect.Run(ctx, collect.Config{
 					Cluster: p.config.Cluster, Name: name, Node: daemon.Node(name), Store: p.store, Cursors: p.cursors, Replay: p.replay,
-					PodLabels: pods.Labels, Dropped: func(d nodeapi.LogsDropped) { p.drop(name, d) }, Log: p.config.Log,
+					PodLabels: pods.Labels, Dropped: func(d nodeapi.LogsDropped) { p.drop(name, d) }, Drain: p.drain, Log: p.config.Log,
 				})
 			})
 		}

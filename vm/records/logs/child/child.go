@@ -29,6 +29,8 @@ import (
 const (
 	// Ready is what the process writes to its standard output once the store is open.
 	Ready = "ready"
+	// PathDrain: POST answers once everything that nodes have is in the store.
+	PathDrain = "/drain"
 	// ListenerFD is the descriptor of the process on which queries arrive.
 	ListenerFD = 3
 	// endLimit is how long the process may take to end: it writes to disk what it has.
@@ -265,6 +267,19 @@ func (c *Child) WaitReady(ctx context.Context) error {
 		}
 		return ctx.Err()
 	}
+}
+
+// Drain waits until everything that nodes have is in the store, or until ctx ends.
+func (c *Child) Drain(ctx context.Context) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://logs"+PathDrain, nil)
+	if err != nil {
+		return err
+	}
+	response, err := Transport(c.Socket).RoundTrip(request)
+	if err != nil {
+		return fmt.Errorf("wait for the last logs: %w", err)
+	}
+	return response.Body.Close()
 }
 
 // Transport sends requests to the process.

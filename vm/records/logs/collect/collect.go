@@ -21,6 +21,8 @@ const (
 	idle = time.Second
 	// waitPending and waitIdle are how long a request waits on the node.
 	waitPending, waitIdle = 500, 5000
+	// waitHurry is that of a drain.
+	waitHurry = 100
 	// batch is how many bytes of text are added to the store at once.
 	batch = 4 << 20
 	// retry bounds the pause after a failure.
@@ -71,7 +73,9 @@ type Config struct {
 	PodLabels func(ctx context.Context, uid string, wait time.Duration) ([]entry.Field, bool)
 	// Dropped is told how much the node had to drop so far.
 	Dropped func(nodeapi.LogsDropped)
-	Log     *slog.Logger
+	// Drain, if set, lets a caller wait for what the node has now.
+	Drain *Drain
+	Log   *slog.Logger
 }
 
 // Run collects from a node until ctx ends.
@@ -89,6 +93,9 @@ func Run(ctx context.Context, config Config) {
 		c.restore()
 		if ctx.Err() != nil {
 			return
+		}
+		if errors.Is(err, context.Canceled) {
+			continue // a drain began
 		}
 		if text := err.Error(); text != warned {
 			warned = text
@@ -147,6 +154,9 @@ func (c *collector) joiner(f *follower, at entry.Position) *entry.Joiner {
 // round asks the node once and adds what it answers.
 func (c *collector) round(ctx context.Context) error {
 	c.patience = labelWait
+	begun := time.Now()
+	ctx, hurry, end := c.Drain.round(ctx)
+	defer end()
 	request := nodeapi.TakeRequest{Files: map[string]nodeapi.LogRead{}, WaitMilliseconds: waitIdle}
 	durable := c.Cursors.Durable(c.Name)
 	for id, f := range c.files {
@@ -154,6 +164,9 @@ func (c *collector) round(ctx context.Context) error {
 		if f.joiner.Pending() {
 			request.WaitMilliseconds = waitPending
 		}
+	}
+	if hurry {
+		request.WaitMilliseconds = waitHurry
 	}
 	answer, err := c.Node.TakeLogs(ctx, request)
 	if err != nil {
@@ -170,11 +183,17 @@ func (c *collector) round(ctx context.Context) error {
 			for _, id := range chunk.Gone {
 				delete(c.files, id)
 			}
-			c.flush(now)
+			c.flush(now, hurry)
 			if c.Dropped != nil {
 				c.Dropped(chunk.Dropped)
 			}
-			return c.add(ctx)
+			if err := c.add(ctx); err != nil {
+				return err
+			}
+			if !chunk.More {
+				c.Drain.caughtUp(c.Name, begun)
+			}
+			return nil
 		}
 		if err := c.chunk(ctx, chunk, data, now); err != nil {
 			return err
@@ -221,10 +240,10 @@ func (c *collector) chunk(ctx context.Context, chunk nodeapi.LogChunk, data []by
 	return nil
 }
 
-// flush emits entries that nothing followed for a while.
-func (c *collector) flush(now time.Time) {
+// flush emits entries that nothing followed for a while, or at once in a hurry.
+func (c *collector) flush(now time.Time, hurry bool) {
 	for _, f := range c.files {
-		if f.source != nil && now.Sub(f.latest) >= idle && f.joiner.Pending() {
+		if f.source != nil && (hurry || now.Sub(f.latest) >= idle) && f.joiner.Pending() {
 			f.joiner.Flush()
 		}
 	}

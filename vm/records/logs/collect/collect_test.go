@@ -111,6 +111,7 @@ type rig struct {
 	path    string
 	cursors *Cursors
 	clean   bool
+	drain   *Drain
 }
 
 func newRig(t *testing.T) *rig {
@@ -136,7 +137,7 @@ func (r *rig) during(f func()) {
 			PodLabels: func(context.Context, string, time.Duration) ([]entry.Field, bool) {
 				return []entry.Field{{Name: "label.app", Value: "web"}}, true
 			},
-			Log: slog.New(slog.DiscardHandler),
+			Drain: r.drain, Log: slog.New(slog.DiscardHandler),
 		})
 	}()
 	f()
@@ -290,6 +291,31 @@ func TestNodesKeepWhatIsNotDurable(t *testing.T) {
 			}
 			if stored := r.node.stored["container/"+webLog+"@1"]; int(stored) != len(r.node.files[webLog]) {
 				t.Errorf("the node may delete %d bytes of %d", stored, len(r.node.files[webLog]))
+			}
+		})
+	})
+}
+
+func TestADrainWaitsForTheLastLines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.drain = NewDrain()
+		r.write(0, 5)
+		r.during(func() {
+			settle()
+			r.write(5, 10)
+			begun := time.Now()
+			r.drain.Wait(t.Context())
+			if took := time.Since(begun); took > 2*time.Second {
+				t.Errorf("the drain took %s", took)
+			}
+			r.expect(lines(0, 10))
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			r.node.err = errors.New("away")
+			r.drain.Wait(ctx)
+			if ctx.Err() == nil {
+				t.Error("a drain does not wait for a node that is away")
 			}
 		})
 	})

@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	// page is how many entries are asked for at once.
+	// page is about how many entries are asked for at once.
 	page = 20_000
 	// maxLine bounds one entry in bytes.
 	maxLine = 8 << 20
@@ -43,7 +43,7 @@ type Question struct {
 	Query string
 	// Filter is one more condition in LogsQL, which a pipe in Query does not affect.
 	Filter string
-	// Since and Until bound the time; zero means no bound.
+	// Since and Until bound the time, Until itself left out; zero means no bound.
 	Since, Until time.Time
 	// Last is how many of the last entries are returned; 0 means all.
 	Last int
@@ -94,31 +94,72 @@ func (c *Client) Search(ctx context.Context, q Question, show func(Entry) error)
 		}
 		return each(entries, show)
 	}
-	shown := map[string]bool{} // entries of the last page with its last time
-	for {
-		entries, err := c.ask(ctx, q, cmp.Or(q.Query, "*")+" | sort by (_time) limit "+strconv.Itoa(page), 0)
+	// Sorting many entries would need much memory in the store, so they are asked for in
+	// windows of time with not too many.
+	windows, err := c.windows(ctx, q, time.Minute)
+	if err != nil {
+		return err
+	}
+	for _, w := range windows {
+		q.Since, q.Until = w.begin, w.end
+		entries, err := c.ask(ctx, q, q.Query, 0)
 		if err != nil {
 			return err
 		}
-		full := len(entries) == page
-		entries = slices.DeleteFunc(entries, func(e Entry) bool { return shown[e.key()] })
-		if err := each(entries, show); err != nil || !full {
+		if err := each(entries, show); err != nil {
 			return err
 		}
-		if len(entries) == 0 {
-			return fmt.Errorf("more than %d entries have the same time", page)
-		}
-		last := entries[len(entries)-1].Time
-		if !last.Equal(q.Since) {
-			clear(shown)
-		}
-		for _, e := range entries {
-			if e.Time.Equal(last) {
-				shown[e.key()] = true
-			}
-		}
-		q.Since = last
 	}
+	return nil
+}
+
+// window is a part of the time in which there are entries.
+type window struct {
+	begin, end time.Time
+	entries    int
+}
+
+// windows returns windows with about a page of entries each. step is how long the
+// smallest ones are; those with more entries are split once.
+func (c *Client) windows(ctx context.Context, q Question, step time.Duration) ([]window, error) {
+	counts, err := c.ask(ctx, q, cmp.Or(q.Query, "*")+" | stats by (_time:"+step.String()+") count() n", 0)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(counts, func(a, b Entry) int { return a.Time.Compare(b.Time) })
+	var windows []window
+	for _, count := range counts {
+		n, err := strconv.Atoi(count.Fields["n"])
+		if err != nil || count.Time.IsZero() {
+			return nil, fmt.Errorf("the log store counts %q entries at %q", count.Fields["n"], count.Fields["_time"])
+		}
+		w := window{later(count.Time, q.Since), count.Time.Add(step), n}
+		if !q.Until.IsZero() && q.Until.Before(w.end) {
+			w.end = q.Until
+		}
+		switch last := len(windows) - 1; {
+		case n > page && step > time.Second:
+			inside := q
+			inside.Since, inside.Until = w.begin, w.end
+			parts, err := c.windows(ctx, inside, time.Second)
+			if err != nil {
+				return nil, err
+			}
+			windows = append(windows, parts...)
+		case last >= 0 && windows[last].entries+n <= page:
+			windows[last].end, windows[last].entries = w.end, windows[last].entries+n
+		default:
+			windows = append(windows, w)
+		}
+	}
+	return windows, nil
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
 
 // Follow is like Search, and then shows later entries until ctx ends.
@@ -174,7 +215,8 @@ func (c *Client) ask(ctx context.Context, q Question, text string, limit int) ([
 		parameters.Set("start", q.Since.UTC().Format(time.RFC3339Nano))
 	}
 	if !q.Until.IsZero() {
-		parameters.Set("end", q.Until.UTC().Format(time.RFC3339Nano))
+		// The store includes the end.
+		parameters.Set("end", q.Until.Add(-1).UTC().Format(time.RFC3339Nano))
 	}
 	if limit > 0 {
 		parameters.Set("limit", strconv.Itoa(limit))

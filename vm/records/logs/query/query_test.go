@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -41,28 +40,40 @@ func TestConditionsAreQuoted(t *testing.T) {
 	}
 }
 
-// store answers with entries of one second each, all at once or a page.
-func store(t *testing.T, entries int) *Client {
+// store answers with entries, perSecond of each second, and counts them.
+func store(t *testing.T, entries, perSecond int) *Client {
 	begin := time.Date(2026, 11, 29, 10, 0, 0, 0, time.UTC)
+	bound := func(r *http.Request, name string, otherwise time.Time) time.Time {
+		at, err := time.Parse(time.RFC3339Nano, r.FormValue(name))
+		if err != nil {
+			return otherwise
+		}
+		return at
+	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		since, err := time.Parse(time.RFC3339Nano, r.FormValue("start"))
-		if err != nil && r.FormValue("start") != "" {
-			t.Error(err)
-		}
-		limit := entries
-		if _, text, ok := strings.Cut(r.FormValue("query"), "limit "); ok {
-			limit, _ = strconv.Atoi(text)
-		}
-		if r.FormValue("query") == "|" {
+		query := r.FormValue("query")
+		if query == "|" {
 			http.Error(w, "cannot parse query", http.StatusBadRequest)
 			return
 		}
-		for i := 0; i < entries && limit > 0; i++ {
-			if at := begin.Add(time.Duration(i/2) * time.Second); !at.Before(since) {
-				text, _ := json.Marshal(map[string]string{"_time": at.Format(time.RFC3339Nano), "_msg": fmt.Sprint(i), "_stream_id": fmt.Sprint(i % 2)})
-				_, _ = w.Write(append(text, '\n'))
-				limit--
+		since, until := bound(r, "start", begin), bound(r, "end", begin.Add(1000*time.Hour))
+		counts := map[time.Time]int{}
+		_, step, counting := strings.Cut(query, "(_time:")
+		every, _ := time.ParseDuration(strings.SplitN(step, ")", 2)[0])
+		for i := entries - 1; i >= 0; i-- { // in no useful order
+			at := begin.Add(time.Duration(i/perSecond)*time.Second + time.Duration(i%perSecond))
+			if at.Before(since) || at.After(until) {
+				continue
 			}
+			if counting {
+				counts[at.Truncate(every)]++
+				continue
+			}
+			text, _ := json.Marshal(map[string]string{"_time": at.Format(time.RFC3339Nano), "_msg": fmt.Sprint(i)})
+			_, _ = w.Write(append(text, '\n'))
+		}
+		for at, n := range counts {
+			fmt.Fprintf(w, "{\"_time\":%q,\"n\":\"%d\"}\n", at.Format(time.RFC3339Nano), n)
 		}
 	}))
 	t.Cleanup(server.Close)
@@ -70,22 +81,36 @@ func store(t *testing.T, entries int) *Client {
 }
 
 func TestASearchOfManyEntriesShowsEachOnceAndInOrder(t *testing.T) {
-	const entries = 2*page + 7
-	next := 0
-	err := store(t, entries).Search(t.Context(), Question{}, func(e Entry) error {
-		if e.Fields["_msg"] != fmt.Sprint(next) {
-			return fmt.Errorf("got %s, want %d", e.Fields["_msg"], next)
+	for _, perSecond := range []int{2, 700, 1_000_000} {
+		const entries = 2*page + 7
+		next := 0
+		err := store(t, entries, perSecond).Search(t.Context(), Question{}, func(e Entry) error {
+			if e.Fields["_msg"] != fmt.Sprint(next) {
+				return fmt.Errorf("got %s, want %d", e.Fields["_msg"], next)
+			}
+			next++
+			return nil
+		})
+		if err != nil || next != entries {
+			t.Errorf("%d a second: %d entries, %v", perSecond, next, err)
 		}
-		next++
+	}
+}
+
+func TestASearchStaysWithinItsTime(t *testing.T) {
+	begin := time.Date(2026, 11, 29, 10, 0, 0, 0, time.UTC)
+	var shown []string
+	err := store(t, 600, 1).Search(t.Context(), Question{Since: begin.Add(130 * time.Second), Until: begin.Add(133 * time.Second)}, func(e Entry) error {
+		shown = append(shown, e.Fields["_msg"])
 		return nil
 	})
-	if err != nil || next != entries {
-		t.Errorf("%d entries, %v", next, err)
+	if err != nil || strings.Join(shown, " ") != "130 131 132" {
+		t.Errorf("%v, %v", shown, err)
 	}
 }
 
 func TestARefusedQueryIsTold(t *testing.T) {
-	err := store(t, 1).Search(t.Context(), Question{Query: "|"}, func(Entry) error { return nil })
+	err := store(t, 1, 1).Search(t.Context(), Question{Query: "|"}, func(Entry) error { return nil })
 	if refused := new(RefusedError); !errors.As(err, &refused) || refused.Error() != "cannot parse query" {
 		t.Errorf("%v", err)
 	}

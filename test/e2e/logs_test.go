@@ -1,0 +1,140 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// testLogs searches the log store: a running pod, a deleted one, a previous container,
+// events and the audit log, and through a crash of the store's process.
+func testLogs(t *testing.T, r *rig, name string, k *kube) {
+	k.apply(t, "logs.yaml")
+	k.wait(t, "condition=Ready", "pod/writer")
+	logs := func(args ...string) []map[string]string {
+		t.Helper()
+		return entries(t, r.skiff(t, append([]string{"logs", "-c", name, "-n", k.namespace, "-o", "json"}, args...)...))
+	}
+	found := func(what string, want int, args ...string) []map[string]string {
+		t.Helper()
+		var got []map[string]string
+		eventually(t, waitLimit, what, func() error {
+			if got = logs(args...); len(got) < want {
+				return fmt.Errorf("%d entries, want %d", len(got), want)
+			}
+			return nil
+		})
+		return got
+	}
+
+	// A pod that was deleted right after its last line.
+	k.wait(t, "jsonpath={.status.phase}=Succeeded", "pod/short")
+	k.kubectl(t, "delete", "pod", "short", "--wait=true")
+	lines := found("lines of the deleted pod", 501, "--pod", "short", "--source", "container", "--tail", "0")
+	equal(t, "lines of the deleted pod", len(lines), 501)
+	for i, line := range lines[:min(len(lines), 500)] {
+		equal(t, "line of the deleted pod", line["_msg"], fmt.Sprintf("line %d", i+1))
+	}
+	found("events of the deleted pod", 1, "--pod", "short", "--source", "event", "--query", "reason:=Started")
+
+	// Fields, labels, streams and stack traces.
+	first := found("JSON fields", 1, "-l", "app=writer,tier!=front", "--query", "http.status:=503")[0]
+	equal(t, "level", first["level"], "error")
+	equal(t, "label", first["label.app"], "writer")
+	equal(t, "node", first["node"], k.get(t, "pod/writer", ".spec.nodeName"))
+	found("standard error", 1, "--pod", "writer", "--query", `stream:=stderr "on stderr"`)
+	trace := found("stack trace", 1, "--pod", "writer", "--query", `"java.lang.Error"`)[0]
+	contains(t, "stack trace", trace["_msg"], "at a.Main.main")
+
+	// The process of the store is killed.
+	pid := r.logStore(t, name)
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, waitLimit, "another process keeps the store", func() error {
+		if again := r.tryLogStore(name); again == 0 || again == pid {
+			return fmt.Errorf("process %d", again)
+		}
+		return nil
+	})
+	k.sh(t, "writer", "touch /tmp/again")
+	k.wait(t, "jsonpath={.status.containerStatuses[0].restartCount}=1", "pod/writer")
+	want := strings.Split(strings.TrimSpace(k.kubectl(t, "logs", "writer", "--previous")), "\n")
+	last, err := strconv.Atoi(strings.TrimPrefix(want[len(want)-1], "count "))
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := found("lines of the previous container", last, "--pod", "writer", "--query", `attempt:=0 count`, "--tail", "0")
+	equal(t, "lines of the previous container", len(counts), last)
+	for i, line := range counts {
+		equal(t, "line of the previous container", line["_msg"], fmt.Sprintf("count %d", i+1))
+	}
+
+	// What is not from pods.
+	audit := entries(t, r.skiff(t, "logs", "-c", name, "--source", "audit", "--since", "1h", "-o", "json", "--query", "objectRef.namespace:="+k.namespace+" verb:=delete objectRef.name:=short"))
+	if len(audit) == 0 {
+		t.Error("the audit log has no deletion")
+	}
+	contains(t, "programs", r.skiff(t, "logs", "-c", name, "--source", "nodeagent", "--since", "1h", "--tail", "5"), " nodeagent | ")
+	text := r.skiff(t, "logs", "-c", name, "--pod", "writer", "-n", k.namespace, "--query", `"on stderr"`)
+	contains(t, "text", text, k.namespace+"/writer work | on stderr")
+	a := r.trySkiff(t, "logs", "-c", name, "--query", "| stats")
+	equal(t, "exit code of an invalid query", a.code, 2)
+	equal(t, "lines of its error", strings.Count(a.stderr, "\n"), 1)
+}
+
+// entries parses the output of `skiff logs -o json`.
+func entries(t *testing.T, output string) []map[string]string {
+	t.Helper()
+	var all []map[string]string
+	for _, line := range strings.Split(strings.TrimSpace(output), "\n") {
+		if line == "" {
+			continue
+		}
+		var e map[string]string
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		all = append(all, e)
+	}
+	return all
+}
+
+// logStore returns the process that keeps a cluster's logs.
+func (r *rig) logStore(t *testing.T, name string) int {
+	t.Helper()
+	pid := 0
+	eventually(t, time.Minute, "a process keeps the store", func() error {
+		if pid = r.tryLogStore(name); pid == 0 {
+			return fmt.Errorf("none of %s", name)
+		}
+		return nil
+	})
+	return pid
+}
+
+// tryLogStore is like logStore, and returns 0 if there is none.
+func (r *rig) tryLogStore(name string) int {
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		return 0
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		args := strings.Split(string(text), "\x00")
+		if len(args) > 2 && args[1] == "logstore" && strings.Contains(string(text), r.home+"\x00--cluster\x00"+name+"\x00") {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+			return pid
+		}
+	}
+	return 0
+}
