@@ -74,7 +74,7 @@ export function Editor(p: Props): JSX.Element {
           lineNumbers(), foldGutter(), history(), drawSelection(), indentOnInput(), closeBrackets(), highlightActiveLine(), highlightSelectionMatches(),
           search({ top: true }), yaml(), syntaxHighlighting(colours), theme, EditorView.lineWrapping,
           EditorState.readOnly.of(p.readOnly ?? false), EditorState.tabSize.of(2),
-          EditorView.contentAttributes.of({ "aria-label": latest.current.label }),
+          EditorView.contentAttributes.of({ "aria-label": latest.current.label, tabindex: "0" }),
           ...(p.hint ? [placeholder(p.hint)] : []),
           ...(p.readOnly ? [] : [autocompletion({ override: [complete] }), linter(lint, { delay: 400 }), lintGutter()]),
           describe,

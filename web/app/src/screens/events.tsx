@@ -55,7 +55,7 @@ export function EventList({ lines, about }: { lines: EventLine[]; about?: boolea
 
 const columns: Column<EventLine>[] = [
   { id: "time", title: "Last seen", text: (e) => age(e.time, Date.now()), value: (e) => -Date.parse(e.time) || 0, render: (e) => <Age since={e.time} />, weight: 80 },
-  { id: "type", title: "Type", text: (e) => (e.warning ? "Warning" : "Normal"), render: (e) => <State health={e.warning ? "bad" : "none"}>{e.warning ? "Warning" : "Normal"}</State>, weight: 70 },
+  { id: "type", title: "Type", text: (e) => (e.warning ? "Warning" : "Normal"), render: (e) => <State health={e.warning ? "bad" : "none"}>{e.warning ? "Warning" : "Normal"}</State>, weight: 70, extra: 22 },
   { id: "reason", title: "Reason", text: (e) => plain(e.reason), weight: 90 },
   { id: "namespace", title: "Namespace", text: (e) => e.about.namespace ?? "", weight: 40 },
   { id: "object", title: "Object", text: (e) => `${e.about.kind ?? ""} ${e.about.name ?? ""}`, weight: 85 },

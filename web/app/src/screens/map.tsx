@@ -86,5 +86,5 @@ function Box({ node: n, dim, onFocus }: { node: MapNode; dim: string; onFocus(id
       <text x="26" y="32" class="kind">{n.kind}{n.ref?.namespace ? ` · ${n.ref.namespace}` : ""}</text>
     </g>
   );
-  return n.ref ? <a href={objectHref(n.ref)} aria-label={`${n.kind} ${n.title}`} onFocus={() => onFocus(n.id)} onBlur={() => onFocus("")}>{content}</a> : content;
+  return n.ref ? <a href={objectHref(n.ref)} onFocus={() => onFocus(n.id)} onBlur={() => onFocus("")}>{content}</a> : content;
 }

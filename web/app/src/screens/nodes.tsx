@@ -46,7 +46,7 @@ function nodeColumns(columns: TableColumn[], machines: Map<string, Machine>, usa
   const added: Column<Row>[] = [];
   if (machines.size > 0) {
     added.push({
-      id: "machine", title: "Machine", weight: 85,
+      id: "machine", title: "Machine", weight: 85, extra: 24,
       text: (row) => { const m = machine(row); return m ? machineState(m) : ""; },
       render: (row) => { const m = machine(row); return m ? <State health={machineHealth(m)}>{machineState(m)}</State> : "not of this cluster"; },
     });

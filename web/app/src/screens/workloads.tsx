@@ -45,8 +45,8 @@ export function workloadsOf(id: string, kind: string, state: { columns: FeedStat
 const columns: Column<Workload>[] = [
   { id: "namespace", title: "Namespace", text: (w) => w.row.meta.namespace ?? "", weight: 50 },
   { id: "kind", title: "Kind", text: (w) => w.kind, weight: 60 },
-  { id: "name", title: "Name", text: (w) => w.row.meta.name, render: (w) => <><Dot health={w.health} /> {w.row.meta.name}</>, weight: 100, grow: true },
-  { id: "state", title: "State", text: (w) => w.state, render: (w) => <span class={`word ${w.health}`}>{w.state}</span>, weight: 90 },
+  { id: "name", title: "Name", text: (w) => w.row.meta.name, render: (w) => <><Dot health={w.health} /> {w.row.meta.name}</>, weight: 100, grow: true, extra: 22 },
+  { id: "state", title: "State", text: (w) => w.state, render: (w) => <span class={`word ${w.health}`}>{w.state}</span>, weight: 90, extra: 14 },
   { id: "images", title: "Images", text: (w) => w.images, weight: 20 },
   { id: "age", title: "Age", text: (w) => age(w.row.meta.creationTimestamp, Date.now()), value: (w) => -Date.parse(w.row.meta.creationTimestamp ?? "") || 0, render: (w) => <Age since={w.row.meta.creationTimestamp} />, weight: 80, right: true },
 ];

@@ -77,8 +77,8 @@ export function App(): JSX.Element {
         <ClusterButton />
         <NamespaceSelect />
         <span class="spring" />
-        <button type="button" class="search" onClick={() => { paletteOpen.value = true; }}><Icon name="search" /><span class="wide">Search</span><kbd class="wide">ctrl+k</kbd></button>
-        <a class="button" href={href("create")} aria-label="Create"><Icon name="plus" /><span class="wide">Create</span></a>
+        <button type="button" class="search" onClick={() => { paletteOpen.value = true; }}><Icon name="search" /><span class="wide-text">Search</span><kbd class="wide">ctrl+k</kbd></button>
+        <a class="button" href={href("create")}><Icon name="plus" /><span class="wide-text">Create</span></a>
         <button type="button" class="plain" aria-label={`Theme: ${theme.value}, ${dark.value ? "dark" : "light"}. Switch`} title={`Theme: ${theme.value}`} onClick={nextTheme}><Icon name="theme" /></button>
         <button type="button" class="plain" aria-label="Keys" onClick={() => { helpOpen.value = true; }}><Icon name="help" /></button>
       </header>

@@ -25,7 +25,7 @@ function column(resource: string, columns: TableColumn[], c: TableColumn, i: num
   const text = (r: Row) => show(r.cells[i]);
   if (name === "name") {
     return {
-      ...base, text: (r) => r.meta.name, weight: 100, grow: true,
+      ...base, text: (r) => r.meta.name, weight: 100, grow: true, extra: 22,
       render: (r) => <><Dot health={rowHealth(resource, columns, r)} /> {plain(r.meta.name)}</>,
     };
   }
@@ -37,7 +37,7 @@ function column(resource: string, columns: TableColumn[], c: TableColumn, i: num
     };
   }
   if (name === "status" || name === "phase") {
-    return { ...base, weight: 95, text: (r) => (r.meta.deletionTimestamp ? "Terminating" : text(r)), render: (r) => <span class={`word ${wordHealth(r.meta.deletionTimestamp ? "Terminating" : text(r))}`}>{r.meta.deletionTimestamp ? "Terminating" : text(r)}</span> };
+    return { ...base, weight: 95, extra: 14, text: (r) => (r.meta.deletionTimestamp ? "Terminating" : text(r)), render: (r) => <span class={`word ${wordHealth(r.meta.deletionTimestamp ? "Terminating" : text(r))}`}>{r.meta.deletionTimestamp ? "Terminating" : text(r)}</span> };
   }
   if (statusNames.test(name)) {
     return {

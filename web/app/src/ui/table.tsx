@@ -17,6 +17,8 @@ export interface Column<T> {
   weight: number;
   right?: boolean;
   grow?: boolean;
+  /** Room in pixels that the content needs beside its text, as for a dot. */
+  extra?: number;
 }
 
 export interface Sort {
@@ -55,7 +57,7 @@ export function sortRows<T>(rows: T[], columns: Column<T>[], sort: Sort | undefi
 export function layout<T>(columns: Column<T>[], sample: T[], width: number): { columns: Column<T>[]; template: string } {
   const wanted = columns.map((c) => {
     const longest = sample.reduce((most, row) => Math.max(most, c.text(row).length), 0);
-    return { column: c, width: Math.min(Math.max(longest * charWidth + (c.grow ? 20 : 0), c.title.length * charWidth, 44) + 22, c.grow ? 460 : 300), empty: longest === 0 };
+    return { column: c, width: Math.min(Math.max(longest * charWidth + (c.extra ?? 0), c.title.length * charWidth, 44) + 22, c.grow ? 460 : 300), empty: longest === 0 };
   });
   let kept = sample.length === 0 ? wanted : wanted.filter((w) => !w.empty || w.column.weight >= 50);
   const total = () => kept.reduce((sum, w) => sum + Math.min(w.width, w.column.grow ? Math.max(180, Math.min(w.width, width * 0.34)) : 300), 0);
@@ -63,8 +65,9 @@ export function layout<T>(columns: Column<T>[], sample: T[], width: number): { c
     const least = kept.reduce((a, b) => (b.column.weight <= a.column.weight ? b : a));
     kept = kept.filter((w) => w !== least);
   }
+  const last = kept[kept.length - 1];
   const template = kept
-    .map((w) => (w.column.grow ? `minmax(${Math.round(Math.min(w.width, Math.max(150, width * 0.34)))}px, 1fr)` : `minmax(44px, ${Math.round(w.width)}px)`))
+    .map((w) => (w.column.grow ? `minmax(${Math.round(Math.min(w.width, Math.max(150, width * 0.34)))}px, ${w === last ? "1fr" : `${Math.round(w.width)}px`})` : `minmax(44px, ${Math.round(w.width)}px)`))
     .join(" ");
   return { columns: kept.map((w) => w.column), template };
 }
@@ -107,7 +110,8 @@ export function DataTable<T>(p: Props<T>): JSX.Element {
   };
   const open = () => {
     const row = rows[index];
-    if (row && p.hrefOf) go(p.hrefOf(row));
+    const to = row && p.hrefOf?.(row);
+    if (to) go(to);
   };
   const move = { index, moveTo, open, page: view.rows - 2, length: rows.length, toggle: () => cursor !== "" && p.onSelect?.(cursor, !p.selected?.has(cursor)) };
   useTableKeys(move);
@@ -119,27 +123,29 @@ export function DataTable<T>(p: Props<T>): JSX.Element {
   const shown = rows.slice(first, view.first + view.rows + overscan);
   const template = (p.onSelect ? "34px " : "") + shape.template;
   return (
-    <div
-      class="table" role="grid" aria-label={p.label} aria-rowcount={rows.length + 1} tabIndex={0} ref={box}
-      aria-activedescendant={index >= 0 ? `row-${index}` : undefined}
-    >
-      <div role="rowgroup" class="table-head">
-        <div role="row" aria-rowindex={1} class="tr" style={{ gridTemplateColumns: template }}>
-          {p.onSelect && <div role="columnheader" class="td"><span class="hidden">Selected</span></div>}
-          {shape.columns.map((c) => <Header key={c.id} column={c} sort={p.sort} onSort={p.onSort} />)}
+    <div class="table-frame">
+      <div
+        class="table" role="grid" aria-label={p.label} aria-rowcount={rows.length + 1} tabIndex={0} ref={box}
+        aria-activedescendant={index >= 0 ? `row-${index}` : undefined}
+      >
+        <div role="rowgroup" class="table-head">
+          <div role="row" aria-rowindex={1} class="tr" style={{ gridTemplateColumns: template }}>
+            {p.onSelect && <div role="columnheader" class="td"><span class="hidden">Selected</span></div>}
+            {shape.columns.map((c) => <Header key={c.id} column={c} sort={p.sort} onSort={p.onSort} />)}
+          </div>
         </div>
-      </div>
-      <div role="rowgroup" class="table-body" style={{ height: `${rows.length * rowHeight}px` }}>
-        {shown.map((row, i) => {
-          const key = p.keyOf(row);
-          return (
-            <MemoRow
-              key={key} id={`row-${first + i}`} row={row} index={first + i} columns={shape.columns as Column<unknown>[]} template={template}
-              href={p.hrefOf?.(row)} current={key === cursor} selectable={p.onSelect !== undefined} selected={p.selected?.has(key) ?? false}
-              name={key} onSelect={p.onSelect}
-            />
-          );
-        })}
+        <div role="rowgroup" class="table-body" style={{ height: `${rows.length * rowHeight}px` }}>
+          {shown.map((row, i) => {
+            const key = p.keyOf(row);
+            return (
+              <MemoRow
+                key={key} id={`row-${first + i}`} row={row} index={first + i} columns={shape.columns as Column<unknown>[]} template={template}
+                href={p.hrefOf?.(row)} current={key === cursor} selectable={p.onSelect !== undefined} selected={p.selected?.has(key) ?? false}
+                name={key} onSelect={p.onSelect}
+              />
+            );
+          })}
+        </div>
       </div>
       {rows.length === 0 && p.empty && <p class="note empty" role="status">{p.empty}</p>}
     </div>
