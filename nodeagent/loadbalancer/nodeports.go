@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -35,6 +36,9 @@ type NodePorts struct {
 	API kubernetes.Interface
 	// Node is the node's own address, where the service proxy serves the ports.
 	Node netip.Addr
+
+	// listen is net.ListenConfig's if nil.
+	listen func(ctx context.Context, network, address string) (net.Listener, error)
 }
 
 // Run serves until ctx ends.
@@ -67,7 +71,8 @@ func (n NodePorts) Run(ctx context.Context) error {
 
 // follow opens and closes ports whenever services have changed.
 func (n NodePorts) follow(ctx context.Context, services corelisters.ServiceLister, changed <-chan struct{}, running *sync.WaitGroup) error {
-	open := map[uint16]context.CancelFunc{}
+	open := map[uint16]*nodePort{}
+	failed := wakeup.New()
 	var retry <-chan time.Time
 	for {
 		select {
@@ -75,15 +80,18 @@ func (n NodePorts) follow(ctx context.Context, services corelisters.ServiceListe
 			return nil
 		case <-changed:
 		case <-retry:
+		case <-failed:
+			retry = time.After(nodePortRetry)
+			continue
 		}
 		list, err := services.List(labels.Everything())
 		if err != nil {
 			return fmt.Errorf("list services: %w", err)
 		}
 		ports := nodePorts(list)
-		for port, stop := range open {
-			if !slices.Contains(ports, port) {
-				stop()
+		for port, one := range open {
+			if !slices.Contains(ports, port) || one.failed.Load() {
+				one.stop()
 				delete(open, port)
 			}
 		}
@@ -92,33 +100,46 @@ func (n NodePorts) follow(ctx context.Context, services corelisters.ServiceListe
 			if open[port] != nil {
 				continue
 			}
-			stop, err := n.serve(ctx, port, running)
+			one, err := n.serve(ctx, port, failed, running)
 			if err != nil {
 				slog.Warn("cannot serve a node port on the loopback interface, retrying", "port", port, "error", err, "after", nodePortRetry)
 				retry = time.After(nodePortRetry)
 				continue
 			}
-			open[port] = stop
+			open[port] = one
 		}
 	}
 }
 
+// nodePort is a port that is served until stop is called, or until it fails.
+type nodePort struct {
+	stop   context.CancelFunc
+	failed atomic.Bool
+}
+
 // serve forwards a port of the loopback interface to the same port of the node's
-// address until the returned function is called.
-func (n NodePorts) serve(ctx context.Context, port uint16, running *sync.WaitGroup) (stop context.CancelFunc, err error) {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port))))
+// address. It sends failed if that ends before the port is stopped.
+func (n NodePorts) serve(ctx context.Context, port uint16, failed wakeup.Signal, running *sync.WaitGroup) (*nodePort, error) {
+	listen := n.listen
+	if listen == nil {
+		listen = (&net.ListenConfig{}).Listen
+	}
+	listener, err := listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port))))
 	if err != nil {
 		return nil, err
 	}
 	b := &balancer.Balancer{Listener: listener}
 	b.SetBackends([]string{netip.AddrPortFrom(n.Node, port).String()})
-	ctx, stop = context.WithCancel(ctx)
+	ctx, stop := context.WithCancel(ctx)
+	one := &nodePort{stop: stop}
 	running.Go(func() {
 		if err := b.Run(ctx); err != nil {
-			slog.Warn("a node port is no longer served on the loopback interface", "port", port, "error", err)
+			slog.Warn("a node port is no longer served on the loopback interface, retrying", "port", port, "error", err, "after", nodePortRetry)
+			one.failed.Store(true)
+			failed.Send()
 		}
 	})
-	return stop, nil
+	return one, nil
 }
 
 // nodePorts returns the TCP node ports of services, in order.

@@ -38,22 +38,7 @@ func TestOnlyTCPNodePortsAreServedOnTheLoopbackInterface(t *testing.T) {
 
 // The node's address is 127.0.0.2 here, where the service proxy would serve.
 func TestANodePortIsServedWhileItsServiceExists(t *testing.T) {
-	proxy, err := net.Listen("tcp", "127.0.0.2:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer proxy.Close()
-	go func() {
-		for {
-			conn, err := proxy.Accept()
-			if err != nil {
-				return
-			}
-			_, _ = io.WriteString(conn, "up\n")
-			_ = conn.Close()
-		}
-	}()
-	port := proxy.Addr().(*net.TCPAddr).Port
+	port := serviceProxy(t)
 	api := fake.NewClientset(serviceOf(corev1.ServiceTypeNodePort, corev1.ServicePort{NodePort: int32(port)}))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -69,6 +54,58 @@ func TestANodePortIsServedWhileItsServiceExists(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
+}
+
+// nodePortRetry has to pass, which would take ten seconds with the real clock; a change of
+// any service opens the port earlier.
+func TestANodePortThatFailsIsServedAgain(t *testing.T) {
+	port := serviceProxy(t)
+	api := fake.NewClientset(serviceOf(corev1.ServiceTypeNodePort, corev1.ServicePort{NodePort: int32(port)}))
+	listeners := make(chan net.Listener, 8)
+	ports := NodePorts{API: api, Node: netip.MustParseAddr("127.0.0.2"), listen: func(ctx context.Context, network, address string) (net.Listener, error) {
+		l, err := (&net.ListenConfig{}).Listen(ctx, network, address)
+		listeners <- l
+		return l, err
+	}}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- ports.Run(ctx) }()
+
+	awaitAnswer(t, port, "up\n")
+	if err := (<-listeners).Close(); err != nil {
+		t.Fatal(err)
+	}
+	awaitAnswer(t, port, "")
+	time.Sleep(100 * time.Millisecond) // the failure is noticed, and the fake API needs its watch
+	if _, err := api.CoreV1().Services("default").Create(ctx, serviceOf(corev1.ServiceTypeLoadBalancer), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	awaitAnswer(t, port, "up\n")
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// serviceProxy serves a port of the node's address, and returns its number.
+func serviceProxy(t *testing.T) int {
+	t.Helper()
+	proxy, err := net.Listen("tcp", "127.0.0.2:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = proxy.Close() })
+	go func() {
+		for {
+			conn, err := proxy.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(conn, "up\n")
+			_ = conn.Close()
+		}
+	}()
+	return proxy.Addr().(*net.TCPAddr).Port
 }
 
 func awaitAnswer(t *testing.T, port int, want string) {
