@@ -8,7 +8,9 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/skiff-dev/skiff/vm/edge/web/gateway"
@@ -54,12 +56,21 @@ func (s *site) serveGateway(p gateway.Port) http.Handler {
 func newRequest(r *http.Request) gateway.Request {
 	request := gateway.Request{
 		Host: route.Host(r.Host), Method: r.Method, Path: r.URL.Path, RawQuery: r.URL.RawQuery, Header: r.Header,
-		GRPC: isGRPC(r), TLS: r.TLS != nil,
+		GRPC: isGRPC(r), TLS: r.TLS != nil, Address: literal(r.Host),
 	}
 	if r.TLS != nil {
 		request.ServerName = route.Host(r.TLS.ServerName)
 	}
 	return request
+}
+
+// literal returns the address in a Host header; an invalid one if it has a name.
+func literal(host string) netip.Addr {
+	if withPort, err := netip.ParseAddrPort(host); err == nil {
+		return withPort.Addr().WithZone("")
+	}
+	address, _ := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"))
+	return address.WithZone("")
 }
 
 // act does what a route of a Gateway says.
@@ -129,9 +140,7 @@ func (p *proxy) mirror(r *http.Request, m gateway.Mirror, a gateway.Action, body
 	if m.Backend.Protocol == route.HTTPS {
 		copied.URL.Scheme = "https"
 	}
-	for _, name := range []string{"Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade"} {
-		copied.Header.Del(name)
-	}
+	removeHops(copied.Header)
 	for _, change := range a.Request {
 		change.Apply(copied.Header)
 	}
@@ -144,6 +153,21 @@ func (p *proxy) mirror(r *http.Request, m gateway.Mirror, a gateway.Action, body
 			_ = response.Body.Close()
 		}
 	}()
+}
+
+// removeHops removes the headers that are for one connection only (RFC 9110, section
+// 7.6.1), as the reverse proxy does for requests that are not copies.
+func removeHops(header http.Header) {
+	for _, list := range header["Connection"] {
+		for name := range strings.SplitSeq(list, ",") {
+			header.Del(strings.TrimSpace(name))
+		}
+	}
+	for _, name := range []string{
+		"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+	} {
+		header.Del(name)
+	}
 }
 
 // apply changes the request to a backend.
@@ -175,5 +199,34 @@ func respond(a gateway.Action, header http.Header) {
 // modify changes the answer of a backend.
 func modify(response *http.Response) error {
 	respond(forwardedOf(response.Request.Context()).action, response.Header)
+	if isGRPC(response.Request) {
+		response.Body = &callBody{ReadCloser: response.Body, response: response}
+	}
 	return nil
+}
+
+// callBody is the answer to a call of gRPC. If the backend ends it early, it ends with a
+// status that tells the client to try again; the reverse proxy would reset the stream,
+// which clients take for an internal error.
+type callBody struct {
+	io.ReadCloser
+	response *http.Response
+}
+
+// Read implements io.Reader.
+func (b *callBody) Read(into []byte) (int, error) {
+	n, err := b.ReadCloser.Read(into)
+	if err == nil || errors.Is(err, io.EOF) {
+		return n, err
+	}
+	code, message := grpcUnavailable, "the server ended the call early"
+	if errors.Is(context.Cause(b.response.Request.Context()), errLate) {
+		code, message = grpcDeadlineExceeded, errLate.Error()
+	}
+	if b.response.Trailer == nil {
+		b.response.Trailer = http.Header{}
+	}
+	b.response.Trailer.Set(grpcStatus, strconv.Itoa(code))
+	b.response.Trailer.Set(grpcMessage, message)
+	return n, io.EOF
 }

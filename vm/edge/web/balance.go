@@ -36,7 +36,7 @@ func (b *balance) RoundTrip(r *http.Request) (*http.Response, error) {
 		target.Host = address
 		attempt.URL = &target
 		if r.Body != nil {
-			attempt.Body = io.NopCloser(r.Body) // the next attempt needs it, too
+			attempt.Body = &attemptBody{body: r.Body, from: f.body}
 		}
 		response, err = transport.RoundTrip(&attempt)
 		var dial dialError
@@ -45,6 +45,30 @@ func (b *balance) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 	}
 	return nil, err
+}
+
+// attemptBody is the body of a request for one attempt. It stays open for the next
+// attempt if nothing of it was read. Otherwise closing it ends a read that waits for the
+// client, without which a stream in both directions outlives its backend until the client
+// sends something.
+type attemptBody struct {
+	body io.Reader
+	from io.Closer // as forwarded.body
+	read atomic.Bool
+}
+
+// Read implements io.Reader.
+func (b *attemptBody) Read(into []byte) (int, error) {
+	b.read.Store(true)
+	return b.body.Read(into)
+}
+
+// Close implements io.Closer.
+func (b *attemptBody) Close() error {
+	if b.from == nil || !b.read.Load() {
+		return nil
+	}
+	return b.from.Close()
 }
 
 // first returns the index of the endpoint that belongs to a client, -1 if the backend

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/skiff-dev/skiff/internal/splice"
+	"github.com/skiff-dev/skiff/internal/wakeup"
 	"github.com/skiff-dev/skiff/vm/edge/web/gateway"
 	"github.com/skiff-dev/skiff/vm/edge/web/route"
 )
@@ -44,12 +45,23 @@ func (s *Server) routes(ctx context.Context, objects Objects, services *route.Ta
 type gatewayPorts struct {
 	server *Server
 	open   map[gateway.Port]*openPort
+	failed wakeup.Signal // a port has failed and must be opened again
 }
 
-// openPort is a port that is served until cancel is called.
+// openPort is a port that is served until cancel is called, or until it fails.
 type openPort struct {
 	cancel context.CancelFunc
 	done   chan struct{}
+}
+
+// ended reports whether the port is no longer served.
+func (o *openPort) ended() bool {
+	select {
+	case <-o.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // update opens and closes ports, so that exactly the wanted ones are open. It returns why
@@ -60,7 +72,7 @@ func (g *gatewayPorts) update(ctx context.Context, wanted []gateway.Port) map[ty
 		keep[p] = true
 	}
 	for p, one := range g.open {
-		if !keep[p] {
+		if !keep[p] || one.ended() {
 			one.close()
 			delete(g.open, p)
 		}
@@ -80,9 +92,11 @@ func (g *gatewayPorts) update(ctx context.Context, wanted []gateway.Port) map[ty
 		one := &openPort{cancel: cancel, done: make(chan struct{})}
 		g.open[p] = one
 		go func() {
-			defer close(one.done)
-			if err := g.server.servePort(serving, listener, p); err != nil {
+			err := g.server.servePort(serving, listener, p)
+			close(one.done)
+			if err != nil {
 				g.server.config.Log.Warn("a port of a Gateway failed", "gateway", p.Gateway, "error", err)
+				g.failed.Send()
 			}
 		}()
 	}

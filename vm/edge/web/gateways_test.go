@@ -63,13 +63,17 @@ func (c *cluster) gateway(t *testing.T, listeners string, httpRoutes, tlsRoutes 
 
 // port returns where a port of the only Gateway is.
 func (c *cluster) port(number int32) string {
+	if l := c.listener(number); l != nil {
+		return l.Addr().String()
+	}
+	return ""
+}
+
+// listener returns the listener of a port of the only Gateway; nil if it was never open.
+func (c *cluster) listener(number int32) net.Listener {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	at := c.ports[netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), uint16(number))]
-	if at == nil {
-		return ""
-	}
-	return at.String()
+	return c.ports[netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), uint16(number))]
 }
 
 // inCluster returns a client in the cluster, for which every host is at a port of the Gateway.
@@ -135,6 +139,22 @@ func TestAPortThatIsInUseIsTriedAgain(t *testing.T) {
 	}
 }
 
+func TestAPortThatFailsIsOpenedAgain(t *testing.T) {
+	c := newRig(t).start(t, "dev")
+	c.gateway(t, onlyHTTP, nil, nil)
+	failing := c.listener(80)
+	if err := failing.Close(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "open the port again", func() error {
+		if c.listener(80) == failing {
+			return errors.New("it is closed")
+		}
+		return nil
+	})
+	expect(t, c.inCluster(t, 80, nil), "http://any.test", 404, "No route of the Gateway")
+}
+
 func TestAPortIsClosedWithItsListener(t *testing.T) {
 	c := newRig(t).start(t, "dev")
 	c.gateway(t, onlyHTTP, nil, nil)
@@ -164,7 +184,7 @@ func TestARouteChangesRequestsAndAnswers(t *testing.T) {
 	}))
 	c.serve(t, "copy", "", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		mirrored <- r.URL.Path + " " + string(body)
+		mirrored <- fmt.Sprint(r.URL.Path, " ", string(body), " ", r.Header.Get("X-Hop"), r.Header.Get("X-End"))
 	}))
 	c.serve(t, "slow", "", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	c.gateway(t, onlyHTTP, []string{`
@@ -184,7 +204,12 @@ rules:
   filters: [{type: RequestRedirect, requestRedirect: {hostname: other.test, statusCode: 301}}]
 `}, nil)
 	client := c.inCluster(t, 80, nil)
-	response, err := client.Post("http://shop.test/old/x", "text/plain", strings.NewReader("body"))
+	request, err := http.NewRequest(http.MethodPost, "http://shop.test/old/x", strings.NewReader("body"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header = http.Header{"Connection": {"x-hop, X-Other"}, "X-Hop": {"hop"}, "X-End": {"end"}}
+	response, err := client.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +220,7 @@ rules:
 	}
 	select {
 	case got := <-mirrored:
-		if got != "/old/x body" {
+		if got != "/old/x body end" {
 			t.Errorf("the mirror got %q", got)
 		}
 	case <-time.After(5 * time.Second):

@@ -75,10 +75,14 @@ func (p page) serve(w http.ResponseWriter, r *http.Request) {
 	}{p.status, p.title, p.lines, links, p.waits})
 }
 
-// Status codes of gRPC.
+// Status codes of gRPC, and the headers that carry them.
 const (
-	grpcUnimplemented = 12
-	grpcUnavailable   = 14
+	grpcDeadlineExceeded = 4
+	grpcUnimplemented    = 12
+	grpcUnavailable      = 14
+
+	grpcStatus  = "Grpc-Status"
+	grpcMessage = "Grpc-Message"
 )
 
 // serveGRPC answers with a status and no messages, as gRPC over HTTP/2 specifies.
@@ -89,8 +93,8 @@ func (p page) serveGRPC(w http.ResponseWriter) {
 	}
 	header := w.Header()
 	header.Set("Content-Type", "application/grpc")
-	header.Set("Grpc-Status", strconv.Itoa(code))
-	header.Set("Grpc-Message", strings.ReplaceAll(p.title, "%", "%25"))
+	header.Set(grpcStatus, strconv.Itoa(code))
+	header.Set(grpcMessage, strings.ReplaceAll(p.title, "%", "%25"))
 	w.WriteHeader(http.StatusOK)
 }
 

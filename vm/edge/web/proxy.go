@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -47,6 +48,9 @@ type forwarded struct {
 	trusted bool
 	client  string // IP address
 	action  gateway.Action
+	// body is that of the client's request, if it can be closed while it is read, as
+	// with HTTP/2.
+	body io.Closer
 }
 
 type forwardedKey struct{}
@@ -134,6 +138,9 @@ func (p *proxy) forward(w http.ResponseWriter, r *http.Request, action gateway.A
 		client = r.Header.Get(forwardedFor)
 	}
 	f := forwarded{backend: backend, trusted: trusted, client: client, action: action}
+	if r.ProtoMajor == 2 {
+		f.body = r.Body
+	}
 	p.reverse.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), forwardedKey{}, f)))
 }
 

@@ -285,6 +285,33 @@ func (r *rig) dialGRPC(t *testing.T, host string, encrypted bool) *grpc.ClientCo
 	return conn
 }
 
+func TestGRPCClientsTryAgainAfterTheServerDied(t *testing.T) {
+	r := newRig(t)
+	server := grpc.NewServer()
+	grpc_testing.RegisterTestServiceServer(server, echoService{})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(server.Stop)
+	r.start(t, "dev").serveAt(t, "web", "grpc", listener.Addr().String())
+	stream, err := grpc_testing.NewTestServiceClient(r.dialGRPC(t, "web.default.dev.localhost", true)).FullDuplexCall(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Send(&grpc_testing.StreamingOutputCallRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	server.Stop() // closes its connections
+	if _, err := stream.Recv(); status.Code(err) != codes.Unavailable {
+		t.Errorf("the stream ends with %v", err)
+	}
+}
+
 func TestGRPCClientsGetAStatusInsteadOfAPage(t *testing.T) {
 	r := newRig(t)
 	c := r.start(t, "dev")

@@ -74,7 +74,7 @@ type cluster struct {
 	changed  chan struct{}
 	written  []change
 	statuses []gateway.Status
-	ports    map[netip.AddrPort]net.Addr // where the ports of Gateways are
+	ports    map[netip.AddrPort]net.Listener // of Gateways
 }
 
 // pods are servers on the host that play pods.
@@ -158,9 +158,9 @@ func (c *cluster) listen(address netip.Addr, port uint16) (net.Listener, error) 
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if c.ports == nil {
-			c.ports = map[netip.AddrPort]net.Addr{}
+			c.ports = map[netip.AddrPort]net.Listener{}
 		}
-		c.ports[netip.AddrPortFrom(address, port)] = l.Addr()
+		c.ports[netip.AddrPortFrom(address, port)] = l
 	case port == 80:
 		c.inside <- l.Addr()
 	}

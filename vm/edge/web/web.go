@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/skiff-dev/skiff/internal/unixsocket"
+	"github.com/skiff-dev/skiff/internal/wakeup"
 	"github.com/skiff-dev/skiff/vm/edge/authority"
 	"github.com/skiff-dev/skiff/vm/edge/web/gateway"
 	"github.com/skiff-dev/skiff/vm/edge/web/route"
@@ -115,7 +116,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 // follow keeps routes, listeners and statuses as the objects are.
 func (s *Server) follow(ctx context.Context) error {
-	ports := &gatewayPorts{server: s, open: map[gateway.Port]*openPort{}}
+	ports := &gatewayPorts{server: s, open: map[gateway.Port]*openPort{}, failed: wakeup.New()}
 	defer ports.close()
 	for {
 		objects, changed := s.config.Objects()
@@ -137,7 +138,25 @@ func (s *Server) follow(ctx context.Context) error {
 			return nil
 		case <-changed:
 		case <-retry:
+		case <-ports.failed:
+			if !pause(ctx, reopenDelay) {
+				return nil
+			}
 		}
+	}
+}
+
+// reopenDelay is how long nothing is done after a port of a Gateway has failed, so that
+// one that fails at once does not use up a CPU.
+const reopenDelay = time.Second
+
+// pause waits. It returns false if ctx has ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
 	}
 }
 

@@ -3,7 +3,6 @@ package gateway
 import (
 	"cmp"
 	"fmt"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -146,11 +145,16 @@ func location(f *gatewayv1.HTTPRequestRedirectFilter, matched pathMatch, path st
 		port = *f.Port
 	}
 	host := r.Host
-	if f.Hostname != nil {
+	switch {
+	case f.Hostname != nil:
 		host = string(*f.Hostname)
+	case r.Address.Is6():
+		host = "[" + r.Address.String() + "]"
+	case r.Address.IsValid():
+		host = r.Address.String()
 	}
 	if standard := map[string]int32{"http": 80, "https": 443}[scheme]; port != 0 && port != standard {
-		host = net.JoinHostPort(host, strconv.Itoa(int(port)))
+		host += ":" + strconv.Itoa(int(port))
 	}
 	// The path is a client's: it must not turn into another host.
 	escaped := "/" + strings.TrimLeft(escape(replace(f.Path, matched, path)), "/")

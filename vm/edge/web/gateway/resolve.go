@@ -3,6 +3,7 @@ package gateway
 import (
 	"maps"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"time"
@@ -27,7 +28,9 @@ type Request struct {
 	// ServerName is the host that the client named for TLS, Host that of the request;
 	// both as route.Host returns them, "" for an address.
 	ServerName, Host string
-	Method           string
+	// Address is what the client named instead of a host, if that is an address.
+	Address netip.Addr
+	Method  string
 	// Path of the URL, decoded.
 	Path, RawQuery string
 	Header         http.Header

@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -124,11 +125,15 @@ func TestRedirects(t *testing.T) {
 		{`{scheme: https, port: 8443}`, "https://shop.test:8443/old/x", nil},
 		{`{port: 8080}`, "http://shop.test:8080/old/x", nil},
 		{`{scheme: https}`, "https://shop.test:7443/old/x", func(r *Request) { r.Entry, r.Port, r.OtherPort = true, 7080, 7443 }},
+		{`{scheme: https}`, "https://10.0.0.1/old/x", func(r *Request) { r.Host, r.Address = "", netip.MustParseAddr("10.0.0.1") }},
+		{`{scheme: https}`, "https://[fd00::1]/old/x", func(r *Request) { r.Host, r.Address = "", netip.MustParseAddr("fd00::1") }},
+		{`{port: 8080}`, "http://[fd00::1]:8080/old/x", func(r *Request) { r.Host, r.Address = "", netip.MustParseAddr("fd00::1") }},
+		{`{hostname: other.test}`, "http://other.test/old/x", func(r *Request) { r.Host, r.Address = "", netip.MustParseAddr("fd00::1") }},
 		{`{hostname: other.test}`, "http://other.test:7080/old/x", func(r *Request) { r.Entry, r.Port, r.OtherPort = true, 7080, 7443 }},
 	} {
 		r := newRig()
 		r.gateway(t, "web", plain)
-		r.http(t, "one", `{parentRefs: [{name: web}], hostnames: [shop.test], rules: [{matches: [{path: {value: /old}}], filters: [{type: RequestRedirect, requestRedirect: `+tt.filter+`}]}]}`)
+		r.http(t, "one", `{parentRefs: [{name: web}], rules: [{matches: [{path: {value: /old}}], filters: [{type: RequestRedirect, requestRedirect: `+tt.filter+`}]}]}`)
 		ask := get("shop.test", "/old/x")
 		if tt.change != nil {
 			tt.change(&ask)
