@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -10,6 +11,8 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -28,6 +31,9 @@ import (
 const (
 	followPeriod = 2 * time.Second
 	probeLimit   = 2 * time.Second
+	// refusedPeriod is how long the API answers on 127.0.0.1 only, if a program has its
+	// port on another address. Each attempt to open all addresses ends connections.
+	refusedPeriod = 30 * time.Second
 )
 
 // apiServers reaches the cluster's API servers: all of them through a load
@@ -44,6 +50,10 @@ type apiServers struct {
 
 	// Both are sent when the addresses of the API may have changed.
 	changed, alsoChanged wakeup.Signal
+	// refused is when the port could not be opened on all addresses of the host, in
+	// nanoseconds since 1970; 0 if it was not tried or could. Until the next attempt, the
+	// API answers on 127.0.0.1 only.
+	refused atomic.Int64
 }
 
 // listen opens the listener of the API load balancer that includes 127.0.0.1.
@@ -77,11 +87,20 @@ func (a *apiServers) move() {
 	a.alsoChanged.Send()
 }
 
-// addresses returns where the host answers for the API, as cluster.APIListeners.
+// addresses returns where the host answers for the API, as cluster.APIListeners. While
+// all addresses are refused, the second one is what the user asked for.
 func (a *apiServers) addresses() (first, second string) {
 	spec := a.state.spec()
 	spec.APIPort = a.port
-	return cluster.APIListeners(spec)
+	first, second = cluster.APIListeners(spec)
+	if second == "" && a.refused.Load() != 0 {
+		spec.APIAddress = ""
+		only, _ := cluster.APIListeners(spec)
+		if first != only {
+			return only, first
+		}
+	}
+	return first, second
 }
 
 // serve runs the load balancer on the address that includes 127.0.0.1, until ctx ends.
@@ -91,6 +110,11 @@ func (a *apiServers) serve(ctx context.Context) error {
 		at := first()
 		if a.balancer.Listener == nil {
 			listener, err := net.Listen("tcp", at)
+			if errors.Is(err, syscall.EADDRINUSE) && unspecified(at) {
+				a.refused.Store(time.Now().UnixNano())
+				a.alsoChanged.Send()
+				continue // with 127.0.0.1
+			}
 			if err != nil {
 				return err
 			}
@@ -113,6 +137,14 @@ func (a *apiServers) serveAlso(ctx context.Context) error {
 	second := func() string { _, address := a.addresses(); return address }
 	for ctx.Err() == nil {
 		at := second()
+		if unspecified(at) {
+			if time.Since(time.Unix(0, a.refused.Load())) < refusedPeriod || !vacant(at) {
+				return fmt.Errorf("serve the API at apiAddress: another program has port %d on one of this host's addresses", a.port)
+			}
+			a.refused.Store(0)
+			a.changed.Send()
+			continue
+		}
 		current, cancel := untilOther(ctx, a.alsoChanged, at, second)
 		err := a.serveAt(current, at)
 		cancel()
@@ -121,6 +153,36 @@ func (a *apiServers) serveAlso(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// unspecified reports whether HOST:PORT stands for all addresses of the host.
+func unspecified(address string) bool {
+	at, err := netip.ParseAddrPort(address)
+	return err == nil && at.Addr().IsUnspecified()
+}
+
+// vacant reports whether no other program is known to have the port of HOST:PORT on one
+// of the host's addresses.
+func vacant(address string) bool {
+	_, port, _ := net.SplitHostPort(address)
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return false
+	}
+	for _, one := range all {
+		prefix, err := netip.ParsePrefix(one.String())
+		if err != nil || prefix.Addr() == netip.AddrFrom4([4]byte{127, 0, 0, 1}) {
+			continue // the load balancer has it there
+		}
+		listener, err := net.Listen("tcp", net.JoinHostPort(prefix.Addr().String(), port))
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return false
+		}
+		if err == nil {
+			_ = listener.Close()
+		}
+	}
+	return true
 }
 
 // serveAt runs the load balancer on an address until ctx ends; an empty one is none.

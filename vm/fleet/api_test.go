@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -77,4 +78,44 @@ func TestTheAPIAnswersAtAFurtherAddressWhileItIsWanted(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestTheAPIStaysOn127001WhileItsPortIsTakenElsewhere(t *testing.T) {
+	f, _ := openAt(t, time.Now())
+	a := f.api
+	taken, err := net.Listen("tcp", fmt.Sprintf("127.0.0.9:%d", a.port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	runtest.Start(t, a.serve)
+	open := func(host string) bool {
+		conn, err := net.Dial("tcp", net.JoinHostPort(host, strconv.Itoa(a.port)))
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	}
+	await := func(what string, check func() bool) {
+		t.Helper()
+		for deadline := time.Now().Add(5 * time.Second); !check(); time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: timed out", what)
+			}
+		}
+	}
+	await("open", func() bool { return open("127.0.0.1") })
+	if err := f.state.change(func(s *cluster.State) { s.Spec.APIAddress = "0.0.0.0" }); err != nil {
+		t.Fatal(err)
+	}
+	a.move()
+	await("refused", func() bool { return a.refused.Load() != 0 })
+	await("open again", func() bool { return open("127.0.0.1") })
+	if err := a.serveAlso(t.Context()); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("another program has port %d", a.port)) {
+		t.Errorf("the problem is %v", err)
+	}
+
+	_ = taken.Close()
+	a.refused.Store(1) // long ago
+	runtest.Start(t, a.serveAlso)
+	await("open everywhere", func() bool { return open("127.0.0.9") && open("127.0.0.1") })
 }
