@@ -17,6 +17,9 @@ type Host struct {
 	// Databases are the directories of NSS databases: of Firefox, and of Chromium on
 	// Linux.
 	Databases []string
+	// NewDatabase is the directory of the database that Chromium on Linux uses if it
+	// exists; empty if Chromium is not installed or has one already.
+	NewDatabase string
 	// Programs are the programs that stores need and that are installed.
 	Programs []string
 }
@@ -102,15 +105,28 @@ func Plan(h Host, c Certificate) []Store {
 		stores = append(stores, store)
 	}
 	for _, dir := range h.Databases {
-		database := "sql:" + dir
-		stores = append(stores, Store{
-			Name: "NSS database " + dir, Missing: h.missing(certutil),
-			Install: [][]string{{certutil, "-A", "-d", database, "-t", "C,,", "-n", c.name(), "-i", c.File}},
-			Remove:  [][]string{{certutil, "-D", "-d", database, "-n", c.name()}},
-			Present: []string{certutil, "-L", "-d", database, "-n", c.name(), "-a"},
-		})
+		stores = append(stores, h.database(dir, c))
+	}
+	if h.NewDatabase != "" {
+		store := h.database(h.NewDatabase, c)
+		store.Install = append([][]string{
+			{"mkdir", "-p", "-m", "0700", h.NewDatabase},
+			{certutil, "-N", "-d", "sql:" + h.NewDatabase, "--empty-password"},
+		}, store.Install...)
+		stores = append(stores, store)
 	}
 	return stores
+}
+
+// database returns the NSS database in a directory.
+func (h Host) database(dir string, c Certificate) Store {
+	database := "sql:" + dir
+	return Store{
+		Name: "NSS database " + dir, Missing: h.missing(certutil),
+		Install: [][]string{{certutil, "-A", "-d", database, "-t", "C,,", "-n", c.name(), "-i", c.File}},
+		Remove:  [][]string{{certutil, "-D", "-d", database, "-n", c.name()}},
+		Present: []string{certutil, "-L", "-d", database, "-n", c.name(), "-a"},
+	}
 }
 
 func (h Host) missing(program string) string {

@@ -40,18 +40,52 @@ func Look(home string) Host {
 			h.Programs = append(h.Programs, program)
 		}
 	}
-	h.Databases = databases(home)
+	h.Databases = databases(home, firefoxDatabases())
+	chromium := databases(home, chromiumDatabases())
+	h.Databases = append(h.Databases, chromium...)
+	if h.System == "linux" && len(chromium) == 0 && installed(chromiumPrograms()) {
+		h.NewDatabase = filepath.Join(home, ownDatabase)
+	}
 	return h
 }
 
-// databases returns the NSS databases below a home directory, sorted.
-func databases(home string) []string {
-	var all []string
-	for _, pattern := range []string{
-		".pki/nssdb", "snap/chromium/current/.pki/nssdb",
+// ownDatabase is where all versions of Chromium look first. Since version 146, they
+// create their database in the user's data directory instead.
+const ownDatabase = ".pki/nssdb"
+
+// chromiumDatabases are where Chromium has its NSS database, below the home directory.
+func chromiumDatabases() []string {
+	return []string{
+		ownDatabase, ".local/share/pki/nssdb",
+		"snap/chromium/current/" + ownDatabase, "snap/chromium/current/.local/share/pki/nssdb", ".var/app/*/data/pki/nssdb",
+	}
+}
+
+func chromiumPrograms() []string {
+	return []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "brave-browser", "microsoft-edge"}
+}
+
+// firefoxDatabases are where Firefox has its NSS databases, below the home directory.
+func firefoxDatabases() []string {
+	return []string{
 		".mozilla/firefox/*", ".config/mozilla/firefox/*", "snap/firefox/common/.mozilla/firefox/*",
 		".var/app/org.mozilla.firefox/.mozilla/firefox/*", "Library/Application Support/Firefox/Profiles/*",
-	} {
+	}
+}
+
+// installed reports whether one of the programs is installed.
+func installed(programs []string) bool {
+	return slices.ContainsFunc(programs, func(name string) bool {
+		_, err := exec.LookPath(name)
+		return err == nil
+	})
+}
+
+// databases returns the NSS databases below a home directory that match one of the
+// patterns, sorted.
+func databases(home string, patterns []string) []string {
+	var all []string
+	for _, pattern := range patterns {
 		// Only a malformed pattern is an error.
 		found, _ := filepath.Glob(filepath.Join(home, pattern, "cert9.db"))
 		for _, file := range found {

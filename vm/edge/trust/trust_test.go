@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -60,6 +61,15 @@ func TestPlan(t *testing.T) {
 				"- certutil -D -d sql:/home/jane/.pki/nssdb -n skiff-local-ca-0123456789abcdef",
 			},
 		},
+		"Debian with a Chromium that never ran": {
+			Host{System: "linux", Programs: []string{"certutil"}, NewDatabase: "/home/jane/.pki/nssdb"},
+			[]string{
+				"NSS database /home/jane/.pki/nssdb",
+				"+ mkdir -p -m 0700 /home/jane/.pki/nssdb", "+ certutil -N -d sql:/home/jane/.pki/nssdb --empty-password",
+				"+ certutil -A -d sql:/home/jane/.pki/nssdb -t C,, -n skiff-local-ca-0123456789abcdef -i /home/jane/.skiff/authority/ca.crt",
+				"- certutil -D -d sql:/home/jane/.pki/nssdb -n skiff-local-ca-0123456789abcdef",
+			},
+		},
 		"a directory without its program": {Host{System: "linux", Dirs: []string{"/etc/pki/trust/anchors"}}, []string{""}},
 		"macOS": {
 			Host{System: "darwin", Programs: []string{"security"}},
@@ -82,7 +92,7 @@ func TestPlan(t *testing.T) {
 
 func TestDatabasesOfBrowsersAreFound(t *testing.T) {
 	home := t.TempDir()
-	for _, dir := range []string{".pki/nssdb", ".mozilla/firefox/abc.default", "Library/Application Support/Firefox/Profiles/x", ".mozilla/firefox/no-database"} {
+	for _, dir := range []string{".local/share/pki/nssdb", ".pki/nssdb", ".mozilla/firefox/abc.default", "Library/Application Support/Firefox/Profiles/x", ".mozilla/firefox/no-database"} {
 		if err := os.MkdirAll(filepath.Join(home, dir), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -92,14 +102,44 @@ func TestDatabasesOfBrowsersAreFound(t *testing.T) {
 			}
 		}
 	}
-	got := databases(home)
-	want := []string{".mozilla/firefox/abc.default", ".pki/nssdb", "Library/Application Support/Firefox/Profiles/x"}
+	t.Setenv("PATH", fakeProgram(t, "chromium"))
+	host := Look(home)
+	got := host.Databases
+	want := []string{".mozilla/firefox/abc.default", "Library/Application Support/Firefox/Profiles/x", ".local/share/pki/nssdb", ".pki/nssdb"}
 	for i := range want {
 		want[i] = filepath.Join(home, want[i])
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("found %q", got)
 	}
+	if host.NewDatabase != "" {
+		t.Errorf("a second database in %s", host.NewDatabase)
+	}
+}
+
+func TestChromiumGetsADatabaseBeforeItsFirstStart(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("Chromium has a database of its own on Linux only")
+	}
+	home := t.TempDir()
+	t.Setenv("PATH", fakeProgram(t, "chromium"))
+	if got := Look(home).NewDatabase; got != filepath.Join(home, ".pki/nssdb") {
+		t.Errorf("with Chromium: %q", got)
+	}
+	t.Setenv("PATH", t.TempDir())
+	if got := Look(home).NewDatabase; got != "" {
+		t.Errorf("without Chromium: %q", got)
+	}
+}
+
+// fakeProgram returns a directory with a program.
+func fakeProgram(t *testing.T, name string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // TestStoreIsChangedByItsCommands runs a store of files, as the system's is.
