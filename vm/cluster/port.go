@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -159,6 +160,11 @@ func (p Port) String() string {
 	return b.String()
 }
 
+// SamePlace reports whether two ports are the same on the host.
+func (p Port) SamePlace(other Port) bool {
+	return p.Address == other.Address && p.Host == other.Host && p.Protocol == other.Protocol
+}
+
 // Leads returns where the port leads to, as in String.
 func (p Port) Leads() string {
 	var b strings.Builder
@@ -178,26 +184,18 @@ func (p Port) Leads() string {
 
 // ParsePorts reads several ports, of which no two may be the same on the host.
 func ParsePorts(texts []string) ([]Port, []error) {
-	type place struct {
-		address  netip.Addr
-		port     uint16
-		protocol string
-	}
 	var ports []Port
 	var faults []error
-	taken := map[place]string{}
 	for _, text := range texts {
 		p, err := ParsePort(text, "")
 		if err != nil {
 			faults = append(faults, err)
 			continue
 		}
-		at := place{p.Address, p.Host, p.Protocol}
-		if other, twice := taken[at]; twice {
-			faults = append(faults, fmt.Errorf("ports %q and %q use the same port of the host", other, text))
+		if i := slices.IndexFunc(ports, p.SamePlace); i >= 0 {
+			faults = append(faults, fmt.Errorf("ports %q and %q use the same port of the host", ports[i], text))
 			continue
 		}
-		taken[at] = text
 		ports = append(ports, p)
 	}
 	return ports, faults

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/drivers"
+	"github.com/skiff-dev/skiff/vm/edge/forward"
 	"github.com/skiff-dev/skiff/vm/image"
 	"github.com/skiff-dev/skiff/vm/offline"
 	"github.com/skiff-dev/skiff/vm/operation"
@@ -37,7 +39,26 @@ func (c *Client) Check(ctx context.Context, spec cluster.Spec) error {
 		}
 	}
 	faults = append(faults, c.checkPort(ctx, spec, state), checkAddress(spec, state))
+	faults = append(faults, checkPorts(ctx, spec, state)...)
 	return errors.Join(faults...)
+}
+
+// checkPorts returns a failure for each port of the host that the user asks for and
+// that is in use. Those that the cluster has had before may be in use by its daemon; if
+// they are not, its status shows that.
+func checkPorts(ctx context.Context, spec cluster.Spec, state cluster.State) []error {
+	wanted, _ := cluster.ParsePorts(spec.Ports) // the faults are those of the spec
+	had, _ := cluster.ParsePorts(state.Spec.Ports)
+	var faults []error
+	for _, p := range wanted {
+		if slices.ContainsFunc(had, p.SamePlace) {
+			continue
+		}
+		if err := forward.Check(ctx, p); err != nil {
+			faults = append(faults, &daemonapi.Failure{Cause: err.Error(), Invalid: true, Hint: "choose another port than in " + p.String()})
+		}
+	}
+	return faults
 }
 
 // checkPort returns a failure if the API port is in use by anything but the

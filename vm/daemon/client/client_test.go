@@ -3,7 +3,9 @@ package client_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"net"
@@ -260,6 +262,33 @@ func TestUpFailsWhenThePortIsInUse(t *testing.T) {
 	offline := client.New(client.Config{Home: shortHome(t), Name: "demo", ImageDir: imageDir(t)})
 	if err := offline.Check(t.Context(), r.spec); err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Errorf("check: %v", err)
+	}
+}
+
+func TestUpChangesNothingWhenAPortOfTheHostIsInUse(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	port := taken.Addr().(*net.TCPAddr).Port
+	h := shortHome(t)
+	c := client.New(client.Config{Home: h, Name: "demo", ImageDir: imageDir(t), Command: []string{"false"}})
+	spec := small("demo")
+	spec.Ports = []string{fmt.Sprintf("%d:svc/web:80", port)}
+	err = c.Check(t.Context(), spec)
+	var failure *daemonapi.Failure
+	if !errors.As(err, &failure) || !failure.Invalid || !strings.Contains(err.Error(), fmt.Sprintf("port %d on 127.0.0.1 is in use", port)) {
+		t.Errorf("check: %v", err)
+	}
+	// The cluster's own daemon may have it.
+	state, err := json.Marshal(cluster.State{Version: cluster.StateVersion, Spec: spec})
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeCluster(t, h.Cluster("demo"), state)
+	if err := c.Check(t.Context(), spec); err != nil && strings.Contains(err.Error(), fmt.Sprint(port)) {
+		t.Errorf("check of a known port: %v", err)
 	}
 }
 
