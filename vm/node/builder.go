@@ -12,8 +12,8 @@ import (
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
-// errNoProgram is returned if the node does not have the builder.
-var errNoProgram = errors.New("the builder is not on the node")
+// ErrNoBuilder is returned for a node that has never built an image with this builder.
+var ErrNoBuilder = errors.New("the builder is not on the node")
 
 // Program is the builder's program.
 type Program struct {
@@ -28,11 +28,24 @@ type Program struct {
 // first if it does not have it, and starts it if it is not running.
 func (c *Client) Builder(ctx context.Context, program Program) (net.Conn, error) {
 	conn, err := c.connectBuilder(ctx, program)
-	if errors.Is(err, errNoProgram) {
+	if errors.Is(err, ErrNoBuilder) {
 		if err := c.sendBuilder(ctx, program); err != nil {
 			return nil, c.wrap("send the builder to", err)
 		}
 		conn, err = c.connectBuilder(ctx, program)
+	}
+	if err != nil {
+		return nil, c.wrap("start the builder on", err)
+	}
+	return stream{conn}, nil
+}
+
+// ExistingBuilder is Builder for a node that has the program, which it starts if it is
+// not running. Its error is ErrNoBuilder for any other node.
+func (c *Client) ExistingBuilder(ctx context.Context, program Program) (net.Conn, error) {
+	conn, err := c.connectBuilder(ctx, program)
+	if errors.Is(err, ErrNoBuilder) {
+		return nil, err
 	}
 	if err != nil {
 		return nil, c.wrap("start the builder on", err)

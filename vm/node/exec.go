@@ -99,7 +99,7 @@ func (c *Client) upgrade(ctx context.Context, transport http.RoundTripper, path,
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode == http.StatusPreconditionFailed {
-		return nil, errNoProgram
+		return nil, ErrNoBuilder
 	}
 	return nil, daemonapi.ReadFailure(response)
 }

@@ -38,6 +38,8 @@ type Build struct {
 	// NoCache ignores layers of earlier builds. Pull asks registries even for images that
 	// the node has.
 	NoCache, Pull bool
+	// Compress compresses layers, for an image that leaves this machine.
+	Compress bool
 }
 
 // Secret is a file or a variable of the host that steps of a build can read.
@@ -60,8 +62,8 @@ var modes = map[string]progressui.DisplayMode{
 func ValidMode(mode string) bool { _, ok := modes[mode]; return ok }
 
 // Run builds the image and writes it to archive as an OCI layout in a tar, with layers
-// that are not compressed unless they were before. dial connects to the builder.
-func Run(ctx context.Context, dial func(context.Context) (net.Conn, error), b Build, archive io.WriteCloser, show Progress) error {
+// that are not compressed unless they were before or must be. dial connects to the builder.
+func Run(ctx context.Context, dial Dial, b Build, archive io.WriteCloser, show Progress) error {
 	options, err := b.options(archive)
 	if err != nil {
 		return err
@@ -70,9 +72,9 @@ func Run(ctx context.Context, dial func(context.Context) (net.Conn, error), b Bu
 	if err != nil {
 		return err
 	}
-	builder, err := client.New(ctx, "passthrough:///builder", client.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return dial(ctx) }))
+	builder, err := connect(ctx, dial)
 	if err != nil {
-		return fmt.Errorf("connect to the builder: %w", err)
+		return err
 	}
 	defer func() { _ = builder.Close() }()
 	events := make(chan *client.SolveStatus)
@@ -87,6 +89,17 @@ func Run(ctx context.Context, dial func(context.Context) (net.Conn, error), b Bu
 		return err
 	})
 	return work.Wait()
+}
+
+// Dial connects to the builder of a node.
+type Dial func(context.Context) (net.Conn, error)
+
+func connect(ctx context.Context, dial Dial) (*client.Client, error) {
+	builder, err := client.New(ctx, "passthrough:///builder", client.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return dial(ctx) }))
+	if err != nil {
+		return nil, fmt.Errorf("connect to the builder: %w", err)
+	}
+	return builder, nil
 }
 
 // options returns the request to the builder.
@@ -113,12 +126,20 @@ func (b Build) options(archive io.WriteCloser) (client.SolveOpt, error) {
 		LocalMounts:   map[string]fsutil.FS{"context": files, "dockerfile": instructions},
 		Session:       []session.Attachable{secretsprovider.NewSecretProvider(secrets)},
 		Exports: []client.ExportEntry{{
-			Type: client.ExporterOCI,
-			// The archive does not leave this machine, so compressing it would only take time.
-			Attrs:  map[string]string{"name": strings.Join(b.Names, ","), "compression": "uncompressed"},
+			Type:   client.ExporterOCI,
+			Attrs:  map[string]string{"name": strings.Join(b.Names, ","), "compression": b.compression()},
 			Output: func(map[string]string) (io.WriteCloser, error) { return archive, nil },
 		}},
 	}, nil
+}
+
+// compression returns how layers are compressed. For an archive that does not leave this
+// machine that would only take time.
+func (b Build) compression() string {
+	if b.Compress {
+		return "gzip"
+	}
+	return "uncompressed"
 }
 
 // instructions has the Dockerfile and the list of excluded files that belongs to it.

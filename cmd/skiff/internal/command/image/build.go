@@ -17,8 +17,6 @@ import (
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/buildkit"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
-	"github.com/skiff-dev/skiff/images/manifest"
-	"github.com/skiff-dev/skiff/vm/node"
 )
 
 // buildFlags are the flags of `skiff image build`.
@@ -26,7 +24,7 @@ type buildFlags struct {
 	tags, args, secrets    []string
 	file, target, progress string
 	on                     string
-	noCache, pull          bool
+	noCache, pull, push    bool
 }
 
 func newBuild(s cli.Streams) *cobra.Command {
@@ -43,13 +41,19 @@ The argument is the directory that the instructions copy from, without what its
 .dockerignore excludes; - reads a Dockerfile that copies nothing from standard input. FROM
 finds images that the nodes have, for example loaded ones, and otherwise pulls them as a
 pod does, through the registry on this host. The builder's own frontend takes the place of
-docker/dockerfile:1.`,
+docker/dockerfile:1.
+
+With --push, the image is also pushed to the registries in its names, with the credentials
+of docker's configuration.`,
 		Example: `  # Build the Dockerfile in this directory
   skiff image build -t app:1 .
 
   # Build one stage of another file, with an argument and a secret
   skiff image build -t app:1 -f build/Dockerfile --target test --build-arg VERSION=1.2 \
-    --secret id=npmrc,src=$HOME/.npmrc .`,
+    --secret id=npmrc,src=$HOME/.npmrc .
+
+  # Push the image to the registry on this host, too
+  skiff image build --push -t localhost:5001/app:1 .`,
 		Args: cli.Arguments(1, 1),
 	}
 	name := target.Flag(cmd)
@@ -62,6 +66,7 @@ docker/dockerfile:1.`,
 	f.StringArrayVar(&flags.secrets, "secret", nil, "secret for RUN --mount=type=secret, as `id=ID,src=PATH` or id=ID,env=VARIABLE; may be repeated")
 	f.BoolVar(&flags.noCache, "no-cache", false, "ignore the layers of earlier builds")
 	f.BoolVar(&flags.pull, "pull", false, "ask registries for newer images, also if the nodes have them")
+	f.BoolVar(&flags.push, "push", false, "push the image to the registries in its names, too")
 	f.StringVar(&flags.progress, "progress", "auto", "`format` of the progress: auto, plain, json or quiet")
 	f.StringVar(&flags.on, "node", "", "build on this `node` (default the first worker)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -85,7 +90,7 @@ func (f buildFlags) run(ctx context.Context, s cli.Streams, cluster string, buil
 	if err != nil {
 		return err
 	}
-	program, err := builder(dir)
+	program, err := buildkit.Program(dir)
 	if err != nil {
 		return err
 	}
@@ -121,6 +126,16 @@ func (f buildFlags) run(ctx context.Context, s cli.Streams, cluster string, buil
 	if !asJSON {
 		fmt.Fprintf(s.Text(), "built on %s in %.1f s\n", on, time.Since(began).Seconds())
 	}
+	if f.push {
+		began := time.Now()
+		digest, err := push(ctx, built.path, build.Names)
+		if err != nil {
+			return err
+		}
+		if !asJSON {
+			fmt.Fprintf(s.Text(), "pushed %s as %s in %.1f s\n", strings.Join(build.Names, ", "), digest, time.Since(began).Seconds())
+		}
+	}
 	return load(ctx, s, c, nodes, []source{built}, asJSON)
 }
 
@@ -133,20 +148,6 @@ func buildNode(nodes []string) string {
 		}
 	}
 	return nodes[0]
-}
-
-// builder describes the program in the directory of the node image.
-func builder(dir string) (node.Program, error) {
-	m, err := manifest.Read(dir)
-	if err != nil {
-		return node.Program{}, err
-	}
-	file, ok := m.Files[manifest.Builder]
-	path := filepath.Join(dir, manifest.Builder)
-	if _, err := os.Stat(path); !ok || err != nil {
-		return node.Program{}, cli.Invalid("install skiff again, or run `make build` in a checkout", "the node image in %s has no builder", dir)
-	}
-	return node.Program{SHA256: file.SHA256, Bytes: file.Bytes, Open: func() (io.ReadCloser, error) { return os.Open(path) }}, nil
 }
 
 // explainBuild adds a hint to an error of BuildKit that has none.
@@ -174,12 +175,17 @@ func (unclosed) Close() error { return nil }
 // build checks the flags and returns the build. cleanup removes what it has created.
 func (f buildFlags) build(stdin io.Reader, dir string) (b buildkit.Build, cleanup func(), err error) {
 	cleanup = func() {}
-	b = buildkit.Build{Target: f.target, NoCache: f.noCache, Pull: f.pull}
+	b = buildkit.Build{Target: f.target, NoCache: f.noCache, Pull: f.pull, Compress: f.push}
 	if !buildkit.ValidMode(f.progress) {
 		return b, cleanup, cli.Invalid("use auto, plain, json or quiet", "invalid progress %q", f.progress)
 	}
 	if b.Names, err = imageNames(f.tags); err != nil {
 		return b, cleanup, err
+	}
+	if f.push {
+		if err := checkPush(f.tags); err != nil {
+			return b, cleanup, err
+		}
 	}
 	if b.Args, err = buildArguments(f.args, os.LookupEnv); err != nil {
 		return b, cleanup, err

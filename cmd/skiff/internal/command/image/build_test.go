@@ -27,6 +27,7 @@ func TestInvalidBuildsAreRefused(t *testing.T) {
 		"has no name":                     {flags: buildFlags{}, dir: dir},
 		"invalid image name \"A b\"":      {flags: buildFlags{tags: []string{"A b"}}, dir: dir},
 		"has a digest":                    {flags: buildFlags{tags: []string{"app@sha256:" + strings.Repeat("0", 64)}}, dir: dir},
+		"has no registry to push to":      {flags: buildFlags{tags: []string{"app"}, push: true}, dir: dir},
 		"invalid progress \"loud\"":       {flags: buildFlags{tags: []string{"app"}, progress: "loud"}, dir: dir},
 		"invalid build argument \"=1\"":   {flags: buildFlags{tags: []string{"app"}, args: []string{"=1"}}, dir: dir},
 		"invalid secret \"token\"":        {flags: buildFlags{tags: []string{"app"}, secrets: []string{"token"}}, dir: dir},

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -23,6 +24,8 @@ type pruneOptions struct {
 // pruned is the result in JSON.
 type pruned struct {
 	registryapi.Pruned
+	// BuildBytes is the size of the layers that builds have left on nodes.
+	BuildBytes int64 `json:"buildBytes"`
 	// RecordsBytes is what records of deleted clusters used that were deleted, or
 	// would be.
 	RecordsBytes int64 `json:"recordsBytes"`
@@ -36,9 +39,9 @@ func Prune(s cli.Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "prune",
 		Short: "Free disk space: delete images that can be pulled or built again",
-		Long: `Delete what the registry keeps of other registries, and the pushed images that have lost
-their tag to a newer one. With --all, delete all pushed images, too. Images on the nodes
-are not affected.
+		Long: `Delete what the registry keeps of other registries, the pushed images that have lost their
+tag to a newer one, and the layers that "skiff image build" keeps on the nodes of running
+clusters. With --all, delete all pushed images, too. Images on the nodes are not affected.
 
 With --records, delete the records of deleted clusters as well, which "skiff list --kept"
 lists.`,
@@ -92,22 +95,25 @@ func prune(cmd *cobra.Command, s cli.Streams, o pruneOptions, asJSON bool) error
 	if result.RecordsBytes, result.KeptBytes, err = pruneRecords(h, o); err != nil {
 		return err
 	}
+	// What was freed is shown even if a node does not answer.
+	result.BuildBytes, err = pruneBuilds(cmd.Context(), h, o.DryRun)
 	if asJSON {
-		return s.JSON(result)
+		return errors.Join(s.JSON(result), err)
 	}
 	verb := "freed"
 	if o.DryRun {
 		verb = "would free"
 	}
-	fmt.Fprintf(s.Out, "%s %s: %s of pushed images and %s of cached ones\n", verb,
-		cli.Bytes(result.PushedBytes+result.CachedBytes), cli.Bytes(result.PushedBytes), cli.Bytes(result.CachedBytes))
+	fmt.Fprintf(s.Out, "%s %s: %s of pushed images, %s of cached ones and %s of build layers\n", verb,
+		cli.Bytes(result.PushedBytes+result.CachedBytes+result.BuildBytes),
+		cli.Bytes(result.PushedBytes), cli.Bytes(result.CachedBytes), cli.Bytes(result.BuildBytes))
 	switch {
 	case o.records:
 		fmt.Fprintf(s.Out, "%s %s of records of deleted clusters\n", verb, cli.Bytes(result.RecordsBytes))
 	case result.KeptBytes > 0:
 		fmt.Fprintf(s.Out, "records of deleted clusters use %s; `skiff prune --records` deletes them\n", cli.Bytes(result.KeptBytes))
 	}
-	return nil
+	return err
 }
 
 // pruneRecords deletes the records of deleted clusters if the user asked for it. It
