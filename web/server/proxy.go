@@ -107,6 +107,9 @@ func rewrite(p *httputil.ProxyRequest, server *url.URL) {
 		}
 	}
 	if upgrade(in) {
+		// The API server refuses watches and logs over a WebSocket without an origin. The
+		// browser's was compared with this server's, and says nothing to the API server.
+		out.Header.Set("Origin", server.Scheme+"://"+server.Host)
 		dropBearer(out.Header)
 		if query := out.URL.Query(); query.Has("accept") {
 			out.Header.Set("Accept", query.Get("accept"))
