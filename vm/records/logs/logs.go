@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/skiff-dev/skiff/internal/gctune"
 	"github.com/skiff-dev/skiff/internal/jsonhttp"
 	"github.com/skiff-dev/skiff/internal/pause"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
@@ -24,6 +25,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/records/logs/child"
 	"github.com/skiff-dev/skiff/vm/records/logs/collect"
+	"github.com/skiff-dev/skiff/vm/records/logs/entry"
 	"github.com/skiff-dev/skiff/vm/records/logs/store"
 )
 
@@ -33,6 +35,9 @@ const (
 	DefaultAge        = 24 * time.Hour
 	// PathStatus: GET returns Status.
 	PathStatus = "/status"
+	// collectPercent and memoryLimit are the Go runtime's: the process mostly waits, and
+	// its heap is mostly buffers.
+	collectPercent, memoryLimit = 50, 192 << 20
 	// cursorsFile has the cursors, beside the store.
 	cursorsFile = "cursors.json"
 	// saveEvery is how often cursors are saved.
@@ -64,7 +69,8 @@ type Config struct {
 type Status struct {
 	// Bytes is the size of the store on disk.
 	Bytes int64 `json:"bytes"`
-	// Dropped is what nodes had to delete before it was collected.
+	// Dropped is what nodes had to delete before it was collected, since the process
+	// started.
 	Dropped map[string]nodeapi.LogsDropped `json:"dropped,omitempty"`
 }
 
@@ -88,6 +94,7 @@ func Run(ctx context.Context, config Config) (err error) {
 		_, _ = io.Copy(io.Discard, config.Parent)
 		cancel()
 	}()
+	gctune.Limits{Percent: collectPercent, Bytes: memoryLimit}.Apply()
 	p := &process{config: config, drain: collect.NewDrain(), dropped: map[string]nodeapi.LogsDropped{}}
 	collecting := config.Cluster != ""
 	p.store, err = store.Open(store.Config{
@@ -200,13 +207,28 @@ func (p *process) nodes(ctx context.Context) {
 	}
 }
 
-// drop notes what a node had to drop, and adds an entry for what is new.
+// sourceLost is the source of entries about lines that were not collected.
+const sourceLost = "lost"
+
+// drop notes what a node had to delete, and adds an entry that tells it, so that a
+// search shows where lines are missing.
 func (p *process) drop(node string, dropped nodeapi.LogsDropped) {
+	fresh := p.cursors.Dropped(node, dropped)
+	if fresh == (nodeapi.LogsDropped{}) {
+		return
+	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	before, known := p.dropped[node]
-	p.dropped[node] = dropped
-	if known && dropped.Lines > before.Lines {
-		p.config.Log.Warn("a node deleted logs before they were collected", "node", node, "lines", dropped.Lines-before.Lines)
+	p.dropped[node] = nodeapi.LogsDropped{
+		Files: p.dropped[node].Files + fresh.Files, Lines: p.dropped[node].Lines + fresh.Lines, Bytes: p.dropped[node].Bytes + fresh.Bytes,
+	}
+	p.mu.Unlock()
+	text := fmt.Sprintf("%d lines (%d bytes in %d files) of node %s were deleted there before they could be collected", fresh.Lines, fresh.Bytes, fresh.Files, node)
+	p.config.Log.Warn(text)
+	row := collect.Row{
+		Time: time.Now().UnixNano(), Text: text, Fields: []entry.Field{{Name: "level", Value: "warn"}},
+		Labels: []entry.Field{{Name: "cluster", Value: p.config.Cluster}, {Name: "node", Value: node}, {Name: "source", Value: sourceLost}},
+	}
+	if err := p.store.Add([]collect.Row{row}); err != nil {
+		p.config.Log.Warn("note that logs were lost", "error", err)
 	}
 }

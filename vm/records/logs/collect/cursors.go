@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/skiff-dev/skiff/internal/atomicfile"
+	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/vm/records/logs/entry"
 )
 
@@ -30,6 +31,8 @@ type state struct {
 	Nodes map[string]map[string]Cursor `json:"nodes"`
 	// Events is the version of the last event.
 	Events string `json:"events,omitempty"`
+	// Dropped is what nodes had deleted before it was collected, as far as it was noted.
+	Dropped map[string]nodeapi.LogsDropped `json:"dropped,omitempty"`
 }
 
 // clone returns a copy that later changes do not affect. Cursors themselves are never
@@ -39,7 +42,7 @@ func (s state) clone() state {
 	for node, files := range s.Nodes {
 		nodes[node] = maps.Clone(files)
 	}
-	s.Nodes = nodes
+	s.Nodes, s.Dropped = nodes, maps.Clone(s.Dropped)
 	return s
 }
 
@@ -121,6 +124,21 @@ func (c *Cursors) AcceptEvents(version string) {
 	c.accepted.Events = version
 }
 
+// Dropped notes how much a node had to delete in all, and returns what is new of it.
+func (c *Cursors) Dropped(node string, all nodeapi.LogsDropped) nodeapi.LogsDropped {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	before := c.accepted.Dropped[node]
+	if all.Lines < before.Lines || all.Bytes < before.Bytes {
+		before = nodeapi.LogsDropped{} // the node has a new disk
+	}
+	if c.accepted.Dropped == nil {
+		c.accepted.Dropped = map[string]nodeapi.LogsDropped{}
+	}
+	c.accepted.Dropped[node] = all
+	return nodeapi.LogsDropped{Files: all.Files - before.Files, Lines: all.Lines - before.Lines, Bytes: all.Bytes - before.Bytes}
+}
+
 // Save makes cursors durable whose entries are on disk by now.
 func (c *Cursors) Save(now time.Time) error {
 	c.mu.Lock()
@@ -168,7 +186,7 @@ func (c *Cursors) write(s state) error {
 }
 
 func (s state) equal(other state) bool {
-	return s.Events == other.Events && maps.EqualFunc(s.Nodes, other.Nodes, func(a, b map[string]Cursor) bool {
+	return s.Events == other.Events && maps.Equal(s.Dropped, other.Dropped) && maps.EqualFunc(s.Nodes, other.Nodes, func(a, b map[string]Cursor) bool {
 		return maps.EqualFunc(a, b, func(a, b Cursor) bool {
 			return a.Offset == b.Offset && a.Final == b.Final && maps.Equal(a.Streams, b.Streams)
 		})

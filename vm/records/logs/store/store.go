@@ -4,6 +4,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -50,6 +51,8 @@ type Config struct {
 	// LimitBytes and Age bound what is kept; older rows are deleted.
 	LimitBytes int64
 	Age        time.Duration
+	// MinFree is how many bytes of the disk are left free; MinFree if 0.
+	MinFree int64
 	// ReadOnly means that nothing is added or deleted because of its age.
 	ReadOnly bool
 }
@@ -63,7 +66,7 @@ func Open(config Config) (*Store, error) {
 	days := int(age/(24*time.Hour)) + 8 // rows of up to a week ago are accepted
 	for name, value := range map[string]string{
 		"storageDataPath": config.Dir, "retentionPeriod": strconv.Itoa(days) + "d", "futureRetention": "2d",
-		"inmemoryDataFlushInterval": flushEvery.String(), "storage.minFreeDiskSpaceBytes": strconv.Itoa(MinFree),
+		"inmemoryDataFlushInterval": flushEvery.String(), "storage.minFreeDiskSpaceBytes": strconv.FormatInt(cmp.Or(config.MinFree, MinFree), 10),
 		"memory.allowedBytes": strconv.Itoa(memory), "loggerFormat": "json", "loggerLevel": "WARN",
 	} {
 		if err := flag.Set(name, value); err != nil {
@@ -98,7 +101,7 @@ func (s *Store) Add(rows []collect.Row) error {
 		return fmt.Errorf("%w: the store is closed", collect.ErrFull)
 	}
 	if err := to.CanWriteData(); err != nil {
-		return fmt.Errorf("%w: less than %d MiB of the disk are free", collect.ErrFull, MinFree>>20)
+		return fmt.Errorf("%w: too little of the disk is free", collect.ErrFull)
 	}
 	batch := logstorage.GetLogRows(nil, nil, nil, nil, "")
 	defer logstorage.PutLogRows(batch)

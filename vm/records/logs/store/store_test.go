@@ -3,6 +3,7 @@ package store
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -196,6 +197,22 @@ func TestOldRowsAreDeleted(t *testing.T) {
 		}
 		if left := count(); left < len(rows)/2 || left > len(rows)-len(rows)/trim+1 {
 			t.Errorf("%d of %d rows are left", left, len(rows))
+		}
+	})
+}
+
+func TestAFullDiskRefusesRowsAndAnswersQueries(t *testing.T) {
+	alone(t, func(t *testing.T, dir string) {
+		s, err := Open(Config{Dir: filepath.Join(dir, "store"), LimitBytes: 1 << 30, Age: 24 * time.Hour, MinFree: 1 << 60})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if err := s.Add([]collect.Row{row(time.Now(), "text")}); !errors.Is(err, collect.ErrFull) {
+			t.Errorf("%v", err)
+		}
+		if text := ask(t, s, "query", url.Values{"query": {"*"}}); text != "" {
+			t.Errorf("%q", text)
 		}
 	})
 }

@@ -28,7 +28,7 @@ import (
 var storeFlags = []string{"pod", "namespace", "selector", "container", "since", "until", "query", "output"}
 
 // sources of entries in the store, besides the names of programs.
-var sources = []string{"container", "program", "kernel", "audit", "event"}
+var sources = []string{"container", "program", "kernel", "audit", "event", "lost"}
 
 // openLimit bounds how long a store takes to open.
 const openLimit = 30 * time.Second
@@ -134,7 +134,7 @@ func (q *search) run(ctx context.Context, s cli.Streams, clusterName string) err
 	defer closeStore()
 	if status, err := c.Status(ctx); err == nil {
 		for _, node := range slices.Sorted(maps.Keys(status.Dropped)) {
-			fmt.Fprintf(s.Err, "warning: node %s had to delete %d lines before they could be collected\n", cli.Clean(node), status.Dropped[node].Lines)
+			fmt.Fprintf(s.Err, "warning: node %s had to delete %d lines before they could be collected (--source lost shows when)\n", cli.Clean(node), status.Dropped[node].Lines)
 		}
 	}
 	show := q.text(s.Text())
