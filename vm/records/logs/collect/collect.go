@@ -23,6 +23,9 @@ const (
 	waitPending, waitIdle = 500, 5000
 	// waitHurry is that of a drain.
 	waitHurry = 100
+	// roundLimit bounds a request with its answer: a machine that was killed closes no
+	// connection.
+	roundLimit = time.Minute
 	// batch is how many bytes of text are added to the store at once.
 	batch = 4 << 20
 	// retry bounds the pause after a failure.
@@ -155,6 +158,8 @@ func (c *collector) joiner(f *follower, at entry.Position) *entry.Joiner {
 func (c *collector) round(ctx context.Context) error {
 	c.patience = labelWait
 	begun := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, roundLimit)
+	defer cancel()
 	ctx, hurry, end := c.Drain.round(ctx)
 	defer end()
 	request := nodeapi.TakeRequest{Files: map[string]nodeapi.LogRead{}, WaitMilliseconds: waitIdle}
