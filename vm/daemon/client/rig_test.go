@@ -89,6 +89,7 @@ type environment struct {
 	refuse    bool              // no secret can be written
 	seeds     map[string]int    // how often each machine was reseeded
 	owner     int               // the process for which the cluster exists, 0 if there is none
+	dashboard func(api http.Handler, log *slog.Logger) daemon.Dashboard
 }
 
 func newEnvironment() *environment {
@@ -115,7 +116,7 @@ func newEnvironment() *environment {
 
 func (w *environment) config(h home.Home, name, images string) daemon.Config {
 	return daemon.Config{
-		Home: h, Name: name, ImageDir: images, Owner: w.owner, Log: slog.New(slog.DiscardHandler),
+		Home: h, Name: name, ImageDir: images, Owner: w.owner, Dashboard: w.dashboard, Log: slog.New(slog.DiscardHandler),
 		Limits: fleet.Limits{Boot: 15 * time.Second, Drain: 5 * time.Second, PowerOff: time.Second},
 		Machines: func(context.Context, drivers.Config) (drivers.Machines, error) {
 			return drivers.Machines{Driver: w.driver, Dial: w.dial}, nil
