@@ -37,6 +37,7 @@ func (d *daemon) handler(life context.Context) http.Handler {
 	mux.HandleFunc("GET "+daemonapi.PathKubeconfig, d.getKubeconfig)
 	mux.HandleFunc("GET "+daemonapi.PathWebHosts, d.web((*web.Server).AnswerHosts))
 	mux.HandleFunc("GET "+daemonapi.PathWebCertificate, d.web((*web.Server).AnswerCertificate))
+	mux.HandleFunc(daemonapi.PathMetrics+"/", d.metrics)
 	mux.HandleFunc(daemonapi.PathNode+"{node}/", d.proxyNode)
 	mux.HandleFunc(daemonapi.PathLogs+"/", d.queryLogs)
 	for path, o := range map[string]struct {

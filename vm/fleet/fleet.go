@@ -25,6 +25,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/node"
 	"github.com/skiff-dev/skiff/vm/operation"
 	"github.com/skiff-dev/skiff/vm/peers"
+	"github.com/skiff-dev/skiff/vm/records/metrics"
 	"github.com/skiff-dev/skiff/vm/registry/client"
 	"github.com/skiff-dev/skiff/vm/tunnel"
 )
@@ -91,6 +92,7 @@ type Fleet struct {
 	web      *web.Server
 	tunnel   *tunnel.Follower
 	logs     *logs // nil if no logs are kept
+	metrics  *metrics.Recorder
 	parts    *parts
 }
 
@@ -210,6 +212,9 @@ func (f *Fleet) connect(listener net.Listener, opened drivers.Machines) (err err
 		return err
 	}
 	f.tunnel = newTunnel(f.core)
+	if f.metrics, err = newRecorder(f.core, f.edge.Catalog()); err != nil {
+		return err
+	}
 	f.api.balance()
 	if opened.Run != nil {
 		f.parts.keep("the machines' network", opened.Run)
@@ -229,6 +234,7 @@ func (f *Fleet) connect(listener net.Listener, opened drivers.Machines) (err err
 	f.parts.keep("the forwarding of services", f.edge.Run)
 	f.parts.keep("the web entry", f.web.Run)
 	f.parts.keep("the tunnel of the host", f.tunnel.Run)
+	f.parts.keep("the record of metrics", f.metrics.Run)
 	return nil
 }
 
@@ -261,6 +267,7 @@ func (f *Fleet) SetSpec(spec cluster.Spec) error {
 		f.registry.wake()
 	}
 	f.edge.Wake()
+	f.metrics.Wake()
 	return err
 }
 

@@ -48,6 +48,11 @@ func (f *Fleet) Status(ctx context.Context) daemonapi.ClusterStatus {
 	status.Problems = append(status.Problems, f.logProblems()...)
 	status.Problems = append(status.Problems, f.machines.networkProblems()...)
 	status.Problems = append(status.Problems, diskProblems(f.stalls.reasons(), f.stalls.freeMiB(), string(f.dir))...)
+	recorded := f.metrics.Status()
+	status.Problems = append(status.Problems, recorded.Problems...)
+	if recorded.Recording {
+		status.Records = &daemonapi.Records{MetricsSeries: recorded.Series}
+	}
 	for i := range status.Nodes {
 		node := registered[status.Nodes[i].Name]
 		status.Nodes[i].Ready, status.Nodes[i].Reason = node.Ready, node.Reason

@@ -189,10 +189,18 @@ type ClusterStatus struct {
 	Nodes      []NodeStatus `json:"nodes"`
 	// Problems tell users what is wrong and what to do, one line each.
 	Problems []string `json:"problems,omitempty"`
+	// Records is nil if nothing is recorded.
+	Records *Records `json:"records,omitempty"`
 	// Timings of the last Apply, in seconds by phase, the slowest node's.
 	Timings map[string]float64 `json:"timings,omitempty"`
 	// DaemonPID is the process on the host that runs the machines.
 	DaemonPID int `json:"daemonPID"`
+}
+
+// Records is what is recorded of a cluster now.
+type Records struct {
+	// MetricsSeries is how many series of metrics were recorded recently.
+	MetricsSeries int `json:"metricsSeries"`
 }
 
 // CertificateSoon is how long before its expiry a certificate becomes a problem: it

@@ -15,6 +15,7 @@ import (
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/image"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/kubeconfig"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/logs"
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/metrics"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/network"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/node"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/port"
@@ -68,7 +69,7 @@ neither kind needs Docker or network access.`,
 	add(root, "cluster",
 		cluster.Up(s), cluster.Pause(s), cluster.Resume(s), cluster.Stop(s), cluster.Down(s), cluster.Run(s),
 		cluster.Status(s), cluster.List(s), services.New(s), port.New(s), network.New(s), kubeconfig.New(s), etcd.New(s), secrets.New(s), ui.New(s, New), dashboard.New(s))
-	add(root, "node", node.Shell(s), logs.New(s), image.New(s), registry.New(s), node.Nerdctl(s), node.Restart(s))
+	add(root, "node", node.Shell(s), logs.New(s), metrics.New(s), image.New(s), registry.New(s), node.Nerdctl(s), node.Restart(s))
 	add(root, "skiff", registry.Prune(s), version.New(s), drivers.New(s), trust.New(s), completion.New(s))
 	root.AddCommand(daemon.New(s), logs.NewStore(s))
 	root.SetHelpCommandGroupID("skiff")

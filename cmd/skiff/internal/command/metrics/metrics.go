@@ -1,0 +1,124 @@
+// Package metrics holds the command `metrics`.
+package metrics
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"time"
+
+	"github.com/prometheus/prometheus/storage"
+	"github.com/spf13/cobra"
+
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
+	"github.com/skiff-dev/skiff/vm/daemon/client"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/records/metrics"
+	"github.com/skiff-dev/skiff/vm/records/metrics/promapi"
+	"github.com/skiff-dev/skiff/vm/records/metrics/store"
+)
+
+// New returns the command `metrics`.
+func New(s cli.Streams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "metrics",
+		Short: "Query the recorded metrics of a cluster",
+		Long: `Query the metrics that were recorded of a cluster: of its nodes, pods, containers, control
+plane and DNS, and of pods that ask for it by the annotation prometheus.io/scrape. They
+remain when a pod or node is gone, when the cluster is stopped, and after
+"skiff down --keep-records".`,
+		Example: `  # Show how much CPU each pod uses
+  skiff metrics query 'sum by (namespace, pod) (rate(container_cpu_usage_seconds_total[1m]))'
+
+  # Let Grafana or promtool query them
+  skiff metrics serve`,
+		Args: cobra.ArbitraryArgs,
+		RunE: cli.Group,
+	}
+	cmd.AddCommand(newQuery(s), newServe(s))
+	return cmd
+}
+
+// source is where metrics are queried.
+type source struct {
+	// handler is the HTTP API of Prometheus.
+	handler http.Handler
+	// name of the cluster or of its records.
+	name string
+	// end is the time up to which there are metrics.
+	end   time.Time
+	close func() error
+}
+
+// open returns the metrics of a cluster: from its daemon, or else from its files.
+func open(cluster string) (source, error) {
+	of, err := target.OpenRecords(cluster)
+	if err != nil {
+		return source{}, err
+	}
+	if of.Client != nil {
+		return source{handler: proxy(of.Client), name: of.Name, end: time.Now(), close: func() error { return nil }}, nil
+	}
+	log := slog.New(slog.DiscardHandler)
+	opened, err := store.OpenCopy(metrics.Directory(of.Directory), of.Temporary, log)
+	if errors.Is(err, store.ErrAbsent) {
+		return source{}, cli.Invalid("", "no metrics were recorded of %q", of.Name)
+	}
+	if err != nil {
+		return source{}, err
+	}
+	api := promapi.New(promapi.Config{Queryable: func() (storage.Queryable, error) { return opened, nil }, Log: log})
+	return source{handler: api.Handler(), name: of.Name, end: opened.Newest(), close: opened.Close}, nil
+}
+
+// proxy passes requests to the daemon.
+func proxy(c *client.Client) http.Handler {
+	daemon := &url.URL{Scheme: "http", Host: "daemon", Path: daemonapi.PathMetrics}
+	return &httputil.ReverseProxy{
+		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(daemon) },
+		Transport: c,
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+			http.Error(w, err.Error(), http.StatusBadGateway)
+		},
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
+	}
+}
+
+// answer is a response in memory.
+type answer struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+// Header implements http.ResponseWriter.
+func (a *answer) Header() http.Header { return a.header }
+
+// Write implements http.ResponseWriter.
+func (a *answer) Write(p []byte) (int, error) {
+	a.WriteHeader(http.StatusOK)
+	return a.body.Write(p)
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (a *answer) WriteHeader(status int) {
+	if a.status == 0 {
+		a.status = status
+	}
+}
+
+// get sends a request to the source.
+func (s source) get(ctx context.Context, path string, parameters url.Values) (*answer, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://metrics"+path+"?"+parameters.Encode(), nil)
+	if err != nil {
+		return nil, err
+	}
+	a := &answer{header: http.Header{}}
+	s.handler.ServeHTTP(a, request)
+	return a, ctx.Err()
+}

@@ -1,0 +1,97 @@
+package fleet
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+	"github.com/skiff-dev/skiff/vm/credentials"
+	"github.com/skiff-dev/skiff/vm/edge/catalog"
+	"github.com/skiff-dev/skiff/vm/home"
+	"github.com/skiff-dev/skiff/vm/kube"
+	"github.com/skiff-dev/skiff/vm/machine"
+	"github.com/skiff-dev/skiff/vm/offline"
+	"github.com/skiff-dev/skiff/vm/records/metrics"
+	"github.com/skiff-dev/skiff/vm/records/metrics/target"
+)
+
+// Metrics serves the recorded metrics in the HTTP API of Prometheus.
+func (f *Fleet) Metrics() http.Handler { return f.metrics.Handler() }
+
+// newRecorder makes the part that records metrics.
+func newRecorder(c core, objects *catalog.Catalog) (*metrics.Recorder, error) {
+	tls, err := c.credentials.ClientConfig(credentials.ClusterCA, credentials.Admin)
+	if err != nil {
+		return nil, err
+	}
+	transport := c.api.transport()
+	transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout}
+	client, err := kube.NewWatcher(c.api.config(transport))
+	if err != nil {
+		return nil, err
+	}
+	return metrics.New(metrics.Config{
+		Dir: metrics.Directory(c.dir.Records()), Settings: c.recordsSettings, Frozen: c.frozen,
+		Nodes: c.runningNodes, Machines: c.usedByMachines,
+		Ready:   func() map[string]bool { return ready(objects.Snapshot().Nodes) },
+		Network: c.podNetwork, Client: client, Dial: c.dial, TLS: tls,
+		FreeBytes: func() int64 { return int64(offline.Host(home.Home(c.dir)).DiskFreeMiB) << 20 },
+		Log:       c.log,
+	}), nil
+}
+
+// recordsSettings returns what the user wants to be recorded.
+func (c *core) recordsSettings() metrics.Settings {
+	records := c.state.spec().Records
+	keep, bytes := records.Limits()
+	return metrics.Settings{Disabled: records.Disabled, Keep: keep, MaxBytes: bytes}
+}
+
+// runningNodes returns the nodes whose machines run.
+func (c *core) runningNodes(ctx context.Context) []target.Node {
+	var all []target.Node
+	for _, n := range c.state.members() {
+		if c.machines.running(ctx, n.Name) {
+			all = append(all, target.Node{Name: n.Name, Address: n.Address.Addr(), ControlPlane: n.Role == nodeconfig.RoleControlPlane})
+		}
+	}
+	return all
+}
+
+// usedByMachines returns what machines use of the host.
+func (c *core) usedByMachines(ctx context.Context) []target.Machine {
+	var all []target.Machine
+	for _, n := range c.state.members() {
+		m := target.Machine{Node: n.Name, Running: c.machineState(ctx, n.Name) == machine.StateRunning}
+		if usage, err := c.machines.driver.Usage(ctx, n.Name); err == nil {
+			m.CPUSeconds, m.MemoryBytes, m.DiskBytes = usage.CPU.Seconds(), float64(usage.MemoryMiB)*(1<<20), float64(usage.DiskBytes)
+		}
+		all = append(all, m)
+	}
+	return all
+}
+
+// podNetwork returns where pods can be.
+func (c *core) podNetwork() target.Network {
+	network := target.Network{Pods: c.state.spec().Network.Pods, Nodes: map[string]netip.Addr{}}
+	for _, n := range c.state.members() {
+		network.Nodes[n.Name] = n.Address.Addr()
+	}
+	return network
+}
+
+// ready returns whether nodes are ready.
+func ready(nodes []*corev1.Node) map[string]bool {
+	all := map[string]bool{}
+	for _, n := range nodes {
+		for _, condition := range n.Status.Conditions {
+			if condition.Type == corev1.NodeReady {
+				all[n.Name] = condition.Status == corev1.ConditionTrue
+			}
+		}
+	}
+	return all
+}

@@ -1,0 +1,241 @@
+// Package metrics records the metrics of a cluster on the host, so that graphs exist
+// when what they show has already died. It decides when programs are asked; what is
+// recorded is decided in package target, and package store keeps it. The cluster does not
+// depend on any of this: failures are shown and tried again.
+package metrics
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/prometheus/prometheus/storage"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/skiff-dev/skiff/internal/wakeup"
+	"github.com/skiff-dev/skiff/vm/records/metrics/promapi"
+	"github.com/skiff-dev/skiff/vm/records/metrics/scrape"
+	"github.com/skiff-dev/skiff/vm/records/metrics/store"
+	"github.com/skiff-dev/skiff/vm/records/metrics/target"
+)
+
+// Period is the time from one round of requests to the next.
+const Period = 15 * time.Second
+
+const (
+	// openAgain is how long the recorder waits after the store failed.
+	openAgain = 30 * time.Second
+	// closeLimit bounds the wait for a store whose files are damaged.
+	closeLimit = 5 * time.Second
+	// maxSeries is how many series are recorded at a time. Each uses about 2 KiB of
+	// memory.
+	maxSeries = 30_000
+)
+
+// Directory returns where the metrics are within the records of a cluster.
+func Directory(records string) string { return filepath.Join(records, "metrics") }
+
+// Settings are what the user may choose.
+type Settings struct {
+	Disabled bool
+	Keep     time.Duration
+	MaxBytes int64
+}
+
+// Config of a Recorder.
+type Config struct {
+	// Dir is the directory of the store.
+	Dir string
+	// Settings returns the current settings.
+	Settings func() Settings
+	// Frozen reports whether the cluster is paused; nobody is asked then.
+	Frozen func(context.Context) bool
+	// Nodes returns the nodes whose machines run, Machines all machines.
+	Nodes    func(context.Context) []target.Node
+	Machines func(context.Context) []target.Machine
+	// Ready returns whether the registered nodes are ready.
+	Ready func() map[string]bool
+	// Network returns where pods can be.
+	Network func() target.Network
+	// Client watches pods; its requests have no time limit.
+	Client kubernetes.Interface
+	// Dial connects to an address in the cluster's network.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// TLS authenticates as the administrator.
+	TLS *tls.Config
+	// FreeBytes returns the free space of the disk.
+	FreeBytes func() int64
+	Log       *slog.Logger
+}
+
+// Recorder records the metrics of one cluster. Its methods may be called concurrently.
+type Recorder struct {
+	config  Config
+	api     http.Handler
+	changed wakeup.Signal
+	pods    pods
+
+	mu       sync.Mutex // guards what follows
+	store    *store.Store
+	failed   error                   // why there is no store, nil if there is one or none is wanted
+	notice   string                  // what happened to an earlier store
+	problems []string                // of annotations
+	results  map[string]targetResult // of the last requests, by key
+	metadata map[string]promapi.Metadata
+}
+
+// targetResult is how a target last answered.
+type targetResult struct {
+	target target.Target
+	result scrape.Result
+}
+
+// New returns a Recorder that does nothing until Run is called.
+func New(config Config) *Recorder {
+	r := &Recorder{config: config, changed: wakeup.New(), results: map[string]targetResult{}, metadata: map[string]promapi.Metadata{}}
+	r.api = promapi.New(promapi.Config{
+		Queryable: r.queryable, Metadata: r.described, Targets: r.targets, Log: config.Log,
+	}).Handler()
+	return r
+}
+
+// Handler serves the HTTP API of Prometheus.
+func (r *Recorder) Handler() http.Handler { return r.api }
+
+// Wake lets Run look at the settings again.
+func (r *Recorder) Wake() { r.changed.Send() }
+
+// Run records until ctx ends. Then it closes the store and returns nil.
+func (r *Recorder) Run(ctx context.Context) error {
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer r.close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	watching.Go(func() { r.pods.follow(ctx, r.config.Client, func() bool { return !r.config.Settings().Disabled }) })
+	rounds := newRounds(r.config)
+	defer rounds.close()
+	ticker := time.NewTicker(Period)
+	defer ticker.Stop()
+	for {
+		next := ticker.C
+		if err := r.round(ctx, rounds); err != nil {
+			next = time.After(openAgain)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.changed:
+		case <-next:
+		}
+	}
+}
+
+// round opens the store if necessary and records once. An error is that of the store,
+// which is closed then.
+func (r *Recorder) round(ctx context.Context, rounds *rounds) error {
+	now := time.Now().Round(0) // the wall clock, which the store uses
+	settings := r.config.Settings()
+	opened, err := r.open(settings, now)
+	if err != nil || opened == nil || r.config.Frozen(ctx) {
+		return err
+	}
+	answers, problems, err := rounds.record(ctx, now, stored{opened}, r.pods.all(), r.describe)
+	if ctx.Err() != nil {
+		return nil
+	}
+	r.mu.Lock()
+	r.results, r.problems = answers, problems
+	r.mu.Unlock()
+	if err != nil {
+		r.config.Log.Warn("metrics are not recorded; the store is opened again", "error", err)
+		r.close()
+		r.fail(err)
+	}
+	return err
+}
+
+// open returns the store with the given settings, nil if the user wants none.
+func (r *Recorder) open(settings Settings, now time.Time) (*store.Store, error) {
+	config := store.Config{
+		Dir: r.config.Dir, Keep: settings.Keep, MaxBytes: settings.MaxBytes, FreeBytes: r.config.FreeBytes, Log: r.config.Log,
+	}
+	r.mu.Lock()
+	opened := r.store
+	r.mu.Unlock()
+	if opened != nil && !settings.Disabled && opened.Has(config) {
+		return opened, nil
+	}
+	r.close()
+	if settings.Disabled {
+		r.fail(nil)
+		return nil, nil
+	}
+	opened, err := store.Open(config, now)
+	if err != nil {
+		r.fail(err)
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.store, r.failed = opened, nil
+	if opened.SetAside != "" {
+		r.notice = fmt.Sprintf("The recorded metrics could not be used (%s): they are now in %s, and recording began again.", opened.Reason, opened.SetAside)
+		r.config.Log.Warn("the recorded metrics were set aside", "reason", opened.Reason, "directory", opened.SetAside)
+	}
+	return opened, nil
+}
+
+// fail notes why there is no store.
+func (r *Recorder) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failed = err
+}
+
+// close closes the store. One whose files are damaged may never return, and is left to
+// the end of the process.
+func (r *Recorder) close() {
+	r.mu.Lock()
+	opened := r.store
+	r.store = nil
+	r.mu.Unlock()
+	if opened == nil {
+		return
+	}
+	done := make(chan error, 1)
+	go func() { done <- opened.Close() }()
+	select {
+	case err := <-done:
+		if err != nil {
+			r.config.Log.Warn("the store of metrics was not closed cleanly", "error", err)
+		}
+	case <-time.After(closeLimit):
+		r.config.Log.Warn("the store of metrics does not close")
+	}
+}
+
+// queryable returns what queries read.
+func (r *Recorder) queryable() (storage.Queryable, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.store != nil:
+		return r.store, nil
+	case r.failed != nil:
+		return nil, fmt.Errorf("%w: %w", promapi.ErrUnavailable, r.failed)
+	}
+	return nil, promapi.ErrUnavailable
+}
+
+// stored is a store with a limited number of series.
+type stored struct{ *store.Store }
+
+// Full implements scrape.Store.
+func (s stored) Full() bool { return s.Series() >= maxSeries }

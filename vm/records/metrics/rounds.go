@@ -1,0 +1,167 @@
+package metrics
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/skiff-dev/skiff/vm/records/metrics/promapi"
+	"github.com/skiff-dev/skiff/vm/records/metrics/scrape"
+	"github.com/skiff-dev/skiff/vm/records/metrics/target"
+)
+
+const (
+	// atOnce is how many targets are asked at the same time.
+	atOnce = 8
+	// idleLimit keeps a connection from one round to the next.
+	idleLimit = 2 * Period
+	// maxHeaders bounds the headers of an answer, in bytes.
+	maxHeaders = 64 << 10
+	// machinesEvery is the number of rounds from one look at the machines to the next:
+	// reading their memory costs more than all the rest.
+	machinesEvery = 2
+)
+
+// rounds is what the recorder remembers from one round to the next.
+type rounds struct {
+	config   Config
+	clients  map[target.Identity]*http.Client
+	scrapers map[string]*scraper
+	state    scrape.Own
+	machines scrape.Own
+	number   int
+}
+
+// scraper is a target that is asked.
+type scraper struct {
+	scrape.Scraper
+	last scrape.Result
+	next int // the round in which it is asked again
+}
+
+func newRounds(config Config) *rounds {
+	client := func(config *tls.Config, dial Config) *http.Client {
+		return &http.Client{
+			Transport: &http.Transport{
+				DialContext: dial.Dial, TLSClientConfig: config, IdleConnTimeout: idleLimit, MaxIdleConnsPerHost: 2,
+				MaxResponseHeaderBytes: maxHeaders, DisableCompression: true, ResponseHeaderTimeout: scrape.Limit,
+			},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}
+	}
+	anonymous := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true} //nolint:gosec // there is no name to verify, and nothing secret is sent
+	return &rounds{
+		config: config, scrapers: map[string]*scraper{},
+		clients: map[target.Identity]*http.Client{target.Admin: client(config.TLS, config), target.Anonymous: client(anonymous, config)},
+	}
+}
+
+func (r *rounds) close() {
+	for _, client := range r.clients {
+		client.CloseIdleConnections()
+	}
+}
+
+// record asks all targets whose turn it is and appends their answers and what the host
+// knows itself. It returns how all targets last answered, and problems for users. The
+// error is that of the store.
+func (r *rounds) record(ctx context.Context, now time.Time, to scrape.Store, pods []target.Pod, describe func(string, string, string)) (map[string]targetResult, []string, error) {
+	r.number++
+	fromPods, problems := target.OfPods(pods, r.config.Network())
+	if len(fromPods) > target.MaxPodTargets {
+		fromPods = fromPods[:target.MaxPodTargets]
+		problems = append(problems, target.TooManyTargets)
+	}
+	failed := r.follow(ctx, now, to, append(target.OfNodes(r.config.Nodes(ctx)), fromPods...), describe)
+	failed = append(failed, r.ask(ctx, now, to)...)
+	failed = append(failed, r.state.Append(ctx, now, target.State(pods, r.config.Ready()), to))
+	if r.number%machinesEvery == 1 {
+		failed = append(failed, r.machines.Append(ctx, now, target.OfMachines(r.config.Machines(ctx)), to))
+	}
+	results := map[string]targetResult{}
+	for key, s := range r.scrapers {
+		results[key] = targetResult{s.Target, s.last}
+	}
+	return results, problems, errors.Join(failed...)
+}
+
+// follow makes the scrapers those of the targets, and marks the end of others.
+func (r *rounds) follow(ctx context.Context, now time.Time, to scrape.Store, targets []target.Target, describe func(string, string, string)) []error {
+	wanted := map[string]bool{}
+	for _, t := range targets {
+		key := t.Key()
+		wanted[key] = true
+		if r.scrapers[key] == nil {
+			r.scrapers[key] = &scraper{Scraper: scrape.Scraper{Target: t, Client: r.clients[t.Identity], Describe: describe}, next: r.number}
+		}
+	}
+	var failed []error
+	for key, s := range r.scrapers {
+		if !wanted[key] {
+			failed = append(failed, s.End(ctx, now, to))
+			delete(r.scrapers, key)
+		}
+	}
+	return failed
+}
+
+// ask asks the targets whose turn it is.
+func (r *rounds) ask(ctx context.Context, now time.Time, to scrape.Store) []error {
+	var all sync.WaitGroup
+	var mu sync.Mutex // guards failed
+	var failed []error
+	free := make(chan struct{}, atOnce)
+	for _, s := range r.scrapers {
+		if s.next > r.number {
+			continue
+		}
+		s.next = r.number + s.Target.Every
+		free <- struct{}{}
+		all.Go(func() {
+			defer func() { <-free }()
+			result, err := s.Scrape(ctx, now, to)
+			s.last = result
+			if err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				failed = append(failed, err)
+			}
+		})
+	}
+	all.Wait()
+	return failed
+}
+
+// maxDescribed bounds the metrics whose type and help are remembered.
+const maxDescribed = 2000
+
+// describe remembers the type or the help of a metric.
+func (r *Recorder) describe(metric, kind, help string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m, known := r.metadata[metric]
+	if !known && len(r.metadata) >= maxDescribed {
+		return
+	}
+	if kind != "" {
+		m.Type = kind
+	}
+	if help != "" {
+		m.Help = help[:min(len(help), 512)]
+	}
+	r.metadata[metric] = m
+}
+
+// described returns the types and help texts.
+func (r *Recorder) described() map[string]promapi.Metadata {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := make(map[string]promapi.Metadata, len(r.metadata))
+	for name, m := range r.metadata {
+		all[name] = m
+	}
+	return all
+}
