@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -40,6 +41,13 @@ func testBuild(t *testing.T, r *rig, name string, k *kube) {
 		r.build(t, name, "skiff.test/pulled:1", dir)
 		contains(t, "confinement of steps", k.holds(t, "pulled", "skiff.test/pulled:1", "cat", "/seccomp"), "2")
 	})
+	r.subtest(t, "Push", func(t *testing.T) {
+		pushed := r.registry(t).Address + "/e2e/build-pushed:1"
+		a := r.build(t, name, pushed, buildContext(t, map[string]string{"Dockerfile": "FROM skiff.test/busybox:1\nRUN echo pushed > /pushed\n"}), "--push")
+		contains(t, "message", a.stdout, "pushed "+pushed+" as sha256:")
+		contains(t, "registry", r.skiff(t, "registry", "list"), "e2e/build-pushed")
+		k.holds(t, "pushed", pushed)
+	})
 	r.subtest(t, "FailingStep", func(t *testing.T) {
 		dir := buildContext(t, map[string]string{"Dockerfile": "FROM skiff.test/busybox:1\nRUN echo about to fail; exit 7\n"})
 		a := r.trySkiff(t, "image", "build", "--cluster", name, "-t", "skiff.test/fails:1", dir)
@@ -61,6 +69,15 @@ func testBuild(t *testing.T, r *rig, name string, k *kube) {
 		}
 	})
 	r.subtest(t, "Interrupted", func(t *testing.T) { testBuildInterrupted(t, r, name) })
+	r.subtest(t, "Prune", func(t *testing.T) {
+		if kept := r.prune(t, "--dry-run"); kept == 0 {
+			t.Error("nothing would be freed")
+		}
+		if freed := r.prune(t); freed == 0 {
+			t.Error("nothing was freed")
+		}
+		equal(t, "bytes afterwards", r.prune(t, "--dry-run"), 0)
+	})
 }
 
 func testBuildStages(t *testing.T, r *rig, name string, k *kube) {
@@ -100,6 +117,18 @@ COPY --from=compile /greeting /files /token /addresses /
 	r.skiff(t, "restart", "--cluster", name, "worker-1")
 	again = r.build(t, name, "skiff.test/stages:3", dir, flags...)
 	equal(t, "cached steps after a restart", strings.Count(again.stderr, " CACHED\n") >= 4, true)
+}
+
+// prune returns the size of the layers of builds that `skiff prune` has freed.
+func (r *rig) prune(t *testing.T, flags ...string) int64 {
+	t.Helper()
+	var freed struct{ BuildBytes int64 }
+	out := r.skiff(t, append([]string{"prune", "-o", "json"}, flags...)...)
+	if err := json.Unmarshal([]byte(out), &freed); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Logf("prune %q: %d bytes", flags, freed.BuildBytes)
+	return freed.BuildBytes
 }
 
 // testBuildInterrupted ends a build in a step that takes long, which must end too.

@@ -109,31 +109,69 @@ func testApply(t *testing.T, k *kube) {
 }
 
 func testHelm(t *testing.T, k *kube) {
-	helm := func(args ...string) string {
-		t.Helper()
-		args = append(args, "--namespace", k.namespace)
-		if k.context != "" {
-			args = append(args, "--kube-context", k.context)
-		}
-		a := k.run(t, k.tool("helm"), args...)
-		if a.code != 0 {
-			t.Fatalf("helm %s: exit code %d\n%s%s", strings.Join(args, " "), a.code, a.stdout, a.stderr)
-		}
-		return a.stdout
-	}
 	greeting := func(want, version string) {
 		t.Helper()
 		equal(t, "greeting", k.get(t, "configmap/site", ".data.greeting"), want)
 		equal(t, "image", k.get(t, "deployment/site", ".spec.template.spec.containers[0].image"), "skiff.test/workload:"+version)
 	}
 	wait := []string{"--wait", "--timeout", waitLimit.String()}
-	contains(t, "install", helm(append([]string{"install", "site", "testdata/chart"}, wait...)...), "STATUS: deployed", "REVISION: 1")
+	contains(t, "install", k.helm(t, append([]string{"install", "site", "testdata/chart"}, wait...)...), "STATUS: deployed", "REVISION: 1")
 	greeting("hello", "1")
-	helm(append([]string{"upgrade", "site", "testdata/chart", "--set", "greeting=goodbye,version=2"}, wait...)...)
+	contains(t, "helm test", k.helm(t, "test", "site", "--timeout", waitLimit.String()), "Phase:          Succeeded")
+	k.helm(t, append([]string{"upgrade", "site", "testdata/chart", "--set", "greeting=goodbye,version=2"}, wait...)...)
 	greeting("goodbye", "2")
-	helm(append([]string{"rollback", "site", "1"}, wait...)...)
+	k.helm(t, append([]string{"rollback", "site", "1"}, wait...)...)
 	greeting("hello", "1")
-	contains(t, "history", helm("history", "site"), "superseded", "Rollback to 1", "deployed")
-	helm(append([]string{"uninstall", "site"}, wait...)...)
+	contains(t, "history", k.helm(t, "history", "site"), "superseded", "Rollback to 1", "deployed")
+	k.helm(t, append([]string{"uninstall", "site"}, wait...)...)
 	contains(t, "after uninstall", k.try(t, "get", "deployment", "site").stderr, "NotFound")
+}
+
+// helm runs Helm in the namespace.
+func (k *kube) helm(t *testing.T, args ...string) string {
+	t.Helper()
+	args = append(args, "--namespace", k.namespace)
+	if k.context != "" {
+		args = append(args, "--kube-context", k.context)
+	}
+	a := k.run(t, k.tool("helm"), args...)
+	if a.code != 0 {
+		t.Fatalf("helm %s: exit code %d\n%s%s", strings.Join(args, " "), a.code, a.stdout, a.stderr)
+	}
+	return a.stdout
+}
+
+// testRelease installs a chart whose service is a load balancer: Helm waits until it has
+// its address, and the host answers through upgrades and a rollback.
+func testRelease(t *testing.T, r *rig, cluster string, k *kube) {
+	const port = 28180
+	wait := []string{"--set", "service.type=LoadBalancer", "--set", fmt.Sprintf("service.port=%d", port), "--wait", "--timeout", waitLimit.String()}
+	var at []string
+	answers := func(version string) {
+		t.Helper()
+		if k.get(t, "service/shop", ".status.loadBalancer.ingress[0].ip") == "" {
+			t.Error("Helm did not wait for the address")
+		}
+		eventually(t, waitLimit, "the host answers with version "+version, func() error {
+			if at = r.hostAddresses(t, cluster, k.namespace, "shop", port); len(at) == 0 {
+				return fmt.Errorf("no addresses")
+			}
+			status, body, err := r.curl(t, "http://"+at[0]+"/version")
+			if err == nil && (status != "200" || body != version) {
+				err = fmt.Errorf("%s %q", status, body)
+			}
+			return err
+		})
+		contains(t, "helm test", k.helm(t, "test", "shop", "--timeout", waitLimit.String()), "Phase:          Succeeded")
+	}
+	k.helm(t, append([]string{"install", "shop", "testdata/chart"}, wait...)...)
+	answers("1")
+	k.helm(t, append([]string{"upgrade", "shop", "testdata/chart", "--set", "version=2,replicas=2"}, wait...)...)
+	answers("2")
+	k.helm(t, "rollback", "shop", "1", "--wait", "--timeout", waitLimit.String())
+	answers("1")
+	k.helm(t, "uninstall", "shop", "--wait", "--timeout", waitLimit.String())
+	for _, address := range at {
+		refuses(t, address)
+	}
 }

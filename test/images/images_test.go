@@ -3,8 +3,10 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -72,5 +74,55 @@ func TestVersionsOfTheWorkloadShareTheirLayers(t *testing.T) {
 	}
 	if info.Size() > 1<<20+64<<10 {
 		t.Errorf("%d bytes for two versions over one layer of 1 MiB", info.Size())
+	}
+}
+
+func TestPackagesComeWithAllThatTheyNeed(t *testing.T) {
+	needs := map[string][]string{
+		"server": {"lib", "debconf", "tool"}, "tool": {"lib", "server"}, "lib": {"base"}, "debconf": {"perl"},
+	}
+	got, err := closure([]string{"server"}, func(packages []string) (all []string, err error) {
+		for _, p := range packages {
+			all = append(all, needs[p]...)
+		}
+		return all, nil
+	})
+	if want := []string{"base", "lib", "server", "tool"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+func TestFilesOfPackagesAreMergedIntoUsr(t *testing.T) {
+	var files bytes.Buffer
+	w := tar.NewWriter(&files)
+	for _, header := range []tar.Header{
+		{Name: "./", Typeflag: tar.TypeDir, Mode: 0o755},
+		{Name: "./lib/", Typeflag: tar.TypeDir, Mode: 0o755},
+		{Name: "./lib/libx.so.1", Typeflag: tar.TypeSymlink, Linkname: "libx.so.1.0"},
+		{Name: "./lib/libx.so.1.0", Typeflag: tar.TypeReg, Size: 1, Mode: 0o644},
+		{Name: "./usr/bin/x", Typeflag: tar.TypeLink, Linkname: "./lib/libx.so.1.0", Mode: 0o755},
+		{Name: "./usr/share/doc/x/copyright", Typeflag: tar.TypeReg, Size: 1},
+	} {
+		if err := w.WriteHeader(&header); err != nil {
+			t.Fatal(err)
+		}
+		if header.Size > 0 {
+			if _, err := w.Write([]byte("x")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	root := tree{}
+	if err := root.unpack(files.Bytes()); err != nil {
+		t.Fatal(err)
+	}
+	if got := slices.Sorted(maps.Keys(root)); !slices.Equal(got, []string{"usr/bin/x", "usr/lib", "usr/lib/libx.so.1", "usr/lib/libx.so.1.0"}) {
+		t.Errorf("%q", got)
+	}
+	if got := root["usr/bin/x"]; string(got.Data) != "x" || got.Mode != 0o755 {
+		t.Errorf("a hard link is %+v", got)
 	}
 }

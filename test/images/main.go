@@ -1,6 +1,6 @@
 // Command images builds the images of the end-to-end tests as OCI archives: a
-// static workload program on top of Debian's static busybox, a gRPC server, and
-// deliberately broken archives. It needs Go, apt-get and dpkg-deb but no registry. It does not
+// static workload program on top of Debian's static busybox, a gRPC server, PostgreSQL
+// and Redis, and deliberately broken archives. It needs Go, apt-get and dpkg-deb but no registry. It does not
 // touch an archive whose content has not changed.
 package main
 
@@ -55,7 +55,23 @@ func run(out, cache string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(writeAll(out, base, top), writeHealth(out, cache))
+	return errors.Join(writeAll(out, base, top), writeHealth(out, cache), writeDatabases(out, cache, busybox))
+}
+
+// writeDatabases writes the image with the servers of PostgreSQL and Redis.
+func writeDatabases(out, cache string, busybox []byte) error {
+	layer, err := debian(cache, []string{"postgresql", "redis-server"}, mergedRoot(busybox))
+	if err != nil {
+		return fmt.Errorf("databases: %w", err)
+	}
+	var archive bytes.Buffer
+	if err := oci.Write(&archive, oci.Image{
+		Name: "skiff.test/databases:1", Arch: runtime.GOARCH, Layers: [][]byte{layer},
+		Config: v1.ImageConfig{Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, Cmd: []string{"sh"}},
+	}); err != nil {
+		return err
+	}
+	return writeIfChanged(filepath.Join(out, "databases.tar"), archive.Bytes())
 }
 
 // writeHealth writes the image of the gRPC server, which has nothing but its program.
@@ -64,17 +80,22 @@ func writeHealth(out, cache string) error {
 	if err != nil {
 		return fmt.Errorf("health: %w", err)
 	}
-	layer, err := oci.Layer([]oci.File{{Path: "health", Mode: 0o755, Data: program}})
+	return writeProgram(out, "health", program)
+}
+
+// writeProgram writes an image that has nothing but a program.
+func writeProgram(out, name string, program []byte) error {
+	layer, err := oci.Layer([]oci.File{{Path: name, Mode: 0o755, Data: program}})
 	if err != nil {
 		return err
 	}
 	var archive bytes.Buffer
 	if err := oci.Write(&archive, oci.Image{
-		Name: "skiff.test/health:1", Arch: runtime.GOARCH, Layers: [][]byte{layer}, Config: v1.ImageConfig{Cmd: []string{"/health"}},
+		Name: "skiff.test/" + name + ":1", Arch: runtime.GOARCH, Layers: [][]byte{layer}, Config: v1.ImageConfig{Entrypoint: []string{"/" + name}},
 	}); err != nil {
 		return err
 	}
-	return writeIfChanged(filepath.Join(out, "health.tar"), archive.Bytes())
+	return writeIfChanged(filepath.Join(out, name+".tar"), archive.Bytes())
 }
 
 // workloadImage is one version of the test workload.

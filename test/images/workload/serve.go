@@ -93,6 +93,9 @@ func (s *server) handler() http.Handler {
 	mux.HandleFunc("GET /env/{name}", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintln(w, os.Getenv(r.PathValue("name")))
 	})
+	mux.HandleFunc("GET /page", servePage)
+	mux.HandleFunc("GET /events", serveEvents)
+	mux.HandleFunc("GET /socket", serveSocket)
 	mux.HandleFunc("GET /healthz", health(&s.unhealthy))
 	mux.HandleFunc("GET /readyz", health(&s.unready))
 	mux.HandleFunc("POST /healthz/{value}", change(&s.unhealthy))

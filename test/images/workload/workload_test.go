@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gorilla/websocket"
 )
 
 func ask(t *testing.T, args ...string) (string, error) {
@@ -130,6 +132,33 @@ func TestNoticePrintsChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	next("REMOVE new")
+}
+
+func TestEventsAndMessagesArriveOneByOne(t *testing.T) {
+	web := httptest.NewServer((&server{}).handler())
+	defer web.Close()
+	response, err := http.Get(web.URL + "/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	events := bufio.NewScanner(response.Body)
+	if !events.Scan() || events.Text() != "data: 1" {
+		t.Errorf("the first event is %q, %v", events.Text(), events.Err())
+	}
+
+	conn, answer, err := websocket.DefaultDialer.DialContext(t.Context(), strings.Replace(web.URL, "http", "ws", 1)+"/socket", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	defer conn.Close()
+	if err := conn.WriteMessage(websocket.TextMessage, []byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	if _, message, err := conn.ReadMessage(); err != nil || string(message) != "hello" {
+		t.Errorf("the echo is %q, %v", message, err)
+	}
 }
 
 func TestUnknownCommandIsRefused(t *testing.T) {

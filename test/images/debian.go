@@ -1,0 +1,183 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/skiff-dev/skiff/images/oci"
+	"github.com/skiff-dev/skiff/internal/atomicfile"
+)
+
+// unneeded are packages that a container does without, and so without what only they
+// depend on: they configure or start an installed system. PostgreSQL uses LLVM for
+// queries that it compiles.
+var unneeded = regexp.MustCompile(`^(debconf.*|dpkg|perl.*|adduser|passwd|lsb-base|init-system-helpers|sysvinit-utils|ucf|ssl-cert|locales.*|` +
+	`postgresql-common.*|postgresql-client-common|libllvm.*|sensible-utils|.*:.*)$`)
+
+// skippedFiles are documentation and translations.
+var skippedFiles = regexp.MustCompile(`^usr/share/(doc|man|locale|info|lintian|bash-completion)/`)
+
+// debian returns a layer with Debian packages, all that they depend on, and more files.
+// It is kept in the cache.
+func debian(cache string, packages []string, more []oci.File) ([]byte, error) {
+	sum := sha256.Sum256(fmt.Append(nil, packages, unneeded, skippedFiles))
+	kept := filepath.Join(cache, fmt.Sprintf("debian-%s-%s.tar", runtime.GOARCH, hex.EncodeToString(sum[:6])))
+	if layer, err := os.ReadFile(kept); err == nil {
+		return layer, nil
+	}
+	all, err := closure(packages, dependencies)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(cache, "deb-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	if _, err := output(dir, nil, "apt-get", append([]string{"-q", "download"}, all...)...); err != nil {
+		return nil, err
+	}
+	archives, err := filepath.Glob(filepath.Join(dir, "*.deb"))
+	if err != nil {
+		return nil, err
+	}
+	root := tree{}
+	for _, archive := range archives {
+		files, err := output("", nil, "dpkg-deb", "--fsys-tarfile", archive)
+		if err != nil {
+			return nil, err
+		}
+		if err := root.unpack(files); err != nil {
+			return nil, fmt.Errorf("%s: %w", filepath.Base(archive), err)
+		}
+	}
+	for _, file := range more {
+		root[file.Path] = file
+	}
+	layer, err := oci.Layer(slices.Collect(maps.Values(root)))
+	if err != nil {
+		return nil, err
+	}
+	return layer, atomicfile.Write(kept, layer, 0o644)
+}
+
+// closure returns packages and all that they depend on, sorted.
+func closure(packages []string, depends func([]string) ([]string, error)) ([]string, error) {
+	found := map[string]bool{}
+	for next := packages; len(next) > 0; {
+		for _, name := range next {
+			found[name] = true
+		}
+		names, err := depends(next)
+		if err != nil {
+			return nil, err
+		}
+		next = nil
+		for _, name := range names {
+			if !found[name] && !unneeded.MatchString(name) && !slices.Contains(next, name) {
+				next = append(next, name)
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(found)), nil
+}
+
+// dependencies returns what packages depend on directly, virtual packages apart.
+func dependencies(packages []string) ([]string, error) {
+	args := append([]string{"depends", "--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances"}, packages...)
+	out, err := output("", nil, "apt-cache", args...)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for line := range strings.Lines(string(out)) {
+		if _, name, ok := strings.Cut(strings.TrimSpace(line), "Depends: "); ok && !strings.HasPrefix(name, "<") {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// tree is a root file system, by path.
+type tree map[string]oci.File
+
+// unpack adds the files of a package. The directories that Debian has merged into /usr
+// are links there.
+func (t tree) unpack(files []byte) error {
+	for r := tar.NewReader(bytes.NewReader(files)); ; {
+		header, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		name := merged(header.Name)
+		if name == "." || skippedFiles.MatchString(name+"/") {
+			continue
+		}
+		file := oci.File{Path: name, Mode: header.Mode & 0o7777}
+		switch header.Typeflag {
+		case tar.TypeDir:
+			file.Dir = true
+		case tar.TypeSymlink:
+			file.Link = header.Linkname
+		case tar.TypeLink:
+			file.Data = t[merged(header.Linkname)].Data
+		case tar.TypeReg:
+			if file.Data, err = io.ReadAll(r); err != nil {
+				return err
+			}
+		default:
+			return fmt.Errorf("%s has the type %q", header.Name, header.Typeflag)
+		}
+		t[name] = file
+	}
+}
+
+// merged returns the path of an entry without /bin, /lib, /lib64 and /sbin.
+func merged(name string) string {
+	name = path.Clean(strings.TrimPrefix(name, "./"))
+	first, _, _ := strings.Cut(name, "/")
+	switch first {
+	case "bin", "lib", "lib64", "sbin":
+		return "usr/" + name
+	}
+	return name
+}
+
+// mergedRoot is what a root file system has beside the files of packages: the users root
+// and service, which has the ID 999, and a shell.
+func mergedRoot(busybox []byte) []oci.File {
+	files := []oci.File{
+		{Path: "usr/bin/busybox", Mode: 0o755, Data: busybox},
+		{Path: "etc/passwd", Mode: 0o644, Data: []byte("root:x:0:0:root:/root:/bin/sh\nservice:x:999:999:service:/tmp:/bin/sh\n")},
+		{Path: "etc/group", Mode: 0o644, Data: []byte("root:x:0:\nservice:x:999:\n")},
+		{Path: "etc/nsswitch.conf", Mode: 0o644, Data: []byte("hosts: files dns\n")},
+		{Path: "tmp", Mode: 0o1777, Dir: true},
+		{Path: "root", Mode: 0o700, Dir: true},
+	}
+	for _, dir := range []string{"dev", "proc", "run", "sys", "usr", "usr/bin", "usr/lib", "usr/lib64", "usr/sbin", "var"} {
+		files = append(files, oci.File{Path: dir, Mode: 0o755, Dir: true})
+	}
+	for _, dir := range []string{"bin", "lib", "lib64", "sbin"} {
+		files = append(files, oci.File{Path: dir, Link: "usr/" + dir})
+	}
+	for _, applet := range []string{"cat", "env", "id", "ls", "mkdir", "ps", "sh", "sleep"} {
+		files = append(files, oci.File{Path: "usr/bin/" + applet, Link: "busybox"})
+	}
+	return files
+}
