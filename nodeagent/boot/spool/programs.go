@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 )
 
@@ -22,16 +24,27 @@ func isProgram(name string) bool {
 	return !strings.HasPrefix(name, "audit.") && !strings.HasPrefix(name, "audit-") && !strings.HasPrefix(name, kernelLog)
 }
 
-// live returns the ID of what is in the log of a program now.
-func (s *Spool) live(program string) string {
+// live returns the ID of what is in the log of a program now. The time at which the file
+// was made tells logs of different disks and boots apart.
+func (s *Spool) live(program, name string) string {
 	log := nodeapi.LogSourceProgram + "/" + program
-	var copied int64
+	made := born(name)
 	for _, f := range s.order {
-		if f.log() == log {
-			copied = f.stamp
+		if f.log() == log && f.stamp > made {
+			made = f.stamp // when its last copy was found
 		}
 	}
-	return log + "@" + strconv.FormatInt(copied, 36)
+	return log + "@" + strconv.FormatInt(made, 36)
+}
+
+// born returns when a file was made, in nanoseconds since 1970; 0 if the file system does
+// not know.
+func born(name string) int64 {
+	var info unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, name, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_BTIME, &info); err != nil || info.Mask&unix.STATX_BTIME == 0 {
+		return 0
+	}
+	return info.Btime.Sec*int64(time.Second) + int64(info.Btime.Nsec)
 }
 
 // logOf returns the log of the file with the given ID.
@@ -57,7 +70,7 @@ func (s *Spool) programs() map[string]string {
 			if info, err := os.Lstat(name + ".1"); err == nil && dir != s.config.RunDir && s.inodes[inode(info)] == nil {
 				continue
 			}
-			found[s.live(program)] = name
+			found[s.live(program, name)] = name
 		}
 	}
 	return found

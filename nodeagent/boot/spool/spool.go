@@ -86,15 +86,6 @@ type file struct {
 // log names what the file is a part of.
 func (f *file) log() string { return f.source + "/" + f.path }
 
-// name sets the ID of a new file. The file of a program is a copy of its log, which had
-// an ID before: live.
-func (f *file) name(live string) {
-	f.id = f.log() + "@" + strconv.FormatInt(f.stamp, 36)
-	if f.source == nodeapi.LogSourceProgram {
-		f.id = live
-	}
-}
-
 // linkName returns the name of the link, from which parse knows ID and age.
 func (f *file) linkName() string { return f.id + "~" + strconv.FormatInt(f.stamp, 36) }
 
@@ -210,7 +201,10 @@ func (s *Spool) keep(root *os.Root, found candidate, now time.Time) error {
 		return fmt.Errorf("there are more than %d log files", maxFiles)
 	}
 	f := &file{source: found.source, path: found.path, stamp: max(now.UnixNano(), s.stamp+1), inode: found.inode}
-	f.name(s.live(found.path))
+	if f.id = f.log() + "@" + strconv.FormatInt(f.stamp, 36); f.source == nodeapi.LogSourceProgram {
+		// A copy has the ID that the log had.
+		f.id = s.live(f.path, filepath.Join(s.config.Dir, s.config.Programs, f.path+".log"))
+	}
 	to := path.Join(s.config.Kept, f.linkName())
 	if err := root.MkdirAll(path.Dir(to), 0o700); err != nil {
 		return err

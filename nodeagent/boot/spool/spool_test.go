@@ -299,6 +299,21 @@ func TestTheLogOfAProgramContinuesInItsCopy(t *testing.T) {
 	n.expect(kubelet, "one\ntwo\nthree\nfour\nfive\n")
 }
 
+// TestTheLogOfANewDiskIsAnotherOne has more in it than the host read of the old one.
+func TestTheLogOfANewDiskIsAnotherOne(t *testing.T) {
+	n := newNode(t)
+	n.write("skiff/nodeagent.log", "one\n")
+	n.scan(0)
+	n.take(false)
+	n.must(os.Remove(n.path("skiff/nodeagent.log")))
+	time.Sleep(10 * time.Millisecond) // the clock of file systems has steps
+	n.write("skiff/nodeagent.log", "two and more\n")
+	n.restart()
+	n.scan(0)
+	n.take(false)
+	n.expect("program nodeagent", "one\ntwo and more\n")
+}
+
 func TestAuditRecordsAndTheKernelAreLogsOfTheirOwn(t *testing.T) {
 	n := newNode(t)
 	n.write("skiff/audit.log", "a1\n")

@@ -132,7 +132,6 @@ type follower struct {
 	joiner *entry.Joiner
 	source *source
 	final  bool
-	latest time.Time // when something was read last
 }
 
 // restore continues where the store accepted entries last.
@@ -234,9 +233,6 @@ func (c *collector) chunk(ctx context.Context, chunk nodeapi.LogChunk, data []by
 		// The file became shorter, or the node lost what we know of it.
 		f.joiner = c.joiner(f, entry.Position{Offset: chunk.Offset})
 	}
-	if len(data) > 0 {
-		f.latest = now
-	}
 	f.joiner.Write(data, now)
 	if chunk.Final {
 		f.joiner.End(now)
@@ -247,9 +243,13 @@ func (c *collector) chunk(ctx context.Context, chunk nodeapi.LogChunk, data []by
 
 // flush emits entries that nothing followed for a while, or at once in a hurry.
 func (c *collector) flush(now time.Time, hurry bool) {
+	before := now.Add(-idle)
+	if hurry {
+		before = now.Add(1)
+	}
 	for _, f := range c.files {
-		if f.source != nil && (hurry || now.Sub(f.latest) >= idle) && f.joiner.Pending() {
-			f.joiner.Flush()
+		if f.source != nil {
+			f.joiner.Flush(before)
 		}
 	}
 }

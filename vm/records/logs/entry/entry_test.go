@@ -118,6 +118,17 @@ func TestAJoinerContinuesAnywhere(t *testing.T) {
 	}
 }
 
+func TestAQuietStreamDoesNotWaitForABusyOne(t *testing.T) {
+	var got []string
+	j := NewJoiner(Position{}, ParseCRI, func(e Entry) { got = append(got, e.Text) })
+	j.Write([]byte(cri(1, "stderr", "F", "quiet")), now)
+	j.Write([]byte(cri(2, "stdout", "F", "busy")), now.Add(2*time.Second))
+	j.Flush(now.Add(time.Second))
+	if !slices.Equal(got, []string{"quiet"}) || !j.Pending() {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestEntriesOfAStreamHaveIncreasingTimes(t *testing.T) {
 	log := cri(5, "stdout", "F", "a") + cri(5, "stdout", "F", "b") + cri(5, "stdout", "F", "c") + cri(1, "stdout", "F", "the clock was set back") + cri(1, "stdout", "F", "d")
 	entries := join(log, ParseCRI)

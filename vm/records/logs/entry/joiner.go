@@ -53,6 +53,7 @@ type pending struct {
 	text    []byte
 	kind    trace
 	partial bool // the last line was
+	latest  time.Time
 }
 
 // NewJoiner returns a Joiner that begins at a position and calls emit for each entry.
@@ -111,19 +112,27 @@ func (j *Joiner) End(now time.Time) {
 		j.line(j.rest, j.read-int64(len(j.rest)), now)
 		j.rest = j.rest[:0]
 	}
-	j.Flush()
-}
-
-// Flush emits entries that nothing followed for a while.
-func (j *Joiner) Flush() {
-	for _, name := range []string{"", "stdout", "stderr"} {
-		if s := j.streams[name]; s != nil && s.pending != nil && !s.pending.partial {
+	for _, name := range streamNames {
+		if s := j.streams[name]; s != nil && s.pending != nil {
 			j.finish(s)
 		}
 	}
 }
 
-// Pending reports whether Flush would emit anything.
+// streamNames are the streams of logs.
+var streamNames = [...]string{"", "stdout", "stderr"}
+
+// Flush emits entries whose last line was read before a time. One that the runtime
+// split waits for its rest.
+func (j *Joiner) Flush(before time.Time) {
+	for _, name := range streamNames {
+		if s := j.streams[name]; s != nil && s.pending != nil && !s.pending.partial && s.pending.latest.Before(before) {
+			j.finish(s)
+		}
+	}
+}
+
+// Pending reports whether there are entries that Flush will emit.
 func (j *Joiner) Pending() bool {
 	for _, s := range j.streams {
 		if s.pending != nil && !s.pending.partial {
@@ -162,19 +171,19 @@ func (j *Joiner) line(raw []byte, begin int64, now time.Time) {
 	if p := s.pending; p != nil {
 		if p.partial {
 			p.add(line.Text, j.read, "")
-			p.partial = line.Partial
+			p.partial, p.latest = line.Partial, now
 			return
 		}
 		if kind, more := continues(p.kind, line.Text); more && p.entry.Lines < maxJoined && len(p.text) < MaxText {
 			p.kind = kind
 			p.add(line.Text, j.read, "\n")
-			p.partial = line.Partial
+			p.partial, p.latest = line.Partial, now
 			return
 		}
 		j.finish(s)
 	}
 	s.pending = &pending{
-		entry: Entry{Time: line.Time, Stream: line.Stream, Begin: begin}, kind: begins(line.Text), partial: line.Partial,
+		entry: Entry{Time: line.Time, Stream: line.Stream, Begin: begin}, kind: begins(line.Text), partial: line.Partial, latest: now,
 	}
 	s.pending.add(line.Text, j.read, "")
 }

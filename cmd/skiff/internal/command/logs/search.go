@@ -137,10 +137,11 @@ func (q *search) run(ctx context.Context, s cli.Streams, clusterName string) err
 			fmt.Fprintf(s.Err, "warning: node %s had to delete %d lines before they could be collected (--source lost shows when)\n", cli.Clean(node), status.Dropped[node].Lines)
 		}
 	}
-	show := q.text(s.Text())
+	out := s.Text() // JSON, too, may have control characters that it need not escape
+	show := q.text(out)
 	if q.json {
 		show = func(e query.Entry) error {
-			_, err := s.Out.Write(append(e.JSON, '\n'))
+			_, err := out.Write(append(e.JSON, '\n'))
 			return err
 		}
 	}
