@@ -210,3 +210,16 @@ func TestLargeRequestsAreRefused(t *testing.T) {
 		t.Errorf("an action: %s", response.Status)
 	}
 }
+
+func FuzzInert(f *testing.F) {
+	for _, kind := range []string{"application/json", "text/html; charset=utf-8", "application/json; text/html", "application/x+json;a=\"text/html\""} {
+		f.Add(kind)
+	}
+	f.Fuzz(func(t *testing.T, kind string) {
+		got := strings.ToLower(inert(kind))
+		main, _, _ := strings.Cut(got, ";")
+		if main == "" || strings.Contains(main, "html") && !strings.HasSuffix(main, "+json") || strings.Contains(main, "javascript") && !strings.HasSuffix(main, "+json") || strings.HasPrefix(main, "image/") || strings.ContainsAny(got, "\r\n") {
+			t.Errorf("%q becomes %q", kind, got)
+		}
+	})
+}

@@ -1,0 +1,72 @@
+package kube
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+func TestDocumentsAreReadInOrderAndListsAreFlattened(t *testing.T) {
+	objects, err := documents("# a comment\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: one}\n---\n---\n" +
+		"apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Secret, metadata: {name: two}}\n- {apiVersion: v1, kind: Pod, metadata: {name: three}}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, o := range objects {
+		names = append(names, o.GetKind()+"/"+o.GetName())
+	}
+	if got := strings.Join(names, " "); got != "ConfigMap/one Secret/two Pod/three" {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestInvalidManifestsAreRefusedAsAWhole(t *testing.T) {
+	valid := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one}\n---\n"
+	for name, manifest := range map[string]string{
+		"empty": "", "only comments": "# nothing\n", "no name": valid + "apiVersion: v1\nkind: Pod\n", "no kind": valid + "apiVersion: v1\nmetadata: {name: x}\n",
+		"a list": valid + "- 1\n", "a text": valid + "hello\n", "two values of a key": valid + "apiVersion: v1\napiVersion: v2\nkind: Pod\nmetadata: {name: x}\n",
+		"not YAML": valid + "a: [\n", "too many": strings.Repeat(valid, maxDocuments+1),
+	} {
+		// Without a connection: nothing is sent.
+		if applied, err := (&Client{}).Apply(t.Context(), manifest, ApplyOptions{}); !errors.Is(err, ErrManifest) || len(applied) > 0 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestADifferenceLeavesOutWhatTheServerCounts(t *testing.T) {
+	object := func(version, colour string) *unstructured.Unstructured {
+		return &unstructured.Unstructured{Object: map[string]any{
+			"kind": "ConfigMap", "metadata": map[string]any{"name": "x", "resourceVersion": version, "managedFields": []any{map[string]any{"time": version}}}, "data": map[string]any{"colour": colour},
+		}}
+	}
+	if got, err := difference(object("1", "green"), object("2", "green")); err != nil || got != "" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	got, err := difference(object("1", "green"), object("2", "blue"))
+	if err != nil || !strings.Contains(got, "-  colour: green\n+  colour: blue") || strings.Contains(got, "resourceVersion") {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if got, err := difference(nil, object("1", "green")); err != nil || !strings.Contains(got, "+kind: ConfigMap") {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+func FuzzDocuments(f *testing.F) {
+	f.Add("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one}\n---\na: &x [*x]\n")
+	f.Add("apiVersion: v1\nkind: List\nitems: [{}, null, 1]\n")
+	f.Fuzz(func(t *testing.T, manifest string) {
+		objects, err := documents(manifest)
+		if err == nil && len(objects) == 0 {
+			t.Error("no objects and no error")
+		}
+		for _, o := range objects {
+			if o.GetName() == "" || o.GetKind() == "" {
+				t.Errorf("object %v", o)
+			}
+		}
+	})
+}
