@@ -12,6 +12,8 @@ interface Props {
   yaml: string;
   namespace: string;
   disabled: boolean;
+  /** Fields that are changed are taken over from other managers without asking, as in an edited object. */
+  takeOver?: boolean;
   onApplied(): void;
 }
 
@@ -21,11 +23,11 @@ export interface Applying {
   result: JSX.Element | null;
 }
 
-export function useApply({ yaml, namespace, disabled, onApplied }: Props): Applying {
+export function useApply({ yaml, namespace, disabled, takeOver = false, onApplied }: Props): Applying {
   const [answer, setAnswer] = useState<{ yaml: string; dry: boolean; answer: ActionAnswer } | undefined>();
   const [problem, setProblem] = useState("");
   const [busy, setBusy] = useState(false);
-  const [force, setForce] = useState(false);
+  const [force, setForce] = useState(takeOver);
   const reviewed = answer?.dry === true && answer.yaml === yaml;
   const objects = answer?.answer.objects ?? [];
   const conflict = objects.some((o) => o.conflict);
@@ -52,7 +54,7 @@ export function useApply({ yaml, namespace, disabled, onApplied }: Props): Apply
     review: () => void run(true),
     buttons: (
       <>
-        {(conflict || force) && <label class="check-label"><input type="checkbox" checked={force} onChange={(e) => setForce(e.currentTarget.checked)} /> Take over fields of other managers</label>}
+        {!takeOver && (conflict || force) && <label class="check-label"><input type="checkbox" checked={force} onChange={(e) => setForce(e.currentTarget.checked)} /> Take over fields of other managers</label>}
         <button type="button" disabled={disabled || busy || yaml.trim() === ""} onClick={() => void run(true)}>Review changes</button>
         <button type="button" class="primary" disabled={disabled || busy || !reviewed || (failed && !(conflict && force))} title={reviewed ? "" : "Review the changes first"} onClick={() => void run(false)}>Apply</button>
       </>

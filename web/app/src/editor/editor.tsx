@@ -44,6 +44,7 @@ const colours = HighlightStyle.define([
 
 interface Props {
   label: string;
+  /** What is shown. While editing it is only the beginning: the editor has the text. */
   value: string;
   readOnly?: boolean;
   hint?: string;
@@ -95,7 +96,7 @@ export function Editor(p: Props): JSX.Element {
   }, [p.readOnly]);
   useEffect(() => {
     const v = view.current;
-    if (v && v.state.doc.toString() !== p.value) {
+    if (p.readOnly && v && v.state.doc.toString() !== p.value) {
       v.dispatch({ changes: { from: 0, to: v.state.doc.length, insert: p.value } });
     }
   }, [p.value]);

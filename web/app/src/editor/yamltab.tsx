@@ -33,7 +33,7 @@ export default function YamlTab({ to, r, object, mayEdit }: { to: Ref; r: Resour
   const [draft, setDraft] = useState<string | undefined>();
   const [revealed, setRevealed] = useState(to.resource !== "secrets");
   const shown = useMemo(() => manifest(object, !revealed), [object, revealed]);
-  const apply = useApply({ yaml: draft ?? "", namespace: to.namespace, disabled: draft === undefined, onApplied: () => setDraft(undefined) });
+  const apply = useApply({ yaml: draft ?? "", namespace: to.namespace, disabled: draft === undefined, takeOver: true, onApplied: () => setDraft(undefined) });
   const editing = draft !== undefined;
   return (
     <div class="yaml">

@@ -98,7 +98,7 @@ function serviceFacts(to: Ref, spec: Fields): JSX.Element {
       <Fact name="Type">{text(spec["type"])}</Fact>
       <Fact name="Cluster address"><code>{(spec["clusterIPs"] as string[] | undefined)?.join(", ")}</code></Fact>
       <Fact name="Ports">
-        {ports.map((p) => (
+        {ports.length > 0 && ports.map((p) => (
           <div key={`${p.port}${p.protocol ?? ""}`}>
             <code>{p.port}/{p.protocol ?? "TCP"}</code>{p.name ? ` ${p.name}` : ""} → <code>{text(p.targetPort)}</code>{p.nodePort ? <span class="muted"> node port {p.nodePort}</span> : null}
           </div>
@@ -120,7 +120,7 @@ function nodeFacts(spec: Fields, status: Fields): JSX.Element {
       <Fact name="Addresses">{addresses.map((a) => <div key={a.type + a.address}><code>{a.address}</code> <span class="muted">{a.type}</span></div>)}</Fact>
       <Fact name="Allocatable">{`${capacity["cpu"] ?? "?"} CPUs, ${bytes(quantity(capacity["memory"]))}, ${capacity["pods"] ?? "?"} pods`}</Fact>
       <Fact name="Scheduling">{spec["unschedulable"] === true ? "takes no new pods" : "takes pods"}</Fact>
-      <Fact name="Taints">{taints.map((t) => <div key={t.key + t.effect}><code>{t.key}{t.value ? `=${t.value}` : ""}:{t.effect}</code></div>)}</Fact>
+      <Fact name="Taints">{taints.length > 0 && taints.map((t) => <div key={t.key + t.effect}><code>{t.key}{t.value ? `=${t.value}` : ""}:{t.effect}</code></div>)}</Fact>
       <Fact name="Kubelet">{info["kubeletVersion"]}</Fact>
       <Fact name="Runtime">{info["containerRuntimeVersion"]}</Fact>
       <Fact name="System">{`${info["osImage"] ?? ""}, Linux ${info["kernelVersion"] ?? ""}, ${info["architecture"] ?? ""}`}</Fact>

@@ -22,10 +22,10 @@ export function Dialog(p: { title: string; onClose(): void; children: ComponentC
       }}
     >
       <div class="dialog-body">
-        <header>
+        <div class="dialog-head">
           <h2 id={id}>{p.title}</h2>
           <button type="button" class="plain" aria-label="Close" onClick={() => element.current?.close()}><Icon name="close" /></button>
-        </header>
+        </div>
         {p.children}
       </div>
     </dialog>
