@@ -43,8 +43,8 @@ func (s *Server) handler(port int) http.Handler {
 	handle(pathAPI, func(w http.ResponseWriter, r *http.Request, _ *session) {
 		fail(w, http.StatusNotFound, r.Method+" "+r.URL.Path+" does not exist", "")
 	})
-	names := []string{loopback}
-	if s.config.Host != loopback {
+	names := []string{localAddress}
+	if s.config.Host != localAddress {
 		names = append(names, s.config.Host)
 	}
 	return newGuard(port, names, mux)

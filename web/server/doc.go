@@ -1,5 +1,5 @@
 // Package server serves the dashboard of one cluster to browsers on this host, and to
-// nobody else: it listens on the loopback address while somebody is logged in, and
+// nobody else: it listens on the loopback addresses while somebody is logged in, and
 // everything that it does in the cluster happens as the user who logged in.
 //
 // # Logging in

@@ -54,9 +54,14 @@ func TestTheCookieIsOnlyForThisServersPages(t *testing.T) {
 	}
 }
 
-func TestOnlyTheLoopbackAddressIsServed(t *testing.T) {
+func TestOnlyTheLoopbackAddressesAreServed(t *testing.T) {
 	r := newRig(t)
 	r.link("jane")
+	// Browsers try ::1 first for names below "localhost": whoever has it sees the link.
+	if other, err := net.Listen("tcp6", fmt.Sprintf("[::1]:%d", r.port)); err == nil {
+		_ = other.Close()
+		t.Error("another program can serve the port at ::1")
+	}
 	addresses, err := net.InterfaceAddrs()
 	if err != nil {
 		t.Fatal(err)

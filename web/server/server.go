@@ -15,6 +15,7 @@ import (
 
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/skiff-dev/skiff/internal/loopback"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
@@ -40,8 +41,8 @@ type Config struct {
 	Log    *slog.Logger
 }
 
-// loopback is the only address that a Server listens on.
-const loopback = "127.0.0.1"
+// localAddress is a name of this host that needs no resolver.
+const localAddress = "127.0.0.1"
 
 // sweepPeriod is how often sessions are checked for their end.
 const sweepPeriod = 10 * time.Second
@@ -61,7 +62,7 @@ type Server struct {
 // New returns a Server that does not listen yet.
 func New(config Config) *Server {
 	if config.Host == "" {
-		config.Host = loopback
+		config.Host = localAddress
 	}
 	return &Server{config: config}
 }
@@ -102,25 +103,31 @@ func (s *Server) listen(port int) error {
 		}
 		return nil
 	}
-	listener, err := net.Listen("tcp", net.JoinHostPort(loopback, strconv.Itoa(port)))
+	listeners, err := loopback.Listen(port)
 	if err != nil {
 		return &daemonapi.Failure{
-			Cause: fmt.Sprintf("cannot listen on port %d of %s: %v", port, loopback, err), Invalid: true,
+			Cause: fmt.Sprintf("cannot listen on port %d of the loopback interface: %v", port, err), Invalid: true,
 			Hint: "choose another one with --port, or leave it out",
 		}
 	}
-	s.port = listener.Addr().(*net.TCPAddr).Port
+	s.port = listeners[0].Addr().(*net.TCPAddr).Port
 	server := &http.Server{
 		Handler: s.handler(s.port), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(s.config.Log.Handler(), slog.LevelDebug),
 	}
 	s.http = server
+	var open sync.WaitGroup
+	for _, listener := range listeners {
+		open.Go(func() {
+			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+				s.config.Log.Error("the dashboard is no longer served", "address", listener.Addr(), "error", err)
+			}
+		})
+	}
 	ended := make(chan struct{})
 	s.serving.Go(func() {
-		defer close(ended)
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			s.config.Log.Error("the dashboard is not served any more", "error", err)
-		}
+		open.Wait()
+		close(ended)
 	})
 	s.serving.Go(func() { s.sweep(ended) })
 	s.config.Log.Info("dashboard served", "port", s.port)

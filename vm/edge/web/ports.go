@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/skiff-dev/skiff/internal/atomicfile"
+	"github.com/skiff-dev/skiff/internal/loopback"
 	"github.com/skiff-dev/skiff/vm/edge/web/route"
 	"github.com/skiff-dev/skiff/vm/home"
 )
@@ -88,12 +89,11 @@ func writePorts(h home.Home, ports Ports) error {
 	return nil
 }
 
-// listen listens at the first port that is free on all loopback addresses. A client
-// chooses between these addresses itself, so another program must have none of them.
+// listen listens at the first port that is free on all loopback addresses.
 func listen(ports []int) ([]net.Listener, int, error) {
 	var last error
 	for _, port := range ports {
-		listeners, err := listenAt(port)
+		listeners, err := loopback.Listen(port)
 		if err == nil {
 			return listeners, port, nil
 		}
@@ -103,21 +103,4 @@ func listen(ports []int) ([]net.Listener, int, error) {
 		last = err
 	}
 	return nil, 0, fmt.Errorf("no port is free for the web entry: %w", last)
-}
-
-func listenAt(port int) ([]net.Listener, error) {
-	four, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-	if err != nil {
-		return nil, err
-	}
-	six, err := net.Listen("tcp6", net.JoinHostPort("::1", strconv.Itoa(port)))
-	switch {
-	case err == nil:
-		return []net.Listener{four, six}, nil
-	case errors.Is(err, syscall.EADDRINUSE):
-		_ = four.Close()
-		return nil, err
-	default: // the host has no IPv6
-		return []net.Listener{four}, nil
-	}
 }
