@@ -149,7 +149,7 @@ func sanitize(response *http.Response) error {
 			header[name] = values
 		}
 	}
-	if header.Get("Content-Type") != "" {
+	if response.StatusCode != http.StatusSwitchingProtocols { // without a type, net/http would guess one
 		header.Set("Content-Type", inert(header.Get("Content-Type")))
 	}
 	response.Header = header

@@ -93,6 +93,9 @@ func TestWhatPodsSendIsNotAPageOfTheDashboard(t *testing.T) {
 	if policy := response.Header.Values("Content-Security-Policy"); len(policy) != 1 || !strings.Contains(policy[0], "sandbox") {
 		t.Errorf("policy %q", policy)
 	}
+	if kind := b.ask(http.MethodGet, "/api/kubernetes/api/v1/untyped", "", nil).Header.Get("Content-Type"); kind != "application/octet-stream" {
+		t.Errorf("HTML without a type is sent as %q", kind)
+	}
 }
 
 func TestMediaTypesThatBrowsersRunAreReplaced(t *testing.T) {

@@ -134,6 +134,9 @@ func (r *rig) serveAPI(w http.ResponseWriter, request *http.Request) {
 		w.Header().Set("Content-Security-Policy", "script-src *")
 		w.Header().Set("Access-Control-Allow-Origin", "*")
 		_, _ = io.WriteString(w, "<script>alert(1)</script>")
+	case path == "/api/v1/untyped":
+		w.Header()["Content-Type"] = nil
+		_, _ = io.WriteString(w, "<!doctype html><script>alert(1)</script>")
 	case path == "/api/v1/pods" && request.URL.Query().Get("watch") != "" && request.Header.Get("Upgrade") == "":
 		w.Header().Set("Content-Type", "application/json")
 		for i := 0; request.Context().Err() == nil; i++ {
