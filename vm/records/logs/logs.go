@@ -97,6 +97,11 @@ func Run(ctx context.Context, config Config) (err error) {
 	gctune.Limits{Percent: collectPercent, Bytes: memoryLimit}.Apply()
 	p := &process{config: config, drain: collect.NewDrain(), dropped: map[string]nodeapi.LogsDropped{}}
 	collecting := config.Cluster != ""
+	release, err := store.Lock(ctx, filepath.Join(config.Dir, home.LogStore), config.Log)
+	if err != nil {
+		return err
+	}
+	defer release()
 	p.store, err = store.Open(store.Config{
 		Dir: filepath.Join(config.Dir, home.LogStore), LimitBytes: config.LimitBytes, Age: config.Age, ReadOnly: !collecting,
 	})

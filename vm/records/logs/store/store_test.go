@@ -2,10 +2,12 @@ package store
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -126,6 +128,31 @@ func TestRowsAreFoundByTheQueryAPI(t *testing.T) {
 			t.Error("a closed store accepts rows")
 		}
 	})
+}
+
+func TestAProcessWaitsForTheOneThatHasTheStoreOpen(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "logs", "store")
+	release, err := Lock(t.Context(), dir, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Lock(ended, dir, slog.New(slog.DiscardHandler)); !errors.Is(err, context.Canceled) {
+		t.Errorf("a second process: %v", err)
+	}
+	next := make(chan error)
+	go func() {
+		release, err := Lock(t.Context(), dir, slog.New(slog.DiscardHandler))
+		if err == nil {
+			release()
+		}
+		next <- err
+	}()
+	release()
+	if err := <-next; err != nil {
+		t.Errorf("after the first has ended: %v", err)
+	}
 }
 
 func TestInvalidQueriesAreRefused(t *testing.T) {
