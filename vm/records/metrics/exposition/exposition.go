@@ -165,10 +165,14 @@ func (r Reader) describe(name []byte, kind, help string) {
 	}
 }
 
-// check returns an error for labels that are too many or too long.
+// check returns an error for labels that are too many or too long, or of which two have
+// the same name.
 func (l Limits) check(series labels.Labels) error {
 	if series.Len() > l.Labels {
 		return fmt.Errorf("%w: a series has %d labels; at most %d are allowed", ErrTooLarge, series.Len(), l.Labels)
+	}
+	if name, twice := series.HasDuplicateLabelNames(); twice {
+		return fmt.Errorf("a series has the label %.64q twice", name)
 	}
 	return series.Validate(func(label labels.Label) error {
 		if len(label.Name) > l.LabelBytes || len(label.Value) > l.LabelBytes {

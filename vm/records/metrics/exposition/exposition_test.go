@@ -89,6 +89,15 @@ func TestAnswersAreBounded(t *testing.T) {
 	}
 }
 
+// The store would refuse such a series, which would count as a failure of the store.
+func TestASeriesWithALabelTwiceIsAnError(t *testing.T) {
+	for _, text := range []string{`a{b="1",b="2"} 1`, `a{b="1",c="2",b="1"} 1`} {
+		if _, _, err := read(text+"\n", "", nil, plenty, roomy); err == nil || !strings.Contains(err.Error(), `label "b" twice`) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	f.Add(example, "text/plain", false)
 	f.Add("# TYPE a counter\na_total 1 # {x=\"y\"} 1\n# EOF\n", "application/openmetrics-text", true)
