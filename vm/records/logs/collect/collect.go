@@ -210,14 +210,20 @@ func (c *collector) round(ctx context.Context) error {
 	}
 }
 
-// maxFiles bounds what one node can make the host remember.
-const maxFiles = 20_000
+// Bounds of what one node can make the host remember: files, and bytes of their names.
+const (
+	maxFiles = 20_000
+	maxName  = 1024
+)
 
 // chunk takes a part of a file.
 func (c *collector) chunk(ctx context.Context, chunk nodeapi.LogChunk, data []byte, now time.Time) error {
+	if len(chunk.File) > maxName || len(chunk.Path) > maxName {
+		return errors.New("the node has a log file with too long a name")
+	}
 	f := c.files[chunk.File]
 	if f == nil {
-		if len(c.files) >= maxFiles || len(chunk.File) > 1024 {
+		if len(c.files) >= maxFiles {
 			return fmt.Errorf("the node has more than %d log files", maxFiles)
 		}
 		f = &follower{}
