@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"sync"
 	"time"
@@ -21,8 +22,9 @@ import (
 	"github.com/skiff-dev/skiff/internal/pause"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/vm/cluster"
-	"github.com/skiff-dev/skiff/vm/daemon/client"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/home"
+	"github.com/skiff-dev/skiff/vm/node"
 	"github.com/skiff-dev/skiff/vm/records/logs/child"
 	"github.com/skiff-dev/skiff/vm/records/logs/collect"
 	"github.com/skiff-dev/skiff/vm/records/logs/entry"
@@ -184,7 +186,7 @@ func (p *process) save(ctx context.Context) {
 // nodes collects from the nodes that the cluster has, until ctx ends.
 func (p *process) nodes(ctx context.Context) {
 	dir := p.config.Home.Cluster(p.config.Cluster)
-	daemon := client.New(client.Config{Home: p.config.Home, Name: p.config.Cluster})
+	daemon := child.KeptTransport(dir.Socket())
 	pods := p.pods(ctx)
 	running := map[string]bool{}
 	var all sync.WaitGroup
@@ -201,7 +203,7 @@ func (p *process) nodes(ctx context.Context) {
 			running[name] = true
 			all.Go(func() {
 				collect.Run(ctx, collect.Config{
-					Cluster: p.config.Cluster, Name: name, Node: daemon.Node(name), Store: p.store, Cursors: p.cursors, Replay: p.replay,
+					Cluster: p.config.Cluster, Name: name, Node: node.New(name, "http://daemon"+daemonapi.PathNode+url.PathEscape(name), daemon), Store: p.store, Cursors: p.cursors, Replay: p.replay,
 					PodLabels: pods.Labels, Dropped: func(d nodeapi.LogsDropped) { p.drop(name, d) }, Drain: p.drain, Log: p.config.Log,
 				})
 			})

@@ -282,10 +282,17 @@ func (c *Child) Drain(ctx context.Context) error {
 	return response.Body.Close()
 }
 
-// Transport sends requests to the process.
+// Transport sends requests to a unix socket, each on a connection of its own.
 func Transport(socket string) http.RoundTripper {
+	t := KeptTransport(socket)
+	t.DisableKeepAlives = true
+	return t
+}
+
+// KeptTransport sends requests to a unix socket and keeps its connections.
+func KeptTransport(socket string) *http.Transport {
 	return &http.Transport{
-		DisableKeepAlives: true,
+		IdleConnTimeout: time.Minute,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var dialer net.Dialer
 			return dialer.DialContext(ctx, "unix", socket)

@@ -23,6 +23,8 @@ const (
 	waitPending, waitIdle = 500, 5000
 	// waitHurry is that of a drain.
 	waitHurry = 100
+	// interval is that of requests to a node that has little to answer.
+	interval = time.Second
 	// roundLimit bounds a request with its answer: a machine that was killed closes no
 	// connection.
 	roundLimit = time.Minute
@@ -87,9 +89,13 @@ func Run(ctx context.Context, config Config) {
 	c.restore()
 	pauseFor, warned := firstRetry, ""
 	for ctx.Err() == nil {
-		err := c.round(ctx)
+		begun := time.Now()
+		more, err := c.round(ctx)
 		if err == nil {
 			pauseFor, warned = firstRetry, ""
+			if !more {
+				c.pace(ctx, begun)
+			}
 			continue
 		}
 		// What was read and not accepted is read again.
@@ -153,8 +159,19 @@ func (c *collector) joiner(f *follower, at entry.Position) *entry.Joiner {
 	})
 }
 
-// round asks the node once and adds what it answers.
-func (c *collector) round(ctx context.Context) error {
+// pace waits until the next round, unless a drain begins: a few lines at a time would
+// cost more than they are worth.
+func (c *collector) pace(ctx context.Context, begun time.Time) {
+	ctx, hurry, end := c.Drain.round(ctx)
+	defer end()
+	if !hurry {
+		_ = pause.For(ctx, interval-time.Since(begun))
+	}
+}
+
+// round asks the node once and adds what it answers. It reports whether the node has
+// more.
+func (c *collector) round(ctx context.Context) (more bool, err error) {
 	c.patience = labelWait
 	begun := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, roundLimit)
@@ -174,13 +191,13 @@ func (c *collector) round(ctx context.Context) error {
 	}
 	answer, err := c.Node.TakeLogs(ctx, request)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer func() { _ = answer.Close() }()
 	for reader := nodeapi.NewLogReader(answer); ; {
 		chunk, data, err := reader.Next()
 		if err != nil {
-			return err
+			return false, err
 		}
 		now := time.Now()
 		if chunk.End {
@@ -192,19 +209,19 @@ func (c *collector) round(ctx context.Context) error {
 				c.Dropped(chunk.Dropped)
 			}
 			if err := c.add(ctx); err != nil {
-				return err
+				return false, err
 			}
 			if !chunk.More {
 				c.Drain.caughtUp(c.Name, begun)
 			}
-			return nil
+			return chunk.More, nil
 		}
 		if err := c.chunk(ctx, chunk, data, now); err != nil {
-			return err
+			return false, err
 		}
 		if c.bytes >= batch {
 			if err := c.add(ctx); err != nil {
-				return err
+				return false, err
 			}
 		}
 	}

@@ -34,28 +34,28 @@ func (n *node) TakeLogs(ctx context.Context, request nodeapi.TakeRequest) (io.Re
 	}
 	var answer bytes.Buffer
 	w := nodeapi.NewLogWriter(&answer)
-	more := false
+	sent, more := false, false
 	for path, text := range n.files {
 		id := "container/" + path + "@1"
 		read := request.Files[id]
 		n.stored[id] = read.Stored
 		data := []byte(text)[read.Read:]
 		if len(data) > n.share {
-			data = data[:n.share]
+			data, more = data[:n.share], true
 		}
 		if len(data) > 0 {
-			more = true
+			sent = true
 			_ = w.Write(nodeapi.LogChunk{File: id, Source: nodeapi.LogSourceContainer, Path: path, Offset: read.Read}, data)
 		}
 	}
-	if !more {
+	if !sent {
 		select {
 		case <-time.After(time.Duration(request.WaitMilliseconds) * time.Millisecond):
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}
-	_ = w.Write(nodeapi.LogChunk{End: true, Dropped: n.dropped}, nil)
+	_ = w.Write(nodeapi.LogChunk{End: true, More: more, Dropped: n.dropped}, nil)
 	return io.NopCloser(&answer), nil
 }
 
