@@ -23,6 +23,16 @@ func TestDocumentsAreReadInOrderAndListsAreFlattened(t *testing.T) {
 	}
 }
 
+func TestLargeIntegersAreSentAsTheyAre(t *testing.T) {
+	objects, err := documents("apiVersion: v1\nkind: X\nmetadata: {name: one}\nspec: {size: 9007199254740993}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body, err := objects[0].MarshalJSON(); err != nil || !strings.Contains(string(body), `"size":9007199254740993`) {
+		t.Errorf("got %s, %v", body, err)
+	}
+}
+
 func TestInvalidManifestsAreRefusedAsAWhole(t *testing.T) {
 	valid := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one}\n---\n"
 	for name, manifest := range map[string]string{
