@@ -46,6 +46,9 @@ type guard struct {
 func newGuard(port int, names []string, next http.Handler) guard {
 	g := guard{next: next}
 	for _, name := range names {
+		if port == 80 { // browsers leave it out
+			g.hosts = append(g.hosts, name)
+		}
 		g.hosts = append(g.hosts, net.JoinHostPort(name, strconv.Itoa(port)))
 	}
 	return g

@@ -96,6 +96,21 @@ func TestOtherNamesOfTheServerAreRefused(t *testing.T) {
 	}
 }
 
+func TestBrowsersLeaveOutPort80(t *testing.T) {
+	for _, c := range []struct {
+		port       int
+		host, want string
+	}{
+		{80, "first.localhost", "first.localhost"}, {80, "first.localhost:80", "first.localhost:80"}, {80, "evil.example", ""},
+		{8080, "first.localhost", ""}, {8080, "first.localhost:8080", "first.localhost:8080"},
+	} {
+		g := newGuard(c.port, []string{"first.localhost"}, nil)
+		if got := g.host(&http.Request{Host: c.host}); got != c.want {
+			t.Errorf("%s at port %d: %q, want %q", c.host, c.port, got, c.want)
+		}
+	}
+}
+
 func TestRequestsOfOtherSitesAreRefused(t *testing.T) {
 	r := newRig(t)
 	b := r.login("admin")
