@@ -17,6 +17,8 @@ const (
 	// MaxTake is the most bytes of files in one answer, and MaxLogChunk in one chunk.
 	MaxTake     = 8 << 20
 	MaxLogChunk = 512 << 10
+	// MaxTakeRequest is the most bytes of a request, which names every file.
+	MaxTakeRequest = 16 << 20
 	// MaxTakeWait is how long the node waits for something to answer, in milliseconds.
 	MaxTakeWait = 10_000
 	// maxChunkHead bounds the description of a chunk, in bytes.

@@ -202,7 +202,12 @@ func SetClock(to time.Time) error {
 // decode reads a JSON request strictly. If it is invalid, decode answers with the
 // error and returns false.
 func decode(w http.ResponseWriter, r *http.Request, request any) bool {
-	if err := jsonhttp.Decode(http.MaxBytesReader(w, r.Body, maxRequest), request); err != nil {
+	return decodeUpTo(maxRequest, w, r, request)
+}
+
+// decodeUpTo is decode for a request with at most as many bytes.
+func decodeUpTo(most int64, w http.ResponseWriter, r *http.Request, request any) bool {
+	if err := jsonhttp.Decode(http.MaxBytesReader(w, r.Body, most), request); err != nil {
 		http.Error(w, fmt.Sprintf("request: %v", err), http.StatusBadRequest)
 		return false
 	}

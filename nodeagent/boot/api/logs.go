@@ -77,7 +77,7 @@ func (s *Server) takeLogs(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var request nodeapi.TakeRequest
-	if !decode(w, r, &request) {
+	if !decodeUpTo(nodeapi.MaxTakeRequest, w, r, &request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")

@@ -28,13 +28,19 @@ import (
 const (
 	// DefaultLimit is how many bytes of deleted files are kept.
 	DefaultLimit = 256 << 20
-	// maxFiles bounds how many files are kept, deleted or not.
+	// maxFiles bounds how many files are kept, deleted or not. If there are as many, the
+	// oldest deleted ones make room.
 	maxFiles = 8192
 	// scanEvery is how often directories are checked for files, and files for lines.
 	scanEvery = 500 * time.Millisecond
 	// settle is how long after its end a file may still get bytes: a runtime opens the
 	// new file of a rotation first.
 	settle = 2 * time.Second
+	// unaskedScans are those of an hour. If the host has not asked for so long, because
+	// nothing is recorded, deleted files are not kept, and only one scan in rareScan looks
+	// for them. Scans are counted because clocks jump, and a paused node has none.
+	unaskedScans = int(time.Hour / scanEvery)
+	rareScan     = 20
 	// droppedFile has what was dropped.
 	droppedFile = "dropped.json"
 )
@@ -65,6 +71,7 @@ type Spool struct {
 	dirs    map[string]dir
 	stamp   int64 // of the youngest file
 	turn    int   // of requests
+	unasked int   // scans since the last request
 	dropped nodeapi.LogsDropped
 	opened  bool
 	scanned chan struct{} // closed by the next scan
@@ -133,6 +140,9 @@ func (s *Spool) Scan(now time.Time) error {
 		close(s.scanned)
 		s.scanned = make(chan struct{})
 	}()
+	if s.unasked++; !s.wanted() && s.unasked%rareScan != 0 {
+		return nil
+	}
 	if _, err := os.Stat(filepath.Join(s.config.Dir, s.config.Pods)); errors.Is(err, fs.ErrNotExist) {
 		return nil // not mounted yet
 	}
@@ -148,12 +158,17 @@ func (s *Spool) Scan(now time.Time) error {
 	}
 	defer root.Close()
 	var failed []error
-	for _, found := range s.find(now) {
-		failed = append(failed, s.keep(root, found, now))
+	if s.wanted() {
+		for _, found := range s.find(now) {
+			failed = append(failed, s.keep(root, found, now))
+		}
 	}
 	failed = append(failed, s.measure(now), s.limit())
 	return errors.Join(failed...)
 }
+
+// wanted reports whether the host asks for logs.
+func (s *Spool) wanted() bool { return s.unasked <= unaskedScans }
 
 // open reads what an earlier process kept.
 func (s *Spool) open() error {
@@ -263,8 +278,17 @@ func (s *Spool) measure(now time.Time) error {
 	return errors.Join(failed...)
 }
 
-// limit removes the oldest deleted files while there are too many bytes of them.
+// limit removes the oldest deleted files while there are too many bytes of them, or too
+// many files.
 func (s *Spool) limit() error {
+	most, files := maxFiles, len(s.order)
+	if files >= maxFiles {
+		most -= maxFiles / 8
+	}
+	bytes := s.config.Limit
+	if !s.wanted() {
+		bytes = 0
+	}
 	var total int64
 	for _, f := range s.order {
 		if f.alone {
@@ -274,11 +298,11 @@ func (s *Spool) limit() error {
 	before := s.dropped
 	var failed []error
 	s.order = slices.DeleteFunc(s.order, func(f *file) bool {
-		if !f.alone || total <= s.config.Limit {
+		if !f.alone || total <= bytes && files <= most {
 			return false
 		}
-		total -= f.size
-		if f.stored < f.size {
+		total, files = total-f.size, files-1
+		if f.stored < f.size && s.wanted() {
 			s.dropped.Files++
 			s.dropped.Bytes += f.size - f.stored
 			s.dropped.Lines += countLines(f.link, f.stored)

@@ -248,6 +248,60 @@ func TestTheOldestDeletedFilesAreDroppedAndCounted(t *testing.T) {
 	}
 }
 
+func TestNothingIsKeptForAHostThatDoesNotAsk(t *testing.T) {
+	n := newNode(t)
+	n.write(podLog, "line\n")
+	n.scan(0)
+	n.must(os.Remove(n.path(podLog)))
+	n.spool.unasked = unaskedScans // nothing happened meanwhile
+	n.write("pods/ns_web_uid/app/1.log", "live\n")
+	for range rareScan {
+		n.scan(0)
+	}
+	if n.kept() != 0 {
+		t.Errorf("%d files are kept", n.kept())
+	}
+	n.take(false)
+	n.scan(0)
+	n.take(false)
+	n.expect("container ns_web_uid/app/1.log", "live\n")
+	if n.last.Dropped != (nodeapi.LogsDropped{}) {
+		t.Errorf("%+v was dropped, which nobody wanted", n.last.Dropped)
+	}
+}
+
+func TestManySmallFilesMakeRoomForNewOnes(t *testing.T) {
+	n := newNode(t)
+	for i := range maxFiles + 10 {
+		n.must(os.WriteFile(n.path(fmt.Sprintf("pods/ns_web_uid/app/%d.log", i)), []byte("x\n"), 0o600))
+	}
+	if err := n.spool.Scan(n.now); err == nil {
+		t.Error("too many files are kept")
+	}
+	n.must(os.RemoveAll(n.path("pods/ns_web_uid")))
+	n.scan(0)
+	n.must(os.MkdirAll(n.path("pods/ns_other_uid/app"), 0o755))
+	n.write("pods/ns_other_uid/app/0.log", "new\n")
+	n.scan(0)
+	n.take(false)
+	n.expect("container ns_other_uid/app/0.log", "new\n")
+	if want := int64(maxFiles / 8); n.last.Dropped.Files != want {
+		t.Errorf("%d files were dropped, want %d", n.last.Dropped.Files, want)
+	}
+}
+
+func TestTheHostForgetsAnyNumberOfFiles(t *testing.T) {
+	n := newNode(t)
+	n.scan(0)
+	for i := range 2*maxGone + 1 {
+		n.files[fmt.Sprintf("container/%0200d/app/0.log@1", i)] = nodeapi.LogRead{}
+	}
+	n.take(false)
+	if len(n.files) != 0 {
+		t.Errorf("the host still has %d files", len(n.files))
+	}
+}
+
 func TestLinksThatPodsMakeLeadNowhere(t *testing.T) {
 	n := newNode(t)
 	secret := filepath.Join(t.TempDir(), "0.log")

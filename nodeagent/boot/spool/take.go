@@ -13,6 +13,9 @@ import (
 // share is how many bytes of one file an answer has while other files have some too.
 const share = 256 << 10
 
+// maxGone is how many files that do not exist any more are told at once.
+const maxGone = 1000
+
 // part is a part of a file to be sent.
 type part struct {
 	chunk nodeapi.LogChunk
@@ -48,6 +51,7 @@ func (s *Spool) Take(ctx context.Context, request nodeapi.TakeRequest, to *nodea
 func (s *Spool) acknowledge(request nodeapi.TakeRequest) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.unasked = 0
 	for id, read := range request.Files {
 		if f := s.files[id]; f != nil {
 			f.stored = max(f.stored, min(read.Stored, f.size))
@@ -63,9 +67,13 @@ func (s *Spool) plan(request nodeapi.TakeRequest) ([]part, nodeapi.LogChunk, <-c
 	end := nodeapi.LogChunk{End: true, Dropped: s.dropped}
 	programs := s.programs()
 	for id := range request.Files {
-		if s.files[id] == nil && programs[id] == "" && s.opened {
-			end.Gone = append(end.Gone, id)
+		if s.files[id] != nil || programs[id] != "" || !s.opened {
+			continue
 		}
+		if end.More = len(end.Gone) == maxGone; end.More {
+			break
+		}
+		end.Gone = append(end.Gone, id)
 	}
 	var parts []part
 	room := int64(nodeapi.MaxTake)
