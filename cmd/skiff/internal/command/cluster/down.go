@@ -119,9 +119,11 @@ func runDown(ctx context.Context, s cli.Streams, name string, request daemonapi.
 	if err != nil {
 		fmt.Fprintf(s.Err, "skiff: %s\n", cli.OneLine(err.Error()))
 	}
-	before, err := records.List(h)
-	if err != nil {
-		return err
+	var before []records.Kept
+	if request.KeepRecords {
+		if before, err = records.List(h); err != nil {
+			return err
+		}
 	}
 	// This also handles a name without a directory: a process may be left over.
 	err = s.Show(ctx, asJSON, func(ctx context.Context, event func(daemonapi.Event)) error {
