@@ -19,13 +19,15 @@ interface Props {
   lines: Line[];
   seconds: number;
   format(value: number): string;
+  /** Values are bytes, so the axis has powers of two. */
+  binary?: boolean;
 }
 
-const height = 132;
+const height = 118;
 const most = 12; // series in one graph
 
 /** Panel shows nothing until there are values; onProblem hears why there are none. */
-export function Panel({ title, lines, seconds, format, onProblem }: Props & { onProblem?(err: unknown): void }): JSX.Element {
+export function Panel({ title, lines, seconds, format, binary, onProblem }: Props & { onProblem?(err: unknown): void }): JSX.Element {
   const key = JSON.stringify([lines.map((l) => l.expression), seconds]);
   const { value, error } = useLoad(
     (signal) => Promise.all(lines.map((l) => queryRange(l.expression, seconds, signal))),
@@ -46,7 +48,7 @@ export function Panel({ title, lines, seconds, format, onProblem }: Props & { on
         )}
       </figcaption>
       {merged && merged.names.length > 0
-        ? <Plot times={merged.times} data={merged.data} names={merged.names} title={title} format={format} />
+        ? <Plot binary={binary ?? false} times={merged.times} data={merged.data} names={merged.names} title={title} format={format} />
         : <p class="note">{error ? "No values." : value ? "No values yet." : "Loading …"}</p>}
     </figure>
   );
@@ -64,7 +66,7 @@ function lastValue(values: (number | null)[] | undefined, format: (v: number) =>
   return last === undefined || last === null ? "" : format(last);
 }
 
-function Plot(p: { times: number[]; data: (number | null)[][]; names: string[]; title: string; format(v: number): string }): JSX.Element {
+function Plot(p: { binary: boolean; times: number[]; data: (number | null)[][]; names: string[]; title: string; format(v: number): string }): JSX.Element {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<UPlot | undefined>(undefined);
   const [library, setLibrary] = useState<typeof UPlot | undefined>();
@@ -94,7 +96,10 @@ function Plot(p: { times: number[]; data: (number | null)[][]; names: string[]; 
   return <div class="plot" ref={box} role="img" aria-label={`${p.title}: ${p.names.map((n, i) => `${n} ${lastValue(p.data[i], p.format)}`).join(", ")}`} />;
 }
 
-function options(p: { names: string[]; format(v: number): string }, element: HTMLElement): UPlot.Options {
+/** Steps of an axis of bytes: 1, 2, 4 … KiB, MiB and so on. */
+const powers = Array.from({ length: 50 }, (_, i) => 2 ** i);
+
+function options(p: { names: string[]; binary: boolean; format(v: number): string }, element: HTMLElement): UPlot.Options {
   const style = getComputedStyle(element);
   const colour = (name: string) => style.getPropertyValue(name).trim();
   const axis = { stroke: colour("--muted"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
@@ -105,8 +110,8 @@ function options(p: { names: string[]; format(v: number): string }, element: HTM
     cursor: { y: false, points: { size: 6 } },
     scales: { y: { range: (_u, _min, max) => [0, max > 0 ? max * 1.1 : 1] } },
     axes: [
-      { ...axis, space: 60, values: (_u, ticks) => ticks.map((t) => new Date(t * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" })) },
-      { ...axis, size: 62, space: 32, values: (_u, ticks) => ticks.map(p.format) },
+      { ...axis, size: 24, space: 60, values: (_u, ticks) => ticks.map((t) => new Date(t * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" })) },
+      { ...axis, size: 66, space: 28, values: (_u, ticks) => ticks.map(p.format), ...(p.binary ? { incrs: powers } : {}) },
     ],
     series: [
       {},

@@ -13,6 +13,7 @@ interface Graph {
   title: string;
   lines: Line[];
   format(value: number): string;
+  binary?: boolean;
 }
 
 const window = "[2m]";
@@ -35,14 +36,14 @@ function podGraphs(to: Ref): Graph[] {
   const name = (labels: Record<string, string>) => labels[by] ?? "";
   return [
     { title: "CPU", format: cores, lines: [{ expression: `sum by (${by}) (rate(container_cpu_usage_seconds_total{${of},container!=""}${window}))`, name }] },
-    { title: "Memory", format: bytes, lines: [{ expression: `sum by (${by}) (container_memory_working_set_bytes{${of},container!=""})`, name }] },
+    { title: "Memory", format: bytes, binary: true, lines: [{ expression: `sum by (${by}) (container_memory_working_set_bytes{${of},container!=""})`, name }] },
     networkGraph(of),
   ];
 }
 
 function networkGraph(of: string): Graph {
   return {
-    title: "Network", format: rate, lines: [
+    title: "Network", format: rate, binary: true, lines: [
       { expression: `sum(rate(container_network_receive_bytes_total{${of}}${window}))`, name: () => "received" },
       { expression: `sum(rate(container_network_transmit_bytes_total{${of}}${window}))`, name: () => "sent" },
     ],
@@ -54,7 +55,7 @@ function nodeGraphs(node: string): Graph[] {
   const name = (labels: Record<string, string>) => labels["node"] ?? "";
   return [
     { title: "CPU", format: cores, lines: [{ expression: `sum by (node) (rate(node_cpu_usage_seconds_total${of}${window}))`, name }] },
-    { title: "Memory", format: bytes, lines: [{ expression: `sum by (node) (node_memory_working_set_bytes${of})`, name }] },
+    { title: "Memory", format: bytes, binary: true, lines: [{ expression: `sum by (node) (node_memory_working_set_bytes${of})`, name }] },
     networkGraph(node === "" ? `pod!=""` : `pod!="",node=${quoted(node)}`),
   ];
 }
@@ -90,7 +91,7 @@ function Graphs({ graphs }: { graphs: Graph[] }): JSX.Element {
   );
   return (
     <Card title="Usage" aside={select} class="graphs">
-      {graphs.map((g) => <Panel key={g.title} title={g.title} lines={g.lines} format={g.format} seconds={seconds} onProblem={onProblem} />)}
+      {graphs.map((g) => <Panel key={g.title} title={g.title} lines={g.lines} format={g.format} binary={g.binary ?? false} seconds={seconds} onProblem={onProblem} />)}
     </Card>
   );
 }

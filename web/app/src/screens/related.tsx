@@ -2,11 +2,12 @@
 
 import type { JSX } from "preact";
 import { useFeed } from "../data/use";
+import type { Row } from "../data/collection";
 import { resources } from "../data/cluster";
 import { cell, rowHealth } from "../kube/status";
 import { relations, type RelatedQuery } from "../kube/relations";
 import type { Ref } from "../kube/resource";
-import type { KubeObject } from "../kube/types";
+import type { KubeObject, TableColumn } from "../kube/types";
 import { Age, Card, Dot, feedNote, ObjectLink } from "../ui/basics";
 import { plain } from "../kube/format";
 
@@ -35,6 +36,13 @@ export function Related({ to, object }: { to: Ref; object: KubeObject }): JSX.El
   );
 }
 
+/** summary returns what the table shows of an object's state. */
+function summary(columns: TableColumn[], row: Row): string {
+  const ready = cell(columns, row, "Ready");
+  const desired = cell(columns, row, "Desired");
+  return [desired !== "" ? `${ready}/${desired} ready` : ready, cell(columns, row, "Status")].filter(Boolean).join(" ");
+}
+
 function Found({ query: q }: { query: RelatedQuery }): JSX.Element {
   const r = resources.value.get(q.resource);
   const state = useFeed(r && { resource: r, namespace: q.namespace, labels: q.labels ?? "", fields: q.fields ?? "", form: "table" });
@@ -46,7 +54,7 @@ function Found({ query: q }: { query: RelatedQuery }): JSX.Element {
         <li key={row.key}>
           <Dot health={rowHealth(q.resource, state.columns, row)} />
           <ObjectLink to={{ resource: q.resource, namespace: row.meta.namespace ?? "", name: row.meta.name }} />
-          <span class="muted">{plain([cell(state.columns, row, "Ready"), cell(state.columns, row, "Status")].filter(Boolean).join(" "))}</span>
+          <span class="muted">{plain(summary(state.columns, row))}</span>
           <span class="muted right"><Age since={row.meta.creationTimestamp} /></span>
         </li>
       ))}

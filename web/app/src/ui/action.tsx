@@ -43,6 +43,7 @@ function Open({ action, refs, object, done }: Pending): JSX.Element {
   const [affected, setAffected] = useState<string[] | undefined>();
   const [progress, setProgress] = useState<string[]>([]);
   const [problem, setProblem] = useState("");
+  const [refused, setRefused] = useState(false); // the dry run failed
   const [busy, setBusy] = useState(false);
   const [name, setName] = useState("");
   const first = refs[0]!;
@@ -57,10 +58,14 @@ function Open({ action, refs, object, done }: Pending): JSX.Element {
       (answers) => {
         if (stale) return;
         setProblem("");
+        setRefused(false);
         setAffected(answers.flatMap((a) => a.affected ?? (a.message ? [a.message] : [])));
       },
       (err: unknown) => {
-        if (!stale) setProblem(messageOf(err));
+        if (stale) return;
+        setProblem(messageOf(err));
+        setRefused(true);
+        setAffected(undefined);
       },
     );
     return () => {
@@ -112,7 +117,7 @@ function Open({ action, refs, object, done }: Pending): JSX.Element {
         {problem !== "" && <Note bad>{problem}</Note>}
         <footer>
           <button type="button" onClick={() => { pending.value = undefined; }}>Cancel</button>
-          <button type="submit" class={action.danger ? "primary danger" : "primary"} disabled={busy || (needsName && name !== expected)}>
+          <button type="submit" class={action.danger ? "primary danger" : "primary"} disabled={busy || refused || (needsName && name !== expected)}>
             {busy ? "Working …" : action.label}
           </button>
         </footer>
