@@ -172,18 +172,22 @@ func (c *Client) Follow(ctx context.Context, q Question, show func(Entry) error)
 		shown[e.key()] = e.Time
 		return show(e)
 	}
-	begun := time.Now()
-	if err := c.Search(ctx, q, once); err != nil {
+	oldest := q.Since
+	first := func(e Entry) error {
+		if q.Last > 0 && len(shown) == 0 {
+			oldest = e.Time
+		}
+		return once(e)
+	}
+	if err := c.Search(ctx, q, first); err != nil {
 		return err
 	}
 	q.Last = 0
 	for pause.For(ctx, followEvery) == nil {
 		now := time.Now()
-		// The first entries were those of q; what is older than them is not shown.
-		q.Since = now.Add(-late)
-		if q.Since.Before(begun) {
-			q.Since = begun
-		}
+		// What is older than the first entries is not shown, but what is younger may have
+		// arrived only now.
+		q.Since = later(now.Add(-late), oldest)
 		if err := c.Search(ctx, q, once); err != nil && ctx.Err() == nil {
 			return err
 		}

@@ -1,12 +1,15 @@
 package query
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -113,5 +116,43 @@ func TestARefusedQueryIsTold(t *testing.T) {
 	err := store(t, 1, 1).Search(t.Context(), Question{Query: "|"}, func(Entry) error { return nil })
 	if refused := new(RefusedError); !errors.As(err, &refused) || refused.Error() != "cannot parse query" {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestFollowShowsEntriesThatArriveLate(t *testing.T) {
+	begun := time.Now()
+	var mu sync.Mutex
+	entries := map[string]time.Time{"first": begun.Add(-5 * time.Second)}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		since, _ := time.Parse(time.RFC3339Nano, r.FormValue("start"))
+		for text, at := range entries {
+			switch {
+			case at.Before(since):
+			case strings.Contains(r.FormValue("query"), "count()"):
+				fmt.Fprintf(w, "{\"_time\":%q,\"n\":\"1\"}\n", at.UTC().Truncate(time.Minute).Format(time.RFC3339Nano))
+			default:
+				fmt.Fprintf(w, "{\"_time\":%q,\"_msg\":%q}\n", at.UTC().Format(time.RFC3339Nano), text)
+			}
+		}
+	}))
+	defer server.Close()
+	c := &Client{Transport: http.DefaultTransport, Base: server.URL}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var shown []string
+	err := c.Follow(ctx, Question{Last: 1}, func(e Entry) error {
+		mu.Lock()
+		defer mu.Unlock()
+		// These were written before, and reach the store now.
+		entries["older"], entries["late"] = begun.Add(-6*time.Second), begun.Add(-time.Second)
+		if shown = append(shown, e.Fields["_msg"]); len(shown) == 2 {
+			cancel()
+		}
+		return nil
+	})
+	if err != nil || !slices.Equal(shown, []string{"first", "late"}) {
+		t.Errorf("%q, %v", shown, err)
 	}
 }
