@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -188,7 +189,7 @@ func (p *process) nodes(ctx context.Context) {
 	dir := p.config.Home.Cluster(p.config.Cluster)
 	daemon := child.KeptTransport(dir.Socket())
 	pods := p.pods(ctx)
-	running := map[string]bool{}
+	running := map[string]func(){} // to end the collection from a node
 	var all sync.WaitGroup
 	defer all.Wait()
 	for {
@@ -197,16 +198,27 @@ func (p *process) nodes(ctx context.Context) {
 			p.config.Log.Warn("read which nodes have logs", "error", err)
 		}
 		for _, name := range state.Nodes {
-			if running[name] {
+			if running[name] != nil {
 				continue
 			}
-			running[name] = true
+			of, cancel := context.WithCancel(ctx)
+			ended := make(chan struct{})
+			running[name] = func() { cancel(); <-ended }
 			all.Go(func() {
-				collect.Run(ctx, collect.Config{
+				defer close(ended)
+				collect.Run(of, collect.Config{
 					Cluster: p.config.Cluster, Name: name, Node: node.New(name, "http://daemon"+daemonapi.PathNode+url.PathEscape(name), daemon), Store: p.store, Cursors: p.cursors, Replay: p.replay,
 					PodLabels: pods.Labels, Dropped: func(d nodeapi.LogsDropped) { p.drop(name, d) }, Drain: p.drain, Log: p.config.Log,
 				})
 			})
+		}
+		for name, end := range running {
+			if err == nil && !slices.Contains(state.Nodes, name) {
+				end()
+				delete(running, name)
+				p.drain.Forget(name)
+				p.cursors.Forget(name)
+			}
 		}
 		if pause.For(ctx, nodesEvery) != nil {
 			return

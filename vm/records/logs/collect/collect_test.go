@@ -321,6 +321,35 @@ func TestADrainWaitsForTheLastLines(t *testing.T) {
 	})
 }
 
+func TestARemovedNodeIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.drain = NewDrain()
+		r.write(0, 5)
+		r.during(settle)
+		r.drain.Forget("worker-1")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if r.drain.Wait(ctx); ctx.Err() != nil {
+			t.Error("a drain waits for a node that was removed")
+		}
+		if len(r.cursors.Accepted("worker-1")) != 1 {
+			t.Fatal("no cursors were kept")
+		}
+		r.cursors.Forget("worker-1")
+		if err := r.cursors.Close(); err != nil {
+			t.Fatal(err)
+		}
+		again, _, err := OpenCursors(r.path, time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if files := again.Accepted("worker-1"); len(files) != 0 {
+			t.Errorf("cursors of a node that was removed: %v", files)
+		}
+	})
+}
+
 func TestImpossibleTimesBecomeTheTimeOfArrival(t *testing.T) {
 	now := time.Now()
 	rows := []Row{{Time: now.Add(-past - time.Hour).UnixNano()}, {Time: now.Add(future + time.Hour).UnixNano()}, {Time: now.UnixNano() - 1}}

@@ -110,6 +110,14 @@ func (c *Cursors) Accept(node string, files map[string]Cursor) {
 	c.accepted.Nodes[node] = maps.Clone(files)
 }
 
+// Forget removes what is known of a node that does not exist any more.
+func (c *Cursors) Forget(node string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.accepted.Nodes, node)
+	delete(c.accepted.Dropped, node)
+}
+
 // Events returns the version of the last event that the store accepted.
 func (c *Cursors) Events() string {
 	c.mu.Lock()

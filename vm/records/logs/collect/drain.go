@@ -64,6 +64,13 @@ func (d *Drain) caughtUp(node string, at time.Time) {
 	d.caught[node] = at
 }
 
+// Forget notes that a node does not exist any more. The collection from it has ended.
+func (d *Drain) Forget(node string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.caught, node)
+}
+
 // Wait returns once everything that nodes have now is in the store, or when ctx ends.
 // Nodes that never answered do not count.
 func (d *Drain) Wait(ctx context.Context) {
