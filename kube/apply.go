@@ -180,7 +180,8 @@ func (c *Client) applyOne(ctx context.Context, o *unstructured.Unstructured, opt
 func (c *Client) resourceOf(ctx context.Context, o *unstructured.Unstructured) (object.Resource, error) {
 	resource, err := c.owner(ctx, object.Ref{Cluster: c.name}, metav1.OwnerReference{APIVersion: o.GetAPIVersion(), Kind: o.GetKind()})
 	if err != nil { // its definition may be new
-		if _, discovered := c.discover(ctx); discovered != nil {
+		// Without the resources of an aggregated API that does not answer.
+		if known, discovered := c.discover(ctx); len(known) == 0 && discovered != nil {
 			return object.Resource{}, discovered
 		}
 		if resource, err = c.owner(ctx, object.Ref{Cluster: c.name}, metav1.OwnerReference{APIVersion: o.GetAPIVersion(), Kind: o.GetKind()}); err != nil {

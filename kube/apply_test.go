@@ -2,10 +2,16 @@ package kube
 
 import (
 	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/rest"
 )
 
 func TestDocumentsAreReadInOrderAndListsAreFlattened(t *testing.T) {
@@ -30,6 +36,49 @@ func TestLargeIntegersAreSentAsTheyAre(t *testing.T) {
 	}
 	if body, err := objects[0].MarshalJSON(); err != nil || !strings.Contains(string(body), `"size":9007199254740993`) {
 		t.Errorf("got %s, %v", body, err)
+	}
+}
+
+func TestANewResourceIsAppliedWhileAnAggregatedAPIDoesNotAnswer(t *testing.T) {
+	var defined atomic.Bool
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		switch r.URL.Path {
+		case "/api":
+			_, _ = io.WriteString(w, `{"kind":"APIVersions","versions":["v1"]}`)
+		case "/api/v1":
+			_, _ = io.WriteString(w, `{"kind":"APIResourceList","groupVersion":"v1","resources":[{"name":"pods","kind":"Pod","namespaced":true,"verbs":["list"]}]}`)
+		case "/apis":
+			group := `{"name":%[1]q,"versions":[{"groupVersion":%[2]q,"version":"v1"}],"preferredVersion":{"groupVersion":%[2]q,"version":"v1"}}`
+			_, _ = fmt.Fprintf(w, `{"kind":"APIGroupList","apiVersion":"v1","groups":[`+group, "metrics.k8s.io", "metrics.k8s.io/v1")
+			if defined.Load() {
+				_, _ = fmt.Fprintf(w, ","+group, "example.com", "example.com/v1")
+			}
+			_, _ = io.WriteString(w, "]}")
+		case "/apis/example.com/v1":
+			_, _ = io.WriteString(w, `{"kind":"APIResourceList","groupVersion":"example.com/v1","resources":[{"name":"widgets","kind":"Widget","namespaced":true,"verbs":["list"]}]}`)
+		case "/apis/example.com/v1/namespaces/default/widgets/one":
+			if r.Method == http.MethodPatch {
+				_, _ = io.WriteString(w, `{"apiVersion":"example.com/v1","kind":"Widget","metadata":{"name":"one","namespace":"default"}}`)
+				return
+			}
+			http.NotFound(w, r)
+		default:
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	defer api.Close()
+	client, err := ForConfig("c", &rest.Config{Host: api.URL}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const manifest = "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: one}\n"
+	if applied, err := client.Apply(t.Context(), manifest, ApplyOptions{}); err == nil || !strings.Contains(err.Error(), "resource type") {
+		t.Errorf("before it is defined: %v, %v", applied, err)
+	}
+	defined.Store(true)
+	if applied, err := client.Apply(t.Context(), manifest, ApplyOptions{}); err != nil || applied[0].Result != "created" {
+		t.Errorf("%v, %v", applied, err)
 	}
 }
 
