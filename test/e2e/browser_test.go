@@ -81,7 +81,11 @@ func receives(ctx context.Context, t *testing.T) {
 func (r *rig) trust(t *testing.T, home, verb string) string {
 	t.Helper()
 	dir := t.TempDir()
-	for _, name := range []string{"certutil", "chromium", "mkdir"} {
+	chromium := "chromium"
+	if _, err := exec.LookPath(chromium); err != nil {
+		chromium = "google-chrome" // as in scripts/host-packages.sh
+	}
+	for _, name := range []string{"certutil", chromium, "mkdir"} {
 		path, err := exec.LookPath(name)
 		if err != nil {
 			t.Skipf("%s is not installed", name)
