@@ -132,6 +132,10 @@ unit: host-packages ## run the hermetic tests only
 e2e: build ## run the end-to-end tests on VMs
 	@scripts/test.sh e2e
 
+.PHONY: e2e-ingress
+e2e-ingress: build ## run an ingress controller of others on sandboxes, as root
+	@scripts/test.sh ingress
+
 .PHONY: e2e-cgroup2
 e2e-cgroup2: build ## run sandboxes inside a VM, whose kernel has only cgroup v2
 	@scripts/test.sh cgroup2

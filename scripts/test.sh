@@ -11,6 +11,8 @@
 #   test.sh e2e    real clusters on VMs and, on Linux as root, tests that need no VM
 #                  on sandboxes. RUN narrows it as go test -run does;
 #                  SKIFF_E2E_DRIVER=lima|sandbox runs everything on one driver
+#   test.sh ingress  an ingress controller of others, built from its module, on the
+#                  sandbox driver; needs Linux and root
 #   test.sh cgroup2  a cluster of sandboxes inside a VM, whose kernel has only
 #                  cgroup v2
 set -euo pipefail
@@ -95,6 +97,17 @@ cgroup2() {
   SKIFF_E2E_CGROUP2=1 clusters cgroup2 -run SandboxesOnCgroup2
 }
 
+ingress() {
+  if ! sandboxes; then
+    echo "skipped: the ingress controller (its cluster is one of sandboxes, which need Linux and root)"
+    return
+  fi
+  test/prepare.sh
+  CGO_ENABLED=0 go build -C test/skipper -ldflags "-s -w" -o "$PWD/build/test/skipper" tool
+  CGO_ENABLED=0 go run ./test/images -o build/test/images -cache build/test/cache -skipper build/test/skipper
+  SKIFF_E2E_INGRESS=1 SKIFF_E2E_DRIVER=sandbox clusters ingress -run IngressController
+}
+
 sandboxes() { [ "$(uname -s)" = Linux ] && [ "$(id -u)" = 0 ]; }
 
 conformance() {
@@ -122,9 +135,10 @@ case "${1:-}" in
   conformance) conformance ;;
   release) release ;;
   e2e) e2e ;;
+  ingress) ingress ;;
   cgroup2) cgroup2 ;;
   *)
-    echo "usage: test.sh unit|conformance|release|e2e|cgroup2" >&2
+    echo "usage: test.sh unit|conformance|release|e2e|ingress|cgroup2" >&2
     exit 2
     ;;
 esac

@@ -26,8 +26,13 @@ import (
 func main() {
 	out := flag.String("o", "build/test/images", "directory for the archives")
 	cache := flag.String("cache", "build/test/cache", "directory for downloads and intermediate files")
+	skipper := flag.String("skipper", "", "program of the ingress controller; without it, its image is not written")
 	flag.Parse()
-	if err := run(*out, *cache); err != nil {
+	err := run(*out, *cache)
+	if err == nil && *skipper != "" {
+		err = writeSkipper(*out, *skipper)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "images:", err)
 		os.Exit(1)
 	}
@@ -81,6 +86,16 @@ func writeHealth(out, cache string) error {
 		return fmt.Errorf("health: %w", err)
 	}
 	return writeProgram(out, "health", program)
+}
+
+// writeSkipper writes the image of the ingress controller, which has nothing but its
+// program.
+func writeSkipper(out, path string) error {
+	program, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	return writeProgram(out, "skipper", program)
 }
 
 // writeProgram writes an image that has nothing but a program.
