@@ -128,6 +128,11 @@ test: build ## run the hermetic tests, part of upstream's conformance tests and 
 unit: host-packages ## run the hermetic tests only
 	@scripts/test.sh unit
 
+.PHONY: test-dashboard
+test-dashboard: build ## open every screen of the dashboard in Chromium (SKIFF_PICTURES=DIR keeps pictures of them)
+	@scripts/host-packages.sh --tests $(ARCH)
+	@$(GO) test -count=1 -timeout 30m -v ./test/dashboard
+
 .PHONY: e2e
 e2e: build ## run the end-to-end tests on VMs
 	@scripts/test.sh e2e
