@@ -91,6 +91,7 @@ func TestEndToEnd(t *testing.T) {
 	r.subtest(t, "ExpiredCertificates", func(t *testing.T) { testExpiredCertificates(t, r, name, k) })
 	r.subtest(t, "ControlPlanes", func(t *testing.T) { testControlPlanes(t, r, name, k) })
 	r.subtest(t, "Restore", func(t *testing.T) { testRestore(t, r, name, k) })
+	r.subtest(t, "KeptLogs", func(t *testing.T) { testKeptLogs(t, r) })
 	r.subtest(t, "LogsExport", func(t *testing.T) { testLogsExport(t, r, name) })
 	if r.sandboxed { // VMs would need a virtiofsd that Debian 12 does not have
 		r.subtest(t, "ReadOnlyFolder", func(t *testing.T) { testReadOnlyFolder(t, r) })
