@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/skiff-dev/skiff/internal/pause"
 	"github.com/skiff-dev/skiff/nodeagent/boot/api"
 	"github.com/skiff-dev/skiff/nodeagent/boot/program"
 	"github.com/skiff-dev/skiff/nodeagent/boot/spool"
@@ -71,6 +72,9 @@ func ServeAPI(ctx context.Context) error {
 	return server.Run(ctx, listener)
 }
 
+// kernelAgain is the pause after the kernel's log could not be written.
+const kernelAgain = time.Minute
+
 // keepLogs keeps log files for the host. If a part of that fails, the node API works
 // without it.
 func keepLogs(ctx context.Context, kept *spool.Spool, log *slog.Logger) {
@@ -78,8 +82,11 @@ func keepLogs(ctx context.Context, kept *spool.Spool, log *slog.Logger) {
 	defer all.Wait()
 	if !Sandboxed() { // the kernel is the host's
 		all.Go(func() {
-			if err := kept.Kernel(ctx); err != nil {
-				log.Error("keep the kernel's log", "error", err)
+			for ctx.Err() == nil {
+				if err := kept.Kernel(ctx); err != nil {
+					log.Error("keep the kernel's log", "error", err)
+					_ = pause.For(ctx, kernelAgain) // a full disk, perhaps
+				}
 			}
 		})
 	}
