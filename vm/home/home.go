@@ -143,11 +143,15 @@ func (c Cluster) Records() string { return c.join("records") }
 // Logs holds the log store of the cluster, in Records.
 func (c Cluster) Logs() string { return filepath.Join(c.Records(), LogRecords) }
 
-// LogRecords is the name of the directory of logs in records, and LogStore that of the
-// store in it.
+// LogsHeld reports whether a process has the log store of the cluster open.
+func (c Cluster) LogsHeld() bool { return held(filepath.Join(c.Logs(), LogLock)) }
+
+// LogRecords is the name of the directory of logs in records, LogStore that of the store
+// in it, and LogLock that of the file which the process that has the store open locks.
 const (
 	LogRecords = "logs"
 	LogStore   = "store"
+	LogLock    = "store.lock"
 )
 
 // LogsSocket is where the process of the log store answers queries.

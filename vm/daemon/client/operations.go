@@ -87,6 +87,7 @@ func (c *Client) Down(ctx context.Context, request daemonapi.DownRequest, event 
 		return err
 	}
 	event(daemonapi.Event{Time: time.Now(), Phase: daemonapi.PhaseDelete, State: daemonapi.StateRunning})
+	c.waitLogs(ctx)
 	if request.KeepRecords {
 		if _, err := records.Keep(c.dir(), time.Now()); err != nil {
 			return err
@@ -100,6 +101,19 @@ func (c *Client) Down(ctx context.Context, request daemonapi.DownRequest, event 
 	}
 	event(daemonapi.Event{Time: time.Now(), Phase: daemonapi.PhaseCluster, State: daemonapi.StateDone, Message: "removed", Done: true})
 	return nil
+}
+
+// logsLimit bounds how long the process of the log store may take to end.
+const logsLimit = 30 * time.Second
+
+// waitLogs waits until the process of the log store has written what it has: if its
+// daemon was killed, it ends somewhat later.
+func (c *Client) waitLogs(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, logsLimit)
+	defer cancel()
+	for c.dir().LogsHeld() && pause.For(ctx, waitPeriod) == nil {
+		continue
+	}
 }
 
 // downRunning asks the daemon and waits until it has ended.

@@ -12,14 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/skiff-dev/skiff/internal/pause"
+	"github.com/skiff-dev/skiff/vm/home"
 )
 
-const (
-	// lockFile is beside the store, which may be set aside.
-	lockFile = "store.lock"
-	// lockEvery is how often a lock that another process holds is tried again.
-	lockEvery = 100 * time.Millisecond
-)
+// lockEvery is how often a lock that another process holds is tried again.
+const lockEvery = 100 * time.Millisecond
 
 // Lock waits until no other process has the store in dir open, and keeps others from
 // opening it until release is called. A process that opens a store twice ends as if the
@@ -28,7 +25,7 @@ func Lock(ctx context.Context, dir string, log *slog.Logger) (release func(), er
 	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
 		return nil, fmt.Errorf("lock the log store: %w", err)
 	}
-	file, err := os.OpenFile(filepath.Join(filepath.Dir(dir), lockFile), os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW, 0o600)
+	file, err := os.OpenFile(filepath.Join(filepath.Dir(dir), home.LogLock), os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock the log store: %w", err)
 	}
