@@ -55,9 +55,9 @@ unit() {
   light=$(scripts/packages.sh light)
   heavy=$(scripts/packages.sh heavy)
   # shellcheck disable=SC2086 # one word per package
-  if [ -n "$light" ]; then CGO_ENABLED=1 gotest light pkgname -race $light || failed=1; fi
+  if [ -n "$light" ]; then CGO_ENABLED=1 gotest light pkgname -timeout 20m -race $light || failed=1; fi
   # shellcheck disable=SC2086
-  if [ -n "$heavy" ]; then CGO_ENABLED=0 gotest heavy pkgname $heavy || failed=1; fi
+  if [ -n "$heavy" ]; then CGO_ENABLED=0 gotest heavy pkgname -timeout 20m $heavy || failed=1; fi
   skips unit || failed=1
   return "$failed"
 }
