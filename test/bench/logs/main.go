@@ -153,7 +153,7 @@ func (b *bench) fill(ctx context.Context, path string) (perSecond float64, err e
 	var rows []collect.Row
 	pod := 0
 	joiner := entry.NewJoiner(entry.Position{}, entry.ParseCRI, func(e entry.Entry) {
-		rows = append(rows, collect.Row{Time: e.Time, Labels: labels(pod), Text: e.Text, Fields: []entry.Field{{Name: "pod_uid", Value: "uid"}, {Name: "label.app", Value: "web"}}})
+		rows = append(rows, collect.Row{Time: e.Time, Labels: labels(pod), Text: e.Text, Fields: append([]entry.Field{{Name: "pod_uid", Value: "uid"}, {Name: "label.app", Value: "web"}}, entry.ProgramFields(e.Text)...)})
 	})
 	for part := make([]byte, 256<<10); ctx.Err() == nil; pod = (pod + 1) % pods {
 		n, err := file.Read(part)
@@ -192,7 +192,8 @@ func (b *bench) queries(ctx context.Context, path string) ([]figure.Figure, erro
 	for _, q := range []struct{ name, query, pattern string }{
 		{"a rare word", needle + " | stats count() n", needle},
 		{"errors of one pod", `pod:="web-3" "level=error" | stats count() n`, "level=error"},
-		{"errors by pod", `"level=error" | stats by (pod) count() n`, "level=error"},
+		{"errors by pod", `level:=error | stats by (pod) count() n`, "level=error"},
+		{"errors by pod, as text", `"level=error" | stats by (pod) count() n`, "level=error"},
 		{"the last 100 warnings", `"level=warn" | sort by (_time) desc limit 100`, "level=warn"},
 	} {
 		ours, err := fastest(func() error { return b.ask(q.query) })

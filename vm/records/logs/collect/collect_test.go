@@ -375,3 +375,21 @@ func TestDamagedCursorsAreSetAsideAndNothingIsRepeated(t *testing.T) {
 		}
 	})
 }
+
+func TestLevelsOfContainersAreFields(t *testing.T) {
+	c := &collector{Config: Config{Cluster: "dev", Name: "worker-1"}}
+	s := c.newSource(t.Context(), nodeapi.LogChunk{Source: nodeapi.LogSourceContainer, Path: webLog})
+	for text, want := range map[string]string{
+		`{"level":"warn"}`: "warn", "E1129 10:00:00.123456   1 a.go:1] x": "error", `ts=1 level=info msg=x`: "info", "plain": "",
+	} {
+		level := ""
+		for _, f := range s.row(entry.Entry{Text: text, Stream: "stdout"}).Fields {
+			if f.Name == "level" {
+				level = f.Value
+			}
+		}
+		if level != want {
+			t.Errorf("%s: level %q", text, level)
+		}
+	}
+}

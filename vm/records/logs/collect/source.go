@@ -112,7 +112,11 @@ func (s *source) row(e entry.Entry) Row {
 		}
 		r.Fields = append(r.Fields, fields...)
 	case nodeapi.LogSourceContainer:
-		r.Fields = append(r.Fields, s.json.Fields(e.Text)...)
+		fields := s.json.Fields(e.Text)
+		if fields == nil {
+			fields = entry.ProgramFields(e.Text) // logfmt and klog have levels, too
+		}
+		r.Fields = append(r.Fields, fields...)
 	default:
 		r.Fields = append(r.Fields, entry.ProgramFields(e.Text)...)
 	}
