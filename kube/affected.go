@@ -118,7 +118,7 @@ func lostWith(pod *corev1.Pod) string {
 	return " (" + strings.Join(lost, "; ") + ")"
 }
 
-// podsAre says what happens to a number of pods: "2 pods are replaced".
+// podsAre describes what happens to a number of pods: "2 pods are replaced".
 func podsAre(n int, one, many string) string {
 	if n == 1 {
 		return "1 pod " + one

@@ -16,6 +16,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/skiff-dev/skiff/internal/pause"
 	"github.com/skiff-dev/skiff/internal/unixsocket"
 	"github.com/skiff-dev/skiff/internal/wakeup"
 	"github.com/skiff-dev/skiff/vm/edge/authority"
@@ -139,7 +140,7 @@ func (s *Server) follow(ctx context.Context) error {
 		case <-changed:
 		case <-retry:
 		case <-ports.failed:
-			if !pause(ctx, reopenDelay) {
+			if pause.For(ctx, reopenDelay) != nil {
 				return nil
 			}
 		}
@@ -149,16 +150,6 @@ func (s *Server) follow(ctx context.Context) error {
 // reopenDelay is how long nothing is done after a port of a Gateway has failed, so that
 // one that fails at once does not use up a CPU.
 const reopenDelay = time.Second
-
-// pause waits. It returns false if ctx has ended.
-func pause(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
-	}
-}
 
 // servePeers serves what the entry of another daemon forwards.
 func (s *Server) servePeers(ctx context.Context) error {
