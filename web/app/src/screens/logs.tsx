@@ -69,7 +69,7 @@ export default function LogsScreen(): JSX.Element {
             label="Stored log lines" lines={value ?? []} search={filter.expert ? "" : filter.text.split(/\s+/).find((w) => !w.startsWith("!")) ?? ""} follow={follow} onFollow={setFollow}
             shown={{ time: true, source: true, wrap }} onOpen={setOpen} empty={value ? "No matching lines in this time." : "Searching …"}
           />
-          <p class="muted small">{count(value?.length ?? 0, "line")}{value?.length === limit ? ", the newest that match" : ""}. A double click on a line shows its fields.</p>
+          <p class="muted small">{count(value?.length ?? 0, "line")}{value?.length === limit ? ", the newest that match" : ""}. The time of a line shows its fields.</p>
         </>
       )}
       {open && <Fields line={open} onAdd={add} onClose={() => setOpen(undefined)} />}

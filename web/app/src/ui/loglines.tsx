@@ -66,8 +66,10 @@ export function LogLines(p: { label: string; lines: LogLine[]; search: string; f
 function Line({ line, search, shown, onOpen }: { line: LogLine; search: string; shown: Shown; onOpen: ((line: LogLine) => void) | undefined }): JSX.Element {
   const text = plain(line.text);
   return (
-    <div class={`log-line ${severity(text)}`} onDblClick={() => onOpen?.(line)}>
-      {shown.time && line.time !== "" && <time title={line.time}>{clock(line.time)}</time>}
+    <div class={`log-line ${severity(text)}`}>
+      {shown.time && line.time !== "" && (onOpen
+        ? <button type="button" class="plain log-time" title="Show its fields" onClick={() => onOpen(line)}>{clock(line.time)}</button>
+        : <time title={line.time}>{clock(line.time)}</time>)}
       {shown.source && <span class="source">{plain(line.source)}</span>}
       <span class="log-text">{mark(text, search).map((part, i) => (part.found ? <mark key={i}>{part.text}</mark> : part.text))}</span>
     </div>

@@ -96,7 +96,7 @@ export function DataTable<T>(p: Props<T>): JSX.Element {
       observer.disconnect();
       element.removeEventListener("scroll", measure);
     };
-  }, []);
+  }, [p.columns.length > 0]);
   const index = cursor === "" ? -1 : rows.findIndex((r) => p.keyOf(r) === cursor);
   const moveTo = (to: number) => {
     const row = rows[Math.max(0, Math.min(rows.length - 1, to))];
@@ -119,6 +119,10 @@ export function DataTable<T>(p: Props<T>): JSX.Element {
     if (box.current) box.current.scrollTop = 0;
   }, [p.label]);
 
+  if (p.columns.length === 0) {
+    // Nothing is known, as while loading or without the right to list.
+    return <div class="table-frame"><p class="card" role="status">{p.empty}</p></div>;
+  }
   const first = Math.max(0, view.first - overscan);
   const shown = rows.slice(first, view.first + view.rows + overscan);
   const template = (p.onSelect ? "34px " : "") + shape.template;
