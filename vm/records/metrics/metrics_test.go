@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -22,6 +23,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/fake"
 
+	"github.com/skiff-dev/skiff/vm/records/metrics/scrape"
 	"github.com/skiff-dev/skiff/vm/records/metrics/target"
 )
 
@@ -195,4 +197,25 @@ func TestAClockThatGoesBackBeginsAgain(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+func TestATargetThatHangsIsAskedLessOften(t *testing.T) {
+	failed := scrape.Result{Err: errors.New("timeout")}
+	s := &scraper{Scraper: scrape.Scraper{Target: target.Target{Every: 1}}}
+	var waits []int
+	for range 10 {
+		s.planned(100, failed)
+		waits = append(waits, s.next-100)
+	}
+	if fmt.Sprint(waits) != "[1 2 3 4 5 6 7 8 8 8]" {
+		t.Errorf("waits %v", waits)
+	}
+	if s.planned(100, scrape.Result{}); s.next != 101 {
+		t.Errorf("after an answer: %d", s.next)
+	}
+	own := &scraper{Scraper: scrape.Scraper{Target: target.Target{Every: 4, Identity: target.Admin}}}
+	own.planned(100, failed)
+	if own.planned(104, failed); own.next != 108 {
+		t.Errorf("the cluster's own: %d", own.next)
+	}
 }

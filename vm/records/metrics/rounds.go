@@ -15,7 +15,10 @@ import (
 
 const (
 	// atOnce is how many targets are asked at the same time.
-	atOnce = 8
+	atOnce = 16
+	// longestBackoff is the most rounds that a target of pods is left alone because it
+	// failed, so that targets that hang do not delay all others.
+	longestBackoff = 8
 	// idleLimit keeps a connection from one round to the next.
 	idleLimit = 2 * Period
 	// maxHeaders bounds the headers of an answer, in bytes.
@@ -38,8 +41,20 @@ type rounds struct {
 // scraper is a target that is asked.
 type scraper struct {
 	scrape.Scraper
-	last scrape.Result
-	next int // the round in which it is asked again
+	last   scrape.Result
+	next   int // the round in which it is asked again
+	failed int // how often in succession
+}
+
+// planned notes the result of a request and decides in which round the next one is.
+func (s *scraper) planned(round int, result scrape.Result) {
+	s.last, s.next = result, round+s.Target.Every
+	if result.Err == nil || s.Target.Identity != target.Anonymous {
+		s.failed = 0
+		return
+	}
+	s.failed++
+	s.next = round + min(s.failed, longestBackoff)
 }
 
 func newRounds(config Config) *rounds {
@@ -114,16 +129,12 @@ func (r *rounds) ask(ctx context.Context, now time.Time, to scrape.Store) []erro
 	var mu sync.Mutex // guards failed
 	var failed []error
 	free := make(chan struct{}, atOnce)
-	for _, s := range r.scrapers {
-		if s.next > r.number {
-			continue
-		}
-		s.next = r.number + s.Target.Every
+	for _, s := range r.due() {
 		free <- struct{}{}
 		all.Go(func() {
 			defer func() { <-free }()
 			result, err := s.Scrape(ctx, now, to)
-			s.last = result
+			s.planned(r.number, result)
 			if err != nil {
 				mu.Lock()
 				defer mu.Unlock()
@@ -133,6 +144,21 @@ func (r *rounds) ask(ctx context.Context, now time.Time, to scrape.Store) []erro
 	}
 	all.Wait()
 	return failed
+}
+
+// due returns the targets whose turn it is, the cluster's own first.
+func (r *rounds) due() []*scraper {
+	var own, others []*scraper
+	for _, s := range r.scrapers {
+		switch {
+		case s.next > r.number:
+		case s.Target.Identity == target.Admin:
+			own = append(own, s)
+		default:
+			others = append(others, s)
+		}
+	}
+	return append(own, others...)
 }
 
 // maxDescribed bounds the metrics whose type and help are remembered.

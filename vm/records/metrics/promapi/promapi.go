@@ -22,7 +22,7 @@ const (
 	lookback = 5 * time.Minute
 	// queryLimit bounds one query, maxSamples the samples in its memory.
 	queryLimit = 30 * time.Second
-	maxSamples = 5_000_000
+	maxSamples = 3_000_000
 	// maxQueries run at the same time; others wait.
 	maxQueries = 4
 	// maxForm bounds the body of a request.

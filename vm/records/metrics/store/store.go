@@ -37,6 +37,9 @@ const (
 	writeBufferBytes = 64 << 10
 	// maintenancePeriod is how often blocks are written, merged and deleted.
 	maintenancePeriod = time.Minute
+	// maxStale is how many series that have ended are in memory, where they would stay
+	// until their block is written.
+	maxStale = 5000
 	// reserveBytes is what must be free on the disk before anything is recorded:
 	// machines need it more.
 	reserveBytes = 512 << 20
@@ -108,7 +111,7 @@ func open(config Config) (db *tsdb.DB, err error) {
 		if err := os.MkdirAll(config.Dir, 0o700); err != nil {
 			return err
 		}
-		db, err = tsdb.Open(config.Dir, config.Log, nil, config.options(), nil)
+		db, err = tsdb.Open(config.Dir, slog.New(warnings{config.Log.Handler()}), nil, config.options(), nil)
 		if err == nil {
 			db.DisableCompactions() // maintain does them
 		}
@@ -227,7 +230,7 @@ func (s *Store) maintain(ctx context.Context) {
 			err = guard(func() error { return s.db.Compact(ctx) })
 		}
 		if err == nil {
-			err = guard(s.limitLog)
+			err = guard(s.limitHead)
 		}
 		if (err != nil) != failing && ctx.Err() == nil {
 			failing = err != nil
@@ -236,10 +239,16 @@ func (s *Store) maintain(ctx context.Context) {
 	}
 }
 
-// limitLog writes a block early if the samples that are in none yet use half of the space,
-// because there are far more series than usual. The database deletes only blocks.
-func (s *Store) limitLog() error {
+// limitHead writes a block early if many series have ended, as when thousands of pods come
+// and go, or if the samples that are in no block yet use half of the space: the database
+// deletes only blocks.
+func (s *Store) limitHead() error {
 	head := s.db.Head()
+	if head.NumStaleSeries() > maxStale {
+		if err := s.db.CompactStaleHead(); err != nil {
+			return err
+		}
+	}
 	if head.Size() <= s.config.MaxBytes/2 || head.MaxTime()-head.MinTime() < late.Milliseconds() {
 		return nil
 	}

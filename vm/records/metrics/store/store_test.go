@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 )
@@ -327,5 +329,34 @@ func TestOldSamplesAreDeletedByAgeAndBySize(t *testing.T) {
 func TestAFaultIsAnError(t *testing.T) {
 	if err := guard(func() error { panic("index out of range") }); err == nil || !strings.Contains(err.Error(), "index out of range") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestSeriesThatEndedLeaveTheMemory(t *testing.T) {
+	config, now := settings(t), time.Now()
+	s := open1(t, config, now)
+	defer s.Close()
+	for i, v := range []float64{1, math.Float64frombits(value.StaleNaN)} {
+		at := now.Add(time.Duration(i) * time.Second)
+		err := s.Append(t.Context(), at, func(a storage.Appender) error {
+			for i := range maxStale + 1 {
+				if _, err := a.Append(0, labels.FromStrings(labels.MetricName, "up", "i", fmt.Sprint(i)), at.UnixMilli(), v); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(put(s, now.Add(2*time.Second), "alive", 1), s.limitHead()); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.Series(); n != 1 {
+		t.Errorf("%d series are in memory", n)
+	}
+	if values := got(t, s, "up"); len(values) != 2*(maxStale+1) {
+		t.Errorf("%d samples are stored", len(values))
 	}
 }
