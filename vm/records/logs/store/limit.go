@@ -28,37 +28,45 @@ const (
 // Keep deletes the oldest rows while the store is too large or they are too old, until
 // ctx ends. The library itself deletes whole days, and always keeps two.
 func (s *Store) Keep(ctx context.Context, log *slog.Logger) {
-	aged := time.Now()
+	var aged time.Time // when rows that are too old were deleted last
 	for pause.For(ctx, checkEvery) == nil {
 		now := time.Now()
-		size := Size(s.dir)
-		var before time.Time
-		if every := max(s.age/ageEvery, 10*time.Minute); now.Sub(aged) >= every {
-			aged, before = now, now.Add(-s.age)
+		due := now.Sub(aged).Abs() >= max(s.age/ageEvery, 10*time.Minute)
+		if due {
+			aged = now
 		}
-		if size > s.limit {
-			cut, err := s.quantile(ctx, now)
-			if err != nil {
-				log.Warn("bound the log store", "error", err)
-				continue
-			}
-			if cut.After(before) {
-				before = cut
-			}
-			log.Info("the log store deletes its oldest entries", "bytes", size, "limit", s.limit, "before", before)
-		}
-		if before.IsZero() {
-			continue
-		}
-		if err := s.delete(ctx, now, before); err != nil && ctx.Err() == nil {
-			log.Warn("delete old logs", "error", err)
+		if err := s.bound(ctx, now, due, log); err != nil && ctx.Err() == nil {
+			log.Warn("delete the oldest logs", "error", err)
 		}
 	}
 }
 
+// bound deletes a part of the rows if the store is too large, and, if that is due, those
+// that are too old.
+func (s *Store) bound(ctx context.Context, now time.Time, due bool, log *slog.Logger) error {
+	var before time.Time
+	if due {
+		before = now.Add(-s.age)
+	}
+	if size := Size(s.dir); size > s.limit {
+		cut, err := s.quantile(ctx)
+		if err != nil {
+			return err
+		}
+		if cut.After(before) {
+			before = cut
+		}
+		log.Info("the log store deletes its oldest entries", "bytes", size, "limit", s.limit, "before", before)
+	}
+	if before.IsZero() {
+		return nil
+	}
+	return s.delete(ctx, now, before)
+}
+
 // quantile returns the time before which the part of the rows lies that is deleted at
 // once.
-func (s *Store) quantile(ctx context.Context, now time.Time) (time.Time, error) {
+func (s *Store) quantile(ctx context.Context) (time.Time, error) {
 	q, err := logstorage.ParseQuery("* | stats quantile(" + strconv.FormatFloat(1.0/trim, 'f', 2, 64) + ", _time) at")
 	if err != nil {
 		return time.Time{}, err
@@ -73,7 +81,7 @@ func (s *Store) quantile(ctx context.Context, now time.Time) (time.Time, error) 
 		return time.Time{}, err
 	}
 	at, err := time.Parse(time.RFC3339Nano, text)
-	if err != nil || at.After(now) {
+	if err != nil {
 		return time.Time{}, fmt.Errorf("the log store has no time for a part of its entries: %q", text)
 	}
 	return at, nil
@@ -86,7 +94,10 @@ func (s *Store) delete(ctx context.Context, now, before time.Time) error {
 		return err
 	}
 	id := "skiff-" + strconv.FormatInt(now.UnixNano(), 36)
-	if err := vlstorage.DeleteRunTask(ctx, id, now.UnixNano(), []logstorage.TenantID{{}}, filter); err != nil {
+	// The library deletes nothing that is later than the task. Rows can be, after a clock
+	// was set back.
+	at := max(now.UnixNano(), before.UnixNano())
+	if err := vlstorage.DeleteRunTask(ctx, id, at, []logstorage.TenantID{{}}, filter); err != nil {
 		return err
 	}
 	for {

@@ -3,6 +3,8 @@ package store
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +17,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -214,7 +217,7 @@ func TestOldRowsAreDeleted(t *testing.T) {
 		}
 		count := func() int { return strings.Count(ask(t, s, "query", url.Values{"query": {"*"}}), "\n") }
 		eventually(t, "all rows", func() bool { return count() == len(rows) })
-		cut, err := s.quantile(t.Context(), now)
+		cut, err := s.quantile(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -224,6 +227,50 @@ func TestOldRowsAreDeleted(t *testing.T) {
 		}
 		if left := count(); left < len(rows)/2 || left > len(rows)-len(rows)/trim+1 {
 			t.Errorf("%d of %d rows are left", left, len(rows))
+		}
+	})
+}
+
+// TestALargeStoreLosesItsOldestRows has rows of the future, as after a clock was set back.
+func TestALargeStoreLosesItsOldestRows(t *testing.T) {
+	alone(t, func(t *testing.T, dir string) {
+		s := open(t, dir)
+		defer s.Close()
+		begin := time.Now().Add(time.Hour)
+		const rows = 100_000
+		for n := 0; n < rows; {
+			var batch []collect.Row
+			for range 1000 {
+				sum := sha256.Sum256([]byte(strconv.Itoa(n))) // does not compress
+				batch = append(batch, row(begin.Add(time.Duration(n)*time.Millisecond), hex.EncodeToString(sum[:])))
+				n++
+			}
+			if err := s.Add(batch); err != nil {
+				t.Fatal(err)
+			}
+		}
+		count := func() string {
+			return ask(t, s, "query", url.Values{"query": {`* | stats count() n, max(_time) last`}})
+		}
+		eventually(t, "all rows", func() bool { return strings.Contains(count(), `"100000"`) })
+		eventually(t, "the rows on disk", func() bool { return Size(s.dir) > rows*30 })
+		time.Sleep(2 * time.Second) // the rest
+		before := Size(s.dir)
+		s.limit = before * 6 / 10
+		for range 10 {
+			if Size(s.dir) <= s.limit {
+				break
+			}
+			if err := s.bound(t.Context(), time.Now(), true, slog.New(slog.DiscardHandler)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if after := Size(s.dir); after > s.limit {
+			t.Errorf("%d bytes are left of %d", after, before)
+		}
+		last := begin.Add((rows - 1) * time.Millisecond).UTC().Format("2006-01-02T15:04:05")
+		if text := count(); !strings.Contains(text, last) || strings.Contains(text, `"n":"0"`) {
+			t.Errorf("left: %s, want the last at %s", text, last)
 		}
 	})
 }
