@@ -105,3 +105,13 @@ test("the severity of a line is what it states", () => {
   assert.equal(severity("all is fine"), "");
   assert.deepEqual(splitTime("no time here"), { time: "", text: "no time here" });
 });
+
+test("lines of a source that is read again are there once", () => {
+  const buffer = new LineBuffer(10);
+  assert.equal(buffer.resume("app"), "");
+  buffer.add("2026-01-02T03:04:05.100000000Z one\n2026-01-02T03:04:05.200000000Z two\n2026-01-02T03:04:05.300000000Z th", "app");
+  assert.equal(buffer.resume("app"), "2026-01-02T03:04:05.200000000Z");
+  buffer.add("2026-01-02T03:04:05.100000000Z one\n2026-01-02T03:04:05.200000000Z two\n2026-01-02T03:04:05.300000000Z three\n", "app");
+  buffer.add("2026-01-02T03:04:05.100000000Z of another\n", "other");
+  assert.deepEqual(buffer.snapshot().map((l) => l.text), ["one", "two", "three", "of another"]);
+});

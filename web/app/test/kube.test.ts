@@ -8,7 +8,7 @@ import { ingressServices, refOf, relations, selectorText, selects } from "../src
 import { plural, resourcePath, type Resource } from "../src/kube/resource";
 import { mayDo } from "../src/kube/rights";
 import { words } from "../src/kube/sections";
-import { conditionHealth, containerState, objectHealth, podCause, podStatus, rowHealth, wordHealth } from "../src/kube/status";
+import { conditionHealth, conditionsOf, containerState, objectHealth, podCause, podStatus, rowHealth, wordHealth } from "../src/kube/status";
 import type { Pod } from "../src/kube/types";
 
 const discovered = parseDiscovery([
@@ -127,4 +127,10 @@ test("rights follow from rules, and what is not known completely is allowed", ()
   assert.equal(mayDo(rules, "shell", "", "pods", "a"), true);
   assert.equal(mayDo({ ...rules, incomplete: true }, "delete", "apps", "deployments", "web"), true);
   assert.equal(mayDo(undefined, "delete", "apps", "deployments", "web"), true);
+});
+
+test("conditions of any object are text", () => {
+  const found = conditionsOf({ metadata: { name: "x" }, status: { conditions: [null, 1, { type: 2 }, { type: "Ready", status: true, reason: {}, message: 5 }] } });
+  assert.deepEqual(found, [{ type: "Ready", status: "", reason: "", message: "" }]);
+  assert.deepEqual(conditionsOf({ metadata: { name: "x" }, status: { conditions: { type: "Ready" } } }), []);
 });

@@ -11,6 +11,8 @@ export interface LogLine {
 export class LineBuffer {
   private lines: LogLine[] = [];
   private rest = new Map<string, string>();
+  private times = new Map<string, string>(); // of the last line of each source
+  private known = new Map<string, string>(); // lines of a source up to this time are there
   private last = 0;
   dropped = 0;
 
@@ -21,8 +23,24 @@ export class LineBuffer {
     const parts = ((this.rest.get(source) ?? "") + text).split("\n");
     this.rest.set(source, (parts.pop() ?? "").slice(0, 65_536));
     for (const part of parts) {
-      this.push(splitTime(part.replace(/\r$/, "")), source);
+      const line = splitTime(part.replace(/\r$/, ""));
+      if (line.time !== "") {
+        if (line.time <= (this.known.get(source) ?? "")) continue;
+        this.times.set(source, line.time);
+      }
+      this.push(line, source);
     }
+  }
+
+  /**
+   * resume returns the time since which a source must be read again, empty for the first
+   * time. The server rounds it down to a second; add leaves out the lines that are known.
+   */
+  resume(source: string): string {
+    const since = this.times.get(source) ?? "";
+    this.known.set(source, since);
+    this.rest.delete(source);
+    return since;
   }
 
   push(line: { time: string; text: string; fields?: Record<string, string> }, source: string): void {

@@ -104,9 +104,12 @@ export function podCause(pod: Pod): string {
   return unmet?.message ?? pod.status.message ?? "";
 }
 
+/** conditionsOf returns the conditions of an object of any kind, whose fields may be anything. */
 export function conditionsOf(object: KubeObject): Condition[] {
   const all = object.status?.["conditions"];
-  return Array.isArray(all) ? (all as Condition[]).filter((c) => typeof c?.type === "string") : [];
+  const text = (v: unknown) => (typeof v === "string" ? v : "");
+  return (Array.isArray(all) ? all as Condition[] : []).filter((c) => typeof c?.type === "string")
+    .map((c) => ({ ...c, status: text(c.status), reason: text(c.reason), message: text(c.message) }));
 }
 
 // Conditions that are good when they are false.

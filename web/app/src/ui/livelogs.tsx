@@ -36,9 +36,9 @@ function useLiveLogs(pods: Resource, sources: LogSource[], previous: boolean): {
     const soon = () => {
       timer ||= window.setTimeout(publish, 100);
     };
-    const follow = (s: LogSource, since: string) => {
+    const follow = (s: LogSource) => {
       const label = names.size > 1 ? `${s.pod}/${s.container}` : s.container;
-      let last = since;
+      const since = buffer.resume(label);
       const path = query(resourcePath(pods, s.namespace, s.pod, "log"), {
         container: s.container, timestamps: true, follow: !previous, previous: previous || undefined,
         tailLines: since === "" ? tail : undefined, sinceTime: since || undefined,
@@ -46,18 +46,17 @@ function useLiveLogs(pods: Resource, sources: LogSource[], previous: boolean): {
       const close = openStream(path, "", {
         message: (text) => {
           buffer.add(text, label);
-          last = new Date().toISOString();
           soon();
         },
         close: () => {
           closers.delete(close);
-          if (!stopped && !previous) window.setTimeout(() => !stopped && follow(s, last), 3000);
+          if (!stopped && !previous) window.setTimeout(() => !stopped && follow(s), 3000);
         },
       }, ["binary.k8s.io"]);
       closers.add(close);
     };
     setState({ lines: [], dropped: 0 });
-    sources.slice(0, mostStreams).forEach((s) => follow(s, ""));
+    sources.slice(0, mostStreams).forEach(follow);
     return () => {
       stopped = true;
       clearTimeout(timer);
