@@ -96,6 +96,9 @@ func TestEndToEnd(t *testing.T) {
 	if r.sandboxed { // VMs would need a virtiofsd that Debian 12 does not have
 		r.subtest(t, "ReadOnlyFolder", func(t *testing.T) { testReadOnlyFolder(t, r) })
 	}
+	if r.sandboxed { // the same on VMs, where another cluster takes minutes
+		r.subtest(t, "Monitoring", func(t *testing.T) { testMonitoring(t, r) })
+	}
 	r.subtest(t, "Run", func(t *testing.T) { testRun(t, r) })
 	r.subtest(t, "HostDNS", func(t *testing.T) { testHostDNS(t, r) })
 	r.subtest(t, "DualStack", func(t *testing.T) { testDualStack(t, r) })
