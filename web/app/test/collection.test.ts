@@ -115,3 +115,10 @@ test("lines of a source that is read again are there once", () => {
   buffer.add("2026-01-02T03:04:05.100000000Z of another\n", "other");
   assert.deepEqual(buffer.snapshot().map((l) => l.text), ["one", "two", "three", "of another"]);
 });
+
+test("a line that never ends is cut", () => {
+  const buffer = new LineBuffer(10);
+  for (let i = 0; i < 100; i++) buffer.add("x".repeat(10_000), "app");
+  buffer.add("\n", "app");
+  assert.equal(buffer.snapshot()[0]?.text.length, 16_384);
+});

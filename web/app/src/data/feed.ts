@@ -118,7 +118,7 @@ export class Feed {
       this.collection.reset();
     }
     this.set(error.forbidden ? "forbidden" : "failed");
-    await pause(Math.max(backoff, 5000) * (0.5 + Math.random()), stop);
+    await pause((error.forbidden ? 30_000 : Math.max(backoff, 5000)) * (0.5 + Math.random()), stop);
   }
 
   private path(): string {

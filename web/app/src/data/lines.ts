@@ -8,6 +8,8 @@ export interface LogLine {
   fields?: Record<string, string>;
 }
 
+const longest = 16_384; // characters of a line that are kept
+
 export class LineBuffer {
   private lines: LogLine[] = [];
   private rest = new Map<string, string>();
@@ -21,7 +23,7 @@ export class LineBuffer {
   /** add takes text of a source as it arrives; a line may come in several parts. */
   add(text: string, source: string): void {
     const parts = ((this.rest.get(source) ?? "") + text).split("\n");
-    this.rest.set(source, (parts.pop() ?? "").slice(0, 65_536));
+    this.rest.set(source, (parts.pop() ?? "").slice(0, 2 * longest));
     for (const part of parts) {
       const line = splitTime(part.replace(/\r$/, ""));
       if (line.time !== "") {
@@ -44,7 +46,7 @@ export class LineBuffer {
   }
 
   push(line: { time: string; text: string; fields?: Record<string, string> }, source: string): void {
-    this.lines.push({ id: ++this.last, source, ...line });
+    this.lines.push({ id: ++this.last, source, ...line, text: line.text.slice(0, longest) });
     if (this.lines.length > this.limit + this.limit / 10) {
       const surplus = this.lines.length - this.limit;
       this.lines = this.lines.slice(surplus);

@@ -33,13 +33,16 @@ export interface Loaded<T> {
   error?: unknown;
 }
 
-/** useLoad runs a request again whenever its dependencies change, or every so often. */
-export function useLoad<T>(load: (signal: AbortSignal) => Promise<T>, dependencies: unknown[], every = 0): Loaded<T> {
+/**
+ * useLoad runs a request again whenever its dependencies change, or every so often.
+ * keep leaves the last value until the next one arrives.
+ */
+export function useLoad<T>(load: (signal: AbortSignal) => Promise<T>, dependencies: unknown[], every = 0, keep = false): Loaded<T> {
   const [loaded, setLoaded] = useState<Loaded<T>>({});
   useEffect(() => {
     const stop = new AbortController();
     let timer = 0;
-    setLoaded({});
+    if (!keep) setLoaded({});
     const run = async () => {
       try {
         const value = await load(stop.signal);

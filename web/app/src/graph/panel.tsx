@@ -31,7 +31,7 @@ export function Panel({ title, lines, seconds, format, binary, onProblem }: Prop
   const key = JSON.stringify([lines.map((l) => l.expression), seconds]);
   const { value, error } = useLoad(
     (signal) => Promise.all(lines.map((l) => queryRange(l.expression, seconds, signal))),
-    [key], 15_000,
+    [key], 15_000, true,
   );
   useEffect(() => {
     if (error) onProblem?.(error);

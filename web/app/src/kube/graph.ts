@@ -84,7 +84,7 @@ export function build(input: Input): Graph {
     }
     const at = cell(input.podColumns, pod, "Node");
     const key = `${workload || `p/${pod.key}`}@${at}`;
-    members.set(key, [...(members.get(key) ?? []), pod]);
+    append(members, key, pod);
   }
   const boxOf = new Map<string, string>(); // of a pod, or of its group
   for (const [key, pods] of members) {
@@ -105,6 +105,12 @@ export function build(input: Input): Graph {
   }
   addServices(input, add, connect, workloadOf, boxOf);
   return place([...nodes.values()], [...edges.values()]);
+}
+
+function append<T>(lists: Map<string, T[]>, key: string, value: T): void {
+  const list = lists.get(key);
+  if (list) list.push(value);
+  else lists.set(key, [value]);
 }
 
 type Add = (id: string, layer: number, title: string, kind: string, health: Health, ref: Ref | undefined) => void;
@@ -143,8 +149,8 @@ export function place(all: MapNode[], edges: MapEdge[]): Graph {
   const rankAll = () => columns.forEach((column) => column.forEach((n, i) => order.set(n.id, i / Math.max(1, column.length))));
   const neighbours = new Map<string, string[]>();
   for (const e of lines) {
-    neighbours.set(e.from, [...(neighbours.get(e.from) ?? []), e.to]);
-    neighbours.set(e.to, [...(neighbours.get(e.to) ?? []), e.from]);
+    append(neighbours, e.from, e.to);
+    append(neighbours, e.to, e.from);
   }
   rankAll();
   for (let round = 0; round < 6; round++) {

@@ -113,7 +113,7 @@ function Tile({ title, to, counts, known }: { title: string; to: string; counts:
 }
 
 function FailingItem({ failing: f }: { failing: Failing }): JSX.Element {
-  const { value } = useLoad((signal) => getObject(f.ref, signal), [f.ref.resource, f.ref.namespace, f.ref.name, f.version]);
+  const { value } = useLoad((signal) => getObject(f.ref, signal), [f.ref.resource, f.ref.namespace, f.ref.name, f.version], 0, true);
   const cause = value ? causeOf(f.ref.resource, value) : "";
   return (
     <li>
