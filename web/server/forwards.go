@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 
@@ -76,11 +77,14 @@ func (s *Server) postForward(w http.ResponseWriter, r *http.Request, session *se
 		return
 	}
 	// It lasts until the session ends, not the request.
-	local, err := session.ports.Start(session.life, session.client, ref, 0, port)
+	life, end := context.WithCancel(context.WithoutCancel(r.Context()))
+	local, err := session.ports.Start(life, session.client, ref, 0, port)
 	if err != nil {
+		end()
 		failKubernetes(w, err)
 		return
 	}
+	session.onEnd(end)
 	for _, f := range session.ports.List().All {
 		if f.Local == local {
 			jsonhttp.Write(w, describe(f))

@@ -145,8 +145,7 @@ func (s *Server) authenticated(port int, next sessionHandler) http.HandlerFunc {
 		defer found.begin()()
 		ctx, cancel := context.WithCancel(r.Context())
 		defer cancel()
-		release := context.AfterFunc(found.life, cancel)
-		defer release()
+		defer found.onEnd(cancel)()
 		next(w, r.WithContext(ctx), found)
 	}
 }

@@ -3,7 +3,9 @@ package server
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -166,10 +168,9 @@ func TestWebSocketsReachTheAPIServerAsTheSessionsUser(t *testing.T) {
 	}
 	b.ask(http.MethodDelete, "/api/session", "", nil)
 	_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
-	if _, _, err := conn.ReadMessage(); err == nil {
-		t.Error("the WebSocket lasts longer than the session")
-	} else if timeout, ok := err.(interface{ Timeout() bool }); ok && timeout.Timeout() {
-		t.Error("the WebSocket lasts longer than the session")
+	var timeout net.Error
+	if _, _, err := conn.ReadMessage(); err == nil || errors.As(err, &timeout) && timeout.Timeout() {
+		t.Errorf("the WebSocket lasts longer than the session: %v", err)
 	}
 }
 

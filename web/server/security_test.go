@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -185,16 +186,16 @@ func TestASessionEnds(t *testing.T) {
 	if s.find(idle, one.used.Add(sessionIdle)) == nil {
 		t.Error("a session ends while it is used")
 	}
-	if n := s.sweep(one.used.Add(sessionIdle)); n != 1 || one.life.Err() != nil {
+	if n := s.sweep(one.used.Add(sessionIdle)); n != 1 || one.ended {
 		t.Errorf("%d sessions are left", n)
 	}
-	if n := s.sweep(one.expiry); n != 0 || one.life.Err() == nil {
+	if n := s.sweep(one.expiry); n != 0 || !one.ended {
 		t.Errorf("%d sessions are left after twelve hours", n)
 	}
 	done()
 	cookie, two := begin()
 	s.remove(cookie)
-	if s.find(cookie, start.Add(inviteLife)) != nil || two.life.Err() == nil {
+	if s.find(cookie, start.Add(inviteLife)) != nil || !two.ended {
 		t.Error("a session that was ended is found")
 	}
 	if got := sessionLife; one.expiry.Sub(start.Add(inviteLife-1)) != got {
@@ -314,8 +315,8 @@ func TestInvalidCredentialsAreRefused(t *testing.T) {
 		"unknown user": {r.kubeconfig("", nil), "does not accept these credentials"},
 	} {
 		_, err := r.Open(t.Context(), daemonapi.DashboardRequest{Kubeconfig: c.content})
-		failure, ok := err.(*daemonapi.Failure)
-		if !ok || !failure.Invalid || !strings.Contains(failure.Cause, c.want) {
+		var failure *daemonapi.Failure
+		if !errors.As(err, &failure) || !failure.Invalid || !strings.Contains(failure.Cause, c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
 	}

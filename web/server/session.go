@@ -92,14 +92,15 @@ func (i identity) administrator() bool { return slices.Contains(i.groups, names.
 type session struct {
 	identity
 	csrf   string
-	life   context.Context // ends with the session
-	end    context.CancelFunc
 	expiry time.Time // at the latest
 
 	mu     sync.Mutex // guards the fields below
 	used   time.Time
 	active int // requests that are being answered
 	rights map[authorizationv1.ResourceAttributes]right
+	ended  bool
+	stops  map[int]func() // end what was started in the session
+	next   int
 }
 
 // right is whether a user may do something, as the API server said at a time.
@@ -125,7 +126,7 @@ func (s *session) begin() (done func()) {
 func (s *session) over(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !now.Before(s.expiry) || s.active == 0 && now.Sub(s.used) >= sessionIdle
+	return s.ended || !now.Before(s.expiry) || s.active == 0 && now.Sub(s.used) >= sessionIdle
 }
 
 // may reports whether the session's user may do something with all objects of a
@@ -150,9 +151,37 @@ func (s *session) may(ctx context.Context, attributes authorizationv1.ResourceAt
 	return allowed
 }
 
+// onEnd calls stop when the session ends, at once if it has ended, unless release is
+// called before.
+func (s *session) onEnd(stop func()) (release func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		stop()
+		return func() {}
+	}
+	if s.stops == nil {
+		s.stops = map[int]func(){}
+	}
+	s.next++
+	id := s.next
+	s.stops[id] = stop
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.stops, id)
+	}
+}
+
 // close ends the session with all that it started.
 func (s *session) close() {
-	s.end()
+	s.mu.Lock()
+	stops := s.stops
+	s.ended, s.stops = true, nil
+	s.mu.Unlock()
+	for _, stop := range stops {
+		stop()
+	}
 	for _, transport := range []http.RoundTripper{s.Transport, s.Upgrader} {
 		utilnet.CloseIdleConnectionsFor(transport)
 	}
@@ -226,8 +255,7 @@ func (s *sessions) redeem(token string, now time.Time) (cookie string, ok bool) 
 		delete(s.open, oldest)
 	}
 	cookie = newSecret()
-	life, end := context.WithCancel(context.Background())
-	s.open[keyOf(cookie)] = &session{identity: invited.identity, csrf: newSecret(), life: life, end: end, expiry: now.Add(sessionLife), used: now}
+	s.open[keyOf(cookie)] = &session{identity: invited.identity, csrf: newSecret(), expiry: now.Add(sessionLife), used: now}
 	return cookie, true
 }
 
