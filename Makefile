@@ -212,6 +212,12 @@ bench-edge: build ## compare load balancers and names with NodePorts and kubectl
 	@test/prepare.sh
 	@$(GO) run ./test/bench/edge -kubectl build/test/bin/kubectl -out build/bench/edge.json $(BENCHFLAGS)
 
+.PHONY: bench-dashboard
+bench-dashboard: build ## compare the first rows of 5,000 pods in the browser with kubectl
+	@scripts/host-packages.sh --tests $(ARCH)
+	@test/prepare.sh
+	@$(GO) run ./test/bench/dashboard -out build/bench/dashboard.json $(BENCHFLAGS)
+
 NODE_PEERS := $(addprefix k8s.io/kubernetes/cmd/,kubelet kube-proxy)
 .PHONY: bench-node
 bench-node: build ## compare our node with upstream's kubelet and kube-proxy, natively, as root (BENCHFLAGS=-quick)
