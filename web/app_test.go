@@ -26,3 +26,18 @@ func TestFunctionsOfTheFrontEnd(t *testing.T) {
 		t.Errorf("%v\n%s", err, output)
 	}
 }
+
+// esbuild removes types and does not check them.
+func TestTheTypesOfTheFrontEndAreCorrect(t *testing.T) {
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Skip("Node.js is not installed")
+	}
+	compiler := "../build/web/node_modules/typescript/bin/tsc"
+	if _, err := os.Stat(compiler); err != nil {
+		t.Skip("TypeScript is not fetched: run make web")
+	}
+	if output, err := exec.CommandContext(t.Context(), node, compiler, "--noEmit", "--project", "app").CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, output)
+	}
+}
