@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/skiff-dev/skiff/cmd/skiff/internal/nearest"
+	"github.com/skiff-dev/skiff/internal/nearest"
 )
 
 // Group is the RunE of a command that only has subcommands. It prints the help

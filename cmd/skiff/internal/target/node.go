@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
-	"github.com/skiff-dev/skiff/cmd/skiff/internal/nearest"
+	"github.com/skiff-dev/skiff/internal/nearest"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )

@@ -5,7 +5,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
-	"github.com/skiff-dev/skiff/cmd/skiff/internal/nearest"
+	"github.com/skiff-dev/skiff/internal/nearest"
 )
 
 // New returns the command `completion`.

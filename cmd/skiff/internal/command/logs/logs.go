@@ -14,9 +14,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
-	"github.com/skiff-dev/skiff/cmd/skiff/internal/nearest"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/tail"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
+	"github.com/skiff-dev/skiff/internal/nearest"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"

@@ -1,0 +1,32 @@
+// Command generate writes the names that Kubernetes' components know to a file.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/skiff-dev/skiff/controlplane/kubenames"
+	"github.com/skiff-dev/skiff/internal/atomicfile"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "generate:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	if len(args) != 1 {
+		return fmt.Errorf("usage: generate FILE")
+	}
+	names, err := kubenames.Collect()
+	if err != nil {
+		return err
+	}
+	content, err := kubenames.Encode(names)
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(args[0], content, 0o644)
+}

@@ -1,0 +1,25 @@
+package kubenames
+
+import (
+	"bytes"
+	"os"
+	"testing"
+)
+
+func TestTheEmbeddedNamesAreThoseOfTheLinkedKubernetes(t *testing.T) {
+	names, err := Collect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := Encode(names)
+	if err != nil {
+		t.Fatal(err)
+	}
+	have, err := os.ReadFile("../../internal/kubenames/names.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(have, want) {
+		t.Error("internal/kubenames/names.json is out of date: run \"go generate ./controlplane/kubenames\"")
+	}
+}
