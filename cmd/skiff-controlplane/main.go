@@ -40,6 +40,7 @@ func run(arguments []string) error {
 	flags.IntVar(&s.EtcdClientPort, "etcd-client-port", nodeconfig.PortEtcdClient, "port on which etcd serves other members' control planes")
 	flags.IntVar(&s.EtcdPeerPort, "etcd-peer-port", nodeconfig.PortEtcdPeer, "port on which etcd serves other members")
 	verbosity := flags.String("v", "0", "verbosity of Kubernetes' own log")
+	check := flags.String("check", "", "check the components' settings in this `file`, and exit")
 	showVersion := flags.Bool("version", false, "print the version of Kubernetes and exit")
 	if err := flags.Parse(arguments); err != nil {
 		return err
@@ -66,6 +67,15 @@ func run(arguments []string) error {
 		return fmt.Errorf("%s: role is %q, not %q", *nodeDocument, s.Node.Role, nodeconfig.RoleControlPlane)
 	}
 	s.PrivateDir = filepath.Dir(*nodeDocument)
+	if *check != "" {
+		if s.Components, err = nodeconfig.ReadComponents(*check); err != nil {
+			return err
+		}
+		return server.Check(context.Background(), s)
+	}
+	if s.Components, err = nodeconfig.ReadComponents(filepath.Join(s.PKIDir, nodeconfig.ComponentsFile)); err != nil {
+		return err
+	}
 	memory, err := meminfo.Read()
 	if err != nil {
 		return err

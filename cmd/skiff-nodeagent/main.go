@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/go-logr/logr"
@@ -40,6 +41,7 @@ func run() error {
 	flags.StringVar(&config.KubeletDir, "kubelet-dir", nodeconfig.KubeletDir, "root directory of the kubelet")
 	flags.StringVar(&config.CNIDir, "cni-dir", "/etc/cni/net.d", "directory of the container runtime's network configuration")
 	flags.StringVar(&config.ContainerdSocket, "containerd-socket", nodeconfig.ContainerdSocket, "path of containerd's CRI socket")
+	check := flags.String("check", "", "check the components' settings in this `file`, and exit")
 	if err := flags.Parse(os.Args[1:]); err != nil {
 		return err
 	}
@@ -48,6 +50,20 @@ func run() error {
 	var err error
 	if config.Node, err = nodeconfig.Read(*nodeConfig); err != nil {
 		return err
+	}
+	settings := filepath.Join(config.PKIDir, nodeconfig.ComponentsFile)
+	if *check != "" {
+		settings = *check
+	}
+	if config.Components, err = nodeconfig.ReadComponents(settings); err != nil {
+		return err
+	}
+	if *check != "" {
+		if config.RunDir, err = os.MkdirTemp(filepath.Dir(config.RunDir), "check-"); err != nil {
+			return err
+		}
+		defer os.RemoveAll(config.RunDir)
+		return agent.Check(config)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()

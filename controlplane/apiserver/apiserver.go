@@ -5,7 +5,9 @@ package apiserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"net/url"
 
 	"k8s.io/apiserver/pkg/registry/generic"
@@ -37,26 +39,12 @@ type Server struct {
 // New builds the server and connects memory's clients to it. Their requests may
 // block until Run is called.
 func New(ctx context.Context, s Settings, memory *transport.Server) (*Server, error) {
-	if err := setTolerations(); err != nil {
-		return nil, fmt.Errorf("configure admission: %w", err)
-	}
-	encryptionconfigcontroller.EncryptionConfigFileChangePollDuration = keyringPoll
-	controlplaneapiserver.IdentityLeaseRenewIntervalPeriod = identityRenewal
-	o := Options(s)
-	if err := o.GenericServerRunOptions.ComponentGlobalsRegistry.Set(); err != nil {
-		return nil, fmt.Errorf("set feature gates: %w", err)
-	}
-	completed, err := o.Complete(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("complete the API server's options: %w", err)
-	}
-	if errs := completed.Validate(); len(errs) > 0 {
-		return nil, fmt.Errorf("validate the API server's options: %w", errs[0])
-	}
-	config, err := newConfig(completed, s, memory)
+	config, err := configure(ctx, s, memory)
 	if err != nil {
 		return nil, err
 	}
+	// The embedded documents have only what is on by default.
+	s.BuildOpenAPI = s.BuildOpenAPI || len(s.Components.FeatureGates)+len(s.Components.RuntimeConfig) > 0
 	if !s.BuildOpenAPI {
 		slimOpenAPI(config)
 	}
@@ -72,7 +60,7 @@ func New(ctx context.Context, s Settings, memory *transport.Server) (*Server, er
 	if err != nil {
 		return nil, err
 	}
-	if err := installMetrics(aggregator, kube, o, config); err != nil {
+	if err := installMetrics(aggregator, kube, config); err != nil {
 		return nil, err
 	}
 	if !s.BuildOpenAPI {
@@ -84,11 +72,49 @@ func New(ctx context.Context, s Settings, memory *transport.Server) (*Server, er
 	return &Server{aggregator: aggregator}, nil
 }
 
+// Check returns an error if New would fail because of the user's settings. It may run
+// beside a server with the same address.
+func Check(ctx context.Context, s Settings) error {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("check the API server's settings: %w", err)
+	}
+	defer func() { _ = listener.Close() }()
+	s.Listener = listener
+	s.DialEtcd = func(context.Context) (net.Conn, error) { return nil, errors.New("a check does not use etcd") }
+	_, err = configure(ctx, s, transport.NewServer())
+	return err
+}
+
+// configure returns the configuration of the server chain.
+func configure(ctx context.Context, s Settings, memory *transport.Server) (*app.Config, error) {
+	if err := setTolerations(); err != nil {
+		return nil, fmt.Errorf("configure admission: %w", err)
+	}
+	encryptionconfigcontroller.EncryptionConfigFileChangePollDuration = keyringPoll
+	controlplaneapiserver.IdentityLeaseRenewIntervalPeriod = identityRenewal
+	o, flags := Options(s)
+	if err := s.applyComponents(o, flags); err != nil {
+		return nil, fmt.Errorf("the API server's settings: %w", err)
+	}
+	if err := o.GenericServerRunOptions.ComponentGlobalsRegistry.Set(); err != nil {
+		return nil, fmt.Errorf("set feature gates: %w", err)
+	}
+	completed, err := o.Complete(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("complete the API server's options: %w", err)
+	}
+	if errs := completed.Validate(); len(errs) > 0 {
+		return nil, fmt.Errorf("validate the API server's options: %w", errs[0])
+	}
+	return newConfig(completed, s, memory)
+}
+
 // installMetrics adds the resource metrics API to the server of built-in types, behind
 // the aggregator, so that an APIService can give the group to another server.
-func installMetrics(a *aggregatorapiserver.APIAggregator, kube *genericapiserver.GenericAPIServer, o *options.ServerRunOptions, c *app.Config) error {
+func installMetrics(a *aggregatorapiserver.APIAggregator, kube *genericapiserver.GenericAPIServer, c *app.Config) error {
 	collector, err := metrics.Install(kube, metrics.Settings{
-		Kubelet: o.KubeletConfig, Informers: c.KubeAPIs.ControlPlane.VersionedInformers,
+		Kubelet: c.Options.KubeletConfig, Informers: c.KubeAPIs.ControlPlane.VersionedInformers,
 	})
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apiserver/pkg/server/egressselector"
+	cliflag "k8s.io/component-base/cli/flag"
 	"k8s.io/kubernetes/cmd/kube-apiserver/app/options"
 	"k8s.io/kubernetes/pkg/controlplane/reconcilers"
 	"k8s.io/kubernetes/plugin/pkg/admission/defaulttolerationseconds"
@@ -27,6 +28,8 @@ type Settings struct {
 	// Address is the node's own. The server listens on it and advertises it.
 	Address netip.Addr
 	Port    int
+	// Listener, if not nil, is used instead.
+	Listener net.Listener
 	// ServiceCIDR is the range of ClusterIPs, Domain the cluster's DNS domain.
 	// ServiceCIDR6 is the IPv6 range of a cluster with both families.
 	ServiceCIDR, ServiceCIDR6 netip.Prefix
@@ -41,6 +44,11 @@ type Settings struct {
 	// BuildOpenAPI makes the server build the documents of built-in types at start,
 	// as upstream does, instead of serving the embedded ones.
 	BuildOpenAPI bool
+	// Components are the user's settings.
+	Components nodeconfig.Components
+	// AuthenticationConfig is a file with Components.APIServer.AuthenticationConfig,
+	// which must stay; empty if there is none.
+	AuthenticationConfig string
 	// Inventory is what the host says about the cluster's nodes.
 	Inventory inventory.Inventory
 	// DialEtcd connects to etcd's gRPC services without TLS.
@@ -68,10 +76,11 @@ const (
 	keyringPoll = time.Second
 )
 
-// Options returns upstream's options for s.
-func Options(s Settings) *options.ServerRunOptions {
+// Options returns upstream's options for s without the user's settings, and the flags
+// that change them.
+func Options(s Settings) (*options.ServerRunOptions, cliflag.NamedFlagSets) {
 	o := options.NewServerRunOptions()
-	o.Flags() // sets defaults that exist only as flag defaults
+	flags := o.Flags() // sets defaults that exist only as flag defaults
 	file := func(name string) string { return filepath.Join(s.PKIDir, filepath.FromSlash(name)) }
 	s.serving(o, file)
 	s.storage(o, file)
@@ -93,7 +102,7 @@ func Options(s Settings) *options.ServerRunOptions {
 		o.Audit.LogOptions.MaxSize, o.Audit.LogOptions.MaxBackups, o.Audit.LogOptions.MaxAge = auditMaxMiB, auditBackups, auditMaxDays
 		o.Audit.LogOptions.BatchOptions.Mode = "batch"
 	}
-	return o
+	return o, flags
 }
 
 // admission adds our own plugin to upstream's.
@@ -106,7 +115,7 @@ func (s Settings) admission(o *options.ServerRunOptions) {
 
 func (s Settings) serving(o *options.ServerRunOptions, file func(string) string) {
 	address := net.IP(s.Address.AsSlice())
-	o.SecureServing.BindAddress, o.SecureServing.BindPort = address, s.Port
+	o.SecureServing.BindAddress, o.SecureServing.BindPort, o.SecureServing.Listener = address, s.Port, s.Listener
 	o.SecureServing.MinTLSVersion = "VersionTLS13"
 	o.SecureServing.ServerCert.CertKey.CertFile = file("apiserver.crt")
 	o.SecureServing.ServerCert.CertKey.KeyFile = file("apiserver.key")

@@ -16,7 +16,7 @@ import (
 )
 
 func TestOptionsAreSafe(t *testing.T) {
-	o := apiserver.Options(apiserver.Settings{
+	o, _ := apiserver.Options(apiserver.Settings{
 		Address: netip.MustParseAddr("192.168.104.11"), Port: 6443, PKIDir: "/pki",
 		ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"), Domain: "cluster.local", AuditLog: "/log/audit.log",
 	})

@@ -76,6 +76,12 @@ func Run(ctx context.Context, s Settings, memory *transport.Server) error {
 	return nil
 }
 
+// Check returns an error if Run would fail because of the user's settings.
+func Check(ctx context.Context, s Settings) error {
+	_, err := configuration(ctx, s)
+	return err
+}
+
 func configuration(ctx context.Context, s Settings) (*config.CompletedConfig, error) {
 	o, err := Options(s)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	"k8s.io/kubernetes/cmd/kube-controller-manager/app/options"
 
+	"github.com/skiff-dev/skiff/controlplane/arguments"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
@@ -34,6 +35,8 @@ type Settings struct {
 	PodCIDR6, ServiceCIDR6 netip.Prefix
 	// PKIDir holds ca.crt, ca.key and sa.key.
 	PKIDir string
+	// Args are the user's command-line flags.
+	Args map[string]string
 	// StateDir would contain volume plugins. There are none.
 	StateDir string
 }
@@ -45,7 +48,7 @@ func Options(s Settings) (*options.KubeControllerManagerOptions, error) {
 		return nil, err
 	}
 	// It sets defaults that exist only as flag defaults.
-	o.Flags(app.KnownControllers(), app.ControllersDisabledByDefault(), app.ControllerAliases())
+	flags := o.Flags(app.KnownControllers(), app.ControllersDisabledByDefault(), app.ControllerAliases())
 	pki := func(name string) string { return filepath.Join(s.PKIDir, name) }
 	// There is no port: the API server serves health and metrics.
 	o.SecureServing.BindPort = 0
@@ -72,5 +75,8 @@ func Options(s Settings) (*options.KubeControllerManagerOptions, error) {
 	o.SAController.RootCAFile = pki("ca.crt")
 	o.SAController.ServiceAccountKeyFile = pki("sa.key")
 	o.PersistentVolumeBinderController.VolumeConfiguration.FlexVolumePluginDir = filepath.Join(s.StateDir, "volume-plugins")
+	if err := arguments.Apply(flags, s.Args); err != nil {
+		return nil, err
+	}
 	return o, nil
 }

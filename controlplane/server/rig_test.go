@@ -32,6 +32,9 @@ import (
 // tests start a control plane twice.
 const childSettings = "SKIFF_TEST_CONTROLPLANE"
 
+// childChecks makes that control plane check its settings instead.
+const childChecks = "SKIFF_TEST_CHECK"
+
 func TestMain(m *testing.M) {
 	encoded := os.Getenv(childSettings)
 	if encoded == "" {
@@ -42,7 +45,11 @@ func TestMain(m *testing.M) {
 	if err == nil {
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 		defer stop()
-		err = server.Run(ctx, s, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+		if os.Getenv(childChecks) != "" {
+			err = server.Check(ctx, s)
+		} else {
+			err = server.Run(ctx, s, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+		}
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

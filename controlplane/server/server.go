@@ -214,9 +214,8 @@ func (r *run) buildAPI(ctx context.Context) (*apiserver.Server, error) {
 		return nil, r.err
 	}
 	s.DialEtcd, s.NewEtcdClient, s.EtcdCompactRevision = r.member.Dial, r.member.NewClient, r.member.CompactRevision
-	s.AuditPolicy = filepath.Join(private, "audit.yaml")
-	if err := os.WriteFile(s.AuditPolicy, []byte(apiserver.AuditPolicy), 0o600); err != nil {
-		return nil, fmt.Errorf("write the API server's configuration: %w", err)
+	if s, err = withFiles(s, private, r.settings.PrivateDir); err != nil {
+		return nil, err
 	}
 	return apiserver.New(ctx, s, r.memory)
 }
@@ -298,7 +297,7 @@ func (r *run) holdLease(ctx context.Context) error {
 					return controllers.Run(ctx, r.settings.controllers(), r.memory)
 				},
 				func(ctx context.Context) error {
-					return scheduler.Run(ctx, scheduler.Settings{Client: r.client(names.UserScheduler)})
+					return scheduler.Run(ctx, scheduler.Settings{Client: r.client(names.UserScheduler), Config: r.settings.Components.Scheduler.Config})
 				},
 				func(ctx context.Context) error {
 					return approver.Run(ctx, approver.Settings{Client: r.client(names.UserApprover), Inventory: inventory.Of(r.settings.Node), Log: r.log})

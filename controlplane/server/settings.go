@@ -13,6 +13,8 @@ import (
 // Settings of a control plane.
 type Settings struct {
 	Node nodeconfig.Node
+	// Components are the user's settings.
+	Components nodeconfig.Components
 	// PKIDir holds the files of package pki for a control plane.
 	PKIDir string
 	// StateDir survives restarts; it contains etcd's data.
@@ -65,6 +67,7 @@ func (s Settings) apiserver() apiserver.Settings {
 		Address: s.Node.Network.Address.Addr(), Port: port,
 		ServiceCIDR: s.Node.Kubernetes.ServiceCIDR, ServiceCIDR6: s.Node.Kubernetes.ServiceCIDR6, Domain: s.Node.Kubernetes.DNSDomain,
 		PKIDir: s.PKIDir, AuditLog: filepath.Join(s.LogDir, "audit.log"), Inventory: inventory.Of(s.Node),
+		Components: s.Components,
 	}
 }
 
@@ -72,6 +75,6 @@ func (s Settings) controllers() controllers.Settings {
 	return controllers.Settings{
 		Cluster: s.Node.Cluster, PodCIDR: s.Node.Kubernetes.PodCIDR, ServiceCIDR: s.Node.Kubernetes.ServiceCIDR,
 		PodCIDR6: s.Node.Kubernetes.PodCIDR6, ServiceCIDR6: s.Node.Kubernetes.ServiceCIDR6,
-		PKIDir: s.PKIDir, StateDir: s.StateDir,
+		PKIDir: s.PKIDir, StateDir: s.StateDir, Args: s.Components.ControllerManager.Args,
 	}
 }

@@ -37,6 +37,8 @@ const (
 // Config configures an agent.
 type Config struct {
 	Node nodeconfig.Node
+	// Components are the user's settings.
+	Components nodeconfig.Components
 	// PKIDir holds the cluster's CA and the components' certificates.
 	PKIDir string
 	// RunDir holds files that the agent writes at each start.
@@ -66,6 +68,9 @@ func Run(ctx context.Context, config Config) error {
 		return err
 	}
 	gctune.NodeAgent().Limits(machine.MemoryBytes).Apply()
+	if err := kubelet.SetFeatureGates(config.Components.FeatureGates); err != nil {
+		return err
+	}
 	api, err := loadbalancer.Listen(ctx, config.Node)
 	if err != nil {
 		return err
@@ -74,10 +79,30 @@ func Run(ctx context.Context, config Config) error {
 	group.Go(func() error { return api.Run(ctx) })
 	group.Go(func() error { return follow(ctx, config, api) })
 	group.Go(func() error {
-		return kubelet.Kubelet{Node: config.Node, Machine: machine, Paths: kubeletPaths(config), Starting: config.Wake}.Run(ctx)
+		return kubelet.Kubelet{Node: config.Node, Fields: config.Components.Kubelet, Machine: machine, Paths: kubeletPaths(config), Starting: config.Wake}.Run(ctx)
 	})
 	group.Go(func() error { return components(ctx, config) })
 	return group.Wait()
+}
+
+// Check returns an error if the node's components would not start with the user's
+// settings. It is for a process of its own, because feature gates are global, and
+// changes nothing outside of RunDir.
+func Check(config Config) error {
+	machine, err := kubelet.ReadMachine()
+	if err != nil {
+		return err
+	}
+	if err := kubelet.SetFeatureGates(config.Components.FeatureGates); err != nil {
+		return err
+	}
+	node := kubelet.Kubelet{Node: config.Node, Fields: config.Components.Kubelet, Machine: machine, Paths: kubeletPaths(config)}
+	if err := node.Check(); err != nil {
+		return err
+	}
+	return proxy.Proxy{
+		Node: config.Node, Fields: config.Components.Proxy, Identity: client.Component(config.PKIDir, "proxy"), RunDir: config.RunDir,
+	}.Check()
 }
 
 // follow keeps the load balancer's backends equal to the current control planes.
@@ -103,7 +128,7 @@ func components(ctx context.Context, config Config) error {
 		if err := identity("proxy").Wait(ctx, client.PathNode(config.Node.Name)); err != nil {
 			return ended(ctx, err)
 		}
-		return proxy.Proxy{Node: config.Node, Identity: identity("proxy"), RunDir: config.RunDir}.Run(ctx)
+		return proxy.Proxy{Node: config.Node, Fields: config.Components.Proxy, Identity: identity("proxy"), RunDir: config.RunDir}.Run(ctx)
 	})
 	group.Go(func() error {
 		api, err := kubernetes.NewForConfig(identity("proxy").Config())

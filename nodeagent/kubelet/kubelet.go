@@ -22,7 +22,9 @@ import (
 // Kubelet is one node's kubelet. A process can run it once: it registers
 // metrics and handlers that are global.
 type Kubelet struct {
-	Node    nodeconfig.Node
+	Node nodeconfig.Node
+	// Fields are the user's fields of the kubelet's configuration.
+	Fields  map[string]any
 	Machine Machine
 	Paths   Paths
 	// Starting is called when a pod is about to start. It must return at once.
@@ -36,7 +38,7 @@ func (k Kubelet) Run(ctx context.Context) error {
 	if err := k.prepare(); err != nil {
 		return err
 	}
-	server, err := Server(k.Node, k.Machine, k.Paths)
+	server, err := k.server()
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ func Contract() string {
 	h := sha256.New()
 	_, _ = fmt.Fprintln(h, APIVersion)
 	describe(h, "", reflect.TypeFor[Node]())
+	describe(h, ComponentsFile, reflect.TypeFor[Components]())
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 

@@ -16,9 +16,9 @@ import (
 	config "k8s.io/kube-proxy/config/v1alpha1"
 	"k8s.io/kubernetes/cmd/kube-proxy/app"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/yaml"
 
 	"github.com/skiff-dev/skiff/nodeagent/client"
+	"github.com/skiff-dev/skiff/nodeagent/fields"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
@@ -28,7 +28,9 @@ const minSync = 50 * time.Millisecond
 // Proxy is one node's service proxy. A process can run it once: it registers
 // metrics and handlers that are global.
 type Proxy struct {
-	Node     nodeconfig.Node
+	Node nodeconfig.Node
+	// Fields are the user's fields of the proxy's configuration.
+	Fields   map[string]any
 	Identity client.Identity
 	// RunDir is where the proxy's own configuration is written.
 	RunDir string
@@ -55,13 +57,19 @@ func (p Proxy) Run(ctx context.Context) error {
 	}
 }
 
+// Check returns an error if the proxy would not start with the user's fields.
+func (p Proxy) Check() error {
+	_, err := p.options()
+	return err
+}
+
 // options writes the files that upstream reads, and loads them.
 func (p Proxy) options() (*app.Options, error) {
 	kubeconfig := filepath.Join(p.RunDir, "proxy.kubeconfig")
 	if err := p.Identity.WriteKubeconfig(kubeconfig); err != nil {
 		return nil, err
 	}
-	content, err := yaml.Marshal(configuration(p.Node, kubeconfig))
+	content, err := fields.Merge(configuration(p.Node, kubeconfig), p.Fields)
 	if err != nil {
 		return nil, fmt.Errorf("encode the service proxy's configuration: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"sigs.k8s.io/yaml"
@@ -30,6 +31,22 @@ func TestUpstreamAcceptsTheConfiguration(t *testing.T) {
 		if err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v, %v", name, info, err)
 		}
+	}
+}
+
+func TestUsersFieldsAreMergedIntoTheConfiguration(t *testing.T) {
+	p := Proxy{Node: document(), Identity: client.Component("/pki", "proxy"), RunDir: t.TempDir()}
+	p.Fields = map[string]any{"nftables": map[string]any{"syncPeriod": "1m"}}
+	if err := p.Check(); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(filepath.Join(p.RunDir, "proxy.yaml"))
+	if err != nil || !strings.Contains(string(content), `"syncPeriod":"1m"`) || !strings.Contains(string(content), `"minSyncPeriod":"50ms"`) {
+		t.Errorf("%s, %v", content, err)
+	}
+	p.Fields = map[string]any{"nftables": map[string]any{"syncPeriod": "-1m"}}
+	if err := p.Check(); err == nil || !strings.Contains(err.Error(), "SyncPeriod") {
+		t.Errorf("a proxy that would not start: %v", err)
 	}
 }
 
