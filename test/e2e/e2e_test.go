@@ -101,6 +101,7 @@ func TestEndToEnd(t *testing.T) {
 	}
 	r.subtest(t, "Run", func(t *testing.T) { testRun(t, r) })
 	r.subtest(t, "HostDNS", func(t *testing.T) { testHostDNS(t, r) })
+	r.subtest(t, "Settings", func(t *testing.T) { testSettings(t, r) })
 	r.subtest(t, "DualStack", func(t *testing.T) { testDualStack(t, r) })
 	r.subtest(t, "WebEntry", func(t *testing.T) { testWebEntry(t, r, name) })
 	if r.keep {

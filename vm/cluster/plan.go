@@ -21,6 +21,8 @@ type Observed struct {
 	Ready map[string]bool
 	// Restoring is true if a restore of etcd was interrupted.
 	Restoring bool
+	// Components are the settings of Kubernetes' components in force.
+	Components nodeconfig.Components
 	// APIReady is true if the Kubernetes API answers.
 	APIReady bool
 }
@@ -45,8 +47,17 @@ func Plan(spec Spec, observed Observed) []Step {
 		p.add(ActionPrepare, "", p.prepareReason())
 	}
 	p.run()
+	changed := observed.Prepared && !observed.Components.Same(spec.Kubernetes)
+	// If all machines run, the settings in force may be why some do not answer.
+	first := changed && p.allRun()
+	if first {
+		p.configure()
+	}
 	p.serve()
 	p.join()
+	if changed && !first {
+		p.configure(ids(ActionWait, p.desired)...)
+	}
 	p.remove()
 	return p.steps
 }
@@ -177,12 +188,23 @@ func (p *planner) serve() {
 		reason = "API not ready"
 	}
 	members := slices.Concat(p.controlPlanes, slices.DeleteFunc(slices.Clone(p.surplus), func(name string) bool { return !IsControlPlane(name) }))
-	after := slices.Concat([]string{id(ActionPrepare, "")}, ids(ActionResume, members), ids(ActionBoot, members))
+	after := slices.Concat([]string{id(ActionPrepare, ""), id(ActionConfigure, "")}, ids(ActionResume, members), ids(ActionBoot, members))
 	if p.observed.Restoring {
 		p.add(ActionRestore, "", "was interrupted", after...)
 		after = append(after, id(ActionRestore, ""))
 	}
 	p.add(ActionServe, "", reason, after...)
+}
+
+// allRun reports whether the machines of all desired nodes run.
+func (p *planner) allRun() bool {
+	return !slices.ContainsFunc(p.desired, func(name string) bool { return p.state(name) != machine.StateRunning })
+}
+
+// configure adds the step that puts other settings of Kubernetes' components in force.
+func (p *planner) configure(after ...string) {
+	boots := ids(ActionBoot, slices.Concat(p.desired, p.surplus))
+	p.add(ActionConfigure, "", "the settings of Kubernetes changed", slices.Concat([]string{id(ActionPrepare, "")}, boots, after)...)
 }
 
 func (p *planner) ready(name string) bool {
@@ -193,12 +215,12 @@ func (p *planner) join() {
 	serve := id(ActionServe, "")
 	for _, name := range p.desired {
 		if p.state(name) != machine.StateRunning || p.silent(name) {
-			p.add(ActionJoin, name, "", serve, id(ActionResume, name), id(ActionBoot, name))
+			p.add(ActionJoin, name, "", serve, id(ActionConfigure, ""), id(ActionResume, name), id(ActionBoot, name))
 		}
 	}
 	for _, name := range p.desired {
 		if !p.ready(name) {
-			p.add(ActionWait, name, "not Ready", serve, id(ActionResume, name), id(ActionJoin, name))
+			p.add(ActionWait, name, "not Ready", serve, id(ActionConfigure, ""), id(ActionResume, name), id(ActionJoin, name))
 		}
 	}
 }
@@ -214,7 +236,7 @@ func (p *planner) remove() {
 			after = append(after, previous)
 			previous = id(ActionDelete, name)
 		}
-		p.add(ActionDrain, name, reason, after...)
+		p.add(ActionDrain, name, reason, append(after, id(ActionConfigure, ""))...)
 		if IsControlPlane(name) {
 			p.add(ActionLeave, name, reason, id(ActionDrain, name))
 		}

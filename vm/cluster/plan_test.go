@@ -149,6 +149,45 @@ func TestStepsComeAfterWhatTheyNeed(t *testing.T) {
 	}
 }
 
+func TestChangedSettingsOfKubernetesAreOneStep(t *testing.T) {
+	spec := Default()
+	spec.Kubernetes.FeatureGates = map[string]bool{"ContextualLogging": false}
+	all := []string{"control-plane-1", "worker-1", "worker-2"}
+	const configure = "configure (the settings of Kubernetes changed)"
+	for name, test := range map[string]struct {
+		observed Observed
+		want     []string
+	}{
+		"running":              {observedAs(machine.StateRunning, true, all...), []string{configure}},
+		"a machine is missing": {observedAs(machine.StateRunning, false, "control-plane-1"), nil},
+		"stopped":              {observedAs(machine.StateStopped, false, all...), nil},
+	} {
+		steps := lines(Plan(spec, test.observed))
+		if test.want != nil && !slices.Equal(steps, test.want) {
+			t.Errorf("%s: %q, want %q", name, steps, test.want)
+		}
+		if !slices.Contains(steps, configure) {
+			t.Errorf("%s: no %q in %q", name, configure, steps)
+		}
+	}
+	broken := Plan(spec, observedAs(machine.StateRunning, false, all...))
+	if got := lines(broken); slices.Index(got, configure) > slices.Index(got, "serve (API not ready)") {
+		t.Errorf("the API that does not answer is waited for first: %q", got)
+	}
+	stopped := Plan(spec, observedAs(machine.StateStopped, false, all...))
+	if last := stopped[len(stopped)-1]; last.Action != ActionConfigure || !slices.Contains(last.After, "wait worker-2") {
+		t.Errorf("a stopped cluster does not start with the settings in force: %q after %q", last, last.After)
+	}
+	inForce := observedAs(machine.StateRunning, true, all...)
+	inForce.Components = spec.Kubernetes
+	if steps := Plan(spec, inForce); len(steps) > 0 {
+		t.Errorf("settings in force: %q", lines(steps))
+	}
+	if got := lines(Plan(spec, Observed{})); slices.Contains(got, configure) {
+		t.Errorf("a new cluster starts with its settings: %q", got)
+	}
+}
+
 // FuzzPlan checks that every plan can be executed: its steps are unique and come
 // after steps that precede them.
 func FuzzPlan(f *testing.F) {
@@ -158,6 +197,9 @@ func FuzzPlan(f *testing.F) {
 	f.Fuzz(func(t *testing.T, bits uint64, planes, workers uint8, api bool) {
 		spec := Default()
 		spec.ControlPlanes, spec.Workers = 1+2*int(planes%2), int(workers%4)
+		if bits>>60&1 == 1 {
+			spec.Kubernetes.FeatureGates = map[string]bool{"ContextualLogging": false}
+		}
 		o := Observed{Prepared: bits&1 == 0, Open: bits&2 == 0, Machines: map[string]machine.State{}, Ready: map[string]bool{}, APIReady: api}
 		for i, name := range []string{"control-plane-1", "control-plane-2", "control-plane-3", "worker-1", "worker-2", "worker-3", "worker-4"} {
 			if state := states[bits>>(4+3*i)%uint64(len(states))]; state != "" {

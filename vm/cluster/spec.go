@@ -6,6 +6,8 @@ package cluster
 import (
 	"net/netip"
 	"reflect"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
 // Spec is the desired cluster: the content of skiff.yaml.
@@ -53,6 +55,8 @@ type Spec struct {
 	Proxy Proxy    `json:"proxy,omitzero"`
 	// CABundle is the path of a file with authorities that nodes trust.
 	CABundle string `json:"caBundle,omitempty"`
+	// Kubernetes has settings of Kubernetes' components, the content of files included.
+	Kubernetes nodeconfig.Components `json:"kubernetes,omitzero"`
 	// Environment comes with a Spec from the host on which `skiff up` runs.
 	Environment Environment `json:"environment,omitzero"`
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/skiff-dev/skiff/internal/atomicfile"
+	"github.com/skiff-dev/skiff/internal/kubenames"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
 // StateVersion is the version of State that this program writes. A change of
@@ -37,6 +39,9 @@ type State struct {
 	Spec Spec `json:"spec"`
 	// Nodes are the names of all machines that exist or may exist.
 	Nodes []string `json:"nodes"`
+	// Components are the settings of Kubernetes' components in force, which nodes start
+	// with. Spec has those that are wanted.
+	Components nodeconfig.Components `json:"components,omitzero"`
 	// Formed is set once the first control plane has formed the etcd cluster.
 	// Control planes that are created later join it.
 	Formed bool `json:"formed,omitempty"`
@@ -45,6 +50,17 @@ type State struct {
 	Image      string    `json:"image"`
 	Kubernetes string    `json:"kubernetes"`
 	Created    time.Time `json:"created"`
+}
+
+// FirstComponents returns the settings of Kubernetes' components that nodes start with
+// when a stopped cluster is opened for spec. Those in force stay until new ones have
+// proven to work, except in a cluster that never worked or if this version of
+// Kubernetes does not know one of their names.
+func (s State) FirstComponents(spec Spec, names kubenames.Names) nodeconfig.Components {
+	if !s.Formed || len(validateKubernetes(s.Components, &names)) > 0 {
+		return spec.Kubernetes
+	}
+	return s.Components
 }
 
 // stateDocument is a state file of any version as decoded JSON.

@@ -14,9 +14,11 @@ const (
 	ActionServe   Action = "serve"   // wait until the API server is ready
 	ActionJoin    Action = "join"    // wait until a node has registered
 	ActionWait    Action = "wait"    // wait until a node is Ready
-	ActionDrain   Action = "drain"   // evict the pods of a node
-	ActionLeave   Action = "leave"   // remove a control plane from etcd
-	ActionDelete  Action = "delete"  // delete a machine, its disk and its node object
+	// ActionConfigure gives running nodes the settings of Kubernetes' components.
+	ActionConfigure Action = "configure"
+	ActionDrain     Action = "drain"  // evict the pods of a node
+	ActionLeave     Action = "leave"  // remove a control plane from etcd
+	ActionDelete    Action = "delete" // delete a machine, its disk and its node object
 )
 
 // Step is one thing to do. It is safe to run a step again.

@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"github.com/skiff-dev/skiff/internal/kubenames"
 	"github.com/skiff-dev/skiff/vm/network/hostport"
 	"github.com/skiff-dev/skiff/vm/registry/mirror"
 )
@@ -37,6 +38,8 @@ type Host struct {
 	Drivers []string
 	// Folder returns an error for a path that is not a directory; nil accepts any path.
 	Folder func(path string) error
+	// Names are what Kubernetes' components know; nil accepts any name.
+	Names *kubenames.Names
 }
 
 // Validate returns what is wrong with spec, one line for each fault. It requires
@@ -76,6 +79,7 @@ func Validate(spec Spec, host Host, newMachines int) []error {
 	faults = append(faults, validateProxy(spec)...)
 	faults = append(faults, validateFolders(spec, host.Folder)...)
 	faults = append(faults, validateRecords(spec.Records)...)
+	faults = append(faults, validateKubernetes(spec.Kubernetes, host.Names)...)
 	return append(faults, validateNetwork(spec)...)
 }
 

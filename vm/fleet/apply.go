@@ -92,17 +92,18 @@ var phases = map[cluster.Action]struct {
 	ends    bool
 	message string
 }{
-	cluster.ActionResume:  {daemonapi.PhaseResume, true, ""},
-	cluster.ActionCreate:  {daemonapi.PhaseBoot, false, "creating the disk"},
-	cluster.ActionStart:   {daemonapi.PhaseBoot, false, "starting the machine"},
-	cluster.ActionBoot:    {daemonapi.PhaseBoot, true, "waiting for the node"},
-	cluster.ActionRestore: {daemonapi.PhaseRestore, true, "ending the interrupted restore"},
-	cluster.ActionServe:   {daemonapi.PhaseControlPlane, true, "waiting for the API server"},
-	cluster.ActionJoin:    {daemonapi.PhaseJoin, true, ""},
-	cluster.ActionWait:    {daemonapi.PhaseReady, true, ""},
-	cluster.ActionDrain:   {daemonapi.PhaseDrain, true, ""},
-	cluster.ActionLeave:   {daemonapi.PhaseDelete, false, "leaving etcd"},
-	cluster.ActionDelete:  {daemonapi.PhaseDelete, true, "deleting the machine"},
+	cluster.ActionResume:    {daemonapi.PhaseResume, true, ""},
+	cluster.ActionCreate:    {daemonapi.PhaseBoot, false, "creating the disk"},
+	cluster.ActionStart:     {daemonapi.PhaseBoot, false, "starting the machine"},
+	cluster.ActionBoot:      {daemonapi.PhaseBoot, true, "waiting for the node"},
+	cluster.ActionRestore:   {daemonapi.PhaseRestore, true, "ending the interrupted restore"},
+	cluster.ActionServe:     {daemonapi.PhaseControlPlane, true, "waiting for the API server"},
+	cluster.ActionJoin:      {daemonapi.PhaseJoin, true, ""},
+	cluster.ActionWait:      {daemonapi.PhaseReady, true, ""},
+	cluster.ActionConfigure: {daemonapi.PhaseConfigure, true, "checking the settings"},
+	cluster.ActionDrain:     {daemonapi.PhaseDrain, true, ""},
+	cluster.ActionLeave:     {daemonapi.PhaseDelete, false, "leaving etcd"},
+	cluster.ActionDelete:    {daemonapi.PhaseDelete, true, "deleting the machine"},
 }
 
 // do runs one step, between its first and its last event.
@@ -128,6 +129,8 @@ func (e *executor) act(ctx context.Context, step cluster.Step) (string, error) {
 		return e.endRestore(ctx)
 	case cluster.ActionServe:
 		return "", e.serveAPI(ctx)
+	case cluster.ActionConfigure:
+		return "", e.configure(ctx)
 	case cluster.ActionDrain:
 		return e.drain(ctx, step.Node), nil
 	case cluster.ActionDelete:
@@ -197,7 +200,10 @@ func (e *executor) boot(ctx context.Context, n cluster.Node) error {
 			_, err := e.nodes.client(n).Status(ctx)
 			return err
 		})
-		if err == nil || !e.has(cluster.ActionStart, n.Name) || try == bootTries || ctx.Err() != nil {
+		if err == nil {
+			return e.checkFirst(ctx, n)
+		}
+		if !e.has(cluster.ActionStart, n.Name) || try == bootTries || ctx.Err() != nil {
 			return err
 		}
 		e.log.Warn("machine did not boot, starting it again", "machine", n.Name, "try", try, "error", err)

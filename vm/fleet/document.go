@@ -43,6 +43,11 @@ func (d *documents) node(n cluster.Node, now time.Time) (nodeconfig.Node, error)
 	if err != nil {
 		return nodeconfig.Node{}, err
 	}
+	components, err := json.Marshal(d.state.current().Components.For(n.Role))
+	if err != nil {
+		return nodeconfig.Node{}, err
+	}
+	files[nodeconfig.ComponentsFile] = components
 	document := cluster.Document(d.state.current(), n, files, now)
 	folders, err := d.state.spec().Folders()
 	if err != nil {

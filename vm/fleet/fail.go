@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -62,6 +63,7 @@ var causes = map[daemonapi.Phase]string{
 	daemonapi.PhaseDrain:        "%s could not be drained: %v",
 	daemonapi.PhaseDelete:       "%s could not be removed: %v",
 	daemonapi.PhaseResume:       "%s did not resume: %v",
+	daemonapi.PhaseConfigure:    "the settings of Kubernetes were not applied; the control plane on %s may not have them: %v",
 }
 
 // fail records that a phase failed and returns the failure, which names what to
@@ -69,6 +71,11 @@ var causes = map[daemonapi.Phase]string{
 func (e *executor) fail(ctx context.Context, node string, phase daemonapi.Phase, err error) error {
 	if ctx.Err() != nil {
 		return err // another step failed, or the operation was canceled
+	}
+	var own *daemonapi.Failure
+	if phase == daemonapi.PhaseConfigure && errors.As(err, &own) {
+		e.op.End(node, phase, own)
+		return own
 	}
 	name := node
 	if name == "" {

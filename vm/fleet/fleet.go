@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/skiff-dev/skiff/internal/kubenames"
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/credentials"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
@@ -138,7 +139,12 @@ func Open(ctx context.Context, config Config, spec cluster.Spec) (f *Fleet, err 
 		}
 	}()
 	spec.APIPort = listener.Addr().(*net.TCPAddr).Port
+	names, err := kubenames.Read()
+	if err != nil {
+		return nil, err
+	}
 	if err := state.change(func(s *cluster.State) {
+		s.Components = s.FirstComponents(spec, names)
 		s.Spec, s.Image, s.Nodes = spec, img.Digest, cluster.Union(s.Nodes, spec)
 	}); err != nil {
 		return nil, err

@@ -17,7 +17,7 @@ func (f *Fleet) Observe(ctx context.Context) (cluster.Observed, error) {
 	if err != nil {
 		return cluster.Observed{}, err
 	}
-	observed := cluster.Observed{Prepared: true, Open: true, Restoring: f.Restoring(), Machines: states, Ended: map[string]string{}, Ready: map[string]bool{}}
+	observed := cluster.Observed{Prepared: true, Open: true, Restoring: f.Restoring(), Components: f.state.current().Components, Machines: states, Ended: map[string]string{}, Ready: map[string]bool{}}
 	running := false
 	for name, state := range states {
 		observed.Ended[name] = f.machines.endedReason(name)

@@ -80,6 +80,8 @@ type Node struct {
 	Ready, Reason string
 	// BootID is the boot ID of the kernel when the kubelet last reported.
 	BootID string
+	// Heartbeat is when the kubelet last reported, by its clock.
+	Heartbeat time.Time
 }
 
 // Nodes returns the registered nodes by name.
@@ -104,7 +106,7 @@ func nodeStatus(item corev1.Node) Node {
 		if condition.Type != corev1.NodeReady {
 			continue
 		}
-		node.Ready = string(condition.Status)
+		node.Ready, node.Heartbeat = string(condition.Status), condition.LastHeartbeatTime.Time
 		if condition.Status != corev1.ConditionTrue {
 			node.Reason = condition.Reason + ": " + condition.Message
 		}

@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -57,6 +58,18 @@ func (c *Client) exec(ctx context.Context, request nodeapi.ExecRequest, streams 
 		return 0, ctx.Err()
 	}
 	return code, err
+}
+
+// Check runs one of the node's programs with -check and content. It returns what the
+// program wrote to standard error if it found a fault, else nothing.
+func (c *Client) Check(ctx context.Context, program string, content []byte) (string, error) {
+	var stderr bounded
+	request := nodeapi.ExecRequest{Args: []string{program, "-check", "/proc/self/fd/0"}}
+	code, err := c.Exec(ctx, request, Streams{Stdin: bytes.NewReader(content), Stderr: &stderr})
+	if err != nil || code == 0 {
+		return "", err
+	}
+	return cmp.Or(stderr.String(), fmt.Sprintf("exit code %d", code)), nil
 }
 
 // Run runs a program without input and returns what it wrote to standard output.

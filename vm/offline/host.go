@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/skiff-dev/skiff/internal/kubenames"
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/drivers"
 	"github.com/skiff-dev/skiff/vm/home"
@@ -19,8 +20,18 @@ import (
 func Host(h home.Home) cluster.Host {
 	return cluster.Host{
 		CPUs: runtime.NumCPU(), MemoryMiB: memoryMiB(), DiskFreeMiB: freeMiB(string(h)), Drivers: drivers.Names(),
-		Folder: folder,
+		Folder: folder, Names: names(),
 	}
+}
+
+// names returns what Kubernetes' components know. The names are part of this program,
+// so they can always be read.
+func names() *kubenames.Names {
+	names, err := kubenames.Read()
+	if err != nil {
+		panic(err)
+	}
+	return &names
 }
 
 // folder returns an error for a path that is not a directory.

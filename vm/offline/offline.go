@@ -72,7 +72,7 @@ func Node(spec cluster.Spec, n cluster.Node) daemonapi.NodeStatus {
 // that does not exist.
 func Observe(dir home.Cluster, state cluster.State) cluster.Observed {
 	_, err := os.Stat(dir.PKI())
-	observed := cluster.Observed{Prepared: err == nil, Restoring: restore.Pending(dir.Restore()), Machines: map[string]machine.State{}}
+	observed := cluster.Observed{Prepared: err == nil, Restoring: restore.Pending(dir.Restore()), Machines: map[string]machine.State{}, Components: state.Components}
 	for _, name := range state.Nodes {
 		observed.Machines[name] = machine.StateAbsent
 		if _, err := os.Stat(filepath.Join(dir.Machines(), name)); err == nil {

@@ -113,6 +113,7 @@ const (
 	PhaseJoin         Phase = "join"          // until the node is registered
 	PhaseReady        Phase = "ready"         // until the node is Ready
 	PhaseCluster      Phase = "cluster"       // the whole operation
+	PhaseConfigure    Phase = "configure"     // until Kubernetes' components run with new settings
 	PhaseDrain        Phase = "drain"
 	PhaseStop         Phase = "stop"
 	PhaseDelete       Phase = "delete"

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -131,18 +132,18 @@ func kind(s settings.Setting) string {
 
 // yaml renders the default configuration.
 func yaml(out *bytes.Buffer) {
-	within := ""
+	var within []string
 	for _, s := range settings.Table() {
-		parent, key, nested := strings.Cut(s.Key, ".")
-		if !nested {
-			fmt.Fprintf(out, "%s: %s\n", s.Key, value(s))
-			continue
+		path := strings.Split(s.Key, ".")
+		last := len(path) - 1
+		for depth, key := range path[:last] {
+			if depth >= len(within) || within[depth] != key {
+				fmt.Fprintf(out, "%s%s:\n", strings.Repeat("  ", depth), key)
+				within = append(slices.Clone(within[:depth]), key)
+			}
 		}
-		if parent != within {
-			within = parent
-			fmt.Fprintf(out, "%s:\n", parent)
-		}
-		fmt.Fprintf(out, "  %s: %s\n", key, value(s))
+		within = path[:last]
+		fmt.Fprintf(out, "%s%s: %s\n", strings.Repeat("  ", last), path[last], value(s))
 	}
 }
 
@@ -150,6 +151,9 @@ func yaml(out *bytes.Buffer) {
 func value(s settings.Setting) string {
 	if items, ok := s.Default().([]string); ok {
 		return "[" + strings.Join(items, ", ") + "]"
+	}
+	if _, ok := s.Default().(map[string]any); ok {
+		return "{}"
 	}
 	if s.Default() == "" {
 		return `""`
@@ -162,16 +166,15 @@ func schema() ([]byte, error) {
 	top := object("Configuration of a Skiff cluster")
 	for _, s := range settings.Table() {
 		at := top["properties"].(map[string]any)
-		parent, key, nested := strings.Cut(s.Key, ".")
-		if nested {
+		path := strings.Split(s.Key, ".")
+		last := len(path) - 1
+		for _, parent := range path[:last] {
 			if at[parent] == nil {
 				at[parent] = object("")
 			}
 			at = at[parent].(map[string]any)["properties"].(map[string]any)
-		} else {
-			key = s.Key
 		}
-		at[key] = property(s)
+		at[path[last]] = property(s)
 	}
 	top["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	top["title"] = "skiff.yaml"
@@ -204,6 +207,12 @@ func property(s settings.Setting) map[string]any {
 		p["pattern"] = `^([0-9]+d|([0-9]+(\.[0-9]+)?(h|m|s))+)$`
 	case settings.Range:
 		p["pattern"] = `^[0-9]{1,3}(\.[0-9]{1,3}){3}/[0-9]{1,2}$`
+	case settings.Object:
+		p["type"] = "object"
+	case settings.Switches:
+		p["type"], p["additionalProperties"] = "object", map[string]any{"type": "boolean"}
+	case settings.Texts:
+		p["type"], p["additionalProperties"] = "object", map[string]any{"type": []string{"string", "number", "boolean"}}
 	case settings.List:
 		p["type"], p["items"] = "array", map[string]any{"type": []string{"string", "number"}}
 	}

@@ -11,7 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/skiff-dev/skiff/cmd/skiff/internal/nearest"
+	"github.com/skiff-dev/skiff/internal/nearest"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
@@ -26,7 +26,7 @@ type File struct {
 }
 
 type entry struct {
-	value any // a string, or a List's []string
+	value any // a string, a List's []string, or what put takes
 	line  int
 }
 
@@ -118,6 +118,14 @@ func (f File) readKey(key, value *yaml.Node, within string) error {
 	}
 	all := Table()
 	setting := all[slices.IndexFunc(all, func(s Setting) bool { return s.Key == path })]
+	if setting.put != nil && setting.Type != Document {
+		decoded, err := decode(value)
+		if err != nil {
+			return fault(f.name, value.Line, "", "%s: %s", path, strings.Join(strings.Fields(strings.TrimPrefix(err.Error(), "yaml: ")), " "))
+		}
+		f.values[path] = entry{decoded, value.Line}
+		return nil
+	}
 	if setting.Type != List {
 		if err := f.check(setting, value); err != nil {
 			return err

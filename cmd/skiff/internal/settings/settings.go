@@ -48,6 +48,9 @@ func Resolve(flags *pflag.FlagSet, file File, base cluster.Spec) (cluster.Spec, 
 	v := viper.New()
 	all := Table()
 	for _, f := range all {
+		if f.put != nil {
+			continue
+		}
 		v.SetDefault(f.Key, f.get(&base))
 		if f.Env != "" {
 			if err := v.BindEnv(f.Key, f.Env); err != nil {
@@ -67,15 +70,36 @@ func Resolve(flags *pflag.FlagSet, file File, base cluster.Spec) (cluster.Spec, 
 	}
 	spec := base
 	for _, f := range all {
-		text, err := resolved(v, f, flags, file)
-		if err == nil {
-			err = f.set(&spec, text)
-		}
+		err := apply(&spec, v, f, flags, file)
 		if err != nil {
 			return base, &daemonapi.Failure{Cause: fmt.Sprintf("%s: %s", origin(f, flags, file), err), Invalid: true}
 		}
 	}
 	return spec, nil
+}
+
+// apply gives spec the setting's value. Settings with a structure come only from the
+// file.
+func apply(spec *cluster.Spec, v *viper.Viper, f Setting, flags *pflag.FlagSet, file File) error {
+	if f.put == nil {
+		text, err := resolved(v, f, flags, file)
+		if err != nil {
+			return err
+		}
+		return f.set(spec, text)
+	}
+	entry, ok := file.values[f.Key]
+	if !ok {
+		return nil
+	}
+	if text, ok := entry.value.(string); ok && f.path && text != "" {
+		path, err := absolutePath(text, directory(f, flags, file))
+		if err != nil {
+			return err
+		}
+		return f.put(spec, path)
+	}
+	return f.put(spec, entry.value)
 }
 
 // resolved returns the text that f.set takes.

@@ -34,10 +34,13 @@ type Setting struct {
 	// command.
 	path bool
 
-	// get returns an int, a bool, a string, or a List's []string.
+	// get returns an int, a bool, a string, a List's []string, or a mapping.
 	get func(*cluster.Spec) any
 	// set takes the text of a value, or the texts of a List's values, one a line.
 	set func(*cluster.Spec, string) error
+	// put is there instead of set if the setting has a structure. It takes a value as
+	// package json decodes it, or a Document's path.
+	put func(*cluster.Spec, any) error
 }
 
 // Type is the type of a setting's value.
@@ -52,6 +55,11 @@ const (
 	List     Type = "list"     // a list of strings
 	Boolean  Type = "boolean"
 	Duration Type = "duration" // such as 24h or 7d
+	// Settings with a structure.
+	Object   Type = "mapping" // with upstream's keys
+	Switches Type = "mapping to true or false"
+	Texts    Type = "mapping to values"
+	Document Type = "file" // the path of a YAML or JSON file
 )
 
 // Default returns the default value of the setting.
@@ -155,6 +163,28 @@ func Table() []Setting {
 			func(s *cluster.Spec) *string { return &s.Proxy.No }),
 		boolean(Setting{Key: "proxy.pods", Flag: "pod-proxy", Description: "whether containers of new pods get the variables HTTP_PROXY, HTTPS_PROXY and NO_PROXY"},
 			func(s *cluster.Spec) bool { return s.Proxy.Pods }, func(s *cluster.Spec, on bool) { s.Proxy.Pods = on }),
+		switches(Setting{Key: "kubernetes.featureGates", Description: "feature gates, for all components that know them, such as `ClusterTrustBundle: true`"},
+			func(s *cluster.Spec, on map[string]bool) { s.Kubernetes.FeatureGates = on }),
+		texts(Setting{Key: "kubernetes.runtimeConfig", Description: "APIs that are on or off: GROUP/VERSION, GROUP/VERSION/RESOURCE, api/beta, api/alpha or api/all, each with true or false"},
+			func(s *cluster.Spec) *map[string]string { return &s.Kubernetes.RuntimeConfig }),
+		texts(Setting{Key: "kubernetes.apiServer.args", Description: "flags of kube-apiserver without dashes"},
+			func(s *cluster.Spec) *map[string]string { return &s.Kubernetes.APIServer.Args }),
+		list(Setting{Key: "kubernetes.apiServer.admissionPlugins.enable", Description: "admission plugins that are off by default"},
+			func(s *cluster.Spec) *[]string { return &s.Kubernetes.APIServer.AdmissionPlugins.Enable }),
+		list(Setting{Key: "kubernetes.apiServer.admissionPlugins.disable", Description: "admission plugins that are on by default"},
+			func(s *cluster.Spec) *[]string { return &s.Kubernetes.APIServer.AdmissionPlugins.Disable }),
+		document(Setting{Key: "kubernetes.apiServer.auditPolicy", Description: "audit policy (audit.k8s.io/v1, Policy) instead of Skiff's"},
+			func(s *cluster.Spec) *map[string]any { return &s.Kubernetes.APIServer.AuditPolicy }),
+		document(Setting{Key: "kubernetes.apiServer.authenticationConfig", Description: "further ways to authenticate, such as OIDC (apiserver.config.k8s.io/v1, AuthenticationConfiguration)"},
+			func(s *cluster.Spec) *map[string]any { return &s.Kubernetes.APIServer.AuthenticationConfig }),
+		texts(Setting{Key: "kubernetes.controllerManager.args", Description: "flags of kube-controller-manager without dashes"},
+			func(s *cluster.Spec) *map[string]string { return &s.Kubernetes.ControllerManager.Args }),
+		document(Setting{Key: "kubernetes.scheduler.config", Description: "scheduler's configuration (kubescheduler.config.k8s.io/v1, KubeSchedulerConfiguration)"},
+			func(s *cluster.Spec) *map[string]any { return &s.Kubernetes.Scheduler.Config }),
+		object(Setting{Key: "kubernetes.kubelet", Description: "fields of a KubeletConfiguration (kubelet.config.k8s.io/v1beta1), such as `maxPods: 50`; objects are merged with Skiff's"},
+			func(s *cluster.Spec) *map[string]any { return &s.Kubernetes.Kubelet }),
+		object(Setting{Key: "kubernetes.proxy", Description: "fields of a KubeProxyConfiguration (kubeproxy.config.k8s.io/v1alpha1); objects are merged with Skiff's"},
+			func(s *cluster.Spec) *map[string]any { return &s.Kubernetes.Proxy }),
 		text(Setting{Key: "caBundle", Flag: "ca-bundle", Description: "file with certificates in PEM of authorities that nodes trust when they pull images, read by each skiff up", path: true},
 			func(s *cluster.Spec) *string { return &s.CABundle }),
 	}

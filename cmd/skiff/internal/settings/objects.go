@@ -1,0 +1,190 @@
+package settings
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/skiff-dev/skiff/vm/cluster"
+)
+
+// MaxDocument is the maximum size of a file that a setting names, in bytes.
+const MaxDocument = 64 << 10
+
+// object is a mapping whose keys are upstream's.
+func object(s Setting, at func(*cluster.Spec) *map[string]any) Setting {
+	s.Type = Object
+	s.get = func(*cluster.Spec) any { return map[string]any{} }
+	s.put = func(spec *cluster.Spec, value any) error {
+		fields, err := mapping(value)
+		*at(spec) = fields
+		return err
+	}
+	return s
+}
+
+// switches is a mapping of names to true or false.
+func switches(s Setting, put func(spec *cluster.Spec, on map[string]bool)) Setting {
+	s.Type = Switches
+	s.get = func(*cluster.Spec) any { return map[string]any{} }
+	s.put = func(spec *cluster.Spec, value any) error {
+		fields, err := mapping(value)
+		if err != nil {
+			return err
+		}
+		var all map[string]bool
+		for name, value := range fields {
+			text, err := scalar(name, value)
+			if err == nil && text != "true" && text != "false" {
+				err = fmt.Errorf("%s: %q is not true or false", name, text)
+			}
+			if err != nil {
+				return err
+			}
+			if all == nil {
+				all = map[string]bool{}
+			}
+			all[name] = text == "true"
+		}
+		put(spec, all)
+		return nil
+	}
+	return s
+}
+
+// texts is a mapping of names to single values.
+func texts(s Setting, at func(*cluster.Spec) *map[string]string) Setting {
+	s.Type = Texts
+	s.get = func(*cluster.Spec) any { return map[string]any{} }
+	s.put = func(spec *cluster.Spec, value any) error {
+		fields, err := mapping(value)
+		if err != nil {
+			return err
+		}
+		var all map[string]string
+		for name, value := range fields {
+			text, err := scalar(name, value)
+			if err != nil {
+				return err
+			}
+			if all == nil {
+				all = map[string]string{}
+			}
+			all[name] = text
+		}
+		*at(spec) = all
+		return nil
+	}
+	return s
+}
+
+// document is the path of a file with one object in YAML or JSON, whose content becomes
+// the setting.
+func document(s Setting, at func(*cluster.Spec) *map[string]any) Setting {
+	s.Type, s.path = Document, true
+	s.get = func(*cluster.Spec) any { return "" }
+	s.put = func(spec *cluster.Spec, value any) error {
+		path, ok := value.(string)
+		if !ok {
+			return errors.New("it must be the path of a file")
+		}
+		*at(spec) = nil
+		if path == "" {
+			return nil
+		}
+		content, err := readDocument(path)
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		*at(spec) = content
+		return nil
+	}
+	return s
+}
+
+// mapping returns a value that must be a mapping; nil if it is empty.
+func mapping(value any) (map[string]any, error) {
+	fields, ok := value.(map[string]any)
+	switch {
+	case value == nil || ok && len(fields) == 0:
+		return nil, nil
+	case !ok:
+		return nil, errors.New("it must be a mapping")
+	}
+	return fields, nil
+}
+
+// scalar returns the text of a single value.
+func scalar(name string, value any) (string, error) {
+	switch value := value.(type) {
+	case string:
+		return value, nil
+	case bool:
+		return strconv.FormatBool(value), nil
+	case float64:
+		return strconv.FormatFloat(value, 'f', -1, 64), nil
+	}
+	return "", fmt.Errorf("%s must be a single value", name)
+}
+
+// decode returns a YAML value as package json decodes it.
+func decode(node *yaml.Node) (any, error) {
+	var value any
+	if err := node.Decode(&value); err != nil {
+		return nil, err
+	}
+	content, err := json.Marshal(value)
+	if err != nil {
+		return nil, errors.New("keys must be strings")
+	}
+	err = json.Unmarshal(content, &value)
+	return value, err
+}
+
+func invalidYAML(err error) error {
+	return fmt.Errorf("invalid YAML: %s", strings.Join(strings.Fields(strings.TrimPrefix(err.Error(), "yaml: ")), " "))
+}
+
+// readDocument reads a file with one object in YAML or JSON.
+func readDocument(path string) (map[string]any, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, errors.New(reason(err))
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("it is not a file")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, errors.New(reason(err))
+	}
+	defer func() { _ = f.Close() }()
+	decoder := yaml.NewDecoder(io.LimitReader(f, MaxDocument+1))
+	if info.Size() > MaxDocument {
+		return nil, fmt.Errorf("larger than %d KiB", MaxDocument>>10)
+	}
+	var first, more yaml.Node
+	if err := decoder.Decode(&first); errors.Is(err, io.EOF) {
+		return nil, errors.New("it is empty")
+	} else if err != nil {
+		return nil, invalidYAML(err)
+	}
+	if err := decoder.Decode(&more); !errors.Is(err, io.EOF) {
+		return nil, errors.New("it has more than one YAML document")
+	}
+	value, err := decode(&first)
+	if err != nil {
+		return nil, invalidYAML(err)
+	}
+	fields, err := mapping(value)
+	if err == nil && fields == nil {
+		err = errors.New("it is empty")
+	}
+	return fields, err
+}

@@ -1,0 +1,292 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+)
+
+// The programs of a node that read the settings of Kubernetes' components.
+const (
+	programControlPlane = "controlplane"
+	programAgent        = "nodeagent"
+)
+
+const (
+	// crashes is how often a program may end by itself before its settings count as
+	// broken.
+	crashes = 3
+	// settled is how long a program must have been ready. A control plane that has just
+	// become ready starts its controllers and scheduler.
+	settled = 3 * time.Second
+	// maxLog bounds how much of a log is read, in bytes.
+	maxLog = 1 << 20
+	// maxMessage bounds a node's own words in an error, in bytes.
+	maxMessage = 600
+)
+
+// configure puts the wanted settings of Kubernetes' components in force on all running
+// nodes. If a component does not start with them, those from before return.
+func (e *executor) configure(ctx context.Context) error {
+	state := e.state.current()
+	before, wanted := state.Components, state.Spec.Kubernetes
+	c := configuration{executor: e, controlPlane: !before.SameControlPlane(wanted), agent: !before.SameAgent(wanted)}
+	if err := c.check(ctx, wanted); err != nil {
+		if ctx.Err() == nil {
+			err = errors.Join(c.keep(before), &daemonapi.Failure{Cause: "Kubernetes does not accept the settings, and nothing was changed: " + err.Error(), Invalid: true})
+		}
+		return err
+	}
+	answers := e.api.kube.Ready(ctx) == nil
+	if err := e.state.change(func(state *cluster.State) { state.Components = wanted }); err != nil {
+		return err
+	}
+	err := c.apply(ctx, answers)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	if err := c.keep(before); err != nil {
+		return err
+	}
+	e.op.Begin("", daemonapi.PhaseConfigure, "going back to the settings from before")
+	if again := c.apply(ctx, answers); again != nil {
+		return &daemonapi.Failure{
+			Cause: fmt.Sprintf("Kubernetes does not work with the settings: %v; and those from before are not in force everywhere: %v", err, again),
+			Hint:  "run \"skiff up\" to repair the cluster",
+		}
+	}
+	return &daemonapi.Failure{Cause: fmt.Sprintf("Kubernetes does not work with the settings, and those from before are in force again: %v", err)}
+}
+
+// configuration is one change of the settings.
+type configuration struct {
+	*executor
+	controlPlane, agent bool // which programs the change concerns
+}
+
+// keep makes settings both wanted and in force.
+func (c configuration) keep(components nodeconfig.Components) error {
+	return c.state.change(func(state *cluster.State) { state.Components, state.Spec.Kubernetes = components, components })
+}
+
+// check checks settings on one node of each role.
+func (c configuration) check(ctx context.Context, wanted nodeconfig.Components) error {
+	seen := map[nodeconfig.Role]bool{}
+	for _, n := range cluster.Nodes(c.state.spec()) {
+		if seen[n.Role] || !c.machines.running(ctx, n.Name) {
+			continue
+		}
+		seen[n.Role] = true
+		if err := c.checkOn(ctx, n, wanted); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkFirst checks the settings on a node of a cluster that has never worked, so that
+// an error ends the wait for components that cannot start.
+func (e *executor) checkFirst(ctx context.Context, n cluster.Node) error {
+	state := e.state.current()
+	if state.Formed || state.Components.IsZero() {
+		return nil
+	}
+	c := configuration{executor: e, controlPlane: true, agent: true}
+	if err := c.checkOn(ctx, n, state.Components); err != nil {
+		return fmt.Errorf("Kubernetes does not accept the settings: %w", err)
+	}
+	return nil
+}
+
+// checkOn lets programs of a node check settings without using them.
+func (c configuration) checkOn(ctx context.Context, n cluster.Node, wanted nodeconfig.Components) error {
+	content, err := json.Marshal(wanted.For(n.Role))
+	if err != nil {
+		return err
+	}
+	for _, program := range c.programs(n) {
+		message, err := c.nodes.client(n).Check(ctx, "/usr/bin/skiff-"+program, content)
+		if err != nil {
+			return err
+		}
+		if message != "" {
+			return fmt.Errorf("%s: %s", n.Name, ownWords(message, program))
+		}
+	}
+	return nil
+}
+
+// programs returns the programs of a node that the change concerns.
+func (c configuration) programs(n cluster.Node) []string {
+	var all []string
+	if c.controlPlane && n.Role == nodeconfig.RoleControlPlane {
+		all = append(all, programControlPlane)
+	}
+	if c.agent {
+		all = append(all, programAgent)
+	}
+	return all
+}
+
+// apply gives all nodes the settings in force, and starts their programs again: control
+// planes one after another, then the agents of all nodes at once. It waits for them if
+// wait is set.
+func (c configuration) apply(ctx context.Context, wait bool) error {
+	var running []cluster.Node
+	for _, n := range c.state.members() {
+		if c.machines.running(ctx, n.Name) {
+			running = append(running, n)
+		}
+	}
+	for _, n := range running {
+		if err := c.renewals.handOut(ctx, n, time.Now(), func(path string) bool { return path == nodeconfig.ComponentsFile }); err != nil {
+			return err
+		}
+	}
+	for _, n := range running {
+		if n.Role != nodeconfig.RoleControlPlane || !c.controlPlane {
+			continue
+		}
+		c.op.Begin("", daemonapi.PhaseConfigure, "restarting the control plane on "+n.Name)
+		if err := c.restartProgram(ctx, n, programControlPlane, wait); err != nil {
+			return err
+		}
+	}
+	if !c.agent {
+		return nil
+	}
+	c.op.Begin("", daemonapi.PhaseConfigure, "restarting the kubelets")
+	all, ctx := errgroup.WithContext(ctx)
+	for _, n := range running {
+		all.Go(func() error { return c.restartProgram(ctx, n, programAgent, wait) })
+	}
+	return all.Wait()
+}
+
+// restartProgram ends a program of a node, which its supervisor starts again. If wait
+// is set, it returns once the program has been ready for a while.
+func (c configuration) restartProgram(ctx context.Context, n cluster.Node, name string, wait bool) error {
+	node := c.nodes.client(n)
+	reported := c.heartbeat(ctx, n)
+	status, err := node.Status(ctx)
+	if err != nil {
+		return err
+	}
+	before := find(status, name)
+	if before.PID != 0 {
+		if _, err := node.Run(ctx, "sh", "-c", "kill -TERM "+strconv.Itoa(before.PID)); err != nil {
+			return err
+		}
+	}
+	if !wait {
+		return nil
+	}
+	var ready time.Time
+	return retry(ctx, c.limits.ControlPlane, func(ctx context.Context) (bool, error) {
+		status, err := node.Status(ctx)
+		if err != nil {
+			return false, err
+		}
+		now := find(status, name)
+		switch {
+		case now.Restarts >= before.Restarts+crashes:
+			return true, fmt.Errorf("%s: %s", n.Name, c.lastWords(ctx, n, name))
+		case now.PID == 0 || now.PID == before.PID:
+			return false, errors.New("the program has not started again")
+		}
+		if err := c.works(ctx, n, name, reported); err != nil {
+			ready = time.Time{}
+			return false, err
+		}
+		if ready.IsZero() {
+			ready = time.Now()
+		}
+		if time.Since(ready) < settled {
+			return false, errors.New("the program has just started")
+		}
+		return true, nil
+	})
+}
+
+// works returns nil if a program is ready. An agent is if its kubelet has reported the
+// node as Ready since the time of its last report before.
+func (c configuration) works(ctx context.Context, n cluster.Node, program string, reported time.Time) error {
+	if program == programControlPlane {
+		probe := c.api.probe()
+		defer probe.CloseIdleConnections()
+		return fetch(ctx, probe, n, "/readyz")
+	}
+	if c.heartbeat(ctx, n).Equal(reported) {
+		return errors.New("the kubelet has not reported")
+	}
+	return c.ready(ctx, n.Name)
+}
+
+// heartbeat returns when the kubelet last reported; zero if that is unknown.
+func (c configuration) heartbeat(ctx context.Context, n cluster.Node) time.Time {
+	nodes, err := c.api.kube.Nodes(ctx)
+	if err != nil {
+		return time.Time{}
+	}
+	return nodes[n.Name].Heartbeat
+}
+
+// lastWords returns why a program says that it ended.
+func (c configuration) lastWords(ctx context.Context, n cluster.Node, program string) string {
+	const lines = 200
+	log, err := c.nodes.client(n).Logs(ctx, program, lines, false)
+	if err != nil {
+		return "the program keeps ending"
+	}
+	defer log.Close()
+	content, err := io.ReadAll(io.LimitReader(log, maxLog))
+	if err != nil {
+		return "the program keeps ending"
+	}
+	return ownWords(string(content), program)
+}
+
+func find(status nodeapi.Status, program string) nodeapi.Program {
+	for _, p := range status.Programs {
+		if p.Name == program {
+			return p
+		}
+	}
+	return nodeapi.Program{Name: program}
+}
+
+// ownWords returns the last error in the output of one of Skiff's programs, as one line
+// of printable text: nothing from a node is trusted.
+func ownWords(output, program string) string {
+	prefix := "skiff-" + program + ": "
+	if at := strings.LastIndex("\n"+output, "\n"+prefix); at >= 0 {
+		output = output[at+len(prefix):]
+	}
+	text := strings.Map(func(r rune) rune {
+		if unicode.IsSpace(r) {
+			return ' '
+		}
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, output)
+	text = strings.Join(strings.Fields(text), " ")
+	if len(text) > maxMessage {
+		text = strings.ToValidUTF8(text[:maxMessage], "") + "…"
+	}
+	return text
+}
