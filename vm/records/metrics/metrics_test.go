@@ -19,6 +19,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/prometheus/storage"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/fake"
@@ -218,4 +219,58 @@ func TestATargetThatHangsIsAskedLessOften(t *testing.T) {
 	if own.planned(104, failed); own.next != 108 {
 		t.Errorf("the cluster's own: %d", own.next)
 	}
+}
+
+// discards is a store that keeps nothing.
+type discards struct{}
+
+func (discards) Append(context.Context, time.Time, func(storage.Appender) error) error { return nil }
+func (discards) Full() bool                                                            { return false }
+
+// Whatever is left of the requests would be found when the test ends.
+func TestPodsThatDoNotAnswerDelayNothingAndLeaveNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := make(chan struct{}, 2) // both targets of a node
+		config := config(t, "")
+		config.Nodes = func(context.Context) []target.Node {
+			return []target.Node{{Name: "worker-1", Address: netip.MustParseAddr("192.168.5.2")}}
+		}
+		config.Dial = func(ctx context.Context, _, address string) (net.Conn, error) {
+			if strings.HasPrefix(address, "192.168.5.2:") {
+				asked <- struct{}{}
+				return nil, net.ErrClosed
+			}
+			if strings.HasSuffix(address, ":8443") {
+				conn, _ := net.Pipe()
+				return conn, nil
+			}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		var pods []target.Pod
+		for i := range target.MaxPodTargets {
+			scheme, port := "http", "8080"
+			if i%2 == 1 {
+				scheme, port = "https", "8443"
+			}
+			pods = append(pods, target.Pod{
+				Name: fmt.Sprint(i), Node: "worker-1", Phase: "Running", Address: netip.AddrFrom4([4]byte{10, 244, 1, byte(i)}),
+				Annotations: map[string]string{target.AnnotationScrape: "true", target.AnnotationPort: port, target.AnnotationScheme: scheme},
+			})
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			if _, _, err := newRounds(config).record(t.Context(), time.Now(), discards{}, pods, func(string, string, string) {}); err != nil {
+				t.Error(err)
+			}
+		}()
+		begun := time.Now()
+		<-asked
+		<-asked
+		if took := time.Since(begun); took != 0 {
+			t.Errorf("the node was asked after %s", took)
+		}
+		<-done
+	})
 }

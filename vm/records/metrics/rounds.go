@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -58,10 +59,16 @@ func (s *scraper) planned(round int, result scrape.Result) {
 }
 
 func newRounds(config Config) *rounds {
-	client := func(config *tls.Config, dial Config) *http.Client {
+	// A connection is made to its end even if the request that needs it has ended.
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, scrape.Limit)
+		defer cancel()
+		return config.Dial(ctx, network, address)
+	}
+	client := func(config *tls.Config) *http.Client {
 		return &http.Client{
 			Transport: &http.Transport{
-				DialContext: dial.Dial, TLSClientConfig: config, IdleConnTimeout: idleLimit, MaxIdleConnsPerHost: 2,
+				DialContext: dial, TLSClientConfig: config, TLSHandshakeTimeout: scrape.Limit, IdleConnTimeout: idleLimit, MaxIdleConnsPerHost: 2,
 				MaxResponseHeaderBytes: maxHeaders, DisableCompression: true, ResponseHeaderTimeout: scrape.Limit,
 			},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -70,7 +77,7 @@ func newRounds(config Config) *rounds {
 	anonymous := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true} //nolint:gosec // there is no name to verify, and nothing secret is sent
 	return &rounds{
 		config: config, scrapers: map[string]*scraper{},
-		clients: map[target.Identity]*http.Client{target.Admin: client(config.TLS, config), target.Anonymous: client(anonymous, config)},
+		clients: map[target.Identity]*http.Client{target.Admin: client(config.TLS), target.Anonymous: client(anonymous)},
 	}
 }
 
