@@ -50,8 +50,8 @@ func TestOnlyAnAdministratorSeesOtherClusters(t *testing.T) {
 	if response := b.ask(http.MethodPost, "/api/clusters/none/open", "", nil); response.StatusCode != http.StatusNotFound {
 		t.Errorf("an unknown cluster: %s", response.Status)
 	}
-	if !slices.Equal(r.linked, []string{"second"}) {
-		t.Errorf("links to %v", r.linked)
+	if got := r.opened(); !slices.Equal(got, []string{"second"}) {
+		t.Errorf("links to %v", got)
 	}
 }
 
@@ -168,7 +168,7 @@ func TestADryRunShowsWhatIsAffected(t *testing.T) {
 			t.Errorf("the API server was asked to change %q", change)
 		}
 	}
-	if r.drained {
+	if r.evicted() {
 		t.Error("a pod was evicted")
 	}
 }

@@ -213,10 +213,7 @@ func (r *rig) serveObjects(w http.ResponseWriter, request *http.Request, answer 
 	case "/api/v1/nodes/worker-1":
 		answer(node)
 	case "/api/v1/namespaces/shop/pods/alone":
-		r.mu.Lock()
-		gone := r.drained
-		r.mu.Unlock()
-		if gone {
+		if r.evicted() {
 			notFound(w, request)
 			return
 		}
@@ -227,12 +224,10 @@ func (r *rig) serveObjects(w http.ResponseWriter, request *http.Request, answer 
 		r.mu.Unlock()
 		answer(object{"kind": "Status", "apiVersion": "v1", "status": "Success"})
 	case "/api/v1/namespaces/shop/pods", "/api/v1/pods":
-		r.mu.Lock()
 		items := []object{pod}
-		if r.drained {
+		if r.evicted() {
 			items = nil
 		}
-		r.mu.Unlock()
 		answer(object{"kind": "PodList", "apiVersion": "v1", "metadata": object{}, "items": items})
 	case "/api/v1/namespaces/shop/configmaps/new":
 		if request.Method == http.MethodPatch {
@@ -262,6 +257,20 @@ func (r *rig) changes() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.patched)
+}
+
+// opened returns the clusters to which links were made.
+func (r *rig) opened() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.linked)
+}
+
+// evicted reports whether the pod was evicted.
+func (r *rig) evicted() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.drained
 }
 
 // kubeconfig returns one with the token of a user.

@@ -142,7 +142,7 @@ func TestRequestsOfOtherSitesAreRefused(t *testing.T) {
 			t.Errorf("%s: %s, want %d", c.name, response.Status, c.want)
 		}
 	}
-	if n := len(r.linked); n != 1 {
+	if n := len(r.opened()); n != 1 {
 		t.Errorf("%d links were made, want one", n)
 	}
 	if found := r.seen("/api/v1/namespaces/shop/pods/alone"); len(found) > 0 {
