@@ -64,7 +64,7 @@ unit() {
 
 # Tests of the cluster, not of its machines: seconds on sandboxes, minutes under
 # emulation.
-anywhere='TestEndToEnd/^(Cloud|Metrics|Logs|Monitoring|KeptLogs|Services|LoadBalancer|Connect|ReadOnlyFolder|Ports|Build|Registry|Proxy|APIAddress|Peers|Intruder|RotateSecrets|Renewal|ExpiredCertificates|Run|ControlPlanes|Restore|HostDNS|HostPorts|CustomDNS|Web|WebEntry|Browser|Release|Databases|Clients|DualStack|Settings)$'
+anywhere='TestEndToEnd/^(Cloud|Metrics|Logs|Monitoring|KeptLogs|Services|LoadBalancer|Connect|ReadOnlyFolder|Ports|Build|Registry|Proxy|APIAddress|Peers|Intruder|RotateSecrets|Renewal|ExpiredCertificates|Run|ControlPlanes|Restore|HostDNS|HostPorts|CustomDNS|Web|WebEntry|Dashboard|Browser|Release|Databases|Clients|DualStack|Settings)$'
 # These run on both, because the host's kernel and the image's differ, and folders
 # come by bind mounts or by virtiofs.
 both='TestEndToEnd/^(Workloads|Confinement|HostFolder)$/^(NetworkPolicy)?$'

@@ -76,6 +76,7 @@ func TestEndToEnd(t *testing.T) {
 	r.subtest(t, "Browser", func(t *testing.T) { testBrowser(t, r, name, k.in(t)) })
 	r.subtest(t, "Release", func(t *testing.T) { testRelease(t, r, name, k.in(t)) })
 	r.subtest(t, "Databases", func(t *testing.T) { testDatabases(t, r, name, k.in(t)) })
+	r.subtest(t, "Dashboard", func(t *testing.T) { testDashboard(t, r, name, k.in(t)) })
 	r.subtest(t, "Clients", func(t *testing.T) { testClients(t, r, name, k.in(t)) })
 	r.subtest(t, "Intruder", func(t *testing.T) { testIntruder(t, r, name, k) })
 	r.subtest(t, "RotateSecrets", func(t *testing.T) { testRotateSecrets(t, r, name, k) })

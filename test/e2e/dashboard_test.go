@@ -1,0 +1,164 @@
+package e2e
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/skiff-dev/skiff/test/dashboard/tab"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+)
+
+// testDashboard uses the dashboard in a browser, in front of real nodes: logs, a shell, a
+// port-forward, actions, a user with few rights, and a cluster that is paused.
+func testDashboard(t *testing.T, r *rig, name string, k *kube) {
+	k.apply(t, "dashboard.yaml")
+	k.rollout(t, "deployment/shop")
+	k.wait(t, "condition=Ready", "pod/hostile")
+	pod := k.pods(t, "app=shop")[0].name
+	testDashboardAddress(t, r, name)
+	b := tab.Open(t, r.dashboard(t, name).URL)
+	b.Allow("/api/metrics/") // the store may have no values yet
+
+	b.Visit("overview")
+	b.See(name, "worker-1")
+	b.Visit("list/pods")
+	b.See(pod)
+	b.Visit("object/pods/" + k.namespace + "/hostile?tab=logs")
+	b.See("<img src=x")
+	if tab.Evaluate[bool](b, `"pwned" in window || document.title.includes("pwned")`) {
+		t.Error("a log line ran a script")
+	}
+	b.Clean("logs")
+	equal(t, "output of a shell", b.Exec(k.namespace, pod, "cat", "/etc/hostname"), pod)
+	k.tryForward(t, b, pod)
+	k.tryActions(t, b)
+	k.tryFewRights(t, name)
+
+	r.skiff(t, "pause", name)
+	b.Allow("502", "503", "Failed to load resource", "WebSocket") // while the cluster is paused
+	b.Await("a paused cluster", `fetch("/api/status").then((r) => r.json()).then((s) => s.phase === "paused")`)
+	r.skiff(t, "resume", name)
+	b.Visit("list/pods")
+	b.See("hostile")
+	b.Await("an API server that answers", `fetch("/api/kubernetes/version").then((r) => r.ok)`)
+	b.Clean("a cluster that was paused")
+}
+
+// dashboard returns a link to a cluster's dashboard.
+func (r *rig) dashboard(t *testing.T, name string, args ...string) daemonapi.DashboardLink {
+	t.Helper()
+	var link daemonapi.DashboardLink
+	out := r.skiff(t, append([]string{"dashboard", name, "-o", "json"}, args...)...)
+	if err := json.Unmarshal([]byte(out), &link); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return link
+}
+
+// tryForward reaches a pod through a port-forward of the dashboard.
+func (k *kube) tryForward(t *testing.T, b *tab.Tab, pod string) {
+	t.Helper()
+	var forward struct{ ID, Address string }
+	b.Send(http.MethodPost, "/api/forwards", fmt.Sprintf(`{"namespace":%q,"pod":%q,"port":8080}`, k.namespace, pod), &forward)
+	k.rig.curls(t, "200", []string{pod}, "http://"+forward.Address+"/hostname")
+	b.Send(http.MethodDelete, "/api/forwards/"+forward.ID, "", nil)
+	eventually(t, waitLimit, "the port-forward ends", func() error {
+		if status, _, err := k.rig.curl(t, "http://"+forward.Address+"/hostname"); err == nil {
+			return fmt.Errorf("status %s", status)
+		}
+		return nil
+	})
+}
+
+// tryActions scales, restarts, cordons and drains through the dashboard, each with its
+// dry run first, which changes nothing.
+func (k *kube) tryActions(t *testing.T, b *tab.Tab) {
+	t.Helper()
+	var done struct {
+		Message  string
+		Affected []string
+		Objects  []struct{ Result, Diff string }
+	}
+	act := func(action, body string) string {
+		t.Helper()
+		done.Affected, done.Objects = nil, nil
+		b.Send(http.MethodPost, "/api/actions/"+action, body, &done)
+		return done.Message
+	}
+	shop := fmt.Sprintf(`"kind":"deployments.apps","namespace":%q,"name":"shop"`, k.namespace)
+	act("scale", "{"+shop+`,"replicas":1,"dryRun":true}`)
+	equal(t, "what scaling affects", strings.Join(done.Affected, "; "), "1 pod is deleted (2 now, 1 afterwards)")
+	equal(t, "replicas after a dry run", k.get(t, "deployment/shop", ".spec.replicas"), "2")
+	act("scale", "{"+shop+`,"replicas":1}`)
+	equal(t, "replicas", k.get(t, "deployment/shop", ".spec.replicas"), "1")
+	act("restart", "{"+shop+"}")
+	k.rollout(t, "deployment/shop")
+	act("rollback", "{"+shop+"}")
+	k.rollout(t, "deployment/shop")
+
+	manifest, err := json.Marshal("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: applied, namespace: " + k.namespace + "}\ndata: {colour: green}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	act("apply", `{"dryRun":true,"yaml":`+string(manifest)+"}")
+	if len(done.Objects) != 1 || done.Objects[0].Result != "created" || !strings.Contains(done.Objects[0].Diff, "+  colour: green") {
+		t.Errorf("dry run of apply: %+v", done)
+	}
+	act("apply", `{"yaml":`+string(manifest)+"}")
+	equal(t, "applied value", k.get(t, "configmap/applied", ".data.colour"), "green")
+
+	node := k.workers[len(k.workers)-1].name
+	act("drain", fmt.Sprintf(`{"kind":"nodes","name":%q,"dryRun":true}`, node))
+	if len(done.Affected) < 2 || k.get(t, "node/"+node, ".spec.unschedulable") != "" {
+		t.Errorf("dry run of drain: %+v", done)
+	}
+	act("cordon", fmt.Sprintf(`{"kind":"nodes","name":%q}`, node))
+	equal(t, "unschedulable", k.get(t, "node/"+node, ".spec.unschedulable"), "true")
+	act("uncordon", fmt.Sprintf(`{"kind":"nodes","name":%q}`, node))
+	act("delete", fmt.Sprintf(`{"kind":"configmaps","namespace":%q,"name":"applied"}`, k.namespace))
+}
+
+// tryFewRights logs in as a user who may only view one namespace.
+func (k *kube) tryFewRights(t *testing.T, name string) {
+	t.Helper()
+	pod := k.pods(t, "app=shop")[0].name
+	k.kubectl(t, "create", "rolebinding", "jane", "--clusterrole=view", "--user=jane")
+	b := tab.Open(t, k.rig.dashboard(t, name, "--as", "jane").URL)
+	b.Allow("403")
+	for path, want := range map[string]int{
+		"/api/kubernetes/api/v1/namespaces/" + k.namespace + "/pods/" + pod: 200, "/api/kubernetes/api/v1/namespaces/kube-system/pods": 403,
+		"/api/kubernetes/api/v1/nodes": 403, "/api/kubernetes/api/v1/namespaces/" + k.namespace + "/secrets": 403, "/api/metrics/api/v1/query?query=up": 403,
+		"/api/logs/select/logsql/query?query=*": 403, "/api/services": 403,
+	} {
+		if got := tab.Evaluate[int](b, fmt.Sprintf(`fetch(%q).then((r) => r.status)`, path)); got != want {
+			t.Errorf("jane: %s: status %d, want %d", path, got, want)
+		}
+	}
+	equal(t, "clusters that jane sees", tab.Evaluate[int](b, `fetch("/api/clusters").then((r) => r.json()).then((c) => c.length)`), 1)
+	b.Clean("a user with few rights")
+}
+
+// testDashboardAddress checks that the dashboard listens on the loopback address only.
+func testDashboardAddress(t *testing.T, r *rig, name string) {
+	link := r.dashboard(t, name)
+	address := strings.TrimPrefix(link.URL[:strings.Index(link.URL, "/login")], "http://")
+	port := address[strings.LastIndex(address, ":")+1:]
+	out, err := exec.CommandContext(t.Context(), "ss", "-Htln", "sport = :"+port).CombinedOutput()
+	if err != nil {
+		t.Skipf("ss: %v", err)
+	}
+	if len(out) == 0 {
+		t.Errorf("nothing listens at %s", link.URL)
+	}
+	lines := bufio.NewScanner(strings.NewReader(string(out)))
+	for lines.Scan() {
+		if !strings.Contains(lines.Text(), "127.0.0.1:"+port) {
+			t.Errorf("the dashboard listens at %s", lines.Text())
+		}
+	}
+}
