@@ -10,7 +10,6 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/vm/credentials"
 	"github.com/skiff-dev/skiff/vm/edge/catalog"
-	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/kube"
 	"github.com/skiff-dev/skiff/vm/machine"
 	"github.com/skiff-dev/skiff/vm/offline"
@@ -38,7 +37,7 @@ func newRecorder(c core, objects *catalog.Catalog) (*metrics.Recorder, error) {
 		Nodes: c.runningNodes, Machines: c.usedByMachines,
 		Ready:   func() map[string]bool { return ready(objects.Snapshot().Nodes) },
 		Network: c.podNetwork, Client: client, Dial: c.dial, TLS: tls,
-		FreeBytes: func() int64 { return int64(offline.Host(home.Home(c.dir)).DiskFreeMiB) << 20 },
+		FreeBytes: func() int64 { return int64(offline.FreeMiB(string(c.dir))) << 20 },
 		Log:       c.log,
 	}), nil
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/driver"
-	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/offline"
 )
 
@@ -26,7 +25,7 @@ const (
 type stalls struct{ core }
 
 // freeMiB returns the free space where the machines' disks are.
-func (s *stalls) freeMiB() int { return offline.Host(home.Home(s.dir)).DiskFreeMiB }
+func (s *stalls) freeMiB() int { return offline.FreeMiB(string(s.dir)) }
 
 // reasons returns why machines stopped by themselves, by name.
 func (s *stalls) reasons() map[string]string {

@@ -19,7 +19,7 @@ import (
 // Host returns the resources of this host that machines have to fit into.
 func Host(h home.Home) cluster.Host {
 	return cluster.Host{
-		CPUs: runtime.NumCPU(), MemoryMiB: memoryMiB(), DiskFreeMiB: freeMiB(string(h)), Drivers: drivers.Names(),
+		CPUs: runtime.NumCPU(), MemoryMiB: memoryMiB(), DiskFreeMiB: FreeMiB(string(h)), Drivers: drivers.Names(),
 		Folder: folder, Names: names(),
 	}
 }
@@ -50,9 +50,9 @@ func folder(path string) error {
 	return nil
 }
 
-// freeMiB returns the free space for this user in the file system of dir, or of
+// FreeMiB returns the free space for this user in the file system of dir, or of
 // the nearest parent directory that exists.
-func freeMiB(dir string) int {
+func FreeMiB(dir string) int {
 	for {
 		var stat unix.Statfs_t
 		if err := unix.Statfs(dir, &stat); err == nil {
