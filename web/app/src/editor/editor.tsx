@@ -42,6 +42,16 @@ const colours = HighlightStyle.define([
   { tag: [tags.meta, tags.labelName, tags.typeName], color: "var(--busy)" },
 ]);
 
+/** newlineAfterField begins the fields of an object one step further in. */
+function newlineAfterField(view: EditorView): boolean {
+  const { main } = view.state.selection;
+  const line = view.state.doc.lineAt(main.head);
+  const field = /^(\s*(?:- +)*)[^\s#][^#]*:\s*$/.exec(line.text);
+  if (view.state.readOnly || !main.empty || main.head !== line.to || !field) return false;
+  view.dispatch(view.state.replaceSelection(`\n${" ".repeat((field[1] ?? "").length + 2)}`), { scrollIntoView: true, userEvent: "input" });
+  return true;
+}
+
 interface Props {
   label: string;
   /** What is shown. While editing it is only the beginning: the editor has the text. */
@@ -82,7 +92,7 @@ export function Editor(p: Props): JSX.Element {
           keymap.of([
             { key: "Mod-Enter", run: () => { latest.current.onSubmit?.(); return true; } },
             { key: "Escape", run: (v) => { v.contentDOM.blur(); return true; } },
-            ...completionKeymap, ...lintKeymap, ...searchKeymap, ...foldKeymap, ...historyKeymap, ...defaultKeymap,
+            ...completionKeymap, { key: "Enter", run: newlineAfterField }, ...lintKeymap, ...searchKeymap, ...foldKeymap, ...historyKeymap, ...defaultKeymap,
             ...(p.readOnly ? [] : [indentWithTab]),
           ]),
           EditorView.updateListener.of((u) => {

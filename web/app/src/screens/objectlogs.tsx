@@ -11,10 +11,11 @@ import { Note } from "../ui/basics";
 import { LiveLogs, type LogSource } from "../ui/livelogs";
 import { href } from "../ui/router";
 
+/** sourcesOf returns the containers that have a log: those that have started before. */
 export function sourcesOf(pods: Pod[]): LogSource[] {
-  return pods.flatMap((pod) => [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])].map((c) => ({
-    namespace: pod.metadata.namespace ?? "", pod: pod.metadata.name, container: c.name,
-  })));
+  return pods.flatMap((pod) => [...(pod.status?.initContainerStatuses ?? []), ...(pod.status?.containerStatuses ?? [])]
+    .filter((s) => s.state?.running || s.state?.terminated || s.lastState?.terminated)
+    .map((s) => ({ namespace: pod.metadata.namespace ?? "", pod: pod.metadata.name, container: s.name })));
 }
 
 export function ObjectLogs({ to, object, compact }: { to: Ref; object: KubeObject; compact?: boolean }): JSX.Element {
@@ -23,9 +24,9 @@ export function ObjectLogs({ to, object, compact }: { to: Ref; object: KubeObjec
   const labels = isPod ? "" : selectorText(object.spec?.["selector"]);
   const state = useFeed(!isPod && labels !== "" && podResource ? { resource: podResource, namespace: to.namespace, labels, form: "object" } : undefined);
   const pods = isPod ? [object as Pod] : state.rows.map((row) => row.object as Pod);
-  const key = pods.map((p) => p.metadata.name).join();
-  const sources = useMemo(() => sourcesOf(pods), [key]);
-  if (!podResource || sources.length === 0) return <Note>No pods.</Note>;
+  const found = sourcesOf(pods);
+  const sources = useMemo(() => found, [JSON.stringify(found)]);
+  if (!podResource || sources.length === 0) return <Note>{pods.length === 0 ? "No pods." : "No container has started yet."}</Note>;
   return (
     <>
       <LiveLogs pods={podResource} sources={sources} compact={compact ?? false} />

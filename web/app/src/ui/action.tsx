@@ -59,7 +59,7 @@ function Open({ action, refs, object, done }: Pending): JSX.Element {
         if (stale) return;
         setProblem("");
         setRefused(false);
-        setAffected(answers.flatMap((a) => a.affected ?? (a.message ? [a.message] : [])));
+        setAffected([...new Set(answers.flatMap((a) => a.affected ?? []))]);
       },
       (err: unknown) => {
         if (stale) return;
@@ -99,7 +99,7 @@ function Open({ action, refs, object, done }: Pending): JSX.Element {
           void run();
         }}
       >
-        <p>{subject}{first.namespace !== "" && refs.length === 1 ? ` in namespace ${first.namespace}` : ""} {action.effect}.</p>
+        <p>{subject}{refs.length > 1 ? ": each" : first.namespace !== "" ? ` in namespace ${first.namespace}` : ""} {action.effect}.</p>
         {refs.length > 1 && <ul class="names">{refs.slice(0, 50).map((r) => <li key={`${r.namespace}/${r.name}`}>{r.namespace ? `${r.namespace}/` : ""}{r.name}</li>)}</ul>}
         <Options action={action} refs={refs} options={options} set={setOptions} />
         {affected && affected.length > 0 && (
