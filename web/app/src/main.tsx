@@ -11,14 +11,24 @@ import { startTheme } from "./ui/settings";
 startTheme();
 startKeys();
 const root = document.getElementById("app")!;
+const patience = 500; // milliseconds until the page says that it waits
 
-start().then(
-  () => render(<App />, root),
-  (err: unknown) => render(
-    <div class="start" role="alert">
+function say(text: string, role: "status" | "alert"): void {
+  render(
+    <main class="start">
       <h1>Skiff</h1>
-      <p>{messageOf(err)}</p>
-    </div>,
+      <p role={role}>{text}</p>
+    </main>,
     root,
-  ),
+  );
+}
+
+const waiting = setTimeout(() => say("Waiting for the cluster to answer …", "status"), patience);
+
+start().finally(() => clearTimeout(waiting)).then(
+  () => {
+    render(null, root);
+    render(<App />, root);
+  },
+  (err: unknown) => say(messageOf(err), "alert"),
 );
