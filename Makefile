@@ -182,7 +182,7 @@ fuzz: ## run every fuzz target for FUZZTIME
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz.sh
 
 # The benchmarks of nodes, of the edge and of folders use sandboxes, which need root.
-BENCHMARKS := $(filter-out $(if $(filter 0,$(shell id -u)),,node edge folders),$(notdir $(patsubst %/,%,$(dir $(wildcard test/bench/*/main.go)))))
+BENCHMARKS := $(filter-out $(if $(filter 0,$(shell id -u)),,node edge folders observe),$(notdir $(patsubst %/,%,$(dir $(wildcard test/bench/*/main.go)))))
 .PHONY: bench
 bench: $(addprefix bench-,$(BENCHMARKS)) ## run every benchmark; each prints a table and writes build/bench/NAME.json
 
@@ -217,6 +217,14 @@ bench-dashboard: build ## compare the first rows of 5,000 pods in the browser wi
 	@scripts/host-packages.sh --tests $(ARCH)
 	@test/prepare.sh
 	@$(GO) run ./test/bench/dashboard -out build/bench/dashboard.json $(BENCHFLAGS)
+
+.PHONY: bench-observe
+bench-observe: build ## measure what records cost the daemon, beside Prometheus, as root (BENCHFLAGS=-measure=5m)
+	@mkdir -p $(PEERS)
+	@test/prepare.sh
+	@$(GO) build -C test/bench/observe/prometheus -tags remove_all_sd,enable_kubernetes_sd -ldflags '-s -w' \
+		-o $(abspath $(PEERS))/ tool
+	@$(GO) run ./test/bench/observe -prometheus $(PEERS)/prometheus -out build/bench/observe.json $(BENCHFLAGS)
 
 NODE_PEERS := $(addprefix k8s.io/kubernetes/cmd/,kubelet kube-proxy)
 .PHONY: bench-node
