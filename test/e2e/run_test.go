@@ -68,13 +68,14 @@ func testRun(t *testing.T, r *rig) {
 	}
 	a = r.trySkiff(t, append(args, "sh", "-c", "exit 7")...)
 	equal(t, "exit code of a failing command", a.code, 7)
-	r.assertNoTraces(t, name)
-	if _, err := os.Stat(filepath.Join(logs, "status.json")); err != nil {
-		t.Errorf("no logs of the failure: %v\n%s", err, a.stderr)
-	}
 	contains(t, "message about records", a.stderr, "are kept as "+name+".")
 	if err := r.metric(t, name, "max_over_time(skiff_machine_running[10m])", [2]float64{0, 1}); err != nil {
 		t.Errorf("of the failed run: %v", err)
+	}
+	r.skiff(t, "prune", "--records")
+	r.assertNoTraces(t, name)
+	if _, err := os.Stat(filepath.Join(logs, "status.json")); err != nil {
+		t.Errorf("no logs of the failure: %v\n%s", err, a.stderr)
 	}
 	r.killRun(t, name, args)
 	if after, err := os.ReadFile(r.kubeconfig); err != nil || string(after) != string(before) {
