@@ -42,6 +42,9 @@ func (k Kubelet) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := removeOtherPolicies(k.Paths.Root, &server.KubeletConfiguration); err != nil {
+		return err
+	}
 	if err := k.Paths.Identity().Wait(ctx, client.PathReady); err != nil {
 		if ctx.Err() != nil {
 			return nil
