@@ -14,6 +14,14 @@ import (
 	"github.com/prometheus/prometheus/tsdb"
 )
 
+const (
+	// copyPrefix begins the names of copies.
+	copyPrefix = "metrics-"
+	// abandoned is the age at which a copy is removed that its process has left, because
+	// it was killed. One that is in use after that time keeps its open files.
+	abandoned = 24 * time.Hour
+)
+
 // ErrAbsent reports that there is no store.
 var ErrAbsent = errors.New("no metrics were recorded")
 
@@ -32,7 +40,8 @@ func OpenCopy(dir, temporary string, log *slog.Logger) (c *Copy, err error) {
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrAbsent
 	}
-	to, err := os.MkdirTemp(temporary, "metrics-")
+	removeAbandoned(temporary, time.Now())
+	to, err := os.MkdirTemp(temporary, copyPrefix)
 	if err != nil {
 		return nil, fmt.Errorf("copy the metrics: %w", err)
 	}
@@ -63,6 +72,16 @@ func OpenCopy(dir, temporary string, log *slog.Logger) (c *Copy, err error) {
 		return nil, fmt.Errorf("open the metrics in %s: %w", dir, err)
 	}
 	return c, nil
+}
+
+// removeAbandoned removes copies of processes that were killed.
+func removeAbandoned(temporary string, now time.Time) {
+	copies, _ := filepath.Glob(filepath.Join(temporary, copyPrefix+"*"))
+	for _, dir := range copies {
+		if info, err := os.Stat(dir); err == nil && info.IsDir() && now.Sub(info.ModTime()) > abandoned {
+			_ = os.RemoveAll(dir) // the next one tries again
+		}
+	}
 }
 
 // duplicate copies a directory. Files of blocks are linked if possible.
