@@ -41,6 +41,8 @@ const (
 	pods = 30
 	node = "worker-1"
 	name = "dev"
+	// limit bounds waits, which the race detector makes long on a busy machine.
+	limit = 5 * time.Minute
 	// rotateBytes is small, so that files are rotated often.
 	rotateBytes = 2 << 20
 	// rotated is how many old files kubelets keep.
@@ -141,7 +143,7 @@ func (r *rig) store() func() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- c.Run(ctx) }()
-	opening, opened := context.WithTimeout(ctx, 30*time.Second)
+	opening, opened := context.WithTimeout(ctx, limit)
 	defer opened()
 	if err := c.WaitReady(opening); err != nil {
 		r.t.Fatal(err)
@@ -293,7 +295,7 @@ func TestLinesOfManyPodsArriveCompleteAndInOrder(t *testing.T) {
 func (r *rig) await(total int) {
 	r.t.Helper()
 	got := 0
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
 		err := r.client().Search(r.t.Context(), query.Question{Query: "* | stats count() n"}, func(e query.Entry) error {
 			var err error
 			got, err = strconv.Atoi(e.Fields["n"])

@@ -83,9 +83,9 @@ func ask(t *testing.T, s *Store, name string, query url.Values) string {
 // eventually waits until the library shows what was added.
 func eventually(t *testing.T, what string, check func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !check(); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !check(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%s: not after 20 s", what)
+			t.Fatalf("%s: not after a minute", what)
 		}
 	}
 }
