@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -153,7 +152,11 @@ const maxArgument = 4096
 func checkArguments(args map[string]string, known []string, all []reserved) []error {
 	var faults []error
 	for _, name := range slices.Sorted(maps.Keys(args)) {
-		switch err := errors.Join(kubenames.CheckFlag(name, known), check(name, all)); {
+		err := check(name, all)
+		if err == nil {
+			err = kubenames.CheckFlag(name, known)
+		}
+		switch {
 		case strings.HasPrefix(name, "-"):
 			faults = append(faults, fmt.Errorf("%s: leave out the dashes", name))
 		case err != nil:

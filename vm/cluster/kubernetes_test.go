@@ -33,6 +33,7 @@ func TestSettingsOfKubernetesAreChecked(t *testing.T) {
 		`{"apiServer": {"args": {"event-ttl": "2h", "max-requests-inflight": "800"}}}`:                                                        "",
 		`{"apiServer": {"args": {"--event-ttl": "2h"}}}`:                                                                                      `kubernetes.apiServer.args: --event-ttl: leave out the dashes`,
 		`{"apiServer": {"args": {"tls-private-key-file": "/x"}}}`:                                                                             `tls-private-key-file cannot be set, because Skiff needs its own value`,
+		`{"apiServer": {"args": {"tls-privat-key-file": "/x"}}}`:                                                                              `tls-privat-key-file cannot be set`,
 		`{"apiServer": {"args": {"service-cluster-ip-range": "10.0.0.0/16"}}}`:                                                                `use network.services`,
 		`{"apiServer": {"admissionPlugins": {"enable": ["AlwaysPullImages"], "disable": ["AlwaysPullImages"]}}}`:                              `AlwaysPullImages is both enabled and disabled`,
 		`{"controllerManager": {"args": {"terminated-pod-gc-threshold": "10"}}}`:                                                              "",
@@ -48,6 +49,9 @@ func TestSettingsOfKubernetesAreChecked(t *testing.T) {
 		var got []string
 		for _, fault := range validateKubernetes(components(t, content), &names) {
 			got = append(got, fault.Error())
+			if strings.Contains(fault.Error(), "\n") {
+				t.Errorf("%s: more than one line: %q", content, fault)
+			}
 		}
 		if all := strings.Join(got, "; "); want == "" && all != "" || !strings.Contains(all, want) {
 			t.Errorf("%s: %q, want %q", content, all, want)
