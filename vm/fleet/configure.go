@@ -98,10 +98,11 @@ func (c configuration) check(ctx context.Context, wanted nodeconfig.Components) 
 }
 
 // checkFirst checks the settings on a node of a cluster that has never worked, so that
-// an error ends the wait for components that cannot start.
+// an error ends the wait for components that cannot start. If the plan replaces them, it
+// checks those that come.
 func (e *executor) checkFirst(ctx context.Context, n cluster.Node) error {
 	state := e.state.current()
-	if state.Formed || state.Components.IsZero() {
+	if state.Formed || state.Components.IsZero() || e.has(cluster.ActionConfigure, "") {
 		return nil
 	}
 	c := configuration{executor: e, controlPlane: true, agent: true}
