@@ -305,7 +305,7 @@ func TestOldSamplesAreDeletedByAgeAndBySize(t *testing.T) {
 		most     time.Duration
 	}{
 		"by age":  {3 * time.Hour, 1 << 40, 3 * time.Hour, 6 * time.Hour},
-		"by size": {1000 * time.Hour, 350 << 10, 90 * time.Minute, 9 * time.Hour},
+		"by size": {1000 * time.Hour, 400 << 10, 45 * time.Minute, 9 * time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := settings(t)
