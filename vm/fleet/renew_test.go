@@ -31,6 +31,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/machine"
 	"github.com/skiff-dev/skiff/vm/network/resolver"
+	"github.com/skiff-dev/skiff/vm/records/metrics"
 )
 
 // fakeNode holds certificates, presents them and accepts new ones.
@@ -179,7 +180,7 @@ func openAt(t *testing.T, made time.Time) (*Fleet, *fakeNode) {
 func prepared(t *testing.T, dir home.Cluster, creds *credentials.Store, spec cluster.Spec, driver *fake.Driver) *Fleet {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	f := &Fleet{parts: newParts(t.Context(), log)}
+	f := &Fleet{parts: newParts(t.Context(), log), metrics: metrics.New(metrics.Config{Log: log})}
 	t.Cleanup(func() { f.parts.close() })
 	f.core = core{
 		dir: dir, log: log, limits: Limits{}.withDefaults(), credentials: creds,
