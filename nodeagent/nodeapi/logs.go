@@ -9,13 +9,14 @@ import (
 )
 
 const (
-	// PathTakeLogs: POST of a TakeRequest answers with what log files have beyond what
+	// PathTakeLogs takes a POST of a TakeRequest and answers with what log files have beyond what
 	// the host read: LogChunks (LogWriter, LogReader), the last of which has End set.
 	// The node keeps files that were deleted until the host has stored them, within
 	// bounds.
 	PathTakeLogs = "/v1/logs/take"
-	// MaxTake is the most bytes of files in one answer, and MaxLogChunk in one chunk.
-	MaxTake     = 8 << 20
+	// MaxTake is the most bytes of files in one answer.
+	MaxTake = 8 << 20
+	// MaxLogChunk is the most bytes of a file in one chunk.
 	MaxLogChunk = 512 << 10
 	// MaxTakeRequest is the most bytes of a request, which names every file.
 	MaxTakeRequest = 16 << 20

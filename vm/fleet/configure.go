@@ -107,7 +107,7 @@ func (e *executor) checkFirst(ctx context.Context, n cluster.Node) error {
 	}
 	c := configuration{executor: e, controlPlane: true, agent: true}
 	if err := c.checkOn(ctx, n, state.Components); err != nil {
-		return fmt.Errorf("Kubernetes does not accept the settings: %w", err)
+		return fmt.Errorf("the settings are not accepted by Kubernetes: %w", err)
 	}
 	return nil
 }

@@ -59,7 +59,7 @@ func (s *Spool) Kernel(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }()
 	state := filepath.Join(dir, kernelState)
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {

@@ -53,7 +53,7 @@ func serveSocket(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // the upgrader has answered
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	conn.SetReadLimit(maxBody)
 	for {
 		kind, message, err := conn.ReadMessage()

@@ -152,7 +152,7 @@ func TestEventsAndMessagesArriveOneByOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	if err := conn.WriteMessage(websocket.TextMessage, []byte("hello")); err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,7 @@ package daemonapi
 
 import "time"
 
-// PathDashboard: POST of a DashboardRequest returns a DashboardLink. The dashboard is
+// PathDashboard takes a POST of a DashboardRequest and returns a DashboardLink. The dashboard is
 // served as long as somebody is logged in. It returns 422 if the request is invalid and
 // 404 if this program has no dashboard.
 const PathDashboard = "/v1/dashboard"

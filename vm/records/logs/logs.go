@@ -33,10 +33,11 @@ import (
 )
 
 const (
-	// DefaultLimitBytes and DefaultAge bound the store.
+	// DefaultLimitBytes bounds the store.
 	DefaultLimitBytes = 200 << 20
-	DefaultAge        = 24 * time.Hour
-	// PathStatus: GET returns Status.
+	// DefaultAge is how long entries are kept.
+	DefaultAge = 24 * time.Hour
+	// PathStatus returns Status.
 	PathStatus = "/status"
 	// collectPercent and memoryLimit are the Go runtime's: the process mostly waits, and
 	// its heap is mostly buffers.

@@ -29,7 +29,7 @@ import (
 const (
 	// Ready is what the process writes to its standard output once the store is open.
 	Ready = "ready"
-	// PathDrain: POST answers once everything that nodes have is in the store.
+	// PathDrain answers a POST once everything that nodes have is in the store.
 	PathDrain = "/drain"
 	// ListenerFD is the descriptor of the process on which queries arrive.
 	ListenerFD = 3

@@ -127,7 +127,9 @@ func TestADamagedStoreIsSetAsideAndANewOneBegun(t *testing.T) {
 	go func() { done <- c.Run(ctx) }()
 	ready(t, c)
 	cancel()
-	<-done
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 	if _, err := os.Stat(filepath.Join(store+damagedSuffix, "bad")); err != nil {
 		t.Error(err)
 	}

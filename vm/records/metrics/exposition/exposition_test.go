@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 )
 
@@ -116,7 +117,7 @@ func FuzzRead(f *testing.F) {
 		err = Parse(content, contentType, limits, Reader{
 			Sample: func(_ []byte, parse func(*labels.Labels) error, _ *int64, _ float64) error {
 				var series labels.Labels
-				if err := parse(&series); err == nil && filtered && !filter[series.Get(labels.MetricName)] {
+				if err := parse(&series); err == nil && filtered && !filter[series.Get(model.MetricNameLabel)] {
 					t.Errorf("kept %s", series)
 				}
 				samples++

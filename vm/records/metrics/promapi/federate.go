@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/storage"
@@ -68,12 +69,12 @@ func (a *API) newest(ctx context.Context, selectors []string, now time.Time) ([]
 		for iterator = series.Iterator(iterator); iterator.Next() == chunkenc.ValFloat; found = true {
 			sample.at, sample.value = iterator.At()
 		}
-		if found && !value.IsStaleNaN(sample.value) && sample.labels.Get(labels.MetricName) != "" {
+		if found && !value.IsStaleNaN(sample.value) && sample.labels.Get(model.MetricNameLabel) != "" {
 			samples = append(samples, sample)
 		}
 	}
 	slices.SortStableFunc(samples, func(a, b latest) int {
-		return strings.Compare(a.labels.Get(labels.MetricName), b.labels.Get(labels.MetricName))
+		return strings.Compare(a.labels.Get(model.MetricNameLabel), b.labels.Get(model.MetricNameLabel))
 	})
 	return samples, all.Err()
 }
@@ -84,7 +85,7 @@ func exposed(samples []latest) []byte {
 	var out []byte
 	before := ""
 	for _, sample := range samples {
-		name := sample.labels.Get(labels.MetricName)
+		name := sample.labels.Get(model.MetricNameLabel)
 		if name != before {
 			out = append(append(append(out, "# TYPE "...), name...), " untyped\n"...)
 			before = name
@@ -92,7 +93,7 @@ func exposed(samples []latest) []byte {
 		out = append(append(out, name...), '{')
 		instance := false
 		sample.labels.Range(func(l labels.Label) {
-			if l.Name == labels.MetricName {
+			if l.Name == model.MetricNameLabel {
 				return
 			}
 			instance = instance || l.Name == "instance"

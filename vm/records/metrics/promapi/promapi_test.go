@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 
@@ -30,7 +31,7 @@ func serving(t *testing.T) (*httptest.Server, time.Time) {
 		at := now.Add(time.Duration(i-3) * 15 * time.Second)
 		err := s.Append(t.Context(), at, func(a storage.Appender) error {
 			for _, pod := range []string{"a", `b"\`} {
-				if _, err := a.Append(0, labels.FromStrings(labels.MetricName, "requests_total", "pod", pod), at.UnixMilli(), float64(i)*1.5); err != nil {
+				if _, err := a.Append(0, labels.FromStrings(model.MetricNameLabel, "requests_total", "pod", pod), at.UnixMilli(), float64(i)*1.5); err != nil {
 					return err
 				}
 			}

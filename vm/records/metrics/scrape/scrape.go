@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 
@@ -155,7 +156,7 @@ func (b *batch) own(result Result) {
 	if result.Err != nil {
 		up = 0
 	}
-	b.append(labels.FromStrings(labels.MetricName, "up"), up)
-	b.append(labels.FromStrings(labels.MetricName, "scrape_duration_seconds"), result.Took.Seconds())
-	b.append(labels.FromStrings(labels.MetricName, "scrape_samples_scraped"), float64(result.Samples))
+	b.append(labels.FromStrings(model.MetricNameLabel, "up"), up)
+	b.append(labels.FromStrings(model.MetricNameLabel, "scrape_duration_seconds"), result.Took.Seconds())
+	b.append(labels.FromStrings(model.MetricNameLabel, "scrape_samples_scraped"), float64(result.Samples))
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/storage"
@@ -238,7 +239,7 @@ func TestOwnSamplesEndWhenTheyAreGone(t *testing.T) {
 	var own Own
 	m := &memory{}
 	sample := func(name string) target.Sample {
-		return target.Sample{Labels: labels.FromStrings(labels.MetricName, name), Value: 1}
+		return target.Sample{Labels: labels.FromStrings(model.MetricNameLabel, name), Value: 1}
 	}
 	for _, step := range []struct {
 		names []string

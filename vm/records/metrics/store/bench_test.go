@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 )
@@ -18,7 +19,7 @@ func BenchmarkHour(b *testing.B) {
 	const series, rounds = 3000, 240
 	all := make([]labels.Labels, series)
 	for i := range all {
-		all[i] = labels.FromStrings(labels.MetricName, fmt.Sprintf("container_metric_%d", i%40), "namespace", "default",
+		all[i] = labels.FromStrings(model.MetricNameLabel, fmt.Sprintf("container_metric_%d", i%40), "namespace", "default",
 			"pod", fmt.Sprintf("pod-%d", i/40), "container", "app", "node", fmt.Sprintf("worker-%d", i%3), "job", "kubelet")
 	}
 	for b.Loop() {

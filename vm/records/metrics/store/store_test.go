@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/storage"
@@ -38,7 +39,7 @@ func open1(t *testing.T, config Config, now time.Time) *Store {
 // put appends one sample of a series.
 func put(s *Store, at time.Time, name string, value float64) error {
 	return s.Append(context.Background(), at, func(a storage.Appender) error {
-		_, err := a.Append(0, labels.FromStrings(labels.MetricName, name), at.UnixMilli(), value)
+		_, err := a.Append(0, labels.FromStrings(model.MetricNameLabel, name), at.UnixMilli(), value)
 		return err
 	})
 }
@@ -50,8 +51,8 @@ func got(t *testing.T, from storage.Queryable, name string) []float64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer querier.Close()
-	set := querier.Select(t.Context(), false, nil, labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, name))
+	defer func() { _ = querier.Close() }()
+	set := querier.Select(t.Context(), false, nil, labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, name))
 	var values []float64
 	for set.Next() {
 		iterator := set.At().Iterator(nil)
@@ -78,7 +79,7 @@ func TestSamplesSurviveARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	s = open1(t, config, now)
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	if values := got(t, s, "up"); fmt.Sprint(values) != "[0 1 2]" || s.SetAside != "" {
 		t.Errorf("values %v, set aside %q", values, s.SetAside)
 	}
@@ -87,7 +88,7 @@ func TestSamplesSurviveARestart(t *testing.T) {
 func TestAStoreWhoseProcessWasKilledIsReadFromACopy(t *testing.T) {
 	config, now := settings(t), time.Now()
 	s := open1(t, config, now)
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	if err := put(s, now, "up", 7); err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +189,7 @@ func TestADamagedStoreIsSetAsideAndANewOneBegins(t *testing.T) {
 			}
 			damage(t, config.Dir)
 			s = open1(t, config, now)
-			defer s.Close()
+			defer func() { _ = s.Close() }()
 			if s.SetAside != config.Dir+".damaged" || s.Reason == "" || strings.Contains(s.Reason, "\n") {
 				t.Errorf("set aside %q because of %q", s.SetAside, s.Reason)
 			}
@@ -228,7 +229,7 @@ func TestADamagedLogLosesOnlyItsEnd(t *testing.T) {
 	}
 	log.Close()
 	s = open1(t, config, now)
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	if values := got(t, s, "up"); fmt.Sprint(values) != "[1]" || s.SetAside != "" {
 		t.Errorf("values %v, set aside %q", values, s.SetAside)
 	}
@@ -237,7 +238,7 @@ func TestADamagedLogLosesOnlyItsEnd(t *testing.T) {
 func TestAClockThatGoesBackALittleChangesNothing(t *testing.T) {
 	config, now := settings(t), time.Now()
 	s := open1(t, config, now)
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	for _, jump := range []time.Duration{0, -late / 2, time.Second} {
 		if err := put(s, now.Add(jump), "up", jump.Seconds()); err != nil {
 			t.Errorf("after a jump of %s: %v", jump, err)
@@ -263,7 +264,7 @@ func TestAStoreFromTheFutureIsSetAside(t *testing.T) {
 		t.Fatal(err)
 	}
 	s = open1(t, config, now)
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	if s.SetAside == "" || !strings.Contains(s.Reason, ErrClockWentBack.Error()) {
 		t.Errorf("set aside %q because of %q", s.SetAside, s.Reason)
 	}
@@ -277,7 +278,7 @@ func TestNothingIsWrittenToADiskThatIsNearlyFull(t *testing.T) {
 	free := int64(1 << 40)
 	config.FreeBytes = func() int64 { return free }
 	s := open1(t, config, now)
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	free = 100 << 20
 	if err := put(s, now, "up", 1); !errors.Is(err, ErrNoSpace) || !strings.Contains(err.Error(), "100 MiB") {
 		t.Errorf("appended: %v", err)
@@ -312,11 +313,11 @@ func TestOldSamplesAreDeletedByAgeAndBySize(t *testing.T) {
 			config.Keep, config.MaxBytes = test.keep, test.maxBytes
 			synctest.Test(t, func(t *testing.T) {
 				s := open1(t, config, time.Now())
-				defer s.Close()
+				defer func() { _ = s.Close() }()
 				for range 10 * 12 {
 					err := s.Append(t.Context(), time.Now(), func(a storage.Appender) error {
 						for i := range 100 {
-							if _, err := a.Append(0, labels.FromStrings(labels.MetricName, "up", "i", fmt.Sprint(i)), time.Now().UnixMilli(), float64(time.Now().UnixNano()%7919)); err != nil {
+							if _, err := a.Append(0, labels.FromStrings(model.MetricNameLabel, "up", "i", fmt.Sprint(i)), time.Now().UnixMilli(), float64(time.Now().UnixNano()%7919)); err != nil {
 								return err
 							}
 						}
@@ -348,12 +349,12 @@ func TestAFaultIsAnError(t *testing.T) {
 func TestSeriesThatEndedLeaveTheMemory(t *testing.T) {
 	config, now := settings(t), time.Now()
 	s := open1(t, config, now)
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	for i, v := range []float64{1, math.Float64frombits(value.StaleNaN)} {
 		at := now.Add(time.Duration(i) * time.Second)
 		err := s.Append(t.Context(), at, func(a storage.Appender) error {
 			for i := range maxStale + 1 {
-				if _, err := a.Append(0, labels.FromStrings(labels.MetricName, "up", "i", fmt.Sprint(i)), at.UnixMilli(), v); err != nil {
+				if _, err := a.Append(0, labels.FromStrings(model.MetricNameLabel, "up", "i", fmt.Sprint(i)), at.UnixMilli(), v); err != nil {
 					return err
 				}
 			}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/skiff-dev/skiff/vm/records/metrics/exposition"
@@ -49,7 +50,7 @@ const rootCgroup = "/"
 // dropsContainer drops the cgroups between the node and its containers, whose figures are
 // sums. Network figures exist only for a pod as a whole.
 func dropsContainer(l labels.Labels) bool {
-	name, id := l.Get(labels.MetricName), l.Get("id")
+	name, id := l.Get(model.MetricNameLabel), l.Get("id")
 	switch {
 	case id == "" || id == rootCgroup:
 		return strings.HasPrefix(name, "container_network_") && virtual(l.Get("interface"))
@@ -74,7 +75,7 @@ var buckets = []string{"0.05", "0.2", "1", "1.0", "5", "5.0", "30", "30.0", "+In
 
 // dropsAPIServer drops the latency of requests that last on purpose, and most buckets.
 func dropsAPIServer(l labels.Labels) bool {
-	name := l.Get(labels.MetricName)
+	name := l.Get(model.MetricNameLabel)
 	if !strings.HasPrefix(name, "apiserver_request_duration_seconds") {
 		return false
 	}

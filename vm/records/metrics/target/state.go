@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 )
 
@@ -27,7 +28,7 @@ func OfMachines(machines []Machine) []Sample {
 	var all []Sample
 	for _, m := range machines {
 		add := func(name string, value float64) {
-			all = append(all, Sample{labels.FromStrings(labels.MetricName, name, "job", JobMachine, "node", m.Node), value})
+			all = append(all, Sample{labels.FromStrings(model.MetricNameLabel, name, "job", JobMachine, "node", m.Node), value})
 		}
 		add("skiff_machine_running", number(m.Running))
 		if m.Running {
@@ -48,7 +49,7 @@ var units = map[string]string{"cpu": "core", "memory": "byte"}
 func State(pods []Pod, ready map[string]bool) []Sample {
 	var all []Sample
 	add := func(name string, value float64, pairs ...string) {
-		pairs = append(pairs, labels.MetricName, name, "job", JobState)
+		pairs = append(pairs, model.MetricNameLabel, name, "job", JobState)
 		all = append(all, Sample{labels.FromStrings(pairs...), value})
 	}
 	for _, node := range slices.Sorted(maps.Keys(ready)) {

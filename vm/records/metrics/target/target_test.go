@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 )
 
@@ -111,7 +112,7 @@ func TestFewBucketsOfTheAPIsLatencyAreKept(t *testing.T) {
 func parse(t *testing.T, series string) labels.Labels {
 	t.Helper()
 	name, rest, _ := strings.Cut(strings.TrimSuffix(series, "}"), "{")
-	pairs := []string{labels.MetricName, name}
+	pairs := []string{model.MetricNameLabel, name}
 	for _, pair := range strings.Split(rest, ",") {
 		label, value, _ := strings.Cut(pair, "=")
 		pairs = append(pairs, label, strings.Trim(value, `"`))
