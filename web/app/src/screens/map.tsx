@@ -76,7 +76,7 @@ function Drawing({ graph, focus, onFocus }: { graph: Graph; focus: string; onFoc
 }
 
 function Box({ node: n, dim, onFocus }: { node: MapNode; dim: string; onFocus(id: string): void }): JSX.Element {
-  const short = n.title.length > 21 ? `${n.title.slice(0, 10)}…${n.title.slice(-10)}` : n.title;
+  const short = n.title.length > 19 ? `${n.title.slice(0, 9)}…${n.title.slice(-9)}` : n.title;
   const content = (
     <g class={`box ${n.health}${dim}`} transform={`translate(${n.x} ${n.y})`} onMouseEnter={() => onFocus(n.id)} onMouseLeave={() => onFocus("")}>
       <title>{`${n.kind} ${n.title}`}</title>
