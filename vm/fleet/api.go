@@ -47,6 +47,8 @@ type apiServers struct {
 	state    *store
 	frozen   func(context.Context) bool
 	log      *slog.Logger
+	// opened is the address for which the balancer's first listener was opened.
+	opened string
 
 	// Both are sent when the addresses of the API may have changed.
 	changed, alsoChanged wakeup.Signal
@@ -77,6 +79,7 @@ func newAPIServers(c core, listener net.Listener) (*apiServers, error) {
 		port:     listener.Addr().(*net.TCPAddr).Port, dial: c.dial, tls: config, state: c.state, frozen: c.frozen, log: c.log,
 		changed: wakeup.New(), alsoChanged: wakeup.New(),
 	}
+	a.opened, _ = a.addresses()
 	a.kube, err = kube.New(a.config(a.transport()))
 	return a, err
 }
@@ -106,8 +109,7 @@ func (a *apiServers) addresses() (first, second string) {
 // serve runs the load balancer on the address that includes 127.0.0.1, until ctx ends.
 func (a *apiServers) serve(ctx context.Context) error {
 	first := func() string { address, _ := a.addresses(); return address }
-	for ctx.Err() == nil {
-		at := first()
+	for at := a.opened; ctx.Err() == nil; at = first() {
 		if a.balancer.Listener == nil {
 			listener, err := net.Listen("tcp", at)
 			if errors.Is(err, syscall.EADDRINUSE) && unspecified(at) {
