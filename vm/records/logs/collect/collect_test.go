@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,6 +22,7 @@ import (
 
 // node answers with the rest of its files, at most some bytes at once.
 type node struct {
+	mu      sync.Mutex        // guards the fields below
 	files   map[string]string // by path
 	share   int
 	err     error
@@ -29,12 +31,32 @@ type node struct {
 }
 
 func (n *node) TakeLogs(ctx context.Context, request nodeapi.TakeRequest) (io.ReadCloser, error) {
-	if n.err != nil {
-		return nil, n.err
-	}
 	var answer bytes.Buffer
 	w := nodeapi.NewLogWriter(&answer)
-	sent, more := false, false
+	sent, more, err := n.rest(w, request)
+	if err != nil {
+		return nil, err
+	}
+	if !sent {
+		select {
+		case <-time.After(time.Duration(request.WaitMilliseconds) * time.Millisecond):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	_ = w.Write(nodeapi.LogChunk{End: true, More: more, Dropped: n.dropped}, nil)
+	return io.NopCloser(&answer), nil
+}
+
+// rest writes what the request does not have of the files.
+func (n *node) rest(w *nodeapi.LogWriter, request nodeapi.TakeRequest) (sent, more bool, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.err != nil {
+		return false, false, n.err
+	}
 	for path, text := range n.files {
 		id := "container/" + path + "@1"
 		read := request.Files[id]
@@ -48,24 +70,19 @@ func (n *node) TakeLogs(ctx context.Context, request nodeapi.TakeRequest) (io.Re
 			_ = w.Write(nodeapi.LogChunk{File: id, Source: nodeapi.LogSourceContainer, Path: path, Offset: read.Read}, data)
 		}
 	}
-	if !sent {
-		select {
-		case <-time.After(time.Duration(request.WaitMilliseconds) * time.Millisecond):
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-	_ = w.Write(nodeapi.LogChunk{End: true, More: more, Dropped: n.dropped}, nil)
-	return io.NopCloser(&answer), nil
+	return sent, more, nil
 }
 
 // memory is a store whose disk is what was added some time ago.
 type memory struct {
+	mu   sync.Mutex // guards the fields below
 	rows []Row
 	full bool
 }
 
 func (m *memory) Add(rows []Row) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.full {
 		return ErrFull
 	}
@@ -74,6 +91,8 @@ func (m *memory) Add(rows []Row) error {
 }
 
 func (m *memory) Times(_ context.Context, labels []entry.Field, from int64) (map[int64]bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	times := map[int64]bool{}
 	for _, r := range m.rows {
 		if r.Time >= from && slices.Equal(r.Labels, labels) {
@@ -84,6 +103,8 @@ func (m *memory) Times(_ context.Context, labels []entry.Field, from int64) (map
 }
 
 func (m *memory) texts() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	var texts []string
 	for _, r := range m.rows {
 		texts = append(texts, r.Text)
@@ -153,9 +174,32 @@ func (r *rig) expect(want []string) {
 }
 
 func (r *rig) write(from, to int) {
+	r.node.mu.Lock()
+	defer r.node.mu.Unlock()
 	for i := from; i < to; i++ {
 		r.node.files[webLog] += line(i)
 	}
+}
+
+// fill makes the store's disk full, or not.
+func (r *rig) fill(full bool) {
+	r.store.mu.Lock()
+	defer r.store.mu.Unlock()
+	r.store.full = full
+}
+
+// fail makes the node answer with an error, unless it is nil.
+func (r *rig) fail(err error) {
+	r.node.mu.Lock()
+	defer r.node.mu.Unlock()
+	r.node.err = err
+}
+
+// stored returns how many bytes of the log the node may delete, of how many.
+func (r *rig) stored() (stored, all int) {
+	r.node.mu.Lock()
+	defer r.node.mu.Unlock()
+	return int(r.node.stored["container/"+webLog+"@1"]), len(r.node.files[webLog])
 }
 
 // settle is long enough for a request and for an entry that waits for its next line.
@@ -250,10 +294,10 @@ func TestAFullDiskLosesNothing(t *testing.T) {
 		r.write(0, 30)
 		r.during(func() {
 			settle()
-			r.store.full = true
+			r.fill(true)
 			r.write(30, 60)
 			time.Sleep(time.Minute)
-			r.store.full = false
+			r.fill(false)
 			settle()
 		})
 		r.expect(lines(0, 60))
@@ -263,11 +307,11 @@ func TestAFullDiskLosesNothing(t *testing.T) {
 func TestANodeThatDoesNotAnswerIsAskedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		r.node.err = errors.New("away")
+		r.fail(errors.New("away"))
 		r.write(0, 5)
 		r.during(func() {
 			time.Sleep(time.Minute)
-			r.node.err = nil
+			r.fail(nil)
 			settle()
 		})
 		r.expect(lines(0, 5))
@@ -280,7 +324,7 @@ func TestNodesKeepWhatIsNotDurable(t *testing.T) {
 		r.write(0, 5)
 		r.during(func() {
 			settle()
-			if stored := r.node.stored["container/"+webLog+"@1"]; stored != 0 {
+			if stored, _ := r.stored(); stored != 0 {
 				t.Errorf("the node may delete %d bytes at once", stored)
 			}
 			for range 5 {
@@ -289,8 +333,8 @@ func TestNodesKeepWhatIsNotDurable(t *testing.T) {
 				}
 				settle()
 			}
-			if stored := r.node.stored["container/"+webLog+"@1"]; int(stored) != len(r.node.files[webLog]) {
-				t.Errorf("the node may delete %d bytes of %d", stored, len(r.node.files[webLog]))
+			if stored, all := r.stored(); stored != all {
+				t.Errorf("the node may delete %d bytes of %d", stored, all)
 			}
 		})
 	})
@@ -312,7 +356,7 @@ func TestADrainWaitsForTheLastLines(t *testing.T) {
 			r.expect(lines(0, 10))
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			r.node.err = errors.New("away")
+			r.fail(errors.New("away"))
 			r.drain.Wait(ctx)
 			if ctx.Err() == nil {
 				t.Error("a drain does not wait for a node that is away")
