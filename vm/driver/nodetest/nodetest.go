@@ -29,6 +29,9 @@ import (
 	"github.com/skiff-dev/skiff/vm/network"
 )
 
+// requestLimit is how long a guest may take until it answers.
+const requestLimit = 3 * time.Minute
+
 // Image reads the node image in SKIFF_IMAGE_DIR, or else that of this checkout, for
 // a test two folders below the root.
 func Image(t *testing.T) machine.Image {
@@ -157,16 +160,22 @@ func (r *Rig) Power(t *testing.T, name, action string) {
 	_ = r.request(t, name, http.MethodPost, nodeapi.PathPower, nodeapi.PowerRequest{Action: action}, nil).Close()
 }
 
-// Status returns the status that the guest reports.
+// Status returns the status that the guest reports. A guest that restarts can end its
+// answer early.
 func (r *Rig) Status(t *testing.T, name string) nodeapi.Status {
 	t.Helper()
-	body := r.request(t, name, http.MethodGet, nodeapi.PathStatus, nil, nil)
-	defer func() { _ = body.Close() }()
-	var status nodeapi.Status
-	if err := json.NewDecoder(body).Decode(&status); err != nil {
-		t.Fatalf("status of %s: %v", name, err)
+	for deadline := time.Now().Add(requestLimit); ; {
+		body := r.request(t, name, http.MethodGet, nodeapi.PathStatus, nil, nil)
+		var status nodeapi.Status
+		err := json.NewDecoder(body).Decode(&status)
+		_ = body.Close()
+		if err == nil {
+			return status
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("status of %s: %v", name, err)
+		}
 	}
-	return status
 }
 
 // Exec runs a shell command in the guest and returns what it printed.
@@ -202,7 +211,7 @@ func (r *Rig) request(t *testing.T, name, method, path string, request any, head
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), requestLimit)
 	t.Cleanup(cancel)
 	target := "https://" + netip.AddrPortFrom(r.nodes[name].Address.Addr(), nodeconfig.PortNodeAPI).String() + path
 	for {
