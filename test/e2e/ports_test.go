@@ -340,25 +340,30 @@ func (r *rig) tryHost(t *testing.T, cluster string, credentials []credential) {
 	t.Helper()
 	status := r.status(t, cluster)
 	balancer := netip.MustParseAddrPort(strings.TrimPrefix(status.Server, "https://"))
-	listeners, err := probe.Listeners("/proc")
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := false
 	web := []string{portOf(t, status.Web), portOf(t, status.WebTLS)}
-	for _, l := range listeners {
-		switch {
-		case l.Network == "tcp" && l.Address == balancer:
-			found = true
-		case l.Network == "tcp" && l.Address.Addr().IsLoopback() && slices.Contains(web, fmt.Sprint(l.Address.Port())):
-			// testWeb shows what the web entry answers.
-		case l.PID == status.DaemonPID:
-			t.Errorf("the daemon listens on %s %s", l.Network, l.Address)
+	// The namespaces of earlier tests, with their load balancers, may still be on their
+	// way out.
+	eventually(t, waitLimit, "the daemon listens where it should, and only there", func() error {
+		listeners, err := probe.Listeners("/proc")
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if !found {
-		t.Errorf("nothing listens on %s", balancer)
-	}
+		found := false
+		for _, l := range listeners {
+			switch {
+			case l.Network == "tcp" && l.Address == balancer:
+				found = true
+			case l.Network == "tcp" && l.Address.Addr().IsLoopback() && slices.Contains(web, fmt.Sprint(l.Address.Port())):
+				// testWeb shows what the web entry answers.
+			case l.PID == status.DaemonPID:
+				return fmt.Errorf("it listens on %s %s", l.Network, l.Address)
+			}
+		}
+		if !found {
+			return fmt.Errorf("nothing listens on %s", balancer)
+		}
+		return nil
+	})
 	x := target{address: balancer}
 	for _, p := range knownPorts(nodeconfig.RoleControlPlane) {
 		if p.number == nodeconfig.PortKubernetes {
