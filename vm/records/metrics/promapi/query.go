@@ -30,24 +30,9 @@ func (a *API) query(ctx context.Context, r *http.Request) (body, error) {
 	if err != nil {
 		return body{}, err
 	}
-	ctx, cancel, err := withTimeout(ctx, r)
-	if err != nil {
-		return body{}, err
-	}
-	defer cancel()
-	queryable, err := a.config.Queryable()
-	if err != nil {
-		return body{}, err
-	}
-	options, err := queryOptions(r)
-	if err != nil {
-		return body{}, err
-	}
-	query, err := a.engine.NewInstantQuery(ctx, queryable, options, r.FormValue("query"), at)
-	if err != nil {
-		return body{}, bad("query", err)
-	}
-	return execute(ctx, query, r)
+	return a.evaluate(ctx, r, func(ctx context.Context, from storage.Queryable, options promql.QueryOpts, expression string) (promql.Query, error) {
+		return a.engine.NewInstantQuery(ctx, from, options, expression, at)
+	})
 }
 
 func (a *API) queryRange(ctx context.Context, r *http.Request) (body, error) {
@@ -71,6 +56,16 @@ func (a *API) queryRange(ctx context.Context, r *http.Request) (body, error) {
 	case end.Sub(start)/step > maxPoints:
 		return body{}, bad("", errors.New("exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)"))
 	}
+	return a.evaluate(ctx, r, func(ctx context.Context, from storage.Queryable, options promql.QueryOpts, expression string) (promql.Query, error) {
+		return a.engine.NewRangeQuery(ctx, from, options, expression, start, end, step)
+	})
+}
+
+// evaluate evaluates the query that prepare returns for the request's expression, and
+// encodes the result, which is valid only until the query is closed.
+func (a *API) evaluate(ctx context.Context, r *http.Request,
+	prepare func(ctx context.Context, from storage.Queryable, options promql.QueryOpts, expression string) (promql.Query, error),
+) (body, error) {
 	ctx, cancel, err := withTimeout(ctx, r)
 	if err != nil {
 		return body{}, err
@@ -84,15 +79,11 @@ func (a *API) queryRange(ctx context.Context, r *http.Request) (body, error) {
 	if err != nil {
 		return body{}, err
 	}
-	query, err := a.engine.NewRangeQuery(ctx, queryable, options, r.FormValue("query"), start, end, step)
+	expression := r.FormValue("query")
+	query, err := prepare(ctx, queryable, options, expression)
 	if err != nil {
 		return body{}, bad("query", err)
 	}
-	return execute(ctx, query, r)
-}
-
-// execute runs a query and encodes its result, which is valid only until it is closed.
-func execute(ctx context.Context, query promql.Query, r *http.Request) (body, error) {
 	defer query.Close()
 	limit, err := parseLimit(r)
 	if err != nil {
@@ -102,7 +93,7 @@ func execute(ctx context.Context, query promql.Query, r *http.Request) (body, er
 	if result.Err != nil {
 		return body{}, result.Err
 	}
-	answer := annotated(result.Warnings, r.FormValue("query"))
+	answer := annotated(result.Warnings, expression)
 	if truncate(result, limit) {
 		answer.warnings = append(answer.warnings, "results truncated due to limit")
 	}
