@@ -15,7 +15,7 @@ import (
 
 const podLog = "pods/ns_web_uid/app/0.log"
 
-// node is the logs of a node, and the host that takes them.
+// node is a node with log files, and the host that takes them.
 type node struct {
 	t     *testing.T
 	dir   string
@@ -38,7 +38,7 @@ func newNode(t *testing.T) *node {
 	return n
 }
 
-// restart is that of the process.
+// restart replaces the spool, as a restart of the process does.
 func (n *node) restart() {
 	n.spool = New(Config{Dir: n.dir, Pods: "pods", Programs: "skiff", Kept: "kept", Limit: n.limit, Log: slog.New(slog.DiscardHandler)})
 }
@@ -64,14 +64,14 @@ func (n *node) must(err error) {
 	}
 }
 
-// scan is one after some time.
+// scan lets some time pass and scans.
 func (n *node) scan(later time.Duration) {
 	n.t.Helper()
 	n.now = n.now.Add(later)
 	n.must(n.spool.Scan(n.now))
 }
 
-// take takes everything, and acknowledges it as stored unless hold is set.
+// take takes all logs, and acknowledges them as stored unless hold is set.
 func (n *node) take(hold bool) {
 	n.t.Helper()
 	for {
@@ -111,7 +111,15 @@ func (n *node) expect(log, want string) {
 	}
 }
 
-// kept returns how many links there are.
+// expectRemoved checks that no file is kept, because the host has stored all of them.
+func (n *node) expectRemoved() {
+	n.t.Helper()
+	if count := n.kept(); count != 0 {
+		n.t.Errorf("%d files are kept although they are stored", count)
+	}
+}
+
+// kept returns the number of links to log files.
 func (n *node) kept() int {
 	count := 0
 	_ = filepath.WalkDir(n.path("kept"), func(_ string, entry os.DirEntry, _ error) error {
@@ -160,9 +168,7 @@ func TestADeletedLogIsReadToItsEndAndThenRemoved(t *testing.T) {
 	}
 	n.take(false)
 	n.scan(settle)
-	if n.kept() != 0 {
-		t.Error("the file stays although it is stored")
-	}
+	n.expectRemoved()
 	n.take(false)
 	if len(n.files) != 0 {
 		t.Errorf("the host still knows %v", n.files)
@@ -219,9 +225,7 @@ func TestARestartedProcessContinues(t *testing.T) {
 	n.take(false)
 	n.expect(webLog, "one\n")
 	n.scan(settle)
-	if n.kept() != 0 {
-		t.Error("the file stays although it is stored")
-	}
+	n.expectRemoved()
 }
 
 func TestTheOldestDeletedFilesAreDroppedAndCounted(t *testing.T) {
@@ -316,7 +320,7 @@ func TestLinksThatPodsMakeLeadNowhere(t *testing.T) {
 	}
 }
 
-// TestTheLogOfAProgramContinuesInItsCopy rotates it as package program does.
+// The log is rotated as package program does it.
 func TestTheLogOfAProgramContinuesInItsCopy(t *testing.T) {
 	n := newNode(t)
 	const log, kubelet = "skiff/nodeagent.log", "program nodeagent"
@@ -353,8 +357,9 @@ func TestTheLogOfAProgramContinuesInItsCopy(t *testing.T) {
 	n.expect(kubelet, "one\ntwo\nthree\nfour\nfive\n")
 }
 
-// TestTheLogOfANewDiskIsAnotherOne has more in it than the host read of the old one.
-func TestTheLogOfANewDiskIsAnotherOne(t *testing.T) {
+// The new log is longer than what the host has read of the old one, so its size alone does
+// not tell them apart.
+func TestALogOnANewDiskIsReadFromItsBeginning(t *testing.T) {
 	n := newNode(t)
 	n.write("skiff/nodeagent.log", "one\n")
 	n.scan(0)
