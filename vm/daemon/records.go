@@ -4,15 +4,15 @@ import (
 	"net/http"
 
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
-	"github.com/skiff-dev/skiff/vm/operation"
+	"github.com/skiff-dev/skiff/vm/fleet"
 )
 
-// metrics answers queries about the recorded metrics.
-func (d *daemon) metrics(w http.ResponseWriter, r *http.Request) {
-	f := d.open()
-	if f == nil {
-		writeFailure(w, http.StatusServiceUnavailable, operation.Stopped())
-		return
-	}
+// queryMetrics answers queries of the recorded metrics.
+func queryMetrics(w http.ResponseWriter, r *http.Request, f *fleet.Fleet) {
 	http.StripPrefix(daemonapi.PathMetrics, f.Metrics()).ServeHTTP(w, r)
+}
+
+// queryLogs passes queries on to the log store.
+func queryLogs(w http.ResponseWriter, r *http.Request, f *fleet.Fleet) {
+	f.Logs(daemonapi.PathLogs).ServeHTTP(w, r)
 }

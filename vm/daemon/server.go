@@ -31,15 +31,15 @@ func (d *daemon) handler(life context.Context) http.Handler {
 	mux.HandleFunc("POST "+daemonapi.PathStop, func(w http.ResponseWriter, r *http.Request) { d.stream(w, r, d.beginStop(life)) })
 	mux.HandleFunc("POST "+daemonapi.PathRestart+"{node}", func(w http.ResponseWriter, r *http.Request) { d.postRestart(life, w, r) })
 	mux.HandleFunc("POST "+daemonapi.PathRestore, func(w http.ResponseWriter, r *http.Request) { d.postRestore(life, w, r) })
-	mux.HandleFunc("GET "+daemonapi.PathServices, d.getServices)
+	mux.HandleFunc("GET "+daemonapi.PathServices, d.opened(getServices))
 	mux.HandleFunc("POST "+daemonapi.PathPorts, d.postPorts)
 	mux.HandleFunc("POST "+daemonapi.PathDashboard, d.postDashboard)
 	mux.HandleFunc("GET "+daemonapi.PathKubeconfig, d.getKubeconfig)
 	mux.HandleFunc("GET "+daemonapi.PathWebHosts, d.web((*web.Server).AnswerHosts))
 	mux.HandleFunc("GET "+daemonapi.PathWebCertificate, d.web((*web.Server).AnswerCertificate))
-	mux.HandleFunc(daemonapi.PathMetrics+"/", d.metrics)
-	mux.HandleFunc(daemonapi.PathNode+"{node}/", d.proxyNode)
-	mux.HandleFunc(daemonapi.PathLogs+"/", d.queryLogs)
+	mux.HandleFunc(daemonapi.PathMetrics+"/", d.opened(queryMetrics))
+	mux.HandleFunc(daemonapi.PathLogs+"/", d.opened(queryLogs))
+	mux.HandleFunc(daemonapi.PathNode+"{node}/", d.opened(d.proxyNode))
 	for path, o := range map[string]struct {
 		kind   operation.Kind
 		change change
@@ -135,13 +135,20 @@ func (d *daemon) getKubeconfig(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(content)
 }
 
-func (d *daemon) proxyNode(w http.ResponseWriter, r *http.Request) {
-	name := r.PathValue("node")
-	f := d.open()
-	if f == nil {
-		writeFailure(w, http.StatusServiceUnavailable, operation.Stopped())
-		return
+// opened calls answer with the open cluster; a stopped one is a failure.
+func (d *daemon) opened(answer func(http.ResponseWriter, *http.Request, *fleet.Fleet)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		f := d.open()
+		if f == nil {
+			writeFailure(w, http.StatusServiceUnavailable, operation.Stopped())
+			return
+		}
+		answer(w, r, f)
 	}
+}
+
+func (d *daemon) proxyNode(w http.ResponseWriter, r *http.Request, f *fleet.Fleet) {
+	name := r.PathValue("node")
 	address, ok := f.Address(name)
 	if !ok {
 		writeFailure(w, http.StatusNotFound, operation.NoNode(name))
@@ -157,16 +164,6 @@ func (d *daemon) proxyNode(w http.ResponseWriter, r *http.Request) {
 			Hint:  "\"skiff status\" shows whether its machine is running",
 		})
 	})
-}
-
-// queryLogs passes a query on to the log store.
-func (d *daemon) queryLogs(w http.ResponseWriter, r *http.Request) {
-	f := d.open()
-	if f == nil {
-		writeFailure(w, http.StatusServiceUnavailable, operation.Stopped())
-		return
-	}
-	f.Logs(daemonapi.PathLogs).ServeHTTP(w, r)
 }
 
 // answer streams an operation, or writes why it did not begin.

@@ -5,16 +5,12 @@ import (
 
 	"github.com/skiff-dev/skiff/internal/jsonhttp"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/fleet"
 	"github.com/skiff-dev/skiff/vm/operation"
 )
 
 // getServices returns what the host can reach of the cluster.
-func (d *daemon) getServices(w http.ResponseWriter, _ *http.Request) {
-	f := d.open()
-	if f == nil {
-		writeFailure(w, http.StatusServiceUnavailable, operation.Stopped())
-		return
-	}
+func getServices(w http.ResponseWriter, _ *http.Request, f *fleet.Fleet) {
 	jsonhttp.Write(w, f.Services())
 }
 
