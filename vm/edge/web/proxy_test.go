@@ -218,8 +218,9 @@ func (echoService) FullDuplexCall(stream grpc.BidiStreamingServer[grpc_testing.S
 	}
 }
 
-func TestGRPCPasses(t *testing.T) {
-	r := newRig(t)
+// serveEcho serves echoService. It returns the server and its address.
+func serveEcho(t *testing.T) (*grpc.Server, string) {
+	t.Helper()
 	server := grpc.NewServer()
 	grpc_testing.RegisterTestServiceServer(server, echoService{})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -228,10 +229,16 @@ func TestGRPCPasses(t *testing.T) {
 	}
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)
+	return server, listener.Addr().String()
+}
+
+func TestGRPCPasses(t *testing.T) {
+	r := newRig(t)
+	_, address := serveEcho(t)
 	dev := r.start(t, "dev")
-	dev.serveAt(t, "declared", "kubernetes.io/h2c", listener.Addr().String())
-	dev.serveAt(t, "undeclared", "", listener.Addr().String())
-	r.start(t, "ci").serveAt(t, "declared", "grpc", listener.Addr().String())
+	dev.serveAt(t, "declared", "kubernetes.io/h2c", address)
+	dev.serveAt(t, "undeclared", "", address)
+	r.start(t, "ci").serveAt(t, "declared", "grpc", address)
 	for _, host := range []string{"declared.default.dev.localhost", "undeclared.default.dev.localhost", "declared.default.ci.localhost"} {
 		for _, encrypted := range []bool{true, false} {
 			t.Run(fmt.Sprint(host, encrypted), func(t *testing.T) { r.callGRPC(t, host, encrypted) })
@@ -287,15 +294,8 @@ func (r *rig) dialGRPC(t *testing.T, host string, encrypted bool) *grpc.ClientCo
 
 func TestGRPCClientsTryAgainAfterTheServerDied(t *testing.T) {
 	r := newRig(t)
-	server := grpc.NewServer()
-	grpc_testing.RegisterTestServiceServer(server, echoService{})
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	go func() { _ = server.Serve(listener) }()
-	t.Cleanup(server.Stop)
-	r.start(t, "dev").serveAt(t, "web", "grpc", listener.Addr().String())
+	server, address := serveEcho(t)
+	r.start(t, "dev").serveAt(t, "web", "grpc", address)
 	stream, err := grpc_testing.NewTestServiceClient(r.dialGRPC(t, "web.default.dev.localhost", true)).FullDuplexCall(t.Context())
 	if err != nil {
 		t.Fatal(err)
