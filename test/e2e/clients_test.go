@@ -36,14 +36,7 @@ func testClients(t *testing.T, r *rig, name string, k *kube) {
 	if _, err := check(t, untrusting, ""); status.Code(err) != codes.Unavailable {
 		t.Errorf("a client that does not trust the authority: %v", err)
 	}
-	var balanced []string
-	eventually(t, waitLimit, "the host answers for the load balancer", func() error {
-		if balanced = r.hostAddresses(t, name, k.namespace, "health", 28090); len(balanced) == 0 {
-			return fmt.Errorf("no addresses")
-		}
-		return nil
-	})
-	for _, address := range balanced {
+	for _, address := range r.awaitHost(t, name, k.namespace, "health", 28090) {
 		r.callsHealth(t, address, insecure.NewCredentials())
 	}
 

@@ -26,13 +26,7 @@ func testDatabases(t *testing.T, r *rig, name string, k *kube) {
 	k.apply(t, "databases.yaml")
 	k.rollout(t, "statefulset/postgres")
 	k.rollout(t, "deployment/redis")
-	var balanced []string
-	eventually(t, waitLimit, "the host answers for PostgreSQL", func() error {
-		if balanced = r.hostAddresses(t, name, k.namespace, "postgres", 25432); len(balanced) == 0 {
-			return fmt.Errorf("no addresses")
-		}
-		return nil
-	})
+	balanced := r.awaitHost(t, name, k.namespace, "postgres", 25432)
 	for _, at := range balanced {
 		contains(t, "version at "+at, r.psql(t, at, "select version()"), "PostgreSQL ")
 	}

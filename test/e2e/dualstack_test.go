@@ -104,14 +104,7 @@ func (k *kube) balances(t *testing.T, cluster string, servers []pod) {
 		a := k.create(t, fmt.Sprintf(`{"apiVersion":"v1","kind":"Service","metadata":{"name":%q},"spec":{"type":"LoadBalancer",
 			"ipFamilyPolicy":"RequireDualStack","ipFamilies":%s,"selector":{"app":"web"},"ports":[{"port":%d,"targetPort":"http"}]}}`, name, families, port))
 		equal(t, "exit code of create "+name+": "+a.stderr, a.code, 0)
-		var at []string
-		eventually(t, waitLimit, "the host answers for "+name, func() error {
-			if at = k.hostAddresses(t, cluster, k.namespace, name, port); len(at) == 0 {
-				return fmt.Errorf("no address yet")
-			}
-			return nil
-		})
-		k.answers(t, at[0], servers)
+		k.answers(t, k.awaitHost(t, cluster, k.namespace, name, port)[0], servers)
 	}
 }
 

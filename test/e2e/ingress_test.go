@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"fmt"
 	"net"
 	"os"
 	"testing"
@@ -31,13 +30,7 @@ func TestIngressController(t *testing.T) {
 	k.rollout(t, "deployment/shop")
 	e := r.entry(t, name)
 
-	var balanced []string
-	eventually(t, waitLimit, "the host answers for the controller", func() error {
-		if balanced = r.hostAddresses(t, name, k.namespace, "skipper", 28280); len(balanced) == 0 {
-			return fmt.Errorf("no addresses")
-		}
-		return nil
-	})
+	balanced := r.awaitHost(t, name, k.namespace, "skipper", 28280)
 	for _, p := range k.pods(t, "app=shop") {
 		for _, address := range balanced {
 			r.curls(t, "200", []string{p.name}, "--header", "Host: shop.example.com", "http://"+address+"/hostname")

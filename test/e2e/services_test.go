@@ -76,6 +76,18 @@ func (r *rig) hostAddresses(t *testing.T, cluster, namespace, name string, port 
 	return nil
 }
 
+// awaitHost waits until the host answers for a port of a service, and returns where.
+func (r *rig) awaitHost(t *testing.T, cluster, namespace, name string, port int) (at []string) {
+	t.Helper()
+	eventually(t, waitLimit, "the host answers for "+name, func() error {
+		if at = r.hostAddresses(t, cluster, namespace, name, port); len(at) == 0 {
+			return fmt.Errorf("no addresses")
+		}
+		return nil
+	})
+	return at
+}
+
 // answers checks that exactly these servers answer at an address.
 func (r *rig) answers(t *testing.T, at string, servers []pod) {
 	t.Helper()
