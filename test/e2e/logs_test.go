@@ -3,11 +3,8 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -54,11 +51,9 @@ func testLogs(t *testing.T, r *rig, name string, k *kube) {
 
 	// The process of the store is killed.
 	pid := r.logStore(t, name)
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	kill(t, pid)
 	eventually(t, waitLimit, "another process keeps the store", func() error {
-		if again := r.tryLogStore(name); again == 0 || again == pid {
+		if again := r.tryLogStore(t, name); again == 0 || again == pid {
 			return fmt.Errorf("process %d", again)
 		}
 		return nil
@@ -114,10 +109,7 @@ func testKeptLogs(t *testing.T, r *rig) {
 func entries(t *testing.T, output string) []map[string]string {
 	t.Helper()
 	var all []map[string]string
-	for _, line := range strings.Split(strings.TrimSpace(output), "\n") {
-		if line == "" {
-			continue
-		}
+	for line := range strings.Lines(output) {
 		var e map[string]string
 		if err := json.Unmarshal([]byte(line), &e); err != nil {
 			t.Fatalf("%s: %v", line, err)
@@ -128,11 +120,10 @@ func entries(t *testing.T, output string) []map[string]string {
 }
 
 // logStore returns the process that keeps a cluster's logs.
-func (r *rig) logStore(t *testing.T, name string) int {
+func (r *rig) logStore(t *testing.T, name string) (pid int) {
 	t.Helper()
-	pid := 0
 	eventually(t, time.Minute, "a process keeps the store", func() error {
-		if pid = r.tryLogStore(name); pid == 0 {
+		if pid = r.tryLogStore(t, name); pid == 0 {
 			return fmt.Errorf("none of %s", name)
 		}
 		return nil
@@ -141,20 +132,11 @@ func (r *rig) logStore(t *testing.T, name string) int {
 }
 
 // tryLogStore is like logStore, and returns 0 if there is none.
-func (r *rig) tryLogStore(name string) int {
-	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	if err != nil {
-		return 0
-	}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			continue
-		}
-		args := strings.Split(string(text), "\x00")
-		if len(args) > 2 && args[1] == "logstore" && strings.Contains(string(text), r.home+"\x00--cluster\x00"+name+"\x00") {
-			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
-			return pid
+func (r *rig) tryLogStore(t *testing.T, name string) int {
+	t.Helper()
+	for _, p := range processes(t, r.home) {
+		if strings.Contains(p.command, "skiff logstore ") && strings.Contains(p.command+" ", " --home "+r.home+" --cluster "+name+" ") {
+			return p.pid
 		}
 	}
 	return 0

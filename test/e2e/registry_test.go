@@ -13,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -60,9 +59,7 @@ func testRegistry(t *testing.T, r *rig, name string, k *kube) {
 	})
 	r.subtest(t, "RegistryKilled", func(t *testing.T) {
 		killed := r.registry(t)
-		if err := syscall.Kill(killed.PID, syscall.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
+		kill(t, killed.PID)
 		eventually(t, waitLimit, "the registry runs again and the cluster uses it", func() error {
 			var again registryapi.Status
 			a := r.trySkiff(t, "registry", "status", "-o", "json")
@@ -74,9 +71,7 @@ func testRegistry(t *testing.T, r *rig, name string, k *kube) {
 		k.runs(t, "after-kill", k.workers[1].name, app+":2")
 	})
 	r.subtest(t, "DaemonKilled", func(t *testing.T) {
-		if err := syscall.Kill(r.status(t, name).DaemonPID, syscall.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
+		kill(t, r.status(t, name).DaemonPID)
 		r.skiff(t, "up", name, "--kubeconfig", "none")
 		push(t, app+":3", changed(t, base))
 		k.runs(t, "after-daemon", k.workers[0].name, app+":3")
