@@ -3,7 +3,6 @@ package e2e
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -123,10 +122,7 @@ COPY --from=compile /greeting /files /token /addresses /
 func (r *rig) prune(t *testing.T, flags ...string) int64 {
 	t.Helper()
 	var freed struct{ BuildBytes int64 }
-	out := r.skiff(t, append([]string{"prune", "-o", "json"}, flags...)...)
-	if err := json.Unmarshal([]byte(out), &freed); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	r.skiffJSON(t, &freed, append([]string{"prune"}, flags...)...)
 	t.Logf("prune %q: %d bytes", flags, freed.BuildBytes)
 	return freed.BuildBytes
 }

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -88,10 +87,7 @@ type member struct {
 
 func (r *rig) members(t *testing.T, name string) (members []member) {
 	t.Helper()
-	out := r.skiff(t, "etcd", "members", name, "-o", "json")
-	if err := json.Unmarshal([]byte(out), &members); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	r.skiffJSON(t, &members, "etcd", "members", name)
 	return members
 }
 

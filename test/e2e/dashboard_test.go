@@ -18,7 +18,7 @@ func testDashboard(t *testing.T, r *rig, name string, k *kube) {
 	k.rollout(t, "deployment/shop")
 	k.wait(t, "condition=Ready", "pod/hostile")
 	pod := k.pods(t, "app=shop")[0].name
-	b := tab.Open(t, r.dashboard(t, name).URL)
+	b := tab.Open(t, r.dashboard(t, name))
 	r.assertLoopbackOnly(t, name)
 	b.Allow("/api/metrics/") // the store may have no values yet
 
@@ -48,14 +48,11 @@ func testDashboard(t *testing.T, r *rig, name string, k *kube) {
 }
 
 // dashboard returns a link to a cluster's dashboard.
-func (r *rig) dashboard(t *testing.T, name string, args ...string) daemonapi.DashboardLink {
+func (r *rig) dashboard(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	var link daemonapi.DashboardLink
-	out := r.skiff(t, append([]string{"dashboard", name, "-o", "json"}, args...)...)
-	if err := json.Unmarshal([]byte(out), &link); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	return link
+	r.skiffJSON(t, &link, append([]string{"dashboard", name}, args...)...)
+	return link.URL
 }
 
 // tryForward reaches a pod through a port-forward of the dashboard.
@@ -126,7 +123,7 @@ func (k *kube) tryFewRights(t *testing.T, name string) {
 	t.Helper()
 	pod := k.pods(t, "app=shop")[0].name
 	k.kubectl(t, "create", "rolebinding", "jane", "--clusterrole=view", "--user=jane")
-	b := tab.Open(t, k.dashboard(t, name, "--as", "jane").URL)
+	b := tab.Open(t, k.dashboard(t, name, "--as", "jane"))
 	b.Allow("403")
 	for path, want := range map[string]int{
 		"/api/kubernetes/api/v1/namespaces/" + k.namespace + "/pods/" + pod: 200, "/api/kubernetes/api/v1/namespaces/kube-system/pods": 403,

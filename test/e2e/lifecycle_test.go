@@ -228,9 +228,7 @@ func testKillDaemon(t *testing.T, r *rig, first string) {
 	list := r.skiff(t, "list")
 	contains(t, "list", list, first, name)
 	var clusters []daemonapi.ClusterStatus
-	if err := json.Unmarshal([]byte(r.skiff(t, "list", "-o", "json")), &clusters); err != nil {
-		t.Errorf("list -o json: %v", err)
-	}
+	r.skiffJSON(t, &clusters, "list")
 	equal(t, "clusters listed", len(clusters), 2)
 
 	r.skiff(t, "down", name)

@@ -69,10 +69,7 @@ func (r *rig) metric(t *testing.T, cluster, expression string, bounds [2]float64
 			Result []struct{ Value [2]json.RawMessage }
 		}
 	}
-	content := r.skiff(t, "metrics", "query", expression, "-c", cluster, "-o", "json")
-	if err := json.Unmarshal([]byte(content), &answer); err != nil {
-		return fmt.Errorf("%s: %w", expression, err)
-	}
+	r.skiffJSON(t, &answer, "metrics", "query", expression, "-c", cluster)
 	if len(answer.Data.Result) == 0 {
 		return fmt.Errorf("%s: no result", expression)
 	}

@@ -142,9 +142,7 @@ func (r *rig) nodesOnlyPull(t *testing.T, name string) {
 func (r *rig) registry(t *testing.T) registryapi.Status {
 	t.Helper()
 	var status registryapi.Status
-	if err := json.Unmarshal([]byte(r.skiff(t, "registry", "status", "-o", "json")), &status); err != nil {
-		t.Fatal(err)
-	}
+	r.skiffJSON(t, &status, "registry", "status")
 	return status
 }
 

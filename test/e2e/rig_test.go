@@ -142,6 +142,15 @@ func (r *rig) skiff(t *testing.T, args ...string) string {
 	return a.stdout
 }
 
+// skiffJSON parses the output of a command of skiff with -o json.
+func (r *rig) skiffJSON(t *testing.T, into any, args ...string) {
+	t.Helper()
+	out := r.skiff(t, append(args, "-o", "json")...)
+	if err := json.Unmarshal([]byte(out), into); err != nil {
+		t.Fatalf("skiff %s -o json: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
 func (r *rig) trySkiff(t *testing.T, args ...string) commandResult {
 	t.Helper()
 	return r.run(t, filepath.Join(r.root, "bin/skiff"), args...)

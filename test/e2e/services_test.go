@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -63,9 +62,7 @@ func testServices(t *testing.T, r *rig, cluster string, k *kube) {
 func (r *rig) hostAddresses(t *testing.T, cluster, namespace, name string, port int) []string {
 	t.Helper()
 	var all daemonapi.Services
-	if err := json.Unmarshal([]byte(r.skiff(t, "services", cluster, "-n", namespace, "-o", "json")), &all); err != nil {
-		t.Fatal(err)
-	}
+	r.skiffJSON(t, &all, "services", cluster, "-n", namespace)
 	for _, service := range all.Services {
 		for _, p := range service.Ports {
 			if service.Name == name && p.Port == port {
