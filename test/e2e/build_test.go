@@ -22,7 +22,7 @@ func testBuild(t *testing.T, r *rig, name string, k *kube) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		dir := buildContext(t, map[string]string{"Dockerfile": "FROM scratch\nCOPY --chmod=755 box /bin/busybox\n", "box": string(box)})
+		dir := filesIn(t, map[string]string{"Dockerfile": "FROM scratch\nCOPY --chmod=755 box /bin/busybox\n", "box": string(box)})
 		r.build(t, name, "skiff.test/scratch:1", dir)
 		k.holds(t, "scratch", "skiff.test/scratch:1")
 	})
@@ -36,19 +36,19 @@ func testBuild(t *testing.T, r *rig, name string, k *kube) {
 	r.subtest(t, "FromRegistry", func(t *testing.T) {
 		base := r.registry(t).Address + "/e2e/build-base:1"
 		push(t, base, r.busybox(t))
-		dir := buildContext(t, map[string]string{"Dockerfile": "FROM " + base + "\nRUN grep Seccomp: /proc/self/status > /seccomp\n"})
+		dir := filesIn(t, map[string]string{"Dockerfile": "FROM " + base + "\nRUN grep Seccomp: /proc/self/status > /seccomp\n"})
 		r.build(t, name, "skiff.test/pulled:1", dir)
 		contains(t, "confinement of steps", k.holds(t, "pulled", "skiff.test/pulled:1", "cat", "/seccomp"), "2")
 	})
 	r.subtest(t, "Push", func(t *testing.T) {
 		pushed := r.registry(t).Address + "/e2e/build-pushed:1"
-		a := r.build(t, name, pushed, buildContext(t, map[string]string{"Dockerfile": "FROM skiff.test/busybox:1\nRUN echo pushed > /pushed\n"}), "--push")
+		a := r.build(t, name, pushed, filesIn(t, map[string]string{"Dockerfile": "FROM skiff.test/busybox:1\nRUN echo pushed > /pushed\n"}), "--push")
 		contains(t, "message", a.stdout, "pushed "+pushed+" as sha256:")
 		contains(t, "registry", r.skiff(t, "registry", "list"), "e2e/build-pushed")
 		k.holds(t, "pushed", pushed)
 	})
 	r.subtest(t, "FailingStep", func(t *testing.T) {
-		dir := buildContext(t, map[string]string{"Dockerfile": "FROM skiff.test/busybox:1\nRUN echo about to fail; exit 7\n"})
+		dir := filesIn(t, map[string]string{"Dockerfile": "FROM skiff.test/busybox:1\nRUN echo about to fail; exit 7\n"})
 		a := r.trySkiff(t, "image", "build", "--cluster", name, "-t", "skiff.test/fails:1", dir)
 		equal(t, "exit code", a.code, 1)
 		contains(t, "output of the step", a.stderr, "about to fail")
@@ -62,7 +62,7 @@ func testBuild(t *testing.T, r *rig, name string, k *kube) {
 			"FROM 127.0.0.1:1/none:1\n": "skiff image load",
 			"# syntax=127.0.0.1:1/frontend:1\nFROM scratch\nCOPY Dockerfile /\n": "# syntax=",
 		} {
-			a := r.trySkiff(t, "image", "build", "--cluster", name, "-t", "skiff.test/none:1", buildContext(t, map[string]string{"Dockerfile": line}))
+			a := r.trySkiff(t, "image", "build", "--cluster", name, "-t", "skiff.test/none:1", filesIn(t, map[string]string{"Dockerfile": line}))
 			equal(t, "exit code", a.code, 1)
 			contains(t, "message", a.stderr, hint)
 		}
@@ -96,7 +96,7 @@ COPY --from=compile /greeting /files /token /addresses /
 		"excluded":      "not sent",
 		"included":      "sent",
 	}
-	dir := buildContext(t, files)
+	dir := filesIn(t, files)
 	secret := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(secret, []byte("s3cret"), 0o600); err != nil {
 		t.Fatal(err)
@@ -129,7 +129,7 @@ func (r *rig) prune(t *testing.T, flags ...string) int64 {
 
 // testBuildInterrupted ends a build in a step that takes long, which must end too.
 func testBuildInterrupted(t *testing.T, r *rig, name string) {
-	dir := buildContext(t, map[string]string{"Dockerfile": "FROM skiff.test/busybox:1\nRUN echo begun; sleep 4321\n"})
+	dir := filesIn(t, map[string]string{"Dockerfile": "FROM skiff.test/busybox:1\nRUN echo begun; sleep 4321\n"})
 	var stderr bytes.Buffer
 	command := exec.CommandContext(t.Context(), filepath.Join(r.root, "bin/skiff"), "image", "build", "--cluster", name, "-t", "skiff.test/long:1", dir)
 	command.Env, command.Stderr = r.env, &stderr
@@ -191,16 +191,4 @@ func (k *kube) holds(t *testing.T, pod, image string, command ...string) string 
 		return ""
 	}
 	return k.kubectl(t, append([]string{"exec", pod + "-" + k.workers[0].name, "--"}, command...)...)
-}
-
-// buildContext writes the files of a build to a directory.
-func buildContext(t *testing.T, files map[string]string) string {
-	t.Helper()
-	dir := t.TempDir()
-	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
 }

@@ -201,6 +201,18 @@ func equal[T comparable](t *testing.T, what string, got, want T) {
 	}
 }
 
+// filesIn writes files to a temporary directory and returns it.
+func filesIn(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
 // save writes a text to build/e2e, for the analysis of a failure.
 func (r *rig) save(t *testing.T, text string, path ...string) {
 	file := filepath.Join(append([]string{r.out}, path...)...)

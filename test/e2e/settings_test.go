@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -53,12 +52,7 @@ profiles: [{schedulerName: default-scheduler, plugins: {score: {enabled: [{name:
 // files of their own, and tries some that do not work.
 func testSettings(t *testing.T, r *rig) {
 	const name = "settings"
-	dir := t.TempDir()
-	for file, content := range settingsFiles {
-		if err := os.WriteFile(filepath.Join(dir, file), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	dir := filesIn(t, settingsFiles)
 	t.Cleanup(func() { r.discard(t, name) })
 	r.skiff(t, "up", name, "--workers", "1", "--control-planes", "1")
 	k := &kube{rig: r, context: "skiff-" + name, namespace: "default"}
@@ -83,7 +77,7 @@ func assertSettings(t *testing.T, r *rig, name string, k *kube) {
 	t.Helper()
 	contains(t, "APIs", k.kubectl(t, "api-versions"), "certificates.k8s.io/v1beta1")
 	contains(t, "explanation of an API that is off by default", k.kubectl(t, "explain", "clustertrustbundles"), "ClusterTrustBundle")
-	equal(t, "pods of a node", strings.TrimSpace(k.kubectl(t, "get", "node", "worker-1", "-o", "jsonpath={.status.allocatable.pods}")), "42")
+	equal(t, "pods of a node", k.get(t, "node/worker-1", ".status.allocatable.pods"), "42")
 
 	k.kubectl(t, "create", "namespace", "audited")
 	audited := *k
