@@ -25,10 +25,7 @@ func testBrowser(t *testing.T, r *rig, name string, k *kube) {
 
 	home := t.TempDir()
 	untrusting := browser.StartAt(t, home)
-	err := chromedp.Do(untrusting, chromedp.Navigate(secure+"/page"))
-	if err == nil || !strings.Contains(err.Error(), "ERR_CERT_AUTHORITY_INVALID") {
-		t.Errorf("before the authority is trusted: %v", err)
-	}
+	rejects(untrusting, t, secure)
 	showsPage(untrusting, t, plain, "http/1.1")
 
 	contains(t, "trust install", r.trust(t, home, "install"), "NSS database "+home, "installed")
@@ -47,9 +44,15 @@ func testBrowser(t *testing.T, r *rig, name string, k *kube) {
 	receives(ctx, t)
 
 	contains(t, "trust remove", r.trust(t, home, "remove"), "NSS database "+home, "removed")
-	err = chromedp.Do(browser.StartAt(t, home), chromedp.Navigate(secure+"/page"))
+	rejects(browser.StartAt(t, home), t, secure)
+}
+
+// rejects checks that a browser does not trust the certificate of a base URL.
+func rejects(ctx context.Context, t *testing.T, base string) {
+	t.Helper()
+	err := chromedp.Do(ctx, chromedp.Navigate(base+"/page"))
 	if err == nil || !strings.Contains(err.Error(), "ERR_CERT_AUTHORITY_INVALID") {
-		t.Errorf("after the authority is no longer trusted: %v", err)
+		t.Errorf("%s in a browser that does not trust the authority: %v", base, err)
 	}
 }
 
