@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -13,9 +12,9 @@ import (
 	"time"
 )
 
-// testDatabases has psql and the clients of Redis use servers in pods: through a load
-// balancer and through a port of the host. A transaction stays open meanwhile, and of
-// ten thousand short connections none is lost.
+// testDatabases has psql and the clients of Redis use servers in pods, through a load
+// balancer and a port of the host. Meanwhile a transaction stays open, and none of ten
+// thousand short connections is lost.
 func testDatabases(t *testing.T, r *rig, name string, k *kube) {
 	for _, program := range []string{"psql", "redis-cli", "redis-benchmark"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -31,8 +30,9 @@ func testDatabases(t *testing.T, r *rig, name string, k *kube) {
 		contains(t, "version at "+at, r.psql(t, at, "select version()"), "PostgreSQL ")
 	}
 	const port = "28379"
-	r.skiff(t, "port", "add", "--cluster", name, port+":svc/"+k.namespace+"/redis:6379")
-	t.Cleanup(func() { r.skiff(t, "port", "remove", "--cluster", name, port+":svc/"+k.namespace+"/redis:6379") })
+	forwarded := port + ":svc/" + k.namespace + "/redis:6379"
+	r.skiff(t, "port", "add", "--cluster", name, forwarded)
+	t.Cleanup(func() { r.skiff(t, "port", "remove", "--cluster", name, forwarded) })
 
 	database := balanced[0]
 	r.psql(t, database, "create table numbers (n bigint)")
@@ -61,17 +61,11 @@ func testDatabases(t *testing.T, r *rig, name string, k *kube) {
 // tryRedis sends ten thousand commands, each over its own connection.
 func (r *rig) tryRedis(t *testing.T, port string) {
 	t.Helper()
-	redis := func(args ...string) string {
-		t.Helper()
-		a := r.run(t, "redis-cli", append([]string{"-h", "127.0.0.1", "-p", port}, args...)...)
-		if a.code != 0 || a.stderr != "" {
-			t.Fatalf("redis-cli %q: exit code %d\n%s%s", args, a.code, a.stdout, a.stderr)
-		}
-		return strings.TrimSpace(a.stdout)
+	redis := func(args ...string) commandResult {
+		return r.run(t, "redis-cli", append([]string{"-h", "127.0.0.1", "-p", port}, args...)...)
 	}
 	eventually(t, waitLimit, "Redis answers", func() error {
-		a := r.run(t, "redis-cli", "-h", "127.0.0.1", "-p", port, "ping")
-		if strings.TrimSpace(a.stdout) != "PONG" {
+		if a := redis("ping"); a.stdout != "PONG\n" {
 			return fmt.Errorf("%s%s", a.stdout, a.stderr)
 		}
 		return nil
@@ -81,7 +75,8 @@ func (r *rig) tryRedis(t *testing.T, port string) {
 	if a.code != 0 {
 		t.Fatalf("redis-benchmark: exit code %d\n%s%s", a.code, a.stdout, a.stderr)
 	}
-	equal(t, "commands that arrived", redis("get", "connections"), commands)
+	arrived := redis("get", "connections")
+	equal(t, "commands that arrived", arrived.stdout+arrived.stderr, commands+"\n")
 	t.Logf("%s connections in %.1f s", commands, a.took.Seconds())
 }
 
@@ -140,8 +135,7 @@ type session struct {
 
 func (r *rig) startPSQL(t *testing.T, at string) *session {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	command := exec.CommandContext(ctx, "psql", dsn(at), "--no-psqlrc", "--tuples-only", "--no-align", "--quiet")
+	command := exec.CommandContext(t.Context(), "psql", dsn(at), "--no-psqlrc", "--tuples-only", "--no-align", "--quiet")
 	in, err := command.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -153,10 +147,7 @@ func (r *rig) startPSQL(t *testing.T, at string) *session {
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		cancel()
-		_ = command.Wait() // it was killed, or has lost its server
-	})
+	t.Cleanup(func() { _ = command.Wait() }) // the test's end has killed it, or it has lost its server
 	return &session{t: t, in: in, out: bufio.NewScanner(out)}
 }
 
