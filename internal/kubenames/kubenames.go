@@ -67,13 +67,14 @@ const (
 	Any     = "any"
 )
 
-// Read returns the names of the version of Kubernetes that this program installs.
-func Read() (Names, error) {
+// Read returns the names of the version of Kubernetes that this program installs. They
+// are part of the program, so they can always be read.
+func Read() *Names {
 	var names Names
 	if err := json.Unmarshal(content, &names); err != nil {
-		return Names{}, fmt.Errorf("read the names that Kubernetes knows: %w", err)
+		panic(err)
 	}
-	return names, nil
+	return &names
 }
 
 // The keys of a runtime configuration that stand for several APIs.

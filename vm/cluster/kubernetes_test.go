@@ -19,10 +19,7 @@ func components(t *testing.T, content string) nodeconfig.Components {
 }
 
 func TestSettingsOfKubernetesAreChecked(t *testing.T) {
-	names, err := kubenames.Read()
-	if err != nil {
-		t.Fatal(err)
-	}
+	names := kubenames.Read()
 	for content, want := range map[string]string{
 		`{}`: "",
 		`{"featureGates": {"AllAlpha": true, "ContextualLogging": false}}`:                                                                    "",
@@ -47,7 +44,7 @@ func TestSettingsOfKubernetesAreChecked(t *testing.T) {
 		`{"scheduler": {"config": {"parallelism": 4}}}`:                                                                                       `kubernetes.scheduler.config: apiVersion is missing: use kubescheduler.config.k8s.io/v1`,
 	} {
 		var got []string
-		for _, fault := range validateKubernetes(components(t, content), &names) {
+		for _, fault := range validateKubernetes(components(t, content), names) {
 			got = append(got, fault.Error())
 			if strings.Contains(fault.Error(), "\n") {
 				t.Errorf("%s: more than one line: %q", content, fault)
@@ -74,10 +71,7 @@ func TestSettingsOfKubernetesStayTheSameInTheStateFile(t *testing.T) {
 }
 
 func TestAClusterStartsWithSettingsThatHaveWorked(t *testing.T) {
-	names, err := kubenames.Read()
-	if err != nil {
-		t.Fatal(err)
-	}
+	names := kubenames.Read()
 	spec := Default()
 	spec.Kubernetes = components(t, `{"kubelet": {"maxPods": 20}}`)
 	proven, removed := components(t, `{"kubelet": {"maxPods": 30}}`), components(t, `{"featureGates": {"GoneSinceTheUpdate": true}}`)

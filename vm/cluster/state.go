@@ -56,8 +56,8 @@ type State struct {
 // when a stopped cluster is opened for spec. Those in force stay until new ones have
 // proven to work, except in a cluster that never worked or if this version of
 // Kubernetes does not know one of their names.
-func (s State) FirstComponents(spec Spec, names kubenames.Names) nodeconfig.Components {
-	if !s.Formed || len(validateKubernetes(s.Components, &names)) > 0 {
+func (s State) FirstComponents(spec Spec, names *kubenames.Names) nodeconfig.Components {
+	if !s.Formed || len(validateKubernetes(s.Components, names)) > 0 {
 		return spec.Kubernetes
 	}
 	return s.Components

@@ -139,12 +139,8 @@ func Open(ctx context.Context, config Config, spec cluster.Spec) (f *Fleet, err 
 		}
 	}()
 	spec.APIPort = listener.Addr().(*net.TCPAddr).Port
-	names, err := kubenames.Read()
-	if err != nil {
-		return nil, err
-	}
 	if err := state.change(func(s *cluster.State) {
-		s.Components = s.FirstComponents(spec, names)
+		s.Components = s.FirstComponents(spec, kubenames.Read())
 		s.Spec, s.Image, s.Nodes = spec, img.Digest, cluster.Union(s.Nodes, spec)
 	}); err != nil {
 		return nil, err

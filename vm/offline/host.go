@@ -20,18 +20,8 @@ import (
 func Host(h home.Home) cluster.Host {
 	return cluster.Host{
 		CPUs: runtime.NumCPU(), MemoryMiB: memoryMiB(), DiskFreeMiB: FreeMiB(string(h)), Drivers: drivers.Names(),
-		Folder: folder, Names: names(),
+		Folder: folder, Names: kubenames.Read(),
 	}
-}
-
-// names returns what Kubernetes' components know. The names are part of this program,
-// so they can always be read.
-func names() *kubenames.Names {
-	names, err := kubenames.Read()
-	if err != nil {
-		panic(err)
-	}
-	return &names
 }
 
 // folder returns an error for a path that is not a directory.
