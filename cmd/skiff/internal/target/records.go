@@ -3,10 +3,10 @@ package target
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
+	"github.com/skiff-dev/skiff/internal/owner"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
 	"github.com/skiff-dev/skiff/vm/records"
 )
@@ -46,7 +46,7 @@ func OpenRecords(given string) (Records, error) {
 		case err == nil && dir.Held():
 			return Records{Name: name, Client: c, Directory: dir.Records()}, nil
 		case err == nil:
-			return Records{Name: name, Directory: dir.Records(), Temporary: h.Cache()}, os.MkdirAll(h.Cache(), 0o700)
+			return Records{Name: name, Directory: dir.Records(), Temporary: h.Cache()}, owner.MkdirAll(h.Cache(), 0o700)
 		case !errors.Is(err, client.ErrNoCluster):
 			return Records{}, Explain(name, err)
 		}
@@ -58,5 +58,5 @@ func OpenRecords(given string) (Records, error) {
 	if err != nil {
 		return Records{}, fmt.Errorf("find the records of %s: %w", name, err)
 	}
-	return Records{Name: kept.ID, Directory: kept.Directory, Temporary: h.Cache()}, os.MkdirAll(h.Cache(), 0o700)
+	return Records{Name: kept.ID, Directory: kept.Directory, Temporary: h.Cache()}, owner.MkdirAll(h.Cache(), 0o700)
 }
