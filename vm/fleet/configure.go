@@ -46,7 +46,7 @@ func (e *executor) configure(ctx context.Context) error {
 	c := configuration{executor: e, controlPlane: !before.SameControlPlane(wanted), agent: !before.SameAgent(wanted)}
 	if err := c.check(ctx, wanted); err != nil {
 		if ctx.Err() == nil {
-			err = errors.Join(c.keep(before), &daemonapi.Failure{Cause: "Kubernetes does not accept the settings, and nothing was changed: " + err.Error(), Invalid: true})
+			err = errors.Join(c.keep(before), final{&daemonapi.Failure{Cause: "Kubernetes does not accept the settings, and nothing was changed: " + err.Error(), Invalid: true}})
 		}
 		return err
 	}
@@ -63,12 +63,12 @@ func (e *executor) configure(ctx context.Context) error {
 	}
 	e.op.Begin("", daemonapi.PhaseConfigure, "going back to the settings from before")
 	if again := c.apply(ctx, answers); again != nil {
-		return &daemonapi.Failure{
+		return final{&daemonapi.Failure{
 			Cause: fmt.Sprintf("Kubernetes does not work with the settings: %v; and those from before are not in force everywhere: %v", err, again),
 			Hint:  "run \"skiff up\" to repair the cluster",
-		}
+		}}
 	}
-	return &daemonapi.Failure{Cause: fmt.Sprintf("Kubernetes does not work with the settings, and those from before are in force again: %v", err)}
+	return final{&daemonapi.Failure{Cause: fmt.Sprintf("Kubernetes does not work with the settings, and those from before are in force again: %v", err)}}
 }
 
 // configuration is one change of the settings.
@@ -106,11 +106,17 @@ func (e *executor) checkFirst(ctx context.Context, n cluster.Node) error {
 		return nil
 	}
 	c := configuration{executor: e, controlPlane: true, agent: true}
-	if err := c.checkOn(ctx, n, state.Components); err != nil {
-		return fmt.Errorf("the settings are not accepted by Kubernetes: %w", err)
+	err := c.checkOn(ctx, n, state.Components)
+	if fault := (refused{}); errors.As(err, &fault) {
+		return final{&daemonapi.Failure{Cause: "Kubernetes does not accept the settings: " + fault.Error(), Hint: "correct them and run \"skiff up\" again"}}
 	}
-	return nil
+	return err
 }
+
+// refused is the error of settings that a program of a node does not accept.
+type refused struct{ node, reason string }
+
+func (r refused) Error() string { return r.node + ": " + r.reason }
 
 // checkOn lets programs of a node check settings without using them.
 func (c configuration) checkOn(ctx context.Context, n cluster.Node, wanted nodeconfig.Components) error {
@@ -124,7 +130,7 @@ func (c configuration) checkOn(ctx context.Context, n cluster.Node, wanted nodec
 			return err
 		}
 		if message != "" {
-			return fmt.Errorf("%s: %s", n.Name, ownWords(message, program))
+			return refused{n.Name, ownWords(message, program)}
 		}
 	}
 	return nil

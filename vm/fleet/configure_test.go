@@ -3,7 +3,24 @@ package fleet
 import (
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/operation"
 )
+
+func TestRefusedSettingsAreNoFaultOfTheMachine(t *testing.T) {
+	f, _ := openAt(t, time.Now())
+	e := &executor{core: f.core, op: operation.New(operation.KindApply, nil)}
+	refusal := &daemonapi.Failure{Cause: "Kubernetes does not accept the settings", Hint: "correct them"}
+	if err := e.fail(t.Context(), "worker-1", daemonapi.PhaseBoot, final{refusal}); err.Error() != refusal.Cause {
+		t.Errorf("refused settings: %v", err)
+	}
+	// The words of a node do not replace those of the host.
+	if err := e.fail(t.Context(), "worker-1", daemonapi.PhaseBoot, refusal); !strings.HasPrefix(err.Error(), "worker-1 did not boot: ") {
+		t.Errorf("a failure that a node returned: %v", err)
+	}
+}
 
 func TestOfANodesWordsOnlyThoseOfTheProgramArePrinted(t *testing.T) {
 	for output, want := range map[string]string{

@@ -66,16 +66,21 @@ var causes = map[daemonapi.Phase]string{
 	daemonapi.PhaseConfigure:    "the settings of Kubernetes were not applied; the control plane on %s may not have them: %v",
 }
 
+// final is a failure that tells users everything, so that fail adds nothing to it.
+type final struct{ *daemonapi.Failure }
+
+func (f final) Unwrap() error { return f.Failure }
+
 // fail records that a phase failed and returns the failure, which names what to
 // look at. node is empty for the control plane as a whole.
 func (e *executor) fail(ctx context.Context, node string, phase daemonapi.Phase, err error) error {
 	if ctx.Err() != nil {
 		return err // another step failed, or the operation was canceled
 	}
-	var own *daemonapi.Failure
-	if phase == daemonapi.PhaseConfigure && errors.As(err, &own) {
-		e.op.End(node, phase, own)
-		return own
+	var whole final
+	if errors.As(err, &whole) {
+		e.op.End(node, phase, whole.Failure)
+		return whole.Failure
 	}
 	name := node
 	if name == "" {
