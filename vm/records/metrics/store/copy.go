@@ -3,7 +3,6 @@ package store
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -12,15 +11,12 @@ import (
 
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb"
+
+	"github.com/skiff-dev/skiff/vm/records/replica"
 )
 
-const (
-	// copyPrefix begins the names of copies.
-	copyPrefix = "metrics-"
-	// abandoned is the age at which a copy is removed that its process has left, because
-	// it was killed. One that is in use after that time keeps its open files.
-	abandoned = 24 * time.Hour
-)
+// copyPrefix begins the names of copies.
+const copyPrefix = "metrics-"
 
 // ErrAbsent reports that there is no store.
 var ErrAbsent = errors.New("no metrics were recorded")
@@ -40,8 +36,7 @@ func OpenCopy(dir, temporary string, log *slog.Logger) (c *Copy, err error) {
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrAbsent
 	}
-	removeAbandoned(temporary, time.Now())
-	to, err := os.MkdirTemp(temporary, copyPrefix)
+	to, err := replica.Dir(temporary, copyPrefix)
 	if err != nil {
 		return nil, fmt.Errorf("copy the metrics: %w", err)
 	}
@@ -50,7 +45,7 @@ func OpenCopy(dir, temporary string, log *slog.Logger) (c *Copy, err error) {
 			err = errors.Join(err, os.RemoveAll(to))
 		}
 	}()
-	if err := duplicate(dir, to); err != nil {
+	if err := replica.Copy(dir, to, isBlockFile); err != nil {
 		return nil, fmt.Errorf("copy the metrics: %w", err)
 	}
 	c = &Copy{dir: to}
@@ -74,39 +69,6 @@ func OpenCopy(dir, temporary string, log *slog.Logger) (c *Copy, err error) {
 	return c, nil
 }
 
-// removeAbandoned removes copies of processes that were killed.
-func removeAbandoned(temporary string, now time.Time) {
-	copies, _ := filepath.Glob(filepath.Join(temporary, copyPrefix+"*"))
-	for _, dir := range copies {
-		if info, err := os.Stat(dir); err == nil && info.IsDir() && now.Sub(info.ModTime()) > abandoned {
-			_ = os.RemoveAll(dir) // the next one tries again
-		}
-	}
-}
-
-// duplicate copies a directory. Files of blocks are linked if possible.
-func duplicate(from, to string) error {
-	return filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		name, err := filepath.Rel(from, path)
-		if err != nil {
-			return err
-		}
-		at := filepath.Join(to, name)
-		switch {
-		case entry.IsDir():
-			return os.MkdirAll(at, 0o700)
-		case !entry.Type().IsRegular():
-			return nil
-		case isBlockFile(name) && os.Link(path, at) == nil:
-			return nil
-		}
-		return copyFile(path, at)
-	})
-}
-
 // isBlockFile reports whether a file's content never changes: the index and the chunks of
 // a block, whose directory is named by a ULID.
 func isBlockFile(name string) bool {
@@ -118,20 +80,6 @@ func isBlockFile(name string) bool {
 		}
 	}
 	return false
-}
-
-func copyFile(from, to string) (err error) {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, in.Close()) }()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
 }
 
 // Querier implements storage.Queryable.

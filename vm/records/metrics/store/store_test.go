@@ -123,19 +123,6 @@ func TestAStoreWhoseProcessWasKilledIsReadFromACopy(t *testing.T) {
 	if after := tree(t, config.Dir); after != before {
 		t.Errorf("reading changed the files:\n%s\n%s", before, after)
 	}
-	for name, age := range map[string]time.Duration{"metrics-1": 2 * abandoned, "metrics-2": abandoned / 2, "other": 2 * abandoned} {
-		dir := filepath.Join(temporary, name)
-		if err := errors.Join(os.Mkdir(dir, 0o700), os.Chtimes(dir, now.Add(-age), now.Add(-age))); err != nil {
-			t.Fatal(err)
-		}
-	}
-	removeAbandoned(temporary, now)
-	for name, left := range map[string]bool{"metrics-1": false, "metrics-2": true, "other": true} {
-		if _, err := os.Stat(filepath.Join(temporary, name)); (err == nil) != left {
-			t.Errorf("%s: %v", name, err)
-		}
-		_ = os.RemoveAll(filepath.Join(temporary, name))
-	}
 	if left, _ := os.ReadDir(temporary); len(left) != 0 {
 		t.Errorf("left %v", left)
 	}
