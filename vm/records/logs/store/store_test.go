@@ -291,6 +291,58 @@ func TestAFullDiskRefusesRowsAndAnswersQueries(t *testing.T) {
 	})
 }
 
+func TestACopyIsOpenedWithoutChangingTheStore(t *testing.T) {
+	if os.Getenv(inChild) == t.Name() {
+		s := open(t, os.Getenv(inChild+"_DIR"))
+		rows := strings.Count(ask(t, s, "query", url.Values{"query": {"*"}}), "\n")
+		if err := s.Add([]collect.Row{row(time.Now(), "text")}); err != nil {
+			t.Fatal(err)
+		}
+		if want := os.Getenv(inChild + "_ROWS"); strconv.Itoa(rows) != want {
+			t.Errorf("%d rows were found, want %s", rows, want)
+		}
+		s.Close()
+		return
+	}
+	dir, other := t.TempDir(), t.TempDir()
+	for n := range 3 {
+		t.Setenv(inChild+"_ROWS", strconv.Itoa(n))
+		if output, err := again(t, dir); err != nil {
+			t.Fatalf("%v\n%s", err, output)
+		}
+	}
+	original := filepath.Join(dir, "store")
+	before := tree(t, original)
+	if err := Copy(t.Context(), original, filepath.Join(other, "store"), slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(inChild+"_ROWS", "3")
+	if output, err := again(t, other); err != nil {
+		t.Fatalf("the copy: %v\n%s", err, output)
+	}
+	if after := tree(t, original); after != before {
+		t.Errorf("the store changed:\n%s\n%s", before, after)
+	}
+}
+
+// tree lists the files of a directory with their content.
+func tree(t *testing.T, dir string) string {
+	t.Helper()
+	var all strings.Builder
+	err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		fmt.Fprintf(&all, "%s %x\n", path, sha256.Sum256(content))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all.String()
+}
+
 // TestADamagedStoreEndsItsProcess shows what package child relies on.
 func TestADamagedStoreEndsItsProcess(t *testing.T) {
 	if os.Getenv(inChild) == t.Name() {

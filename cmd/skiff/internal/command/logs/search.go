@@ -22,6 +22,8 @@ import (
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/records/logs/child"
 	"github.com/skiff-dev/skiff/vm/records/logs/query"
+	"github.com/skiff-dev/skiff/vm/records/logs/store"
+	"github.com/skiff-dev/skiff/vm/records/replica"
 )
 
 // storeFlags are the flags that search the log store instead of asking the nodes.
@@ -159,46 +161,62 @@ func (q *search) run(ctx context.Context, s cli.Streams, clusterName string) err
 	return err
 }
 
-// openStore returns a client of a log store. Without a daemon, a process of its own
-// opens the store meanwhile.
+// openStore returns a client of a log store. Without a daemon, a process of its own serves
+// a copy of the store until the returned function is called: opening the store itself would
+// change what was recorded.
 func openStore(ctx context.Context, records target.Records) (*query.Client, func(), error) {
 	if records.Client != nil {
 		return &query.Client{Transport: records.Client, Base: "http://daemon" + daemonapi.PathLogs}, func() {}, nil
 	}
-	dir := filepath.Join(records.Directory, home.LogRecords)
-	if _, err := os.Stat(filepath.Join(dir, home.LogStore)); err != nil {
+	recorded := filepath.Join(records.Directory, home.LogRecords, home.LogStore)
+	if _, err := os.Stat(recorded); err != nil {
 		return nil, nil, cli.Invalid("", "no logs of cluster %q were recorded", records.Name)
 	}
-	temporary, err := os.MkdirTemp(records.Temporary, "logs-")
+	dir, err := replica.Dir(records.Temporary, "logs-")
 	if err != nil {
+		return nil, nil, err
+	}
+	remove := func() { _ = os.RemoveAll(dir) }
+	c, end, err := openCopy(ctx, recorded, dir)
+	if err != nil {
+		remove()
+		return nil, nil, fmt.Errorf("open the logs of cluster %s: %w", records.Name, err)
+	}
+	return c, func() { end(); remove() }, nil
+}
+
+// openCopy copies the store in recorded to dir, and serves the copy until the returned
+// function is called.
+func openCopy(ctx context.Context, recorded, dir string) (*query.Client, func(), error) {
+	opening, cancel := context.WithTimeout(ctx, openLimit)
+	defer cancel()
+	silent := slog.New(slog.DiscardHandler)
+	if err := store.Copy(opening, recorded, filepath.Join(dir, home.LogStore), silent); err != nil {
 		return nil, nil, err
 	}
 	command, err := target.LogsCommand()
 	if err != nil {
 		return nil, nil, err
 	}
-	socket := filepath.Join(temporary, "s")
-	store := child.New(child.Config{
-		Command: func() []string { return append(command, "--dir", dir) }, Socket: socket, Log: slog.New(slog.DiscardHandler),
+	socket := filepath.Join(dir, "s")
+	server := child.New(child.Config{
+		Command: func() []string { return append(command, "--dir", dir) }, Socket: socket, Log: silent,
 	})
-	running, end := context.WithCancel(ctx)
+	running, stop := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = store.Run(running)
+		_ = server.Run(running)
 	}()
-	closeStore := func() {
-		end()
+	end := func() {
+		stop()
 		<-ended
-		_ = os.RemoveAll(temporary)
 	}
-	opening, cancel := context.WithTimeout(ctx, openLimit)
-	defer cancel()
-	if err := store.WaitReady(opening); err != nil {
-		closeStore()
-		return nil, nil, fmt.Errorf("open the logs of cluster %s: %w", records.Name, err)
+	if err := server.WaitReady(opening); err != nil {
+		end()
+		return nil, nil, err
 	}
-	return &query.Client{Transport: child.Transport(socket), Base: "http://logs"}, closeStore, nil
+	return &query.Client{Transport: child.Transport(socket), Base: "http://logs"}, end, nil
 }
 
 // text prints an entry in one line, after its time and where it is from. What a query
