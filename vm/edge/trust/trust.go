@@ -44,20 +44,21 @@ func Look(home string) Host {
 	chromium := databases(home, chromiumDatabases())
 	h.Databases = append(h.Databases, chromium...)
 	if h.System == "linux" && len(chromium) == 0 && installed(chromiumPrograms()) {
-		h.NewDatabase = filepath.Join(home, ownDatabase)
+		h.NewDatabase = filepath.Join(home, sharedDatabase)
 	}
 	return h
 }
 
-// ownDatabase is where all versions of Chromium look first. Since version 146, they
-// create their database in the user's data directory instead.
-const ownDatabase = ".pki/nssdb"
+// sharedDatabase is the directory, below the home directory, in which all versions of
+// Chromium look first. Since version 146, they create their database in the user's data
+// directory instead.
+const sharedDatabase = ".pki/nssdb"
 
 // chromiumDatabases are where Chromium has its NSS database, below the home directory.
 func chromiumDatabases() []string {
 	return []string{
-		ownDatabase, ".local/share/pki/nssdb",
-		"snap/chromium/current/" + ownDatabase, "snap/chromium/current/.local/share/pki/nssdb", ".var/app/*/data/pki/nssdb",
+		sharedDatabase, ".local/share/pki/nssdb",
+		"snap/chromium/current/" + sharedDatabase, "snap/chromium/current/.local/share/pki/nssdb", ".var/app/*/data/pki/nssdb",
 	}
 }
 
