@@ -29,8 +29,12 @@ import (
 	"github.com/skiff-dev/skiff/vm/network"
 )
 
-// requestLimit is how long a guest may take until it answers.
-const requestLimit = 3 * time.Minute
+// requestLimit is how long a guest may take to answer, and retryDelay how long to wait
+// before asking again.
+const (
+	requestLimit = 3 * time.Minute
+	retryDelay   = 50 * time.Millisecond
+)
 
 // Image reads the node image in SKIFF_IMAGE_DIR, or else that of this checkout, for
 // a test two folders below the root.
@@ -160,8 +164,8 @@ func (r *Rig) Power(t *testing.T, name, action string) {
 	_ = r.request(t, name, http.MethodPost, nodeapi.PathPower, nodeapi.PowerRequest{Action: action}, nil).Close()
 }
 
-// Status returns the status that the guest reports. A guest that restarts can end its
-// answer early.
+// Status returns the status that the guest reports. It asks again if a restart of the
+// guest cuts its answer short.
 func (r *Rig) Status(t *testing.T, name string) nodeapi.Status {
 	t.Helper()
 	for deadline := time.Now().Add(requestLimit); ; {
@@ -175,6 +179,7 @@ func (r *Rig) Status(t *testing.T, name string) nodeapi.Status {
 		if time.Now().After(deadline) {
 			t.Fatalf("status of %s: %v", name, err)
 		}
+		time.Sleep(retryDelay)
 	}
 }
 
@@ -235,7 +240,7 @@ func (r *Rig) request(t *testing.T, name, method, path string, request any, head
 			said, _ := io.ReadAll(io.LimitReader(response.Body, 300))
 			t.Fatalf("%s answers %s: %s", name, response.Status, said)
 		}
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(retryDelay)
 	}
 }
 
