@@ -118,7 +118,7 @@ COPY --from=compile /greeting /files /token /addresses /
 	equal(t, "cached steps after a restart", strings.Count(again.stderr, " CACHED\n") >= 4, true)
 }
 
-// prune returns the size of the layers of builds that `skiff prune` has freed.
+// prune runs `skiff prune` and returns the size of the build layers that it freed.
 func (r *rig) prune(t *testing.T, flags ...string) int64 {
 	t.Helper()
 	var freed struct{ BuildBytes int64 }

@@ -41,7 +41,7 @@ func testClients(t *testing.T, r *rig, name string, k *kube) {
 	}
 
 	// A stream stays open while nothing is sent. When the server is killed, the client
-	// gets the status with which it tries again.
+	// gets the status that tells it to try again.
 	conn := dialGRPC(t, secure, trusted)
 	stream, err := grpc_health_v1.NewHealthClient(conn).Watch(t.Context(), &grpc_health_v1.HealthCheckRequest{})
 	if err != nil {

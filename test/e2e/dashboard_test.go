@@ -11,8 +11,8 @@ import (
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
-// testDashboard uses the dashboard in a browser, in front of real nodes: logs, a shell, a
-// port-forward, actions, a user with few rights, and a cluster that is paused.
+// testDashboard uses the dashboard of a cluster in a browser: logs, a shell, a
+// port-forward, actions, a user with few rights, and a paused cluster.
 func testDashboard(t *testing.T, r *rig, name string, k *kube) {
 	k.apply(t, "dashboard.yaml")
 	k.rollout(t, "deployment/shop")
@@ -70,8 +70,7 @@ func (k *kube) tryForward(t *testing.T, b *tab.Tab, pod string) {
 	})
 }
 
-// tryActions scales, restarts, cordons and drains through the dashboard, each with its
-// dry run first, which changes nothing.
+// tryActions carries out actions of the dashboard, and checks that dry runs change nothing.
 func (k *kube) tryActions(t *testing.T, b *tab.Tab) {
 	t.Helper()
 	var done struct {

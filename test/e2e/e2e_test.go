@@ -97,7 +97,7 @@ func TestEndToEnd(t *testing.T) {
 	if r.sandboxed { // VMs would need a virtiofsd that Debian 12 does not have
 		r.subtest(t, "ReadOnlyFolder", func(t *testing.T) { testReadOnlyFolder(t, r) })
 	}
-	if r.sandboxed { // the same on VMs, where another cluster takes minutes
+	if r.sandboxed { // VMs record the same metrics, but another cluster takes minutes there
 		r.subtest(t, "Monitoring", func(t *testing.T) { testMonitoring(t, r) })
 	}
 	r.subtest(t, "Run", func(t *testing.T) { testRun(t, r) })

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestIngressController runs an ingress controller of others behind a load balancer. Its
-// Ingresses answer on the host, and Skiff's own class leaves them alone.
+// TestIngressController runs a third-party ingress controller behind a load balancer. Its
+// Ingresses answer on the host, and Skiff leaves Ingresses of its class alone.
 func TestIngressController(t *testing.T) {
 	if os.Getenv("SKIFF_E2E_INGRESS") == "" {
 		t.Skip("the controller takes minutes to build: run `make e2e-ingress`")

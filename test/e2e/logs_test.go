@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// testLogs searches the log store: a running pod, a deleted one, a previous container,
-// events and the audit log, and through a crash of the store's process.
+// testLogs searches the log store for a running pod, a deleted pod, a previous container,
+// events and the audit log. Meanwhile the store's process is killed.
 func testLogs(t *testing.T, r *rig, name string, k *kube) {
 	k.apply(t, "logs.yaml")
 	k.wait(t, "condition=Ready", "pod/writer")
@@ -84,7 +84,7 @@ func testLogs(t *testing.T, r *rig, name string, k *kube) {
 	equal(t, "lines of its error", strings.Count(a.stderr, "\n"), 1)
 }
 
-// testKeptLogs searches the logs of a cluster that does not exist any more.
+// testKeptLogs searches the logs of a deleted cluster.
 func testKeptLogs(t *testing.T, r *rig) {
 	const name = "kept"
 	t.Cleanup(func() {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// testMonitoring queries the recorded metrics of a pod while it runs, when it is gone, and
-// when its cluster is.
+// testMonitoring queries the recorded metrics of a pod: while it is running, after it was
+// deleted, and after its cluster was.
 func testMonitoring(t *testing.T, r *rig) {
 	const name = "past"
 	t.Cleanup(func() { r.discard(t, name) })
@@ -19,7 +19,7 @@ func testMonitoring(t *testing.T, r *rig) {
 	k.apply(t, "monitored.yaml")
 	k.wait(t, "condition=Ready", "pod/monitored")
 	pod := fmt.Sprintf(`{namespace=%q,pod="monitored",container="work"}`, k.namespace)
-	queries := map[string][2]float64{ // the least and the most value
+	queries := map[string][2]float64{ // the lowest and the highest value
 		"rate(container_cpu_usage_seconds_total" + pod + "[1m])": {0.03, 0.2},
 		"container_memory_working_set_bytes" + pod:               {64 << 10, 64 << 20},
 		"container_cpu_cfs_throttled_periods_total" + pod:        {1, 1e6},
@@ -61,7 +61,7 @@ func testMonitoring(t *testing.T, r *rig) {
 	}
 }
 
-// metric returns an error unless an expression has values between two bounds.
+// metric returns an error unless an expression has values and all are within two bounds.
 func (r *rig) metric(t *testing.T, cluster, expression string, bounds [2]float64) error {
 	t.Helper()
 	var answer struct {

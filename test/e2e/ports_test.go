@@ -341,8 +341,7 @@ func (r *rig) tryHost(t *testing.T, cluster string, credentials []credential) {
 	status := r.status(t, cluster)
 	balancer := netip.MustParseAddrPort(strings.TrimPrefix(status.Server, "https://"))
 	web := []string{portOf(t, status.Web), portOf(t, status.WebTLS)}
-	// The namespaces of earlier tests, with their load balancers, may still be on their
-	// way out.
+	// Load balancers of earlier tests listen until their namespaces are deleted.
 	eventually(t, waitLimit, "the daemon listens where it should, and only there", func() error {
 		listeners, err := probe.Listeners("/proc")
 		if err != nil {

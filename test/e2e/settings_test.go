@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// settingsFiles are the files of testSettings.
+// settingsFiles are the configurations of testSettings and the files that they name.
 var settingsFiles = map[string]string{
 	"skiff.yaml": `controlPlanes: 1
 workers: 1
@@ -48,8 +48,8 @@ profiles: [{schedulerName: default-scheduler, plugins: {score: {enabled: [{name:
 `,
 }
 
-// testSettings changes settings of Kubernetes' components in a cluster that runs, with
-// files of their own, and tries some that do not work.
+// testSettings changes the settings of Kubernetes' components in a running cluster, and
+// checks that invalid ones change nothing.
 func testSettings(t *testing.T, r *rig) {
 	const name = "settings"
 	dir := filesIn(t, settingsFiles)

@@ -64,7 +64,8 @@ func newRequest(r *http.Request) gateway.Request {
 	return request
 }
 
-// literal returns the address in a Host header; an invalid one if it has a name.
+// literal returns the IP address in a Host header, or the zero Addr if the header has a
+// name.
 func literal(host string) netip.Addr {
 	if withPort, err := netip.ParseAddrPort(host); err == nil {
 		return withPort.Addr().WithZone("")
@@ -205,9 +206,9 @@ func modify(response *http.Response) error {
 	return nil
 }
 
-// callBody is the answer to a call of gRPC. If the backend ends it early, it ends with a
-// status that tells the client to try again; the reverse proxy would reset the stream,
-// which clients take for an internal error.
+// callBody is the body of an answer to a gRPC call. If the backend ends the answer early,
+// the body ends with a status that tells the client to try again. Without it, the reverse
+// proxy would reset the stream, which clients take for an internal error.
 type callBody struct {
 	io.ReadCloser
 	response *http.Response

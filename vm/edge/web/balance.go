@@ -47,13 +47,13 @@ func (b *balance) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, err
 }
 
-// attemptBody is the body of a request for one attempt. It stays open for the next
-// attempt if nothing of it was read. Otherwise closing it ends a read that waits for the
-// client, without which a stream in both directions outlives its backend until the client
-// sends something.
+// attemptBody is the body of a request for one attempt. Closing it leaves the request's
+// body open for the next attempt if nothing was read from it. Otherwise closing it ends a
+// read that waits for the client; without that, a bidirectional stream outlives its
+// backend until the client sends something.
 type attemptBody struct {
 	body io.Reader
-	from io.Closer // as forwarded.body
+	from io.Closer // see forwarded.body
 	read atomic.Bool
 }
 

@@ -48,8 +48,8 @@ type forwarded struct {
 	trusted bool
 	client  string // IP address
 	action  gateway.Action
-	// body is that of the client's request, if it can be closed while it is read, as
-	// with HTTP/2.
+	// body is the body of the client's request if it can be closed while it is being
+	// read, as with HTTP/2; otherwise nil.
 	body io.Closer
 }
 

@@ -147,8 +147,8 @@ func (s *Server) follow(ctx context.Context) error {
 	}
 }
 
-// reopenDelay is how long nothing is done after a port of a Gateway has failed, so that
-// one that fails at once does not use up a CPU.
+// reopenDelay is the pause before a failed port of a Gateway is opened again, so that a
+// port that fails at once does not keep a CPU busy.
 const reopenDelay = time.Second
 
 // servePeers serves what the entry of another daemon forwards.

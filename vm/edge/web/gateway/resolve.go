@@ -28,7 +28,7 @@ type Request struct {
 	// ServerName is the host that the client named for TLS, Host that of the request;
 	// both as route.Host returns them, "" for an address.
 	ServerName, Host string
-	// Address is what the client named instead of a host, if that is an address.
+	// Address is the IP address that the client used instead of a host name, if it did.
 	Address netip.Addr
 	Method  string
 	// Path of the URL, decoded.
