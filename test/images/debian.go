@@ -42,26 +42,14 @@ func debian(cache string, packages []string, more []oci.File) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp(cache, "deb-")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
-	if _, err := output(dir, nil, "apt-get", append([]string{"-q", "download"}, all...)...); err != nil {
-		return nil, err
-	}
-	archives, err := filepath.Glob(filepath.Join(dir, "*.deb"))
+	archives, err := download(cache, all...)
 	if err != nil {
 		return nil, err
 	}
 	root := tree{}
 	for _, archive := range archives {
-		files, err := output("", nil, "dpkg-deb", "--fsys-tarfile", archive)
-		if err != nil {
+		if err := root.unpack(archive); err != nil {
 			return nil, err
-		}
-		if err := root.unpack(files); err != nil {
-			return nil, fmt.Errorf("%s: %w", filepath.Base(archive), err)
 		}
 	}
 	for _, file := range more {
@@ -72,6 +60,35 @@ func debian(cache string, packages []string, more []oci.File) ([]byte, error) {
 		return nil, err
 	}
 	return layer, atomicfile.Write(kept, layer, 0o644)
+}
+
+// download returns the files of Debian packages, each package's as a tar. They are in
+// the order of the packages' file names.
+func download(cache string, packages ...string) ([][]byte, error) {
+	dir, err := os.MkdirTemp(cache, "deb-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	if _, err := output(dir, nil, "apt-get", append([]string{"-q", "download"}, packages...)...); err != nil {
+		return nil, err
+	}
+	found, err := filepath.Glob(filepath.Join(dir, "*.deb"))
+	if err != nil {
+		return nil, err
+	}
+	if len(found) != len(packages) {
+		return nil, fmt.Errorf("apt-get downloaded %q, want %q", found, packages)
+	}
+	var archives [][]byte
+	for _, file := range found {
+		archive, err := output("", nil, "dpkg-deb", "--fsys-tarfile", file)
+		if err != nil {
+			return nil, err
+		}
+		archives = append(archives, archive)
+	}
+	return archives, nil
 }
 
 // closure returns packages and all that they depend on, sorted.

@@ -1,7 +1,7 @@
-// Command images builds the images of the end-to-end tests as OCI archives: a
-// static workload program on top of Debian's static busybox, a gRPC server, PostgreSQL
-// and Redis, and deliberately broken archives. It needs Go, apt-get and dpkg-deb but no registry. It does not
-// touch an archive whose content has not changed.
+// Command images builds the images of the end-to-end tests as OCI archives: a static
+// workload program on top of Debian's static busybox, a gRPC server, PostgreSQL and Redis,
+// and deliberately broken archives. It needs Go, apt-get and dpkg-deb but no registry. It
+// does not touch an archive whose content has not changed.
 package main
 
 import (
@@ -69,14 +69,17 @@ func writeDatabases(out, cache string, busybox []byte) error {
 	if err != nil {
 		return fmt.Errorf("databases: %w", err)
 	}
+	return writeImage(out, "databases", layer, v1.ImageConfig{Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, Cmd: []string{"sh"}})
+}
+
+// writeImage writes an image of one layer.
+func writeImage(out, name string, layer []byte, config v1.ImageConfig) error {
 	var archive bytes.Buffer
-	if err := oci.Write(&archive, oci.Image{
-		Name: "skiff.test/databases:1", Arch: runtime.GOARCH, Layers: [][]byte{layer},
-		Config: v1.ImageConfig{Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, Cmd: []string{"sh"}},
-	}); err != nil {
+	err := oci.Write(&archive, oci.Image{Name: "skiff.test/" + name + ":1", Arch: runtime.GOARCH, Layers: [][]byte{layer}, Config: config})
+	if err != nil {
 		return err
 	}
-	return writeIfChanged(filepath.Join(out, "databases.tar"), archive.Bytes())
+	return writeIfChanged(filepath.Join(out, name+".tar"), archive.Bytes())
 }
 
 // writeHealth writes the image of the gRPC server, which has nothing but its program.
@@ -104,13 +107,7 @@ func writeProgram(out, name string, program []byte) error {
 	if err != nil {
 		return err
 	}
-	var archive bytes.Buffer
-	if err := oci.Write(&archive, oci.Image{
-		Name: "skiff.test/" + name + ":1", Arch: runtime.GOARCH, Layers: [][]byte{layer}, Config: v1.ImageConfig{Entrypoint: []string{"/" + name}},
-	}); err != nil {
-		return err
-	}
-	return writeIfChanged(filepath.Join(out, name+".tar"), archive.Bytes())
+	return writeImage(out, name, layer, v1.ImageConfig{Entrypoint: []string{"/" + name}})
 }
 
 // workloadImage is one version of the test workload.
@@ -172,23 +169,11 @@ func busybox(cache string) ([]byte, error) {
 	if data, err := os.ReadFile(path); err == nil {
 		return data, nil
 	}
-	dir, err := os.MkdirTemp(cache, "deb-")
+	archives, err := download(cache, "busybox-static")
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
-	if _, err := output(dir, nil, "apt-get", "-q", "download", "busybox-static"); err != nil {
-		return nil, err
-	}
-	debs, err := filepath.Glob(filepath.Join(dir, "busybox-static_*.deb"))
-	if err != nil || len(debs) != 1 {
-		return nil, fmt.Errorf("apt-get downloaded %q, want one package: %w", debs, err)
-	}
-	files, err := output(dir, nil, "dpkg-deb", "--fsys-tarfile", filepath.Base(debs[0]))
-	if err != nil {
-		return nil, err
-	}
-	data, err := find(files, "./bin/busybox", "./usr/bin/busybox")
+	data, err := find(archives[0], "./bin/busybox", "./usr/bin/busybox")
 	if err != nil {
 		return nil, err
 	}
