@@ -15,7 +15,8 @@ import (
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
-// MaxFile is the maximum size of a configuration file in bytes.
+// MaxFile is the maximum size of a configuration file, and of a file that it names, in
+// bytes.
 const MaxFile = 64 << 10
 
 // File is a configuration file with known keys and values of the right type. The
@@ -121,7 +122,7 @@ func (f File) readKey(key, value *yaml.Node, within string) error {
 	if setting.put != nil && setting.Type != Document {
 		decoded, err := decode(value)
 		if err != nil {
-			return fault(f.name, value.Line, "", "%s: %s", path, strings.Join(strings.Fields(strings.TrimPrefix(err.Error(), "yaml: ")), " "))
+			return fault(f.name, value.Line, "", "%s: %s", path, plain(err))
 		}
 		f.values[path] = entry{decoded, value.Line}
 		return nil
@@ -213,12 +214,17 @@ func fault(name string, line int, hint, format string, args ...any) error {
 // syntaxError turns "yaml: line 3: did not find …" into one line that starts with
 // the place.
 func syntaxError(name string, err error) error {
-	message := strings.Join(strings.Fields(strings.TrimPrefix(err.Error(), "yaml: ")), " ")
+	message := plain(err)
 	place := name
 	if m := regexp.MustCompile(`^line (\d+): (.*)$`).FindStringSubmatch(message); m != nil {
 		place, message = name+":"+m[1], m[2]
 	}
 	return &daemonapi.Failure{Cause: fmt.Sprintf("%s: invalid YAML: %s", place, message), Invalid: true}
+}
+
+// plain returns an error of package yaml as one line without the package's name.
+func plain(err error) string {
+	return strings.Join(strings.Fields(strings.TrimPrefix(err.Error(), "yaml: ")), " ")
 }
 
 // reason returns the error of a file operation without the path.

@@ -1,21 +1,20 @@
 package settings
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/skiff-dev/skiff/vm/cluster"
 )
-
-// MaxDocument is the maximum size of a file that a setting names, in bytes.
-const MaxDocument = 64 << 10
 
 // object is a mapping whose keys are upstream's.
 func object(s Setting, at func(*cluster.Spec) *map[string]any) Setting {
@@ -30,53 +29,37 @@ func object(s Setting, at func(*cluster.Spec) *map[string]any) Setting {
 }
 
 // switches is a mapping of names to true or false.
-func switches(s Setting, put func(spec *cluster.Spec, on map[string]bool)) Setting {
+func switches(s Setting, at func(*cluster.Spec) *map[string]bool) Setting {
 	s.Type = Switches
-	s.get = func(*cluster.Spec) any { return map[string]any{} }
-	s.put = func(spec *cluster.Spec, value any) error {
-		fields, err := mapping(value)
-		if err != nil {
-			return err
+	return named(s, at, func(name string, value any) (bool, error) {
+		text, err := scalar(name, value)
+		if err == nil && text != "true" && text != "false" {
+			err = fmt.Errorf("%s: %q is not true or false", name, text)
 		}
-		var all map[string]bool
-		for name, value := range fields {
-			text, err := scalar(name, value)
-			if err == nil && text != "true" && text != "false" {
-				err = fmt.Errorf("%s: %q is not true or false", name, text)
-			}
-			if err != nil {
-				return err
-			}
-			if all == nil {
-				all = map[string]bool{}
-			}
-			all[name] = text == "true"
-		}
-		put(spec, all)
-		return nil
-	}
-	return s
+		return text == "true", err
+	})
 }
 
 // texts is a mapping of names to single values.
 func texts(s Setting, at func(*cluster.Spec) *map[string]string) Setting {
 	s.Type = Texts
+	return named(s, at, scalar)
+}
+
+// named is a mapping of names to what parse returns for their values.
+func named[T any](s Setting, at func(*cluster.Spec) *map[string]T, parse func(name string, value any) (T, error)) Setting {
 	s.get = func(*cluster.Spec) any { return map[string]any{} }
 	s.put = func(spec *cluster.Spec, value any) error {
+		*at(spec) = nil
 		fields, err := mapping(value)
-		if err != nil {
+		if err != nil || fields == nil {
 			return err
 		}
-		var all map[string]string
-		for name, value := range fields {
-			text, err := scalar(name, value)
-			if err != nil {
+		all := map[string]T{}
+		for _, name := range slices.Sorted(maps.Keys(fields)) {
+			if all[name], err = parse(name, fields[name]); err != nil {
 				return err
 			}
-			if all == nil {
-				all = map[string]string{}
-			}
-			all[name] = text
 		}
 		*at(spec) = all
 		return nil
@@ -147,10 +130,6 @@ func decode(node *yaml.Node) (any, error) {
 	return value, err
 }
 
-func invalidYAML(err error) error {
-	return fmt.Errorf("invalid YAML: %s", strings.Join(strings.Fields(strings.TrimPrefix(err.Error(), "yaml: ")), " "))
-}
-
 // readDocument reads a file with one object in YAML or JSON.
 func readDocument(path string) (map[string]any, error) {
 	info, err := os.Stat(path)
@@ -165,22 +144,28 @@ func readDocument(path string) (map[string]any, error) {
 		return nil, errors.New(reason(err))
 	}
 	defer func() { _ = f.Close() }()
-	decoder := yaml.NewDecoder(io.LimitReader(f, MaxDocument+1))
-	if info.Size() > MaxDocument {
-		return nil, fmt.Errorf("larger than %d KiB", MaxDocument>>10)
+	content, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
+	if err != nil {
+		return nil, errors.New(reason(err))
 	}
+	if len(content) > MaxFile {
+		return nil, fmt.Errorf("larger than %d KiB", MaxFile>>10)
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(content))
 	var first, more yaml.Node
-	if err := decoder.Decode(&first); errors.Is(err, io.EOF) {
+	err = decoder.Decode(&first)
+	if errors.Is(err, io.EOF) {
 		return nil, errors.New("it is empty")
-	} else if err != nil {
-		return nil, invalidYAML(err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("invalid YAML: %s", plain(err))
 	}
 	if err := decoder.Decode(&more); !errors.Is(err, io.EOF) {
 		return nil, errors.New("it has more than one YAML document")
 	}
 	value, err := decode(&first)
 	if err != nil {
-		return nil, invalidYAML(err)
+		return nil, fmt.Errorf("invalid YAML: %s", plain(err))
 	}
 	fields, err := mapping(value)
 	if err == nil && fields == nil {

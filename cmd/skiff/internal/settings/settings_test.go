@@ -273,3 +273,29 @@ func TestThePathOfABundleIsRelativeToTheFileOrTheDirectory(t *testing.T) {
 		}
 	}
 }
+
+func TestAFileThatASettingNamesHasOneObject(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "document.yaml")
+	for content, want := range map[string]string{
+		`{"a": 1}`:        "",
+		"a: [1, x]\n":     "",
+		"":                "it is empty",
+		"{}":              "it is empty",
+		"a: 1\n---\nb: 2": "it has more than one YAML document",
+		"[":               "invalid YAML: line 1: did not find expected node content",
+		"1: {2: 3}":       "invalid YAML: keys must be strings",
+		"text":            "it must be a mapping",
+		strings.Repeat("# padding\n", MaxFile/10+1): "larger than 64 KiB",
+	} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if _, err := readDocument(path); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%.20q: %q, want %q", content, got, want)
+		}
+	}
+}

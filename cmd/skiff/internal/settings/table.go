@@ -164,7 +164,7 @@ func Table() []Setting {
 		boolean(Setting{Key: "proxy.pods", Flag: "pod-proxy", Description: "whether containers of new pods get the variables HTTP_PROXY, HTTPS_PROXY and NO_PROXY"},
 			func(s *cluster.Spec) bool { return s.Proxy.Pods }, func(s *cluster.Spec, on bool) { s.Proxy.Pods = on }),
 		switches(Setting{Key: "kubernetes.featureGates", Description: "feature gates, for all components that know them, such as `ClusterTrustBundle: true`"},
-			func(s *cluster.Spec, on map[string]bool) { s.Kubernetes.FeatureGates = on }),
+			func(s *cluster.Spec) *map[string]bool { return &s.Kubernetes.FeatureGates }),
 		texts(Setting{Key: "kubernetes.runtimeConfig", Description: "APIs that are on or off: GROUP/VERSION, GROUP/VERSION/RESOURCE, api/beta, api/alpha or api/all, each with true or false"},
 			func(s *cluster.Spec) *map[string]string { return &s.Kubernetes.RuntimeConfig }),
 		texts(Setting{Key: "kubernetes.apiServer.args", Description: "flags of kube-apiserver without dashes"},
