@@ -62,13 +62,7 @@ func (c *Client) affected(ctx context.Context, ref object.Ref, task feed.Task) (
 		if err != nil || facts.Replicas < 0 {
 			return nil, nil
 		}
-		switch change := after - facts.Replicas; {
-		case change > 0:
-			return []string{fmt.Sprintf("%s (%d now, %d afterwards)", podsAre(int(change), "is created", "are created"), facts.Replicas, after)}, nil
-		case change < 0:
-			return []string{fmt.Sprintf("%s (%d now, %d afterwards)", podsAre(int(-change), "is deleted", "are deleted"), facts.Replicas, after)}, nil
-		}
-		return []string{"the number of pods does not change"}, nil
+		return []string{scaled(facts.Replicas, after)}, nil
 	case feed.VerbRestart, feed.VerbUndo:
 		if facts.Replicas < 0 {
 			return []string{"its pods are replaced"}, nil
@@ -76,6 +70,18 @@ func (c *Client) affected(ctx context.Context, ref object.Ref, task feed.Task) (
 		return []string{podsAre(int(facts.Replicas), "is replaced", "are replaced")}, nil
 	}
 	return nil, nil
+}
+
+// scaled describes what changing a number of replicas does.
+func scaled(before, after int64) string {
+	if after == before {
+		return "the number of pods does not change"
+	}
+	change := podsAre(int(after-before), "is created", "are created")
+	if after < before {
+		change = podsAre(int(before-after), "is deleted", "are deleted")
+	}
+	return fmt.Sprintf("%s (%d now, %d afterwards)", change, before, after)
 }
 
 // drained lists the pods that a drain evicts, and warns about those that are lost.

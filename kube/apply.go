@@ -156,11 +156,9 @@ func (c *Client) applyOne(ctx context.Context, o *unstructured.Unstructured, opt
 	if err != nil && !apierrors.IsNotFound(err) {
 		return applied, err
 	}
-	patch := metav1.PatchOptions{FieldManager: c.config.UserAgent, Force: &options.Force, FieldValidation: metav1.FieldValidationStrict}
-	if options.DryRun {
-		patch.DryRun = []string{metav1.DryRunAll}
-	}
-	after, err := client.Patch(ctx, o.GetName(), types.ApplyPatchType, body, patch)
+	after, err := client.Patch(ctx, o.GetName(), types.ApplyPatchType, body, metav1.PatchOptions{
+		FieldManager: c.config.UserAgent, Force: &options.Force, FieldValidation: metav1.FieldValidationStrict, DryRun: dryRun(options.DryRun),
+	})
 	if err != nil {
 		return applied, err
 	}
@@ -178,18 +176,19 @@ func (c *Client) applyOne(ctx context.Context, o *unstructured.Unstructured, opt
 
 // resourceOf returns the resource of an object, in the version that it names.
 func (c *Client) resourceOf(ctx context.Context, o *unstructured.Unstructured) (object.Resource, error) {
-	resource, err := c.owner(ctx, object.Ref{Cluster: c.name}, metav1.OwnerReference{APIVersion: o.GetAPIVersion(), Kind: o.GetKind()})
+	kind := metav1.OwnerReference{APIVersion: o.GetAPIVersion(), Kind: o.GetKind()}
+	ref, err := c.owner(ctx, object.Ref{}, kind)
 	if err != nil { // its definition may be new
-		// Without the resources of an aggregated API that does not answer.
-		if known, discovered := c.discover(ctx); len(known) == 0 && discovered != nil {
-			return object.Resource{}, discovered
+		// Discovery also fails if an aggregated API does not answer; the other resources are usable.
+		if known, err := c.discover(ctx); len(known) == 0 && err != nil {
+			return object.Resource{}, err
 		}
-		if resource, err = c.owner(ctx, object.Ref{Cluster: c.name}, metav1.OwnerReference{APIVersion: o.GetAPIVersion(), Kind: o.GetKind()}); err != nil {
+		if ref, err = c.owner(ctx, object.Ref{}, kind); err != nil {
 			return object.Resource{}, err
 		}
 	}
-	resource.Resource.Version = o.GroupVersionKind().Version
-	return resource.Resource, nil
+	ref.Resource.Version = o.GroupVersionKind().Version
+	return ref.Resource, nil
 }
 
 // difference returns what changed between two versions of an object, in unified

@@ -16,17 +16,11 @@ import (
 	"github.com/skiff-dev/skiff/kube/object"
 )
 
-// definitions is the resource whose objects add resources to the server.
-var definitions = object.Resource{
-	Group: "apiextensions.k8s.io", Version: "v1", Name: "customresourcedefinitions",
-	Singular: "customresourcedefinition", Kind: "CustomResourceDefinition",
-}
-
 // catalog delivers the resources that the server serves, again whenever a
 // definition changes.
 func (c *Client) catalog(ctx context.Context, emit func(any)) {
 	changes := feed.NewMailbox()
-	go newTableWatch(c, feed.Objects{Cluster: c.name, Resource: definitions}).run(ctx, changes.Put)
+	go newTableWatch(c, feed.Objects{Cluster: c.name, Resource: object.Definitions}).run(ctx, changes.Put)
 	for ctx.Err() == nil {
 		all, err := c.discover(ctx)
 		if err == nil || len(all) > 0 {

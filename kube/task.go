@@ -53,7 +53,7 @@ func (c *Client) Do(ctx context.Context, task feed.Task, out io.Writer) error {
 
 func (c *Client) delete(ctx context.Context, ref object.Ref, task feed.Task, out io.Writer) error {
 	background := metav1.DeletePropagationBackground
-	err := c.resourceClient(ref).Delete(ctx, ref.Name, metav1.DeleteOptions{PropagationPolicy: &background, DryRun: dryRun(task)})
+	err := c.resourceClient(ref).Delete(ctx, ref.Name, metav1.DeleteOptions{PropagationPolicy: &background, DryRun: dryRun(task.DryRun)})
 	if err == nil {
 		fmt.Fprintf(out, "%s is being deleted\n", ref)
 	}
@@ -62,24 +62,24 @@ func (c *Client) delete(ctx context.Context, ref object.Ref, task feed.Task, out
 
 func (c *Client) kill(ctx context.Context, ref object.Ref, task feed.Task, out io.Writer) error {
 	now := int64(0)
-	err := c.resourceClient(ref).Delete(ctx, ref.Name, metav1.DeleteOptions{GracePeriodSeconds: &now, DryRun: dryRun(task)})
+	err := c.resourceClient(ref).Delete(ctx, ref.Name, metav1.DeleteOptions{GracePeriodSeconds: &now, DryRun: dryRun(task.DryRun)})
 	if err == nil {
 		fmt.Fprintf(out, "%s force deleted\n", ref)
 	}
 	return err
 }
 
-// dryRun returns the option of a request that carries out a task.
-func dryRun(task feed.Task) []string {
-	if task.DryRun {
+// dryRun returns the value of the DryRun option of a request.
+func dryRun(enabled bool) []string {
+	if enabled {
 		return []string{metav1.DryRunAll}
 	}
 	return nil
 }
 
 // strategy is dryRun for kubectl's own packages.
-func strategy(task feed.Task) util.DryRunStrategy {
-	if task.DryRun {
+func strategy(enabled bool) util.DryRunStrategy {
+	if enabled {
 		return util.DryRunServer
 	}
 	return util.DryRunNone
@@ -90,7 +90,7 @@ func (c *Client) patch(ctx context.Context, ref object.Ref, task feed.Task, patc
 	if err != nil {
 		return err
 	}
-	_, err = c.resourceClient(ref).Patch(ctx, ref.Name, types.MergePatchType, body, metav1.PatchOptions{FieldManager: c.config.UserAgent, DryRun: dryRun(task)}, subresources...)
+	_, err = c.resourceClient(ref).Patch(ctx, ref.Name, types.MergePatchType, body, metav1.PatchOptions{FieldManager: c.config.UserAgent, DryRun: dryRun(task.DryRun)}, subresources...)
 	return err
 }
 
@@ -145,7 +145,7 @@ func (c *Client) undo(ctx context.Context, ref object.Ref, task feed.Task, out i
 		return fmt.Errorf("read %s: %w", ref, err)
 	}
 	message, err := callWithContext(ctx, func() (string, error) {
-		return rollbacker.Rollback(typed, nil, revision, strategy(task))
+		return rollbacker.Rollback(typed, nil, revision, strategy(task.DryRun))
 	})
 	if err == nil {
 		fmt.Fprintf(out, "%s: %s\n", ref, oneLine(message))
@@ -220,7 +220,7 @@ func (c *Client) trigger(ctx context.Context, ref object.Ref, task feed.Task, ou
 			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(cron, batchv1.SchemeGroupVersion.WithKind("CronJob"))},
 		},
 		Spec: cron.Spec.JobTemplate.Spec,
-	}, metav1.CreateOptions{DryRun: dryRun(task)})
+	}, metav1.CreateOptions{DryRun: dryRun(task.DryRun)})
 	if err == nil {
 		fmt.Fprintf(out, "job %s/%s created\n", job.Namespace, job.Name)
 	}
