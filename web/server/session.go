@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"sync"
@@ -221,17 +222,18 @@ func (s *sessions) invite(who identity, now time.Time) string {
 		s.invited, s.open = map[key]invitation{}, map[key]*session{}
 	}
 	if len(s.invited) >= maxInvites {
-		var oldest key
-		for k, i := range s.invited {
-			if first, ok := s.invited[oldest]; !ok || i.expiry.Before(first.expiry) {
-				oldest = k
-			}
-		}
-		delete(s.invited, oldest)
+		delete(s.invited, oldest(s.invited, func(i invitation) time.Time { return i.expiry }))
 	}
 	token := newSecret()
 	s.invited[keyOf(token)] = invitation{who, now.Add(inviteLife)}
 	return token
+}
+
+// oldest returns the key of the entry that expires first.
+func oldest[T any](entries map[key]T, expiry func(T) time.Time) key {
+	return slices.MinFunc(slices.Collect(maps.Keys(entries)), func(a, b key) int {
+		return expiry(entries[a]).Compare(expiry(entries[b]))
+	})
 }
 
 // redeem uses up a link, and returns the secret of the session that it begins.
@@ -245,14 +247,9 @@ func (s *sessions) redeem(token string, now time.Time) (cookie string, ok bool) 
 		return "", false
 	}
 	if len(s.open) >= maxSessions {
-		var oldest key
-		for k, one := range s.open {
-			if first, ok := s.open[oldest]; !ok || one.expiry.Before(first.expiry) {
-				oldest = k
-			}
-		}
-		s.open[oldest].close()
-		delete(s.open, oldest)
+		first := oldest(s.open, func(one *session) time.Time { return one.expiry })
+		s.open[first].close()
+		delete(s.open, first)
 	}
 	cookie = newSecret()
 	s.open[keyOf(cookie)] = &session{identity: invited.identity, csrf: newSecret(), expiry: now.Add(sessionLife), used: now}
