@@ -31,21 +31,30 @@ func main() {
 	if *tests {
 		work = bundleTests
 	}
-	if err := work(*app, *modules, *out); err != nil {
+	err := absolute(app, modules, out)
+	if err == nil {
+		err = work(*app, *modules, *out)
+	}
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "web/build: %s\n", err)
 		os.Exit(1)
 	}
 }
 
-// run replaces what is in out by a new build. A build that fails changes nothing.
-func run(app, modules, out string) error {
-	for _, dir := range []*string{&app, &modules, &out} {
-		abs, err := filepath.Abs(*dir)
+// absolute makes paths absolute, as esbuild needs them.
+func absolute(paths ...*string) error {
+	for _, path := range paths {
+		abs, err := filepath.Abs(*path)
 		if err != nil {
 			return err
 		}
-		*dir = abs
+		*path = abs
 	}
+	return nil
+}
+
+// run replaces what is in out by a new build. Sources that do not compile change nothing.
+func run(app, modules, out string) error {
 	files, names, inputs, err := bundle(app, modules)
 	if err != nil {
 		return err
@@ -65,13 +74,6 @@ func run(app, modules, out string) error {
 
 // bundleTests writes a module for each file of tests.
 func bundleTests(app, modules, out string) error {
-	for _, dir := range []*string{&app, &modules, &out} {
-		abs, err := filepath.Abs(*dir)
-		if err != nil {
-			return err
-		}
-		*dir = abs
-	}
 	entries, err := filepath.Glob(filepath.Join(app, "test", "*.test.ts"))
 	if err != nil {
 		return err
@@ -95,12 +97,8 @@ func failure(errs []api.Message) error {
 // bundle returns the compiled files by name, the names of those that the page refers
 // to by the name that it uses, and the paths of all sources.
 func bundle(app, modules string) (files map[string][]byte, names map[string]string, inputs []string, err error) {
-	entry, err := entryPoint(app)
-	if err != nil {
-		return nil, nil, nil, err
-	}
 	result := api.Build(api.BuildOptions{
-		EntryPoints: []string{entry}, AbsWorkingDir: app, NodePaths: []string{modules}, Outdir: filepath.Join(app, "out"),
+		EntryPoints: []string{filepath.Join(app, "src", "main.tsx")}, AbsWorkingDir: app, NodePaths: []string{modules}, Outdir: filepath.Join(app, "out"),
 		Bundle: true, Splitting: true, Format: api.FormatESModule, Platform: api.PlatformBrowser, Target: api.ES2022,
 		MinifyWhitespace: true, MinifyIdentifiers: true, MinifySyntax: true, LegalComments: api.LegalCommentsNone, Charset: api.CharsetUTF8,
 		EntryNames: "[name]-[hash]", ChunkNames: "[name]-[hash]", AssetNames: "[name]-[hash]", PublicPath: "/assets/",
@@ -129,17 +127,6 @@ func bundle(app, modules string) (files map[string][]byte, names map[string]stri
 // sourcePattern matches the path of a source within npm's packages in esbuild's
 // description of a build.
 var sourcePattern = regexp.MustCompile(`"[^"]*node_modules/((?:@[^"/]+/)?[^"/]+)/[^"]*":\s*\{`)
-
-// entryPoint returns the first source.
-func entryPoint(app string) (string, error) {
-	for _, name := range []string{"main.tsx", "main.ts"} {
-		path := filepath.Join(app, "src", name)
-		if _, err := os.Stat(path); err == nil {
-			return path, nil
-		}
-	}
-	return "", fmt.Errorf("%s has neither src/main.tsx nor src/main.ts", app)
-}
 
 // hashed returns a name with a hash of the content.
 func hashed(name string, content []byte) string {
