@@ -3,7 +3,6 @@
 package dashboard_test
 
 import (
-	"context"
 	"errors"
 	"testing"
 
@@ -13,7 +12,7 @@ import (
 	"github.com/skiff-dev/skiff/web/server"
 )
 
-// cluster is an API server with objects, and a dashboard of it.
+// cluster is an API server with objects and its dashboard.
 type cluster struct {
 	*rig.Server
 	dashboard *server.Server
@@ -22,28 +21,7 @@ type cluster struct {
 // newCluster skips the test without the programs that it needs.
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("needs a control plane and a browser")
-	}
-	program, err := rig.Program("../..")
-	if errors.Is(err, rig.ErrNotBuilt) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := rig.Start(t.Context(), program, t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Stop() })
-	if err := s.Fill(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	go func() { s.Kubelets(ctx); close(ended) }()
-	t.Cleanup(func() { stop(); <-ended })
+	s := rig.Serve(t, "../..")
 	dashboard, err := served.Dashboard(s)
 	if errors.Is(err, served.ErrNotBuilt) {
 		t.Skip(err)
@@ -64,6 +42,6 @@ func (c *cluster) open(t *testing.T, user string) *tab.Tab {
 		t.Fatal(err)
 	}
 	b := tab.Open(t, link)
-	b.Allow("/log?container=") // there are no nodes that have logs
+	b.Allow("/log?container=") // the nodes have no logs
 	return b
 }

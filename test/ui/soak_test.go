@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/skiff-dev/skiff/test/ui/rig"
 )
 
 var soak = flag.Duration("soak", 0, "how long to press random keys while objects change (0: a few seconds)")
@@ -25,8 +27,8 @@ var keyboard = []string{
 var places = []string{"pods", "deploy", "wk", "resources", "nodes", "pulse", "events", "secrets", "svc", "controlplane", "clusters", "forwards", "crd", "ns all", "theme dusk", "theme none", "pods shop"}
 
 func TestSoakLeaksNothing(t *testing.T) {
-	skiff, controlPlane := programs(t)
-	server := serve(t, controlPlane)
+	server := rig.Serve(t, "../..")
+	skiff := build(t)
 	const pods = 200
 	if err := server.Pods(t.Context(), "load", pods); err != nil {
 		t.Fatal(err)

@@ -46,40 +46,14 @@ type session struct {
 	stderr string // path of a file with its standard error
 }
 
-// programs builds skiff and returns it with the control plane program.
-func programs(t *testing.T) (skiff, controlPlane string) {
+// build builds the skiff program and returns its path.
+func build(t *testing.T) string {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("needs a control plane")
-	}
-	controlPlane, err := rig.Program("../..")
-	if errors.Is(err, rig.ErrNotBuilt) {
-		t.Skip(err)
-	}
+	skiff, err := rig.Skiff(t.Context(), "../..", t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if skiff, err = rig.Skiff(t.Context(), "../..", t.TempDir()); err != nil {
-		t.Fatal(err)
-	}
-	return skiff, controlPlane
-}
-
-func serve(t *testing.T, controlPlane string) *rig.Server {
-	t.Helper()
-	s, err := rig.Start(t.Context(), controlPlane, t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Stop() })
-	if err := s.Fill(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	go func() { s.Kubelets(ctx); close(ended) }()
-	t.Cleanup(func() { stop(); <-ended })
-	return s
+	return skiff
 }
 
 func open(t *testing.T, skiff string, s *rig.Server, env []string, args ...string) *session {
@@ -145,8 +119,8 @@ func (s *session) gone(text string) {
 }
 
 func TestNavigateAndChangeARealCluster(t *testing.T) {
-	skiff, controlPlane := programs(t)
-	server := serve(t, controlPlane)
+	server := rig.Serve(t, "../..")
+	skiff := build(t)
 	s := open(t, skiff, server, nil)
 	s.see("Pods in all namespaces", "CrashLoopBackOff", "db-0", "live")
 
@@ -281,8 +255,8 @@ func eventually(t *testing.T, what string, check func() error) {
 }
 
 func TestRejectedEditReopensTheEditor(t *testing.T) {
-	skiff, controlPlane := programs(t)
-	server := serve(t, controlPlane)
+	server := rig.Serve(t, "../..")
+	skiff := build(t)
 	// The editor first makes an invalid change and then a valid one.
 	script := filepath.Join(t.TempDir(), "editor")
 	content := `#!/bin/sh
@@ -317,8 +291,8 @@ rm -f "$1".seen.*
 }
 
 func TestUnresponsiveClusterDoesNotBlock(t *testing.T) {
-	skiff, controlPlane := programs(t)
-	server := serve(t, controlPlane)
+	server := rig.Serve(t, "../..")
+	skiff := build(t)
 	s := open(t, skiff, server, nil)
 	s.see("db-0", "live")
 	if err := server.Freeze(); err != nil {
@@ -353,8 +327,8 @@ func TestUnresponsiveClusterDoesNotBlock(t *testing.T) {
 }
 
 func TestLastScreenIsRestored(t *testing.T) {
-	skiff, controlPlane := programs(t)
-	server := serve(t, controlPlane)
+	server := rig.Serve(t, "../..")
+	skiff := build(t)
 	home := []string{"SKIFF_HOME=" + t.TempDir()}
 	s := open(t, skiff, server, home)
 	s.see("db-0", "live")
