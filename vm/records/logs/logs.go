@@ -26,9 +26,11 @@ import (
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/node"
+	"github.com/skiff-dev/skiff/vm/records"
 	"github.com/skiff-dev/skiff/vm/records/logs/child"
 	"github.com/skiff-dev/skiff/vm/records/logs/collect"
 	"github.com/skiff-dev/skiff/vm/records/logs/entry"
+	"github.com/skiff-dev/skiff/vm/records/logs/query"
 	"github.com/skiff-dev/skiff/vm/records/logs/store"
 )
 
@@ -37,8 +39,6 @@ const (
 	DefaultLimitBytes = 200 << 20
 	// DefaultAge is how long entries are kept.
 	DefaultAge = 24 * time.Hour
-	// PathStatus returns Status.
-	PathStatus = "/status"
 	// collectPercent and memoryLimit are the Go runtime's: the process mostly waits, and
 	// its heap is mostly buffers.
 	collectPercent, memoryLimit = 50, 192 << 20
@@ -67,15 +67,6 @@ type Config struct {
 	// Ready is told once the store is open.
 	Ready io.Writer
 	Log   *slog.Logger
-}
-
-// Status is what the process reports.
-type Status struct {
-	// Bytes is the size of the store on disk.
-	Bytes int64 `json:"bytes"`
-	// Dropped is what nodes had to delete before it was collected, since the process
-	// started.
-	Dropped map[string]nodeapi.LogsDropped `json:"dropped,omitempty"`
 }
 
 // process is a running one.
@@ -143,7 +134,7 @@ func Run(ctx context.Context, config Config) (err error) {
 func (p *process) serve(ctx context.Context) error {
 	mux := http.NewServeMux()
 	mux.Handle(store.PathSelect, p.store.Handler())
-	mux.HandleFunc("GET "+PathStatus, func(w http.ResponseWriter, _ *http.Request) { jsonhttp.Write(w, p.status()) })
+	mux.HandleFunc("GET "+query.PathStatus, func(w http.ResponseWriter, _ *http.Request) { jsonhttp.Write(w, p.status()) })
 	mux.HandleFunc("POST "+child.PathDrain, func(_ http.ResponseWriter, r *http.Request) { p.drain.Wait(r.Context()) })
 	server := &http.Server{
 		Handler: mux, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx },
@@ -164,10 +155,10 @@ func (p *process) serve(ctx context.Context) error {
 	return server.Shutdown(quit)
 }
 
-func (p *process) status() Status {
+func (p *process) status() query.Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := Status{Bytes: store.Size(p.config.Dir), Dropped: map[string]nodeapi.LogsDropped{}}
+	s := query.Status{Bytes: records.Size(p.config.Dir), Dropped: map[string]nodeapi.LogsDropped{}}
 	for node, dropped := range p.dropped {
 		if dropped.Lines > 0 {
 			s.Dropped[node] = dropped

@@ -63,16 +63,22 @@ type Entry struct {
 // key tells entries apart.
 func (e Entry) key() string { return e.Fields["_stream_id"] + e.Fields["_time"] }
 
+// PathStatus: GET returns Status.
+const PathStatus = "/status"
+
 // Status is what the process of a store reports.
 type Status struct {
-	Bytes   int64                          `json:"bytes"`
+	// Bytes is the size of the store on disk.
+	Bytes int64 `json:"bytes"`
+	// Dropped is what nodes had to delete before it was collected, since the process
+	// started.
 	Dropped map[string]nodeapi.LogsDropped `json:"dropped,omitempty"`
 }
 
 // Status returns what the process of the store reports.
 func (c *Client) Status(ctx context.Context) (Status, error) {
 	var status Status
-	body, err := c.get(ctx, "/status", nil)
+	body, err := c.get(ctx, PathStatus, nil)
 	if err != nil {
 		return status, err
 	}

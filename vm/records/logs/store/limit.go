@@ -3,9 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +12,7 @@ import (
 	"github.com/VictoriaMetrics/VictoriaLogs/lib/logstorage"
 
 	"github.com/skiff-dev/skiff/internal/pause"
+	"github.com/skiff-dev/skiff/vm/records"
 )
 
 const (
@@ -48,7 +47,7 @@ func (s *Store) bound(ctx context.Context, now time.Time, due bool, log *slog.Lo
 	if due {
 		before = now.Add(-s.age)
 	}
-	if size := Size(s.dir); size > s.limit {
+	if size := records.Size(s.dir); size > s.limit {
 		cut, err := s.quantile(ctx)
 		if err != nil {
 			return err
@@ -109,19 +108,4 @@ func (s *Store) delete(ctx context.Context, now, before time.Time) error {
 			return err
 		}
 	}
-}
-
-// Size returns how many bytes the files below a directory have.
-func Size(dir string) int64 {
-	var size int64
-	_ = filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return nil // deleted meanwhile
-		}
-		if info, err := entry.Info(); err == nil {
-			size += info.Size()
-		}
-		return nil
-	})
-	return size
 }

@@ -22,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/skiff-dev/skiff/vm/records"
 	"github.com/skiff-dev/skiff/vm/records/logs/collect"
 	"github.com/skiff-dev/skiff/vm/records/logs/entry"
 )
@@ -221,7 +222,10 @@ func TestOldRowsAreDeleted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "the rows on disk", func() bool { return Size(s.dir) > 1000 })
+		eventually(t, "the rows on disk", func() bool {
+			parts, err := filepath.Glob(filepath.Join(s.dir, "partitions", "*", "datadb", "*", "timestamps.bin"))
+			return err == nil && len(parts) > 0
+		})
 		if err := s.delete(t.Context(), time.Now(), cut); err != nil {
 			t.Fatal(err)
 		}
@@ -253,19 +257,19 @@ func TestALargeStoreLosesItsOldestRows(t *testing.T) {
 			return ask(t, s, "query", url.Values{"query": {`* | stats count() n, max(_time) last`}})
 		}
 		eventually(t, "all rows", func() bool { return strings.Contains(count(), `"100000"`) })
-		eventually(t, "the rows on disk", func() bool { return Size(s.dir) > rows*30 })
+		eventually(t, "the rows on disk", func() bool { return records.Size(s.dir) > rows*30 })
 		time.Sleep(2 * time.Second) // the rest
-		before := Size(s.dir)
+		before := records.Size(s.dir)
 		s.limit = before * 6 / 10
 		for range 10 {
-			if Size(s.dir) <= s.limit {
+			if records.Size(s.dir) <= s.limit {
 				break
 			}
 			if err := s.bound(t.Context(), time.Now(), true, slog.New(slog.DiscardHandler)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if after := Size(s.dir); after > s.limit {
+		if after := records.Size(s.dir); after > s.limit {
 			t.Errorf("%d bytes are left of %d", after, before)
 		}
 		last := begin.Add((rows - 1) * time.Millisecond).UTC().Format("2006-01-02T15:04:05")
