@@ -44,19 +44,22 @@ func ParseKeep(text string) (time.Duration, error) {
 	return keep, nil
 }
 
-// Limits returns how long records are kept and how many bytes metrics may use, of a
+// Age returns how long records are kept. Like MetricsBytes and LogsBytes, it is for a
 // spec that is valid.
-func (r Records) Limits() (keep time.Duration, metricsBytes int64) {
-	r = r.withDefaults()
-	keep, _ = ParseKeep(r.Keep)
-	size, _ := MiB(r.MetricsSize)
-	return keep, int64(size) << 20
+func (r Records) Age() time.Duration {
+	age, _ := ParseKeep(r.withDefaults().Keep)
+	return age
 }
 
-// LogsBytes returns how many bytes logs may use, of a spec that is valid.
-func (r Records) LogsBytes() int64 {
-	size, _ := MiB(r.withDefaults().LogsSize)
-	return int64(size) << 20
+// MetricsBytes returns how many bytes metrics may use.
+func (r Records) MetricsBytes() int64 { return sizeBytes(r.withDefaults().MetricsSize) }
+
+// LogsBytes returns how many bytes logs may use.
+func (r Records) LogsBytes() int64 { return sizeBytes(r.withDefaults().LogsSize) }
+
+func sizeBytes(quantity string) int64 {
+	mib, _ := MiB(quantity)
+	return int64(mib) << 20
 }
 
 func validateRecords(r Records) []error {

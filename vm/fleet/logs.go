@@ -32,9 +32,9 @@ func newLogs(c core, command []string) *logs {
 	l := &logs{core: c}
 	l.child = child.New(child.Config{
 		Command: func() []string {
-			keep, _ := c.state.spec().Records.Limits()
+			records := c.state.spec().Records
 			return append(slices.Clone(command), "--dir", c.dir.Logs(), "--home", string(c.dir.Home()), "--cluster", c.dir.Name(),
-				"--age", keep.String(), "--limit", strconv.FormatInt(c.state.spec().Records.LogsBytes(), 10))
+				"--age", records.Age().String(), "--limit", strconv.FormatInt(records.LogsBytes(), 10))
 		},
 		Store: filepath.Join(c.dir.Logs(), home.LogStore), MinFree: minFree, Socket: c.dir.LogsSocket(), Log: c.log,
 	})

@@ -45,8 +45,7 @@ func newRecorder(c core, objects *catalog.Catalog) (*metrics.Recorder, error) {
 // recordsSettings returns what the user wants to be recorded.
 func (c *core) recordsSettings() metrics.Settings {
 	records := c.state.spec().Records
-	keep, bytes := records.Limits()
-	return metrics.Settings{Disabled: records.Disabled, Keep: keep, MaxBytes: bytes}
+	return metrics.Settings{Disabled: records.Disabled, Keep: records.Age(), MaxBytes: records.MetricsBytes()}
 }
 
 // runningNodes returns the nodes whose machines run.
