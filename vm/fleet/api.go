@@ -202,10 +202,12 @@ func (a *apiServers) serveAt(ctx context.Context, address string) error {
 }
 
 // untilOther returns a context that ends with ctx, or when a signal comes and current
-// no longer returns value.
-func untilOther(ctx context.Context, signal <-chan struct{}, value string, current func() string) (context.Context, context.CancelFunc) {
+// no longer returns value. The caller cancels it before it waits for the signal again.
+func untilOther[T comparable](ctx context.Context, signal <-chan struct{}, value T, current func() T) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
 	go func() {
+		defer close(ended)
 		defer cancel()
 		for current() == value {
 			select {
@@ -215,7 +217,10 @@ func untilOther(ctx context.Context, signal <-chan struct{}, value string, curre
 			}
 		}
 	}()
-	return ctx, cancel
+	return ctx, func() {
+		cancel()
+		<-ended
+	}
 }
 
 // transport authenticates as the cluster's administrator.

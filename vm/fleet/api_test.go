@@ -95,21 +95,13 @@ func TestTheAPIStaysOn127001WhileItsPortIsTakenElsewhere(t *testing.T) {
 		}
 		return err == nil
 	}
-	await := func(what string, check func() bool) {
-		t.Helper()
-		for deadline := time.Now().Add(5 * time.Second); !check(); time.Sleep(time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("%s: timed out", what)
-			}
-		}
-	}
-	await("open", func() bool { return open("127.0.0.1") })
+	await(t, "open", func() bool { return open("127.0.0.1") })
 	if err := f.state.change(func(s *cluster.State) { s.Spec.APIAddress = "0.0.0.0" }); err != nil {
 		t.Fatal(err)
 	}
 	a.move()
-	await("refused", func() bool { return a.refused.Load() != 0 })
-	await("open again", func() bool { return open("127.0.0.1") })
+	await(t, "refused", func() bool { return a.refused.Load() != 0 })
+	await(t, "open again", func() bool { return open("127.0.0.1") })
 	if err := a.serveAlso(t.Context()); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("another program has port %d", a.port)) {
 		t.Errorf("the problem is %v", err)
 	}
@@ -117,5 +109,15 @@ func TestTheAPIStaysOn127001WhileItsPortIsTakenElsewhere(t *testing.T) {
 	_ = taken.Close()
 	a.refused.Store(1) // long ago
 	runtest.Start(t, a.serveAlso)
-	await("open everywhere", func() bool { return open("127.0.0.9") && open("127.0.0.1") })
+	await(t, "open everywhere", func() bool { return open("127.0.0.9") && open("127.0.0.1") })
+}
+
+// await waits until check returns true.
+func await(t *testing.T, what string, check func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); !check(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: timed out", what)
+		}
+	}
 }

@@ -268,6 +268,9 @@ func (f *Fleet) SetSpec(spec cluster.Spec) error {
 	if f.registry != nil {
 		f.registry.wake()
 	}
+	if f.logs != nil {
+		f.logs.wake()
+	}
 	f.edge.Wake()
 	f.metrics.Wake()
 	return err

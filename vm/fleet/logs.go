@@ -8,28 +8,26 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/skiff-dev/skiff/internal/pause"
+	"github.com/skiff-dev/skiff/internal/wakeup"
+	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/records/logs/child"
 )
 
-const (
-	// minFree is how much of the disk must be free for a log store that cannot be opened
-	// to count as damaged.
-	minFree = 64 << 20
-	// followRecords is how often it is checked whether logs are still to be recorded.
-	followRecords = time.Second
-)
+// minFree is how many bytes of the disk must be free for a log store that cannot be
+// opened to count as damaged.
+const minFree = 64 << 20
 
 // logs runs the process that keeps the cluster's logs.
 type logs struct {
 	core
-	child *child.Child
+	child   *child.Child
+	changed wakeup.Signal // sent when the cluster's settings may have changed
 }
 
 // newLogs returns logs. command is the program and its first arguments.
 func newLogs(c core, command []string) *logs {
-	l := &logs{core: c}
+	l := &logs{core: c, changed: wakeup.New()}
 	l.child = child.New(child.Config{
 		Command: func() []string {
 			records := c.state.spec().Records
@@ -41,25 +39,22 @@ func newLogs(c core, command []string) *logs {
 	return l
 }
 
+// wake lets run look at the cluster's settings.
+func (l *logs) wake() { l.changed.Send() }
+
 // run keeps the process running until ctx ends, with the settings of the cluster.
 func (l *logs) run(ctx context.Context) error {
+	settings := func() cluster.Records { return l.state.spec().Records }
 	for ctx.Err() == nil {
-		settings := l.state.spec().Records
-		same, changed := context.WithCancel(ctx)
-		go func() {
-			defer changed()
-			for l.state.spec().Records == settings {
-				if pause.For(same, followRecords) != nil {
-					return
-				}
-			}
-		}()
-		if settings.Disabled {
-			<-same.Done()
-			continue
+		now := settings()
+		current, cancel := untilOther(ctx, l.changed, now, settings)
+		var err error
+		if now.Disabled {
+			<-current.Done()
+		} else {
+			err = l.child.Run(current)
 		}
-		err := l.child.Run(same)
-		changed()
+		cancel()
 		if err != nil {
 			return err
 		}
