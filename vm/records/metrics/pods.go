@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 
+	"github.com/skiff-dev/skiff/internal/pause"
 	"github.com/skiff-dev/skiff/vm/records/metrics/target"
 )
 
@@ -51,10 +52,8 @@ func (p *pods) all() []target.Pod {
 // follow watches the pods until ctx ends, as long as they are wanted.
 func (p *pods) follow(ctx context.Context, client kubernetes.Interface, wanted func() bool) {
 	for !wanted() {
-		select {
-		case <-ctx.Done():
+		if pause.For(ctx, Period) != nil {
 			return
-		case <-time.After(Period):
 		}
 	}
 	from := client.CoreV1().Pods("")

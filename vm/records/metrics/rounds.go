@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"maps"
 	"net"
 	"net/http"
 	"sync"
@@ -192,9 +193,5 @@ func (r *Recorder) describe(metric, kind, help string) {
 func (r *Recorder) described() map[string]promapi.Metadata {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	all := make(map[string]promapi.Metadata, len(r.metadata))
-	for name, m := range r.metadata {
-		all[name] = m
-	}
-	return all
+	return maps.Clone(r.metadata)
 }

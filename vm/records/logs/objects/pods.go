@@ -15,11 +15,16 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/metadata"
 
+	"github.com/skiff-dev/skiff/internal/pause"
 	"github.com/skiff-dev/skiff/vm/records/logs/entry"
 )
 
-// maxPods is how many pods are remembered, deleted ones included.
-const maxPods = 20_000
+const (
+	// maxPods is how many pods are remembered, deleted ones included.
+	maxPods = 20_000
+	// retryAfter is the pause between two attempts to follow objects.
+	retryAfter = time.Second
+)
 
 // Pods are the labels of pods, those of deleted ones too for as long as there is room.
 type Pods struct {
@@ -102,11 +107,6 @@ func Retry(ctx context.Context, log *slog.Logger, follow func(context.Context) e
 		if err == nil {
 			warned = ""
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(retryAfter):
-		}
+		_ = pause.For(ctx, retryAfter)
 	}
 }
-
-const retryAfter = time.Second

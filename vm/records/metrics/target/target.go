@@ -71,9 +71,10 @@ const (
 )
 
 // Bounds for the cluster's own programs: cAdvisor exports about 60 series a container.
-var (
-	ownLimits   = exposition.Limits{Samples: 40_000, Labels: 40, LabelBytes: 1024}
-	ownMaxBytes = int64(16 << 20)
+var ownLimits = exposition.Limits{Samples: 40_000, Labels: 40, LabelBytes: 1024}
+
+const (
+	ownMaxBytes = 16 << 20
 	everyRound  = 1
 	// The API server needs a tenth of a second to answer.
 	everyFourth = 4
@@ -83,7 +84,7 @@ var (
 func OfNodes(nodes []Node) []Target {
 	var all []Target
 	for _, n := range nodes {
-		kubelet := own(n, JobKubelet, "https", portKubelet)
+		kubelet := own(n, JobKubelet, portKubelet)
 		containers, resources := kubelet, kubelet
 		containers.at("/metrics/cadvisor", cadvisorMetrics)
 		containers.Drop, containers.Times = dropsContainer, true
@@ -91,7 +92,7 @@ func OfNodes(nodes []Node) []Target {
 		resources.Times = true
 		all = append(all, containers, resources)
 		if n.ControlPlane {
-			api := own(n, JobAPIServer, "https", portAPIServer)
+			api := own(n, JobAPIServer, portAPIServer)
 			api.at("/metrics", apiServerMetrics)
 			api.Drop, api.Every = dropsAPIServer, everyFourth
 			all = append(all, api)
@@ -100,16 +101,17 @@ func OfNodes(nodes []Node) []Target {
 	return all
 }
 
-// own is a target that belongs to the cluster itself.
-func own(n Node, job, scheme string, port uint16) Target {
+// own returns the target of one of the cluster's own programs, which all serve HTTPS. Its
+// path is still missing.
+func own(n Node, job string, port uint16) Target {
 	at := netip.AddrPortFrom(n.Address, port).String()
 	return Target{
-		URL: scheme + "://" + at, Identity: Admin, Every: everyRound, MaxBytes: ownMaxBytes, Limits: ownLimits,
+		URL: "https://" + at, Identity: Admin, Every: everyRound, MaxBytes: ownMaxBytes, Limits: ownLimits,
 		Labels: labels.FromStrings("job", job, "instance", at, "node", n.Name),
 	}
 }
 
-// at completes the target of a path.
+// at adds the path to a target.
 func (t *Target) at(path string, filter exposition.Filter) {
 	t.URL += path
 	t.Filter = filter

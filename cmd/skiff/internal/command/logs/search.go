@@ -140,7 +140,7 @@ func (q *search) run(ctx context.Context, s cli.Streams, clusterName string) err
 		}
 	}
 	out := s.Text() // JSON, too, may have control characters that it need not escape
-	show := q.text(out)
+	show := asText(out)
 	if q.json {
 		show = func(e query.Entry) error {
 			_, err := out.Write(append(e.JSON, '\n'))
@@ -219,9 +219,9 @@ func openCopy(ctx context.Context, recorded, dir string) (*query.Client, func(),
 	return &query.Client{Transport: child.Transport(socket), Base: "http://logs"}, end, nil
 }
 
-// text prints an entry in one line, after its time and where it is from. What a query
-// computed is printed as its fields.
-func (q *search) text(to io.Writer) func(query.Entry) error {
+// asText returns a function that prints an entry in one line, after its time and its
+// origin. What a query computed is printed as its fields.
+func asText(to io.Writer) func(query.Entry) error {
 	return func(e query.Entry) error {
 		_, isEntry := e.Fields["_msg"]
 		if e.Time.IsZero() || !isEntry && e.Fields["_stream"] == "" {

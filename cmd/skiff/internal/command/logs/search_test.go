@@ -59,7 +59,7 @@ func TestEntriesAreOneLineEach(t *testing.T) {
 		"n=3 pod=web\n": {Fields: map[string]string{"pod": "web", "n": "3"}},
 	} {
 		var out strings.Builder
-		if err := (&search{}).text(&out)(e); err != nil || out.String() != want {
+		if err := asText(&out)(e); err != nil || out.String() != want {
 			t.Errorf("%q, %v, want %q", out.String(), err, want)
 		}
 	}
