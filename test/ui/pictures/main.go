@@ -43,18 +43,14 @@ var shots = []struct {
 	keys        []string
 }{
 	{"pods", "", nil},
-	{"filter", "", []string{"/", "web", "enter"}},
-	{"delete", "", []string{"/", "web", "enter", "ctrl+a", "ctrl+d"}},
 	{"tree", "", []string{":", "tree deployment web shop", "enter"}},
 	{"logs", "", []string{":", "pods shop", "enter", "/", "web", "enter", "ctrl+a", "l"}},
-	{"yaml", "", []string{":", "deploy shop", "enter", "y"}},
 	{"workloads", "", []string{":", "wk shop", "enter"}},
 	{"containers", "", []string{":", "pods shop", "enter", "/", "web", "enter", "enter"}},
 	{"pulse", "", []string{":", "pulse", "enter"}},
 	{"nodes", "nodes", []string{"down"}},
 	{"clusters", "clusters", []string{"down"}},
 	{"controlplane", "controlplane", nil},
-	{"help", "", []string{"?"}},
 }
 
 // settle is how long to wait for graphs to fill.
