@@ -144,12 +144,9 @@ func runOnce(cmd *cobra.Command, s cli.Streams, args, command []string, o runOpt
 
 // downOnce deletes the cluster, even if its records cannot be kept.
 func downOnce(ctx context.Context, s cli.Streams, name string, keepRecords bool) error {
-	if !keepRecords {
-		return runDown(ctx, s, name, daemonapi.DownRequest{}, false)
-	}
-	err := runDown(ctx, s, name, daemonapi.DownRequest{KeepRecords: true}, false)
-	if err == nil {
-		return nil
+	err := runDown(ctx, s, name, daemonapi.DownRequest{KeepRecords: keepRecords}, false)
+	if err == nil || !keepRecords {
+		return err
 	}
 	s.Report(err)
 	return runDown(ctx, s, name, daemonapi.DownRequest{}, false)
