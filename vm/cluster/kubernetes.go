@@ -85,8 +85,8 @@ func reservedScheduler() []reserved {
 	return []reserved{{[]string{"clientConnection", "leaderElection", "enableProfiling", "enableContentionProfiling", "delayCacheUntilActive"}, ""}}
 }
 
-// check returns an error if only Skiff may set the name.
-func check(name string, all []reserved) error {
+// checkReserved returns an error if only Skiff may set the name.
+func checkReserved(name string, all []reserved) error {
 	for _, r := range all {
 		if !slices.ContainsFunc(r.patterns, func(pattern string) bool {
 			matches, err := path.Match(pattern, name)
@@ -152,7 +152,7 @@ const maxArgument = 4096
 func checkArguments(args map[string]string, known []string, all []reserved) []error {
 	var faults []error
 	for _, name := range slices.Sorted(maps.Keys(args)) {
-		err := check(name, all)
+		err := checkReserved(name, all)
 		if err == nil {
 			err = kubenames.CheckFlag(name, known)
 		}
@@ -188,17 +188,17 @@ func checkDocument(kind string, document map[string]any, names *kubenames.Names,
 	if len(document) == 0 {
 		return nil
 	}
-	return append(names.CheckDocument(kind, document), checkReserved(document, all)...)
+	return append(names.CheckDocument(kind, document), checkReservedFields(document, all)...)
 }
 
 func checkFields(kind string, fields map[string]any, names *kubenames.Names, all []reserved) []error {
-	return append(names.CheckFields(kind, fields), checkReserved(fields, all)...)
+	return append(names.CheckFields(kind, fields), checkReservedFields(fields, all)...)
 }
 
-func checkReserved(fields map[string]any, all []reserved) []error {
+func checkReservedFields(fields map[string]any, all []reserved) []error {
 	var faults []error
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		if err := check(name, all); err != nil {
+		if err := checkReserved(name, all); err != nil {
 			faults = append(faults, err)
 		}
 	}

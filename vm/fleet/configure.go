@@ -130,7 +130,7 @@ func (c configuration) checkOn(ctx context.Context, n cluster.Node, wanted nodec
 			return err
 		}
 		if message != "" {
-			return refused{n.Name, ownWords(message, program)}
+			return refused{n.Name, errorIn(message, program)}
 		}
 	}
 	return nil
@@ -210,7 +210,7 @@ func (c configuration) restartProgram(ctx context.Context, n cluster.Node, name 
 		now := find(status, name)
 		switch {
 		case now.Restarts >= before.Restarts+crashes:
-			return true, fmt.Errorf("%s: %s", n.Name, c.lastWords(ctx, n, name))
+			return true, fmt.Errorf("%s: %s", n.Name, c.lastError(ctx, n, name))
 		case now.PID == 0 || now.PID == before.PID:
 			return false, errors.New("the program has not started again")
 		}
@@ -251,8 +251,8 @@ func (c configuration) heartbeat(ctx context.Context, n cluster.Node) time.Time 
 	return nodes[n.Name].Heartbeat
 }
 
-// lastWords returns why a program says that it ended.
-func (c configuration) lastWords(ctx context.Context, n cluster.Node, program string) string {
+// lastError returns the last error that a program logged.
+func (c configuration) lastError(ctx context.Context, n cluster.Node, program string) string {
 	const lines = 200
 	log, err := c.nodes.client(n).Logs(ctx, program, lines, false)
 	if err != nil {
@@ -263,7 +263,7 @@ func (c configuration) lastWords(ctx context.Context, n cluster.Node, program st
 	if err != nil {
 		return "the program keeps ending"
 	}
-	return ownWords(string(content), program)
+	return errorIn(string(content), program)
 }
 
 func find(status nodeapi.Status, program string) nodeapi.Program {
@@ -275,21 +275,18 @@ func find(status nodeapi.Status, program string) nodeapi.Program {
 	return nodeapi.Program{Name: program}
 }
 
-// ownWords returns the last error in the output of one of Skiff's programs, as one line
+// errorIn returns the last error in the output of one of Skiff's programs, as one line
 // of printable text: nothing from a node is trusted.
-func ownWords(output, program string) string {
+func errorIn(output, program string) string {
 	prefix := "skiff-" + program + ": "
 	if at := strings.LastIndex("\n"+output, "\n"+prefix); at >= 0 {
 		output = output[at+len(prefix):]
 	}
 	text := strings.Map(func(r rune) rune {
-		if unicode.IsSpace(r) {
-			return ' '
+		if unicode.IsPrint(r) || unicode.IsSpace(r) {
+			return r
 		}
-		if !unicode.IsPrint(r) {
-			return -1
-		}
-		return r
+		return -1
 	}, output)
 	text = strings.Join(strings.Fields(text), " ")
 	if len(text) > maxMessage {

@@ -22,7 +22,7 @@ func TestRefusedSettingsAreNoFaultOfTheMachine(t *testing.T) {
 	}
 }
 
-func TestOfANodesWordsOnlyThoseOfTheProgramArePrinted(t *testing.T) {
+func TestOnlyAProgramsErrorIsTakenFromItsOutput(t *testing.T) {
 	for output, want := range map[string]string{
 		"I1129 started\nskiff-controlplane: build the scheduler:\n  NoSuchPlugin\n": "build the scheduler: NoSuchPlugin",
 		"skiff-controlplane: before\nI1129 again\nskiff-controlplane: the last\n":   "the last",
@@ -32,7 +32,7 @@ func TestOfANodesWordsOnlyThoseOfTheProgramArePrinted(t *testing.T) {
 		strings.Repeat("ä", maxMessage):         strings.Repeat("ä", maxMessage/2) + "…",
 		"a line with skiff-controlplane: in it": "a line with skiff-controlplane: in it",
 	} {
-		if got := ownWords(output, programControlPlane); got != want {
+		if got := errorIn(output, programControlPlane); got != want {
 			t.Errorf("%q: %q, want %q", output, got, want)
 		}
 	}
