@@ -48,7 +48,7 @@ function Screen(): JSX.Element {
     case "object":
       if (rest.length === 3) return <ObjectScreen to={{ resource: rest[0] ?? "", namespace: rest[1] === "_" ? "" : rest[1] ?? "", name: rest[2] ?? "" }} />;
   }
-  return <Note>There is no such page. <a href={href("overview")}>Overview</a></Note>;
+  return <Note>Page not found. <a href={href("overview")}>Overview</a></Note>;
 }
 
 export function App(): JSX.Element {
@@ -60,7 +60,7 @@ export function App(): JSX.Element {
     { key: "/", label: "Search the cluster", run: () => { paletteOpen.value = true; } },
     { key: "t", label: "Light, dark or as the system", run: nextTheme },
     ...screens.map((s) => ({ key: `g ${s.key}`, label: s.title, run: () => go(href(s.path)) })),
-    ...listKeys.map((l) => ({ key: `g ${l.key}`, label: l.title, run: () => go(listHref(l.resource)) })),
+    ...Object.entries(listKeys).map(([key, id]) => ({ key: `g ${key}`, label: title(id, resources.value.get(id)), run: () => go(listHref(id)) })),
   ], [], true);
   const path = route.value.path.join("/");
   useEffect(() => {

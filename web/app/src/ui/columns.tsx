@@ -1,7 +1,7 @@
 // Columns of a list of objects, from the server's table.
 
 import type { Row } from "../data/collection";
-import { cell, fractionHealth, rowHealth, wordHealth } from "../kube/status";
+import { fractionHealth, rowHealth, wordHealth } from "../kube/status";
 import { age, plain, quantity } from "../kube/format";
 import type { TableColumn } from "../kube/types";
 import { Age, Dot } from "./basics";
@@ -37,7 +37,8 @@ function column(resource: string, columns: TableColumn[], c: TableColumn, i: num
     };
   }
   if (name === "status" || name === "phase") {
-    return { ...base, weight: 95, extra: 14, text: (r) => (r.meta.deletionTimestamp ? "Terminating" : text(r)), render: (r) => <span class={`word ${wordHealth(r.meta.deletionTimestamp ? "Terminating" : text(r))}`}>{r.meta.deletionTimestamp ? "Terminating" : text(r)}</span> };
+    const word = (r: Row) => (r.meta.deletionTimestamp ? "Terminating" : text(r));
+    return { ...base, weight: 95, extra: 14, text: word, render: (r) => <span class={`word ${wordHealth(word(r))}`}>{word(r)}</span> };
   }
   if (statusNames.test(name)) {
     return {
@@ -60,9 +61,4 @@ function number(value: unknown): number | undefined {
   const text = typeof value === "string" ? value.split(/[ /]/)[0] ?? "" : "";
   const n = /^[0-9]/.test(text) ? quantity(text) : NaN;
   return Number.isNaN(n) ? undefined : n;
-}
-
-/** nodeOf returns the node of a pod's row. */
-export function nodeOf(columns: TableColumn[], row: Row): string {
-  return show(cell(columns, row, "Node"));
 }

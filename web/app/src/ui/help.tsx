@@ -29,4 +29,4 @@ export function Help(): JSX.Element | null {
   );
 }
 
-const names: Record<string, string> = { Escape: "esc", Enter: "⏎", "ctrl+k": "ctrl+k" };
+const names: Record<string, string> = { Escape: "esc", Enter: "⏎" };

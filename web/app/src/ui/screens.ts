@@ -19,13 +19,13 @@ export const screens: ScreenLink[] = [
   { path: "resources", title: "All resources", key: "r" },
 ];
 
-/** Lists of one kind of object that have a key of their own. */
-export const listKeys: { resource: string; title: string; key: string }[] = [
-  { resource: "pods", title: "Pods", key: "p" },
-  { resource: "deployments.apps", title: "Deployments", key: "d" },
-  { resource: "services", title: "Services", key: "s" },
-  { resource: "ingresses.networking.k8s.io", title: "Ingresses", key: "i" },
-  { resource: "configmaps", title: "Config maps", key: "k" },
-  { resource: "persistentvolumeclaims", title: "Volume claims", key: "v" },
-  { resource: "serviceaccounts", title: "Access", key: "a" },
-];
+/** Resources whose lists have a key, by that key after g. */
+export const listKeys: Record<string, string> = {
+  p: "pods",
+  d: "deployments.apps",
+  s: "services",
+  i: "ingresses.networking.k8s.io",
+  k: "configmaps",
+  v: "persistentvolumeclaims",
+  a: "serviceaccounts",
+};
