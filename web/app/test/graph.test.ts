@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { alignSeries, literal } from "../src/api/metrics";
+import { literal } from "../src/api/expression";
+import { alignSeries } from "../src/api/metrics";
 import { logsQL } from "../src/api/logstore";
 import { positionAt } from "../src/editor/position";
 import { build, place } from "../src/kube/graph";

@@ -1,6 +1,7 @@
 // Queries of the cluster's log store (VictoriaLogs' query API, in LogsQL).
 
 import type { LogLine } from "../data/lines";
+import { literal, quote } from "./expression";
 import { getJSON, lines, query, send } from "./http";
 
 export interface LogFilter {
@@ -9,11 +10,6 @@ export interface LogFilter {
   text: string; // words, or LogsQL if expert is set
   expert: boolean;
   seconds: number;
-}
-
-/** quote returns a string of LogsQL. */
-export function quote(text: string): string {
-  return JSON.stringify(text);
 }
 
 /** logsQL returns the expression of a filter. The words of its text must all appear. */
@@ -26,15 +22,11 @@ export function logsQL(f: LogFilter): string {
   } else {
     for (const word of f.text.split(/\s+/).filter(Boolean)) {
       const negated = word.startsWith("!") && word.length > 1;
-      const match = `_msg:~${quote(`(?i)${escape(negated ? word.slice(1) : word)}`)}`;
+      const match = `_msg:~${quote(`(?i)${literal(negated ? word.slice(1) : word)}`)}`;
       parts.push(negated ? `!${match}` : match);
     }
   }
   return parts.length > 0 ? parts.join(" ") : "*";
-}
-
-function escape(text: string): string {
-  return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 }
 
 /** searchLogs returns the newest matching entries, the oldest of them first. */

@@ -42,13 +42,3 @@ export function alignSeries(answer: Answer, start: number, end: number, step: nu
   });
   return { times, series };
 }
-
-/** quoted returns a string of PromQL. */
-export function quoted(text: string): string {
-  return JSON.stringify(text);
-}
-
-/** literal returns a regular expression that matches only the text. */
-export function literal(text: string): string {
-  return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
-}

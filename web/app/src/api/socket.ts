@@ -6,8 +6,15 @@ import { kubernetes } from "./http";
 export interface StreamHandler {
   open?(): void;
   message(text: string): void;
-  /** Called once, when the stream has ended. opened tells whether it ever was accepted. */
+  /** Called once, when the stream has ended. opened reports whether it was ever accepted. */
   close(opened: boolean): void;
+}
+
+/** socketURL returns the address of a WebSocket to a path of the API server. */
+export function socketURL(path: string): URL {
+  const url = new URL(kubernetes + path, location.href);
+  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  return url;
 }
 
 /**
@@ -16,8 +23,7 @@ export interface StreamHandler {
  * header from the parameter "accept".
  */
 export function openStream(path: string, accept: string, handler: StreamHandler, protocols: string[] = []): () => void {
-  const url = new URL(kubernetes + path, location.href);
-  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  const url = socketURL(path);
   if (accept !== "") {
     url.searchParams.set("accept", accept);
   }

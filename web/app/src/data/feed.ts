@@ -245,7 +245,8 @@ export class Feed {
 
 const feeds = new Map<string, Feed>();
 
-function queryKey(q: Query): string {
+/** queryKey returns a text that is equal for equal queries. */
+export function queryKey(q: Query): string {
   return [resourceID(q.resource), q.resource.version, q.namespace, q.labels, q.fields, q.form].join("|");
 }
 

@@ -3,6 +3,12 @@
 
 import type { Row } from "./collection";
 
+/** contains returns a function that reports whether all words of the filter are in a text. */
+export function contains(filter: string): (text: string) => boolean {
+  const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
+  return (text) => words.every((word) => text.toLowerCase().includes(word));
+}
+
 /** matcher returns a function that reports whether a row passes the filter. */
 export function matcher(filter: string): (row: Row) => boolean {
   const terms = filter.toLowerCase().split(/\s+/).filter((t) => t !== "" && t !== "!");

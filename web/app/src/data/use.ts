@@ -2,14 +2,14 @@
 
 import { useSignal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
-import { feedOf, type FeedState, type Query } from "./feed";
+import { feedOf, queryKey, type FeedState, type Query } from "./feed";
 
 const idle: FeedState = { status: "loading", columns: [], rows: [] };
 
 /** useFeed returns the state of a query's feed; without a query, one that is loading. */
 export function useFeed(q: Query | undefined): FeedState {
   const state = useSignal<FeedState>(idle);
-  const key = q && [q.resource.group, q.resource.version, q.resource.name, q.namespace, q.labels, q.fields, q.form].join("|");
+  const key = q && queryKey(q);
   useEffect(() => {
     if (!q) {
       state.value = idle;

@@ -43,10 +43,7 @@ export function selects(selector: Record<string, string> | undefined, labels: Re
 }
 
 function owners(meta: ObjectMeta, all: Map<string, Resource>): Ref[] {
-  return (meta.ownerReferences ?? []).flatMap((o) => {
-    const r = byKind(all.values(), o.apiVersion, o.kind);
-    return r ? [{ resource: resourceID(r), namespace: r.namespaced ? meta.namespace ?? "" : "", name: o.name }] : [];
-  });
+  return (meta.ownerReferences ?? []).map((o) => refOf({ ...o, namespace: meta.namespace }, all)).filter((ref) => ref !== undefined);
 }
 
 const owned: Record<string, string[]> = {
@@ -94,9 +91,11 @@ export function relations(id: string, object: KubeObject, all: Map<string, Resou
       found.push({ title: "Claim", refs: ref("persistentvolumeclaims", claim?.name, claim?.namespace) });
       break;
     }
-    case "horizontalpodautoscalers.autoscaling":
-      found.push({ title: "Target", refs: target(object.spec?.["scaleTargetRef"], namespace, all) });
+    case "horizontalpodautoscalers.autoscaling": {
+      const scaled = refOf({ ...(object.spec?.["scaleTargetRef"] as ObjectReference | undefined), namespace }, all);
+      found.push({ title: "Target", refs: scaled ? [scaled] : [] });
       break;
+    }
     case "rolebindings.rbac.authorization.k8s.io":
     case "clusterrolebindings.rbac.authorization.k8s.io":
       found.push({ title: "Role", refs: role(object, namespace) });
@@ -148,12 +147,6 @@ export function ingressServices(ingress: KubeObject): string[] {
   return [...new Set(backends.map((b) => b?.service?.name).filter((n) => n !== undefined))];
 }
 
-function target(value: unknown, namespace: string, all: Map<string, Resource>): Ref[] {
-  const t = value as { apiVersion?: string; kind?: string; name?: string } | undefined;
-  const r = byKind(all.values(), t?.apiVersion ?? "", t?.kind ?? "");
-  return r && t?.name ? [{ resource: resourceID(r), namespace: r.namespaced ? namespace : "", name: t.name }] : [];
-}
-
 function role(binding: KubeObject, namespace: string): Ref[] {
   const r = binding["roleRef"] as { kind?: string; name?: string } | undefined;
   if (!r?.name) return [];
@@ -167,8 +160,15 @@ function subjects(binding: KubeObject): Ref[] {
   return all.flatMap((s) => (s.kind === "ServiceAccount" && s.name ? [{ resource: "serviceaccounts", namespace: s.namespace ?? "", name: s.name }] : []));
 }
 
-/** refOf returns the object that an event is about. */
-export function refOf(o: { apiVersion?: string; kind?: string; name?: string; namespace?: string } | undefined, all: Map<string, Resource>): Ref | undefined {
+interface ObjectReference {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  name?: string | undefined;
+  namespace?: string | undefined;
+}
+
+/** refOf returns the object that a reference in another object names; undefined if the server does not serve its kind. */
+export function refOf(o: ObjectReference | undefined, all: Map<string, Resource>): Ref | undefined {
   const r = byKind(all.values(), o?.apiVersion ?? "", o?.kind ?? "");
   return r && o?.name ? { resource: resourceID(r), namespace: r.namespaced ? o.namespace ?? "" : "", name: o.name } : undefined;
 }

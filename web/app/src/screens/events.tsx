@@ -1,15 +1,16 @@
 // Events: those of one object, the recent warnings of the cluster, and all of them.
 
 import type { JSX } from "preact";
-import { useMemo, useRef, useState } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import { useFeed } from "../data/use";
 import { resources } from "../data/cluster";
 import { eventLines, type EventLine } from "../data/events";
+import { contains } from "../data/filter";
 import { age, count, plain } from "../kube/format";
 import { refOf } from "../kube/relations";
 import type { Ref } from "../kube/resource";
 import { Age, Card, feedNote, ObjectLink, State } from "../ui/basics";
-import { useKeys } from "../ui/keys";
+import { Filter } from "../ui/filter";
 import { objectHref } from "../ui/router";
 import { namespace } from "../ui/settings";
 import { DataTable, type Column, type Sort } from "../ui/table";
@@ -69,14 +70,9 @@ export function EventsScreen(): JSX.Element {
   const [filter, setFilter] = useState("");
   const [warnings, setWarnings] = useState(false);
   const [sort, setSort] = useState<Sort | undefined>();
-  const input = useRef<HTMLInputElement>(null);
-  useKeys([{ key: "/", label: "Filter the table", run: () => input.current?.focus() }], []);
   const lines = useMemo(() => {
-    const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
-    return eventLines(state.rows, warnings).filter((e) => {
-      const text = `${e.reason} ${e.message} ${e.about.kind ?? ""} ${e.about.namespace ?? ""} ${e.about.name ?? ""}`.toLowerCase();
-      return words.every((w) => text.includes(w));
-    });
+    const matches = contains(filter);
+    return eventLines(state.rows, warnings).filter((e) => matches(`${e.reason} ${e.message} ${e.about.kind ?? ""} ${e.about.namespace ?? ""} ${e.about.name ?? ""}`));
   }, [state.rows, filter, warnings]);
   return (
     <div class="list-screen">
@@ -85,7 +81,7 @@ export function EventsScreen(): JSX.Element {
         <span class="muted" role="status">{count(lines.length, "event")}</span>
         <span class="spring" />
         <label class="check-label"><input type="checkbox" checked={warnings} onChange={(e) => setWarnings(e.currentTarget.checked)} /> Warnings only</label>
-        <input class="filter" type="search" placeholder="Filter   /" aria-label="Filter events" value={filter} ref={input} onInput={(e) => setFilter(e.currentTarget.value)} />
+        <Filter of="events" value={filter} onChange={setFilter} />
       </div>
       <DataTable
         label="Events" rows={lines} columns={columns} keyOf={(e) => e.key} sort={sort} onSort={setSort}

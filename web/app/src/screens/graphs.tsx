@@ -2,8 +2,8 @@
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
+import { literal, quote } from "../api/expression";
 import { ApiError } from "../api/http";
-import { literal, quoted } from "../api/metrics";
 import { Panel, type Line } from "../graph/panel";
 import { bytes, cores } from "../kube/format";
 import type { Ref } from "../kube/resource";
@@ -32,7 +32,7 @@ export function podPattern(to: Ref): string {
 
 function podGraphs(to: Ref): Graph[] {
   const by = to.resource === "pods" ? "container" : "pod";
-  const of = `namespace=${quoted(to.namespace)},pod=~${quoted(podPattern(to))}`;
+  const of = `namespace=${quote(to.namespace)},pod=~${quote(podPattern(to))}`;
   const name = (labels: Record<string, string>) => labels[by] ?? "";
   return [
     { title: "CPU", format: cores, lines: [{ expression: `sum by (${by}) (rate(container_cpu_usage_seconds_total{${of},container!=""}${window}))`, name }] },
@@ -51,12 +51,12 @@ function networkGraph(of: string): Graph {
 }
 
 function nodeGraphs(node: string): Graph[] {
-  const of = node === "" ? "" : `{node=${quoted(node)}}`;
+  const of = node === "" ? "" : `{node=${quote(node)}}`;
   const name = (labels: Record<string, string>) => labels["node"] ?? "";
   return [
     { title: "CPU", format: cores, lines: [{ expression: `sum by (node) (rate(node_cpu_usage_seconds_total${of}${window}))`, name }] },
     { title: "Memory", format: bytes, binary: true, lines: [{ expression: `sum by (node) (node_memory_working_set_bytes${of})`, name }] },
-    networkGraph(node === "" ? `pod!=""` : `pod!="",node=${quoted(node)}`),
+    networkGraph(node === "" ? `pod!=""` : `pod!="",node=${quote(node)}`),
   ];
 }
 

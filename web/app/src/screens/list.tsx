@@ -1,7 +1,7 @@
 // The list of any resource, by the server's own table columns.
 
 import type { JSX } from "preact";
-import { useMemo, useRef, useState } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import { useFeed } from "../data/use";
 import { matcher } from "../data/filter";
 import { resources } from "../data/cluster";
@@ -10,7 +10,7 @@ import { rowHealth } from "../kube/status";
 import { sectionOf, title } from "../kube/sections";
 import { tableColumns } from "../ui/columns";
 import { feedNote, Note } from "../ui/basics";
-import { useKeys } from "../ui/keys";
+import { Filter } from "../ui/filter";
 import { listHref, objectHref, route, setParameter } from "../ui/router";
 import { namespace } from "../ui/settings";
 import { DataTable, type Sort } from "../ui/table";
@@ -33,14 +33,12 @@ function List({ id }: { id: string }): JSX.Element {
   const unhealthy = route.value.parameters.get("unhealthy") !== null;
   const [sort, setSort] = useState<Sort | undefined>();
   const [selected, setSelected] = useState(new Set<string>());
-  const input = useRef<HTMLInputElement>(null);
   const extras = useExtras(id, ns, state.rows.length);
   const columns = useMemo(() => beforeAge(tableColumns(id, state.columns, r.namespaced && ns === ""), extras), [id, state.columns, ns, extras]);
   const rows = useMemo(() => {
     const matches = matcher(filter);
     return state.rows.filter((row) => matches(row) && (!unhealthy || ["bad", "busy"].includes(rowHealth(id, state.columns, row))));
   }, [state.rows, filter, unhealthy]);
-  useKeys([{ key: "/", label: "Filter the table", run: () => input.current?.focus() }], []);
   const name = title(id, r);
   const chosen = state.rows.filter((row) => selected.has(row.key));
   const select = useMemo(() => (key: string, on: boolean) => setSelected((last) => {
@@ -60,15 +58,7 @@ function List({ id }: { id: string }): JSX.Element {
         <label class="check-label">
           <input type="checkbox" checked={unhealthy} onChange={(e) => setParameter("unhealthy", e.currentTarget.checked ? "1" : "")} /> Unhealthy only
         </label>
-        <input
-          class="filter" type="search" placeholder="Filter   /" aria-label={`Filter ${name}`} value={filter} ref={input}
-          title="Words that must appear, !word that must not, label=value"
-          onInput={(e) => setParameter("filter", e.currentTarget.value)}
-          onKeyDown={(e) => {
-            if (e.key === "Escape" || e.key === "Enter") e.currentTarget.blur();
-            if (e.key === "Escape") setParameter("filter", "");
-          }}
-        />
+        <Filter of={name} value={filter} onChange={(text) => setParameter("filter", text)} title="Words that must appear, !word that must not, label=value" />
       </div>
       <Siblings id={id} />
       {chosen.length > 0 && <BulkActions id={id} rows={chosen} done={() => setSelected(new Set())} />}

@@ -3,8 +3,9 @@
 
 import type { JSX } from "preact";
 import { useRef, useState } from "preact/hooks";
+import { quote } from "../api/expression";
 import { ApiError } from "../api/http";
-import { countLogs, logsQL, quote, searchLogs, type Hits, type LogFilter } from "../api/logstore";
+import { countLogs, logsQL, searchLogs, type Hits, type LogFilter } from "../api/logstore";
 import type { LogLine } from "../data/lines";
 import { useLoad } from "../data/use";
 import { count, plain } from "../kube/format";

@@ -1,12 +1,12 @@
 // All resources that the API server serves, custom ones included.
 
 import type { JSX } from "preact";
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { discover, resources } from "../data/cluster";
 import { count } from "../kube/format";
 import { listable } from "../kube/sections";
 import type { Resource } from "../kube/resource";
-import { useKeys } from "../ui/keys";
+import { Filter } from "../ui/filter";
 import { listHref } from "../ui/router";
 import { DataTable, type Column, type Sort } from "../ui/table";
 
@@ -25,8 +25,6 @@ const columns: Column<Entry>[] = [
 export function ResourcesScreen(): JSX.Element {
   const [filter, setFilter] = useState("");
   const [sort, setSort] = useState<Sort | undefined>();
-  const input = useRef<HTMLInputElement>(null);
-  useKeys([{ key: "/", label: "Filter the table", run: () => input.current?.focus() }], []);
   useEffect(() => {
     void discover().catch(() => undefined); // definitions may have been added since
   }, []);
@@ -37,7 +35,7 @@ export function ResourcesScreen(): JSX.Element {
         <h1>All resources</h1>
         <span class="muted" role="status">{count(rows.length, "resource")}</span>
         <span class="spring" />
-        <input class="filter" type="search" placeholder="Filter   /" aria-label="Filter resources" value={filter} ref={input} onInput={(e) => setFilter(e.currentTarget.value)} />
+        <Filter of="resources" value={filter} onChange={setFilter} />
       </div>
       <DataTable label="All resources" rows={rows} columns={columns} keyOf={([id]) => id} hrefOf={([id]) => listHref(id)} sort={sort} onSort={setSort} empty="Nothing matches the filter." />
     </div>

@@ -1,16 +1,17 @@
 // All workloads in one table.
 
 import type { JSX } from "preact";
-import { useMemo, useRef, useState } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import { resources } from "../data/cluster";
 import type { Row } from "../data/collection";
 import type { FeedState } from "../data/feed";
+import { contains } from "../data/filter";
 import { useFeed } from "../data/use";
 import { age, count, plain } from "../kube/format";
 import { cell, rowHealth, type Health } from "../kube/status";
 import { title } from "../kube/sections";
 import { Age, Dot, Note } from "../ui/basics";
-import { useKeys } from "../ui/keys";
+import { Filter } from "../ui/filter";
 import { listHref, objectHref } from "../ui/router";
 import { namespace } from "../ui/settings";
 import { DataTable, type Column, type Sort } from "../ui/table";
@@ -55,12 +56,10 @@ export function WorkloadsScreen(): JSX.Element {
   const states = kinds.map(useWorkloads);
   const [sort, setSort] = useState<Sort | undefined>();
   const [filter, setFilter] = useState("");
-  const input = useRef<HTMLInputElement>(null);
-  useKeys([{ key: "/", label: "Filter the table", run: () => input.current?.focus() }], []);
   const rows = useMemo(() => {
-    const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
+    const matches = contains(filter);
     return kinds.flatMap((id, i) => workloadsOf(id, resources.value.get(id)?.kind ?? id, states[i]!))
-      .filter((w) => words.every((word) => `${w.kind} ${w.row.meta.namespace ?? ""} ${w.row.meta.name} ${w.state}`.toLowerCase().includes(word)));
+      .filter((w) => matches(`${w.kind} ${w.row.meta.namespace ?? ""} ${w.row.meta.name} ${w.state}`));
   }, [...states, filter]);
   const forbidden = kinds.filter((_, i) => states[i]?.status === "forbidden");
   return (
@@ -69,7 +68,7 @@ export function WorkloadsScreen(): JSX.Element {
         <h1>Workloads</h1>
         <span class="muted" role="status">{count(rows.length, "workload")}</span>
         <span class="spring" />
-        <input class="filter" type="search" placeholder="Filter   /" aria-label="Filter workloads" value={filter} ref={input} onInput={(e) => setFilter(e.currentTarget.value)} />
+        <Filter of="workloads" value={filter} onChange={setFilter} />
       </div>
       <nav class="tabs" aria-label="Kinds">
         {["pods", ...kinds].map((id) => <a key={id} href={listHref(id)}>{title(id, resources.value.get(id))}</a>)}

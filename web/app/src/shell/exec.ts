@@ -1,7 +1,7 @@
 // The protocol of exec and attach, v5.channel.k8s.io: the first byte of each message is
 // its channel (https://github.com/kubernetes/kubernetes, staging/src/k8s.io/apimachinery/pkg/util/remotecommand).
 
-import { kubernetes } from "../api/http";
+import { socketURL } from "../api/socket";
 import type { Status } from "../kube/types";
 
 const channels = { stdin: 0, stdout: 1, stderr: 2, error: 3, resize: 4 } as const;
@@ -21,9 +21,7 @@ export interface SessionHandler {
 
 /** connect opens a session at the path of exec or attach with its parameters. */
 export function connect(path: string, handler: SessionHandler): Session {
-  const url = new URL(kubernetes + path, location.href);
-  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-  const socket = new WebSocket(url, ["v5.channel.k8s.io", "v4.channel.k8s.io"]);
+  const socket = new WebSocket(socketURL(path), ["v5.channel.k8s.io", "v4.channel.k8s.io"]);
   socket.binaryType = "arraybuffer";
   const encoder = new TextEncoder();
   let message = "";
