@@ -254,8 +254,8 @@ func TestForwardsNeedARunningPod(t *testing.T) {
 		t.Errorf("another session sees %+v", all)
 	}
 	for body, want := range map[string]int{`{"namespace":"shop","pod":"none","port":1}`: 422, `{"namespace":"shop","pod":"alone"}`: 422, `{"namespace":"shop","pod":"alone","port":70000}`: 422, `{`: 400} {
-		if response := b.ask(http.MethodPost, "/api/forwards", body, nil); response.StatusCode != want && response.StatusCode != 404 {
-			t.Errorf("%s: %s", body, response.Status)
+		if response := b.ask(http.MethodPost, "/api/forwards", body, nil); response.StatusCode != want {
+			t.Errorf("%s: %s, want %d", body, response.Status, want)
 		}
 	}
 	if response := b.ask(http.MethodDelete, "/api/forwards/"+started.ID, "", nil); response.StatusCode != http.StatusNoContent {
