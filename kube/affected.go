@@ -19,8 +19,8 @@ import (
 // maxAffected bounds how many pods Affected names.
 const maxAffected = 200
 
-// Affected lists what a task changes besides the objects that it names, one line
-// each, so that users can decide. Reading it changes nothing.
+// Affected describes what a task changes besides the objects that it names, in one line
+// each, so that users can decide. It changes nothing itself.
 func (c *Client) Affected(ctx context.Context, task feed.Task) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestLimit)
 	defer cancel()
@@ -108,8 +108,8 @@ func drainLines(list *drain.PodDeleteList) []string {
 	return append(lines, names...)
 }
 
-// lostWith describes what an eviction of a pod destroys, in brackets; "" if its
-// controller replaces all of it.
+// lostWith describes in parentheses what is lost when a pod is evicted; "" if its
+// controller replaces everything.
 func lostWith(pod *corev1.Pod) string {
 	var lost []string
 	if metav1.GetControllerOf(pod) == nil {

@@ -27,35 +27,35 @@ const maxDocuments = 500
 // ErrManifest reports that a manifest cannot be read. Nothing was changed.
 var ErrManifest = errors.New("invalid manifest")
 
-// ApplyOptions say how Apply works.
+// ApplyOptions are the options of Apply.
 type ApplyOptions struct {
-	// Namespace of objects that name none; "default" if empty.
+	// Namespace of objects that do not name one; "default" if empty.
 	Namespace string
 	// Force takes over fields that other managers own.
 	Force bool
-	// DryRun asks the server to check everything and to change nothing.
+	// DryRun makes the server check the objects without changing them.
 	DryRun bool
 }
 
-// Applied is what became of one object of a manifest.
+// Applied is the result of applying one object of a manifest.
 type Applied struct {
 	Resource  string `json:"kind"` // as in "deployments.apps"
 	Namespace string `json:"namespace,omitempty"`
 	Name      string `json:"name"`
 	// Result is "created", "changed", "unchanged" or "failed".
 	Result string `json:"result"`
-	// Diff from the object before to the one after, in unified format; empty if
-	// there is no difference.
+	// Diff between the object before and after, in unified format; empty if they are
+	// equal.
 	Diff string `json:"diff,omitempty"`
-	// Problem of an object that failed, in one line.
+	// Problem is why the object failed, in one line.
 	Problem string `json:"problem,omitempty"`
 	// Conflict is set if the object failed because other managers own its fields.
 	Conflict bool `json:"conflict,omitempty"`
 }
 
-// Apply applies the objects of a manifest in YAML on the server's side. It continues
-// after an object that fails. The error is the first failure, and wraps ErrManifest
-// if no object was sent.
+// Apply applies the objects of a YAML manifest with server-side apply. It continues
+// after an object that fails. The error is the first failure; it wraps ErrManifest if
+// the manifest is invalid.
 func (c *Client) Apply(ctx context.Context, manifest string, options ApplyOptions) ([]Applied, error) {
 	objects, err := documents(manifest)
 	if err != nil {
@@ -76,7 +76,7 @@ func (c *Client) Apply(ctx context.Context, manifest string, options ApplyOption
 	return all, failure
 }
 
-// documents reads the objects of a manifest, those of lists included.
+// documents reads the objects of a manifest, including those in lists.
 func documents(manifest string) ([]*unstructured.Unstructured, error) {
 	var all []*unstructured.Unstructured
 	reader := utilyaml.NewYAMLReader(bufio.NewReader(strings.NewReader(manifest)))
@@ -191,8 +191,8 @@ func (c *Client) resourceOf(ctx context.Context, o *unstructured.Unstructured) (
 	return ref.Resource, nil
 }
 
-// difference returns what changed between two versions of an object, in unified
-// format, without what the server counts and records itself.
+// difference returns the changes between two versions of an object in unified format,
+// without the metadata that the server maintains.
 func difference(before, after *unstructured.Unstructured) (string, error) {
 	var texts [2]string
 	for i, o := range []*unstructured.Unstructured{before, after} {

@@ -29,7 +29,7 @@ func TestDocumentsAreReadInOrderAndListsAreFlattened(t *testing.T) {
 	}
 }
 
-func TestLargeIntegersAreSentAsTheyAre(t *testing.T) {
+func TestLargeIntegersKeepTheirValue(t *testing.T) {
 	objects, err := documents("apiVersion: v1\nkind: X\nmetadata: {name: one}\nspec: {size: 9007199254740993}\n")
 	if err != nil {
 		t.Fatal(err)
@@ -39,7 +39,7 @@ func TestLargeIntegersAreSentAsTheyAre(t *testing.T) {
 	}
 }
 
-func TestANewResourceIsAppliedWhileAnAggregatedAPIDoesNotAnswer(t *testing.T) {
+func TestApplyFindsNewResourcesWhileAnAggregatedAPIIsDown(t *testing.T) {
 	var defined atomic.Bool
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -82,11 +82,11 @@ func TestANewResourceIsAppliedWhileAnAggregatedAPIDoesNotAnswer(t *testing.T) {
 	}
 }
 
-func TestInvalidManifestsAreRefusedAsAWhole(t *testing.T) {
+func TestInvalidManifestsChangeNothing(t *testing.T) {
 	valid := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one}\n---\n"
 	for name, manifest := range map[string]string{
 		"empty": "", "only comments": "# nothing\n", "no name": valid + "apiVersion: v1\nkind: Pod\n", "no kind": valid + "apiVersion: v1\nmetadata: {name: x}\n",
-		"a list": valid + "- 1\n", "a text": valid + "hello\n", "two values of a key": valid + "apiVersion: v1\napiVersion: v2\nkind: Pod\nmetadata: {name: x}\n",
+		"a list": valid + "- 1\n", "a string": valid + "hello\n", "a duplicate key": valid + "apiVersion: v1\napiVersion: v2\nkind: Pod\nmetadata: {name: x}\n",
 		"not YAML": valid + "a: [\n", "too many": strings.Repeat(valid, maxDocuments+1),
 	} {
 		// Without a connection: nothing is sent.
@@ -96,7 +96,7 @@ func TestInvalidManifestsAreRefusedAsAWhole(t *testing.T) {
 	}
 }
 
-func TestADifferenceLeavesOutWhatTheServerCounts(t *testing.T) {
+func TestDifferenceIgnoresMetadataOfTheServer(t *testing.T) {
 	object := func(version, colour string) *unstructured.Unstructured {
 		return &unstructured.Unstructured{Object: map[string]any{
 			"kind": "ConfigMap", "metadata": map[string]any{"name": "x", "resourceVersion": version, "managedFields": []any{map[string]any{"time": version}}}, "data": map[string]any{"colour": colour},

@@ -14,13 +14,13 @@ import (
 	"github.com/skiff-dev/skiff/kube/object"
 )
 
-// Connection leads requests of others to the API server, as the client's user.
+// Connection carries requests of other clients to the API server as this client's user.
 type Connection struct {
 	// URL of the API server.
 	URL *url.URL
 	// Transport sends requests over a few connections.
 	Transport http.RoundTripper
-	// Upgrader sends each request over HTTP/1.1, whose connections can change to
+	// Upgrader sends each request over HTTP/1.1, whose connections can be upgraded to
 	// another protocol.
 	Upgrader http.RoundTripper
 }
@@ -40,7 +40,7 @@ func (c *Client) Connection() (Connection, error) {
 	return Connection{URL: server, Transport: c.raw.Client.Transport, Upgrader: upgrader.Transport}, nil
 }
 
-// Whoami returns the user and the groups as which the API server knows the client.
+// Whoami returns the client's user and groups as the API server sees them.
 func (c *Client) Whoami(ctx context.Context) (user string, groups []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, requestLimit)
 	defer cancel()

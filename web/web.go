@@ -1,6 +1,6 @@
-// Package web is the dashboard in the browser. It holds the front end as it was
-// built into this program; package server serves it. The sources of the front end
-// are in app, and the program that bundles them is in build.
+// Package web embeds the front end of the dashboard in the browser; package server
+// serves it. The sources of the front end are in app, and the program that bundles them
+// is in build.
 package web
 
 import (
@@ -8,19 +8,19 @@ import (
 	"io/fs"
 )
 
-// A checkout in which the front end was not built has an empty directory.
+// The directory is empty in a checkout without a built front end.
 //
 //go:embed all:dist
 var dist embed.FS
 
-// Index is the page that loads everything else. Nonce stands in it where the nonce
-// of a response belongs.
+// Index is the page that loads everything else. Nonce is its placeholder for the nonce
+// of a response.
 const (
 	Index = "index.html"
 	Nonce = "CSP_NONCE"
 )
 
-// Suffix ends the name of every built file: all are compressed with gzip.
+// Suffix is the end of every built file's name: all files are compressed with gzip.
 const Suffix = ".gz"
 
 // Assets returns the built files: Index, and assets/NAME with a hash in the name. It

@@ -1,6 +1,5 @@
 // Package browser starts a real browser engine for tests of web pages: Chromium
-// without a window and with an empty profile, which requests nothing but what the test
-// opens.
+// without a window and with an empty profile, which requests only what the test opens.
 package browser
 
 import (
@@ -33,9 +32,8 @@ func programs() []string {
 }
 
 // Start starts a browser and returns the context of its first tab, for Do and Run, and
-// for those of chromedp. The browser ends with the test, which fails if a script has
-// thrown an error that nothing caught. Without a browser on the machine, the test is
-// skipped.
+// for those of chromedp. The browser ends with the test, which fails if a script did
+// not catch an error. Without a browser on the machine, the test is skipped.
 func Start(t testing.TB) context.Context {
 	t.Helper()
 	return StartAt(t, t.TempDir())

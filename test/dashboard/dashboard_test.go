@@ -213,8 +213,8 @@ func testOutage(t *testing.T, c *cluster) {
 		}
 	}
 	defer thaw()
-	b.Await("a banner that says so", `document.querySelector("[role=alert], [role=status]")?.innerText.trim()`)
-	b.See("kube-root-ca.crt") // what was known stays
+	b.Await("a banner about the outage", `document.querySelector("[role=alert], [role=status]")?.innerText.trim()`)
+	b.See("kube-root-ca.crt") // known objects stay
 	thaw()
 	b.Await("the end of the outage", `fetch("/api/kubernetes/version").then((r) => r.ok)`)
 	made := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "after-the-outage", Namespace: "shop"}}

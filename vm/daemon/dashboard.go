@@ -10,12 +10,13 @@ import (
 	"github.com/skiff-dev/skiff/vm/operation"
 )
 
-// Dashboard is a user interface in the browser that the daemon carries.
+// Dashboard is a user interface in the browser that the daemon serves.
 type Dashboard interface {
-	// Open returns a link for one use. The error is a *daemonapi.Failure with Invalid
-	// set if the request is at fault.
+	// Open returns a link that works once. The error is a *daemonapi.Failure with Invalid
+	// set if the request is invalid.
 	Open(ctx context.Context, request daemonapi.DashboardRequest) (daemonapi.DashboardLink, error)
-	// Close returns when nothing is served any more. It is called once.
+	// Close ends all sessions and returns when nothing is served any more. It is called
+	// once.
 	Close()
 }
 

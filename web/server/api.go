@@ -128,8 +128,7 @@ func failWith(w http.ResponseWriter, status int, err error) {
 	fail(w, status, err.Error(), "")
 }
 
-// What a user must be allowed to do in the whole cluster to see data that is kept for
-// the whole cluster.
+// Permissions in the whole cluster that a user needs to see data of the whole cluster.
 var (
 	seeNodes       = authorizationv1.ResourceAttributes{Verb: "list", Resource: "nodes"}
 	seeServices    = authorizationv1.ResourceAttributes{Verb: "list", Resource: "services"}
@@ -155,7 +154,7 @@ func (s *Server) getStatus(w http.ResponseWriter, r *http.Request, session *sess
 	jsonhttp.Write(w, status)
 }
 
-// getServices returns what this host reaches of the cluster.
+// getServices returns the cluster's services that this host can reach.
 func (s *Server) getServices(w http.ResponseWriter, r *http.Request, session *session) {
 	if !session.may(r.Context(), seeServices) {
 		fail(w, http.StatusForbidden, session.user+" may not list the services of the whole cluster", "")
@@ -180,8 +179,8 @@ func (s *Server) getLogs(w http.ResponseWriter, r *http.Request, session *sessio
 	s.forwardToDaemon(w, r, "/api/logs", daemonapi.PathLogs)
 }
 
-// daemonRequest returns the request to the daemon that stands for a browser's: no
-// header of a browser reaches the daemon, apart from those of the body.
+// daemonRequest returns the request to the daemon for a request of a browser. Of the
+// browser's headers, only Accept and Content-Type reach the daemon.
 func daemonRequest(r *http.Request, path string) *http.Request {
 	out := r.Clone(r.Context())
 	out.URL = &url.URL{Path: path, RawQuery: r.URL.RawQuery}

@@ -17,7 +17,7 @@ func impersonate(user string, groups ...string) func(*clientcmdapi.AuthInfo) {
 	return func(u *clientcmdapi.AuthInfo) { u.Impersonate, u.ImpersonateGroups = user, groups }
 }
 
-func TestTheSessionSaysWhoIsLoggedIn(t *testing.T) {
+func TestTheSessionNamesItsUser(t *testing.T) {
 	r := newRig(t)
 	b := r.login("jane")
 	var session struct {
@@ -209,7 +209,7 @@ func TestADrainIsStreamed(t *testing.T) {
 	}
 }
 
-func TestApplyReturnsWhatBecameOfEachObject(t *testing.T) {
+func TestApplyReturnsAResultForEachObject(t *testing.T) {
 	r := newRig(t)
 	b := r.login("admin")
 	body, err := json.Marshal(action{DryRun: true, Namespace: "shop", YAML: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: new}\ndata: {a: b}\n---\n# nothing\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: refused}\n"})

@@ -16,8 +16,8 @@ import (
 )
 
 // policy is the content security policy of the page at a host: everything comes from
-// this server, scripts and style sheets from below /assets/ only, and nothing inline
-// is applied but style elements with the nonce.
+// this server, scripts and style sheets only from below /assets/, and the only inline
+// content that is applied are style elements with the nonce.
 func policy(host, nonce string) string {
 	assets := "http://" + host + pathAssets
 	return strings.Join([]string{
@@ -33,7 +33,7 @@ func policy(host, nonce string) string {
 	}, "; ")
 }
 
-// page serves the page of the front end for every path that is not something else.
+// page serves the page of the front end for every path that has no other handler.
 func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		fail(w, http.StatusMethodNotAllowed, r.Method+" is not allowed here", "")
@@ -107,8 +107,9 @@ func contentType(name string) string {
 	return "application/octet-stream"
 }
 
-// inert returns a media type that no browser runs or renders: that of data, or a
-// download's. What the API server sends may come from a pod.
+// inert returns the media type if it is one of plain data, and otherwise that of a
+// download, so that browsers neither run nor render the content: what the API server
+// sends may come from a pod.
 func inert(contentType string) string {
 	kind, parameters, err := mime.ParseMediaType(contentType)
 	if err != nil {

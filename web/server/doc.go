@@ -1,6 +1,6 @@
-// Package server serves the dashboard of one cluster to browsers on this host, and to
-// nobody else: it listens on the loopback addresses while somebody is logged in, and
-// everything that it does in the cluster happens as the user who logged in.
+// Package server serves the dashboard of one cluster to browsers on this host only: it
+// listens on the loopback addresses while somebody is logged in, and everything that it
+// does in the cluster happens as the user who logged in.
 //
 // # Logging in
 //
@@ -10,12 +10,11 @@
 //
 // # What a browser sends
 //
-// A request must name this server in its Host header, so that no other name can be
-// made to lead here (DNS rebinding), and must come from this server's own pages, as
-// Sec-Fetch-Site and Origin tell. Requests that change something also carry the
-// session's token in X-Skiff-CSRF. Headers with which a client could act as somebody
-// else never reach the API server, and what objects contain never reaches the browser
-// as something that it would run.
+// A request must name this server in its Host header, which prevents DNS rebinding, and
+// must come from this server's own pages according to Sec-Fetch-Site and Origin. Requests
+// that change something also carry the session's token in X-Skiff-CSRF. Headers with
+// which a client could impersonate another user never reach the API server, and the
+// content of objects never reaches the browser as something that it would run.
 //
 // # API
 //
@@ -34,13 +33,13 @@
 //	POST   /api/forwards                starts one
 //	DELETE /api/forwards/ID             ends it
 //
-// A failure is {"error": "…", "hint": "…"} with a fitting status. The API server's own
-// failures pass through unchanged.
+// A failure is {"error": "…", "hint": "…"} with a matching status. Failures of the API
+// server are passed on unchanged.
 //
 // A WebSocket cannot set headers. Below /api/kubernetes, the query parameter "accept"
 // of a WebSocket is sent as the Accept header, so that watches can ask for tables.
 //
-// The page may contain the text CSP_NONCE, in place of which each response has its own
-// nonce. Style elements with that nonce are applied; scripts and style sheets below
-// /assets/ are, and nothing else.
+// Each response replaces the text CSP_NONCE in the page with a nonce of its own. The
+// browser applies style elements with that nonce, and loads scripts and style sheets
+// only from below /assets/.
 package server

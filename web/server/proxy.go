@@ -69,8 +69,8 @@ func (s *Server) proxyKubernetes(w http.ResponseWriter, r *http.Request, session
 	proxy.ServeHTTP(w, r)
 }
 
-// leadsElsewhere reports whether the API server would answer a request with what a
-// node, a service or a pod sends, which must not look like a page of the dashboard.
+// leadsElsewhere reports whether the API server would pass a request on to a node, a
+// service or a pod, whose response must not look like a page of the dashboard.
 func leadsElsewhere(path string) bool {
 	part := strings.Split(strings.Trim(path, "/"), "/")
 	if slices.Contains(part, "") {
@@ -108,7 +108,7 @@ func rewrite(p *httputil.ProxyRequest, server *url.URL) {
 	}
 	if upgrade(in) {
 		// The API server refuses watches and logs over a WebSocket without an origin. The
-		// browser's was compared with this server's, and says nothing to the API server.
+		// browser's was compared with this server's and means nothing to the API server.
 		out.Header.Set("Origin", server.Scheme+"://"+server.Host)
 		dropBearer(out.Header)
 		if query := out.URL.Query(); query.Has("accept") {

@@ -46,7 +46,7 @@ func TestTheBrowserCannotActAsAnotherUser(t *testing.T) {
 	}
 }
 
-func TestImpersonationIsTheSessions(t *testing.T) {
+func TestTheSessionImpersonatesItsUser(t *testing.T) {
 	r := newRig(t)
 	link, err := r.Open(t.Context(), daemonapi.DashboardRequest{Kubeconfig: r.kubeconfig("admin", impersonate("jane", "dev"))})
 	if err != nil {

@@ -58,7 +58,7 @@ func TestTheCookieIsOnlyForThisServersPages(t *testing.T) {
 func TestOnlyTheLoopbackAddressesAreServed(t *testing.T) {
 	r := newRig(t)
 	r.link("jane")
-	// Browsers try ::1 first for names below "localhost": whoever has it sees the link.
+	// Browsers try ::1 first for names below "localhost": a server there would see the link.
 	if other, err := net.Listen("tcp6", fmt.Sprintf("[::1]:%d", r.port)); err == nil {
 		_ = other.Close()
 		t.Error("another program can serve the port at ::1")
@@ -150,7 +150,7 @@ func TestRequestsOfOtherSitesAreRefused(t *testing.T) {
 	}
 }
 
-func TestWithoutASessionThereIsNoData(t *testing.T) {
+func TestDataNeedsASession(t *testing.T) {
 	r := newRig(t)
 	r.link("admin")
 	for _, target := range []string{"/api/session", "/api/clusters", "/api/status", "/api/kubernetes/version", "/api/metrics/api/v1/query?query=up", "/api/logs/select/logsql/query", "/api/forwards", "/api/unknown"} {

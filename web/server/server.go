@@ -25,10 +25,10 @@ type Config struct {
 	Cluster string
 	// Version of this program.
 	Version string
-	// Host is the name of this host in links: one that leads to the loopback address.
-	// Browsers send a cookie to every port of its host. With a name of its own, no
-	// other server on this host sees the session's. "127.0.0.1" if empty, which always
-	// works.
+	// Host is the name of this host in links; it must resolve to the loopback address.
+	// Browsers send a cookie to every port of a host name. With a name of its own, the
+	// dashboard's cookie is not sent to other servers on this host. The default,
+	// "127.0.0.1", always works.
 	Host string
 	// Daemon serves the API of the cluster's daemon (package daemonapi).
 	Daemon http.Handler
@@ -41,7 +41,7 @@ type Config struct {
 	Log    *slog.Logger
 }
 
-// localAddress is a name of this host that needs no resolver.
+// localAddress addresses this host without a resolver.
 const localAddress = "127.0.0.1"
 
 // sweepPeriod is how often sessions are checked for their end.
@@ -67,9 +67,9 @@ func New(config Config) *Server {
 	return &Server{config: config}
 }
 
-// Open returns a link with which one browser can log in, once and soon. The first one
-// opens the port. The error is a *daemonapi.Failure if the request is invalid or the
-// API server does not accept its credentials.
+// Open returns a link with which one browser can log in once, within inviteLife. The
+// first link opens the port. The error is a *daemonapi.Failure if the request is invalid
+// or the API server does not accept its credentials.
 func (s *Server) Open(ctx context.Context, request daemonapi.DashboardRequest) (daemonapi.DashboardLink, error) {
 	who, err := identify(ctx, s.config.Cluster, request.Kubeconfig)
 	if err != nil {
@@ -174,8 +174,8 @@ func (s *Server) Close() {
 	s.serving.Wait()
 }
 
-// checkKubeconfig returns the failure of a kubeconfig whose credentials are not in
-// it: files could change, and programs would run in the daemon.
+// checkKubeconfig returns a failure unless a kubeconfig contains its credentials: files
+// could change, and programs would run in the daemon.
 func checkKubeconfig(content []byte) error {
 	file, err := clientcmd.Load(content)
 	if err != nil {

@@ -31,13 +31,13 @@ const (
 	rightLife = time.Minute
 )
 
-// maxInvites and maxSessions bound what is kept; the oldest one gives way.
+// maxInvites and maxSessions bound the links and sessions; a new one replaces the oldest.
 const (
 	maxInvites  = 16
 	maxSessions = 16
 )
 
-// identity is whom a session acts as.
+// identity is the user that a session acts as.
 type identity struct {
 	user   string
 	groups []string
@@ -85,8 +85,8 @@ func identify(ctx context.Context, cluster string, kubeconfig []byte) (identity,
 	return who, nil
 }
 
-// administrator reports whether the identity is one that only this host's user has, to
-// whom all clusters belong.
+// administrator reports whether the identity is a cluster's administrator, which only
+// the owner of all clusters on this host can be.
 func (i identity) administrator() bool { return slices.Contains(i.groups, names.GroupClusterAdmins) }
 
 // session is a browser that has logged in.
@@ -104,7 +104,7 @@ type session struct {
 	next   int
 }
 
-// right is whether a user may do something, as the API server said at a time.
+// right is the API server's answer to whether a user may do something.
 type right struct {
 	allowed bool
 	at      time.Time
@@ -141,7 +141,7 @@ func (s *session) may(ctx context.Context, attributes authorizationv1.ResourceAt
 	}
 	allowed, err := s.client.Allowed(ctx, attributes)
 	if err != nil {
-		return ok && known.allowed // the API server does not answer: what it said last
+		return ok && known.allowed // without an answer, the last one counts
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -188,26 +188,26 @@ func (s *session) close() {
 	}
 }
 
-// key is what a secret is kept under, so that looking one up tells nothing about
-// others by the time that it takes.
+// key is the hash under which a secret is kept, so that the time of a lookup reveals
+// nothing about other secrets.
 type key [sha256.Size]byte
 
 func keyOf(secret string) key { return sha256.Sum256([]byte(secret)) }
 
-// newSecret returns 256 random bits as text.
+// newSecret returns 256 random bits in base64.
 func newSecret() string {
 	var content [32]byte
 	_, _ = rand.Read(content[:]) // never fails
 	return base64.RawURLEncoding.EncodeToString(content[:])
 }
 
-// invitation is a link that was not used yet.
+// invitation is a link that has not been used yet.
 type invitation struct {
 	identity
 	expiry time.Time
 }
 
-// sessions are all links and sessions. The zero value is ready to use.
+// sessions holds all links and sessions. The zero value is ready to use.
 type sessions struct {
 	mu      sync.Mutex // guards the fields below
 	invited map[key]invitation
@@ -236,7 +236,7 @@ func oldest[T any](entries map[key]T, expiry func(T) time.Time) key {
 	})
 }
 
-// redeem uses up a link, and returns the secret of the session that it begins.
+// redeem consumes a link and returns the secret of a new session.
 func (s *sessions) redeem(token string, now time.Time) (cookie string, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -256,7 +256,7 @@ func (s *sessions) redeem(token string, now time.Time) (cookie string, ok bool) 
 	return cookie, true
 }
 
-// find returns the session with a secret, nil if there is none or it is over.
+// find returns the session with a secret, or nil if it does not exist or is over.
 func (s *sessions) find(cookie string, now time.Time) *session {
 	s.mu.Lock()
 	found := s.open[keyOf(cookie)]
@@ -277,7 +277,7 @@ func (s *sessions) remove(cookie string) {
 	}
 }
 
-// sweep ends what is over and returns how many links and sessions are left.
+// sweep removes expired links and sessions and returns how many are left.
 func (s *sessions) sweep(now time.Time) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -295,7 +295,7 @@ func (s *sessions) sweep(now time.Time) int {
 	return len(s.invited) + len(s.open)
 }
 
-// clear ends everything.
+// clear removes all links and ends all sessions.
 func (s *sessions) clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -95,8 +95,8 @@ func (b *bench) list(ctx context.Context, s *rig.Server) (float64, error) {
 	return all[len(all)/2], nil
 }
 
-// rows waits, within the page, until rows of the list are drawn, and returns how many
-// milliseconds after its call that was.
+// rows opens the list in the page, waits until its rows are drawn, and returns how long
+// that took in milliseconds.
 const rows = `new Promise((done) => {
 	const start = performance.now()
 	location.hash = "#/list/pods"
@@ -132,7 +132,7 @@ func (b *bench) browse(ctx context.Context, dir, link string, listed float64) ([
 	}
 	var opened []float64
 	for range b.opens {
-		// A new page each time: nothing is known of the pods.
+		// A new page each time, which knows no pods yet.
 		if _, err := chromedp.Run(page, chromedp.Steps(chromedp.Evaluate[chromedp.Void](`location.hash = "#/rights"`), chromedp.Reload(), chromedp.Sleep(2*time.Second))); err != nil {
 			return nil, fmt.Errorf("load the page again: %w", err)
 		}

@@ -1,5 +1,5 @@
-// Package served puts a dashboard in front of a control plane that runs as a local
-// process, with a daemon whose stores have kept nothing yet.
+// Package served serves the dashboard of a control plane that runs as a local process,
+// with a daemon whose stores are empty.
 package served
 
 import (

@@ -85,14 +85,14 @@ func (b *Tab) observe(event any) {
 	}
 }
 
-// Allow says which problems belong to the test, such as requests that are refused.
+// Allow allows problems that contain one of the given parts, such as refused requests.
 func (b *Tab) Allow(parts ...string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.allowed = append(b.allowed, parts...)
 }
 
-// Clean fails the test for every problem since the last call.
+// Clean reports every problem since its last call as an error of the test.
 func (b *Tab) Clean(where string) {
 	b.t.Helper()
 	b.mu.Lock()
@@ -150,7 +150,7 @@ func (b *Tab) Visit(route string) {
 	b.Await("the screen "+route, `document.querySelector("h1") !== null`)
 }
 
-// Go opens a route, which may not lead to a screen.
+// Go opens a route, which may be one without a screen.
 func (b *Tab) Go(route string) {
 	b.t.Helper()
 	quoted, err := json.Marshal("#/" + strings.TrimPrefix(route, "#/"))

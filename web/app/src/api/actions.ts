@@ -24,15 +24,15 @@ export interface ActionAnswer {
   message?: string;
   /** What a dry run found that the action would change, one line each. */
   affected?: string[];
-  /** What became of each object of an applied manifest. */
+  /** The result of each object of an applied manifest. */
   objects?: Applied[];
   error?: string;
   done?: boolean;
 }
 
 /**
- * act posts an action. Each answer, of which a drain sends many, goes to each. The
- * last one is returned.
+ * act posts an action and returns the last answer. It calls each with every answer, of
+ * which a drain sends many.
  */
 export async function act(
   name: ActionName | "apply", body: Record<string, unknown>, each: (answer: ActionAnswer) => void = () => {}, signal?: AbortSignal,
@@ -41,7 +41,7 @@ export async function act(
   let last: ActionAnswer = {};
   await lines(response, (line) => {
     const answer = JSON.parse(line) as ActionAnswer;
-    // The last line of a stream only tells that it has ended, or the error.
+    // The last line of a stream only reports its end or an error.
     last = answer.done && !answer.message && !answer.error ? { ...last, done: true } : answer;
     each(answer);
   });

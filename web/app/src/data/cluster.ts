@@ -37,7 +37,7 @@ export async function start(): Promise<void> {
   }
 }
 
-/** discover reads again what the API server serves, as after a definition has changed. */
+/** discover reads which resources the API server serves, e.g. after a definition has changed. */
 export async function discover(): Promise<void> {
   const read = (path: string) => getJSON<GroupDiscoveryList>(kubernetes + path, { accept: discoveryAccept });
   resources.value = parseDiscovery(await Promise.all([read("/api"), read("/apis")]));

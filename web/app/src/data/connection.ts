@@ -48,7 +48,7 @@ export async function check(): Promise<void> {
     await send(`${kubernetes}/readyz`, { accept: "*/*", signal: AbortSignal.timeout(limit) });
   } catch (err) {
     if (err instanceof ApiError) {
-      // A user may lack the right to read /readyz: the server answered all the same.
+      // A user may not be allowed to read /readyz, but the server answered.
       if (err.forbidden) {
         return;
       }

@@ -176,7 +176,7 @@ export class Feed {
         },
         close: (opened) => {
           finish();
-          // The browser does not tell why: ask.
+          // The browser does not report why, so ask the server.
           check().then(() => {
             if (!opened) {
               this.collection.version = "";
@@ -204,7 +204,7 @@ export class Feed {
       const event = JSON.parse(line) as WatchEvent;
       if (event.type === "ERROR") {
         const status = event.object as Status;
-        this.collection.version = ""; // whatever it is, a new list is right
+        this.collection.version = ""; // a new list is right after any error
         return new ApiError(status.message ?? "the watch failed", status.code ?? 500);
       }
       if (this.collection.apply(event.type, event.object)) {
@@ -250,7 +250,7 @@ export function queryKey(q: Query): string {
   return [resourceID(q.resource), q.resource.version, q.namespace, q.labels, q.fields, q.form].join("|");
 }
 
-/** feedOf returns the feed of a query, which everyone who asks the same shares. */
+/** feedOf returns the feed of a query, which is shared by all who ask for it. */
 export function feedOf(q: Query): Feed {
   const key = queryKey(q);
   let feed = feeds.get(key);

@@ -1,4 +1,4 @@
-// Lines of a log, at most so many: the oldest are dropped.
+// A bounded number of lines of a log: the oldest are dropped.
 
 export interface LogLine {
   id: number;

@@ -26,7 +26,7 @@ interface Props {
 const height = 118;
 const most = 12; // series in one graph
 
-/** Panel shows nothing until there are values; onProblem hears why there are none. */
+/** Panel shows nothing until values arrive, and reports an error to onProblem. */
 export function Panel({ title, lines, seconds, format, binary, onProblem }: Props & { onProblem?(err: unknown): void }): JSX.Element {
   const key = JSON.stringify([lines.map((l) => l.expression), seconds]);
   const { value, error } = useLoad(

@@ -23,7 +23,7 @@ const scalable = ["deployments.apps", "statefulsets.apps", "replicasets.apps", "
 export function actionsFor(id: string, r: Resource, object: KubeObject | undefined): Action[] {
   const all: Action[] = [];
   if (scalable.includes(id)) {
-    all.push({ name: "scale", label: "Scale", effect: "gets another number of pods" });
+    all.push({ name: "scale", label: "Scale", effect: "gets a different number of pods" });
   }
   if (restartable.includes(id)) {
     all.push({ name: "restart", label: "Restart", effect: "replaces its pods one after the other" });

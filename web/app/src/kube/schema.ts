@@ -30,7 +30,7 @@ export function schemaOf(doc: OpenAPI, group: string, version: string, kind: str
     s["x-kubernetes-group-version-kind"]?.some((k) => k.group === group && k.version === version && k.kind === kind) ?? false);
 }
 
-/** resolve follows references. What is said beside a reference wins. */
+/** resolve follows references. A description beside a reference wins. */
 export function resolve(doc: OpenAPI, schema: Schema | undefined): Schema | undefined {
   let found = schema;
   for (let depth = 0; found && depth < 10; depth++) {

@@ -70,7 +70,7 @@ export function ForwardsScreen(): JSX.Element {
       <h1>Port-forwards</h1>
       {problem !== "" && <Note bad>{problem}</Note>}
       {forwards.value.length === 0
-        ? <Note>None. A pod's page offers its container ports. Forwards end with this session.</Note>
+        ? <Note>No port-forwards. Start one on the page of a pod. All end with this session.</Note>
         : (
           <div class="scroll-x" tabIndex={0} role="region" aria-label="Port-forwards">
             <table class="small-table">

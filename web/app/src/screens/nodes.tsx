@@ -48,7 +48,7 @@ function nodeColumns(columns: TableColumn[], machines: Map<string, Machine>, usa
     added.push({
       id: "machine", title: "Machine", weight: 85, extra: 24,
       text: (row) => { const m = machine(row); return m ? machineState(m) : ""; },
-      render: (row) => { const m = machine(row); return m ? <State health={machineHealth(m)}>{machineState(m)}</State> : "not of this cluster"; },
+      render: (row) => { const m = machine(row); return m ? <State health={machineHealth(m)}>{machineState(m)}</State> : "not in this cluster"; },
     });
     added.push({ id: "host", title: "Host memory", weight: 62, right: true, text: (row) => (machine(row)?.hostMemoryMiB ? bytes((machine(row)?.hostMemoryMiB ?? 0) * 2 ** 20) : ""), value: (row) => machine(row)?.hostMemoryMiB ?? 0 });
     added.push({ id: "disk", title: "Disk", weight: 61, right: true, text: (row) => bytes(machine(row)?.diskUsedBytes ?? 0), value: (row) => machine(row)?.diskUsedBytes ?? 0 });

@@ -1,4 +1,4 @@
-// What the user of this session may do.
+// The permissions of the session's user.
 
 import type { JSX } from "preact";
 import { useMemo, useState } from "preact/hooks";
@@ -30,7 +30,7 @@ export function RightsScreen(): JSX.Element {
   const s = session.value;
   return (
     <div class="list-screen">
-      <div class="bar"><h1>Your rights</h1><span class="muted">in namespace {ns}</span></div>
+      <div class="bar"><h1>Your permissions</h1><span class="muted">in namespace {ns}</span></div>
       <Facts>
         <Fact name="User">{s?.user}</Fact>
         <Fact name="Groups">{s?.groups?.join(", ")}</Fact>
@@ -38,7 +38,7 @@ export function RightsScreen(): JSX.Element {
       </Facts>
       {error ? <Failure error={error} /> : null}
       {value?.incomplete && <Note>This list is not complete.</Note>}
-      <DataTable label="Your rights" rows={lines} columns={columns} keyOf={(l) => l.key} sort={sort} onSort={setSort} empty={value ? "No rules." : "Loading …"} />
+      <DataTable label="Your permissions" rows={lines} columns={columns} keyOf={(l) => l.key} sort={sort} onSort={setSort} empty={value ? "No rules." : "Loading …"} />
     </div>
   );
 }

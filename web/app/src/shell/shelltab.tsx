@@ -41,7 +41,7 @@ export default function ShellTab({ pod }: { pod: Pod }): JSX.Element {
           <option value="shell">Shell</option>
           <option value="attach">Attach to the main process</option>
         </select>
-        <span class="muted small">{mode === "attach" && !container.stdin ? "This container does not read input." : "Keys go to the container. Tab is one of them: leave with shift+esc."}</span>
+        <span class="muted small">{mode === "attach" && !container.stdin ? "This container does not read input." : "All keys, including Tab, go to the container. Leave with shift+esc."}</span>
         <span class="spring" />
         {ended !== "" && <><span role="status">{ended}</span><button type="button" class="primary" onClick={() => start(() => undefined)}>Connect again</button></>}
       </div>

@@ -16,7 +16,7 @@ const sequenceLimit = 1200;
 let prefix = "";
 let prefixTimer = 0;
 
-/** bind adds keys until the returned function is called. Later ones win, but for global ones. */
+/** bind adds keys until the returned function is called. Later ones take precedence, except for global ones. */
 export function bind(added: Key[], global = false): () => void {
   keys.value = global ? [...keys.peek(), ...added] : [...added, ...keys.peek()];
   return () => {

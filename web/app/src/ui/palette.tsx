@@ -41,7 +41,7 @@ export function Palette(): JSX.Element | null {
   return paletteOpen.value ? <Open /> : null;
 }
 
-/** useSearched returns the rows of all searched kinds, as far as they are known. */
+/** useSearched returns the known rows of all searched kinds. */
 function useSearched(): Map<string, Row[]> {
   const [found, setFound] = useState(new Map<string, Row[]>());
   useEffect(() => {

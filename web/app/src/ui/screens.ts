@@ -15,7 +15,7 @@ export const screens: ScreenLink[] = [
   { path: "logs", title: "Logs", key: "l" },
   { path: "forwards", title: "Port-forwards", key: "f" },
   { path: "create", title: "Create", key: "c" },
-  { path: "rights", title: "Your rights", key: "u" },
+  { path: "rights", title: "Your permissions", key: "u" },
   { path: "resources", title: "All resources", key: "r" },
 ];
 

@@ -13,7 +13,7 @@ export interface Column<T> {
   render?(row: T): ComponentChildren;
   /** What to sort by instead of the text. */
   value?(row: T): number | string;
-  /** Columns of less weight are dropped where there is no room. */
+  /** Columns with less weight are dropped first if the table is too narrow. */
   weight: number;
   right?: boolean;
   grow?: boolean;

@@ -18,7 +18,7 @@ import (
 	"github.com/skiff-dev/skiff/web/server"
 )
 
-// Serve returns what makes the dashboard of a cluster's daemon.
+// Serve returns a function that creates the dashboard of a cluster's daemon.
 func Serve(h home.Home, name string) func(api http.Handler, log *slog.Logger) daemon.Dashboard {
 	return func(api http.Handler, log *slog.Logger) daemon.Dashboard {
 		return server.New(server.Config{

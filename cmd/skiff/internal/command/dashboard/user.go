@@ -10,8 +10,8 @@ import (
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
 )
 
-// user is whom the dashboard acts as: the user of a context, somebody else by
-// impersonation, or by default the user of the current context.
+// user selects the user that the dashboard acts as: that of a context, another one by
+// impersonation, or by default that of the current context.
 type user struct {
 	context string
 	as      string
@@ -54,9 +54,9 @@ func (u user) kubeconfig(name string, admin []byte) ([]byte, error) {
 	return clientcmd.Write(*own)
 }
 
-// ofContext returns the user of the context in the user's kubeconfig; nil if none was
-// asked for and the current one leads to another cluster. A cluster is known by its
-// authority.
+// ofContext returns the user of the selected context in the kubeconfig; nil if no context
+// was selected and the current one belongs to another cluster. A cluster is identified by
+// its certificate authority.
 func (u user) ofContext(name string, authority []byte) (*clientcmdapi.AuthInfo, error) {
 	file, err := clientcmd.NewDefaultClientConfigLoadingRules().Load()
 	if err != nil {

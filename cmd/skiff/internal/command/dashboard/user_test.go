@@ -39,7 +39,7 @@ func TestTheDashboardActsAsTheContextsUser(t *testing.T) {
 	}{
 		{"the current context belongs to the cluster", "jane", user{}, "token of jane"},
 		{"the current context belongs to another cluster", "elsewhere", user{}, "token of admin"},
-		{"there is no current context", "", user{}, "token of admin"},
+		{"no current context", "", user{}, "token of admin"},
 		{"the current context does not exist", "gone", user{}, "token of admin"},
 		{"a context", "elsewhere", user{context: "jane"}, "token of jane"},
 		{"a context of another cluster", "jane", user{context: "elsewhere"}, "does not belong to cluster"},
