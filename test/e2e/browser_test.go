@@ -98,8 +98,5 @@ func (r *rig) trust(t *testing.T, home, verb string) string {
 		}
 	}
 	a := r.run(t, "env", "HOME="+home, "PATH="+dir, "SKIFF_HOME="+r.home, filepath.Join(r.root, "bin/skiff"), "trust", verb)
-	if a.code != 0 {
-		t.Fatalf("skiff trust %s: exit code %d\n%s%s", verb, a.code, a.stdout, a.stderr)
-	}
-	return a.stdout + a.stderr
+	return a.must(t, "skiff trust", verb) + a.stderr
 }

@@ -134,11 +134,7 @@ func (k *kube) helm(t *testing.T, args ...string) string {
 	if k.context != "" {
 		args = append(args, "--kube-context", k.context)
 	}
-	a := k.run(t, k.tool("helm"), args...)
-	if a.code != 0 {
-		t.Fatalf("helm %s: exit code %d\n%s%s", strings.Join(args, " "), a.code, a.stdout, a.stderr)
-	}
-	return a.stdout
+	return k.run(t, k.tool("helm"), args...).must(t, append([]string{"helm"}, args...)...)
 }
 
 // testRelease installs a chart whose service is a load balancer: Helm waits until it has

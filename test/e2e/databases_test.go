@@ -72,9 +72,7 @@ func (r *rig) tryRedis(t *testing.T, port string) {
 	})
 	const commands = "10000"
 	a := r.run(t, "redis-benchmark", "-h", "127.0.0.1", "-p", port, "-k", "0", "-c", "20", "-n", commands, "-q", "incr", "connections")
-	if a.code != 0 {
-		t.Fatalf("redis-benchmark: exit code %d\n%s%s", a.code, a.stdout, a.stderr)
-	}
+	a.must(t, "redis-benchmark")
 	arrived := redis("get", "connections")
 	equal(t, "commands that arrived", arrived.stdout+arrived.stderr, commands+"\n")
 	t.Logf("%s connections in %.1f s", commands, a.took.Seconds())
@@ -110,11 +108,7 @@ func dsn(at string) string {
 // psql returns the output of a statement.
 func (r *rig) psql(t *testing.T, at, statement string) string {
 	t.Helper()
-	a := r.tryPSQL(t, at, statement)
-	if a.code != 0 {
-		t.Fatalf("psql at %s: exit code %d\n%s%s", at, a.code, a.stdout, a.stderr)
-	}
-	return strings.TrimSpace(a.stdout)
+	return strings.TrimSpace(r.tryPSQL(t, at, statement).must(t, "psql at", at))
 }
 
 func (r *rig) tryPSQL(t *testing.T, at, statement string) commandResult {

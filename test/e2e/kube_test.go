@@ -58,11 +58,7 @@ func (k *kube) anyway(args ...string) string {
 // output.
 func (k *kube) kubectl(t *testing.T, args ...string) string {
 	t.Helper()
-	a := k.try(t, args...)
-	if a.code != 0 {
-		t.Fatalf("kubectl %s: exit code %d\n%s%s", strings.Join(args, " "), a.code, a.stdout, a.stderr)
-	}
-	return a.stdout
+	return k.try(t, args...).must(t, append([]string{"kubectl"}, args...)...)
 }
 
 func (k *kube) arguments(args []string) []string {

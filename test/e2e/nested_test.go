@@ -75,9 +75,7 @@ func (n *nested) copySkiff(t *testing.T) {
 		n.root, filepath.Join(n.root, "bin/skiff"), n.cluster, n.node, nestedDir)
 	a := n.run(t, "sh", "-c", line)
 	t.Logf("copied in %.1f s", a.took.Seconds())
-	if a.code != 0 {
-		t.Fatalf("copy skiff into the machine: exit code %d\n%s%s", a.code, a.stdout, a.stderr)
-	}
+	a.must(t, "copy skiff into the machine")
 }
 
 // try runs a shell command in the machine, with the environment for skiff.
@@ -94,11 +92,7 @@ func (n *nested) try(t *testing.T, line string) commandResult {
 // sh is try for a command that must succeed.
 func (n *nested) sh(t *testing.T, line string) string {
 	t.Helper()
-	a := n.try(t, line)
-	if a.code != 0 {
-		t.Fatalf("in the machine: %s: exit code %d\n%s%s", line, a.code, a.stdout, a.stderr)
-	}
-	return a.stdout
+	return n.try(t, line).must(t, "in the machine:", line)
 }
 
 func (n *nested) skiff(t *testing.T, args ...string) string {

@@ -23,11 +23,7 @@ func (h *hub) in(t *testing.T, args ...string) commandResult {
 // must is like in for commands that must succeed.
 func (h *hub) must(t *testing.T, args ...string) string {
 	t.Helper()
-	a := h.in(t, args...)
-	if a.code != 0 {
-		t.Fatalf("in the hub: kubectl %s: exit code %d\n%s%s", strings.Join(args, " "), a.code, a.stdout, a.stderr)
-	}
-	return a.stdout
+	return h.in(t, args...).must(t, append([]string{"in the hub: kubectl"}, args...)...)
 }
 
 // testPeers lets a controller in one cluster read, write and watch another one, and

@@ -97,6 +97,15 @@ type commandResult struct {
 	took           time.Duration
 }
 
+// must returns the standard output, or ends the test if the command failed.
+func (a commandResult) must(t *testing.T, what ...string) string {
+	t.Helper()
+	if a.code != 0 {
+		t.Fatalf("%s: exit code %d\n%s%s", strings.Join(what, " "), a.code, a.stdout, a.stderr)
+	}
+	return a.stdout
+}
+
 // attempt runs a command. The exit code is part of the result; the error is for a
 // program that cannot be started or times out.
 func (r *rig) attempt(limit time.Duration, name string, args ...string) (commandResult, error) {
@@ -135,11 +144,7 @@ func (r *rig) run(t *testing.T, name string, args ...string) commandResult {
 // skiff runs bin/skiff, which must succeed, and returns its standard output.
 func (r *rig) skiff(t *testing.T, args ...string) string {
 	t.Helper()
-	a := r.trySkiff(t, args...)
-	if a.code != 0 {
-		t.Fatalf("skiff %s: exit code %d\n%s%s", strings.Join(args, " "), a.code, a.stdout, a.stderr)
-	}
-	return a.stdout
+	return r.trySkiff(t, args...).must(t, append([]string{"skiff"}, args...)...)
 }
 
 // skiffJSON parses the output of a command of skiff with -o json.
