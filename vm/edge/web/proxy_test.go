@@ -292,7 +292,7 @@ func (r *rig) dialGRPC(t *testing.T, host string, encrypted bool) *grpc.ClientCo
 	return conn
 }
 
-func TestGRPCClientsTryAgainAfterTheServerDied(t *testing.T) {
+func TestGRPCCallsOfADeadServerEndAsUnavailable(t *testing.T) {
 	r := newRig(t)
 	server, address := serveEcho(t)
 	r.start(t, "dev").serveAt(t, "web", "grpc", address)
