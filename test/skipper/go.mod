@@ -1,3 +1,5 @@
+// Module skipper pins the ingress controller that TestIngressController (test/e2e) runs. It is a
+// module of its own, so that its dependencies do not change the versions that Skiff uses.
 module github.com/skiff-dev/skiff/test/skipper
 
 go 1.26.4
