@@ -6,6 +6,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -96,10 +97,10 @@ func (s *Store) Close() {
 func (s *Store) Add(rows []collect.Row) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var to vlstorage.Storage
 	if s.closed {
-		return fmt.Errorf("%w: the store is closed", collect.ErrFull)
+		return errors.New("add to the log store: it is closed")
 	}
+	var to vlstorage.Storage
 	if err := to.CanWriteData(); err != nil {
 		return fmt.Errorf("%w: too little of the disk is free", collect.ErrFull)
 	}

@@ -107,8 +107,9 @@ func (s *Scraper) fail(ctx context.Context, now time.Time, to Store, result Resu
 // End marks the end of all series of a target that no longer exists.
 func (s *Scraper) End(ctx context.Context, now time.Time, to Store) error {
 	return to.Append(ctx, now, func(a storage.Appender) error {
-		s.begin(a, now, to).end()
-		return nil
+		b := s.begin(a, now, to)
+		b.end()
+		return b.err
 	})
 }
 

@@ -229,6 +229,12 @@ func TestAnErrorOfTheStoreIsReturned(t *testing.T) {
 	if _, err := s.Scrape(t.Context(), time.Now(), &memory{fails: broken}); !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
 	}
+	if _, err := s.Scrape(t.Context(), time.Now(), &memory{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.End(t.Context(), time.Now(), &memory{fails: broken}); !errors.Is(err, broken) {
+		t.Errorf("at the end: %v", err)
+	}
 	var own Own
 	if err := own.Append(t.Context(), time.Now(), []target.Sample{{Labels: labels.FromStrings("__name__", "a")}}, &memory{fails: broken}); !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
