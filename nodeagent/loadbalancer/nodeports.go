@@ -134,7 +134,7 @@ func (n NodePorts) serve(ctx context.Context, port uint16, failed wakeup.Signal,
 	one := &nodePort{stop: stop}
 	running.Go(func() {
 		if err := b.Run(ctx); err != nil {
-			slog.Warn("a node port is no longer served on the loopback interface, retrying", "port", port, "error", err, "after", nodePortRetry)
+			slog.Warn("serving a node port on the loopback interface failed, retrying", "port", port, "error", err, "after", nodePortRetry)
 			one.failed.Store(true)
 			failed.Send()
 		}

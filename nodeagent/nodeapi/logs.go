@@ -120,28 +120,28 @@ func (r *LogReader) Next() (LogChunk, []byte, error) {
 		part, err := r.r.ReadSlice('\n')
 		head = append(head, part...)
 		if len(head) > maxChunkHead {
-			return LogChunk{}, nil, errors.New("a chunk of logs is not described")
+			return LogChunk{}, nil, fmt.Errorf("read a log chunk: its header has more than %d bytes", maxChunkHead)
 		}
 		if err == nil {
 			break
 		}
 		if !errors.Is(err, bufio.ErrBufferFull) {
-			return LogChunk{}, nil, fmt.Errorf("read a chunk of logs: %w", noEOF(err))
+			return LogChunk{}, nil, fmt.Errorf("read a log chunk: %w", noEOF(err))
 		}
 	}
 	var chunk LogChunk
 	if err := json.Unmarshal(head, &chunk); err != nil {
-		return LogChunk{}, nil, fmt.Errorf("decode a chunk of logs: %w", err)
+		return LogChunk{}, nil, fmt.Errorf("decode a log chunk: %w", err)
 	}
 	if chunk.Bytes < 0 || chunk.Bytes > MaxLogChunk || chunk.Offset < 0 || chunk.End != (chunk.File == "") || chunk.End && chunk.Bytes > 0 {
-		return LogChunk{}, nil, errors.New("a chunk of logs is invalid")
+		return LogChunk{}, nil, errors.New("invalid log chunk")
 	}
 	if cap(r.data) < chunk.Bytes {
 		r.data = make([]byte, MaxLogChunk)
 	}
 	data := r.data[:chunk.Bytes]
 	if _, err := io.ReadFull(r.r, data); err != nil {
-		return LogChunk{}, nil, fmt.Errorf("read a chunk of logs: %w", noEOF(err))
+		return LogChunk{}, nil, fmt.Errorf("read a log chunk: %w", noEOF(err))
 	}
 	return chunk, data, nil
 }

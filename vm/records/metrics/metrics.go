@@ -154,7 +154,7 @@ func (r *Recorder) round(ctx context.Context, rounds *rounds) error {
 	r.results, r.problems = answers, problems
 	r.mu.Unlock()
 	if err != nil {
-		r.config.Log.Warn("metrics are not recorded; the store is opened again", "error", err)
+		r.config.Log.Warn("cannot record metrics, opening the store again", "error", err)
 		r.close()
 		r.fail(err)
 	}
@@ -186,7 +186,7 @@ func (r *Recorder) open(settings Settings, now time.Time) (*store.Store, error) 
 	defer r.mu.Unlock()
 	r.store, r.failed = opened, nil
 	if opened.SetAside != "" {
-		r.notice = fmt.Sprintf("The recorded metrics could not be used (%s): they are now in %s, and recording began again.", opened.Reason, opened.SetAside)
+		r.notice = fmt.Sprintf("The recorded metrics could not be used (%s). They were moved to %s, and recording started over.", opened.Reason, opened.SetAside)
 		r.config.Log.Warn("the recorded metrics were set aside", "reason", opened.Reason, "directory", opened.SetAside)
 	}
 	return opened, nil
@@ -214,10 +214,10 @@ func (r *Recorder) close() {
 	select {
 	case err := <-done:
 		if err != nil {
-			r.config.Log.Warn("the store of metrics was not closed cleanly", "error", err)
+			r.config.Log.Warn("the metrics store was not closed cleanly", "error", err)
 		}
 	case <-time.After(closeLimit):
-		r.config.Log.Warn("the store of metrics does not close")
+		r.config.Log.Warn("closing the metrics store timed out")
 	}
 }
 

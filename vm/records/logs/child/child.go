@@ -113,9 +113,9 @@ func (c *Child) Run(ctx context.Context) error {
 			failed, wait = 0, firstPause
 		}
 		failed++
-		c.Log.Error("the log store ended and is started again", "error", e)
+		c.Log.Error("the process of the log store ended, restarting it", "error", e)
 		if !c.setAside(e, failed) {
-			c.setProblem("The log store ended and is started again: %v", e)
+			c.setProblem("The process of the log store ended and is being restarted: %v", e)
 		} else {
 			failed = 0
 		}
@@ -180,7 +180,7 @@ func (c *Child) once(ctx context.Context, listener *os.File) *end {
 	e.err = cmd.Wait()
 	close(ended)
 	if e.err == nil {
-		e.err = errors.New("it ended")
+		e.err = errors.New("exit status 0")
 	}
 	return e
 }
@@ -252,7 +252,7 @@ func (c *Child) setAside(e *end, failed int) bool {
 		return false
 	}
 	c.Log.Error("the log store was damaged and set aside", "to", to, "error", e)
-	c.setProblem("%s and was set aside at %s; a new one was begun: %v", damageNote, to, e)
+	c.setProblem("%s and was set aside at %s; a new one was created: %v", damageNote, to, e)
 	return true
 }
 

@@ -58,7 +58,7 @@ type Store interface {
 }
 
 // ErrFull means that the disk has no room for more.
-var ErrFull = errors.New("there is no room for more logs")
+var ErrFull = errors.New("no space for more logs")
 
 // Node is where logs come from.
 type Node interface {
@@ -108,7 +108,7 @@ func Run(ctx context.Context, config Config) {
 		}
 		if text := err.Error(); text != warned {
 			warned = text
-			c.Log.Warn("logs of a node wait to be collected", "node", c.Name, "error", err)
+			c.Log.Warn("cannot collect the logs of a node, retrying", "node", c.Name, "error", err)
 		}
 		_ = pause.For(ctx, pauseFor)
 		pauseFor = min(2*pauseFor, lastRetry)
@@ -236,7 +236,7 @@ const (
 // chunk takes a part of a file.
 func (c *collector) chunk(ctx context.Context, chunk nodeapi.LogChunk, data []byte, now time.Time) error {
 	if len(chunk.File) > maxName || len(chunk.Path) > maxName {
-		return errors.New("the node has a log file with too long a name")
+		return errors.New("the node has a log file whose name is too long")
 	}
 	f := c.files[chunk.File]
 	if f == nil {

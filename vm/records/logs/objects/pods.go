@@ -102,7 +102,7 @@ func Retry(ctx context.Context, log *slog.Logger, follow func(context.Context) e
 		err := follow(ctx)
 		if err != nil && err.Error() != warned && ctx.Err() == nil {
 			warned = err.Error()
-			log.Info("logs wait for the Kubernetes API", "error", err)
+			log.Info("cannot follow objects for the log store, retrying", "error", err)
 		}
 		if err == nil {
 			warned = ""

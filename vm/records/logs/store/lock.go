@@ -36,7 +36,7 @@ func Lock(ctx context.Context, dir string, log *slog.Logger) (release func(), er
 		}
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			if !waits {
-				log.Info("wait for another process to close the log store")
+				log.Info("waiting for another process to close the log store")
 			}
 			err = pause.For(ctx, lockEvery)
 		}

@@ -43,7 +43,7 @@ func (s *Store) Handler() http.Handler {
 			case free <- struct{}{}:
 				defer func() { <-free }()
 			case <-ctx.Done():
-				http.Error(w, "too many queries of logs at once", http.StatusServiceUnavailable)
+				http.Error(w, "too many queries are running", http.StatusServiceUnavailable)
 				return
 			}
 			bounded(ctx, answer, w, r)

@@ -102,7 +102,7 @@ func (s *Store) Add(rows []collect.Row) error {
 	}
 	var to vlstorage.Storage
 	if err := to.CanWriteData(); err != nil {
-		return fmt.Errorf("%w: too little of the disk is free", collect.ErrFull)
+		return fmt.Errorf("%w: too little disk space is free", collect.ErrFull)
 	}
 	batch := logstorage.GetLogRows(nil, nil, nil, nil, "")
 	defer logstorage.PutLogRows(batch)

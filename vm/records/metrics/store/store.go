@@ -234,7 +234,7 @@ func (s *Store) maintain(ctx context.Context) {
 		}
 		if (err != nil) != failing && ctx.Err() == nil {
 			failing = err != nil
-			s.config.Log.Info("the maintenance of metrics changed", "works", !failing, "error", err)
+			s.config.Log.Info("the maintenance of the metrics store changed", "works", !failing, "error", err)
 		}
 	}
 }

@@ -44,9 +44,9 @@ Sources on a node are its programs ("containerd", "nodeagent", "controlplane", "
 "daemon" (the cluster's daemon).
 
 With --pod, --namespace, --selector, --container, --since, --until, --query or -o json, search the
-cluster's log store instead. It has what containers, programs, the kernels of nodes and the
-audit log wrote, and events, also of pods, nodes and clusters that no longer exist: --cluster
-takes the ID of kept records, too. --source then selects "container", "program", "kernel",
+cluster's log store instead. It has the output of containers, programs and kernels, the audit
+log, and events, including those of pods, nodes and clusters that no longer exist; --cluster
+also accepts the ID of kept records. --source then selects "container", "program", "kernel",
 "audit", "event" or a program.`,
 		Example: `  # Show the last lines of every log of a node
   skiff logs worker-1
@@ -57,7 +57,7 @@ takes the ID of kept records, too. --source then selects "container", "program",
   # Show the daemon's whole log
   skiff logs --source daemon --tail 0
 
-  # Search the logs of pods, also of those that were deleted
+  # Search the logs of pods, including deleted ones
   skiff logs --namespace shop --selector app=web --since 2h --query 'error -timeout'
 
   # Count the errors of each pod

@@ -45,7 +45,7 @@ type search struct {
 
 func (q *search) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&q.pod, "pod", "", "search for entries of this `pod`; a name that ends in * is the beginning of one")
+	f.StringVar(&q.pod, "pod", "", "search for entries of this `pod`; a name that ends in * is a prefix")
 	f.StringVarP(&q.namespace, "namespace", "n", "", "search for entries of this `namespace`")
 	f.StringVarP(&q.selector, "selector", "l", "", "search for entries of pods with these `labels`, such as app=web,tier!=cache")
 	f.StringVar(&q.container, "container", "", "search for entries of containers with this `name`")
@@ -127,7 +127,7 @@ func (q *search) run(ctx context.Context, s cli.Streams, clusterName string) err
 		return err
 	}
 	if q.follow && records.Client == nil {
-		return cli.Invalid("", "cluster %q is not running: its logs cannot be followed", records.Name)
+		return cli.Invalid("", "cannot follow the logs of cluster %q: it is not running", records.Name)
 	}
 	c, closeStore, err := openStore(ctx, records)
 	if err != nil {
@@ -136,7 +136,7 @@ func (q *search) run(ctx context.Context, s cli.Streams, clusterName string) err
 	defer closeStore()
 	if status, err := c.Status(ctx); err == nil {
 		for _, node := range slices.Sorted(maps.Keys(status.Dropped)) {
-			fmt.Fprintf(s.Err, "warning: node %s had to delete %d lines before they could be collected (--source lost shows when)\n", cli.Clean(node), status.Dropped[node].Lines)
+			fmt.Fprintf(s.Err, "warning: node %s deleted %d lines before they could be collected; use --source lost to see when\n", cli.Clean(node), status.Dropped[node].Lines)
 		}
 	}
 	out := s.Text() // JSON, too, may have control characters that it need not escape
@@ -153,7 +153,7 @@ func (q *search) run(ctx context.Context, s cli.Streams, clusterName string) err
 		err = c.Search(ctx, question, show)
 	}
 	if refused := new(query.RefusedError); errors.As(err, &refused) {
-		return cli.Invalid("LogsQL is described at https://docs.victoriametrics.com/victorialogs/logsql/", "the log store refuses the query: %s", cli.OneLine(refused.Error()))
+		return cli.Invalid("LogsQL is described at https://docs.victoriametrics.com/victorialogs/logsql/", "the log store rejected the query: %s", cli.OneLine(refused.Error()))
 	}
 	if ctx.Err() != nil && q.follow {
 		return nil

@@ -28,9 +28,9 @@ func New(s cli.Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "metrics",
 		Short: "Query the recorded metrics of a cluster",
-		Long: `Query the metrics that were recorded of a cluster: of its nodes, pods, containers, control
-plane and DNS, and of pods that ask for it by the annotation prometheus.io/scrape. They
-remain when a pod or node is gone, when the cluster is stopped, and after
+		Long: `Query the recorded metrics of a cluster: those of its nodes, pods, containers, control plane
+and DNS, and those that pods with the annotation prometheus.io/scrape export. They are kept
+when a pod or node is deleted, when the cluster is stopped, and after
 "skiff down --keep-records".`,
 		Example: `  # Show how much CPU each pod uses
   skiff metrics query 'sum by (namespace, pod) (rate(container_cpu_usage_seconds_total[1m]))'
@@ -67,7 +67,7 @@ func open(cluster string) (source, error) {
 	log := slog.New(slog.DiscardHandler)
 	opened, err := store.OpenCopy(metrics.Directory(of.Directory), of.Temporary, log)
 	if errors.Is(err, store.ErrAbsent) {
-		return source{}, cli.Invalid("", "no metrics were recorded of %q", of.Name)
+		return source{}, cli.Invalid("", "no metrics of cluster %q were recorded", of.Name)
 	}
 	if err != nil {
 		return source{}, err

@@ -37,13 +37,13 @@ func newQuery(s cli.Streams) *cobra.Command {
 		Long: `Evaluate a PromQL expression over the recorded metrics, now or over a period. For a cluster
 that is stopped or deleted, the time is that of its last sample unless --time is given.
 
-The metrics have the names and labels that they have in Prometheus: container_… of
-cAdvisor, kube_… of kube-state-metrics, apiserver_… and so on. Machines as this host sees
-them are skiff_machine_….`,
+The metrics have the same names and labels as in Prometheus: container_… from cAdvisor,
+kube_… from kube-state-metrics, apiserver_… and so on. skiff_machine_… are the machines as
+this host sees them.`,
 		Example: `  # Show the memory of each container in a namespace
   skiff metrics query 'container_memory_working_set_bytes{namespace="shop"}'
 
-  # Show how the CPU use of a pod developed in the last hour
+  # Show the CPU usage of a pod over the last hour
   skiff metrics query 'rate(container_cpu_usage_seconds_total{pod="db-0"}[1m])' --since 1h
 
   # Show which containers restarted before the cluster was deleted
@@ -189,7 +189,7 @@ func refused(a *answer, r response) error {
 	case r.Error != "":
 		return errors.New(r.Error)
 	case a.status == http.StatusServiceUnavailable:
-		return errors.New("metrics are not recorded now; \"skiff status\" shows why")
+		return errors.New("metrics are not being recorded; run \"skiff status\" to see why")
 	}
 	return fmt.Errorf("query the metrics: the daemon answered %d: %.200s", a.status, a.body.String())
 }

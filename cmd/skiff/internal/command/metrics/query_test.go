@@ -40,8 +40,8 @@ func TestErrorsAreOneLine(t *testing.T) {
 	for content, want := range map[string]string{
 		`{"status":"error","errorType":"bad_data","error":"1:5: parse error"}`: "1:5: parse error",
 		`{"status":"error","errorType":"execution","error":"too many"}`:        "too many",
-		`{"cause":"cluster is stopped"}`:                                       "metrics are not recorded now",
-		`not JSON`:                                                             "metrics are not recorded now",
+		`{"cause":"cluster is stopped"}`:                                       "metrics are not being recorded",
+		`not JSON`:                                                             "metrics are not being recorded",
 	} {
 		err := show(cli.Streams{Out: &bytes.Buffer{}, Err: &bytes.Buffer{}}, answered(503, content), false)
 		if err == nil || !strings.HasPrefix(err.Error(), want) {
