@@ -35,8 +35,8 @@ func testBrowser(t *testing.T, r *rig, name string, k *kube) {
 	contains(t, "trust install before the browser's first start", r.trust(t, fresh, "install"), "NSS database "+fresh, "installed")
 	showsPage(browser.StartAt(t, fresh), t, secure, "h2")
 
-	// The page of a Service without pods explains that, and becomes the Service's own once
-	// there are some.
+	// The page about a Service without pods reloads, and becomes the Service's own once the
+	// Service has pods.
 	browser.Do(ctx, t, chromedp.Navigate(e.at(e.secure, "idle", k.namespace)+"/page"))
 	contains(t, "title", browser.Run(ctx, t, chromedp.Title()), k.namespace+"/idle has no ready endpoints")
 	contains(t, "page", browser.Run(ctx, t, chromedp.Text(chromedp.CSS("body"))), "kubectl --context skiff-"+name, "503 from Skiff. This page reloads by itself.")
@@ -65,8 +65,8 @@ func showsPage(ctx context.Context, t *testing.T, base, protocol string) {
 	receives(ctx, t)
 }
 
-// receives waits until the page of the workload shows all events and messages. A reload
-// meanwhile does no harm.
+// receives waits until the page of the workload shows all events and messages. The page
+// may reload meanwhile.
 func receives(ctx context.Context, t *testing.T) {
 	t.Helper()
 	const shown = `["events", "socket"].map(id => document.getElementById(id)?.textContent).join("")`
@@ -79,7 +79,7 @@ func receives(ctx context.Context, t *testing.T) {
 	})
 }
 
-// trust runs `skiff trust` for a home directory, without the programs that change the
+// trust runs `skiff trust` for a home directory. PATH lacks the programs that change the
 // system's store.
 func (r *rig) trust(t *testing.T, home, verb string) string {
 	t.Helper()

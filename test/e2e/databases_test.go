@@ -43,12 +43,12 @@ func testDatabases(t *testing.T, r *rig, name string, k *kube) {
 	equal(t, "backend of the session", session.ask("select pg_backend_pid();"), backend)
 	equal(t, "rows of the session's transaction", session.ask("commit; select count(*) from numbers;"), "100100")
 
-	// What leaves the server arrives, byte for byte.
+	// Every byte that the server sends arrives.
 	want := r.psql(t, database, `select md5(string_agg(n || E'\n', '' order by n)) from numbers`)
 	got := r.run(t, "sh", "-c", `psql -Xq "$0" -c '\copy (select n from numbers order by n) to stdout' | md5sum`, dsn(database))
 	equal(t, "sum of the copied rows", strings.TrimSuffix(strings.TrimSpace(got.stdout), "  -"), want)
 
-	// The server's successor answers at the same address, with its data.
+	// The pod that replaces the server answers at the same address, with the same data.
 	k.kubectl(t, "delete", "pod", "postgres-0")
 	eventually(t, waitLimit, "the new pod answers", func() error {
 		if a := r.tryPSQL(t, database, "select count(*) from numbers"); strings.TrimSpace(a.stdout) != "100100" {
@@ -141,7 +141,7 @@ func (r *rig) startPSQL(t *testing.T, at string) *session {
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = command.Wait() }) // the test's end has killed it, or it has lost its server
+	t.Cleanup(func() { _ = command.Wait() }) // t.Context has killed it, or it has lost its server
 	return &session{t: t, in: in, out: bufio.NewScanner(out)}
 }
 

@@ -30,7 +30,7 @@ func testLogs(t *testing.T, r *rig, name string, k *kube) {
 		return got
 	}
 
-	// A pod that was deleted right after its last line.
+	// All lines of a pod that is deleted right after its last line are stored.
 	k.wait(t, "jsonpath={.status.phase}=Succeeded", "pod/short")
 	k.kubectl(t, "delete", "pod", "short", "--wait=true")
 	lines := found("lines of the deleted pod", 501, "--pod", "short", "--source", "container", "--tail", "0")
@@ -49,7 +49,7 @@ func testLogs(t *testing.T, r *rig, name string, k *kube) {
 	trace := found("stack trace", 1, "--pod", "writer", "--query", `"java.lang.Error"`)[0]
 	contains(t, "stack trace", trace["_msg"], "at a.Main.main")
 
-	// The process of the store is killed.
+	// Nothing is lost when the store's process is killed.
 	pid := r.logStore(t, name)
 	kill(t, pid)
 	eventually(t, waitLimit, "another process keeps the store", func() error {
@@ -71,7 +71,7 @@ func testLogs(t *testing.T, r *rig, name string, k *kube) {
 		equal(t, "line of the previous container", line["_msg"], fmt.Sprintf("count %d", i+1))
 	}
 
-	// What is not from pods.
+	// Entries that do not come from pods.
 	audit := entries(t, r.skiff(t, "logs", "-c", name, "--source", "audit", "--since", "1h", "-o", "json", "--query", "objectRef.namespace:="+k.namespace+" verb:=delete objectRef.name:=short"))
 	if len(audit) == 0 {
 		t.Error("the audit log has no deletion")
@@ -116,7 +116,7 @@ func entries(t *testing.T, output string) []map[string]string {
 	return all
 }
 
-// logStore returns the process that keeps a cluster's logs.
+// logStore returns the ID of the process that keeps a cluster's logs.
 func (r *rig) logStore(t *testing.T, name string) (pid int) {
 	t.Helper()
 	eventually(t, time.Minute, "a process keeps the store", func() error {

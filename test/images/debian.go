@@ -21,17 +21,17 @@ import (
 	"github.com/skiff-dev/skiff/internal/atomicfile"
 )
 
-// unneeded are packages that a container does without, and so without what only they
-// depend on: they configure or start an installed system. PostgreSQL uses LLVM for
-// queries that it compiles.
+// unneeded are packages that are left out, with everything that only they depend on. They
+// configure or start an installed system, which a container does not need. libllvm is for
+// PostgreSQL's compiled queries.
 var unneeded = regexp.MustCompile(`^(debconf.*|dpkg|perl.*|adduser|passwd|lsb-base|init-system-helpers|sysvinit-utils|ucf|ssl-cert|locales.*|` +
 	`postgresql-common.*|postgresql-client-common|libllvm.*|sensible-utils|.*:.*)$`)
 
 // skippedFiles are documentation and translations.
 var skippedFiles = regexp.MustCompile(`^usr/share/(doc|man|locale|info|lintian|bash-completion)/`)
 
-// debian returns a layer with Debian packages, all that they depend on, and more files.
-// It is kept in the cache.
+// debian returns a layer with Debian packages, their dependencies, and more files. It is
+// kept in the cache.
 func debian(cache string, packages []string, more []oci.File) ([]byte, error) {
 	sum := sha256.Sum256(fmt.Append(nil, packages, unneeded, skippedFiles))
 	kept := filepath.Join(cache, fmt.Sprintf("debian-%s-%s.tar", runtime.GOARCH, hex.EncodeToString(sum[:6])))
@@ -62,8 +62,8 @@ func debian(cache string, packages []string, more []oci.File) ([]byte, error) {
 	return layer, atomicfile.Write(kept, layer, 0o644)
 }
 
-// download returns the files of Debian packages, each package's as a tar. They are in
-// the order of the packages' file names.
+// download returns the files of Debian packages, one tar per package, sorted by the
+// packages' file names.
 func download(cache string, packages ...string) ([][]byte, error) {
 	dir, err := os.MkdirTemp(cache, "deb-")
 	if err != nil {
@@ -91,7 +91,7 @@ func download(cache string, packages ...string) ([][]byte, error) {
 	return archives, nil
 }
 
-// closure returns packages and all that they depend on, sorted.
+// closure returns packages and their dependencies, sorted.
 func closure(packages []string, depends func([]string) ([]string, error)) ([]string, error) {
 	found := map[string]bool{}
 	for next := packages; len(next) > 0; {
@@ -112,7 +112,7 @@ func closure(packages []string, depends func([]string) ([]string, error)) ([]str
 	return slices.Sorted(maps.Keys(found)), nil
 }
 
-// dependencies returns what packages depend on directly, virtual packages apart.
+// dependencies returns the direct dependencies of packages, without virtual packages.
 func dependencies(packages []string) ([]string, error) {
 	args := append([]string{"depends", "--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances"}, packages...)
 	out, err := output("", nil, "apt-cache", args...)
@@ -165,7 +165,8 @@ func (t tree) unpack(files []byte) error {
 	}
 }
 
-// merged returns the path of an entry without /bin, /lib, /lib64 and /sbin.
+// merged returns the path of an entry, moved to /usr if it is in /bin, /lib, /lib64 or
+// /sbin.
 func merged(name string) string {
 	name = path.Clean(strings.TrimPrefix(name, "./"))
 	first, _, _ := strings.Cut(name, "/")
@@ -176,8 +177,8 @@ func merged(name string) string {
 	return name
 }
 
-// mergedRoot is what a root file system has beside the files of packages: the users root
-// and service, which has the ID 999, and a shell.
+// mergedRoot returns the files that a root file system needs besides those of packages:
+// a shell, and the users root and service, which has the ID 999.
 func mergedRoot(busybox []byte) []oci.File {
 	files := []oci.File{
 		{Path: "usr/bin/busybox", Mode: 0o755, Data: busybox},

@@ -82,7 +82,7 @@ func writeImage(out, name string, layer []byte, config v1.ImageConfig) error {
 	return writeIfChanged(filepath.Join(out, name+".tar"), archive.Bytes())
 }
 
-// writeHealth writes the image of the gRPC server, which has nothing but its program.
+// writeHealth writes the image of the gRPC server, which contains only its program.
 func writeHealth(out, cache string) error {
 	program, err := compile(cache, "health")
 	if err != nil {
@@ -91,8 +91,7 @@ func writeHealth(out, cache string) error {
 	return writeProgram(out, "health", program)
 }
 
-// writeSkipper writes the image of the ingress controller, which has nothing but its
-// program.
+// writeSkipper writes the image of the ingress controller, which contains only its program.
 func writeSkipper(out, path string) error {
 	program, err := os.ReadFile(path)
 	if err != nil {
@@ -101,7 +100,7 @@ func writeSkipper(out, path string) error {
 	return writeProgram(out, "skipper", program)
 }
 
-// writeProgram writes an image that has nothing but a program.
+// writeProgram writes an image that contains only a program.
 func writeProgram(out, name string, program []byte) error {
 	layer, err := oci.Layer([]oci.File{{Path: name, Mode: 0o755, Data: program}})
 	if err != nil {

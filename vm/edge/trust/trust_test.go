@@ -132,7 +132,7 @@ func TestChromiumGetsADatabaseBeforeItsFirstStart(t *testing.T) {
 	}
 }
 
-// fakeProgram returns a directory with a program.
+// fakeProgram writes a program that does nothing, and returns its directory.
 func fakeProgram(t *testing.T, name string) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -156,8 +156,8 @@ func (p *proxy) mirror(r *http.Request, m gateway.Mirror, a gateway.Action, body
 	}()
 }
 
-// removeHops removes the headers that are for one connection only (RFC 9110, section
-// 7.6.1), as the reverse proxy does for requests that are not copies.
+// removeHops removes hop-by-hop headers (RFC 9110, section 7.6.1). For requests that are
+// not copies, the reverse proxy does.
 func removeHops(header http.Header) {
 	for _, list := range header["Connection"] {
 		for name := range strings.SplitSeq(list, ",") {

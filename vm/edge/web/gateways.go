@@ -45,7 +45,7 @@ func (s *Server) routes(ctx context.Context, objects Objects, services *route.Ta
 type gatewayPorts struct {
 	server *Server
 	open   map[gateway.Port]*openPort
-	failed wakeup.Signal // a port has failed and must be opened again
+	failed wakeup.Signal // sent when a port has failed and must be opened again
 }
 
 // openPort is a port that is served until cancel is called, or until it fails.
