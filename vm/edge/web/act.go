@@ -205,29 +205,3 @@ func modify(response *http.Response) error {
 	}
 	return nil
 }
-
-// callBody is the body of an answer to a gRPC call. If the backend ends the answer early,
-// the body ends with a status that tells the client to try again. Without it, the reverse
-// proxy would reset the stream, which clients take for an internal error.
-type callBody struct {
-	io.ReadCloser
-	response *http.Response
-}
-
-// Read implements io.Reader.
-func (b *callBody) Read(into []byte) (int, error) {
-	n, err := b.ReadCloser.Read(into)
-	if err == nil || errors.Is(err, io.EOF) {
-		return n, err
-	}
-	code, message := grpcUnavailable, "the server ended the call early"
-	if errors.Is(context.Cause(b.response.Request.Context()), errLate) {
-		code, message = grpcDeadlineExceeded, errLate.Error()
-	}
-	if b.response.Trailer == nil {
-		b.response.Trailer = http.Header{}
-	}
-	b.response.Trailer.Set(grpcStatus, strconv.Itoa(code))
-	b.response.Trailer.Set(grpcMessage, message)
-	return n, io.EOF
-}

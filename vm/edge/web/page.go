@@ -5,7 +5,6 @@ import (
 	"html/template"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -73,32 +72,4 @@ func (p page) serve(w http.ResponseWriter, r *http.Request) {
 		Lines, Links []string
 		Waits        bool
 	}{p.status, p.title, p.lines, links, p.waits})
-}
-
-// Status codes of gRPC, and the headers that carry them.
-const (
-	grpcDeadlineExceeded = 4
-	grpcUnimplemented    = 12
-	grpcUnavailable      = 14
-
-	grpcStatus  = "Grpc-Status"
-	grpcMessage = "Grpc-Message"
-)
-
-// serveGRPC answers with a status and no messages, as gRPC over HTTP/2 specifies.
-func (p page) serveGRPC(w http.ResponseWriter) {
-	code := grpcUnavailable
-	if p.status == http.StatusNotFound {
-		code = grpcUnimplemented
-	}
-	header := w.Header()
-	header.Set("Content-Type", "application/grpc")
-	header.Set(grpcStatus, strconv.Itoa(code))
-	header.Set(grpcMessage, strings.ReplaceAll(p.title, "%", "%25"))
-	w.WriteHeader(http.StatusOK)
-}
-
-func isGRPC(r *http.Request) bool {
-	kind := r.Header.Get("Content-Type")
-	return r.ProtoMajor == 2 && (kind == "application/grpc" || strings.HasPrefix(kind, "application/grpc+") || strings.HasPrefix(kind, "application/grpc;"))
 }
