@@ -138,7 +138,7 @@ e2e: build ## run the end-to-end tests on VMs
 	@scripts/test.sh e2e
 
 .PHONY: e2e-ingress
-e2e-ingress: build ## run an ingress controller of others on sandboxes, as root
+e2e-ingress: build ## run a third-party ingress controller on sandboxes, as root
 	@scripts/test.sh ingress
 
 .PHONY: e2e-cgroup2
@@ -173,7 +173,7 @@ conformance-list: $(MODULES) ## list the suites beyond conformance and what they
 	@$(GO) run ./test/conformance -out $(CONFORMANCE) -driver $(DRIVER) -list
 
 .PHONY: logs-flow
-logs-flow: ## bring 20,000 lines a second of 30 pods into the log store for a minute, through crashes
+logs-flow: ## write 20,000 lines a second from 30 pods to the log store for a minute, with crashes
 	@$(GO) test ./test/logs -run Lines -count=1 -v -timeout 15m -args -seconds 60
 
 FUZZTIME ?= 20s
@@ -219,7 +219,7 @@ bench-dashboard: build ## compare the first rows of 5,000 pods in the browser wi
 	@$(GO) run ./test/bench/dashboard -out build/bench/dashboard.json $(BENCHFLAGS)
 
 .PHONY: bench-observe
-bench-observe: build ## measure what records cost the daemon, beside Prometheus, as root (BENCHFLAGS=-measure=5m)
+bench-observe: build ## measure what records cost the daemon, next to Prometheus, as root (BENCHFLAGS=-measure=5m)
 	@mkdir -p $(PEERS)
 	@test/prepare.sh
 	@$(GO) build -C test/bench/observe/prometheus -tags remove_all_sd,enable_kubernetes_sd -ldflags '-s -w' \

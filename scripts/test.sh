@@ -11,7 +11,7 @@
 #   test.sh e2e    real clusters on VMs and, on Linux as root, tests that need no VM
 #                  on sandboxes. RUN narrows it as go test -run does;
 #                  SKIFF_E2E_DRIVER=lima|sandbox runs everything on one driver
-#   test.sh ingress  an ingress controller of others, built from its module, on the
+#   test.sh ingress  a third-party ingress controller, built from its module, on the
 #                  sandbox driver; needs Linux and root
 #   test.sh cgroup2  a cluster of sandboxes inside a VM, whose kernel has only
 #                  cgroup v2
@@ -29,8 +29,8 @@ if [ ! -x "$runner" ] || [ tools/go.mod -nt "$runner" ]; then
   CGO_ENABLED=0 go build -C tools -o "$runner" gotest.tools/gotestsum
 fi
 
-# A machine without the clients that some tests use skips these tests, unless it is one
-# for tests, where they are installed.
+# Some tests need clients and are skipped on machines without them. Machines that are
+# meant for tests install them.
 clients() {
   if [ "$(uname -s)" = Linux ] && { [ "$(id -u)" = 0 ] || [ -n "${CI:-}" ]; }; then
     scripts/host-packages.sh --tests
@@ -99,7 +99,7 @@ cgroup2() {
 
 ingress() {
   if ! sandboxes; then
-    echo "skipped: the ingress controller (its cluster is one of sandboxes, which need Linux and root)"
+    echo "skipped: the ingress controller (its cluster runs on sandboxes, which need Linux and root)"
     return
   fi
   test/prepare.sh

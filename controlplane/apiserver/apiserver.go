@@ -43,7 +43,7 @@ func New(ctx context.Context, s Settings, memory *transport.Server) (*Server, er
 	if err != nil {
 		return nil, err
 	}
-	// The embedded documents have only what is on by default.
+	// The embedded documents describe only what is on by default.
 	s.BuildOpenAPI = s.BuildOpenAPI || len(s.Components.FeatureGates)+len(s.Components.RuntimeConfig) > 0
 	if !s.BuildOpenAPI {
 		slimOpenAPI(config)
@@ -72,8 +72,8 @@ func New(ctx context.Context, s Settings, memory *transport.Server) (*Server, er
 	return &Server{aggregator: aggregator}, nil
 }
 
-// Check returns an error if New would fail because of the user's settings. It may run
-// beside a server with the same address.
+// Check returns an error if New would fail because of the user's settings. A server may
+// use the same address meanwhile.
 func Check(ctx context.Context, s Settings) error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

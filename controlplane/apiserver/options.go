@@ -46,8 +46,9 @@ type Settings struct {
 	BuildOpenAPI bool
 	// Components are the user's settings.
 	Components nodeconfig.Components
-	// AuthenticationConfig is a file with Components.APIServer.AuthenticationConfig,
-	// which must stay; empty if there is none.
+	// AuthenticationConfig is the path of a file with
+	// Components.APIServer.AuthenticationConfig, which must exist while the server runs;
+	// empty for none.
 	AuthenticationConfig string
 	// Inventory is what the host says about the cluster's nodes.
 	Inventory inventory.Inventory

@@ -102,7 +102,7 @@ func documents() map[string]kubenames.Document {
 	}
 }
 
-// special are types that have another form in JSON than in Go.
+// special are types whose form in JSON differs from that in Go.
 var special = map[reflect.Type]string{
 	reflect.TypeFor[metav1.Duration]():      kubenames.String,
 	reflect.TypeFor[metav1.Time]():          kubenames.String,

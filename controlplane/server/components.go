@@ -16,8 +16,8 @@ import (
 )
 
 // Check returns an error if the control plane would not start with the user's settings
-// of components. It is for a process of its own, because feature gates are global, and
-// serves and changes nothing.
+// of components. It serves and changes nothing. It needs a process of its own, because
+// feature gates are global.
 func Check(ctx context.Context, s Settings) error {
 	private, err := os.MkdirTemp(s.PrivateDir, "check-")
 	if err != nil {
@@ -41,8 +41,9 @@ func Check(ctx context.Context, s Settings) error {
 	})
 }
 
-// withFiles returns the settings with the files that the API server reads: once in the
-// directory brief, and repeatedly in the directory lasting.
+// withFiles writes the files that the API server reads, and returns the settings with
+// their paths: those that it reads once are in the directory brief, those that it reads
+// again when they change in lasting.
 func withFiles(s apiserver.Settings, brief, lasting string) (apiserver.Settings, error) {
 	policy := []byte(apiserver.AuditPolicy)
 	var err error

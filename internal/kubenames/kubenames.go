@@ -1,6 +1,6 @@
-// Package kubenames knows the names that Kubernetes' components accept in their
-// configuration, so that the host can check a user's without linking them. The
-// names are collected from upstream's code by controlplane/kubenames.
+// Package kubenames has the names that Kubernetes' components accept in their
+// configuration, so that the host can check a user's configuration without linking
+// them. controlplane/kubenames collects the names from upstream's code.
 package kubenames
 
 import (
@@ -47,7 +47,7 @@ type Document struct {
 
 // Field describes a value in a document.
 type Field struct {
-	// Type is one of the constants.
+	// Type is one of the constants below.
 	Type string `json:"type"`
 	// Fields of an object.
 	Fields map[string]Field `json:"fields,omitempty"`
@@ -92,8 +92,8 @@ func (n Names) CheckGate(name string, on bool) error {
 	return nil
 }
 
-// CheckAPI returns an error if a key of a runtime configuration, such as api/all,
-// GROUP/VERSION or GROUP/VERSION/RESOURCE, is of no known API.
+// CheckAPI returns an error if a key of a runtime configuration names an unknown API. A
+// key is api/all or the like, GROUP/VERSION, or GROUP/VERSION/RESOURCE.
 func (n Names) CheckAPI(key string) error {
 	known := slices.Concat(wholeAPIs(), n.APIs)
 	version := key
@@ -106,7 +106,7 @@ func (n Names) CheckAPI(key string) error {
 	return unknown("API", version, known)
 }
 
-// CheckAdmissionPlugin returns an error if there is no admission plugin of that name.
+// CheckAdmissionPlugin returns an error if the API server has no such admission plugin.
 func (n Names) CheckAdmissionPlugin(name string) error {
 	if slices.Contains(n.AdmissionPlugins, name) {
 		return nil
@@ -114,7 +114,7 @@ func (n Names) CheckAdmissionPlugin(name string) error {
 	return unknown("admission plugin", name, n.AdmissionPlugins)
 }
 
-// CheckFlag returns an error if a name is not among the flags.
+// CheckFlag returns an error if name is not one of flags.
 func CheckFlag(name string, flags []string) error {
 	if slices.Contains(flags, name) {
 		return nil
@@ -189,7 +189,7 @@ func (f Field) accepts(value any) bool {
 	return false
 }
 
-// within returns the paths of fields of the object at a path.
+// within returns the paths of the fields of the object at path.
 func within(path string, fields map[string]Field) []string {
 	var all []string
 	for _, key := range slices.Sorted(maps.Keys(fields)) {
@@ -198,7 +198,7 @@ func within(path string, fields map[string]Field) []string {
 	return all
 }
 
-// unknown returns the error of an unknown name, with the nearest one that is known.
+// unknown returns the error for an unknown name. It suggests the nearest known one.
 func unknown(what, name string, known []string) error {
 	if meant := nearest.Of(name, known); meant != "" {
 		return fmt.Errorf("unknown %s %q: did you mean %q?", what, name, meant)

@@ -1,6 +1,6 @@
-// Package loopback listens on all loopback addresses of this host at once. Which of
-// them a client uses for a name below "localhost" is the client's choice, and browsers
-// try ::1 first, so that another program must have none of them.
+// Package loopback listens on all loopback addresses of this host at once. A client
+// chooses which of them it uses for a name below "localhost", and browsers try ::1 first,
+// so no other program may listen on any of them.
 package loopback
 
 import (
@@ -10,13 +10,13 @@ import (
 	"syscall"
 )
 
-// attempts is how many free ports are tried: another program may have the same port
-// of the other address.
+// attempts is how many free ports are tried: another program may use the same port of
+// the other address.
 const attempts = 16
 
-// Listen listens on a port of 127.0.0.1, and of ::1 if this host has IPv6; 0 is any free
-// port. The error wraps syscall.EADDRINUSE if another program has the port of one
-// of them.
+// Listen listens on a port of 127.0.0.1, and of ::1 if this host has IPv6; 0 means any
+// free port. The error wraps syscall.EADDRINUSE if another program uses the port on
+// either address.
 func Listen(port int) (listeners []net.Listener, err error) {
 	for range attempts {
 		listeners, err = listen(port)

@@ -25,11 +25,11 @@ func TestAPortIsTakenOnEveryLoopbackAddress(t *testing.T) {
 	other, err := net.Listen("tcp6", net.JoinHostPort("::1", strconv.Itoa(port)))
 	if err == nil {
 		_ = other.Close()
-		t.Error("another program can have the port of ::1")
+		t.Error("another program can use the port on ::1")
 	}
 }
 
-func TestAPortThatAnotherProgramHasOnOneAddressIsNotTaken(t *testing.T) {
+func TestAPortThatAnotherProgramUsesOnOneAddressIsRefused(t *testing.T) {
 	other, err := net.Listen("tcp6", "[::1]:0")
 	if err != nil {
 		other, err = net.Listen("tcp4", "127.0.0.1:0") // the host has no IPv6

@@ -7,15 +7,15 @@ import (
 	"testing"
 )
 
-// FreePort looks for a port between these. The kernel takes ports for outgoing
-// connections and for listeners on port 0 from above 32767 (Linux) or 49151 (macOS), so
-// nothing takes one of these by chance before the test uses it.
+// The range of FreePort. For outgoing connections and for listeners on port 0, the kernel
+// chooses ports above 32767 (Linux) or 49151 (macOS), so nothing takes a port of this
+// range by chance before the test uses it.
 const (
 	firstPort = 10000
 	lastPort  = 29999
 )
 
-// FreePort returns a port of 127.0.0.1 that nothing uses for TCP or UDP.
+// FreePort returns a port of 127.0.0.1 that is in use for neither TCP nor UDP.
 func FreePort(t testing.TB) uint16 {
 	t.Helper()
 	for range 100 {

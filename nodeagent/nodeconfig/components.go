@@ -17,8 +17,8 @@ const ComponentsFile = "components.json"
 // maxComponents bounds that file, in bytes.
 const maxComponents = 1 << 20
 
-// Components are users' settings of Kubernetes' components in upstream's own words.
-// They come on top of Skiff's. Values of type any are as package json decodes them.
+// Components are users' settings of Kubernetes' components under upstream's names. They
+// are applied on top of Skiff's. Values of type any are as package json decodes them.
 type Components struct {
 	// FeatureGates are for all components that know them.
 	FeatureGates map[string]bool `json:"featureGates,omitempty"`
@@ -93,7 +93,7 @@ func (c Components) For(role Role) Components {
 	return Components{FeatureGates: c.FeatureGates, Kubelet: c.Kubelet, Proxy: c.Proxy}
 }
 
-// ReadComponents reads the settings in a file; none if there is no file.
+// ReadComponents reads settings from a file. A missing file sets nothing.
 func ReadComponents(path string) (Components, error) {
 	var components Components
 	content, err := os.ReadFile(path)

@@ -14,12 +14,12 @@ import (
 // reserved are names that only Skiff may set, as patterns of package path.
 type reserved struct {
 	patterns []string
-	// use is the key of skiff.yaml that does the same; empty if there is none.
+	// use is the key of skiff.yaml that does the same, if any.
 	use string
 }
 
 // The arguments of the API server that only Skiff may set: certificates, addresses,
-// etcd, who may do what, and files, which users cannot place on nodes.
+// etcd, authorization, and files, which users cannot place on nodes.
 func reservedAPIServer() []reserved {
 	return []reserved{
 		{[]string{"feature-gates"}, "kubernetes.featureGates"},
@@ -133,7 +133,7 @@ func validateKubernetes(c nodeconfig.Components, names *kubenames.Names) []error
 	return faults
 }
 
-// needed are APIs that a cluster does not work without.
+// needed are APIs without which a cluster does not work.
 var needed = []string{"api/all", "api/ga", "v1", "apps/v1", "coordination.k8s.io/v1", "discovery.k8s.io/v1", "rbac.authorization.k8s.io/v1"}
 
 func checkSwitch(key, value string) error {

@@ -160,7 +160,7 @@ func (p Port) String() string {
 	return b.String()
 }
 
-// SamePlace reports whether two ports are the same on the host.
+// SamePlace reports whether two ports use the same port of the host.
 func (p Port) SamePlace(other Port) bool {
 	return p.Address == other.Address && p.Host == other.Host && p.Protocol == other.Protocol
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// What Records may ask for.
+// The limits of valid Records.
 const (
 	minKeep        = time.Hour
 	maxKeep        = 366 * day
@@ -18,7 +18,7 @@ const (
 	keepSuggestion = "use e.g. 24h or 7d"
 )
 
-// withDefaults fills in empty fields: an older state file does not have them.
+// withDefaults fills in empty fields, which an older state file does not have.
 func (r Records) withDefaults() Records {
 	otherwise := DefaultRecords()
 	r.Keep = cmp.Or(r.Keep, otherwise.Keep)

@@ -55,7 +55,7 @@ type Spec struct {
 	Proxy Proxy    `json:"proxy,omitzero"`
 	// CABundle is the path of a file with authorities that nodes trust.
 	CABundle string `json:"caBundle,omitempty"`
-	// Kubernetes has settings of Kubernetes' components, the content of files included.
+	// Kubernetes has settings of Kubernetes' components, including the content of files.
 	Kubernetes nodeconfig.Components `json:"kubernetes,omitzero"`
 	// Environment comes with a Spec from the host on which `skiff up` runs.
 	Environment Environment `json:"environment,omitzero"`
@@ -124,10 +124,10 @@ type Registry struct {
 	Insecure []string `json:"insecure,omitempty"`
 }
 
-// Records is what the host keeps of the cluster's past. It can change while the cluster
-// exists.
+// Records configures what the host records of the cluster. It can change while the
+// cluster exists.
 type Records struct {
-	// Disabled keeps nothing.
+	// Disabled turns recording off.
 	Disabled bool `json:"disabled,omitempty"`
 	// Keep is how long records are kept, as ParseKeep reads it.
 	Keep string `json:"keep,omitempty"`

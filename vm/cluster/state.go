@@ -40,7 +40,7 @@ type State struct {
 	// Nodes are the names of all machines that exist or may exist.
 	Nodes []string `json:"nodes"`
 	// Components are the settings of Kubernetes' components in force, which nodes start
-	// with. Spec has those that are wanted.
+	// with. Spec has the desired ones.
 	Components nodeconfig.Components `json:"components,omitzero"`
 	// Formed is set once the first control plane has formed the etcd cluster.
 	// Control planes that are created later join it.

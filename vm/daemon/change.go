@@ -236,7 +236,7 @@ func (d *daemon) beginStop(life context.Context) *operation.Operation {
 }
 
 // down stops other operations, ends the machines and removes everything that they
-// kept, records apart if those are to stay.
+// kept, except for the records if keepRecords is set.
 func (d *daemon) down(op *operation.Operation, keepRecords bool) error {
 	op.Begin("", daemonapi.PhaseCluster, "")
 	op.Begin("", daemonapi.PhaseStop, "")

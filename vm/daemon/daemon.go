@@ -45,9 +45,9 @@ type Config struct {
 	// reach each other.
 	Services func(ctx context.Context, cluster string) (daemonapi.Services, error)
 	// Dashboard makes the dashboard in the browser, which reads the cluster's state from
-	// the daemon's API and does nothing before it is opened; nil without one.
+	// the daemon's API and does nothing before it is opened; nil for no dashboard.
 	Dashboard func(api http.Handler, log *slog.Logger) Dashboard
-	// Logs is the program and its arguments that keep logs; nil if none are kept.
+	// Logs is the command that keeps logs, the program first; nil to keep none.
 	Logs []string
 	// Limits of the phases of a change; zero fields have defaults.
 	Limits fleet.Limits
@@ -71,7 +71,7 @@ type daemon struct {
 	end    context.CancelFunc // ends the daemon
 	tasks  sync.WaitGroup     // operations and the watch of the host
 
-	dashboard Dashboard // nil without one; set before the daemon serves
+	dashboard Dashboard // may be nil; set before the daemon serves
 
 	receiving sync.Mutex // held while the snapshot of a restore is stored
 

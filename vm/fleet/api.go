@@ -31,8 +31,8 @@ import (
 const (
 	followPeriod = 2 * time.Second
 	probeLimit   = 2 * time.Second
-	// refusedPeriod is how long the API answers on 127.0.0.1 only, if a program has its
-	// port on another address. Each attempt to open all addresses ends connections.
+	// refusedPeriod is how long the API answers on 127.0.0.1 only, if another program uses
+	// its port on another address. Each attempt to open all addresses ends connections.
 	refusedPeriod = 30 * time.Second
 )
 
@@ -53,8 +53,8 @@ type apiServers struct {
 	// Both are sent when the addresses of the API may have changed.
 	changed, alsoChanged wakeup.Signal
 	// refused is when the port could not be opened on all addresses of the host, in
-	// nanoseconds since 1970; 0 if it was not tried or could. Until the next attempt, the
-	// API answers on 127.0.0.1 only.
+	// nanoseconds since 1970; 0 if the last attempt succeeded or none was made. Until the
+	// next attempt, the API answers on 127.0.0.1 only.
 	refused atomic.Int64
 }
 
@@ -141,7 +141,7 @@ func (a *apiServers) serveAlso(ctx context.Context) error {
 		at := second()
 		if unspecified(at) {
 			if time.Since(time.Unix(0, a.refused.Load())) < refusedPeriod || !vacant(at) {
-				return fmt.Errorf("serve the API at apiAddress: another program has port %d on one of this host's addresses", a.port)
+				return fmt.Errorf("serve the API at apiAddress: another program uses port %d on one of this host's addresses", a.port)
 			}
 			a.refused.Store(0)
 			a.changed.Send()
@@ -163,8 +163,8 @@ func unspecified(address string) bool {
 	return err == nil && at.Addr().IsUnspecified()
 }
 
-// vacant reports whether no other program is known to have the port of HOST:PORT on one
-// of the host's addresses.
+// vacant reports whether the port of HOST:PORT is free on all of the host's addresses, as
+// far as this user can find out.
 func vacant(address string) bool {
 	_, port, _ := net.SplitHostPort(address)
 	all, err := net.InterfaceAddrs()
@@ -187,7 +187,8 @@ func vacant(address string) bool {
 	return true
 }
 
-// serveAt runs the load balancer on an address until ctx ends; an empty one is none.
+// serveAt runs the load balancer on an address until ctx ends. Without an address, it
+// only waits.
 func (a *apiServers) serveAt(ctx context.Context, address string) error {
 	if address == "" {
 		<-ctx.Done()

@@ -102,7 +102,7 @@ func TestTheAPIStaysOn127001WhileItsPortIsTakenElsewhere(t *testing.T) {
 	a.move()
 	await(t, "refused", func() bool { return a.refused.Load() != 0 })
 	await(t, "open again", func() bool { return open("127.0.0.1") })
-	if err := a.serveAlso(t.Context()); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("another program has port %d", a.port)) {
+	if err := a.serveAlso(t.Context()); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("another program uses port %d", a.port)) {
 		t.Errorf("the problem is %v", err)
 	}
 

@@ -34,12 +34,12 @@ const (
 	settled = 3 * time.Second
 	// maxLog bounds how much of a log is read, in bytes.
 	maxLog = 1 << 20
-	// maxMessage bounds a node's own words in an error, in bytes.
+	// maxMessage bounds what an error quotes from a node, in bytes.
 	maxMessage = 600
 )
 
 // configure puts the wanted settings of Kubernetes' components in force on all running
-// nodes. If a component does not start with them, those from before return.
+// nodes. If a component does not start with them, it restores the previous ones.
 func (e *executor) configure(ctx context.Context) error {
 	state := e.state.current()
 	before, wanted := state.Components, state.Spec.Kubernetes
@@ -61,14 +61,14 @@ func (e *executor) configure(ctx context.Context) error {
 	if err := c.keep(before); err != nil {
 		return err
 	}
-	e.op.Begin("", daemonapi.PhaseConfigure, "going back to the settings from before")
+	e.op.Begin("", daemonapi.PhaseConfigure, "restoring the previous settings")
 	if again := c.apply(ctx, answers); again != nil {
 		return final{&daemonapi.Failure{
-			Cause: fmt.Sprintf("Kubernetes does not work with the settings: %v; and those from before are not in force everywhere: %v", err, again),
+			Cause: fmt.Sprintf("Kubernetes does not work with the settings: %v; the previous ones were not restored on all nodes: %v", err, again),
 			Hint:  "run \"skiff up\" to repair the cluster",
 		}}
 	}
-	return final{&daemonapi.Failure{Cause: fmt.Sprintf("Kubernetes does not work with the settings, and those from before are in force again: %v", err)}}
+	return final{&daemonapi.Failure{Cause: fmt.Sprintf("Kubernetes does not work with the settings, and the previous ones were restored: %v", err)}}
 }
 
 // configuration is one change of the settings.
@@ -98,8 +98,8 @@ func (c configuration) check(ctx context.Context, wanted nodeconfig.Components) 
 }
 
 // checkFirst checks the settings on a node of a cluster that has never worked, so that
-// an error ends the wait for components that cannot start. If the plan replaces them, it
-// checks those that come.
+// an error ends the wait for components that cannot start. A plan that replaces the
+// settings checks the new ones itself.
 func (e *executor) checkFirst(ctx context.Context, n cluster.Node) error {
 	state := e.state.current()
 	if state.Formed || state.Components.IsZero() || e.has(cluster.ActionConfigure, "") {
@@ -118,7 +118,7 @@ type refused struct{ node, reason string }
 
 func (r refused) Error() string { return r.node + ": " + r.reason }
 
-// checkOn lets programs of a node check settings without using them.
+// checkOn lets the programs of a node check settings without using them.
 func (c configuration) checkOn(ctx context.Context, n cluster.Node, wanted nodeconfig.Components) error {
 	content, err := json.Marshal(wanted.For(n.Role))
 	if err != nil {
@@ -228,8 +228,8 @@ func (c configuration) restartProgram(ctx context.Context, n cluster.Node, name 
 	})
 }
 
-// works returns nil if a program is ready. An agent is if its kubelet has reported the
-// node as Ready since the time of its last report before.
+// works returns nil if a program is ready. An agent is ready if its kubelet has reported
+// the node as Ready after the report at the given time.
 func (c configuration) works(ctx context.Context, n cluster.Node, program string, reported time.Time) error {
 	if program == programControlPlane {
 		probe := c.api.probe()

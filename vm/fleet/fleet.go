@@ -48,7 +48,7 @@ type Config struct {
 	// Services returns what the host reaches of another cluster of the user; nil if
 	// clusters do not reach each other.
 	Services func(ctx context.Context, cluster string) (daemonapi.Services, error)
-	// Logs is the program and its arguments that keep logs; nil if none are kept.
+	// Logs is the command that keeps logs, the program first; nil to keep none.
 	Logs   []string
 	Limits Limits
 	Log    *slog.Logger

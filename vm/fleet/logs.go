@@ -25,7 +25,8 @@ type logs struct {
 	changed wakeup.Signal // sent when the cluster's settings may have changed
 }
 
-// newLogs returns logs. command is the program and its first arguments.
+// newLogs returns the part that keeps logs with a process. command is its program and
+// its first arguments.
 func newLogs(c core, command []string) *logs {
 	l := &logs{core: c, changed: wakeup.New()}
 	l.child = child.New(child.Config{

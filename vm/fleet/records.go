@@ -42,7 +42,7 @@ func newRecorder(c core, objects *catalog.Catalog) (*metrics.Recorder, error) {
 	}), nil
 }
 
-// recordsSettings returns what the user wants to be recorded.
+// recordsSettings returns the user's settings of recorded metrics.
 func (c *core) recordsSettings() metrics.Settings {
 	records := c.state.spec().Records
 	return metrics.Settings{Disabled: records.Disabled, Keep: records.Age(), MaxBytes: records.MetricsBytes()}
@@ -81,7 +81,7 @@ func (c *core) podNetwork() target.Network {
 	return network
 }
 
-// ready returns whether nodes are ready.
+// ready reports whether nodes are ready, by name.
 func ready(nodes []*corev1.Node) map[string]bool {
 	all := map[string]bool{}
 	for _, n := range nodes {

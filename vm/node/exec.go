@@ -60,8 +60,8 @@ func (c *Client) exec(ctx context.Context, request nodeapi.ExecRequest, streams 
 	return code, err
 }
 
-// Check runs one of the node's programs with -check and content. It returns what the
-// program wrote to standard error if it found a fault, else nothing.
+// Check lets one of the node's programs check content. It returns what the program wrote
+// to standard error if it does not accept it, or else an empty string.
 func (c *Client) Check(ctx context.Context, program string, content []byte) (string, error) {
 	var stderr bounded
 	request := nodeapi.ExecRequest{Args: []string{program, "-check", "/proc/self/fd/0"}}

@@ -44,8 +44,8 @@ func (c *Client) Check(ctx context.Context, spec cluster.Spec) error {
 }
 
 // checkPorts returns a failure for each port of the host that the user asks for and
-// that is in use. Those that the cluster has had before may be in use by its daemon; if
-// they are not, its status shows that.
+// that is in use. It skips those of the cluster's current configuration: its daemon may
+// use them, and reports them in its status if another program does.
 func checkPorts(ctx context.Context, spec cluster.Spec, state cluster.State) []error {
 	wanted, _ := cluster.ParsePorts(spec.Ports) // the faults are those of the spec
 	had, _ := cluster.ParsePorts(state.Spec.Ports)

@@ -68,9 +68,8 @@ func (c *Client) Restart(ctx context.Context, node string, event func(daemonapi.
 }
 
 // Down deletes the cluster and everything that it left, with or without a daemon,
-// and returns when the daemon has ended. The cluster's records stay if the request
-// asks for it. Deleting a cluster that does not exist
-// does nothing.
+// and returns when the daemon has ended. The cluster's records are kept if the request
+// asks for that. Deleting a cluster that does not exist does nothing.
 func (c *Client) Down(ctx context.Context, request daemonapi.DownRequest, event func(daemonapi.Event)) error {
 	if _, err := os.Stat(string(c.dir())); errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -106,8 +105,8 @@ func (c *Client) Down(ctx context.Context, request daemonapi.DownRequest, event 
 // logsLimit bounds how long the process of the log store may take to end.
 const logsLimit = 30 * time.Second
 
-// waitLogs waits until the process of the log store has written what it has: if its
-// daemon was killed, it ends somewhat later.
+// waitLogs waits until the process of the log store has ended: if its daemon was killed,
+// it may still be writing.
 func (c *Client) waitLogs(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, logsLimit)
 	defer cancel()

@@ -26,7 +26,7 @@ const (
 	PathApply = "/v1/apply"
 	// PathDown: POST of a DownRequest starts the operation that ends the machines,
 	// deletes the cluster's directory and ends the daemon. It cancels any other
-	// operation. A request that joins it changes nothing about it.
+	// operation. A request that joins a running one has no effect on it.
 	PathDown = "/v1/down"
 	// PathStop: POST starts the operation that lets the guests shut down, each within
 	// a limit, and ends the daemon. Disks are kept. PhaseStop fails for a machine that
@@ -66,9 +66,9 @@ const (
 	PathNode = "/v1/nodes/"
 )
 
-// DownRequest is how a cluster is removed.
+// DownRequest configures the removal of a cluster.
 type DownRequest struct {
-	// KeepRecords moves the cluster's records to where those of deleted clusters are.
+	// KeepRecords moves the cluster's records to those of deleted clusters.
 	KeepRecords bool `json:"keepRecords,omitempty"`
 }
 

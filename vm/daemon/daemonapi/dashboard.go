@@ -2,12 +2,12 @@ package daemonapi
 
 import "time"
 
-// PathDashboard takes a POST of a DashboardRequest and returns a DashboardLink. The dashboard is
-// served as long as somebody is logged in. It returns 422 if the request is invalid and
-// 404 if this program has no dashboard.
+// PathDashboard takes a POST of a DashboardRequest and returns a DashboardLink. The
+// dashboard is served as long as a user is logged in. It returns 422 if the request is
+// invalid and 404 if this program has no dashboard.
 const PathDashboard = "/v1/dashboard"
 
-// Paths of what the cluster's store keeps.
+// Paths of the cluster's records.
 const (
 	// PathMetrics: the Prometheus HTTP API is below it, as in PathMetrics +
 	// "/api/v1/query".
@@ -32,6 +32,6 @@ type DashboardLink struct {
 	// User and Groups as which the dashboard acts.
 	User   string   `json:"user"`
 	Groups []string `json:"groups,omitempty"`
-	// Expires is when the link ceases to work.
+	// Expires is when the link stops working.
 	Expires time.Time `json:"expires"`
 }

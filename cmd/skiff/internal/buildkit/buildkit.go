@@ -38,7 +38,7 @@ type Build struct {
 	// NoCache ignores layers of earlier builds. Pull asks registries even for images that
 	// the node has.
 	NoCache, Pull bool
-	// Compress compresses layers, for an image that leaves this machine.
+	// Compress compresses the layers of the build, for an image that leaves this machine.
 	Compress bool
 }
 
@@ -61,8 +61,8 @@ var modes = map[string]progressui.DisplayMode{
 // ValidMode reports whether Progress.Mode is known.
 func ValidMode(mode string) bool { _, ok := modes[mode]; return ok }
 
-// Run builds the image and writes it to archive as an OCI layout in a tar, with layers
-// that are not compressed unless they were before or must be. dial connects to the builder.
+// Run builds the image and writes it to archive as an OCI layout in a tar. dial connects
+// to the builder.
 func Run(ctx context.Context, dial Dial, b Build, archive io.WriteCloser, show Progress) error {
 	options, err := b.options(archive)
 	if err != nil {
@@ -133,8 +133,8 @@ func (b Build) options(archive io.WriteCloser) (client.SolveOpt, error) {
 	}, nil
 }
 
-// compression returns how layers are compressed. For an archive that does not leave this
-// machine that would only take time.
+// compression returns how new layers are compressed. For an archive that stays on this
+// machine, compressing them would only take time.
 func (b Build) compression() string {
 	if b.Compress {
 		return "gzip"

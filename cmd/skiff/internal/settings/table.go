@@ -38,7 +38,7 @@ type Setting struct {
 	get func(*cluster.Spec) any
 	// set takes the text of a value, or the texts of a List's values, one a line.
 	set func(*cluster.Spec, string) error
-	// put is there instead of set if the setting has a structure. It takes a value as
+	// put takes the place of set if the setting has a structure. It takes a value as
 	// package json decodes it, or a Document's path.
 	put func(*cluster.Spec, any) error
 }

@@ -53,7 +53,7 @@ func OpenRecords(given string) (Records, error) {
 	}
 	kept, err := records.Find(h, name)
 	if errors.Is(err, records.ErrNone) {
-		return Records{}, cli.Invalid("run `skiff list` and `skiff list --kept` to see what there is", "no cluster and no records named %q", name)
+		return Records{}, cli.Invalid("run `skiff list` and `skiff list --kept` to see what exists", "no cluster and no records named %q", name)
 	}
 	if err != nil {
 		return Records{}, fmt.Errorf("find the records of %s: %w", name, err)

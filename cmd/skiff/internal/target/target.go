@@ -71,7 +71,7 @@ func RegistryCommand(h home.Home) ([]string, error) {
 	return []string{program, "registry", "serve", "--home", string(h)}, nil
 }
 
-// LogsCommand returns the program and its arguments that keep logs.
+// LogsCommand returns the command that keeps logs, the program first.
 func LogsCommand() ([]string, error) {
 	program, err := os.Executable()
 	return []string{program, "logstore"}, err

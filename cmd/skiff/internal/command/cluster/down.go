@@ -28,8 +28,8 @@ func Down(s cli.Streams) *cobra.Command {
 disks, sockets, processes and kubeconfig entries. There is no confirmation prompt.
 Deleting a cluster that does not exist does nothing.
 
-With --keep-records, what was recorded of the cluster stays: "skiff list --kept" lists
-such records, and "skiff prune --records" deletes them.`,
+With --keep-records, the cluster's records are kept: "skiff list --kept" lists the records
+of deleted clusters, and "skiff prune --records" deletes them.`,
 		Example: `  # Delete the default cluster
   skiff down
 
@@ -159,8 +159,8 @@ func runDown(ctx context.Context, s cli.Streams, name string, request daemonapi.
 	return nil
 }
 
-// sayKept prints where the records of a cluster are that was just deleted. before are
-// those that were there already.
+// sayKept prints where the records of a cluster that was just deleted are kept. before are
+// the records of deleted clusters that existed earlier.
 func sayKept(s cli.Streams, h home.Home, name string, before []records.Kept) error {
 	kept, err := records.Find(h, name)
 	old := slices.ContainsFunc(before, func(b records.Kept) bool { return b.ID == kept.ID })

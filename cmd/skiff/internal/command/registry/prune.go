@@ -17,7 +17,7 @@ import (
 // pruneOptions are the flags of prune.
 type pruneOptions struct {
 	registryapi.PruneRequest
-	// records deletes those of deleted clusters as well.
+	// records deletes the records of deleted clusters, too.
 	records bool
 }
 
@@ -26,10 +26,10 @@ type pruned struct {
 	registryapi.Pruned
 	// BuildBytes is the size of the layers that builds have left on nodes.
 	BuildBytes int64 `json:"buildBytes"`
-	// RecordsBytes is what records of deleted clusters used that were deleted, or
-	// would be.
+	// RecordsBytes is the size of the records of deleted clusters that were, or would be,
+	// deleted.
 	RecordsBytes int64 `json:"recordsBytes"`
-	// KeptBytes is what such records use that stay.
+	// KeptBytes is the size of those that stay.
 	KeptBytes int64 `json:"keptBytes"`
 }
 
@@ -43,7 +43,7 @@ func Prune(s cli.Streams) *cobra.Command {
 tag to a newer one, and the layers that "skiff image build" keeps on the nodes of running
 clusters. With --all, delete all pushed images, too. Images on the nodes are not affected.
 
-With --records, delete the records of deleted clusters as well, which "skiff list --kept"
+With --records, also delete the records of deleted clusters that "skiff list --kept"
 lists.`,
 		Example: `  # Show what would be freed
   skiff prune --dry-run
