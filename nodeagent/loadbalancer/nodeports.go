@@ -37,7 +37,7 @@ type NodePorts struct {
 	// Node is the node's own address, where the service proxy serves the ports.
 	Node netip.Addr
 
-	// listen is net.ListenConfig's if nil.
+	// listen replaces that of a net.ListenConfig in tests.
 	listen func(ctx context.Context, network, address string) (net.Listener, error)
 }
 
@@ -89,9 +89,9 @@ func (n NodePorts) follow(ctx context.Context, services corelisters.ServiceListe
 			return fmt.Errorf("list services: %w", err)
 		}
 		ports := nodePorts(list)
-		for port, one := range open {
-			if !slices.Contains(ports, port) || one.failed.Load() {
-				one.stop()
+		for port, served := range open {
+			if !slices.Contains(ports, port) || served.failed.Load() {
+				served.stop()
 				delete(open, port)
 			}
 		}
@@ -100,13 +100,13 @@ func (n NodePorts) follow(ctx context.Context, services corelisters.ServiceListe
 			if open[port] != nil {
 				continue
 			}
-			one, err := n.serve(ctx, port, failed, running)
+			served, err := n.serve(ctx, port, failed, running)
 			if err != nil {
 				slog.Warn("cannot serve a node port on the loopback interface, retrying", "port", port, "error", err, "after", nodePortRetry)
 				retry = time.After(nodePortRetry)
 				continue
 			}
-			open[port] = one
+			open[port] = served
 		}
 	}
 }
@@ -118,7 +118,7 @@ type nodePort struct {
 }
 
 // serve forwards a port of the loopback interface to the same port of the node's
-// address. It sends failed if that ends before the port is stopped.
+// address. It sends failed if forwarding ends before the port is stopped.
 func (n NodePorts) serve(ctx context.Context, port uint16, failed wakeup.Signal, running *sync.WaitGroup) (*nodePort, error) {
 	listen := n.listen
 	if listen == nil {
@@ -131,15 +131,15 @@ func (n NodePorts) serve(ctx context.Context, port uint16, failed wakeup.Signal,
 	b := &balancer.Balancer{Listener: listener}
 	b.SetBackends([]string{netip.AddrPortFrom(n.Node, port).String()})
 	ctx, stop := context.WithCancel(ctx)
-	one := &nodePort{stop: stop}
+	served := &nodePort{stop: stop}
 	running.Go(func() {
 		if err := b.Run(ctx); err != nil {
 			slog.Warn("serving a node port on the loopback interface failed, retrying", "port", port, "error", err, "after", nodePortRetry)
-			one.failed.Store(true)
+			served.failed.Store(true)
 			failed.Send()
 		}
 	})
-	return one, nil
+	return served, nil
 }
 
 // nodePorts returns the TCP node ports of services, in order.

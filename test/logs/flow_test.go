@@ -92,13 +92,13 @@ func newRig(t *testing.T) *rig {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	r.home = home.Home(dir)
-	cluster0 := r.home.Cluster(name)
-	if err := errors.Join(cluster0.Create(), os.MkdirAll(filepath.Join(r.logs, "pods"), 0o755), os.MkdirAll(filepath.Join(r.logs, "skiff"), 0o755)); err != nil {
+	files := r.home.Cluster(name)
+	if err := errors.Join(files.Create(), os.MkdirAll(filepath.Join(r.logs, "pods"), 0o755), os.MkdirAll(filepath.Join(r.logs, "skiff"), 0o755)); err != nil {
 		t.Fatal(err)
 	}
 	spec := cluster.Default()
 	spec.Name, spec.APIPort = name, 1
-	if err := cluster.WriteState(cluster0.State(), cluster.State{Spec: spec, Nodes: []string{node}}); err != nil {
+	if err := cluster.WriteState(files.State(), cluster.State{Spec: spec, Nodes: []string{node}}); err != nil {
 		t.Fatal(err)
 	}
 	return r

@@ -12,13 +12,13 @@ import (
 
 // source makes rows of the entries of one file.
 type source struct {
-	parse  entry.ParseFunc
-	labels []entry.Field            // without the stream
-	ofs    map[string][]entry.Field // with it
-	fields []entry.Field            // that every row has
-	uid    string                   // of a pod whose labels are not known
-	kind   string
-	json   entry.Parser
+	parse      entry.ParseFunc
+	labels     []entry.Field            // without the stream
+	withStream map[string][]entry.Field // labels with the stream, by its name
+	fields     []entry.Field            // that every row has
+	uid        string                   // of a pod whose labels are not known
+	kind       string
+	json       entry.Parser
 }
 
 // labelWait is how long all new logs of an answer wait until the labels of their pods
@@ -27,7 +27,7 @@ const labelWait = time.Second
 
 // newSource returns the source of a file by what the node tells of it.
 func (c *collector) newSource(ctx context.Context, chunk nodeapi.LogChunk) *source {
-	s := &source{kind: chunk.Source, ofs: map[string][]entry.Field{}, labels: []entry.Field{{Name: "cluster", Value: c.Cluster}, {Name: "node", Value: c.Name}}}
+	s := &source{kind: chunk.Source, withStream: map[string][]entry.Field{}, labels: []entry.Field{{Name: "cluster", Value: c.Cluster}, {Name: "node", Value: c.Name}}}
 	label := func(name, value string) { s.labels = append(s.labels, entry.Field{Name: name, Value: value}) }
 	switch chunk.Source {
 	case nodeapi.LogSourceContainer:
@@ -85,10 +85,10 @@ func (s *source) labelsOf(stream string) []entry.Field {
 	if stream == "" {
 		return s.labels
 	}
-	labels, ok := s.ofs[stream]
+	labels, ok := s.withStream[stream]
 	if !ok {
 		labels = append(slices.Clone(s.labels), entry.Field{Name: "stream", Value: stream})
-		s.ofs[stream] = labels
+		s.withStream[stream] = labels
 	}
 	return labels
 }

@@ -112,7 +112,7 @@ func TestASearchStaysWithinItsTime(t *testing.T) {
 	}
 }
 
-func TestARefusedQueryIsTold(t *testing.T) {
+func TestARefusedQueryReturnsTheReason(t *testing.T) {
 	err := store(t, 1, 1).Search(t.Context(), Question{Query: "|"}, func(Entry) error { return nil })
 	if refused := new(RefusedError); !errors.As(err, &refused) || refused.Error() != "cannot parse query" {
 		t.Errorf("%v", err)

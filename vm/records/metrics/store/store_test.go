@@ -27,7 +27,7 @@ func settings(t *testing.T) Config {
 	}
 }
 
-func open1(t *testing.T, config Config, now time.Time) *Store {
+func mustOpen(t *testing.T, config Config, now time.Time) *Store {
 	t.Helper()
 	s, err := Open(config, now)
 	if err != nil {
@@ -69,7 +69,7 @@ func got(t *testing.T, from storage.Queryable, name string) []float64 {
 
 func TestSamplesSurviveARestart(t *testing.T) {
 	config, now := settings(t), time.Now()
-	s := open1(t, config, now)
+	s := mustOpen(t, config, now)
 	for i := range 3 {
 		if err := put(s, now.Add(time.Duration(i)*time.Second), "up", float64(i)); err != nil {
 			t.Fatal(err)
@@ -78,7 +78,7 @@ func TestSamplesSurviveARestart(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s = open1(t, config, now)
+	s = mustOpen(t, config, now)
 	defer func() { _ = s.Close() }()
 	if values := got(t, s, "up"); fmt.Sprint(values) != "[0 1 2]" || s.SetAside != "" {
 		t.Errorf("values %v, set aside %q", values, s.SetAside)
@@ -87,7 +87,7 @@ func TestSamplesSurviveARestart(t *testing.T) {
 
 func TestAStoreWhoseProcessWasKilledIsReadFromACopy(t *testing.T) {
 	config, now := settings(t), time.Now()
-	s := open1(t, config, now)
+	s := mustOpen(t, config, now)
 	defer func() { _ = s.Close() }()
 	if err := put(s, now, "up", 7); err != nil {
 		t.Fatal(err)
@@ -170,12 +170,12 @@ func TestADamagedStoreIsSetAsideAndANewOneBegins(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			config, now := settings(t), time.Now()
-			s := open1(t, config, now)
+			s := mustOpen(t, config, now)
 			if err := errors.Join(put(s, now, "up", 1), s.Close()); err != nil {
 				t.Fatal(err)
 			}
 			damage(t, config.Dir)
-			s = open1(t, config, now)
+			s = mustOpen(t, config, now)
 			defer func() { _ = s.Close() }()
 			if s.SetAside != config.Dir+".damaged" || s.Reason == "" || strings.Contains(s.Reason, "\n") {
 				t.Errorf("set aside %q because of %q", s.SetAside, s.Reason)
@@ -202,7 +202,7 @@ func write(t *testing.T, path, content string) {
 
 func TestADamagedLogLosesOnlyItsEnd(t *testing.T) {
 	config, now := settings(t), time.Now()
-	s := open1(t, config, now)
+	s := mustOpen(t, config, now)
 	if err := errors.Join(put(s, now, "up", 1), s.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +215,7 @@ func TestADamagedLogLosesOnlyItsEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	log.Close()
-	s = open1(t, config, now)
+	s = mustOpen(t, config, now)
 	defer func() { _ = s.Close() }()
 	if values := got(t, s, "up"); fmt.Sprint(values) != "[1]" || s.SetAside != "" {
 		t.Errorf("values %v, set aside %q", values, s.SetAside)
@@ -224,7 +224,7 @@ func TestADamagedLogLosesOnlyItsEnd(t *testing.T) {
 
 func TestAClockThatGoesBackALittleChangesNothing(t *testing.T) {
 	config, now := settings(t), time.Now()
-	s := open1(t, config, now)
+	s := mustOpen(t, config, now)
 	defer func() { _ = s.Close() }()
 	for _, jump := range []time.Duration{0, -late / 2, time.Second} {
 		if err := put(s, now.Add(jump), "up", jump.Seconds()); err != nil {
@@ -238,7 +238,7 @@ func TestAClockThatGoesBackALittleChangesNothing(t *testing.T) {
 
 func TestAStoreFromTheFutureIsSetAside(t *testing.T) {
 	config, now := settings(t), time.Now()
-	s := open1(t, config, now)
+	s := mustOpen(t, config, now)
 	future := now.Add(365 * 24 * time.Hour)
 	if err := put(s, future, "up", 1); err != nil {
 		t.Fatal(err)
@@ -250,7 +250,7 @@ func TestAStoreFromTheFutureIsSetAside(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s = open1(t, config, now)
+	s = mustOpen(t, config, now)
 	defer func() { _ = s.Close() }()
 	if s.SetAside == "" || !strings.Contains(s.Reason, ErrClockWentBack.Error()) {
 		t.Errorf("set aside %q because of %q", s.SetAside, s.Reason)
@@ -264,7 +264,7 @@ func TestNothingIsWrittenToADiskThatIsNearlyFull(t *testing.T) {
 	config, now := settings(t), time.Now()
 	free := int64(1 << 40)
 	config.FreeBytes = func() int64 { return free }
-	s := open1(t, config, now)
+	s := mustOpen(t, config, now)
 	defer func() { _ = s.Close() }()
 	free = 100 << 20
 	if err := put(s, now, "up", 1); !errors.Is(err, ErrNoSpace) || !strings.Contains(err.Error(), "100 MiB") {
@@ -299,7 +299,7 @@ func TestOldSamplesAreDeletedByAgeAndBySize(t *testing.T) {
 			config := settings(t)
 			config.Keep, config.MaxBytes = test.keep, test.maxBytes
 			synctest.Test(t, func(t *testing.T) {
-				s := open1(t, config, time.Now())
+				s := mustOpen(t, config, time.Now())
 				defer func() { _ = s.Close() }()
 				for range 10 * 12 {
 					err := s.Append(t.Context(), time.Now(), func(a storage.Appender) error {
@@ -335,7 +335,7 @@ func TestAFaultIsAnError(t *testing.T) {
 
 func TestSeriesThatEndedLeaveTheMemory(t *testing.T) {
 	config, now := settings(t), time.Now()
-	s := open1(t, config, now)
+	s := mustOpen(t, config, now)
 	defer func() { _ = s.Close() }()
 	for i, v := range []float64{1, math.Float64frombits(value.StaleNaN)} {
 		at := now.Add(time.Duration(i) * time.Second)
