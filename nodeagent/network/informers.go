@@ -24,7 +24,7 @@ func trim(object any) (any, error) {
 	}
 	switch o := object.(type) {
 	case *corev1.Node:
-		// Its size is for package registration, which makes a deleted Node again.
+		// Package registration needs the capacity to create a deleted Node again.
 		o.Status = corev1.NodeStatus{Addresses: o.Status.Addresses, Capacity: o.Status.Capacity, Allocatable: o.Status.Allocatable}
 	case *corev1.Pod:
 		containers := make([]corev1.Container, len(o.Spec.Containers))

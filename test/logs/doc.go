@@ -1,4 +1,4 @@
-// Package logs tests the way of log lines from the files of a node into the store on
+// Package logs tests the path of log lines from the files of a node into the store on
 // the host, with everything but the cluster: the node's spool, the daemon's path to it,
 // the process of the store, and queries. Pods write as kubelets and runtimes do.
 //

@@ -145,7 +145,7 @@ func Remove(h home.Home, id string) error {
 	return nil
 }
 
-// parseID splits an ID; false if it is none.
+// parseID splits an ID. ok is false if id is not an ID.
 func parseID(id string) (cluster string, removed time.Time, ok bool) {
 	cluster, at, found := strings.Cut(id, ".")
 	if !found || cluster == "" || filepath.Base(id) != id {

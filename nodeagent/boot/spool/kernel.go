@@ -67,7 +67,7 @@ func (s *Spool) Kernel(ctx context.Context) error {
 	}
 	var last kernelPosition
 	if text, err := os.ReadFile(state); err == nil {
-		_ = json.Unmarshal(text, &last) // what cannot be read begins again
+		_ = json.Unmarshal(text, &last) // if it is damaged, messages are written again
 	}
 	if id := strings.TrimSpace(string(boot)); last.Boot != id {
 		last = kernelPosition{Boot: id}
@@ -125,7 +125,7 @@ func readKernel(fd int, last *kernelPosition, now time.Time) ([]byte, error) {
 	return lines.Bytes(), nil
 }
 
-// message is one of the kernel.
+// message is a message of the kernel.
 type message struct {
 	priority int // 0 (emergency) to 7 (debug)
 	sequence uint64

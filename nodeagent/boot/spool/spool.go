@@ -36,12 +36,13 @@ const (
 	// settle is how long after its end a file may still get bytes: a runtime opens the
 	// new file of a rotation first.
 	settle = 2 * time.Second
-	// unaskedScans are those of an hour. If the host has not asked for so long, because
-	// nothing is recorded, deleted files are not kept, and only one scan in rareScan looks
-	// for them. Scans are counted because clocks jump, and a paused node has none.
+	// unaskedScans is the number of scans in an hour. If the host has not asked for that
+	// long, because nothing is recorded, deleted files are not kept, and only one scan in
+	// rareScan looks for them. Scans are counted because clocks jump, and a paused node has
+	// none.
 	unaskedScans = int(time.Hour / scanEvery)
 	rareScan     = 20
-	// droppedFile has what was dropped.
+	// droppedFile counts what was deleted before the host had stored it.
 	droppedFile = "dropped.json"
 )
 
@@ -77,7 +78,7 @@ type Spool struct {
 	scanned chan struct{} // closed by the next scan
 }
 
-// file is a link to a log file.
+// file is a log file that is kept through a link.
 type file struct {
 	id, source, path string
 	link             string // full path
@@ -93,7 +94,7 @@ type file struct {
 // log names what the file is a part of.
 func (f *file) log() string { return f.source + "/" + f.path }
 
-// linkName returns the name of the link, from which parse knows ID and age.
+// linkName returns the name of the link, from which parse reads the ID and the age.
 func (f *file) linkName() string { return f.id + "~" + strconv.FormatInt(f.stamp, 36) }
 
 // parse is the inverse of linkName.

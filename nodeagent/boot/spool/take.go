@@ -13,7 +13,7 @@ import (
 // share is how many bytes of one file an answer has while other files have some too.
 const share = 256 << 10
 
-// maxGone is how many files that do not exist any more are told at once.
+// maxGone is how many files that no longer exist are named in one answer.
 const maxGone = 1000
 
 // part is a part of a file to be sent.

@@ -64,12 +64,12 @@ type Config struct {
 	Listener net.Listener
 	// Parent ends when the process that started this one does.
 	Parent io.Reader
-	// Ready is told once the store is open.
+	// Ready receives a line once the store is open.
 	Ready io.Writer
 	Log   *slog.Logger
 }
 
-// process is a running one.
+// process is a running process.
 type process struct {
 	config  Config
 	store   *store.Store
@@ -221,8 +221,8 @@ func (p *process) nodes(ctx context.Context) {
 // sourceLost is the source of entries about lines that were not collected.
 const sourceLost = "lost"
 
-// drop notes what a node had to delete, and adds an entry that tells it, so that a
-// search shows where lines are missing.
+// drop notes what a node had to delete, and adds an entry about it, so that a search
+// shows where lines are missing.
 func (p *process) drop(node string, dropped nodeapi.LogsDropped) {
 	fresh := p.cursors.Dropped(node, dropped)
 	if fresh == (nodeapi.LogsDropped{}) {

@@ -54,12 +54,12 @@ type Config struct {
 	Dir string
 	// Settings returns the current settings.
 	Settings func() Settings
-	// Frozen reports whether the cluster is paused; nobody is asked then.
+	// Frozen reports whether the cluster is paused; nothing is asked then.
 	Frozen func(context.Context) bool
 	// Nodes returns the nodes whose machines run, Machines all machines.
 	Nodes    func(context.Context) []target.Node
 	Machines func(context.Context) []target.Machine
-	// Ready returns whether the registered nodes are ready.
+	// Ready returns the registered nodes, and whether each is ready.
 	Ready func() map[string]bool
 	// Network returns where pods can be.
 	Network func() target.Network
@@ -108,7 +108,7 @@ func New(config Config) *Recorder {
 // Handler serves the HTTP API of Prometheus.
 func (r *Recorder) Handler() http.Handler { return r.api }
 
-// Wake lets Run look at the settings again.
+// Wake makes Run read the settings again.
 func (r *Recorder) Wake() { r.changed.Send() }
 
 // Run records until ctx ends. Then it closes the store and returns nil.

@@ -37,7 +37,7 @@ func annotated() *corev1.Pod {
 	}
 }
 
-// config is that of a recorder of one pod, which is reached at address.
+// config returns the configuration of a recorder of one pod, which is reached at address.
 func config(t *testing.T, address string) Config {
 	return Config{
 		Dir: filepath.Join(t.TempDir(), "metrics"), Settings: func() Settings { return Settings{Keep: time.Hour, MaxBytes: 100 << 20} },

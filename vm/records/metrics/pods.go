@@ -28,8 +28,8 @@ import (
 // backoff between attempts to reach the API.
 var backoff = wait.Backoff{Duration: 500 * time.Millisecond, Factor: 2, Jitter: 0.5, Cap: 15 * time.Second, Steps: 10}
 
-// pods is a copy of what is recorded of the cluster's pods. While the API is away it stays
-// what it was.
+// pods is a copy of what is recorded of the cluster's pods. It stays as it is while the API
+// cannot be reached.
 type pods struct {
 	mu     sync.Mutex // guards byName
 	byName map[types.NamespacedName]target.Pod

@@ -35,13 +35,13 @@ const (
 	ListenerFD = 3
 	// endLimit is how long the process may take to end: it writes to disk what it has.
 	endLimit = 20 * time.Second
-	// firstPause and lastPause are those between two starts.
+	// firstPause and lastPause bound the pause between two starts.
 	firstPause, lastPause = 500 * time.Millisecond, 30 * time.Second
-	// healthyAfter is how long the process must have run for an end to be the first one.
+	// healthyAfter is how long the process must have run for its earlier ends not to count.
 	healthyAfter = time.Minute
-	// crashes in a row after which an open store counts as damaged.
+	// crashes is the number of ends in a row after which an open store counts as damaged.
 	crashes = 3
-	// damagedSuffix is that of a store that was set aside; only the last one is kept.
+	// damagedSuffix ends the name of a store that was set aside; only the last one is kept.
 	damagedSuffix = ".damaged"
 	// maxReason bounds what is remembered of why the process ended.
 	maxReason = 400

@@ -21,16 +21,16 @@ const (
 	idle = time.Second
 	// waitPending and waitIdle are how long a request waits on the node.
 	waitPending, waitIdle = 500, 5000
-	// waitHurry is that of a drain.
+	// waitHurry is how long a request waits during a drain.
 	waitHurry = 100
-	// interval is that of requests to a node that has little to answer.
+	// interval is the time between requests to a node that has little to answer.
 	interval = time.Second
 	// roundLimit bounds a request with its answer: a machine that was killed closes no
 	// connection.
 	roundLimit = time.Minute
 	// batch is how many bytes of text are added to the store at once.
 	batch = 4 << 20
-	// retry bounds the pause after a failure.
+	// firstRetry and lastRetry bound the pause after a failure.
 	firstRetry, lastRetry = 200 * time.Millisecond, 5 * time.Second
 	// past and future are how far from now the time of an entry may be. The store has
 	// one file tree a day, and a guest must not decide how many.
@@ -43,7 +43,7 @@ const (
 type Row struct {
 	// Time in nanoseconds since 1970.
 	Time int64
-	// Labels say where the entry is from. They are the same for many entries.
+	// Labels identify the origin of the entry. Many entries have the same.
 	Labels []entry.Field
 	Text   string
 	Fields []entry.Field

@@ -31,7 +31,7 @@ type state struct {
 	Nodes map[string]map[string]Cursor `json:"nodes"`
 	// Events is the version of the last event.
 	Events string `json:"events,omitempty"`
-	// Dropped is what nodes had deleted before it was collected, as far as it was noted.
+	// Dropped counts what nodes had deleted before it was collected.
 	Dropped map[string]nodeapi.LogsDropped `json:"dropped,omitempty"`
 }
 
@@ -132,7 +132,7 @@ func (c *Cursors) AcceptEvents(version string) {
 	c.accepted.Events = version
 }
 
-// Dropped notes how much a node had to delete in all, and returns what is new of it.
+// Dropped notes how much a node had to delete in all, and returns how much of it is new.
 func (c *Cursors) Dropped(node string, all nodeapi.LogsDropped) nodeapi.LogsDropped {
 	c.mu.Lock()
 	defer c.mu.Unlock()

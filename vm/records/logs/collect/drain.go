@@ -12,7 +12,7 @@ const (
 	// drainPasses is how often a drain asks each node: a line reaches the node's files,
 	// and the node's list of files, some time after it was written.
 	drainPasses = 2
-	// drainPause is that time.
+	// drainPause is the time between the two.
 	drainPause = 700 * time.Millisecond
 	drainPoll  = 20 * time.Millisecond
 )
@@ -54,7 +54,7 @@ func (d *Drain) round(ctx context.Context) (context.Context, bool, func()) {
 	return ctx, false, cancel
 }
 
-// caughtUp notes that everything of a node was read that it had at a time.
+// caughtUp notes that everything that a node had at a time is in the store.
 func (d *Drain) caughtUp(node string, at time.Time) {
 	if d == nil {
 		return

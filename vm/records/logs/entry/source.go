@@ -15,10 +15,10 @@ const (
 	maxLabelName = 128
 )
 
-// Container says which container wrote a log.
+// Container identifies the container that wrote a log.
 type Container struct {
 	Namespace, Pod, UID, Container string
-	// Attempt is how often the container was started before.
+	// Attempt is the number of times that the container was started before.
 	Attempt string
 }
 

@@ -9,8 +9,8 @@ import (
 	"github.com/skiff-dev/skiff/vm/records/replica"
 )
 
-// Copy copies the store in from, so that the copy can be opened without changing the
-// original. It waits until no other process has the original open.
+// Copy copies the store in the directory from to the directory to, which can be opened
+// without changing the original. It waits until no other process has the original open.
 func Copy(ctx context.Context, from, to string, log *slog.Logger) error {
 	release, err := Lock(ctx, from, log)
 	if err != nil {

@@ -24,11 +24,11 @@ import (
 )
 
 const (
-	// Lag is within which the library writes to disk what it accepted: it collects rows
-	// for a second, and writes twice an interval at the latest. The rest is reserve.
-	Lag = 15 * time.Second
-	// flushEvery is that interval.
+	// flushEvery is how often the library writes to disk what it accepted.
 	flushEvery = 5 * time.Second
+	// Lag is the time after which accepted rows are on disk: the library collects rows for
+	// a second and may need two intervals of flushEvery. The rest is reserve.
+	Lag = 15 * time.Second
 	// memory is what the library's caches and queries may use.
 	memory = 128 << 20
 	// MinFree is how many bytes of the disk are left free.
@@ -74,7 +74,7 @@ func Open(config Config) (*Store, error) {
 			return nil, fmt.Errorf("configure the log store: %s: %w", name, err)
 		}
 	}
-	// The library refuses to work before that. The command line is not for it.
+	// The library requires parsed flags. Those of this process are not meant for it.
 	if err := flag.CommandLine.Parse(nil); err != nil {
 		return nil, err
 	}

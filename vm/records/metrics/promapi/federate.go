@@ -79,8 +79,8 @@ func (a *API) newest(ctx context.Context, selectors []string, now time.Time) ([]
 	return samples, all.Err()
 }
 
-// exposed returns samples in the text format. Each has an empty label instance unless it
-// has one already, so that who reads it does not add its own.
+// exposed returns samples in the text format. Those without a label instance get an empty
+// one, so that the reader does not add its own.
 func exposed(samples []latest) []byte {
 	var out []byte
 	before := ""

@@ -120,7 +120,7 @@ func open(config Config) (db *tsdb.DB, err error) {
 	return db, err
 }
 
-// options returns those of the database.
+// options returns the options of the database.
 func (c Config) options() *tsdb.Options {
 	options := tsdb.DefaultOptions()
 	options.RetentionDuration = c.Keep.Milliseconds()
