@@ -7,6 +7,7 @@ import (
 
 	"github.com/skiff-dev/skiff/internal/jsonhttp"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/fleet"
 	"github.com/skiff-dev/skiff/vm/operation"
 )
 
@@ -21,19 +22,10 @@ type Dashboard interface {
 }
 
 // postDashboard opens the dashboard.
-func (d *daemon) postDashboard(w http.ResponseWriter, r *http.Request) {
-	if d.dashboard == nil {
-		http.NotFound(w, r)
-		return
-	}
+func (d *daemon) postDashboard(w http.ResponseWriter, r *http.Request, f *fleet.Fleet) {
 	var request daemonapi.DashboardRequest
 	if err := jsonhttp.Decode(http.MaxBytesReader(w, r.Body, maxSpec), &request); err != nil {
 		writeFailure(w, http.StatusUnprocessableEntity, operation.Invalid(err, ""))
-		return
-	}
-	f := d.open()
-	if f == nil {
-		writeFailure(w, http.StatusServiceUnavailable, operation.Stopped())
 		return
 	}
 	if f.Paused(r.Context()) {

@@ -33,7 +33,9 @@ func (d *daemon) handler(life context.Context) http.Handler {
 	mux.HandleFunc("POST "+daemonapi.PathRestore, func(w http.ResponseWriter, r *http.Request) { d.postRestore(life, w, r) })
 	mux.HandleFunc("GET "+daemonapi.PathServices, d.opened(getServices))
 	mux.HandleFunc("POST "+daemonapi.PathPorts, d.postPorts)
-	mux.HandleFunc("POST "+daemonapi.PathDashboard, d.postDashboard)
+	if d.config.Dashboard != nil {
+		mux.HandleFunc("POST "+daemonapi.PathDashboard, d.opened(d.postDashboard))
+	}
 	mux.HandleFunc("GET "+daemonapi.PathKubeconfig, d.getKubeconfig)
 	mux.HandleFunc("GET "+daemonapi.PathWebHosts, d.web((*web.Server).AnswerHosts))
 	mux.HandleFunc("GET "+daemonapi.PathWebCertificate, d.web((*web.Server).AnswerCertificate))
