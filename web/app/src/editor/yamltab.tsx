@@ -4,7 +4,7 @@ import type { JSX } from "preact";
 import { useMemo, useState } from "preact/hooks";
 import { stringify } from "yaml";
 import { can, type Ref, type Resource } from "../kube/resource";
-import type { KubeObject } from "../kube/types";
+import { lastApplied, type KubeObject } from "../kube/types";
 import { Note } from "../ui/basics";
 import { useApply } from "./apply";
 import { Editor } from "./editor";
@@ -14,7 +14,7 @@ export function manifest(object: KubeObject, hideData: boolean): string {
   const { apiVersion, kind, metadata, ...rest } = object;
   const { managedFields: _, ...meta } = metadata as KubeObject["metadata"] & { managedFields?: unknown };
   const hidden = hideData && rest["data"] ? { data: Object.fromEntries(Object.keys(rest["data"]).map((k) => [k, "••••••••"])) } : {};
-  const annotations = meta.annotations ? { annotations: Object.fromEntries(Object.entries(meta.annotations).filter(([k]) => k !== "kubectl.kubernetes.io/last-applied-configuration")) } : {};
+  const annotations = meta.annotations ? { annotations: Object.fromEntries(Object.entries(meta.annotations).filter(([k]) => k !== lastApplied)) } : {};
   return stringify({ apiVersion, kind, metadata: { ...meta, ...annotations }, ...rest, ...hidden }, { lineWidth: 0, aliasDuplicateObjects: false });
 }
 
@@ -24,7 +24,7 @@ export function editable(object: KubeObject): string {
   const meta: Record<string, unknown> = { name: metadata.name };
   if (metadata.namespace) meta["namespace"] = metadata.namespace;
   if (metadata.labels) meta["labels"] = metadata.labels;
-  const annotations = Object.fromEntries(Object.entries(metadata.annotations ?? {}).filter(([k]) => !/^(kubectl\.kubernetes\.io\/last-applied-configuration|deployment\.kubernetes\.io\/revision)$/.test(k)));
+  const annotations = Object.fromEntries(Object.entries(metadata.annotations ?? {}).filter(([k]) => k !== lastApplied && k !== "deployment.kubernetes.io/revision"));
   if (Object.keys(annotations).length > 0) meta["annotations"] = annotations;
   return stringify({ apiVersion, kind, metadata: meta, ...rest }, { lineWidth: 0, aliasDuplicateObjects: false });
 }

@@ -9,6 +9,9 @@ export interface OwnerReference {
   controller?: boolean;
 }
 
+/** The annotation in which kubectl keeps a whole manifest. */
+export const lastApplied = "kubectl.kubernetes.io/last-applied-configuration";
+
 export interface ObjectMeta {
   name: string;
   namespace?: string;

@@ -8,6 +8,7 @@ import { Panel, type Line } from "../graph/panel";
 import { bytes, cores } from "../kube/format";
 import type { Ref } from "../kube/resource";
 import { Card } from "../ui/basics";
+import { TimeRange } from "../ui/timerange";
 
 interface Graph {
   title: string;
@@ -84,13 +85,8 @@ function Graphs({ graphs }: { graphs: Graph[] }): JSX.Element {
   if (problem !== "") {
     return <Card title="Usage"><p class="note">{problem}</p></Card>;
   }
-  const select = (
-    <select aria-label="Time range" value={String(seconds)} onChange={(e) => setSeconds(Number(e.currentTarget.value))}>
-      {ranges.map(([name, s]) => <option key={s} value={String(s)}>{name}</option>)}
-    </select>
-  );
   return (
-    <Card title="Usage" aside={select} class="graphs">
+    <Card title="Usage" aside={<TimeRange ranges={ranges} seconds={seconds} onChange={setSeconds} />} class="graphs">
       {graphs.map((g) => <Panel key={g.title} title={g.title} lines={g.lines} format={g.format} binary={g.binary ?? false} seconds={seconds} onProblem={onProblem} />)}
     </Card>
   );

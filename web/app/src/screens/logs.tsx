@@ -15,6 +15,7 @@ import { useKeys } from "../ui/keys";
 import { LogLines } from "../ui/loglines";
 import { objectHref, route } from "../ui/router";
 import { namespace } from "../ui/settings";
+import { TimeRange } from "../ui/timerange";
 
 const limit = 2000;
 const ranges: [string, number][] = [["5 min", 300], ["15 min", 900], ["1 h", 3600], ["6 h", 21_600], ["24 h", 86_400], ["7 days", 604_800]];
@@ -50,9 +51,7 @@ export default function LogsScreen(): JSX.Element {
         <h1>Logs</h1>
         <input class="filter wide-filter" type="search" ref={input} aria-label="Search the logs" placeholder={filter.expert ? "LogsQL" : "Words, !without   /"} value={draft} onInput={(e) => setDraft(e.currentTarget.value)} />
         <input class="filter" type="search" aria-label="Pod" placeholder="Pod" value={filter.pod} onChange={(e) => setFilter({ ...filter, pod: e.currentTarget.value.trim() })} />
-        <select aria-label="Time range" value={String(filter.seconds)} onChange={(e) => setFilter({ ...filter, seconds: Number(e.currentTarget.value) })}>
-          {ranges.map(([name, s]) => <option key={s} value={String(s)}>{name}</option>)}
-        </select>
+        <TimeRange ranges={ranges} seconds={filter.seconds} onChange={(seconds) => setFilter({ ...filter, seconds })} />
         <button type="submit" class="primary">Search</button>
         <label class="check-label"><input type="checkbox" checked={filter.expert} onChange={(e) => setFilter({ ...filter, expert: e.currentTarget.checked, text: draft })} /> LogsQL</label>
         <label class="check-label"><input type="checkbox" checked={live} onChange={(e) => setLive(e.currentTarget.checked)} /> Refresh</label>

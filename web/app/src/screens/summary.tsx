@@ -5,7 +5,7 @@ import type { JSX } from "preact";
 import { plain } from "../kube/format";
 import { conditionHealth, conditionsOf, podCause } from "../kube/status";
 import type { Ref, Resource } from "../kube/resource";
-import type { KubeObject, Pod } from "../kube/types";
+import { lastApplied, type KubeObject, type Pod } from "../kube/types";
 import { Age, Card, Fact, Facts, Labels, Note, State } from "../ui/basics";
 import { ObjectGraphs, hasGraphs } from "./graphs";
 import { Containers } from "./containers";
@@ -50,7 +50,7 @@ export function Summary({ to, r, object }: { to: Ref; r: Resource; object: KubeO
 }
 
 function Annotations(all: Record<string, string> | undefined): JSX.Element | null {
-  const shown = Object.entries(all ?? {}).filter(([k]) => k !== "kubectl.kubernetes.io/last-applied-configuration");
+  const shown = Object.entries(all ?? {}).filter(([k]) => k !== lastApplied);
   if (shown.length === 0) return null;
   return (
     <details>
