@@ -7,14 +7,12 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"google.golang.org/grpc/codes"
 )
 
-// Status codes of gRPC, and the headers that carry them.
+// Headers that carry the status of a gRPC call.
 const (
-	grpcDeadlineExceeded = 4
-	grpcUnimplemented    = 12
-	grpcUnavailable      = 14
-
 	grpcStatus  = "Grpc-Status"
 	grpcMessage = "Grpc-Message"
 )
@@ -27,13 +25,13 @@ func isGRPC(r *http.Request) bool {
 
 // serveGRPC answers with a status and no messages, as gRPC over HTTP/2 specifies.
 func (p page) serveGRPC(w http.ResponseWriter) {
-	code := grpcUnavailable
+	code := codes.Unavailable
 	if p.status == http.StatusNotFound {
-		code = grpcUnimplemented
+		code = codes.Unimplemented
 	}
 	header := w.Header()
 	header.Set("Content-Type", "application/grpc")
-	header.Set(grpcStatus, strconv.Itoa(code))
+	header.Set(grpcStatus, strconv.Itoa(int(code)))
 	header.Set(grpcMessage, strings.ReplaceAll(p.title, "%", "%25"))
 	w.WriteHeader(http.StatusOK)
 }
@@ -52,14 +50,14 @@ func (b *callBody) Read(into []byte) (int, error) {
 	if err == nil || errors.Is(err, io.EOF) {
 		return n, err
 	}
-	code, message := grpcUnavailable, "the server ended the call early"
+	code, message := codes.Unavailable, "the server ended the call early"
 	if errors.Is(context.Cause(b.response.Request.Context()), errLate) {
-		code, message = grpcDeadlineExceeded, errLate.Error()
+		code, message = codes.DeadlineExceeded, errLate.Error()
 	}
 	if b.response.Trailer == nil {
 		b.response.Trailer = http.Header{}
 	}
-	b.response.Trailer.Set(grpcStatus, strconv.Itoa(code))
+	b.response.Trailer.Set(grpcStatus, strconv.Itoa(int(code)))
 	b.response.Trailer.Set(grpcMessage, message)
 	return n, io.EOF
 }
