@@ -11,6 +11,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/skiff-dev/skiff/internal/pause"
 	"github.com/skiff-dev/skiff/test/bench/figure"
 	"github.com/skiff-dev/skiff/test/bench/process"
 	"github.com/skiff-dev/skiff/vm/records"
@@ -196,7 +198,10 @@ func (b *bench) queries(ctx context.Context, path string) ([]figure.Figure, erro
 		{"errors by pod, as text", `"level=error" | stats by (pod) count() n`, "level=error"},
 		{"the last 100 warnings", `"level=warn" | sort by (_time) desc limit 100`, "level=warn"},
 	} {
-		ours, err := fastest(func() error { return b.ask(q.query) })
+		ours, err := fastest(func() error {
+			_, err := b.ask(q.query)
+			return err
+		})
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", q.query, err)
 		}
@@ -225,25 +230,29 @@ func fastest(f func() error) (milliseconds float64, err error) {
 	return slices.Min(took), nil
 }
 
-func (b *bench) ask(query string) error {
+// ask returns the answer to a query.
+func (b *bench) ask(query string) ([]byte, error) {
 	answer := httptest.NewRecorder()
-	b.store.Handler().ServeHTTP(answer, httptest.NewRequest("GET", store.PathSelect+"query?query="+url.QueryEscape(query), nil))
-	if answer.Code != 200 || answer.Body.Len() == 0 {
-		return fmt.Errorf("status %d: %s", answer.Code, answer.Body)
+	b.store.Handler().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, store.PathSelect+"query?query="+url.QueryEscape(query), nil))
+	if answer.Code != http.StatusOK || answer.Body.Len() == 0 {
+		return nil, fmt.Errorf("status %d: %s", answer.Code, answer.Body)
 	}
-	return nil
+	return answer.Body.Bytes(), nil
 }
 
 // await waits until all lines can be found.
 func (b *bench) await(ctx context.Context) error {
 	want := fmt.Appendf(nil, `{"n":"%d"}`, b.lines)
-	for ctx.Err() == nil {
-		answer := httptest.NewRecorder()
-		b.store.Handler().ServeHTTP(answer, httptest.NewRequest("GET", store.PathSelect+"query?query="+url.QueryEscape("* | stats count() n"), nil))
-		if bytes.Contains(answer.Body.Bytes(), want) {
+	for {
+		answer, err := b.ask("* | stats count() n")
+		if err != nil {
+			return fmt.Errorf("count the lines: %w", err)
+		}
+		if bytes.Contains(answer, want) {
 			return nil
 		}
-		time.Sleep(200 * time.Millisecond)
+		if err := pause.For(ctx, 200*time.Millisecond); err != nil {
+			return err
+		}
 	}
-	return ctx.Err()
 }
