@@ -36,6 +36,13 @@ const (
 	refusedPeriod = 30 * time.Second
 )
 
+// How watches detect an API server that is gone without closing its
+// connections.
+const (
+	pingAfter   = 30 * time.Second
+	pingTimeout = 15 * time.Second
+)
+
 // apiServers reaches the cluster's API servers: all of them through a load
 // balancer on the host, and each by itself.
 type apiServers struct {
@@ -232,6 +239,13 @@ func (a *apiServers) transport() *http.Transport {
 // config is the configuration of a client that uses a transport.
 func (a *apiServers) config(transport *http.Transport) *rest.Config {
 	return &rest.Config{Host: cluster.Server(a.port), Transport: transport}
+}
+
+// watchConfig is the configuration of a client for watches.
+func (a *apiServers) watchConfig() *rest.Config {
+	transport := a.transport()
+	transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout}
+	return a.config(transport)
 }
 
 // client returns a client that authenticates with one of the host's certificates.

@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"context"
-	"net/http"
 
 	"k8s.io/client-go/kubernetes"
 
@@ -19,9 +18,7 @@ type authorities struct {
 }
 
 func newAuthorities(c core) (*authorities, error) {
-	transport := c.api.transport()
-	transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout}
-	client, err := kube.NewWatcher(c.api.config(transport))
+	client, err := kube.NewWatcher(c.api.watchConfig())
 	return &authorities{core: c, client: client, changed: wakeup.New()}, err
 }
 

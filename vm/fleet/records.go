@@ -26,9 +26,7 @@ func newRecorder(c core, objects *catalog.Catalog) (*metrics.Recorder, error) {
 	if err != nil {
 		return nil, err
 	}
-	transport := c.api.transport()
-	transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout}
-	client, err := kube.NewWatcher(c.api.config(transport))
+	client, err := kube.NewWatcher(c.api.watchConfig())
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"context"
-	"net/http"
 	"net/netip"
 	"runtime"
 	"time"
@@ -19,25 +18,17 @@ import (
 	"github.com/skiff-dev/skiff/vm/tunnel"
 )
 
-// How the watch of services detects an API server that is gone without closing its
-// connections.
-const (
-	pingAfter   = 30 * time.Second
-	pingTimeout = 15 * time.Second
-)
-
 // syncPorts bounds how long a change of ports may take.
 const syncPorts = 10 * time.Second
 
 // newEdge makes the border between the cluster and the host.
 func newEdge(c core) (*edge.Edge, error) {
-	transport := c.api.transport()
-	transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout}
-	client, err := kube.NewWatcher(c.api.config(transport))
+	config := c.api.watchConfig()
+	client, err := kube.NewWatcher(config)
 	if err != nil {
 		return nil, err
 	}
-	gateways, err := kube.NewGatewayWatcher(c.api.config(transport))
+	gateways, err := kube.NewGatewayWatcher(config)
 	if err != nil {
 		return nil, err
 	}
