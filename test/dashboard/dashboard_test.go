@@ -213,7 +213,7 @@ func testOutage(t *testing.T, c *cluster) {
 		}
 	}
 	defer thaw()
-	b.Await("a banner about the outage", `document.querySelector("[role=alert], [role=status]")?.innerText.trim()`)
+	b.Await("a banner about the outage", `document.querySelector("[role=alert]")?.innerText.includes("has not answered")`)
 	b.See("kube-root-ca.crt") // known objects stay
 	thaw()
 	b.Await("the end of the outage", `fetch("/api/kubernetes/version").then((r) => r.ok)`)
