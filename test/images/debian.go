@@ -168,7 +168,7 @@ func (t tree) unpack(files []byte) error {
 // merged returns the path of an entry, moved to /usr if it is in /bin, /lib, /lib64 or
 // /sbin.
 func merged(name string) string {
-	name = path.Clean(strings.TrimPrefix(name, "./"))
+	name = path.Clean(name)
 	first, _, _ := strings.Cut(name, "/")
 	switch first {
 	case "bin", "lib", "lib64", "sbin":
