@@ -6,7 +6,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -325,7 +324,7 @@ func (r *rig) check(pod, want int) {
 		next++
 		return nil
 	})
-	if err != nil && !errors.Is(err, errMany) && !errors.Is(err, io.EOF) {
+	if err != nil && !errors.Is(err, errMany) {
 		r.t.Errorf("%s: %v", podName(pod), err)
 	}
 	if next != want {

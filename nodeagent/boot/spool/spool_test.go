@@ -313,9 +313,11 @@ func TestLinksThatPodsMakeLeadNowhere(t *testing.T) {
 	n.must(os.Symlink(secret, n.path(podLog)))
 	n.must(os.MkdirAll(n.path("pods/ns_other_uid"), 0o755))
 	n.must(os.Symlink(filepath.Dir(secret), n.path("pods/ns_other_uid/app")))
+	n.write("pods/ns_web_uid/app/1.log", "own\n")
 	n.scan(0)
 	n.take(false)
-	if len(n.got) != 0 {
+	n.expect("container ns_web_uid/app/1.log", "own\n")
+	if len(n.got) != 1 {
 		t.Errorf("%v", n.got)
 	}
 }

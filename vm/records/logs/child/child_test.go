@@ -142,10 +142,16 @@ func TestADamagedStoreIsSetAsideAndANewOneBegun(t *testing.T) {
 }
 
 func TestADamagedStoreOfAFullDiskStays(t *testing.T) {
-	dir := t.TempDir()
-	c := New(Config{Store: filepath.Join(dir, "store"), MinFree: 1 << 62, Log: slog.New(slog.DiscardHandler)})
+	store := filepath.Join(t.TempDir(), "store")
+	if err := os.Mkdir(store, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	c := New(Config{Store: store, MinFree: 1 << 62, Log: slog.New(slog.DiscardHandler)})
 	if c.setAside(&end{reason: "no space left on device"}, 1) {
 		t.Error("set aside")
+	}
+	if _, err := os.Stat(store); err != nil {
+		t.Error(err)
 	}
 }
 
