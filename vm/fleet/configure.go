@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -253,17 +254,17 @@ func (c configuration) heartbeat(ctx context.Context, n cluster.Node) time.Time 
 
 // lastError returns the last error that a program logged.
 func (c configuration) lastError(ctx context.Context, n cluster.Node, program string) string {
-	const lines = 200
+	const lines, unknown = 200, "the program keeps crashing"
 	log, err := c.nodes.client(n).Logs(ctx, program, lines, false)
 	if err != nil {
-		return "the program keeps ending"
+		return unknown
 	}
 	defer log.Close()
 	content, err := io.ReadAll(io.LimitReader(log, maxLog))
 	if err != nil {
-		return "the program keeps ending"
+		return unknown
 	}
-	return errorIn(string(content), program)
+	return cmp.Or(errorIn(string(content), program), unknown)
 }
 
 func find(status nodeapi.Status, program string) nodeapi.Program {

@@ -55,7 +55,7 @@ func checkPorts(ctx context.Context, spec cluster.Spec, state cluster.State) []e
 			continue
 		}
 		if err := forward.Check(ctx, p); err != nil {
-			faults = append(faults, &daemonapi.Failure{Cause: err.Error(), Invalid: true, Hint: "choose another port than in " + p.String()})
+			faults = append(faults, &daemonapi.Failure{Cause: err.Error(), Invalid: true, Hint: "choose another port for " + p.String()})
 		}
 	}
 	return faults
