@@ -27,26 +27,20 @@ type Program struct {
 // Builder returns a connection that carries BuildKit's API. The node gets the program
 // first if it does not have it, and starts it if it is not running.
 func (c *Client) Builder(ctx context.Context, program Program) (net.Conn, error) {
-	conn, err := c.connectBuilder(ctx, program)
-	if errors.Is(err, ErrNoBuilder) {
-		if err := c.sendBuilder(ctx, program); err != nil {
-			return nil, c.wrap("send the builder to", err)
-		}
-		conn, err = c.connectBuilder(ctx, program)
+	conn, err := c.ExistingBuilder(ctx, program)
+	if !errors.Is(err, ErrNoBuilder) {
+		return conn, err
 	}
-	if err != nil {
-		return nil, c.wrap("start the builder on", err)
+	if err := c.sendBuilder(ctx, program); err != nil {
+		return nil, c.wrap("send the builder to", err)
 	}
-	return stream{conn}, nil
+	return c.ExistingBuilder(ctx, program)
 }
 
 // ExistingBuilder is Builder for a node that has the program, which it starts if it is
-// not running. Its error is ErrNoBuilder for any other node.
+// not running. For any other node, the error wraps ErrNoBuilder.
 func (c *Client) ExistingBuilder(ctx context.Context, program Program) (net.Conn, error) {
 	conn, err := c.connectBuilder(ctx, program)
-	if errors.Is(err, ErrNoBuilder) {
-		return nil, err
-	}
 	if err != nil {
 		return nil, c.wrap("start the builder on", err)
 	}
