@@ -120,7 +120,7 @@ conformance() {
 
 release() {
   if ! sandboxes; then
-    echo "skipped: tests of a release (its cluster is one of sandboxes, which need Linux and root)"
+    echo "skipped: tests of a release (its cluster runs on sandboxes, which need Linux and root)"
     return
   fi
   local dir=$PWD/build/test/release
