@@ -154,7 +154,7 @@ func (c Config) build(ctx context.Context, lock Lock, inputs string) (m manifest
 		fmt.Fprintln(h, name, digest)
 	}
 	m.Digest = "sha256:" + hex.EncodeToString(h.Sum(nil))
-	return m, c.publish(t.image, append(names, manifest.Builder), m)
+	return m, c.publish(t.image, append(names, manifest.Beside()...), m)
 }
 
 func (c Config) publish(from string, names []string, m manifest.Manifest) error {

@@ -85,19 +85,20 @@ func moduleVersion(ctx context.Context, dir, module string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// pause builds the program of the pause container and returns its path.
-func (p programs) pause(ctx context.Context) (string, error) {
-	source := filepath.Join(p.source, "pause")
+// compile builds the program in C of a directory of images/programs, NAME/NAME.c, and returns
+// its path.
+func (p programs) compile(ctx context.Context, name string) (string, error) {
+	source := filepath.Join(p.source, name)
 	key, err := directoryDigest(source, p.compiler())
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(p.cache, "programs-"+p.arch, "pause-"+key[:16])
-	return filepath.Join(dir, "pause"), once(dir, func(temporary string) error {
+	dir := filepath.Join(p.cache, "programs-"+p.arch, name+"-"+key[:16])
+	return filepath.Join(dir, name), once(dir, func(temporary string) error {
 		_, err := run(ctx, source, nil, p.compiler(), "-Os", "-Wall", "-Werror", "-static", "-s", "-Wl,--build-id=none",
-			"-o", filepath.Join(temporary, "pause"), "pause.c")
+			"-o", filepath.Join(temporary, name), name+".c")
 		if err != nil {
-			return &Hint{fmt.Errorf("build pause: %w", err), p.compilerHint(recipe.Program{})}
+			return &Hint{fmt.Errorf("build %s: %w", name, err), p.compilerHint(recipe.Program{})}
 		}
 		return nil
 	})

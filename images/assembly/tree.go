@@ -118,7 +118,10 @@ func (t *tree) packages(ctx context.Context, lock Lock, m *manifest.Manifest) er
 			}
 		}
 	}
-	m.Packages = usedPackages(lock, owner, from.names())
+	m.Debian = debianRelease()
+	if m.Packages, err = t.sources(ctx, usedPackages(lock, owner, from.names())); err != nil {
+		return err
+	}
 	return t.certificates()
 }
 
@@ -193,10 +196,17 @@ func (t *tree) programs(ctx context.Context, m *manifest.Manifest) error {
 			return err
 		}
 	}
-	if err := t.builder(ctx, builder, m); err != nil {
+	if err := t.beside(ctx, builder, m); err != nil {
 		return err
 	}
-	pause, err := builder.pause(ctx)
+	crun, err := builder.compile(ctx, "crun")
+	if err != nil {
+		return err
+	}
+	if err := t.program(crun, recipe.Crun, m); err != nil {
+		return err
+	}
+	pause, err := builder.compile(ctx, "pause")
 	if err != nil {
 		return err
 	}
@@ -218,21 +228,28 @@ func (t *tree) programs(ctx context.Context, m *manifest.Manifest) error {
 	return writeFile(filepath.Join(t.root, recipe.PauseArchive), archive.Bytes(), 0o644)
 }
 
-// builder puts the program that builds images next to the root.
-func (t *tree) builder(ctx context.Context, programs programs, m *manifest.Manifest) error {
-	t.log("building %s", manifest.Builder)
-	dir, err := programs.build(ctx, t.Recipe.Builder)
-	if err != nil {
-		return err
+// beside puts the programs that the host sends on demand next to the root.
+func (t *tree) beside(ctx context.Context, programs programs, m *manifest.Manifest) error {
+	for _, each := range t.Recipe.Beside {
+		t.log("building %s", strings.Join(each.Names, ", "))
+		dir, err := programs.build(ctx, each)
+		if err != nil {
+			return err
+		}
+		for _, name := range each.Names {
+			from := filepath.Join(dir, name)
+			program, err := Describe(from, name)
+			if err != nil {
+				return err
+			}
+			m.Programs = append(m.Programs, program)
+			m.Files[name] = manifest.File{Bytes: program.Bytes, SHA256: program.SHA256}
+			if err := copyFile(filepath.Join(t.image, name), from, 0o644); err != nil {
+				return err
+			}
+		}
 	}
-	from := filepath.Join(dir, manifest.Builder)
-	program, err := Describe(from, manifest.Builder)
-	if err != nil {
-		return err
-	}
-	m.Programs = append(m.Programs, program)
-	m.Files[manifest.Builder] = manifest.File{Bytes: program.Bytes, SHA256: program.SHA256}
-	return copyFile(filepath.Join(t.image, manifest.Builder), from, 0o644)
+	return nil
 }
 
 func (t *tree) program(from, to string, m *manifest.Manifest) error {

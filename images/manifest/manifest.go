@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
+
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
 // The files of an image's directory.
@@ -21,6 +24,16 @@ const (
 	// Name is the Manifest as JSON. It is written last.
 	Name = "image.json"
 )
+
+// Beside returns the programs that are files of the image and not part of its root: Builder
+// and those of container runtimes, which the host sends to nodes that need them.
+func Beside() []string {
+	names := []string{Builder}
+	for _, runtime := range nodeconfig.Runtimes() {
+		names = append(names, runtime.Programs...)
+	}
+	return names
+}
 
 // Manifest describes an image.
 type Manifest struct {
@@ -38,8 +51,11 @@ type Manifest struct {
 	Cmdline string `json:"cmdline"`
 	// KernelRelease is what uname -r prints in a node.
 	KernelRelease string `json:"kernelRelease"`
-	// Files has a File for each of Kernel, Initramfs and Root, and for Builder.
+	// Files has a File for each of Kernel, Initramfs and Root, and of Beside.
 	Files map[string]File `json:"files"`
+	// Debian is the code name of the release that Packages are from: "bookworm". It is empty
+	// in images of older versions, and if the image was not built on Debian.
+	Debian string `json:"debian,omitempty"`
 	// Packages are the Debian packages that files were taken from.
 	Packages []Package `json:"packages"`
 	// Programs are the project's own and third-party programs.
@@ -59,6 +75,10 @@ type File struct {
 type Package struct {
 	Name    string `json:"name"`
 	Version string `json:"version"`
+	// Source and SourceVersion are the source package that it was built from, as Debian's
+	// security tracker knows it. They are empty in locks and in images of older versions.
+	Source        string `json:"source,omitempty"`
+	SourceVersion string `json:"sourceVersion,omitempty"`
 	// File is the name of its archive.
 	File string `json:"file"`
 	// SHA256 is the digest of its archive.
@@ -77,6 +97,26 @@ type Program struct {
 	// replacement.
 	Modules []string `json:"modules,omitempty"`
 }
+
+// Minor returns the minor version of Kubernetes that the image's nodes run, as in "1.36";
+// empty if the manifest does not name a release.
+func (m Manifest) Minor() string { return Minor(m.Kubernetes) }
+
+// Minor returns the minor version, as in "1.36", of a release such as "v1.36.3"; empty if
+// version is not a release.
+func Minor(version string) string {
+	parts := release.FindStringSubmatch(version)
+	if parts == nil {
+		return ""
+	}
+	return parts[1]
+}
+
+// IsMinor reports whether version is a minor version of Kubernetes, as in "1.36".
+func IsMinor(version string) bool { return version != "" && Minor("v"+version+".0") == version }
+
+// release matches a release of Kubernetes.
+var release = regexp.MustCompile(`^v(1\.[0-9]{1,3})\.[0-9]{1,3}$`)
 
 // Read reads the manifest of the image in dir. The error wraps fs.ErrNotExist if
 // there is none.

@@ -51,6 +51,24 @@ func TestInvalidManifestsAreRefused(t *testing.T) {
 	}
 }
 
+func TestTheMinorVersionIsThatOfARelease(t *testing.T) {
+	for version, want := range map[string]string{
+		"v1.36.3": "1.36", "v1.40.12": "1.40", "": "", "1.36.3": "", "v1.36": "", "v1.36.3-rc.1": "", "v2.0.0": "", "v1.../x": "",
+	} {
+		if got := (Manifest{Kubernetes: version}).Minor(); got != want {
+			t.Errorf("%q: %q, want %q", version, got, want)
+		}
+	}
+}
+
+func TestOnlyMinorVersionsAreMinor(t *testing.T) {
+	for version, want := range map[string]bool{"1.36": true, "1.7": true, "": false, "1.36.3": false, "v1.36": false, "2.0": false, "../1.36": false} {
+		if got := IsMinor(version); got != want {
+			t.Errorf("%q: %t", version, got)
+		}
+	}
+}
+
 func TestMissingManifestIsAnErrorOfItsOwn(t *testing.T) {
 	if _, err := Read(t.TempDir()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("error %v", err)

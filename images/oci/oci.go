@@ -89,7 +89,8 @@ func addFile(w *tar.Writer, file File) error {
 }
 
 // Write writes images as one archive. A layer that several images share is in it
-// once.
+// once. Images with the same name, which follow each other, become one for several
+// architectures.
 func Write(out io.Writer, images ...Image) error {
 	blobs := map[digest.Digest][]byte{}
 	index := v1.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: v1.MediaTypeImageIndex}
@@ -100,10 +101,42 @@ func Write(out io.Writer, images ...Image) error {
 		}
 		index.Manifests = append(index.Manifests, manifest)
 	}
+	var err error
+	if index.Manifests, err = merge(blobs, index.Manifests); err != nil {
+		return err
+	}
 	if err := writeArchive(out, index, blobs); err != nil {
 		return fmt.Errorf("archive: %w", err)
 	}
 	return nil
+}
+
+// merge replaces neighbours with the same name by an index of them.
+func merge(blobs map[digest.Digest][]byte, all []v1.Descriptor) ([]v1.Descriptor, error) {
+	var merged []v1.Descriptor
+	for len(all) > 0 {
+		name := all[0].Annotations[NameAnnotation]
+		n := slices.IndexFunc(all, func(d v1.Descriptor) bool { return d.Annotations[NameAnnotation] != name })
+		if n < 0 {
+			n = len(all)
+		}
+		one := all[0]
+		if n > 1 {
+			index := v1.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: v1.MediaTypeImageIndex}
+			for _, d := range all[:n] {
+				d.Annotations = nil
+				index.Manifests = append(index.Manifests, d)
+			}
+			d, err := addJSON(blobs, v1.MediaTypeImageIndex, index)
+			if err != nil {
+				return nil, err
+			}
+			d.Annotations = one.Annotations
+			one = d
+		}
+		merged, all = append(merged, one), all[n:]
+	}
+	return merged, nil
 }
 
 // addImage adds an image's layers, configuration and manifest, and returns the

@@ -54,6 +54,34 @@ func entries(t *testing.T, data []byte) map[string][]byte {
 	}
 }
 
+func TestImagesOfOneNameAreForSeveralArchitectures(t *testing.T) {
+	var out bytes.Buffer
+	err := Write(&out,
+		Image{Name: "example.test/a:1", Arch: "amd64", Layers: [][]byte{[]byte("one")}},
+		Image{Name: "example.test/a:1", Arch: "arm64", Layers: [][]byte{[]byte("two")}},
+		Image{Name: "example.test/b:1", Arch: "amd64", Layers: [][]byte{[]byte("one")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := entries(t, out.Bytes())
+	var top, both v1.Index
+	if err := json.Unmarshal(files["index.json"], &top); err != nil || len(top.Manifests) != 2 {
+		t.Fatalf("%v, %+v", err, top.Manifests)
+	}
+	first := top.Manifests[0]
+	if first.Annotations[NameAnnotation] != "example.test/a:1" || first.MediaType != v1.MediaTypeImageIndex {
+		t.Errorf("%+v", first)
+	}
+	if err := json.Unmarshal(files[BlobPath(first.Digest)], &both); err != nil || len(both.Manifests) != 2 {
+		t.Fatalf("%v, %+v", err, both.Manifests)
+	}
+	for i, arch := range []string{"amd64", "arm64"} {
+		if d := both.Manifests[i]; d.Platform.Architecture != arch || d.Annotations != nil {
+			t.Errorf("%+v", d)
+		}
+	}
+}
+
 func TestSameInputGivesSameBytes(t *testing.T) {
 	if !bytes.Equal(example(t), example(t)) {
 		t.Fatal("two archives of the same images differ")

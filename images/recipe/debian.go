@@ -14,6 +14,7 @@ func packages() []Package {
 			"sbin/dumpe2fs", "etc/mke2fs.conf",
 		}},
 		{"nftables", []string{"usr/sbin/nft"}},
+		{"crun", []string{"usr/bin/crun"}},
 		// Without protocol names nft prints "6" where the service proxy wrote "tcp".
 		// A restarted proxy would not recognise its own rules and delete them.
 		{"netbase", []string{"etc/protocols"}},
@@ -29,7 +30,7 @@ func modules() Modules {
 		Initramfs: []string{"virtio_pci", "virtio_blk", "erofs", "overlay", "virtio_net"},
 		CDROM:     []string{"virtio_scsi", "sr_mod"},
 		Late: []string{
-			"virtio_rng", "br_netfilter", "veth", "nf_tables", "nft_ct", "nft_masq", "nft_chain_nat", "nft_numgen",
+			"virtio_rng", "virtio_balloon", "br_netfilter", "veth", "nf_tables", "nft_ct", "nft_masq", "nft_chain_nat", "nft_numgen",
 			"nft_fib_ipv4", "nft_reject_ipv4", "nft_queue", "nfnetlink_queue", "nf_conntrack_netlink", "button",
 			"gpio_keys", "evdev",
 		},

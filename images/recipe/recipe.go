@@ -2,7 +2,12 @@
 // built.
 package recipe
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/skiff-dev/skiff/images/manifest"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+)
 
 // Image is the recipe of one architecture's image.
 type Image struct {
@@ -17,8 +22,8 @@ type Image struct {
 	// Programs are built from Go modules, Guest comes from our own build.
 	Programs []Program
 	Guest    []Guest
-	// Builder is a program next to the root, which the host sends to nodes on demand.
-	Builder Program
+	// Beside are programs next to the root, which the host sends to nodes on demand.
+	Beside []Program
 	// Init is our program that the initramfs starts.
 	Init string
 	// Dirs, Links (target by path) and Files (content by path) are created as listed.
@@ -83,12 +88,15 @@ const (
 	PauseArchive = "usr/share/skiff/images/pause.tar"
 )
 
+// Crun is the path in the root of the program that starts crun for containerd.
+const Crun = "usr/lib/skiff/crun"
+
 // For returns the recipe for an architecture by Go's name.
 func For(arch string) (Image, error) {
 	image := Image{
 		Arch: arch, DebianArch: arch,
 		KernelPackage: "linux-image-cloud-" + arch,
-		Packages:      packages(), Programs: programs(), Builder: builder(), Guest: guest(), Init: "skiff-init",
+		Packages:      packages(), Programs: programs(), Beside: beside(), Guest: guest(), Init: "skiff-init",
 		Modules: modules(), Dirs: dirs(), Links: links(), Files: files(),
 	}
 	switch arch {
@@ -115,6 +123,7 @@ const (
 	containerdModule = "github.com/containerd/containerd/v2"
 	pluginsModule    = "github.com/containernetworking/plugins"
 	nerdctlModule    = "github.com/containerd/nerdctl/v2"
+	gvisorModule     = "gvisor.dev/gvisor"
 )
 
 func programs() []Program {
@@ -137,8 +146,14 @@ func programs() []Program {
 	}
 }
 
-func builder() Program {
-	return Program{Module: "builder", Tags: []string{"netgo", "osusergo"}, Names: []string{"skiff-builder"}}
+func beside() []Program {
+	return []Program{
+		{Module: "builder", Tags: []string{"netgo", "osusergo"}, Names: []string{manifest.Builder}},
+		{
+			Module: "gvisor", Tags: []string{"netgo", "osusergo"}, Names: []string{nodeconfig.ProgramRunsc, nodeconfig.ProgramRunscShim},
+			Stamp: Stamp{gvisorModule, gvisorModule + "/runsc/version.version"},
+		},
+	}
 }
 
 func guest() []Guest {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/skiff-dev/skiff/images/manifest"
 )
 
 func TestEveryArchitectureHasARecipe(t *testing.T) {
@@ -50,6 +52,23 @@ func TestPathsAreRelativeAndUnique(t *testing.T) {
 	}
 	for _, dir := range image.Dirs {
 		once(dir)
+	}
+}
+
+func TestProgramsOfRuntimesAreBuilt(t *testing.T) {
+	image, err := For("arm64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var built []string
+	for _, program := range image.Beside {
+		built = append(built, program.Names...)
+	}
+	want := manifest.Beside()
+	slices.Sort(built)
+	slices.Sort(want)
+	if !slices.Equal(built, want) {
+		t.Errorf("the recipe builds %q beside the root, and a host looks for %q", built, want)
 	}
 }
 
