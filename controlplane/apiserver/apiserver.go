@@ -8,8 +8,15 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
+	"path/filepath"
+	"strconv"
+	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/test/bufconn"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/registry/generic"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	encryptionconfigcontroller "k8s.io/apiserver/pkg/server/options/encryptionconfig/controller"
@@ -22,6 +29,7 @@ import (
 	controlplaneapiserver "k8s.io/kubernetes/pkg/controlplane/apiserver"
 	"k8s.io/kubernetes/pkg/controlplane/reconcilers"
 	kubeapiserveradmission "k8s.io/kubernetes/pkg/kubeapiserver/admission"
+	kubelet "k8s.io/kubernetes/pkg/kubelet/client"
 
 	"github.com/skiff-dev/skiff/controlplane/metrics"
 	"github.com/skiff-dev/skiff/controlplane/storage"
@@ -60,7 +68,7 @@ func New(ctx context.Context, s Settings, memory *transport.Server) (*Server, er
 	if err != nil {
 		return nil, err
 	}
-	if err := installMetrics(aggregator, kube, config); err != nil {
+	if err := errors.Join(installMetrics(aggregator, kube, config), refreshKubeletClient(aggregator, config, s)); err != nil {
 		return nil, err
 	}
 	if !s.BuildOpenAPI {
@@ -72,6 +80,9 @@ func New(ctx context.Context, s Settings, memory *transport.Server) (*Server, er
 	return &Server{aggregator: aggregator}, nil
 }
 
+// connectionBuffer is the size of a buffer of a connection in memory, in bytes.
+const connectionBuffer = 64 << 10
+
 // Check returns an error if New would fail because of the user's settings. A server may
 // use the same address meanwhile.
 func Check(ctx context.Context, s Settings) error {
@@ -81,7 +92,11 @@ func Check(ctx context.Context, s Settings) error {
 	}
 	defer func() { _ = listener.Close() }()
 	s.Listener = listener
-	s.DialEtcd = func(context.Context) (net.Conn, error) { return nil, errors.New("a check does not use etcd") }
+	// Since 1.37, clients of etcd wait until they are connected. This etcd answers nothing.
+	etcd, connections := grpc.NewServer(), bufconn.Listen(connectionBuffer)
+	defer etcd.Stop()
+	go func() { _ = etcd.Serve(connections) }()
+	s.DialEtcd = connections.DialContext
 	_, err = configure(ctx, s, transport.NewServer())
 	return err
 }
@@ -100,14 +115,63 @@ func configure(ctx context.Context, s Settings, memory *transport.Server) (*app.
 	if err := o.GenericServerRunOptions.ComponentGlobalsRegistry.Set(); err != nil {
 		return nil, fmt.Errorf("set feature gates: %w", err)
 	}
-	completed, err := o.Complete(ctx)
+	completed, err := complete(ctx, s, o)
 	if err != nil {
-		return nil, fmt.Errorf("complete the API server's options: %w", err)
+		return nil, err
 	}
 	if errs := completed.Validate(); len(errs) > 0 {
 		return nil, fmt.Errorf("validate the API server's options: %w", errs[0])
 	}
 	return newConfig(completed, s, memory)
+}
+
+// complete completes the options. Unless the user's settings have other keys, those of
+// service accounts can be replaced while the server runs.
+func complete(ctx context.Context, s Settings, o *options.ServerRunOptions) (options.CompletedOptions, error) {
+	accounts := o.Authentication.ServiceAccounts
+	var keys *tokenKeys
+	if len(accounts.KeyFiles) == 0 && o.ServiceAccountSigningEndpoint == "" && len(accounts.Issuers) > 0 {
+		var err error
+		if keys, err = openTokenKeys(ctx, o.ServiceAccountSigningKeyFile, filepath.Join(s.PKIDir, "sa.pub"), accounts.Issuers[0]); err != nil {
+			return options.CompletedOptions{}, err
+		}
+		accounts.ExternalPublicKeysGetter = keys
+	}
+	completed, err := o.Complete(ctx)
+	if err != nil {
+		return options.CompletedOptions{}, fmt.Errorf("complete the API server's options: %w", err)
+	}
+	if keys != nil {
+		completed.ServiceAccountIssuer = keys
+	}
+	return completed, nil
+}
+
+// kubeletPeriod is how often the client of kubelets is used at least. It reads its file of
+// authorities again after five minutes, but only for plain requests, not for those of exec.
+const kubeletPeriod = 30 * time.Second
+
+// refreshKubeletClient adds a hook that lets the client of kubelets follow its file of
+// authorities: client-go shares it between users of equal settings.
+func refreshKubeletClient(a *aggregatorapiserver.APIAggregator, c *app.Config, s Settings) error {
+	transport, err := kubelet.MakeTransport(&c.Options.KubeletConfig)
+	if err != nil {
+		return fmt.Errorf("make the client of kubelets: %w", err)
+	}
+	client := &http.Client{Transport: transport, Timeout: kubeletPeriod / 2}
+	own := fmt.Sprintf("https://%s/healthz", net.JoinHostPort(s.Address.String(), strconv.FormatUint(uint64(c.Options.KubeletConfig.Port), 10)))
+	return a.GenericAPIServer.AddPostStartHook("skiff/kubelet-client", func(hook genericapiserver.PostStartHookContext) error {
+		go wait.UntilWithContext(hook, func(ctx context.Context) {
+			request, err := http.NewRequestWithContext(ctx, http.MethodGet, own, nil)
+			if err != nil {
+				return
+			}
+			if response, err := client.Do(request); err == nil { // the node's kubelet may not run
+				_ = response.Body.Close()
+			}
+		}, kubeletPeriod)
+		return nil
+	})
 }
 
 // installMetrics adds the resource metrics API to the server of built-in types, behind
@@ -152,7 +216,7 @@ func newConfig(o options.CompletedOptions, s Settings, memory *transport.Server)
 	if err != nil {
 		return nil, err
 	}
-	kube, admission, err := controlplaneapiserver.CreateConfig(o.CompletedOptions, b.config, b.informers, b.storageFactory, resolver, initializers)
+	kube, admission, err := b.create(o, resolver, initializers)
 	if err != nil {
 		return nil, fmt.Errorf("configure the Kubernetes API: %w", err)
 	}

@@ -30,5 +30,8 @@ func (s Settings) applyComponents(o *options.ServerRunOptions, flags cliflag.Nam
 	generic.EnablePlugins = append(generic.EnablePlugins, user.APIServer.AdmissionPlugins.Enable...)
 	generic.DisablePlugins = append(generic.DisablePlugins, user.APIServer.AdmissionPlugins.Disable...)
 	o.Authentication.AuthenticationConfigFile = s.AuthenticationConfig
+	if s.AuthorizationConfig != "" {
+		o.Authorization.Modes, o.Authorization.AuthorizationConfigurationFile = nil, s.AuthorizationConfig
+	}
 	return arguments.Apply(flags, values)
 }

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/request/anonymous"
 	"k8s.io/apiserver/pkg/authentication/request/union"
+	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
 	"k8s.io/apiserver/pkg/endpoints/discovery/aggregated"
 	openapinamer "k8s.io/apiserver/pkg/endpoints/openapi"
 	genericapiserver "k8s.io/apiserver/pkg/server"
@@ -36,8 +37,10 @@ import (
 	aggregatorscheme "k8s.io/kube-aggregator/pkg/apiserver/scheme"
 	metricsapi "sigs.k8s.io/metrics-server/pkg/api"
 
+	"github.com/skiff-dev/skiff/controlplane/informing"
 	"github.com/skiff-dev/skiff/controlplane/policy"
 	"github.com/skiff-dev/skiff/controlplane/transport"
+	"github.com/skiff-dev/skiff/internal/names"
 )
 
 // informerResync is upstream's period for the API server's own informers.
@@ -78,7 +81,7 @@ func newBase(o options.CompletedOptions, s Settings, memory *transport.Server) (
 		{"storage", func() error { return b.applyStorage(o, s) }},
 		{"OpenAPI", func() error { b.applyOpenAPI(); return nil }},
 		{"authentication", func() error { return b.applyAuthentication(o, client) }},
-		{"authorization", func() error { return b.applyAuthorization(o) }},
+		{"authorization", func() error { return b.applyAuthorization(o, s) }},
 		{"audit", func() error { return o.Audit.ApplyTo(c) }},
 	} {
 		if err := apply.do(); err != nil {
@@ -133,10 +136,15 @@ func (b *base) applyAuthentication(o options.CompletedOptions, client kubernetes
 	return nil
 }
 
-func (b *base) applyAuthorization(o options.CompletedOptions) error {
-	ctx := wait.ContextForChannel(b.config.DrainedNotify())
+// applyAuthorization makes upstream's authorizers. A user's configuration does not apply to
+// the cluster's administrator, who could not correct it if it denied everything.
+func (b *base) applyAuthorization(o options.CompletedOptions, s Settings) error {
+	ctx, a := wait.ContextForChannel(b.config.DrainedNotify()), &b.config.Authorization
 	var err error
-	b.config.Authorization.Authorizer, b.config.RuleResolver, _, err = controlplaneapiserver.BuildAuthorizer(ctx, o.CompletedOptions, nil, b.config.APIServerID, b.informers)
+	a.Authorizer, b.config.RuleResolver, _, err = controlplaneapiserver.BuildAuthorizer(ctx, o.CompletedOptions, nil, b.config.APIServerID, b.informers)
+	if err == nil && s.AuthorizationConfig != "" {
+		a.Authorizer, err = administratorFirst(authorizerfactory.NewPrivilegedGroups(names.GroupClusterAdmins), a.Authorizer)
+	}
 	return err
 }
 
@@ -208,7 +216,7 @@ func (c contextual) Start(stop <-chan struct{}) {
 		<-stop
 		cancel()
 	}()
-	c.StartWithContext(ctx)
+	informing.Start(ctx, c.SharedInformerFactory)
 }
 
 // dropManagedFields removes managedFields, which no controller reads, from objects

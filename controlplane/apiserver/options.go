@@ -48,8 +48,8 @@ type Settings struct {
 	Components nodeconfig.Components
 	// AuthenticationConfig is the path of a file with
 	// Components.APIServer.AuthenticationConfig, which must exist while the server runs;
-	// empty for none.
-	AuthenticationConfig string
+	// empty for none. AuthorizationConfig is the same for Components.APIServer.AuthorizationConfig.
+	AuthenticationConfig, AuthorizationConfig string
 	// Inventory is what the host says about the cluster's nodes.
 	Inventory inventory.Inventory
 	// DialEtcd connects to etcd's gRPC services without TLS.
@@ -157,7 +157,7 @@ func (s Settings) identity(o *options.ServerRunOptions, file func(string) string
 	authn.RequestHeader.GroupHeaders = []string{"X-Remote-Group"}
 	authn.RequestHeader.ExtraHeaderPrefixes = []string{"X-Remote-Extra-"}
 	authn.ServiceAccounts.Issuers = []string{"https://kubernetes.default.svc." + s.Domain}
-	authn.ServiceAccounts.KeyFiles = []string{file("sa.pub")}
+	// complete adds the public keys.
 	o.ServiceAccountSigningKeyFile = file("sa.key")
 	o.Authorization.Modes = []string{"Node", "RBAC"}
 }

@@ -11,8 +11,10 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	nodev1 "k8s.io/api/node/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -28,6 +30,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/skiff-dev/skiff/internal/names"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
 // Object is one object and its resource.
@@ -36,7 +39,7 @@ type Object struct {
 	Object   metav1.Object
 	// Yielding objects are created once; later changes are the user's.
 	Yielding bool
-	// Obsolete objects are deleted.
+	// Obsolete objects are deleted, yielding ones only if Skiff has created them.
 	Obsolete bool
 	// Content returns the whole object, of which Object is only the name then. It is called
 	// only if the object must be written.
@@ -48,13 +51,16 @@ type Object struct {
 
 // Settings configure the objects.
 type Settings struct {
-	// DNSAddress is the ClusterIP of names.DNSService.
+	// DNSAddress is the ClusterIP of names.DNSService. Without a valid one, there is no
+	// such service.
 	DNSAddress netip.Addr
 	// HostVolumes is set if nodes have a folder of the host for volumes.
 	HostVolumes bool
 	// GatewayAPI is set if the cluster has the Gateway API. Its definitions cost about
 	// 100 MB of memory.
 	GatewayAPI bool
+	// Runtimes are the container runtimes beside runc.
+	Runtimes []nodeconfig.Runtime
 }
 
 // Objects returns all objects of a cluster, in the order in which they are needed: no
@@ -62,10 +68,14 @@ type Settings struct {
 // a minute.
 func Objects(s Settings) ([]Object, error) {
 	objects := slices.Concat(leaderRoles(), groupBindings(), ownRoles(), obsolete())
-	objects = append(objects, dnsService(s.DNSAddress), localClass(names.LocalStorageClass), localClass(names.StandardStorageClass), ingressClass(), metricsService())
+	if s.DNSAddress.IsValid() {
+		objects = append(objects, dnsService(s.DNSAddress))
+	}
+	objects = append(objects, localClass(names.LocalStorageClass), localClass(names.StandardStorageClass), ingressClass(), metricsService())
 	if s.HostVolumes {
 		objects = append(objects, hostClass())
 	}
+	objects = append(objects, runtimeClasses(s.Runtimes)...)
 	if !s.GatewayAPI {
 		return objects, nil
 	}
@@ -180,18 +190,54 @@ func Run(ctx context.Context, client *rest.Config, s Settings) error {
 	}
 	var failures error
 	err = wait.PollUntilContextCancel(ctx, retryPeriod, true, func(ctx context.Context) (bool, error) {
-		failures = nil
-		pending = slices.DeleteFunc(pending, func(o Object) bool {
-			err := ensure(ctx, objects, o)
-			failures = errors.Join(failures, err)
-			return err == nil
-		})
+		pending, failures = ensureAll(ctx, objects, pending)
 		return len(pending) == 0, nil
 	})
 	if err != nil {
 		return errors.Join(failures, context.Cause(ctx))
 	}
 	return nil
+}
+
+// writers is how many objects are ensured at once. One after another, each would wait for
+// the CPU time of the nodes that start.
+const writers = 8
+
+// ensureAll begins with the first objects, and returns those that failed.
+func ensureAll(ctx context.Context, client dynamic.Interface, objects []Object) (failed []Object, failures error) {
+	errs := make([]error, len(objects))
+	var group errgroup.Group
+	group.SetLimit(writers)
+	for i, o := range objects {
+		group.Go(func() error {
+			errs[i] = ensure(ctx, client, o)
+			return nil
+		})
+	}
+	_ = group.Wait() // the errors are in errs
+	for i, err := range errs {
+		if err != nil {
+			failed = append(failed, objects[i])
+		}
+	}
+	return failed, errors.Join(errs...)
+}
+
+// runtimeClasses returns a class for each runtime, and those of other runtimes to be deleted.
+func runtimeClasses(runtimes []nodeconfig.Runtime) []Object {
+	var objects []Object
+	for _, r := range nodeconfig.Runtimes() {
+		wanted := slices.ContainsFunc(runtimes, func(w nodeconfig.Runtime) bool { return w.Name == r.Name })
+		objects = append(objects, Object{
+			Yielding: true, Obsolete: !wanted,
+			Resource: nodev1.SchemeGroupVersion.WithResource("runtimeclasses"), Object: &nodev1.RuntimeClass{
+				TypeMeta:   metav1.TypeMeta{APIVersion: nodev1.SchemeGroupVersion.String(), Kind: "RuntimeClass"},
+				ObjectMeta: meta(r.Name, ""),
+				Handler:    r.Handler,
+			},
+		})
+	}
+	return objects
 }
 
 // ensure creates an object, or updates it if it lacks what it should contain.
@@ -201,6 +247,15 @@ func ensure(ctx context.Context, client dynamic.Interface, o Object) error {
 		resource = client.Resource(o.Resource).Namespace(namespace)
 	}
 	if o.Obsolete {
+		if o.Yielding {
+			existing, err := resource.Get(ctx, o.Object.GetName(), metav1.GetOptions{})
+			if apierrors.IsNotFound(err) || err == nil && existing.GetLabels()[managedBy] != manager {
+				return nil
+			}
+			if err != nil {
+				return fmt.Errorf("read %s %s: %w", o.Resource.Resource, o.Object.GetName(), err)
+			}
+		}
 		if err := resource.Delete(ctx, o.Object.GetName(), metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
 			return fmt.Errorf("delete %s %s: %w", o.Resource.Resource, o.Object.GetName(), err)
 		}

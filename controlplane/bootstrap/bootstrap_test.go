@@ -5,9 +5,11 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -15,6 +17,7 @@ import (
 	"k8s.io/client-go/dynamic/fake"
 
 	"github.com/skiff-dev/skiff/internal/names"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
 // all returns the objects of a cluster with everything.
@@ -27,7 +30,7 @@ func all(t *testing.T) []Object {
 	return objects
 }
 
-var settings = Settings{DNSAddress: netip.MustParseAddr("10.96.0.10"), GatewayAPI: true}
+var settings = Settings{DNSAddress: netip.MustParseAddr("10.96.0.10"), GatewayAPI: true, Runtimes: nodeconfig.Runtimes()}
 
 func empty() *fake.FakeDynamicClient { return fake.NewSimpleDynamicClient(runtime.NewScheme()) }
 
@@ -115,10 +118,63 @@ func TestOnlyAdministratorsMayDoEverything(t *testing.T) {
 	}
 }
 
+func TestAClusterWithoutDNSHasNoDNSService(t *testing.T) {
+	without := settings
+	without.DNSAddress = netip.Addr{}
+	for _, s := range []Settings{settings, without} {
+		objects, err := Objects(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := slices.ContainsFunc(objects, func(o Object) bool {
+			return o.Resource.Resource == "services" && o.Object.GetName() == names.DNSService
+		})
+		if found != s.DNSAddress.IsValid() {
+			t.Errorf("%+v: service found: %t", s, found)
+		}
+	}
+}
+
 func TestDNSServiceUsesTheServerOfTheSameNode(t *testing.T) {
 	service := dnsService(settings.DNSAddress).Object.(*corev1.Service)
 	if service.Spec.ClusterIP != "10.96.0.10" || service.Spec.Selector != nil || *service.Spec.InternalTrafficPolicy != corev1.ServiceInternalTrafficPolicyLocal {
 		t.Fatalf("%+v", service.Spec)
+	}
+}
+
+func TestRuntimeClassesFollowTheRuntimes(t *testing.T) {
+	classes := func(c *fake.FakeDynamicClient) string {
+		var found []string
+		for _, o := range runtimeClasses(nil) {
+			if _, err := c.Resource(o.Resource).Get(t.Context(), o.Object.GetName(), metav1.GetOptions{}); err == nil {
+				found = append(found, o.Object.GetName())
+			}
+		}
+		return strings.Join(found, " ")
+	}
+	c := empty()
+	own := runtimeClasses(nodeconfig.RuntimesNamed([]string{"crun"}))[0]
+	own.Object.SetLabels(nil) // a user's
+	for _, step := range []struct {
+		runtimes []string
+		before   []Object
+		want     string
+	}{
+		{nil, nil, ""},
+		{[]string{"gvisor"}, nil, "gvisor"},
+		{[]string{"gvisor", "crun"}, nil, "crun gvisor"},
+		{[]string{"crun"}, nil, "crun"},
+		{nil, nil, ""},
+		{nil, []Object{own}, "crun"},
+	} {
+		for _, o := range append(step.before, runtimeClasses(nodeconfig.RuntimesNamed(step.runtimes))...) {
+			if err := ensure(t.Context(), c, o); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := classes(c); got != step.want {
+			t.Errorf("runtimes %q: classes %q, want %q", step.runtimes, got, step.want)
+		}
 	}
 }
 
@@ -220,6 +276,33 @@ func TestCloudControllersChangeOnlyNodesAndStatusOfServices(t *testing.T) {
 	}
 	if !reflect.DeepEqual(got, writable) {
 		t.Errorf("may write %v, want %v", got, writable)
+	}
+}
+
+func TestTheReaderOfMetricsMayDoNothingElse(t *testing.T) {
+	want := map[string]string{
+		"/pods": "get list watch", "/nodes/metrics": "get", "/metrics": "get",
+		"monitoring.coreos.com/servicemonitors": "get list watch", "monitoring.coreos.com/podmonitors": "get list watch",
+	}
+	got := map[string]string{}
+	for _, r := range hostRoles()[names.UserMetrics] {
+		for _, group := range r.APIGroups {
+			for _, resource := range r.Resources {
+				got[group+"/"+resource] = strings.Join(r.Verbs, " ")
+			}
+		}
+		for _, path := range r.NonResourceURLs {
+			got[path] = strings.Join(r.Verbs, " ")
+		}
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("may %v, want %v", got, want)
+	}
+	for _, o := range all(t) {
+		binding, ok := o.Object.(*rbacv1.ClusterRoleBinding)
+		if ok && slices.Contains(binding.Subjects, user(names.UserMetrics)) && binding.RoleRef.Name != names.UserMetrics {
+			t.Errorf("bound to %s", binding.RoleRef.Name)
+		}
 	}
 }
 

@@ -35,14 +35,16 @@ func groupBindings() []Object {
 	}
 }
 
-// obsolete are bindings of earlier releases, whose kubelets requested their
-// client certificates from the cluster. They let any node become any other.
+// obsolete are rights of earlier releases, whose kubelets requested their certificates from
+// the cluster. Those for client certificates let any node become any other.
 func obsolete() []Object {
-	var objects []Object
-	for _, name := range []string{"skiff:node-bootstrappers", "skiff:approve-node-client", "skiff:approve-node-client-renewal"} {
-		o := clusterBinding(name, rbacv1.Subject{}, "")
-		o.Obsolete = true
-		objects = append(objects, o)
+	const approver = "system:skiff:approver"
+	objects := []Object{clusterRole(approver)}
+	for _, name := range []string{approver, "skiff:node-bootstrappers", "skiff:approve-node-client", "skiff:approve-node-client-renewal"} {
+		objects = append(objects, clusterBinding(name, rbacv1.Subject{}, ""))
+	}
+	for i := range objects {
+		objects[i].Obsolete = true
 	}
 	return objects
 }
@@ -70,12 +72,6 @@ func nodeRoles() map[string][]rbacv1.PolicyRule {
 // user.
 func controlPlaneRoles() map[string][]rbacv1.PolicyRule {
 	return map[string][]rbacv1.PolicyRule{
-		names.UserApprover: {
-			rule("", read(), "nodes"),
-			rule("certificates.k8s.io", read(), "certificatesigningrequests"),
-			rule("certificates.k8s.io", []string{"update"}, "certificatesigningrequests/approval"),
-			named(rule("certificates.k8s.io", []string{"approve"}, "signers"), "kubernetes.io/kubelet-serving"),
-		},
 		names.UserLabeller: {
 			rule("", []string{"get", "list", "watch", "patch"}, "nodes"),
 		},
@@ -94,6 +90,14 @@ func controlPlaneRoles() map[string][]rbacv1.PolicyRule {
 			rule("storage.k8s.io", read(), "storageclasses"),
 			rule("", []string{"create", "update", "patch"}, "events"),
 		},
+		// What kwok's default stages need.
+		names.UserSimulator: {
+			rule("", read(), "nodes"),
+			rule("", []string{"patch"}, "nodes/status", "pods/status"),
+			rule("", []string{"get", "list", "watch", "delete", "patch"}, "pods"),
+			rule("coordination.k8s.io", []string{"get", "list", "watch", "create", "update"}, "leases"),
+			rule("", []string{"create", "update", "patch"}, "events"),
+		},
 	}
 }
 
@@ -107,6 +111,12 @@ func hostRoles() map[string][]rbacv1.PolicyRule {
 		},
 		names.UserLogs: {
 			rule("", read(), "pods", "events"),
+		},
+		names.UserMetrics: {
+			rule("", read(), "pods"),
+			rule("monitoring.coreos.com", read(), "servicemonitors", "podmonitors"),
+			rule("", []string{"get"}, "nodes/metrics"), // of kubelets
+			{Verbs: []string{"get"}, NonResourceURLs: []string{"/metrics"}},
 		},
 	}
 }

@@ -36,6 +36,5 @@ func (m *controllerManager) adopt(ctx context.Context) {
 // unadopted reports whether the host made a node that the cloud has not initialized
 // and that does not have the taint yet.
 func unadopted(node *corev1.Node) bool {
-	_, ours := nodeconfig.RoleOf(node.Name)
-	return ours && node.Spec.ProviderID == "" && !uninitialized(node)
+	return nodeconfig.MadeByHost(node.Name, node.Labels) && node.Spec.ProviderID == "" && !uninitialized(node)
 }

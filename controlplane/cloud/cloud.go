@@ -21,12 +21,12 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	cloudprovider "k8s.io/cloud-provider"
-	"k8s.io/cloud-provider/controllers/node"
 	"k8s.io/cloud-provider/controllers/service"
 	servicehelper "k8s.io/cloud-provider/service/helpers"
 	"k8s.io/component-base/metrics/prometheus/controllers"
 
 	"github.com/skiff-dev/skiff/controlplane/cloud/cloudapi"
+	"github.com/skiff-dev/skiff/controlplane/informing"
 )
 
 // Periods of upstream's routines. They are long, because the controllers watch nodes
@@ -74,9 +74,9 @@ func Run(ctx context.Context, s Settings) error {
 	if err != nil {
 		return err
 	}
-	m.informers.StartWithContext(ctx)
+	informing.Start(ctx, m.informers)
 	defer m.informers.Shutdown()
-	m.informers.WaitForCacheSyncWithContext(ctx)
+	m.informers.WaitForCacheSync(ctx.Done())
 	var running sync.WaitGroup
 	for _, part := range parts {
 		running.Go(func() { part(ctx) })
@@ -105,7 +105,7 @@ type controllerManager struct {
 // its context ends.
 func (m *controllerManager) parts() ([]func(context.Context), error) {
 	nodes, services := m.informers.Core().V1().Nodes(), m.informers.Core().V1().Services()
-	initializer, err := node.NewCloudNodeController(nodes, m.client, m.provider, addressPeriod, nodeWorkers, nodeWorkers)
+	initializer, err := newInitializer(nodes, m.client, m.provider)
 	if err != nil {
 		return nil, fmt.Errorf("make the cloud node controller: %w", err)
 	}

@@ -26,7 +26,7 @@ type lifecycle struct {
 }
 
 func newLifecycle(nodes coreinformers.NodeInformer, client kubernetes.Interface, provider cloudprovider.Interface) (*lifecycle, error) {
-	controller, err := nodelifecycle.NewCloudNodeLifecycleController(nodes, client, provider, monitorPeriod)
+	controller, err := newLifecycleController(nodes, client, provider)
 	if err != nil {
 		return nil, fmt.Errorf("make the cloud node lifecycle controller: %w", err)
 	}

@@ -97,11 +97,9 @@ func (p *provider) InstanceMetadata(ctx context.Context, node *corev1.Node) (*cl
 	}, nil
 }
 
-// owns reports whether a node has the name of one that the host makes, which its
-// certificate proves, and no other provider's ID.
+// owns reports whether a node is one that the host made and has no other provider's ID.
 func (p *provider) owns(node *corev1.Node) bool {
-	_, ours := nodeconfig.RoleOf(node.Name)
-	return ours && (node.Spec.ProviderID == "" || strings.HasPrefix(node.Spec.ProviderID, cloudapi.Scheme+"://"))
+	return nodeconfig.MadeByHost(node.Name, node.Labels) && (node.Spec.ProviderID == "" || strings.HasPrefix(node.Spec.ProviderID, cloudapi.Scheme+"://"))
 }
 
 // uninitialized reports whether a node waits for the cloud node controller.

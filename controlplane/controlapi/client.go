@@ -56,6 +56,21 @@ func (c Client) Drain(ctx context.Context) error {
 // Keys implements Process.
 func (c Client) Keys(ctx context.Context) (Keys, error) { return fetch[Keys](ctx, c, PathKeys) }
 
+// Room implements Process. It is errors.ErrUnsupported if the node's image is too old for it.
+func (c Client) Room(ctx context.Context, r RoomRequest) (Room, error) {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	content, err := json.Marshal(r)
+	if err != nil {
+		return Room{}, fmt.Errorf("encode the request: %w", err)
+	}
+	response, err := c.do(ctx, http.MethodPost, PathRoom, bytes.NewReader(content))
+	if err != nil {
+		return Room{}, err
+	}
+	return read[Room](response)
+}
+
 // Members implements Etcd.
 func (c Client) Members(ctx context.Context) ([]EtcdMember, error) {
 	return fetch[[]EtcdMember](ctx, c, PathMembers)
@@ -197,6 +212,8 @@ func (c Client) do(ctx context.Context, method, path string, body io.Reader) (*h
 		return nil, remote{ErrInvalid, message}
 	case http.StatusConflict:
 		return nil, remote{ErrRefused, message}
+	case http.StatusNotFound:
+		return nil, fmt.Errorf("call the control plane: %w", errors.ErrUnsupported)
 	case http.StatusInternalServerError:
 		return nil, errors.New(message)
 	default:

@@ -22,6 +22,8 @@ const (
 	PathDrain = Prefix + "drain"
 	// PathKeys: GET answers Keys.
 	PathKeys = Prefix + "keys"
+	// PathRoom: POST of a RoomRequest answers Room.
+	PathRoom = Prefix + "room"
 	// PathSecretKeys: GET answers a JSON object, see Etcd.SecretKeys.
 	PathSecretKeys = Prefix + "etcd/keys"
 	// PathMembers: GET answers a list of EtcdMember.
@@ -48,7 +50,7 @@ const (
 // Patterns returns every route as method and path, as http.ServeMux takes them.
 func Patterns() []string {
 	return []string{
-		"GET " + PathStatus, "POST " + PathDrain, "GET " + PathKeys,
+		"GET " + PathStatus, "POST " + PathDrain, "GET " + PathKeys, "POST " + PathRoom,
 		"GET " + PathMembers, "GET " + PathSecretKeys, "POST " + PathRemove, "GET " + PathSnapshot, "POST " + PathDefragment, "POST " + PathCompact,
 		"PUT " + PathStage, "POST " + PathHold, "POST " + PathReplace, "POST " + PathRevert, "POST " + PathRelease,
 	}
@@ -86,6 +88,9 @@ type Process interface {
 	Drain(ctx context.Context) error
 	// Keys reports which keys for secrets at rest are loaded.
 	Keys(ctx context.Context) (Keys, error)
+	// Room reports which nodes the pods of the cluster need, and which they do not. It
+	// changes nothing. It is ErrRefused unless this control plane schedules.
+	Room(ctx context.Context, r RoomRequest) (Room, error)
 }
 
 // Etcd is the etcd cluster by way of one member.
@@ -150,6 +155,9 @@ type Status struct {
 	Restored string `json:"restored,omitempty"`
 	// Alarms tell the user what is wrong and what to do, one line each.
 	Alarms []string `json:"alarms,omitempty"`
+	// PeerAuthorities is the sum (pki.BundleSum) of the authorities that etcd trusts for its
+	// connections to other members; empty until etcd has started.
+	PeerAuthorities string `json:"peerAuthorities,omitempty"`
 }
 
 // Keys are those of secrets at rest.

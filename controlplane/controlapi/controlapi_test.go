@@ -35,6 +35,9 @@ func (f *fake) Drain(context.Context) error { return f.called("drain") }
 func (f *fake) Keys(context.Context) (controlapi.Keys, error) {
 	return controlapi.Keys{Loaded: "abc"}, f.called("keys")
 }
+func (f *fake) Room(_ context.Context, r controlapi.RoomRequest) (controlapi.Room, error) {
+	return controlapi.Room{Needs: []controlapi.Need{{Group: "worker", Nodes: 2}}}, f.called("room", r.Candidates)
+}
 func (f *fake) Members(context.Context) ([]controlapi.EtcdMember, error) {
 	return []controlapi.EtcdMember{{Name: "a", Leader: true}, {Name: "b", Error: "no answer"}}, f.called("members")
 }
@@ -92,9 +95,12 @@ func serve(t *testing.T, s controlapi.Service) (string, controlapi.Client) {
 func calls(ctx context.Context, s controlapi.Service) map[string]func() (any, error) {
 	none := func(err error) (any, error) { return nil, err }
 	return map[string]func() (any, error){
-		"status":      func() (any, error) { return s.Status(ctx) },
-		"drain":       func() (any, error) { return none(s.Drain(ctx)) },
-		"keys":        func() (any, error) { return s.Keys(ctx) },
+		"status": func() (any, error) { return s.Status(ctx) },
+		"drain":  func() (any, error) { return none(s.Drain(ctx)) },
+		"keys":   func() (any, error) { return s.Keys(ctx) },
+		"room [a b]": func() (any, error) {
+			return s.Room(ctx, controlapi.RoomRequest{Candidates: []string{"a", "b"}})
+		},
 		"members":     func() (any, error) { return s.Members(ctx) },
 		"secret keys": func() (any, error) { return s.SecretKeys(ctx) },
 		"remove {b 192.0.2.1}": func() (any, error) {

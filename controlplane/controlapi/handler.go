@@ -35,6 +35,15 @@ func Handler(s Service) http.Handler {
 	mux.HandleFunc("GET "+PathStatus, get(s.Status))
 	mux.HandleFunc("POST "+PathDrain, act(s.Drain))
 	mux.HandleFunc("GET "+PathKeys, get(s.Keys))
+	mux.HandleFunc("POST "+PathRoom, func(w http.ResponseWriter, r *http.Request) {
+		var request RoomRequest
+		if err := jsonhttp.Decode(http.MaxBytesReader(w, r.Body, maxRequest), &request); err != nil {
+			done(w, fmt.Errorf("%w: read the request: %w", ErrInvalid, err))
+			return
+		}
+		room, err := s.Room(r.Context(), request)
+		answer(w, room, err)
+	})
 	mux.HandleFunc("GET "+PathMembers, get(s.Members))
 	mux.HandleFunc("GET "+PathSecretKeys, get(s.SecretKeys))
 	mux.HandleFunc("POST "+PathRemove, post(s.Remove))

@@ -14,6 +14,7 @@ import (
 	"k8s.io/kubernetes/cmd/kube-controller-manager/app/config"
 	controllernames "k8s.io/kubernetes/cmd/kube-controller-manager/names"
 
+	"github.com/skiff-dev/skiff/controlplane/informing"
 	"github.com/skiff-dev/skiff/controlplane/transport"
 	"github.com/skiff-dev/skiff/internal/names"
 )
@@ -21,8 +22,9 @@ import (
 // Numbers of workers of the controllers that this package builds. Upstream's defaults
 // suit larger clusters.
 const (
-	tokenWorkers  = 2
-	policyWorkers = 1
+	tokenWorkers     = 2
+	policyWorkers    = 1
+	publisherWorkers = 1
 )
 
 // Run runs the controllers until ctx ends. A process can call it only once, because
@@ -33,7 +35,10 @@ func Run(ctx context.Context, s Settings, memory *transport.Server) error {
 		return err
 	}
 	root := clients{config: func(string) *rest.Config { return memory.Client(transport.User(names.UserControllerManager)) }}
-	each := clients{config: func(name string) *rest.Config { return memory.Client(transport.ServiceAccount(name)) }}
+	var still standstill
+	each := clients{config: func(name string) *rest.Config {
+		return still.guard(name, memory.Client(transport.ServiceAccount(name)))
+	}}
 
 	eventClient, err := root.Client("event-broadcaster")
 	if err != nil {
@@ -46,7 +51,7 @@ func Run(ctx context.Context, s Settings, memory *transport.Server) error {
 	if err != nil {
 		return fmt.Errorf("prepare the controllers: %w", err)
 	}
-	tokens, err := tokenController(ctx, s, shared, root)
+	trusting, err := openTrusting(ctx, shared, root)
 	if err != nil {
 		return err
 	}
@@ -54,26 +59,43 @@ func Run(ctx context.Context, s Settings, memory *transport.Server) error {
 	if err != nil {
 		return err
 	}
-	descriptors := app.NewControllerDescriptors()
-	delete(descriptors, controllernames.ServiceAccountTokenController)             // tokens
-	delete(descriptors, controllernames.ValidatingAdmissionPolicyStatusController) // policies
-	built, err := app.BuildControllers(ctx, shared, descriptors, nil, ignoreChecks{})
+	built, err := build(ctx, shared)
 	if err != nil {
 		return fmt.Errorf("build the controllers: %w", err)
 	}
-	shared.InformerFactory.StartWithContext(ctx)
+	informing.Start(ctx, shared.InformerFactory)
 	defer shared.InformerFactory.Shutdown()
 	shared.ObjectOrMetadataInformerFactory.Start(ctx.Done())
 	close(shared.InformersStarted)
 
 	var running sync.WaitGroup
-	running.Go(func() { tokens.Run(ctx, tokenWorkers) })
+	running.Go(func() { still.run(ctx) })
+	running.Go(func() { trusting.run(ctx) })
 	running.Go(func() { policies.Run(ctx, policyWorkers) })
 	defer running.Wait()
 	if !app.RunControllers(ctx, shared, built, app.ControllerStartJitter, c.ControllerShutdownTimeout) {
 		return fmt.Errorf("some controllers did not stop within %s", c.ControllerShutdownTimeout)
 	}
 	return nil
+}
+
+// build builds upstream's controllers, except those that Run builds.
+func build(ctx context.Context, shared app.ControllerContext) ([]app.Controller, error) {
+	descriptors, ranges := app.NewControllerDescriptors(), map[string]*app.ControllerDescriptor{}
+	for _, name := range trustingControllers() {
+		delete(descriptors, name)
+	}
+	delete(descriptors, controllernames.ValidatingAdmissionPolicyStatusController)
+	for _, name := range podRangeControllers() {
+		ranges[name] = descriptors[name]
+		delete(descriptors, name)
+	}
+	built, err := app.BuildControllers(ctx, shared, descriptors, nil, ignoreChecks{})
+	if err != nil {
+		return nil, err
+	}
+	more, err := app.BuildControllers(ctx, withoutSimulated(shared), ranges, nil, ignoreChecks{})
+	return append(built, more...), err
 }
 
 // Check returns an error if Run would fail because of the user's settings.

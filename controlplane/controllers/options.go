@@ -10,6 +10,7 @@ import (
 	"k8s.io/kubernetes/cmd/kube-controller-manager/app/options"
 
 	"github.com/skiff-dev/skiff/controlplane/arguments"
+	authorities "github.com/skiff-dev/skiff/controlplane/pki"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
@@ -33,7 +34,7 @@ type Settings struct {
 	PodCIDR, ServiceCIDR netip.Prefix
 	// PodCIDR6 and ServiceCIDR6 are the IPv6 ranges of a cluster with both families.
 	PodCIDR6, ServiceCIDR6 netip.Prefix
-	// PKIDir holds ca.crt, ca.key and sa.key.
+	// PKIDir holds ca.crt, the signer's certificate, ca.key and sa.key.
 	PKIDir string
 	// Args are the user's command-line flags.
 	Args map[string]string
@@ -67,10 +68,10 @@ func Options(s Settings) (*options.KubeControllerManagerOptions, error) {
 	} else {
 		o.NodeIPAMController.NodeCIDRMaskSize = nodeMaskBits
 	}
-	o.KubeCloudShared.NodeMonitorPeriod = metav1.Duration{Duration: nodeMonitorPeriod}
+	setMonitorPeriod(o)
 	o.NodeLifecycleController.NodeMonitorGracePeriod = metav1.Duration{Duration: nodeMonitorGrace}
 
-	o.CSRSigningController.ClusterSigningCertFile = pki("ca.crt")
+	o.CSRSigningController.ClusterSigningCertFile = pki(authorities.SignerFile)
 	o.CSRSigningController.ClusterSigningKeyFile = pki("ca.key")
 	o.SAController.RootCAFile = pki("ca.crt")
 	o.SAController.ServiceAccountKeyFile = pki("sa.key")

@@ -4,6 +4,7 @@ package etcd
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -34,20 +35,16 @@ import (
 // quotaBytes bounds the database. A typical cluster on a laptop uses 1 % of it.
 const quotaBytes = 2 << 30
 
-// timing holds the raft intervals of a member. single is the tick of a cluster with
-// one member, which becomes leader one tick after it has read its log: a short tick
-// makes it start sooner. member is the tick of a cluster with several, which must
-// tolerate the stalls of a busy laptop. The election timeout is the same for both,
-// because a single member keeps its own when others join.
-type timing struct{ single, member, election time.Duration }
+// timing holds the raft intervals of a member.
+type timing struct{ tick, election time.Duration }
 
 // timingFor returns upstream's defaults, except for emulated machines: with those,
 // members on a busy host kept losing their leader and accepted no writes.
 func timingFor(emulated bool) timing {
 	if emulated {
-		return timing{single: 100 * time.Millisecond, member: 500 * time.Millisecond, election: 5 * time.Second}
+		return timing{tick: 500 * time.Millisecond, election: 5 * time.Second}
 	}
-	return timing{single: 50 * time.Millisecond, member: 100 * time.Millisecond, election: time.Second}
+	return timing{tick: 100 * time.Millisecond, election: time.Second}
 }
 
 const (
@@ -58,7 +55,6 @@ const (
 	compactionMode               = "periodic"
 	compactionRetention          = "4m30s"
 	stateDirMode                 = 0o700
-	tlsMinVersion                = "TLS1.3"
 	logLevel                     = "warn"
 	warningApplyDuration         = time.Second
 	backendBatchInterval         = 100 * time.Millisecond
@@ -93,6 +89,8 @@ type Settings struct {
 	by string
 	// hashCheck is how often the leader compares the members' data; 0 means a minute.
 	hashCheck time.Duration
+	// timing is that of timingFor if zero.
+	timing timing
 }
 
 // Config returns the configuration of the embedded etcd.
@@ -105,11 +103,11 @@ func Config(s Settings) (*embed.Config, error) {
 	c.InitialClusterToken = "skiff-" + s.Cluster
 	c.InitialCluster = s.initialCluster()
 	client, peer := s.url(s.Address, s.clientPort()), s.url(s.Address, s.peerPort())
-	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
-	c.ListenPeerUrls, c.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
-	c.ClientTLSInfo = s.tls("server")
+	// The ports are those of listeners. What remains of TLS is for connections to other members.
+	c.ListenClientUrls, c.AdvertiseClientUrls = nil, []url.URL{client}
+	c.ListenPeerUrls, c.AdvertisePeerUrls = nil, []url.URL{peer}
 	c.PeerTLSInfo = s.tls("peer")
-	c.TlsMinVersion = tlsMinVersion
+	c.PeerTLSInfo.MinVersion = tls.VersionTLS13
 
 	c.QuotaBackendBytes = quotaBytes
 	if s.QuotaBytes != 0 {
@@ -123,11 +121,10 @@ func Config(s Settings) (*embed.Config, error) {
 		return nil, err
 	}
 	t := timingFor(s.Emulated)
-	tick := t.member
-	if len(s.Members) == 1 {
-		tick = t.single
+	if s.timing != (timing{}) {
+		t = s.timing
 	}
-	c.TickMs, c.ElectionMs = uint(tick.Milliseconds()), uint(t.election.Milliseconds())
+	c.TickMs, c.ElectionMs = uint(t.tick.Milliseconds()), uint(t.election.Milliseconds())
 
 	c.LogLevel, c.LogOutputs = logLevel, []string{"stderr"}
 	c.WarningApplyDuration = warningApplyDuration
@@ -201,7 +198,7 @@ func (s Settings) peerPort() int {
 
 // client returns a client of one member, over mutual TLS.
 func (s Settings) client(address netip.Addr) (*clientv3.Client, error) {
-	tls, err := etcdtransport.TLSInfo{
+	trust, err := etcdtransport.TLSInfo{
 		CertFile:      filepath.Join(s.PKIDir, "apiserver-etcd-client.crt"),
 		KeyFile:       filepath.Join(s.PKIDir, "apiserver-etcd-client.key"),
 		TrustedCAFile: filepath.Join(s.PKIDir, "etcd", "ca.crt"),
@@ -210,7 +207,7 @@ func (s Settings) client(address netip.Addr) (*clientv3.Client, error) {
 		return nil, fmt.Errorf("load the etcd client certificate: %w", err)
 	}
 	endpoint := s.url(address, s.clientPort())
-	c, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint.String()}, TLS: tls, DialTimeout: askTimeout, Logger: zap.NewNop()})
+	c, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint.String()}, TLS: trust, DialTimeout: askTimeout, Logger: zap.NewNop()})
 	if err != nil {
 		return nil, fmt.Errorf("create an etcd client: %w", err)
 	}
@@ -231,9 +228,13 @@ type Member struct {
 	etcd      *embed.Etcd
 	memory    *transport.Listener
 	server    *grpc.Server
-	elections *elections
-	gate      *gate
-	unfollow  func() // stops following announced handovers
+	listeners *listeners
+	failures  *failures
+	// authorities is the sum of those that connections to other members trust.
+	authorities string
+	elections   *elections
+	gate        *gate
+	unfollow    func() // stops following announced handovers
 }
 
 // Start starts a member and returns before it serves; see Ready. If the member
@@ -262,16 +263,27 @@ func Start(ctx context.Context, s Settings, log *slog.Logger) (*Member, error) {
 		}
 		config.ClusterState = embed.ClusterStateFlagExisting
 	}
+	authorities, err := s.peerAuthorities()
+	if err != nil {
+		return nil, err
+	}
+	opened, err := s.listen()
+	if err != nil {
+		return nil, err
+	}
 	running, err := embed.StartEtcd(config)
 	if err != nil {
-		return nil, fmt.Errorf("start etcd: %w", err)
+		return nil, errors.Join(fmt.Errorf("start etcd: %w", err), opened.closeListeners())
 	}
 	m := &Member{
-		etcd:   running,
+		etcd: running, listeners: opened, failures: newFailures(), authorities: authorities,
 		memory: transport.NewListener(), server: v3rpc.Server(running.Server, nil, nil),
 		elections: newElections(), gate: &gate{},
 	}
+	opened.serve(s, running, m.failures.add)
+	go m.failures.follow(running.Err())
 	m.unfollow = m.followHandovers(s.Name)
+	go campaign(running.Server)
 	go m.elections.follow(running.Server.LeaderChangedNotify, running.Server.StoppingNotify())
 	go m.server.Serve(m.memory) //nolint:errcheck // ends with Stop, whose caller knows
 	if err := errors.Join(m.vote(ctx, s, log), s.joined()); err != nil {
@@ -340,15 +352,20 @@ func (m *Member) Ready(ctx context.Context) error {
 		return nil
 	case <-m.etcd.Server.StopNotify():
 		return errors.New("etcd stopped before it was ready")
-	case err := <-m.etcd.Err():
+	case err := <-m.failures.first:
 		return fmt.Errorf("serve etcd: %w", err)
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
 
-// Failed delivers the error with which the member ended by itself.
-func (m *Member) Failed() <-chan error { return m.etcd.Err() }
+// Failed delivers the error with which the member ended by itself. It is closed when the
+// member has stopped.
+func (m *Member) Failed() <-chan error { return m.failures.first }
+
+// PeerAuthorities returns the sum (pki.BundleSum) of the authorities that the member's
+// connections to others trust.
+func (m *Member) PeerAuthorities() string { return m.authorities }
 
 // followHandovers holds transactions back while a handover of leadership is
 // announced, until stop is called.
@@ -371,5 +388,8 @@ func (m *Member) followHandovers(name string) (stop func()) {
 func (m *Member) Stop() {
 	m.unfollow()
 	m.server.Stop()
+	m.listeners.stopClients()
 	m.etcd.Close()
+	m.listeners.stopPeers()
+	m.failures.close()
 }

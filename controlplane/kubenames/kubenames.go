@@ -17,6 +17,7 @@ import (
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	cliflag "k8s.io/component-base/cli/flag"
+	"k8s.io/component-base/version"
 	aggregatorscheme "k8s.io/kube-aggregator/pkg/apiserver/scheme"
 	proxyv1alpha1 "k8s.io/kube-proxy/config/v1alpha1"
 	schedulerv1 "k8s.io/kube-scheduler/config/v1"
@@ -33,7 +34,7 @@ import (
 	"github.com/skiff-dev/skiff/internal/kubenames"
 )
 
-//go:generate go run ./generate ../../internal/kubenames/names.json
+//go:generate go run ./generate ../../internal/kubenames
 
 // Collect returns the names that the linked version of Kubernetes knows.
 func Collect() (kubenames.Names, error) {
@@ -54,6 +55,9 @@ func Collect() (kubenames.Names, error) {
 	}
 	return names, nil
 }
+
+// File returns the name of the file that has the names of the linked version.
+func File() string { return version.DefaultKubeBinaryVersion + ".json" }
 
 // Encode returns names as the file that the host embeds.
 func Encode(names kubenames.Names) ([]byte, error) {
@@ -99,6 +103,7 @@ func documents() map[string]kubenames.Document {
 		"KubeSchedulerConfiguration":  of(schedulerv1.SchemeGroupVersion.String(), reflect.TypeFor[schedulerv1.KubeSchedulerConfiguration]()),
 		"Policy":                      of(auditv1.SchemeGroupVersion.String(), reflect.TypeFor[auditv1.Policy]()),
 		"AuthenticationConfiguration": of(apiserverv1.SchemeGroupVersion.String(), reflect.TypeFor[apiserverv1.AuthenticationConfiguration]()),
+		"AuthorizationConfiguration":  of(apiserverv1.SchemeGroupVersion.String(), reflect.TypeFor[apiserverv1.AuthorizationConfiguration]()),
 	}
 }
 

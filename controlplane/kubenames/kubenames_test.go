@@ -15,11 +15,11 @@ func TestTheEmbeddedNamesAreThoseOfTheLinkedKubernetes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	have, err := os.ReadFile("../../internal/kubenames/names.json")
+	have, err := os.ReadFile("../../internal/kubenames/" + File())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(have, want) {
-		t.Error("internal/kubenames/names.json is out of date: run \"go generate ./controlplane/kubenames\"")
+		t.Errorf("internal/kubenames/%s is out of date: run \"make bump\"", File())
 	}
 }

@@ -33,7 +33,7 @@ type Settings struct {
 // remove. Nodes that the host did not make, and other labels, are the user's.
 func Changes(node string, labels map[string]string) map[string]any {
 	role, ok := nodeconfig.RoleOf(node)
-	if !ok {
+	if !ok || !nodeconfig.MadeByHost(node, labels) {
 		return nil
 	}
 	changes := map[string]any{}

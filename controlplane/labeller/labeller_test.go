@@ -24,6 +24,8 @@ func TestChanges(t *testing.T) {
 		{"a worker that claims to be a control plane", "worker-1", m{own: "control-plane", worker: ""}, changes{own: "worker"}},
 		{"a worker that became one", "worker-1", m{own: "worker", worker: "", controlPlane: ""}, changes{controlPlane: nil}},
 		{"a user's role", "worker-1", m{own: "worker", worker: "", "node-role.kubernetes.io/storage": ""}, nil},
+		{"a node of another group", "gpu-1", m{own: "worker"}, changes{worker: ""}},
+		{"a simulated node", "kwok-1", nil, nil},
 		{"a node that the host did not make", "kwok-1", m{own: "control-plane"}, nil},
 	} {
 		if got := labeller.Changes(tt.node, tt.labels); !maps.Equal(got, tt.want) {

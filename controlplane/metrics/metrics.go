@@ -10,6 +10,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/rest"
@@ -19,6 +21,8 @@ import (
 	"sigs.k8s.io/metrics-server/pkg/scraper/client"
 	"sigs.k8s.io/metrics-server/pkg/scraper/client/resource"
 	"sigs.k8s.io/metrics-server/pkg/storage"
+
+	"github.com/skiff-dev/skiff/internal/names"
 )
 
 const (
@@ -51,9 +55,14 @@ func Install(server *genericapiserver.GenericAPIServer, s Settings) (*Collector,
 	}
 	core := s.Informers.Core().V1()
 	nodes := core.Nodes().Lister()
+	// Simulated nodes have no kubelet.
+	real, err := labels.NewRequirement(names.LabelSimulated, selection.NotIn, []string{names.ValueSimulated})
+	if err != nil {
+		return nil, fmt.Errorf("select the nodes with kubelets: %w", err)
+	}
 	c := &Collector{
 		store:   storage.NewStorage(resolution),
-		scraper: scraper.NewScraper(nodes, kubelets, scrapeLimit, nil),
+		scraper: scraper.NewScraper(nodes, kubelets, scrapeLimit, []labels.Requirement{*real}),
 	}
 	if err := api.Install(c.store, running{core.Pods().Lister()}, nodes, server, nil); err != nil {
 		return nil, fmt.Errorf("install the resource metrics API: %w", err)

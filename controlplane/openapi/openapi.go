@@ -9,7 +9,6 @@ package openapi
 import (
 	"archive/zip"
 	"bytes"
-	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,10 +23,7 @@ import (
 	"github.com/munnerz/goautoneg"
 )
 
-//go:generate go run ./generate documents.zip
-
-//go:embed documents.zip
-var embedded []byte
+//go:generate go run ./generate
 
 // Paths at which documents are served.
 const (

@@ -32,6 +32,9 @@ type Keyring struct {
 	// Retired keys are not handed out. They are needed to read snapshots of the
 	// database from before their retirement.
 	Retired []EncryptionKey `json:"retired,omitempty"`
+	// Foreign is set while all keys but the new one are those of another cluster. They are
+	// not kept once nothing needs them.
+	Foreign bool `json:"foreign,omitempty"`
 }
 
 // EncryptionKey is one key of the secretbox provider.
@@ -107,11 +110,33 @@ func (k Keyring) Add() (Keyring, error) {
 func (k Keyring) Promote() Keyring {
 	keys := slices.Clone(k.Keys)
 	keys[0], keys[1] = keys[1], keys[0]
-	return Keyring{Keys: keys, Phase: PhasePromoted, Retired: k.Retired}
+	return Keyring{Keys: keys, Phase: PhasePromoted, Retired: k.Retired, Foreign: k.Foreign}
 }
 
-// Remove retires all keys but the first.
+// CloneRunning is Clone for a cluster whose control planes run with this keyring: they have to
+// load the new key before any of them encrypts with it.
+func (k Keyring) CloneRunning() (Keyring, error) {
+	added, err := k.Add()
+	added.Retired, added.Foreign = nil, true
+	return added, err
+}
+
+// Clone returns the keyring of a new cluster that begins with the data of this one. Its
+// first key is new; everything that the others encrypted must be rewritten, as in a
+// rotation.
+func (k Keyring) Clone() (Keyring, error) {
+	key, err := newEncryptionKey(k.lastNumber() + 1)
+	if err != nil {
+		return Keyring{}, err
+	}
+	return Keyring{Keys: slices.Insert(slices.Clone(k.Keys), 0, key), Phase: PhasePromoted, Foreign: true}, nil
+}
+
+// Remove retires all keys but the first, or forgets them if they are another cluster's.
 func (k Keyring) Remove() Keyring {
+	if k.Foreign {
+		return Keyring{Keys: k.Keys[:1:1], Phase: PhaseRemoved}
+	}
 	return Keyring{Keys: k.Keys[:1:1], Phase: PhaseRemoved, Retired: slices.Concat(k.Retired, k.Keys[1:])}
 }
 

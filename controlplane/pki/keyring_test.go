@@ -154,3 +154,44 @@ func TestInvalidKeyringsAreRefused(t *testing.T) {
 		t.Errorf("the key of an old cluster: %+v, %v", k, err)
 	}
 }
+
+func TestTheKeyringOfACloneForgetsTheKeysOfTheOtherCluster(t *testing.T) {
+	old := newKeyring(t)
+	for name, k := range map[string]Keyring{"settled": old, "during a rotation": added(t, old), "with retired keys": added(t, old).Promote().Remove().Finish()} {
+		clone, err := k.Clone()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := clone.validate(); err != nil || len(clone.Keys) != len(k.Keys)+1 || !clone.Foreign || clone.Next(Seen{Loaded: true, Stale: 1}) != MoveRewrite {
+			t.Errorf("%s: %s in phase %q, %v", name, keyNames(clone.Keys), clone.Phase, err)
+		}
+		for _, key := range slices.Concat(k.Keys, k.Retired) {
+			if key.Name == clone.Keys[0].Name || string(key.Secret) == string(clone.Keys[0].Secret) {
+				t.Errorf("%s: the new key is %s of the other cluster", name, key.Name)
+			}
+		}
+		if clone = clone.Remove().Finish(); len(clone.Keys) != 1 || len(clone.Retired) > 0 || clone.Foreign {
+			t.Errorf("%s: at the end %s, retired %s", name, keyNames(clone.Keys), keyNames(clone.Retired))
+		}
+	}
+}
+
+func TestAClonedKeyringOfARunningClusterForgetsTheOtherKeys(t *testing.T) {
+	first := newKeyring(t)
+	first.Retired = added(t, first).Keys[1:]
+	ring, err := first.CloneRunning()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ring.Phase != PhaseAdded || !ring.Foreign || len(ring.Retired) > 0 || keyNames(ring.Keys) != "key1 key3" || ring.validate() != nil {
+		t.Errorf("%s in phase %s, retired %s", keyNames(ring.Keys), ring.Phase, keyNames(ring.Retired))
+	}
+	ring = ring.Promote()
+	if !ring.Foreign || keyNames(ring.Keys) != "key3 key1" {
+		t.Errorf("promoted: %s", keyNames(ring.Keys))
+	}
+	ring = ring.Remove().Finish()
+	if ring.Foreign || keyNames(ring.Keys) != "key3" || len(ring.Retired) > 0 {
+		t.Errorf("at the end: %s, retired %s", keyNames(ring.Keys), keyNames(ring.Retired))
+	}
+}

@@ -7,6 +7,7 @@
 package pki
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -34,6 +35,8 @@ type Node struct {
 	// Cluster and Name are DNS labels.
 	Cluster, Name string
 	Address       netip.Addr
+	// Address6 is its IPv6 address, if it has one.
+	Address6 netip.Addr
 	// ServiceAddress is the ClusterIP of the kubernetes service and Domain the
 	// cluster's DNS domain. Only control planes need them.
 	ServiceAddress netip.Addr
@@ -81,35 +84,47 @@ func AddedAuthorities(authorities Files, now time.Time) (Files, error) {
 }
 
 // Worker makes the files of a node of any role: ca.crt, host-ca.crt, and
-// node-api, kubelet, proxy, network, dns and volumes (.crt and .key). The
-// subjects of all but proxy name the node, so that their rights can be limited to
-// it.
+// node-api, kubelet, kubelet-server, proxy, network, dns and volumes (.crt and .key).
+// The subjects of all but proxy name the node, so that their rights can be limited to
+// it. During a rotation, files of authorities have several certificates.
 func Worker(authorities Files, node Node, now time.Time) (Files, error) {
 	files := Files{}
-	if err := files.take(authorities, "ca.crt", "host-ca.crt"); err != nil {
+	if err := files.trust(authorities, "ca", "host-ca"); err != nil {
 		return nil, err
 	}
 	return files, files.makeLeaves(authorities, now, []leaf{
 		{path: "node-api", authority: "host-ca", name: node.Name, server: true, dns: []string{node.Name}, ips: addresses(node.Address)},
 		{path: "proxy", authority: "ca", name: names.UserKubeProxy},
 		{path: "kubelet", authority: "ca", name: names.UserNodePrefix + node.Name, groups: []string{names.GroupNodes}},
+		{
+			path: "kubelet-server", authority: "ca", name: names.UserNodePrefix + node.Name, groups: []string{names.GroupNodes},
+			server: true, dns: []string{node.Name}, ips: addresses(node.Address, node.Address6),
+		},
 		{path: "network", authority: "ca", name: names.OfNode(names.GroupNetwork, node.Name), groups: []string{names.GroupNetwork}},
 		{path: "dns", authority: "ca", name: names.OfNode(names.GroupDNS, node.Name), groups: []string{names.GroupDNS}},
 		{path: "volumes", authority: "ca", name: names.OfNode(names.GroupVolumes, node.Name), groups: []string{names.GroupVolumes}},
 	})
 }
 
-// ControlPlane makes the files of a control plane: those of Worker, ca.key, the
-// service account keys, EncryptionFile, the leaves of the API server and etcd, and
+// SignerFile is the certificate that belongs to ca.key. Unlike ca.crt it is always a
+// single one, which the signers of certificate requests need.
+const SignerFile = "ca-signer.crt"
+
+// ControlPlane makes the files of a control plane: those of Worker, SignerFile, ca.key,
+// the service account keys, EncryptionFile, the leaves of the API server and etcd, and
 // those with which it uses the cluster's cloud.
 func ControlPlane(authorities Files, node Node, now time.Time) (Files, error) {
 	files, err := Worker(authorities, node, now)
 	if err != nil {
 		return nil, err
 	}
-	if err := files.take(authorities, "ca.key", "front-proxy-ca.crt", "sa.key", "sa.pub", "etcd/ca.crt", cloudapi.FileAuthority); err != nil {
+	if err := files.trust(authorities, "front-proxy-ca", "etcd/ca", strings.TrimSuffix(cloudapi.FileAuthority, ".crt"), ServiceAccounts); err != nil {
 		return nil, err
 	}
+	if err := files.take(authorities, "ca.key", "sa.key"); err != nil {
+		return nil, err
+	}
+	files[SignerFile] = authorities["ca.crt"]
 	keyring, err := authorities.Keyring()
 	if err != nil {
 		return nil, err
@@ -138,9 +153,10 @@ func ControlPlane(authorities Files, node Node, now time.Time) (Files, error) {
 }
 
 // Host makes the files that only the host has: admin (a client of the Kubernetes API
-// in names.GroupClusterAdmins), ingress (names.UserIngress, another client of it), host
-// (a client of the node API) and cloud-server (the cluster's cloud), with ca.crt and
-// host-ca.crt to verify servers.
+// in names.GroupClusterAdmins), ingress and metrics (names.UserIngress and
+// names.UserMetrics, further clients of it), host (a client of the node API) and
+// cloud-server (the cluster's cloud), with the certificates in ca.crt and host-ca.crt
+// that sign now.
 func Host(authorities Files, now time.Time) (Files, error) {
 	files := Files{}
 	if err := files.take(authorities, "ca.crt", "host-ca.crt"); err != nil {
@@ -149,6 +165,7 @@ func Host(authorities Files, now time.Time) (Files, error) {
 	return files, files.makeLeaves(authorities, now, []leaf{
 		{path: "admin", authority: "ca", name: names.UserAdmin, groups: []string{names.GroupClusterAdmins}},
 		{path: "ingress", authority: "ca", name: names.UserIngress},
+		{path: "metrics", authority: "ca", name: names.UserMetrics},
 		{path: "host", authority: "host-ca", name: "skiff-host"},
 		{path: "cloud-server", authority: "cloud-ca", name: "skiff-cloud", server: true, dns: []string{cloudapi.ServerName}},
 	})
@@ -172,6 +189,14 @@ func Client(authorities Files, user string, groups []string, lifetime time.Durat
 func Stale(content []byte, now time.Time) bool {
 	parsed, err := parseCertificate(content)
 	return err != nil || Used(parsed, now)
+}
+
+// IssuedBy reports whether an authority has signed a PEM certificate, as far as the IDs of
+// keys say.
+func IssuedBy(certificate, authority []byte) bool {
+	parsed, err := parseCertificate(certificate)
+	signer, failed := parseCertificate(authority)
+	return err == nil && failed == nil && bytes.Equal(parsed.AuthorityKeyId, signer.SubjectKeyId)
 }
 
 // Serial returns the serial number of a PEM certificate, or "" if content is none.

@@ -87,6 +87,7 @@ func (f Files) makeLeaf(authorities Files, l leaf, lifetime time.Duration, now t
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           l.usages(),
 		BasicConstraintsValid: true,
+		AuthorityKeyId:        authority.SubjectKeyId, // CreateCertificate leaves it out if the names are equal
 		DNSNames:              l.dns,
 		IPAddresses:           l.ips,
 	}
@@ -149,6 +150,26 @@ func parseKey(content []byte) (crypto.Signer, error) {
 		return nil, errors.New("no PEM EC private key found")
 	}
 	return x509.ParseECPrivateKey(block.Bytes)
+}
+
+func parsePublicKey(content []byte) (crypto.PublicKey, error) {
+	block, _ := pem.Decode(content)
+	if block == nil || block.Type != "PUBLIC KEY" {
+		return nil, errors.New("no PEM public key found")
+	}
+	return x509.ParsePKIXPublicKey(block.Bytes)
+}
+
+// publicKey returns the public key in a certificate, or that of ServiceAccounts.
+func publicKey(name string, content []byte) (crypto.PublicKey, error) {
+	if name == ServiceAccounts {
+		return parsePublicKey(content)
+	}
+	certificate, err := parseCertificate(content)
+	if err != nil {
+		return nil, err
+	}
+	return certificate.PublicKey, nil
 }
 
 func keyIdentifier(public crypto.PublicKey) ([]byte, error) {

@@ -15,11 +15,12 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/skiff-dev/skiff/controlplane/informing"
 	"github.com/skiff-dev/skiff/internal/names"
 )
 
 // Orphaned reports whether a volume waits for the agent of a node that no longer
-// exists.
+// exists, or never had an agent because it is simulated.
 func Orphaned(v *corev1.PersistentVolume, exists func(node string) bool) bool {
 	if v.DeletionTimestamp == nil || !slices.Contains(v.Finalizers, names.LocalVolumeFinalizer) {
 		return false
@@ -54,7 +55,7 @@ func releaseOrphans(ctx context.Context, client kubernetes.Interface, log *slog.
 	}); err != nil {
 		return fmt.Errorf("watch nodes: %w", err)
 	}
-	factory.StartWithContext(ctx)
+	informing.Start(ctx, factory)
 	defer factory.Shutdown()
 	factory.WaitForCacheSync(ctx.Done())
 	queue.run(ctx, func(ctx context.Context, name string) error { return release(ctx, client, name) }, func(name string, err error) {
@@ -76,11 +77,11 @@ func release(ctx context.Context, client kubernetes.Interface, name string) erro
 	}
 	var lookup error
 	orphaned := Orphaned(v, func(node string) bool {
-		_, err := client.CoreV1().Nodes().Get(ctx, node, metav1.GetOptions{})
+		found, err := client.CoreV1().Nodes().Get(ctx, node, metav1.GetOptions{})
 		if err != nil && !apierrors.IsNotFound(err) {
 			lookup = fmt.Errorf("read node %s: %w", node, err)
 		}
-		return !apierrors.IsNotFound(err)
+		return !apierrors.IsNotFound(err) && !names.Simulated(found.Labels)
 	})
 	if lookup != nil || !orphaned {
 		return lookup

@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	storagehelpers "k8s.io/component-helpers/storage/volume"
 
+	"github.com/skiff-dev/skiff/controlplane/informing"
 	"github.com/skiff-dev/skiff/internal/names"
 )
 
@@ -57,7 +58,7 @@ func resizeClaims(ctx context.Context, client kubernetes.Interface, log *slog.Lo
 	}); err != nil {
 		return fmt.Errorf("watch claims: %w", err)
 	}
-	factory.StartWithContext(ctx)
+	informing.Start(ctx, factory)
 	defer factory.Shutdown()
 	queue.run(ctx, func(ctx context.Context, name cache.ObjectName) error {
 		claim, err := claims.Lister().PersistentVolumeClaims(name.Namespace).Get(name.Name)

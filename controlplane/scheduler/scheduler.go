@@ -12,7 +12,6 @@ import (
 	"k8s.io/client-go/dynamic/dynamicinformer"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/kubernetes/pkg/scheduler"
@@ -21,6 +20,9 @@ import (
 	schedulerscheme "k8s.io/kubernetes/pkg/scheduler/apis/config/scheme"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config/validation"
 	"k8s.io/kubernetes/pkg/scheduler/profile"
+
+	"github.com/skiff-dev/skiff/controlplane/informing"
+	"github.com/skiff-dev/skiff/controlplane/simulation"
 )
 
 // Settings configure the scheduler.
@@ -28,6 +30,8 @@ type Settings struct {
 	Client *rest.Config
 	// Config is the user's KubeSchedulerConfiguration; empty for upstream's defaults.
 	Config map[string]any
+	// Running is called with what simulates the scheduler, once that schedules; nil for none.
+	Running func(*simulation.Simulator)
 }
 
 // Run schedules until ctx ends.
@@ -42,6 +46,9 @@ func Run(ctx context.Context, s Settings) error {
 	defer b.broadcaster.Shutdown()
 	if err := synced(ctx, b.scheduler, b.factory, b.dynamicFactory); err != nil {
 		return err
+	}
+	if s.Running != nil {
+		s.Running(b.simulator(ctx, s.Client))
 	}
 	b.scheduler.Run(ctx)
 	return nil
@@ -62,6 +69,8 @@ func Check(ctx context.Context, s Settings) error {
 // built is a scheduler that is not running.
 type built struct {
 	scheduler      *scheduler.Scheduler
+	client         kubernetes.Interface
+	config         *config.KubeSchedulerConfiguration
 	broadcaster    events.EventBroadcaster
 	factory        informers.SharedInformerFactory
 	dynamicFactory dynamicinformer.DynamicSharedInformerFactory
@@ -82,15 +91,24 @@ func build(ctx context.Context, s Settings) (built, error) {
 		return built{}, fmt.Errorf("make the scheduler's configuration: %w", err)
 	}
 	b := built{
+		client: client, config: c,
 		broadcaster:    events.NewBroadcaster(&events.EventSinkImpl{Interface: client.EventsV1()}),
-		factory:        scheduler.NewInformerFactory(client, 0),
+		factory:        newInformers(client),
 		dynamicFactory: dynamicinformer.NewFilteredDynamicSharedInformerFactory(dynamicClient, 0, corev1.NamespaceAll, nil),
 	}
-	b.scheduler, err = scheduler.New(ctx, client, b.factory, b.dynamicFactory, recorders(b.broadcaster), options(c, s.Client)...)
+	b.scheduler, err = scheduler.New(ctx, client, b.factory, b.dynamicFactory, profile.NewRecorderFactory(b.broadcaster), options(c, s.Client)...)
 	if err != nil {
 		return built{}, fmt.Errorf("build the scheduler: %w", err)
 	}
 	return b, nil
+}
+
+// simulator returns what simulates the scheduler by the same informers.
+func (b built) simulator(ctx context.Context, config *rest.Config) *simulation.Simulator {
+	return simulation.New(ctx, simulation.Settings{
+		Profiles: b.config.Profiles, Client: b.client, Config: config, Informers: b.factory,
+		Handle: b.scheduler.Profiles[b.config.Profiles[0].SchedulerName],
+	})
 }
 
 // configuration decodes and checks the user's configuration as upstream's program does.
@@ -120,7 +138,7 @@ func configuration(user map[string]any) (*config.KubeSchedulerConfiguration, err
 
 // synced starts the informers and waits until the scheduler has seen all objects.
 func synced(ctx context.Context, s *scheduler.Scheduler, factory informers.SharedInformerFactory, dynamicFactory dynamicinformer.DynamicSharedInformerFactory) error {
-	factory.StartWithContext(ctx)
+	informing.Start(ctx, factory)
 	dynamicFactory.Start(ctx.Done())
 	factory.WaitForCacheSync(ctx.Done())
 	dynamicFactory.WaitForCacheSync(ctx.Done())
@@ -128,10 +146,6 @@ func synced(ctx context.Context, s *scheduler.Scheduler, factory informers.Share
 		return fmt.Errorf("fill the scheduler's caches: %w", err)
 	}
 	return nil
-}
-
-func recorders(b events.EventBroadcaster) profile.RecorderFactory {
-	return func(name string) events.EventRecorderLogger { return b.NewRecorder(scheme.Scheme, name) }
 }
 
 func options(c *config.KubeSchedulerConfiguration, client *rest.Config) []scheduler.Option {

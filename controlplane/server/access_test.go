@@ -2,29 +2,19 @@ package server_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-
-	"github.com/skiff-dev/skiff/controlplane/server/servertest"
 )
 
 func (c *cluster) strangers(t *testing.T) {
@@ -117,61 +107,6 @@ func (c *cluster) tls13(t *testing.T) {
 		_ = conn.Close()
 		t.Fatal("TLS 1.2 is spoken")
 	}
-}
-
-func (c *cluster) kubeletCertificates(t *testing.T) {
-	c.node(t, servertest.Name, nil)
-	user := "system:node:" + servertest.Name
-	as := rest.CopyConfig(c.admin)
-	as.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: []string{"system:nodes", "system:authenticated"}}
-	kubelet, err := kubernetes.NewForConfig(as)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, tt := range map[string]struct {
-		dns  string
-		want certificatesv1.RequestConditionType
-	}{
-		"own":     {servertest.Name, certificatesv1.CertificateApproved},
-		"foreign": {"kubernetes.default.svc", certificatesv1.CertificateDenied},
-	} {
-		_, err := kubelet.CertificatesV1().CertificateSigningRequests().Create(t.Context(), &certificatesv1.CertificateSigningRequest{
-			ObjectMeta: metav1.ObjectMeta{Name: name},
-			Spec: certificatesv1.CertificateSigningRequestSpec{
-				SignerName: certificatesv1.KubeletServingSignerName, Request: request(t, user, tt.dns),
-				Usages: []certificatesv1.KeyUsage{certificatesv1.UsageDigitalSignature, certificatesv1.UsageServerAuth},
-			},
-		}, metav1.CreateOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.eventually(t, name+" is "+string(tt.want), func(ctx context.Context) error {
-			r, err := c.client.CertificatesV1().CertificateSigningRequests().Get(ctx, name, metav1.GetOptions{})
-			if err != nil || len(r.Status.Conditions) == 0 || r.Status.Conditions[0].Type != tt.want {
-				return fmt.Errorf("%v, %w", r.Status.Conditions, err)
-			}
-			if tt.want == certificatesv1.CertificateApproved && len(r.Status.Certificate) == 0 {
-				return fmt.Errorf("approved and not signed")
-			}
-			return nil
-		})
-	}
-}
-
-func request(t *testing.T, user, dns string) []byte {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
-		Subject:  pkix.Name{CommonName: user, Organization: []string{"system:nodes"}},
-		DNSNames: []string{dns}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})
 }
 
 func (c *cluster) secrets(t *testing.T) {

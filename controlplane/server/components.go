@@ -7,12 +7,16 @@ import (
 	"os"
 	"path/filepath"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+
 	"github.com/skiff-dev/skiff/controlplane/apiserver"
 	"github.com/skiff-dev/skiff/controlplane/controllers"
 	"github.com/skiff-dev/skiff/controlplane/scheduler"
 	"github.com/skiff-dev/skiff/controlplane/transport"
 	"github.com/skiff-dev/skiff/internal/atomicfile"
 	"github.com/skiff-dev/skiff/internal/names"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
 // Check returns an error if the control plane would not start with the user's settings
@@ -56,17 +60,48 @@ func withFiles(s apiserver.Settings, brief, lasting string) (apiserver.Settings,
 	if err := atomicfile.Write(s.AuditPolicy, policy, 0o600); err != nil {
 		return s, fmt.Errorf("write the audit policy: %w", err)
 	}
-	authentication := s.Components.APIServer.AuthenticationConfig
-	if len(authentication) == 0 {
-		return s, nil
+	if config := s.Components.APIServer.AuthenticationConfig; len(config) > 0 {
+		s.AuthenticationConfig = filepath.Join(lasting, "authentication.yaml")
+		if err := writeConfig(s.AuthenticationConfig, config); err != nil {
+			return s, fmt.Errorf("write the authentication configuration: %w", err)
+		}
 	}
-	content, err := json.Marshal(authentication)
-	if err != nil {
-		return s, fmt.Errorf("encode the authentication configuration: %w", err)
-	}
-	s.AuthenticationConfig = filepath.Join(lasting, "authentication.yaml")
-	if err := atomicfile.Write(s.AuthenticationConfig, content, 0o600); err != nil {
-		return s, fmt.Errorf("write the authentication configuration: %w", err)
+	if config := s.Components.APIServer.AuthorizationConfig; len(config) > 0 {
+		s.AuthorizationConfig = filepath.Join(lasting, "authorization.yaml")
+		if err := writeAuthorization(s.AuthorizationConfig, s.Components.APIServer); err != nil {
+			return s, fmt.Errorf("write the authorization configuration: %w", err)
+		}
 	}
 	return s, nil
+}
+
+func writeConfig(path string, config map[string]any) error {
+	content, err := json.Marshal(config)
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(path, content, 0o600)
+}
+
+// writeAuthorization writes an AuthorizationConfiguration, and beside it the kubeconfig
+// files of its webhooks.
+func writeAuthorization(path string, s nodeconfig.APIServer) error {
+	config := runtime.DeepCopyJSON(s.AuthorizationConfig)
+	authorizers, _ := config["authorizers"].([]any)
+	for i, one := range authorizers {
+		authorizer, _ := one.(map[string]any)
+		name, _ := authorizer["name"].(string)
+		kubeconfig, ok := s.WebhookKubeconfigs[name]
+		if !ok {
+			continue
+		}
+		file := fmt.Sprintf("%s.kubeconfig-%d", path, i)
+		if err := atomicfile.Write(file, []byte(kubeconfig), 0o600); err != nil {
+			return err
+		}
+		if err := unstructured.SetNestedField(authorizer, file, "webhook", "connectionInfo", "kubeConfigFile"); err != nil {
+			return err
+		}
+	}
+	return writeConfig(path, config)
 }

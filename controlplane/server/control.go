@@ -15,6 +15,7 @@ import (
 
 	"github.com/skiff-dev/skiff/controlplane/controlapi"
 	"github.com/skiff-dev/skiff/controlplane/etcd"
+	"github.com/skiff-dev/skiff/controlplane/simulation"
 	"github.com/skiff-dev/skiff/internal/wakeup"
 )
 
@@ -45,9 +46,10 @@ type control struct {
 	drained     chan struct{} // closed when no clients are served
 	restoreStep sync.Mutex    // held while a step of a restore is carried out
 
-	mu     sync.Mutex // guards state and member
-	state  controlapi.State
-	member *etcd.Member // nil until etcd has started
+	mu        sync.Mutex // guards what follows
+	state     controlapi.State
+	member    *etcd.Member          // nil until etcd has started
+	simulator *simulation.Simulator // nil unless this process schedules
 }
 
 var _ controlapi.Service = (*control)(nil)
@@ -70,6 +72,23 @@ func (c *control) started(member *etcd.Member) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.member = member
+}
+
+func (c *control) schedules(simulator *simulation.Simulator) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.simulator = simulator
+}
+
+// Room implements controlapi.Process.
+func (c *control) Room(ctx context.Context, r controlapi.RoomRequest) (controlapi.Room, error) {
+	c.mu.Lock()
+	simulator := c.simulator
+	c.mu.Unlock()
+	if simulator == nil {
+		return controlapi.Room{}, fmt.Errorf("%w: this control plane does not schedule", controlapi.ErrRefused)
+	}
+	return simulator.Room(ctx, r)
 }
 
 func (c *control) now() (controlapi.State, *etcd.Member) {
@@ -114,7 +133,7 @@ func (c *control) Status(context.Context) (controlapi.Status, error) {
 		return status, err
 	}
 	if member != nil {
-		status.ClusterID = member.ClusterID()
+		status.ClusterID, status.PeerAuthorities = member.ClusterID(), member.PeerAuthorities()
 		for _, alarm := range member.Alarms() {
 			status.Alarms = append(status.Alarms, advice(alarm))
 		}

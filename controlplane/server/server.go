@@ -18,18 +18,18 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/skiff-dev/skiff/controlplane/apiserver"
-	"github.com/skiff-dev/skiff/controlplane/approver"
 	"github.com/skiff-dev/skiff/controlplane/bootstrap"
 	"github.com/skiff-dev/skiff/controlplane/cloud"
 	"github.com/skiff-dev/skiff/controlplane/cloud/cloudapi"
 	"github.com/skiff-dev/skiff/controlplane/controlapi"
 	"github.com/skiff-dev/skiff/controlplane/controllers"
 	"github.com/skiff-dev/skiff/controlplane/etcd"
-	"github.com/skiff-dev/skiff/controlplane/inventory"
 	"github.com/skiff-dev/skiff/controlplane/labeller"
 	"github.com/skiff-dev/skiff/controlplane/leadership"
 	"github.com/skiff-dev/skiff/controlplane/provisioner"
+	"github.com/skiff-dev/skiff/controlplane/rootca"
 	"github.com/skiff-dev/skiff/controlplane/scheduler"
+	"github.com/skiff-dev/skiff/controlplane/simulator"
 	"github.com/skiff-dev/skiff/controlplane/transport"
 	"github.com/skiff-dev/skiff/internal/names"
 	"github.com/skiff-dev/skiff/internal/unixsocket"
@@ -90,15 +90,18 @@ func (r *run) serve(ctx context.Context, fail context.CancelCauseFunc) error {
 		return errors.Join(outcome(ctx), unlessEnded(ctx, err))
 	}
 	r.phase("etcd serves")
+	r.replaceRoots(ctx)
 	stopAPI := background(built.Run, fail)
 	defer stopAPI()
+	// Nodes need their roles as soon as the API is ready. Later, the controllers' start would
+	// delay them.
+	stopBootstrap := background(r.bootstrap, fail)
+	defer stopBootstrap()
 	if err := r.ready(ctx); err != nil {
 		return outcome(ctx)
 	}
 	r.phase("ready")
 	r.control.set(controlapi.StateServing)
-	stopBootstrap := background(r.bootstrap, fail)
-	defer stopBootstrap()
 	stopLeading := background(r.lead, fail)
 	defer stopLeading()
 	stopSnapshots := background(func(ctx context.Context) error {
@@ -245,10 +248,31 @@ func (r *run) ready(ctx context.Context) error {
 	}
 }
 
+// replaceRoots replaces the authority of another cluster whose database this one began with. If
+// that fails, the controllers do it later.
+func (r *run) replaceRoots(ctx context.Context) {
+	authority, err := os.ReadFile(filepath.Join(r.settings.PKIDir, "ca.crt"))
+	replaced := 0
+	if err == nil {
+		client := r.member.NewClient()
+		defer func() { _ = client.Close() }()
+		replaced, err = rootca.Replace(ctx, client, authority)
+	}
+	switch {
+	case err != nil && ctx.Err() == nil:
+		r.log.Warn("the authority for pods was not checked", "error", err)
+	case replaced > 0:
+		r.phase(fmt.Sprintf("authority replaced in %d namespaces", replaced))
+	}
+}
+
 func (r *run) bootstrap(ctx context.Context) error {
-	err := bootstrap.Run(ctx, r.memory.Client(transport.Privileged()), bootstrap.Settings{
-		DNSAddress: r.settings.Node.Kubernetes.DNSAddress, HostVolumes: r.settings.hostFolder() != "", GatewayAPI: r.settings.Node.Kubernetes.GatewayAPI,
-	})
+	kubernetes := r.settings.Node.Kubernetes
+	settings := bootstrap.Settings{HostVolumes: r.settings.hostFolder() != "", GatewayAPI: kubernetes.GatewayAPI, Runtimes: nodeconfig.RuntimesNamed(kubernetes.Runtimes)}
+	if !kubernetes.Without.DNS {
+		settings.DNSAddress = kubernetes.DNSAddress
+	}
+	err := bootstrap.Run(ctx, r.memory.Client(transport.Privileged()), settings)
 	if err == nil {
 		r.phase("bootstrap objects in place")
 	}
@@ -297,10 +321,7 @@ func (r *run) holdLease(ctx context.Context) error {
 					return controllers.Run(ctx, r.settings.controllers(), r.memory)
 				},
 				func(ctx context.Context) error {
-					return scheduler.Run(ctx, scheduler.Settings{Client: r.client(names.UserScheduler), Config: r.settings.Components.Scheduler.Config})
-				},
-				func(ctx context.Context) error {
-					return approver.Run(ctx, approver.Settings{Client: r.client(names.UserApprover), Inventory: inventory.Of(r.settings.Node), Log: r.log})
+					return scheduler.Run(ctx, scheduler.Settings{Client: r.client(names.UserScheduler), Config: r.settings.Components.Scheduler.Config, Running: r.control.schedules})
 				},
 				func(ctx context.Context) error {
 					return labeller.Run(ctx, labeller.Settings{Client: r.client(names.UserLabeller), Log: r.log})
@@ -310,6 +331,9 @@ func (r *run) holdLease(ctx context.Context) error {
 					return provisioner.Run(ctx, provisioner.Settings{
 						Client: r.client(names.UserProvisioner), HostFolder: r.settings.hostFolder(), Log: r.log,
 					})
+				},
+				func(ctx context.Context) error {
+					return simulator.Run(ctx, simulator.Settings{Client: r.client(names.UserSimulator), Log: r.log})
 				},
 			)
 		},

@@ -77,7 +77,7 @@ func (c *cluster) workerRights(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	c.clientCertificates(t, as["kubelet"])
+	c.certificates(t, as["kubelet"])
 }
 
 // workerClients returns a client for each certificate of the worker.
@@ -146,46 +146,58 @@ func dnsSlice(name string) *discoveryv1.EndpointSlice {
 	}
 }
 
-// clientCertificates requests client certificates as the worker's kubelet: for
-// another node, which NodeRestriction refuses, and for its own, which only the host
-// makes.
-func (c *cluster) clientCertificates(t *testing.T, kubelet kubernetes.Interface) {
+// certificates requests certificates as the worker's kubelet: for another node, which
+// NodeRestriction refuses, and for its own, which only the host makes.
+func (c *cluster) certificates(t *testing.T, kubelet kubernetes.Interface) {
 	t.Helper()
-	if err := requestClient(t, kubelet, otherNode); !apierrors.IsForbidden(err) {
-		t.Errorf("the kubelet requests another node's certificate: %v", err)
+	signers := map[string]certificatesv1.KeyUsage{
+		certificatesv1.KubeAPIServerClientKubeletSignerName: certificatesv1.UsageClientAuth,
+		certificatesv1.KubeletServingSignerName:             certificatesv1.UsageServerAuth,
 	}
-	if err := requestClient(t, kubelet, ownNode); err != nil {
-		t.Fatal(err)
+	for signer, usage := range signers {
+		if err := requestCertificate(t, kubelet, otherNode, signer, usage); usage == certificatesv1.UsageClientAuth && !apierrors.IsForbidden(err) {
+			t.Errorf("the kubelet requests another node's certificate: %v", err)
+		}
+		if err := requestCertificate(t, kubelet, ownNode, signer, usage); err != nil {
+			t.Fatal(err)
+		}
 	}
 	// A request that is approved and signed takes less than a second.
 	time.Sleep(3 * time.Second)
-	r, err := c.client.CertificatesV1().CertificateSigningRequests().Get(t.Context(), "client-"+ownNode, metav1.GetOptions{})
+	requests, err := c.client.CertificatesV1().CertificateSigningRequests().List(t.Context(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Status.Certificate) > 0 || len(r.Status.Conditions) > 0 {
-		t.Errorf("the kubelet's request has conditions %v", r.Status.Conditions)
+	if len(requests.Items) < len(signers) {
+		t.Errorf("%d requests, want at least %d", len(requests.Items), len(signers))
+	}
+	for _, r := range requests.Items {
+		if len(r.Status.Certificate) > 0 || len(r.Status.Conditions) > 0 {
+			t.Errorf("the kubelet's request %s has conditions %v", r.Name, r.Status.Conditions)
+		}
 	}
 }
 
-func requestClient(t *testing.T, kubelet kubernetes.Interface, node string) error {
+func requestCertificate(t *testing.T, kubelet kubernetes.Interface, node, signer string, usage certificatesv1.KeyUsage) error {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
-		Subject: pkix.Name{CommonName: names.UserNodePrefix + node, Organization: []string{names.GroupNodes}},
-	}, key)
+	request := &x509.CertificateRequest{Subject: pkix.Name{CommonName: names.UserNodePrefix + node, Organization: []string{names.GroupNodes}}}
+	if usage == certificatesv1.UsageServerAuth {
+		request.DNSNames = []string{node}
+	}
+	der, err := x509.CreateCertificateRequest(rand.Reader, request, key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = kubelet.CertificatesV1().CertificateSigningRequests().Create(t.Context(), &certificatesv1.CertificateSigningRequest{
-		ObjectMeta: metav1.ObjectMeta{Name: "client-" + node},
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "of-" + node + "-"},
 		Spec: certificatesv1.CertificateSigningRequestSpec{
-			SignerName: certificatesv1.KubeAPIServerClientKubeletSignerName,
+			SignerName: signer,
 			Request:    pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}),
-			Usages:     []certificatesv1.KeyUsage{certificatesv1.UsageDigitalSignature, certificatesv1.UsageClientAuth},
+			Usages:     []certificatesv1.KeyUsage{certificatesv1.UsageDigitalSignature, usage},
 		},
 	}, metav1.CreateOptions{})
 	return err

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"os"
@@ -47,10 +48,26 @@ type Client struct {
 	http *http.Client
 }
 
-// NewClient returns a client of the endpoint at an address. It reads the certificate
-// in the PKI directory for every connection, since the host replaces it; the
-// authority stays the same.
+// NewClient returns a client of the endpoint at an address. It reads the files in the PKI
+// directory for every connection, since the host replaces them.
 func NewClient(endpoint netip.AddrPort, pkiDir string) (*Client, error) {
+	if _, err := clientConfig(pkiDir); err != nil {
+		return nil, err
+	}
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		config, err := clientConfig(pkiDir)
+		if err != nil {
+			return nil, err
+		}
+		return (&tls.Dialer{Config: config}).DialContext(ctx, network, address)
+	}
+	return &Client{
+		base: "https://" + endpoint.String(),
+		http: &http.Client{Timeout: callLimit, Transport: &http.Transport{DialTLSContext: dial, IdleConnTimeout: idleTimeout, MaxIdleConns: 2}},
+	}, nil
+}
+
+func clientConfig(pkiDir string) (*tls.Config, error) {
 	authority, err := os.ReadFile(filepath.Join(pkiDir, FileAuthority))
 	if err != nil {
 		return nil, fmt.Errorf("read the cloud's authority: %w", err)
@@ -59,17 +76,11 @@ func NewClient(endpoint netip.AddrPort, pkiDir string) (*Client, error) {
 	if !roots.AppendCertsFromPEM(authority) {
 		return nil, fmt.Errorf("%s contains no certificate", FileAuthority)
 	}
-	config := &tls.Config{
-		MinVersion: tls.VersionTLS13, RootCAs: roots, ServerName: ServerName,
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			pair, err := tls.LoadX509KeyPair(filepath.Join(pkiDir, FileCertificate), filepath.Join(pkiDir, FileKey))
-			return &pair, err
-		},
+	pair, err := tls.LoadX509KeyPair(filepath.Join(pkiDir, FileCertificate), filepath.Join(pkiDir, FileKey))
+	if err != nil {
+		return nil, fmt.Errorf("read the certificate for the cloud: %w", err)
 	}
-	return &Client{
-		base: "https://" + endpoint.String(),
-		http: &http.Client{Timeout: callLimit, Transport: &http.Transport{TLSClientConfig: config, IdleConnTimeout: idleTimeout, MaxIdleConns: 2}},
-	}, nil
+	return &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots, ServerName: ServerName, Certificates: []tls.Certificate{pair}}, nil
 }
 
 // Instance returns the machine of a node. The error wraps ErrNotFound if the cluster

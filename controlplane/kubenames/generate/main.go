@@ -1,9 +1,11 @@
-// Command generate writes the names that Kubernetes' components know to a file.
+// Command generate writes the names that Kubernetes' components know to the directory of
+// package kubenames.
 package main
 
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/skiff-dev/skiff/controlplane/kubenames"
 	"github.com/skiff-dev/skiff/internal/atomicfile"
@@ -18,7 +20,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) != 1 {
-		return fmt.Errorf("usage: generate FILE")
+		return fmt.Errorf("usage: generate DIRECTORY")
 	}
 	names, err := kubenames.Collect()
 	if err != nil {
@@ -28,5 +30,5 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	return atomicfile.Write(args[0], content, 0o644)
+	return atomicfile.Write(filepath.Join(args[0], kubenames.File()), content, 0o644)
 }

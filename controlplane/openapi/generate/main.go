@@ -1,11 +1,14 @@
 // Command generate builds the OpenAPI documents of built-in types with the API server
-// of the linked release, and writes them to the archive that package openapi embeds.
+// of the linked release, and writes them to the archive that package openapi embeds for
+// it, in the current directory.
 package main
 
 import (
 	"context"
 	"fmt"
 	"os"
+
+	"k8s.io/component-base/version"
 
 	"github.com/skiff-dev/skiff/controlplane/openapi"
 	"github.com/skiff-dev/skiff/controlplane/server/upstream"
@@ -20,8 +23,8 @@ func main() {
 }
 
 func run() error {
-	if len(os.Args) != 2 {
-		return fmt.Errorf("usage: generate ARCHIVE")
+	if len(os.Args) != 1 {
+		return fmt.Errorf("unexpected argument %q", os.Args[1])
 	}
 	files, err := upstream.Documents(context.Background())
 	if err != nil {
@@ -31,7 +34,8 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	if err := atomicfile.Write(os.Args[1], archive, 0o644); err != nil {
+	name := "documents-" + version.DefaultKubeBinaryVersion + ".zip"
+	if err := atomicfile.Write(name, archive, 0o644); err != nil {
 		return fmt.Errorf("write archive: %w", err)
 	}
 	return nil

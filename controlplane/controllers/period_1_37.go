@@ -1,0 +1,12 @@
+//go:build kubernetes_from_1_37
+
+package controllers
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/kubernetes/cmd/kube-controller-manager/app/options"
+)
+
+func setMonitorPeriod(o *options.KubeControllerManagerOptions) {
+	o.NodeLifecycleController.NodeMonitorPeriod = metav1.Duration{Duration: nodeMonitorPeriod}
+}

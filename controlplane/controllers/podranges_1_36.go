@@ -1,0 +1,7 @@
+//go:build !kubernetes_from_1_37
+
+package controllers
+
+import informerscorev1 "k8s.io/client-go/informers/core/v1"
+
+type nodeInformer = informerscorev1.NodeInformer

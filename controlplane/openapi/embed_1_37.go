@@ -1,0 +1,8 @@
+//go:build kubernetes_from_1_37
+
+package openapi
+
+import _ "embed"
+
+//go:embed documents-1.37.zip
+var embedded []byte
