@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/transport"
 
 	"github.com/skiff-dev/skiff/internal/balancer"
 	"github.com/skiff-dev/skiff/internal/gctune"
@@ -58,6 +59,11 @@ type Config struct {
 	ContainerdSocket string
 }
 
+// certificatePeriod is how often client-go looks for another client certificate, after
+// which it connects again. Upstream's five minutes would be the length of a phase in which
+// the cluster's authority is replaced.
+const certificatePeriod = 20 * time.Second
+
 // Run runs every part until ctx ends, or until a part fails that the node cannot
 // work without; it returns that part's error. The kubelet and the service proxy
 // register with global registries of their libraries, so a process can run them
@@ -67,6 +73,7 @@ func Run(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
+	transport.CertCallbackRefreshDuration = certificatePeriod
 	gctune.NodeAgent().Limits(machine.MemoryBytes).Apply()
 	if err := kubelet.SetFeatureGates(config.Components.FeatureGates); err != nil {
 		return err
@@ -75,13 +82,33 @@ func Run(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
+	network, ready := newPodNetwork(), make(chan struct{})
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return api.Run(ctx) })
-	group.Go(func() error { return follow(ctx, config, api) })
+	// One part waits for the API server: each attempt of each part costs the control plane
+	// that it waits for a handshake.
 	group.Go(func() error {
-		return kubelet.Kubelet{Node: config.Node, Fields: config.Components.Kubelet, Machine: machine, Paths: kubeletPaths(config), Starting: config.Wake}.Run(ctx)
+		if err := kubeletPaths(config).Identity().Wait(ctx, client.PathReady); err != nil {
+			return ended(ctx, err)
+		}
+		close(ready)
+		return nil
 	})
-	group.Go(func() error { return components(ctx, config) })
+	group.Go(func() error {
+		return kubelet.Kubelet{
+			Node: config.Node, Fields: config.Components.Kubelet, Machine: machine, Paths: kubeletPaths(config),
+			Starting: config.Wake, Network: network.await, Ready: ready,
+		}.Run(ctx)
+	})
+	group.Go(func() error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ready:
+		}
+		group.Go(func() error { return follow(ctx, config, api) })
+		return components(ctx, config, network)
+	})
 	return group.Wait()
 }
 
@@ -99,6 +126,9 @@ func Check(config Config) error {
 	node := kubelet.Kubelet{Node: config.Node, Fields: config.Components.Kubelet, Machine: machine, Paths: kubeletPaths(config)}
 	if err := node.Check(); err != nil {
 		return err
+	}
+	if config.Node.Kubernetes.Without.ServiceProxy {
+		return nil
 	}
 	return proxy.Proxy{
 		Node: config.Node, Fields: config.Components.Proxy, Identity: client.Component(config.PKIDir, "proxy"), RunDir: config.RunDir,
@@ -121,27 +151,13 @@ func follow(ctx context.Context, config Config, b *balancer.Balancer) error {
 // components runs the parts that need only the API server. Each waits until the
 // server lets it list what it watches: after a refusal, the libraries wait longer
 // each time.
-func components(ctx context.Context, config Config) error {
+func components(ctx context.Context, config Config, network *podNetwork) error {
 	identity := func(name string) client.Identity { return client.Component(config.PKIDir, name) }
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		if err := identity("proxy").Wait(ctx, client.PathNode(config.Node.Name)); err != nil {
-			return ended(ctx, err)
-		}
-		return proxy.Proxy{Node: config.Node, Fields: config.Components.Proxy, Identity: identity("proxy"), RunDir: config.RunDir}.Run(ctx)
-	})
-	group.Go(func() error {
-		api, err := kubernetes.NewForConfig(identity("proxy").Config())
-		if err != nil {
-			return fmt.Errorf("create the node ports' client: %w", err)
-		}
-		if err := identity("proxy").Wait(ctx, client.PathList("", "services")); err != nil {
-			return ended(ctx, err)
-		}
-		ports := loadbalancer.NodePorts{API: api, Node: config.Node.Network.Address.Addr()}
-		return again(ctx, "node ports on the loopback interface", ports.Run)
-	})
-	group.Go(func() error { return pods(ctx, config) })
+	if !config.Node.Kubernetes.Without.ServiceProxy {
+		group.Go(func() error { return services(ctx, config) })
+	}
+	group.Go(func() error { return pods(ctx, config, network) })
 	group.Go(func() error {
 		api, err := kubernetes.NewForConfig(identity("volumes").Config())
 		if err != nil {
@@ -156,9 +172,33 @@ func components(ctx context.Context, config Config) error {
 	return group.Wait()
 }
 
+// services runs the parts that make services answer.
+func services(ctx context.Context, config Config) error {
+	identity := client.Component(config.PKIDir, "proxy")
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		if err := identity.Wait(ctx, client.PathNode(config.Node.Name)); err != nil {
+			return ended(ctx, err)
+		}
+		return proxy.Proxy{Node: config.Node, Fields: config.Components.Proxy, Identity: identity, RunDir: config.RunDir}.Run(ctx)
+	})
+	group.Go(func() error {
+		api, err := kubernetes.NewForConfig(identity.Config())
+		if err != nil {
+			return fmt.Errorf("create the node ports' client: %w", err)
+		}
+		if err := identity.Wait(ctx, client.PathList("", "services")); err != nil {
+			return ended(ctx, err)
+		}
+		ports := loadbalancer.NodePorts{API: api, Node: config.Node.Network.Address.Addr()}
+		return again(ctx, "node ports on the loopback interface", ports.Run)
+	})
+	return group.Wait()
+}
+
 // pods runs the parts that connect pods: network, policies and DNS, and what
 // keeps the node registered. They share their informers.
-func pods(ctx context.Context, config Config) error {
+func pods(ctx context.Context, config Config, own *podNetwork) error {
 	networkID, dnsID := client.Component(config.PKIDir, "network"), client.Component(config.PKIDir, "dns")
 	api, err := kubernetes.NewForConfig(networkID.Config())
 	if err != nil {
@@ -171,11 +211,16 @@ func pods(ctx context.Context, config Config) error {
 	informers := network.Informers(api)
 	nodes := informers.Core().V1().Nodes()
 	nodes.Informer()
-	engine, err := policy.Policy{
-		NodeName: config.Node.Name, Informers: informers, AlarmFile: filepath.Join(config.AlarmsDir, alarmsFile),
-	}.Engine()
-	if err != nil {
-		return err
+	without := config.Node.Kubernetes.Without
+	policies := func(context.Context) error { return nil }
+	if !without.Policies {
+		engine, err := policy.Policy{
+			NodeName: config.Node.Name, Informers: informers, AlarmFile: filepath.Join(config.AlarmsDir, alarmsFile),
+		}.Engine()
+		if err != nil {
+			return err
+		}
+		policies = func(ctx context.Context) error { return again(ctx, "network policies", engine.Run) }
 	}
 	if err := networkID.Wait(ctx, client.PathList("networking.k8s.io", "networkpolicies")); err != nil {
 		return ended(ctx, err)
@@ -183,14 +228,22 @@ func pods(ctx context.Context, config Config) error {
 	informers.Start(ctx.Done())
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return again(ctx, "pod network", network.Network{Node: config.Node, Nodes: nodes, CNIDir: config.CNIDir}.Run)
+		if without.PodNetwork {
+			own.reconciled(false)
+			network.PrepareKernel(config.Node.Dual())
+			return nil
+		}
+		return again(ctx, "pod network", network.Network{Node: config.Node, Nodes: nodes, CNIDir: config.CNIDir, Reconciled: own.reconciled}.Run)
 	})
-	group.Go(func() error { return again(ctx, "network policies", engine.Run) })
+	group.Go(func() error { return policies(ctx) })
 	group.Go(func() error {
 		return registration.Registration{Node: config.Node, Nodes: nodes, Client: func() (kubernetes.Interface, error) {
 			return kubernetes.NewForConfig(kubeletPaths(config).Identity().Config())
 		}}.Run(ctx)
 	})
+	if without.DNS {
+		return group.Wait()
+	}
 	group.Go(func() error {
 		if err := dnsID.Wait(ctx, client.PathList("discovery.k8s.io", "endpointslices")); err != nil {
 			return ended(ctx, err)
@@ -230,13 +283,15 @@ func again(ctx context.Context, name string, run func(context.Context) error) er
 }
 
 func kubeletPaths(config Config) kubelet.Paths {
-	identity := client.Component(config.PKIDir, "kubelet")
+	identity, server := client.Component(config.PKIDir, "kubelet"), client.Component(config.PKIDir, "kubelet-server")
 	return kubelet.Paths{
-		Root:             config.KubeletDir,
-		ClientCA:         identity.CA,
-		Certificate:      identity.Certificate,
-		Key:              identity.Key,
-		ResolvConf:       nodeconfig.ResolvConf,
-		ContainerdSocket: config.ContainerdSocket,
+		Root:               config.KubeletDir,
+		ClientCA:           identity.CA,
+		Certificate:        identity.Certificate,
+		Key:                identity.Key,
+		ServingCertificate: server.Certificate,
+		ServingKey:         server.Key,
+		ResolvConf:         nodeconfig.ResolvConf,
+		ContainerdSocket:   config.ContainerdSocket,
 	}
 }

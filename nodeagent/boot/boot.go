@@ -213,6 +213,15 @@ func (i *Init) useData() error {
 	return errors.Join(err, i.journal.persist(program.LogFile(nodeconfig.LogDir, sourceInit)))
 }
 
+// writeFiles writes the files of the document. The root directory must not be replaced
+// meanwhile: a file could not be renamed then, because its old and its new name would be
+// looked up in different mounts.
+func (i *Init) writeFiles(node *nodeconfig.Node, raw []byte) error {
+	i.mounting.Lock()
+	defer i.mounting.Unlock()
+	return writeIdentity(node, raw)
+}
+
 // identify applies the document to the machine.
 func (i *Init) identify(ctx context.Context, node *nodeconfig.Node, raw []byte) error {
 	if !i.sandboxed {
@@ -223,7 +232,7 @@ func (i *Init) identify(ctx context.Context, node *nodeconfig.Node, raw []byte) 
 	if err := unix.Sethostname([]byte(node.Name)); err != nil {
 		return fmt.Errorf("host name: %w", err)
 	}
-	if err := writeIdentity(node, raw); err != nil {
+	if err := i.writeFiles(node, raw); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, linkWait)

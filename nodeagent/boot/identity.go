@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -42,6 +43,26 @@ func writeIdentity(node *nodeconfig.Node, raw []byte) error {
 	return takeOver(node.Network, node.Host)
 }
 
+// takeIdentity replaces the document of a running node by that of the same node of another
+// cluster, and what follows from it. Its network cannot change.
+func takeIdentity(node, other nodeconfig.Node, raw []byte) error {
+	if err := sameNode(node, other); err != nil {
+		return err
+	}
+	return writeIdentity(&other, raw)
+}
+
+// sameNode returns an error unless a running node can become the other one.
+func sameNode(node, other nodeconfig.Node) error {
+	if node.Name != other.Name || node.Role != other.Role {
+		return fmt.Errorf("it is that of %s (%s), and this is %s (%s)", other.Name, other.Role, node.Name, node.Role)
+	}
+	if node.Network.MAC != other.Network.MAC || node.Network.Address != other.Network.Address || node.Network.Gateway != other.Network.Gateway {
+		return errors.New("it has another network")
+	}
+	return nil
+}
+
 // takeOver writes the files that follow from the host's settings.
 func takeOver(network nodeconfig.Network, host nodeconfig.Host) error {
 	if err := os.MkdirAll(filepath.Dir(registryFile), 0o755); err != nil {
@@ -73,11 +94,13 @@ func lines(list []string) string {
 
 // etcFiles returns the files in /etc that differ from node to node.
 func etcFiles(node *nodeconfig.Node) map[string]string {
-	return map[string]string{
+	files := map[string]string{
 		"hostname":   node.Name + "\n",
 		"machine-id": machineID(node.Cluster, node.Name) + "\n",
 		"hosts":      hosts(node),
 	}
+	maps.Copy(files, runtimeFiles(node.Kubernetes.Runtimes))
+	return files
 }
 
 // registryFile is for every registry without a directory of its own.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/skiff-dev/skiff/internal/pause"
 	"github.com/skiff-dev/skiff/nodeagent/boot/api"
+	"github.com/skiff-dev/skiff/nodeagent/boot/disk"
 	"github.com/skiff-dev/skiff/nodeagent/boot/program"
 	"github.com/skiff-dev/skiff/nodeagent/boot/spool"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
@@ -43,26 +45,41 @@ func ServeAPI(ctx context.Context) error {
 		RunDir: runLogDir, Log: log,
 	})
 	server := &api.Server{
-		PKIDir:        nodeconfig.PKIDir,
-		KubeletPKIDir: filepath.Join(nodeconfig.KubeletDir, "pki"),
-		Status:        readState,
-		Power:         signalPower,
-		Clock:         api.SetClock,
-		Host:          func(host nodeconfig.Host) error { return settings.follow(node.Network, host) },
-		LogDirs:       []string{nodeconfig.LogDir, runLogDir},
-		Spool:         kept,
-		DataDir:       dataDir,
-		AlarmsDir:     nodeconfig.AlarmsDir,
-		Builder:       api.Builder{Dir: nodeconfig.BuilderDir, Socket: nodeconfig.BuilderSocket, Start: nodeconfig.BuilderStart},
-		Env:           func() []string { return append(environment(), program.ReadEnvironment(nodeconfig.ProxyFile)...) },
-		Log:           log,
+		PKIDir:      nodeconfig.PKIDir,
+		Status:      readState,
+		Power:       signalPower,
+		Clock:       api.SetClock,
+		AheadFile:   filepath.Join(nodeconfig.Dir, "clock-ahead"),
+		Host:        func(host nodeconfig.Host) error { return settings.follow(node.Network, host) },
+		Identity:    func(other nodeconfig.Node, raw []byte) error { return takeIdentity(node, other, raw) },
+		Random:      api.SeedRandom,
+		LogDirs:     []string{nodeconfig.LogDir, runLogDir},
+		Spool:       kept,
+		DataDir:     dataDir,
+		AlarmsDir:   nodeconfig.AlarmsDir,
+		Filler:      &api.Filler{Dir: dataDir},
+		Builder:     api.Builder{Dir: nodeconfig.BuilderDir, Socket: nodeconfig.BuilderSocket, Start: nodeconfig.BuilderStart},
+		RuntimesDir: nodeconfig.RuntimesDir,
+		Mounted:     mounted,
+		Env:         func() []string { return append(environment(), program.ReadEnvironment(nodeconfig.ProxyFile)...) },
+		Log:         log,
 	}
 	if node.Role == nodeconfig.RoleControlPlane {
 		server.ControlSocket = nodeconfig.ControlSocket
 	}
 	if Sandboxed() {
 		server.Clock = func(time.Time) error { return nil } // the clock is the host's
+		server.Random = func([]byte) error { return nil }   // so is the random generator
+		server.Filler = nil                                 // and so is the disk
 		server.MemoryUsed = memoryUsed
+	} else {
+		server.Grow = func(ctx context.Context) error { return disk.Grow(ctx, runToEnd, dataDir) }
+	}
+	if server.Filler != nil {
+		// The machine or this program may have ended while the disk was full.
+		if err := server.Filler.Free(); err != nil {
+			log.Error("free the disk", "error", err)
+		}
 	}
 	ctx, end := context.WithCancel(ctx)
 	var keeping sync.WaitGroup
@@ -70,6 +87,15 @@ func ServeAPI(ctx context.Context) error {
 	defer end()
 	keeping.Go(func() { keepLogs(ctx, kept, log) })
 	return server.Run(ctx, listener)
+}
+
+// runToEnd runs a program and returns its exit code and output.
+func runToEnd(ctx context.Context, args ...string) (int, string, error) {
+	output, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput()
+	if exit := new(exec.ExitError); errors.As(err, &exit) {
+		return exit.ExitCode(), string(output), nil
+	}
+	return 0, string(output), err
 }
 
 // kernelAgain is the pause after the kernel's log could not be written.
@@ -155,4 +181,12 @@ func signalPower(action string) error {
 		with = unix.SIGTERM
 	}
 	return unix.Kill(1, with)
+}
+
+// mounted reports whether the node's own disk is mounted: containerd starts only then.
+func mounted() bool {
+	state, err := readState()
+	return err == nil && slices.ContainsFunc(state.Programs, func(p nodeapi.Program) bool {
+		return p.Name == programContainerd && !p.Started.IsZero()
+	})
 }

@@ -9,14 +9,18 @@ import (
 	"net/http"
 	"time"
 
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
+
+	"github.com/skiff-dev/skiff/internal/pause"
 )
 
-// serverPoll is how often a node that waits for its cluster tries to reach it. The
-// libraries' own back-off grows to half a minute, too long for a cluster that starts
-// in seconds.
-const serverPoll = 250 * time.Millisecond
+// How long a node that waits for its cluster pauses before it tries to reach it again. The
+// libraries' own back-off grows to half a minute, too long for a cluster that starts in
+// seconds. On an emulated machine an attempt costs more, so there the pauses are longer.
+const (
+	leastPause = 50 * time.Millisecond
+	mostPause  = 250 * time.Millisecond
+)
 
 // Path is a request that tells a component whether it can start.
 type Path string
@@ -45,18 +49,20 @@ func (i Identity) Wait(ctx context.Context, path Path) error {
 		return fmt.Errorf("create a client for the API server: %w", err)
 	}
 	defer web.CloseIdleConnections()
-	last := ""
-	return wait.PollUntilContextCancel(ctx, serverPoll, true, func(ctx context.Context) (bool, error) {
+	for said := map[string]bool{}; ; {
+		begun := time.Now()
 		err := probe(ctx, web, path)
 		if err == nil {
-			return true, nil
+			return nil
 		}
-		if message := reason(err); message != last {
+		if message := reason(err); !said[message] {
 			slog.Info("waiting for the API server", "path", path, "error", message)
-			last = message
+			said[message] = true
 		}
-		return false, nil
-	})
+		if err := pause.For(ctx, pause.Between(time.Since(begun), leastPause, mostPause)); err != nil {
+			return err
+		}
+	}
 }
 
 // reason returns an error's innermost message, without the parts that differ from

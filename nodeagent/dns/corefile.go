@@ -39,6 +39,7 @@ func corefile(node nodeconfig.Node, identity client.Identity, own custom) string
 	line := func(format string, arguments ...any) { fmt.Fprintf(&b, format+"\n", arguments...) }
 	line(".:%d {", port)
 	line("  bind %s", address)
+	line("  %s", countDirective)
 	line("  errors")
 	line("  %s %s in-addr.arpa ip6.arpa {", directive, node.Kubernetes.DNSDomain)
 	line("    endpoint %s", client.Server)

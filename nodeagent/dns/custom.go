@@ -95,7 +95,7 @@ func (c *custom) addServers(key, text string, node nodeconfig.Node) error {
 		if err != nil {
 			return err
 		}
-		c.servers += fmt.Sprintf("%s {\n  bind %s\n%s}\n", strings.Join(block.Keys, " "), node.Network.Address.Addr(), lines)
+		c.servers += fmt.Sprintf("%s {\n  bind %s\n  %s\n%s}\n", strings.Join(block.Keys, " "), node.Network.Address.Addr(), countDirective, lines)
 	}
 	return nil
 }

@@ -33,6 +33,7 @@ func TestCorefileForwardsOtherNamesToTheNodesNameServers(t *testing.T) {
 	got := corefile(document(), client.Component("/pki", "dns"), custom{})
 	want := `.:53 {
   bind 192.168.104.21
+  count
   errors
   cluster cluster.local in-addr.arpa ip6.arpa {
     endpoint https://127.0.0.1:7443
@@ -91,12 +92,13 @@ func TestCoreDNSAcceptsTheCorefile(t *testing.T) {
 	}
 }
 
-// local returns a configuration for this host: it listens on a port of 127.0.0.1 and
-// waits for no API server.
+// local returns a configuration for this host: it listens on a port of 127.0.0.1, forwards
+// to a name server there that does not exist, and waits for no API server.
 func local(t *testing.T, own custom, port int) caddy.Input {
 	t.Helper()
 	node := document()
 	node.Network.Address = netip.MustParsePrefix("127.0.0.1/8")
+	node.Network.Nameservers = []netip.Addr{netip.MustParseAddr("127.0.0.99")}
 	file := corefile(node, client.Identity{}, own)
 	file = strings.Replace(file, ".:53 {", fmt.Sprintf(".:%d {", port), 1)
 	file = strings.Replace(file, "    tls   \n", "", 1)

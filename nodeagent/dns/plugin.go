@@ -26,7 +26,7 @@ import (
 const directive = "cluster"
 
 // directives are in the order in which plugins handle a query, as upstream's are.
-var directives = []string{"bind", "errors", "log", "loadbalance", "cache", "rewrite", "hosts", directive, "forward"}
+var directives = []string{"bind", countDirective, "errors", "log", "loadbalance", "cache", "rewrite", "hosts", directive, "forward"}
 
 // register prepares the library once in the life of the process, since its
 // registries are global.
@@ -34,6 +34,8 @@ var register = sync.OnceValue(func() error {
 	caddy.Quiet = true
 	dnsserver.Quiet = true
 	plugin.Register(directive, setup)
+	plugin.Register(countDirective, setupCount)
+	serveMetrics()
 	if err := dnsserver.SetDirectives(directives); err != nil {
 		return err
 	}

@@ -42,6 +42,8 @@ type Paths struct {
 	// Certificate and Key are the kubelet's client certificate, which the host
 	// makes and renews.
 	Certificate, Key string
+	// ServingCertificate and ServingKey are those of the kubelet's server, also the host's.
+	ServingCertificate, ServingKey string
 	// ContainerdSocket is where containerd serves CRI.
 	ContainerdSocket string
 }
@@ -92,12 +94,15 @@ func Server(node nodeconfig.Node, machine Machine, paths Paths) (*options.Kubele
 func trust(config *kubeletconfig.KubeletConfiguration, node nodeconfig.Node, paths Paths) {
 	config.Authentication.Anonymous.Enabled = false
 	config.Authentication.Webhook.Enabled = true
+	// As in API servers (pki.Rotation), so that old tokens are refused everywhere. The
+	// default is two minutes.
+	config.Authentication.Webhook.CacheTTL = metav1.Duration{Duration: 10 * time.Second}
 	config.Authentication.X509.ClientCAFile = paths.ClientCA
 	config.Authorization.Mode = kubeletconfig.KubeletAuthorizationModeWebhook
-	// The host replaces the client certificate; client-go reads it again. No node
-	// may ask for one.
+	// The host replaces both certificates; the kubelet reads them again. No node may ask
+	// for a client's.
 	config.RotateCertificates = false
-	config.ServerTLSBootstrap = true
+	config.TLSCertFile, config.TLSPrivateKeyFile = paths.ServingCertificate, paths.ServingKey
 	config.TLSMinVersion = "VersionTLS13"
 	config.ReadOnlyPort = 0
 	config.Address = node.Network.Address.Addr().String()

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/kubernetes/cmd/kubelet/app/options"
@@ -38,6 +39,7 @@ func paths() Paths {
 	return Paths{
 		Root: "/var/lib/kubelet", ClientCA: "/pki/ca.crt", ResolvConf: "/run/resolv.conf",
 		Certificate: "/pki/kubelet.crt", Key: "/pki/kubelet.key", ContainerdSocket: "/run/containerd/containerd.sock",
+		ServingCertificate: "/pki/kubelet-server.crt", ServingKey: "/pki/kubelet-server.key",
 	}
 }
 
@@ -73,7 +75,7 @@ func TestServerAdmitsOnlyKnownClients(t *testing.T) {
 	config := server.KubeletConfiguration
 	for fact, holds := range map[string]bool{
 		"anonymous off":        !config.Authentication.Anonymous.Enabled,
-		"tokens are reviewed":  config.Authentication.Webhook.Enabled,
+		"tokens are reviewed":  config.Authentication.Webhook.Enabled && config.Authentication.Webhook.CacheTTL.Duration == 10*time.Second,
 		"client CA":            config.Authentication.X509.ClientCAFile == "/pki/ca.crt",
 		"access is reviewed":   config.Authorization.Mode == kubeletconfig.KubeletAuthorizationModeWebhook,
 		"read-only port off":   config.ReadOnlyPort == 0,
@@ -81,7 +83,7 @@ func TestServerAdmitsOnlyKnownClients(t *testing.T) {
 		"health on loopback":   config.HealthzBindAddress == "127.0.0.1",
 		"TLS 1.3":              config.TLSMinVersion == "VersionTLS13",
 		"asks for no client":   !config.RotateCertificates && server.BootstrapKubeconfig == "",
-		"asks for a server's":  config.ServerTLSBootstrap,
+		"asks for no server's": !config.ServerTLSBootstrap && config.TLSCertFile == "/pki/kubelet-server.crt" && config.TLSPrivateKeyFile == "/pki/kubelet-server.key",
 		"no static pods":       config.StaticPodPath == "" && config.StaticPodURL == "",
 		"no write below /usr":  !strings.HasPrefix(config.VolumePluginDir, "/usr"),
 		"no profiling":         !config.EnableProfilingHandler,

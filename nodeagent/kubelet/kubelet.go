@@ -15,7 +15,6 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/cmd/kubelet/app"
 
-	"github.com/skiff-dev/skiff/nodeagent/client"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
@@ -29,6 +28,11 @@ type Kubelet struct {
 	Paths   Paths
 	// Starting is called when a pod is about to start. It must return at once.
 	Starting func()
+	// Network waits until it is known whether the container runtime gets a configuration of
+	// the pod network, and returns that. It returns false when the context ends.
+	Network func(context.Context) bool
+	// Ready is closed when the API server is ready.
+	Ready <-chan struct{}
 }
 
 // Run waits for the API server, then runs the kubelet until ctx ends or it fails.
@@ -45,11 +49,11 @@ func (k Kubelet) Run(ctx context.Context) error {
 	if err := removeOtherPolicies(k.Paths.Root, &server.KubeletConfiguration); err != nil {
 		return err
 	}
-	if err := k.Paths.Identity().Wait(ctx, client.PathReady); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-		return err
+	server.OOMScoreAdj = allowedScore(ownScore, server.OOMScoreAdj)
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-k.Ready:
 	}
 	if awaitSocket(ctx, k.Paths.ContainerdSocket) != nil {
 		return nil // ctx ended
@@ -60,6 +64,7 @@ func (k Kubelet) Run(ctx context.Context) error {
 	}
 	if !k.Node.Kubernetes.PlainKubelet {
 		awaitMounts(dependencies, k.Paths.Root, k.Starting)
+		awaitNetwork(dependencies, func(ctx context.Context) bool { return k.isReady(ctx) && k.Network(ctx) })
 	}
 	if err := app.Run(ctx, server, dependencies, utilfeature.DefaultFeatureGate); err != nil {
 		return fmt.Errorf("run the kubelet: %w", err)
@@ -86,8 +91,8 @@ func awaitSocket(ctx context.Context, path string) error {
 	})
 }
 
-// prepare writes the files that the kubelet reads, and removes certificates that
-// are not this node's.
+// prepare writes the files that the kubelet reads, and removes those that no kubelet
+// reads any more.
 func (k Kubelet) prepare() error {
 	if err := os.MkdirAll(k.Paths.Root, 0o750); err != nil {
 		return fmt.Errorf("create the kubelet's directory: %w", err)
@@ -95,5 +100,5 @@ func (k Kubelet) prepare() error {
 	if err := k.Paths.Identity().WriteKubeconfig(k.Paths.kubeconfig()); err != nil {
 		return err
 	}
-	return k.removeForeignCertificates()
+	return k.removeOldCertificates()
 }

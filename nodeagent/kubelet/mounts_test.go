@@ -11,7 +11,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 	upstream "k8s.io/kubernetes/pkg/kubelet"
 	"k8s.io/kubernetes/pkg/kubelet/cm"
@@ -163,8 +162,8 @@ func TestOtherCallsReachUpstreamsContainerManager(t *testing.T) {
 	if _, isWrapped := wrapped.NewPodContainerManager().(podMountsAwaiting); !isWrapped {
 		t.Error("the manager of pods' cgroups does not wait")
 	}
-	if pods, err := wrapped.NewPodContainerManager().GetAllPodsFromCgroups(); err != nil || len(pods) != 0 {
-		t.Errorf("got %v, %v", map[types.UID]cm.CgroupName(pods), err)
+	if is, uid := wrapped.NewPodContainerManager().IsPodCgroup("/kubepods"); is || uid != "" {
+		t.Errorf("got %t, %q", is, uid)
 	}
 	if wrapped.Status() != inner.Status() {
 		t.Error("the status is another")

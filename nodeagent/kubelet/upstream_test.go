@@ -17,10 +17,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/kubernetes/fake"
-	"k8s.io/client-go/tools/record"
 	kubeletpods "k8s.io/kubernetes/pkg/kubelet/config"
 	"k8s.io/kubernetes/pkg/kubelet/pod"
-	"k8s.io/kubernetes/pkg/kubelet/volumemanager"
 	"k8s.io/kubernetes/pkg/volume"
 	"k8s.io/kubernetes/pkg/volume/configmap"
 	"k8s.io/kubernetes/pkg/volume/downwardapi"
@@ -28,14 +26,12 @@ import (
 	"k8s.io/kubernetes/pkg/volume/projected"
 	volumesecret "k8s.io/kubernetes/pkg/volume/secret"
 	volumetesting "k8s.io/kubernetes/pkg/volume/testing"
-	"k8s.io/kubernetes/pkg/volume/util/hostutil"
-	"k8s.io/mount-utils"
 	"k8s.io/utils/ptr"
 )
 
 // These tests check upstream's own code for what awaitMounts relies on. When one
 // of them fails after a new version of Kubernetes, PlainKubelet in the node
-// document turns the wait off until it fits again.
+// document turns the wait off until it fits again. It also turns off awaitNetwork.
 
 // alive is a kubelet none of whose pods end.
 type alive struct{}
@@ -79,8 +75,7 @@ func TestUpstreamsVolumeManagerIsDoneWhenTheMarksAppear(t *testing.T) {
 		t.Fatal(err)
 	}
 	pods := pod.NewBasicPodManager()
-	volumes := volumemanager.NewVolumeManager(true, "worker-1", pods, alive{}, api, manager, mount.NewFakeMounter(nil),
-		hostutil.NewFakeHostUtil(nil), filepath.Join(root, "pods"), &record.FakeRecorder{}, volumetesting.NewBlockVolumePathHandler())
+	volumes := newVolumeManager(pods, api, manager, filepath.Join(root, "pods"))
 
 	files := marks(root, owner)
 	if len(files) != 5 {

@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/skiff-dev/skiff/internal/balancer"
+	"github.com/skiff-dev/skiff/internal/runtest"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
@@ -54,6 +55,7 @@ func TestBackendsFollowTheControlPlanes(t *testing.T) {
 	done := make(chan error)
 	go func() { done <- Follow(ctx, api, b) }()
 	await(t, b, "10.0.0.1:6443")
+	runtest.AwaitWatch(t, api.Actions, "endpointslices")
 	slices := api.DiscoveryV1().EndpointSlices("default")
 	if _, err := slices.Update(ctx, endpoints(true, 6443, "10.0.0.1", "10.0.0.2", "10.0.0.3"), metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
@@ -100,6 +102,7 @@ func TestConnectionsOfADepartingControlPlaneStayOpen(t *testing.T) {
 		}
 	}
 	ask()
+	runtest.AwaitWatch(t, api.Actions, "endpointslices")
 	for _, address := range []string{"10.0.0.2", "10.0.0.3"} {
 		if _, err := api.DiscoveryV1().EndpointSlices("default").Update(ctx, endpoints(true, 6443, address), metav1.UpdateOptions{}); err != nil {
 			t.Fatal(err)

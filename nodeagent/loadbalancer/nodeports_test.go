@@ -15,6 +15,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/fake"
+
+	"github.com/skiff-dev/skiff/internal/runtest"
 )
 
 func serviceOf(kind corev1.ServiceType, ports ...corev1.ServicePort) *corev1.Service {
@@ -45,7 +47,7 @@ func TestANodePortIsServedWhileItsServiceExists(t *testing.T) {
 	go func() { done <- NodePorts{API: api, Node: netip.MustParseAddr("127.0.0.2")}.Run(ctx) }()
 
 	awaitAnswer(t, port, "up\n")
-	time.Sleep(100 * time.Millisecond) // the fake API needs its watch
+	runtest.AwaitWatch(t, api.Actions, "services")
 	if err := api.CoreV1().Services("default").Delete(ctx, "nodeport", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +78,8 @@ func TestANodePortThatFailsIsServedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitAnswer(t, port, "")
-	time.Sleep(100 * time.Millisecond) // the failure is noticed, and the fake API needs its watch
+	runtest.AwaitWatch(t, api.Actions, "services")
+	time.Sleep(100 * time.Millisecond) // the failure is noticed
 	if _, err := api.CoreV1().Services("default").Create(ctx, serviceOf(corev1.ServiceTypeLoadBalancer), metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -87,10 +90,11 @@ func TestANodePortThatFailsIsServedAgain(t *testing.T) {
 	}
 }
 
-// serviceProxy serves a port of the node's address, and returns its number.
+// serviceProxy serves a port of the node's address that is free on 127.0.0.1, and returns
+// its number.
 func serviceProxy(t *testing.T) int {
 	t.Helper()
-	proxy, err := net.Listen("tcp", "127.0.0.2:0")
+	proxy, err := net.Listen("tcp", fmt.Sprintf("127.0.0.2:%d", runtest.FreePort(t)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,10 +21,10 @@ const (
 	closeWaitTimeout   = time.Hour
 )
 
-// prepareKernel changes the settings that pods' connections need. One that cannot be
+// PrepareKernel changes the settings that pods' connections need. One that cannot be
 // changed is only logged. The timeouts belong to the network namespace, so a
 // sandbox does not change its host's.
-func prepareKernel(dual bool) {
+func PrepareKernel(dual bool) {
 	setAtLeast("/proc/sys/net/ipv4/ip_forward", 1)
 	if dual {
 		setAtLeast("/proc/sys/net/ipv6/conf/all/forwarding", 1)

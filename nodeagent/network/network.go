@@ -45,6 +45,9 @@ type Network struct {
 	// CNIDir is where the container runtime looks for its network, usually
 	// /etc/cni/net.d.
 	CNIDir string
+	// Reconciled, if set, is called after each reconciliation that succeeded. configured is
+	// false while the node has no range for its pods, and so no network.
+	Reconciled func(configured bool)
 }
 
 // Run reconciles until ctx ends.
@@ -66,10 +69,14 @@ func (n Network) Run(ctx context.Context) error {
 	if !cache.WaitForCacheSync(ctx.Done(), n.Nodes.Informer().HasSynced) {
 		return nil
 	}
-	prepareKernel(n.Node.Dual())
+	PrepareKernel(n.Node.Dual())
 	for {
 		wait := resync
-		if err := n.reconcile(ctx); err != nil && ctx.Err() == nil {
+		configured, err := n.reconcile(ctx)
+		switch {
+		case err == nil && n.Reconciled != nil:
+			n.Reconciled(configured)
+		case err != nil && ctx.Err() == nil:
 			slog.Error("cannot reconcile the pod network, retrying", "error", err)
 			wait = retry
 		}
@@ -82,23 +89,23 @@ func (n Network) Run(ctx context.Context) error {
 	}
 }
 
-// reconcile is idempotent.
-func (n Network) reconcile(ctx context.Context) error {
+// reconcile returns whether the container runtime has a network. It is idempotent.
+func (n Network) reconcile(ctx context.Context) (configured bool, err error) {
 	objects, err := n.Nodes.Lister().List(labels.Everything())
 	if err != nil {
-		return fmt.Errorf("list nodes: %w", err)
+		return false, fmt.Errorf("list nodes: %w", err)
 	}
 	ranges := clusterRanges(objects, n.Node)
 	if err := n.masquerade(ctx, ranges); err != nil {
-		return err
+		return false, err
 	}
 	link, err := linkWith(n.Node.Network.Address.Addr())
 	if err != nil {
-		return err
+		return false, err
 	}
 	want := desiredRoutes(ranges, n.Node.Name, n.Node.Kubernetes.PodCIDR)
 	if err := applyRoutes(netlink.FAMILY_V4, link, want); err != nil {
-		return err
+		return false, err
 	}
 	if n.Node.Dual() {
 		neighbours := desiredNeighbours(n.Node, nodeAddresses(n.Node, ranges))
@@ -106,19 +113,20 @@ func (n Network) reconcile(ctx context.Context) error {
 			applyNeighbours(link, n.Node.Network.Address6.Masked(), neighbours),
 			applyRoutes(netlink.FAMILY_V6, link, desiredRoutes6(ranges, n.Node, neighbours)))
 		if err != nil {
-			return err
+			return false, err
 		}
 	}
 	own := ranges[n.Node.Name]
 	if !own.pods.IsValid() || n.Node.Dual() && !own.pods6.IsValid() {
 		slog.Info("the node has no pod range yet")
-		return nil
+		return false, nil
 	}
 	list, err := conflist(n.Node, own)
 	if err != nil {
-		return err
+		return false, err
 	}
-	return writeIfChanged(filepath.Join(n.CNIDir, conflistName), list)
+	err = writeIfChanged(filepath.Join(n.CNIDir, conflistName), list)
+	return err == nil, err
 }
 
 func (n Network) masquerade(ctx context.Context, ranges map[string]place) error {

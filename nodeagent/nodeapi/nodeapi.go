@@ -3,7 +3,10 @@
 // client vm/node.
 package nodeapi
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Routes.
 const (
@@ -19,12 +22,22 @@ const (
 	PathPower = "/v1/power"
 	// PathClock: POST of a ClockRequest sets the node's clock.
 	PathClock = "/v1/clock"
+	// PathDisk: POST of a DiskRequest fills the node's own disk on purpose, or ends that;
+	// answers 204 once it is done. Answers 422 if the disk is the host's.
+	PathDisk = "/v1/disk"
+	// PathGrow: POST grows the file system of the node's own disk to the size of the disk;
+	// answers 204 when it has grown.
+	PathGrow = "/v1/grow"
 	// PathFiles: POST of a FilesRequest replaces files of the node document while
 	// the node runs; answers 204. Their readers notice the change.
 	PathFiles = "/v1/files"
 	// PathHost: POST of a nodeconfig.Host replaces the settings that the node takes
 	// over from the host; answers 204.
 	PathHost = "/v1/host"
+	// PathIdentity: POST of an IdentityRequest gives a node whose memory was copied what it
+	// must not share with another copy; answers 204. Programs that read the document only
+	// when they start have the new one once they are restarted.
+	PathIdentity = "/v1/identity"
 	// PathBuilder: POST with ?sha256=DIGEST, "Connection: Upgrade" and "Upgrade:
 	// skiff-builder" starts the builder with that digest if it is not running; after
 	// 101 the connection carries BuildKit's API. Answers 412 if the node does not have
@@ -33,6 +46,11 @@ const (
 	// PathBuilderProgram: PUT of the builder's program with ?sha256=DIGEST installs it,
 	// which stops another one; answers 204.
 	PathBuilderProgram = "/v1/builder/program"
+	// PathPrograms: GET answers the SHA-256 digests of the container runtimes' programs that
+	// the host has sent, by name (package nodeconfig), as a JSON object. PUT of a program to
+	// PathPrograms/NAME?sha256=DIGEST installs it; answers 204. Both answer 503 until the
+	// node's own disk is mounted.
+	PathPrograms = "/v1/programs"
 	// UpgradeExec and UpgradeBuilder are values of the Upgrade header.
 	UpgradeExec    = "skiff-exec"
 	UpgradeBuilder = "skiff-builder"
@@ -41,8 +59,8 @@ const (
 const (
 	// ProgramBuilder is the name of the builder in Status.Programs.
 	ProgramBuilder = "builder"
-	// MaxBuilderBytes bounds the builder's program.
-	MaxBuilderBytes = 256 << 20
+	// MaxProgramBytes bounds a program that the host sends.
+	MaxProgramBytes = 256 << 20
 )
 
 // Status is what a node reports about itself.
@@ -63,6 +81,9 @@ type Status struct {
 	Alarms []string `json:"alarms,omitempty"`
 	// Certificates are the node's own, in order of expiry, without authorities.
 	Certificates []Certificate `json:"certificates,omitempty"`
+	// Trust has the SHA-256 sums, in hexadecimal, of files below nodeconfig.PKIDir that say
+	// what the node trusts or signs with, by path.
+	Trust map[string]string `json:"trust,omitempty"`
 	// MemoryTotalKiB and MemoryAvailableKiB as in /proc/meminfo.
 	MemoryTotalKiB     int64 `json:"memoryTotalKiB"`
 	MemoryAvailableKiB int64 `json:"memoryAvailableKiB"`
@@ -73,10 +94,13 @@ type Status struct {
 
 // Certificate is one of a node's own certificates.
 type Certificate struct {
-	// Name as in package pki, for example "etcd/peer"; the kubelet's serving
-	// certificate is "kubelet-server".
+	// Name as in package pki, for example "etcd/peer".
 	Name    string    `json:"name"`
 	Expires time.Time `json:"expires"`
+	// Subject is its common name.
+	Subject string `json:"subject,omitempty"`
+	// Issuer is the ID of the authority's key, in hexadecimal.
+	Issuer string `json:"issuer,omitempty"`
 }
 
 // Program is a supervised program.
@@ -124,6 +148,27 @@ type PowerRequest struct {
 // ClockRequest sets the node's clock.
 type ClockRequest struct {
 	Time time.Time `json:"time"`
+	// AheadSeconds is how far the clock is set ahead of Time on purpose, negative for
+	// behind. The node API checks certificates at Time all the same.
+	AheadSeconds float64 `json:"aheadSeconds,omitempty"`
+}
+
+// DiskRequest fills the node's own disk.
+type DiskRequest struct {
+	// FullSeconds is how long the disk is full; 0 ends that at once.
+	FullSeconds float64 `json:"fullSeconds"`
+}
+
+// RandomBytes is how many random bytes an IdentityRequest has at least.
+const RandomBytes = 32
+
+// IdentityRequest is what a node must not share with other copies of its memory.
+type IdentityRequest struct {
+	// Random bytes of the host, from which the kernel seeds its random generator again.
+	Random []byte `json:"random"`
+	// Document replaces the node document, with its files and what else follows from it in
+	// /etc. It has the node's name, role and network; empty if they all stay.
+	Document json.RawMessage `json:"document,omitempty"`
 }
 
 // FilesRequest replaces files below nodeconfig.PKIDir.

@@ -43,6 +43,11 @@ type APIServer struct {
 	// AuthenticationConfig is an AuthenticationConfiguration of
 	// apiserver.config.k8s.io/v1.
 	AuthenticationConfig map[string]any `json:"authenticationConfig,omitempty"`
+	// AuthorizationConfig is an AuthorizationConfiguration of
+	// apiserver.config.k8s.io/v1 without the paths of kubeconfig files.
+	AuthorizationConfig map[string]any `json:"authorizationConfig,omitempty"`
+	// WebhookKubeconfigs are the contents of those files, by the authorizer's name.
+	WebhookKubeconfigs map[string]string `json:"webhookKubeconfigs,omitempty"`
 }
 
 // AdmissionPlugins are names of plugins.

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/skiff-dev/skiff/internal/names"
 )
 
 // APIVersion is the version of Node. A node refuses any other.
@@ -119,16 +121,46 @@ const (
 	RoleWorker       Role = "worker"
 )
 
-// RoleOf returns the role of the node with the given name, which the host chose:
-// ROLE-NUMBER. The name in a node's certificate is proof of it.
-func RoleOf(name string) (Role, bool) {
-	for _, role := range []Role{RoleControlPlane, RoleWorker} {
-		number, ok := strings.CutPrefix(name, string(role)+"-")
-		if _, err := strconv.ParseUint(number, 10, 16); ok && err == nil {
-			return role, true
-		}
+// The groups that every cluster has. Nodes of other groups are workers.
+const (
+	GroupControlPlanes = "control-plane"
+	GroupWorkers       = "worker"
+)
+
+// SplitName returns the group of the node with the given name, GROUP-INDEX, and its
+// index, which is at least 1. ok is false for a name that the host gives to no node.
+func SplitName(name string) (group string, index int, ok bool) {
+	at := strings.LastIndexByte(name, '-')
+	if at < 1 || !isLabel(name) || !isLabel(name[:at]) {
+		return "", 0, false
 	}
-	return "", false
+	number, err := strconv.ParseUint(name[at+1:], 10, 16)
+	if err != nil || number == 0 || name[at+1] == '0' {
+		return "", 0, false
+	}
+	return name[:at], int(number), true
+}
+
+// RoleOf returns the role of the node with the given name, which the host chose. The
+// name in a node's certificate is proof of it.
+func RoleOf(name string) (Role, bool) {
+	group, _, ok := SplitName(name)
+	switch {
+	case !ok:
+		return "", false
+	case group == GroupControlPlanes:
+		return RoleControlPlane, true
+	}
+	return RoleWorker, true
+}
+
+// MadeByHost reports whether the host made the node with the given name and labels, which may
+// be those of a simulated node. Only nodes that the host made may have the names of control
+// planes and plain workers. Those of other groups register with a label, which a kubelet can
+// only set for its own node.
+func MadeByHost(name string, labels map[string]string) bool {
+	group, _, ok := SplitName(name)
+	return ok && (group == GroupControlPlanes || group == GroupWorkers || labels[names.LabelRole] == string(RoleWorker))
 }
 
 // Node is the whole document.
@@ -243,16 +275,29 @@ type Kubernetes struct {
 	// DNSDomain is usually cluster.local.
 	DNSDomain string            `json:"dnsDomain"`
 	Labels    map[string]string `json:"labels,omitempty"`
-	// PlainKubelet turns off Skiff's one change to the kubelet: that a new pod waits
-	// for its volumes instead of checking for them every 300 ms.
+	// PlainKubelet turns off Skiff's changes to the kubelet: that a new pod waits for its
+	// volumes instead of checking for them every 300 ms, and that a node that starts again
+	// waits for its pod network instead of reporting that it is not ready.
 	PlainKubelet bool `json:"plainKubelet,omitempty"`
 	// Cloud is true if the control planes initialize nodes with the metadata that the
 	// cluster's cloud, at the gateway, has of them. Until then a new node takes no pods.
 	Cloud bool `json:"cloud,omitempty"`
 	// GatewayAPI makes the control planes install the definitions of the Gateway API.
 	GatewayAPI bool `json:"gatewayAPI,omitempty"`
+	// Runtimes are the names of the container runtimes beside runc, as in Runtimes.
+	Runtimes []string `json:"runtimes,omitempty"`
+	// Without has the parts of Skiff that the cluster does not use.
+	Without Without `json:"without,omitzero"`
 	// Taints in kubectl's notation, "key=value:Effect" or "key:Effect".
 	Taints []string `json:"taints,omitempty"`
+}
+
+// Without is set for the parts of Skiff that users replace with their own or leave out.
+type Without struct {
+	PodNetwork   bool `json:"podNetwork,omitempty"`
+	Policies     bool `json:"policies,omitempty"`
+	ServiceProxy bool `json:"serviceProxy,omitempty"`
+	DNS          bool `json:"dns,omitempty"`
 }
 
 // Dual reports whether the cluster has IPv6 beside IPv4.

@@ -211,6 +211,8 @@ func (k *Kubernetes) validate() error {
 		return fmt.Errorf("dnsAddress %s is not in serviceCIDR %s", k.DNSAddress, k.ServiceCIDR)
 	case !isName(k.DNSDomain):
 		return fmt.Errorf("dnsDomain %q is not a DNS name", k.DNSDomain)
+	case len(RuntimesNamed(k.Runtimes)) != len(k.Runtimes):
+		return fmt.Errorf("runtimes %q has an unknown runtime", k.Runtimes)
 	}
 	return nil
 }

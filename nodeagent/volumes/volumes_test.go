@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/skiff-dev/skiff/internal/names"
+	"github.com/skiff-dev/skiff/internal/runtest"
 )
 
 func TestCreatesADirectoryThatEveryPodCanWrite(t *testing.T) {
@@ -141,12 +142,14 @@ func TestALinkIsNotADirectory(t *testing.T) {
 func TestRunFollowsTheCluster(t *testing.T) {
 	v, _ := open(t)
 	pv := volume(v, "pvc-1")
-	v.API = fake.NewSimpleClientset(pv)
+	api := fake.NewSimpleClientset(pv)
+	v.API = api
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- v.Run(ctx) }()
 	path := filepath.Join(v.Dir, "pvc-1")
 	await(t, func() bool { _, err := os.Stat(path); return err == nil })
+	runtest.AwaitWatch(t, api.Actions, "persistentvolumes")
 
 	deleted := pv.DeepCopy()
 	deleted.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)}

@@ -8,7 +8,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -37,16 +39,19 @@ const (
 type Server struct {
 	// PKIDir has host-ca.crt, node-api.crt and node-api.key.
 	PKIDir string
-	// KubeletPKIDir has the certificates that the cluster issued to the kubelet.
-	KubeletPKIDir string
 	// Status returns the part of the status that is not read from the kernel.
 	Status func() (nodeapi.Status, error)
 	// Power asks PID 1 to end the machine.
 	Power func(action string) error
 	// Clock sets the machine's clock.
 	Clock func(time.Time) error
+	// Grow grows the file system of the node's own disk; nil if that is the host's.
+	Grow func(ctx context.Context) error
 	// Host takes over settings of the host.
 	Host func(nodeconfig.Host) error
+	// Identity takes over a document, and Random seeds the kernel's random generator.
+	Identity func(node nodeconfig.Node, raw []byte) error
+	Random   func([]byte) error
 	// MemoryUsed, if set, returns the used memory in KiB, where /proc/meminfo does not
 	// show it.
 	MemoryUsed func() int64
@@ -58,7 +63,13 @@ type Server struct {
 	DataDir string
 	// AlarmsDir has a file for each program with a message for the user.
 	AlarmsDir string
-	Builder   Builder
+	// Filler fills the node's own disk on purpose; nil if the disk is the host's.
+	Filler  *Filler
+	Builder Builder
+	// RuntimesDir gets the programs of container runtimes.
+	RuntimesDir string
+	// Mounted reports whether the node's own disk is mounted.
+	Mounted func() bool
 	// ControlSocket is where the control plane serves package controlapi; empty on
 	// a worker.
 	ControlSocket string
@@ -66,17 +77,27 @@ type Server struct {
 	Env func() []string
 	Log *slog.Logger
 
-	installing sync.Mutex // held while the builder is replaced
+	// AheadFile has how far the clock is ahead on purpose while it is; it does not survive
+	// a boot.
+	AheadFile string
+
+	installing sync.Mutex // held while a program that the host sent is installed
 }
 
-// TLSConfig requires TLS 1.3 and a client certificate of the host's authority. The
-// node's own certificate is read for every connection, since it is renewed.
+// TLSConfig requires TLS 1.3 and a client certificate of the host's authority. All files
+// are read for every connection, since the host replaces them.
 func (s *Server) TLSConfig() (*tls.Config, error) {
-	own := func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-		certificate, err := tls.LoadX509KeyPair(filepath.Join(s.PKIDir, "node-api.crt"), filepath.Join(s.PKIDir, "node-api.key"))
-		return &certificate, err
+	config, err := s.connectionConfig()
+	if err != nil {
+		return nil, err
 	}
-	if _, err := own(nil); err != nil {
+	config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return s.connectionConfig() }
+	return config, nil
+}
+
+func (s *Server) connectionConfig() (*tls.Config, error) {
+	own, err := tls.LoadX509KeyPair(filepath.Join(s.PKIDir, "node-api.crt"), filepath.Join(s.PKIDir, "node-api.key"))
+	if err != nil {
 		return nil, err
 	}
 	authority, err := os.ReadFile(filepath.Join(s.PKIDir, "host-ca.crt"))
@@ -88,12 +109,14 @@ func (s *Server) TLSConfig() (*tls.Config, error) {
 		return nil, errors.New("host-ca.crt contains no certificate")
 	}
 	return &tls.Config{
-		MinVersion:     tls.VersionTLS13,
-		GetCertificate: own,
-		ClientAuth:     tls.RequireAndVerifyClientCert,
-		ClientCAs:      clients,
+		MinVersion:   tls.VersionTLS13,
+		Time:         func() time.Time { return time.Now().Add(-s.ahead()) },
+		Certificates: []tls.Certificate{own},
+		ClientAuth:   tls.RequireAndVerifyClientCert,
+		ClientCAs:    clients,
 		// An upgrade to exec needs HTTP/1.1.
-		NextProtos: []string{"http/1.1"},
+		NextProtos:             []string{"http/1.1"},
+		SessionTicketsDisabled: true,
 	}, nil
 }
 
@@ -132,10 +155,15 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("POST "+nodeapi.PathExec, s.exec)
 	mux.HandleFunc("POST "+nodeapi.PathPower, s.power)
 	mux.HandleFunc("POST "+nodeapi.PathClock, s.clock)
+	mux.HandleFunc("POST "+nodeapi.PathDisk, s.disk)
+	mux.HandleFunc("POST "+nodeapi.PathGrow, s.grow)
 	mux.HandleFunc("POST "+nodeapi.PathFiles, s.files)
 	mux.HandleFunc("POST "+nodeapi.PathHost, s.host)
+	mux.HandleFunc("POST "+nodeapi.PathIdentity, s.identity)
 	mux.HandleFunc("POST "+nodeapi.PathBuilder, s.builder)
 	mux.HandleFunc("PUT "+nodeapi.PathBuilderProgram, s.builderProgram)
+	mux.HandleFunc("GET "+nodeapi.PathPrograms, s.programs)
+	mux.HandleFunc("PUT "+nodeapi.PathPrograms+"/{name}", s.putProgram)
 	s.forwardControlPlane(mux)
 	return mux
 }
@@ -170,9 +198,54 @@ func (s *Server) clock(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the time is missing", http.StatusBadRequest)
 		return
 	}
-	if err := s.Clock(request.Time); err != nil {
+	ahead := time.Duration(request.AheadSeconds * float64(time.Second))
+	if math.IsNaN(request.AheadSeconds) || math.Abs(request.AheadSeconds) > farthest.Seconds() || request.Time.Add(ahead).Unix() <= 0 {
+		http.Error(w, fmt.Sprintf("invalid offset of %g s", request.AheadSeconds), http.StatusBadRequest)
+		return
+	}
+	err := s.setAhead(ahead)
+	if err == nil {
+		err = s.Clock(request.Time.Add(ahead))
+	}
+	if err != nil {
 		http.Error(w, fmt.Sprintf("set the clock: %v", err), http.StatusInternalServerError)
 		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// farthest is how far a clock may be set wrong on purpose.
+const farthest = 20 * 365 * 24 * time.Hour
+
+// ahead returns how far the clock is ahead on purpose.
+func (s *Server) ahead() time.Duration {
+	content, err := os.ReadFile(s.AheadFile)
+	if err != nil {
+		return 0
+	}
+	ahead, err := time.ParseDuration(string(content))
+	if err != nil {
+		return 0
+	}
+	return ahead
+}
+
+func (s *Server) setAhead(ahead time.Duration) error {
+	if ahead == 0 {
+		if err := os.Remove(s.AheadFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	return os.WriteFile(s.AheadFile, []byte(ahead.String()), 0o600)
+}
+
+func (s *Server) grow(w http.ResponseWriter, r *http.Request) {
+	if s.Grow != nil {
+		if err := s.Grow(r.Context()); err != nil {
+			http.Error(w, fmt.Sprintf("grow the file system: %v", err), http.StatusInternalServerError)
+			return
+		}
 	}
 	w.WriteHeader(http.StatusNoContent)
 }

@@ -84,13 +84,13 @@ type server struct {
 	config  *tls.Config
 	logDir  string
 	pkiDir  string
-	// kubeletDir is the kubelet's PKI.
-	kubeletDir string
-	alarms     string
-	control    string // the control plane's socket
-	builder    Builder
-	power      chan string
-	host       chan nodeconfig.Host
+	alarms  string
+	control string // the control plane's socket
+	builder Builder
+	power   chan string
+	host    chan nodeconfig.Host
+	clock   chan time.Time
+	api     *Server
 }
 
 func start(t *testing.T) *server {
@@ -105,17 +105,19 @@ func start(t *testing.T) *server {
 		t.Fatal(err)
 	}
 	writePEM(t, filepath.Join(pki, "node-api.key"), "PRIVATE KEY", key)
-	s := &server{t: t, logDir: t.TempDir(), pkiDir: pki, kubeletDir: t.TempDir(), alarms: filepath.Join(t.TempDir(), "alarms"), control: filepath.Join(t.TempDir(), "control.sock"), power: make(chan string), host: make(chan nodeconfig.Host, 1)}
+	s := &server{t: t, logDir: t.TempDir(), pkiDir: pki, alarms: filepath.Join(t.TempDir(), "alarms"), control: filepath.Join(t.TempDir(), "control.sock"), power: make(chan string), host: make(chan nodeconfig.Host, 1), clock: make(chan time.Time, 1)}
 	dir := t.TempDir()
 	s.builder = Builder{Dir: filepath.Join(dir, "builder"), Socket: filepath.Join(dir, "run"), Start: filepath.Join(dir, "start")}
 	api := &Server{
 		Builder: s.builder,
-		PKIDir:  pki, KubeletPKIDir: s.kubeletDir, LogDirs: []string{t.TempDir(), s.logDir}, DataDir: t.TempDir(), AlarmsDir: s.alarms, ControlSocket: s.control, Env: os.Environ,
+		PKIDir:  pki, LogDirs: []string{t.TempDir(), s.logDir}, DataDir: t.TempDir(), AlarmsDir: s.alarms, ControlSocket: s.control, Env: os.Environ,
 		Status: func() (nodeapi.Status, error) { return nodeapi.Status{Node: "n1"}, nil },
 		Power:  func(action string) error { s.power <- action; return nil },
 		Host:   func(settings nodeconfig.Host) error { s.host <- settings; return nil },
-		Log:    slog.New(slog.DiscardHandler),
+		Clock:  func(to time.Time) error { s.clock <- to; return nil }, AheadFile: filepath.Join(dir, "ahead"),
+		Log: slog.New(slog.DiscardHandler),
 	}
+	s.api = api
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -476,4 +478,36 @@ func FuzzTailOffset(f *testing.F) {
 			t.Errorf("%d lines of %q from %d, wanted %d", n+1, text, offset, lines)
 		}
 	})
+}
+
+func TestHostReachesANodeWhoseClockIsWrongOnPurpose(t *testing.T) {
+	s := start(t)
+	// The kernel's clock stays what it is, which is as if it had been set ahead by two
+	// hours from two hours ago.
+	past := time.Now().Add(-2 * time.Hour).UTC().Format(time.RFC3339)
+	if code, text := s.do("POST", nodeapi.PathClock, `{"time":"`+past+`","aheadSeconds":7200}`); code != http.StatusNoContent {
+		t.Fatalf("%d %s", code, text)
+	}
+	if got := time.Since(<-s.clock); got.Abs() > time.Minute {
+		t.Errorf("the clock was set to %s ago", got)
+	}
+	if ahead := s.api.ahead(); ahead != 2*time.Hour {
+		t.Errorf("the clock is ahead by %s", ahead)
+	}
+	// Certificates are now checked two hours ago, when the client's was not valid yet.
+	if response, err := s.client(s.config).Get("https://" + s.address + nodeapi.PathStatus); err == nil {
+		response.Body.Close()
+		t.Errorf("answered %s", response.Status)
+	}
+	if err := s.api.setAhead(0); err != nil {
+		t.Fatal(err)
+	}
+	if code, _ := s.do("GET", nodeapi.PathStatus, ""); code != http.StatusOK {
+		t.Errorf("after the end: %d", code)
+	}
+	for _, body := range []string{`{"time":"` + past + `","aheadSeconds":1e18}`, `{"time":"1971-01-01T00:00:00Z","aheadSeconds":-1e8}`} {
+		if code, _ := s.do("POST", nodeapi.PathClock, body); code != http.StatusBadRequest {
+			t.Errorf("%s: %d", body, code)
+		}
+	}
 }

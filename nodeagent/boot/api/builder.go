@@ -2,20 +2,13 @@ package api
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
-	"github.com/skiff-dev/skiff/internal/atomicfile"
 	"github.com/skiff-dev/skiff/internal/pause"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 )
@@ -35,26 +28,7 @@ type Builder struct {
 	Socket, Start string
 }
 
-func (b Builder) link() string { return filepath.Join(b.Dir, "program") }
-
-// has reports whether the program with a digest is installed.
-func (b Builder) has(digest string) bool {
-	have, err := os.Readlink(b.link())
-	return err == nil && have == fileName(digest)
-}
-
-func fileName(digest string) string { return "program-" + digest }
-
-// digestOf returns the digest of a request. If it is none, digestOf answers with the
-// error and returns "".
-func digestOf(w http.ResponseWriter, r *http.Request) string {
-	digest := r.URL.Query().Get("sha256")
-	if raw, err := hex.DecodeString(digest); err != nil || len(raw) != sha256.Size || digest != strings.ToLower(digest) {
-		http.Error(w, fmt.Sprintf("invalid digest %q: want 64 hexadecimal digits", digest), http.StatusBadRequest)
-		return ""
-	}
-	return digest
-}
+func (b Builder) program() sent { return sent{b.Dir, "program"} }
 
 // builder connects the host to the builder.
 func (s *Server) builder(w http.ResponseWriter, r *http.Request) {
@@ -66,7 +40,7 @@ func (s *Server) builder(w http.ResponseWriter, r *http.Request) {
 	if digest == "" {
 		return
 	}
-	if !s.Builder.has(digest) {
+	if !s.Builder.program().has(digest) {
 		http.Error(w, "this builder is not on the node", http.StatusPreconditionFailed)
 		return
 	}
@@ -124,16 +98,16 @@ func (s *Server) builderProgram(w http.ResponseWriter, r *http.Request) {
 	if digest == "" {
 		return
 	}
-	content := http.MaxBytesReader(w, r.Body, nodeapi.MaxBuilderBytes)
+	content := http.MaxBytesReader(w, r.Body, nodeapi.MaxProgramBytes)
 	s.installing.Lock()
 	defer s.installing.Unlock()
-	if s.Builder.has(digest) {
+	if s.Builder.program().has(digest) {
 		// Another client was first, and may be building already.
 		_, _ = io.Copy(io.Discard, content)
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	if err := s.Builder.install(digest, content); err != nil {
+	if err := s.Builder.program().install(digest, content); err != nil {
 		http.Error(w, fmt.Sprintf("install the builder: %v", err), http.StatusBadRequest)
 		return
 	}
@@ -142,54 +116,6 @@ func (s *Server) builderProgram(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
-}
-
-// install writes the program if it has the digest, and removes all others.
-func (b Builder) install(digest string, content io.Reader) error {
-	if err := os.MkdirAll(b.Dir, 0o700); err != nil {
-		return err
-	}
-	file, err := atomicfile.Create(filepath.Join(b.Dir, fileName(digest)), 0o700)
-	if err != nil {
-		return err
-	}
-	defer file.Discard()
-	sum := sha256.New()
-	if _, err := io.Copy(io.MultiWriter(file, sum), content); err != nil {
-		return err
-	}
-	if got := hex.EncodeToString(sum.Sum(nil)); got != digest {
-		return fmt.Errorf("the program has the SHA-256 sum %s, want %s", got, digest)
-	}
-	if err := file.Commit(); err != nil {
-		return err
-	}
-	temporary := b.link() + ".new"
-	if err := os.Remove(temporary); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	if err := os.Symlink(fileName(digest), temporary); err != nil {
-		return err
-	}
-	if err := os.Rename(temporary, b.link()); err != nil {
-		return err
-	}
-	return b.removeOthers(digest)
-}
-
-func (b Builder) removeOthers(digest string) error {
-	files, err := filepath.Glob(filepath.Join(b.Dir, "program-*"))
-	if err != nil {
-		return err
-	}
-	for _, file := range files {
-		if filepath.Base(file) != fileName(digest) {
-			if err := os.Remove(file); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // stopBuilder ends the builder if it runs, so that the next one to start is the one

@@ -2,9 +2,12 @@ package api
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/pem"
 	"io/fs"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,43 +15,50 @@ import (
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 )
 
-// currentSuffix is the end of the name of the file that has the kubelet's current
-// certificate and its key.
-const currentSuffix = "-current.pem"
+// maxCertificate bounds a file of certificates, in bytes.
+const maxCertificate = 64 << 10
 
-// certificates are the node's own, as they lie there now: those that the host
-// has handed out, and the kubelet's, which the cluster has signed. What is no
-// certificate, or not there yet, is left out.
-func (s *Server) certificates() []nodeapi.Certificate {
-	var found []nodeapi.Certificate
-	for dir, suffix := range map[string]string{s.PKIDir: ".crt", s.KubeletPKIDir: currentSuffix} {
-		_ = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-			name, ours := strings.CutSuffix(path, suffix)
-			if err != nil || entry.IsDir() || !ours {
-				return nil // a directory that cannot be read has none
-			}
-			if certificate := readCertificate(path); certificate != nil && !certificate.IsCA {
-				name = strings.TrimPrefix(name, dir+string(filepath.Separator))
-				found = append(found, nodeapi.Certificate{Name: name, Expires: certificate.NotAfter})
-			}
+// certificates returns the node's own certificates, as the host has handed them out, and
+// the checksums of the files with what the node trusts or signs with. Files that are missing
+// or hold no certificate are left out.
+func (s *Server) certificates() ([]nodeapi.Certificate, map[string]string) {
+	files := map[string][]byte{}
+	_ = filepath.WalkDir(s.PKIDir, func(at string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !slices.Contains([]string{".crt", ".key", ".pub"}, filepath.Ext(at)) {
+			return nil // a directory that cannot be read has none
+		}
+		name, err := filepath.Rel(s.PKIDir, at)
+		if err != nil {
 			return nil
-		})
+		}
+		if content, err := readStart(at, maxCertificate); err == nil {
+			files[filepath.ToSlash(name)] = content
+		}
+		return nil
+	})
+	var found []nodeapi.Certificate
+	sums := map[string]string{}
+	for at, content := range files {
+		name := strings.TrimSuffix(at, path.Ext(at))
+		certificate := firstCertificate(files[name+".crt"])
+		switch {
+		case certificate != nil && !certificate.IsCA && path.Ext(at) == ".crt":
+			found = append(found, nodeapi.Certificate{
+				Name: name, Expires: certificate.NotAfter, Subject: certificate.Subject.CommonName, Issuer: hex.EncodeToString(certificate.AuthorityKeyId),
+			})
+		case certificate != nil && certificate.IsCA, certificate == nil && path.Ext(at) != ".crt":
+			sum := sha256.Sum256(content)
+			sums[at] = hex.EncodeToString(sum[:])
+		}
 	}
 	slices.SortFunc(found, func(a, b nodeapi.Certificate) int {
 		return cmp.Or(a.Expires.Compare(b.Expires), strings.Compare(a.Name, b.Name))
 	})
-	return found
+	return found, sums
 }
 
-// maxCertificate bounds a file of a certificate and its key, in bytes.
-const maxCertificate = 64 << 10
-
-// readCertificate returns the first certificate in a PEM file, nil if there is none.
-func readCertificate(path string) *x509.Certificate {
-	content, err := readStart(path, maxCertificate)
-	if err != nil {
-		return nil
-	}
+// firstCertificate returns the first certificate in PEM data, nil if there is none.
+func firstCertificate(content []byte) *x509.Certificate {
 	for block, rest := pem.Decode(content); block != nil; block, rest = pem.Decode(rest) {
 		if block.Type != "CERTIFICATE" {
 			continue

@@ -3,11 +3,14 @@ package api
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -102,11 +105,12 @@ func TestStatusHasTheNodesOwnCertificates(t *testing.T) {
 	expires := authority.Leaf.NotAfter
 	kubelet := issueUntil(t, "kubelet", &authority, expires.Add(-time.Minute))
 	for path, content := range map[string][]byte{
-		filepath.Join(s.pkiDir, "ca.crt"):                         encoded(authority),
-		filepath.Join(s.pkiDir, "etcd/peer.crt"):                  encoded(issueUntil(t, "peer", &authority, expires.Add(-time.Second))),
-		filepath.Join(s.pkiDir, "broken.crt"):                     []byte("nothing"),
-		filepath.Join(s.kubeletDir, "kubelet-client-2026.pem"):    encoded(issue(t, "old", &authority)),
-		filepath.Join(s.kubeletDir, "kubelet-server-current.pem"): encoded(kubelet),
+		filepath.Join(s.pkiDir, "ca.crt"):             encoded(authority),
+		filepath.Join(s.pkiDir, "etcd/peer.crt"):      encoded(issueUntil(t, "peer", &authority, expires.Add(-time.Second))),
+		filepath.Join(s.pkiDir, "broken.crt"):         []byte("nothing"),
+		filepath.Join(s.pkiDir, "kubelet-server.crt"): encoded(kubelet),
+		filepath.Join(s.pkiDir, "kubelet-server.key"): []byte("key"),
+		filepath.Join(s.pkiDir, "sa.pub"):             []byte("public"),
 	} {
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			t.Fatal(err)
@@ -126,6 +130,12 @@ func TestStatusHasTheNodesOwnCertificates(t *testing.T) {
 	}
 	if got := strings.Join(names, " "); got != "kubelet-server etcd/peer node-api" || !status.Certificates[0].Expires.Equal(kubelet.Leaf.NotAfter) {
 		t.Errorf("%s, the first until %s, not %s", got, status.Certificates[0].Expires, kubelet.Leaf.NotAfter)
+	}
+	if first := status.Certificates[0]; first.Subject != "kubelet" || first.Issuer != hex.EncodeToString(authority.Leaf.SubjectKeyId) {
+		t.Errorf("described as %+v", first)
+	}
+	if got := slices.Sorted(maps.Keys(status.Trust)); !slices.Equal(got, []string{"ca.crt", "host-ca.crt", "sa.pub"}) {
+		t.Errorf("sums of %v", got)
 	}
 }
 

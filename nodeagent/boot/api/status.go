@@ -26,7 +26,7 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		status.Alarms, err = alarms(s.AlarmsDir)
 		status.Alarms = append(s.controlPlaneAlarms(r.Context()), status.Alarms...)
-		status.Certificates = s.certificates()
+		status.Certificates, status.Trust = s.certificates()
 	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)

@@ -162,6 +162,18 @@ func TestCheckAcceptsARepairedFileSystem(t *testing.T) {
 	}
 }
 
+func TestTheDiskOfADirectoryIsFound(t *testing.T) {
+	const mounts = "tmpfs /run tmpfs rw 0 0\n/dev/vda / erofs ro 0 0\n/dev/vdc /data ext4 rw,noatime 0 0\n/dev/vdc /var ext4 rw 0 0\n"
+	if device, err := mountedAt(mounts, "/data"); err != nil || device != "/dev/vdc" {
+		t.Errorf("%q, %v", device, err)
+	}
+	for _, dir := range []string{"/run", "/", "/other", ""} {
+		if device, err := mountedAt(mounts, dir); err == nil {
+			t.Errorf("%q is on %s", dir, device)
+		}
+	}
+}
+
 func FuzzClassify(f *testing.F) {
 	f.Add(head(superblock, "\xe2\xe1\xf5\xe0")[:2048])
 	f.Add([]byte(marker))

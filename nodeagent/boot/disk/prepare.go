@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -83,6 +84,33 @@ func check(ctx context.Context, run Runner, device string) error {
 		return fmt.Errorf("e2fsck %s: exit code %d: %s", device, code, output)
 	}
 	return nil
+}
+
+// Grow grows the file system that is mounted at dir to the size of its disk.
+func Grow(ctx context.Context, run Runner, dir string) error {
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		return err
+	}
+	device, err := mountedAt(string(mounts), dir)
+	if err != nil {
+		return err
+	}
+	info, err := inspect(device)
+	if err != nil {
+		return err
+	}
+	return grow(ctx, run, device, info.bytes)
+}
+
+// mountedAt returns the device with the ext4 file system at dir (proc_pid_mounts(5)).
+func mountedAt(mounts, dir string) (string, error) {
+	for line := range strings.Lines(mounts) {
+		if fields := strings.Fields(line); len(fields) > 2 && fields[1] == dir && fields[2] == "ext4" {
+			return fields[0], nil
+		}
+	}
+	return "", fmt.Errorf("no disk is mounted at %s", dir)
 }
 
 func grow(ctx context.Context, run Runner, device string, have int64) error {
