@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/pmezard/go-difflib/difflib"
@@ -35,6 +36,15 @@ type ApplyOptions struct {
 	Force bool
 	// DryRun makes the server check the objects without changing them.
 	DryRun bool
+	// Of is the version of the object that was edited, if the manifest is an edited
+	// object. If the object has changed since, applying it fails.
+	Of Version
+}
+
+// Version identifies one version of an object.
+type Version struct {
+	UID             string `json:"uid"`
+	ResourceVersion string `json:"resourceVersion"`
 }
 
 // Applied is the result of applying one object of a manifest.
@@ -51,6 +61,9 @@ type Applied struct {
 	Problem string `json:"problem,omitempty"`
 	// Conflict is set if the object failed because other managers own its fields.
 	Conflict bool `json:"conflict,omitempty"`
+	// Changed is set if the object failed because it was changed since the version that
+	// the manifest or the options name.
+	Changed bool `json:"changed,omitempty"`
 }
 
 // Apply applies the objects of a YAML manifest with server-side apply. It continues
@@ -58,6 +71,9 @@ type Applied struct {
 // the manifest is invalid.
 func (c *Client) Apply(ctx context.Context, manifest string, options ApplyOptions) ([]Applied, error) {
 	objects, err := documents(manifest)
+	if err == nil && options.Of != (Version{}) && len(objects) != 1 {
+		err = errors.New("an edited object must stay one object")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrManifest, err)
 	}
@@ -66,7 +82,9 @@ func (c *Client) Apply(ctx context.Context, manifest string, options ApplyOption
 	for _, o := range objects {
 		applied, err := c.applyOne(ctx, o, options)
 		if err != nil {
-			applied.Result, applied.Problem, applied.Conflict = "failed", Reason(err), apierrors.IsConflict(err)
+			applied.Result, applied.Problem = "failed", Reason(err)
+			applied.Changed = Outdated(err)
+			applied.Conflict = apierrors.IsConflict(err) && !applied.Changed
 			if failure == nil {
 				failure = err
 			}
@@ -88,7 +106,7 @@ func documents(manifest string) ([]*unstructured.Unstructured, error) {
 		if err != nil {
 			return nil, err
 		}
-		found, err := objectsOf(document)
+		found, err := ParseObjects(document)
 		if err != nil {
 			return nil, fmt.Errorf("document %d: %w", n, err)
 		}
@@ -102,7 +120,9 @@ func documents(manifest string) ([]*unstructured.Unstructured, error) {
 	return all, nil
 }
 
-func objectsOf(document []byte) ([]*unstructured.Unstructured, error) {
+// ParseObjects reads the object of a YAML document, or those of a list. There is none if the
+// document is empty.
+func ParseObjects(document []byte) ([]*unstructured.Unstructured, error) {
 	content, err := yaml.YAMLToJSONStrict(document)
 	if err != nil {
 		return nil, err
@@ -147,6 +167,10 @@ func (c *Client) applyOne(ctx context.Context, o *unstructured.Unstructured, opt
 		o.SetNamespace(applied.Namespace)
 	}
 	o.SetManagedFields(nil) // the server refuses them
+	if options.Of != (Version{}) {
+		o.SetUID(types.UID(options.Of.UID)) // so that a deleted object is not created again
+		o.SetResourceVersion(options.Of.ResourceVersion)
+	}
 	body, err := o.MarshalJSON()
 	if err != nil {
 		return applied, err
@@ -172,6 +196,19 @@ func (c *Client) applyOne(ctx context.Context, o *unstructured.Unstructured, opt
 		applied.Result = "changed"
 	}
 	return applied, err
+}
+
+// Outdated reports whether a change failed because the object was changed or replaced
+// since the version that the change was made for.
+func Outdated(err error) bool {
+	if !apierrors.IsConflict(err) {
+		return false
+	}
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) || status.Status().Details == nil {
+		return true
+	}
+	return !slices.ContainsFunc(status.Status().Details.Causes, func(c metav1.StatusCause) bool { return c.Type == metav1.CauseTypeFieldManagerConflict })
 }
 
 // resourceOf returns the resource of an object, in the version that it names.

@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"slices"
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
@@ -49,12 +50,19 @@ func (c *Client) Facts(ctx context.Context, ref object.Ref) (feed.Facts, error) 
 		if err != nil {
 			return facts, err
 		}
-		facts.Loss = append(facts.Loss, podCount(list.Items)...)
+		if ownsPods(ref.Resource) {
+			facts.Loss = append(facts.Loss, podCount(list.Items)...)
+		}
 		if len(list.Items) > 0 && len(facts.Ports) == 0 {
 			podFacts(&facts, &list.Items[0])
 		}
 	}
 	return facts, nil
+}
+
+// ownsPods reports whether pods that an object of a resource selects are deleted with it.
+func ownsPods(r object.Resource) bool {
+	return slices.Contains([]string{"apps", "batch"}, r.Group) || r.ID() == object.ReplicationControllers.ID()
 }
 
 func servicePorts(o *unstructured.Unstructured) []string {

@@ -52,6 +52,12 @@ func (c *Client) deletionLoss(ctx context.Context, ref object.Ref, o *unstructur
 			return nil
 		}
 		return []string{"It is bound to claim " + oneLine(pv.Spec.ClaimRef.Namespace+"/"+pv.Spec.ClaimRef.Name) + ".", volumeOutcome(pv)}
+	case "nodes":
+		pods, err := c.typed.CoreV1().Pods("").List(ctx, metav1.ListOptions{FieldSelector: "spec.nodeName=" + ref.Name, ResourceVersion: "0"})
+		if err != nil {
+			return nil
+		}
+		return append(podCount(pods.Items), "Its machine keeps running, and its kubelet may register it again.")
 	case "customresourcedefinitions.apiextensions.k8s.io":
 		if r, err := c.resource(ctx, ref.Name); err == nil {
 			return []string{fmt.Sprintf("%d objects of this type are deleted with it.", c.count(ctx, r, ""))}

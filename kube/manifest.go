@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -94,7 +95,8 @@ func secretSize(field, text string) int {
 }
 
 // ApplyEdit sends the difference between two manifests of an object as a merge
-// patch. It returns feed.ErrUnchanged if there is none.
+// patch. It returns feed.ErrUnchanged if there is none, and an error that is Outdated
+// if the object has changed since the original manifest was read.
 func (c *Client) ApplyEdit(ctx context.Context, ref object.Ref, original, edited string) error {
 	before, err := yaml.YAMLToJSON([]byte(original))
 	if err != nil {
@@ -111,6 +113,25 @@ func (c *Client) ApplyEdit(ctx context.Context, ref object.Ref, original, edited
 	if bytes.Equal(bytes.TrimSpace(patch), []byte("{}")) {
 		return feed.ErrUnchanged
 	}
+	if patch, err = withVersion(patch, before); err != nil {
+		return err
+	}
 	_, err = c.resourceClient(ref).Patch(ctx, ref.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: c.config.UserAgent})
 	return err
+}
+
+// withVersion returns a merge patch that applies only to the version of the object that
+// it was made for.
+func withVersion(patch, before []byte) ([]byte, error) {
+	var original struct {
+		Metadata struct{ ResourceVersion string }
+	}
+	if err := json.Unmarshal(before, &original); err != nil {
+		return nil, err
+	}
+	version, err := json.Marshal(map[string]any{"metadata": map[string]any{"resourceVersion": original.Metadata.ResourceVersion}})
+	if err != nil || original.Metadata.ResourceVersion == "" {
+		return patch, err
+	}
+	return jsonpatch.MergeMergePatches(patch, version)
 }

@@ -39,11 +39,13 @@ func (c *Client) objects(ctx context.Context, need feed.Objects, emit func(any))
 func (c *Client) eachNamespace(ctx context.Context, need feed.Objects, emit func(any)) {
 	var mu sync.Mutex // guards tables, and keeps deliveries in order
 	tables := map[string]object.Table{}
+	for _, namespace := range need.Namespaces {
+		tables[namespace] = object.Table{}
+	}
 	var watching sync.WaitGroup
 	for _, namespace := range need.Namespaces {
 		one := need
 		one.Namespaces = []string{namespace}
-		tables[namespace] = object.Table{}
 		watching.Go(func() {
 			newTableWatch(c, one).run(ctx, func(message any) {
 				table, ok := message.(object.Table)

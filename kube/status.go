@@ -47,7 +47,8 @@ func workloadStatus(o *unstructured.Unstructured) (string, bool) {
 
 // podNode returns a pod with its containers.
 func podNode(ref object.Ref, p *corev1.Pod) feed.TreeNode {
-	b := feed.TreeNode{Ref: ref, UID: string(p.UID), Status: string(p.Status.Phase), Healthy: p.Status.Phase == corev1.PodSucceeded}
+	ref.UID = string(p.UID)
+	b := feed.TreeNode{Ref: ref, Status: string(p.Status.Phase), Healthy: p.Status.Phase == corev1.PodSucceeded}
 	ready := 0
 	containers := append(append([]corev1.Container(nil), p.Spec.InitContainers...), p.Spec.Containers...)
 	statuses := append(append([]corev1.ContainerStatus(nil), p.Status.InitContainerStatuses...), p.Status.ContainerStatuses...)

@@ -11,6 +11,7 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -53,7 +54,7 @@ func (c *Client) Do(ctx context.Context, task feed.Task, out io.Writer) error {
 
 func (c *Client) delete(ctx context.Context, ref object.Ref, task feed.Task, out io.Writer) error {
 	background := metav1.DeletePropagationBackground
-	err := c.resourceClient(ref).Delete(ctx, ref.Name, metav1.DeleteOptions{PropagationPolicy: &background, DryRun: dryRun(task.DryRun)})
+	err := c.remove(ctx, ref, metav1.DeleteOptions{PropagationPolicy: &background, DryRun: dryRun(task.DryRun)})
 	if err == nil {
 		fmt.Fprintf(out, "%s is being deleted\n", ref)
 	}
@@ -62,9 +63,21 @@ func (c *Client) delete(ctx context.Context, ref object.Ref, task feed.Task, out
 
 func (c *Client) kill(ctx context.Context, ref object.Ref, task feed.Task, out io.Writer) error {
 	now := int64(0)
-	err := c.resourceClient(ref).Delete(ctx, ref.Name, metav1.DeleteOptions{GracePeriodSeconds: &now, DryRun: dryRun(task.DryRun)})
+	err := c.remove(ctx, ref, metav1.DeleteOptions{GracePeriodSeconds: &now, DryRun: dryRun(task.DryRun)})
 	if err == nil {
 		fmt.Fprintf(out, "%s force deleted\n", ref)
+	}
+	return err
+}
+
+// remove deletes the object that ref names, if it is still the one that the user saw.
+func (c *Client) remove(ctx context.Context, ref object.Ref, options metav1.DeleteOptions) error {
+	if ref.UID != "" {
+		options.Preconditions = metav1.NewUIDPreconditions(ref.UID)
+	}
+	err := c.resourceClient(ref).Delete(ctx, ref.Name, options)
+	if ref.UID != "" && apierrors.IsConflict(err) {
+		return fmt.Errorf("it was deleted and created again in the meantime: %w", err)
 	}
 	return err
 }

@@ -148,7 +148,8 @@ func (c *Client) namespaceObjects(ctx context.Context, ref object.Ref) (candidat
 
 func (c *Client) treeNode(ctx context.Context, ref object.Ref, o *unstructured.Unstructured, k candidates, depth int) feed.TreeNode {
 	status, healthy := workloadStatus(o)
-	b := feed.TreeNode{Ref: ref, UID: string(o.GetUID()), Status: status, Healthy: healthy}
+	ref.UID = string(o.GetUID())
+	b := feed.TreeNode{Ref: ref, Status: status, Healthy: healthy}
 	if ref.Resource.ID() == "pods" {
 		for i := range k.all {
 			if k.all[i].UID == o.GetUID() {

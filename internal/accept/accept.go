@@ -20,8 +20,8 @@ const (
 
 // Serve calls handle, in a goroutine of its own, with every connection that
 // listener accepts. When ctx ends it closes the listener, waits for the handlers
-// and returns nil. It fails only if somebody else closed the listener.
-// Any other error is logged and retried: a process that is out of file
+// and returns nil; the address is free then. It fails only if somebody else closed the
+// listener. Any other error is logged and retried: a process that is out of file
 // descriptors (EMFILE, ENFILE) or memory, or a client that is already gone
 // (ECONNABORTED), must not stop the service for everyone else.
 //
@@ -31,10 +31,16 @@ func Serve(ctx context.Context, listener net.Listener, log *slog.Logger, handle 
 	var handlers sync.WaitGroup
 	defer handlers.Wait()
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	stop := context.AfterFunc(ctx, func() { _ = listener.Close() })
-	defer stop()
-	defer func() { _ = listener.Close() }()
+	closed := make(chan struct{})
+	context.AfterFunc(ctx, func() {
+		defer close(closed)
+		_ = listener.Close()
+	})
+	// Accept fails before the descriptor is closed, and a second Close would not wait for that.
+	defer func() {
+		cancel()
+		<-closed
+	}()
 	pause := firstPause
 	for {
 		conn, err := listener.Accept()

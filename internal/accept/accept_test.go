@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -128,6 +129,44 @@ func TestServeWaitsForItsHandlers(t *testing.T) {
 		cancel()
 		if err := <-done; err != nil || !ended {
 			t.Errorf("Serve = %v, handler ended: %v", err, ended)
+		}
+	})
+}
+
+// slow is a listener that is like those of the package net: what waits in Accept returns before
+// the descriptor is closed, and so does a second Close.
+type slow struct {
+	*scripted
+	closing    *atomic.Bool
+	descriptor chan struct{}
+}
+
+func (l slow) Close() error {
+	if !l.closing.CompareAndSwap(false, true) {
+		return net.ErrClosed
+	}
+	close(l.closed)
+	<-l.descriptor
+	return nil
+}
+
+func TestServeReturnsWhenTheAddressIsFree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		listener := slow{newScripted(), new(atomic.Bool), make(chan struct{})}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- accept.Serve(ctx, listener, discard, func(context.Context, net.Conn) {}) }()
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		select {
+		case err := <-done:
+			t.Fatalf("Serve returned %v before the listener was closed", err)
+		default:
+		}
+		close(listener.descriptor)
+		if err := <-done; err != nil {
+			t.Error(err)
 		}
 	})
 }

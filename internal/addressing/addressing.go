@@ -1,6 +1,7 @@
 // Package addressing derives a machine's other addresses from its IPv4 address, so
 // that each of them determines the others and nobody has to announce them: the
-// hardware address and, where machines have one, the IPv6 address.
+// hardware address and, where machines have one, the IPv6 address. It also has what all
+// ends of the machines' network must agree on.
 package addressing
 
 import "net/netip"

@@ -33,6 +33,9 @@ type Balancer struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// DialTimeout bounds one attempt; three seconds if zero.
 	DialTimeout time.Duration
+	// Use, if set, is called before a client is connected, and end when its connection has
+	// ended. It may wait. If it fails, the client's connection is closed.
+	Use func(ctx context.Context) (end func(), err error)
 	// Log receives errors of the listener; slog.Default() if nil.
 	Log *slog.Logger
 
@@ -73,15 +76,52 @@ func (b *Balancer) Run(ctx context.Context) error { return b.Serve(ctx, b.Listen
 
 // Serve is like Run for a further listener, which it closes.
 func (b *Balancer) Serve(ctx context.Context, listener net.Listener) error {
+	return b.ServeAs(ctx, listener, b.Use)
+}
+
+// ServeAs is like Serve with another function instead of Use.
+func (b *Balancer) ServeAs(ctx context.Context, listener net.Listener, use func(context.Context) (end func(), err error)) error {
 	log := b.Log
 	if log == nil {
 		log = slog.Default()
 	}
-	return accept.Serve(ctx, listener, log, b.serve)
+	return accept.Serve(ctx, listener, log, func(ctx context.Context, client net.Conn) {
+		defer func() { _ = client.Close() }()
+		if use != nil {
+			end, err := use(ctx)
+			if err != nil {
+				return
+			}
+			defer end()
+		}
+		b.serve(ctx, client)
+	})
 }
 
+// Connect returns a connection to a backend, for which Use is not called. Like those of
+// clients, it is closed when its backend is removed.
+func (b *Balancer) Connect(ctx context.Context) (net.Conn, error) {
+	conn, err := b.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &tracked{Conn: conn, balancer: b}, nil
+}
+
+// tracked is a connection to a backend that the balancer forgets when it is closed.
+type tracked struct {
+	net.Conn
+	balancer *Balancer
+}
+
+// Close closes the connection.
+func (t *tracked) Close() error {
+	t.balancer.forget(t.Conn)
+	return t.Conn.Close()
+}
+
+// serve connects a client, which the caller closes.
 func (b *Balancer) serve(ctx context.Context, client net.Conn) {
-	defer func() { _ = client.Close() }()
 	backend, err := b.connect(ctx)
 	if err != nil {
 		// The client sees its connection close. Nothing more can be said in a

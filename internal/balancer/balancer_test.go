@@ -262,3 +262,59 @@ func connect(t *testing.T, address string) (string, net.Conn) {
 	name, _ := bufio.NewReader(conn).ReadString('\n')
 	return name, conn
 }
+
+func TestAClientIsAUseUntilItsConnectionEnds(t *testing.T) {
+	listener := listen(t)
+	uses, let := make(chan int, 9), make(chan error)
+	var open atomic.Int32
+	b := &balancer.Balancer{Listener: listener, Use: func(context.Context) (func(), error) {
+		uses <- int(open.Add(1))
+		if err := <-let; err != nil {
+			return nil, err
+		}
+		return func() { uses <- int(open.Add(-1)) }, nil
+	}}
+	serve(t, b)
+	client, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if n := <-uses; n != 1 {
+		t.Errorf("%d uses", n)
+	}
+	b.SetBackends([]string{backend(t, "late")}) // the client waits for it
+	let <- nil
+	if name, err := bufio.NewReader(client).ReadString('\n'); name != "late\n" {
+		t.Errorf("reached %q, %v", name, err)
+	}
+	own, err := b.Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if name, err := bufio.NewReader(own).ReadString('\n'); name != "late\n" || len(uses) > 0 {
+		t.Errorf("reached %q by a connection of this process, %v", name, err)
+	}
+	_ = client.Close()
+	if n := <-uses; n != 0 {
+		t.Errorf("%d uses", n)
+	}
+	b.SetBackends(nil)
+	if _, err := own.Read(make([]byte, 1)); err == nil {
+		t.Error("a connection to a backend that was removed is open")
+	}
+	if _, err := b.Connect(t.Context()); err == nil {
+		t.Error("connected without a backend")
+	}
+
+	refused, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer refused.Close()
+	<-uses
+	let <- errors.New("not now")
+	if n, err := refused.Read(make([]byte, 1)); err == nil {
+		t.Errorf("a client that may not use it got %d bytes", n)
+	}
+}

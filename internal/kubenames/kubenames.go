@@ -4,18 +4,24 @@
 package kubenames
 
 import (
-	_ "embed"
+	"embed"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/skiff-dev/skiff/internal/nearest"
 )
 
-//go:embed names.json
-var content []byte
+// Default is the minor version of Kubernetes that go.mod pins.
+const Default = "1.36"
+
+// content has a file VERSION.json for each supported minor version.
+//
+//go:embed 1.*.json
+var content embed.FS
 
 // Names are the names that the components of one version of Kubernetes know.
 type Names struct {
@@ -67,14 +73,45 @@ const (
 	Any     = "any"
 )
 
-// Read returns the names of the version of Kubernetes that this program installs. They
-// are part of the program, so they can always be read.
-func Read() *Names {
-	var names Names
-	if err := json.Unmarshal(content, &names); err != nil {
-		panic(err)
+// Versions returns the supported minor versions of Kubernetes, the oldest first.
+func Versions() []string {
+	files, err := content.ReadDir(".")
+	if err != nil {
+		panic(err) // it is part of the program
 	}
-	return &names
+	var all []string
+	for _, file := range files {
+		all = append(all, strings.TrimSuffix(file.Name(), ".json"))
+	}
+	slices.SortFunc(all, func(a, b string) int { return minor(a) - minor(b) })
+	return all
+}
+
+// minor returns the second number of a version such as "1.36".
+func minor(version string) int {
+	_, number, _ := strings.Cut(version, ".")
+	n, _ := strconv.Atoi(number)
+	return n
+}
+
+// Read returns the names of a minor version of Kubernetes, as in "1.36", or of Default if
+// version is empty.
+func Read(version string) (*Names, error) {
+	if version == "" {
+		version = Default
+	}
+	if !slices.Contains(Versions(), version) {
+		return nil, fmt.Errorf("unknown version of Kubernetes %q: choose one of %s", version, strings.Join(Versions(), ", "))
+	}
+	file, err := content.ReadFile(version + ".json")
+	if err != nil {
+		return nil, err
+	}
+	var names Names
+	if err := json.Unmarshal(file, &names); err != nil {
+		return nil, fmt.Errorf("names of Kubernetes %s: %w", version, err)
+	}
+	return &names, nil
 }
 
 // The keys of a runtime configuration that stand for several APIs.

@@ -3,6 +3,7 @@ package kubenames
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -62,11 +63,32 @@ func TestGatesAndAPIsAreChecked(t *testing.T) {
 	}
 }
 
-// FuzzDocuments checks that no document makes the check fail.
+func TestEachSupportedVersionHasNames(t *testing.T) {
+	versions := Versions()
+	if !slices.Contains(versions, Default) || !slices.IsSortedFunc(versions, func(a, b string) int { return minor(a) - minor(b) }) {
+		t.Errorf("versions %q", versions)
+	}
+	for _, version := range append(versions, "") {
+		names, err := Read(version)
+		if err != nil || len(names.Gates) < 50 || len(names.APIServer) < 50 || !slices.Contains(names.APIs, "apps/v1") {
+			t.Errorf("%q: %v", version, err)
+		}
+	}
+	for _, version := range []string{"1.12", "1.36.3", "v1.36", "../1.36", "1"} {
+		if _, err := Read(version); err == nil || !strings.Contains(err.Error(), "choose one of "+strings.Join(versions, ", ")) {
+			t.Errorf("%q: %v", version, err)
+		}
+	}
+}
+
+// FuzzDocuments checks that no document makes the check panic.
 func FuzzDocuments(f *testing.F) {
 	f.Add([]byte(`{"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"level": "None", "resources": [{"group": ""}]}]}`))
 	f.Add([]byte(`{"profiles": [null, {"plugins": {"score": {"enabled": [{"name": 1}]}}}]}`))
-	known := Read()
+	known, err := Read("")
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(_ *testing.T, content []byte) {
 		var document map[string]any
 		if json.Unmarshal(content, &document) != nil {

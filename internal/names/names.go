@@ -68,6 +68,32 @@ const (
 	ForeignDNS = "coredns"
 )
 
+// Simulated nodes, which have no machine. The label, the annotation and the taint are those
+// of kwok's documentation (https://kwok.sigs.k8s.io/docs/user/kwok-manage-nodes-and-pods/).
+const (
+	LabelSimulated      = "type"
+	ValueSimulated      = "kwok"
+	SimulatedSelector   = LabelSimulated + "=" + ValueSimulated
+	AnnotationSimulated = "kwok.x-k8s.io/node"
+	TaintSimulated      = "kwok.x-k8s.io/node"
+	ValueTaintSimulated = "fake"
+	// SimulatedPods is the range of the addresses of pods on these nodes. It is in the class
+	// that no host uses (RFC 1112, section 4), to which machines can send nothing under any
+	// egress policy, and large enough for the pods of 5,000 nodes.
+	SimulatedPods = "240.0.0.0/12"
+)
+
+// Simulated reports whether the labels are those of a simulated node.
+func Simulated(labels map[string]string) bool { return labels[LabelSimulated] == ValueSimulated }
+
+// LabelLoaded is the label, in containerd, of images that the host has loaded. Nodes that join
+// later get those that were loaded onto all nodes.
+const (
+	LabelLoaded       = "skiff.dev/loaded"
+	ValueLoadedOnAll  = "all"
+	ValueLoadedOnSome = "some"
+)
+
 // ControlPlaneLease is the lease, in kube-system, whose holder runs the
 // controllers and the scheduler.
 const ControlPlaneLease = "skiff-controlplane"
@@ -96,9 +122,9 @@ const (
 
 	// Parts of the control plane. Each has the role of the same name.
 	UserLeader      = "system:skiff:leader"
-	UserApprover    = "system:skiff:approver"
 	UserLabeller    = "system:skiff:labeller"
 	UserProvisioner = "system:skiff:provisioner"
+	UserSimulator   = "system:skiff:simulator"
 	UserProbe       = "system:skiff:probe"
 
 	// UserIngress is the user as which the host writes the status of Ingresses and of the
@@ -107,6 +133,9 @@ const (
 	// UserLogs is the user as which the host reads events and the labels of pods for its
 	// log store.
 	UserLogs = "system:skiff:logs"
+	// UserMetrics is the user as which the host reads the metrics of the cluster's programs
+	// and finds the pods to scrape.
+	UserMetrics = "system:skiff:metrics"
 )
 
 // Reserved reports whether a user or group belongs to Kubernetes or to Skiff.

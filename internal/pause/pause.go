@@ -18,3 +18,9 @@ func For(ctx context.Context, d time.Duration) error {
 		return nil
 	}
 }
+
+// Between returns how long to wait until the next attempt if one takes took: nine times as
+// long, so that attempts use at most a tenth of the time, within least and most.
+func Between(took, least, most time.Duration) time.Duration {
+	return min(most, max(least, 9*took))
+}

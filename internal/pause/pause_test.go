@@ -24,3 +24,17 @@ func TestForEndsWithItsContext(t *testing.T) {
 		}
 	})
 }
+
+func TestBetweenLeavesMostOfTheTimeFree(t *testing.T) {
+	const least, most = 50 * time.Millisecond, 250 * time.Millisecond
+	for took, want := range map[time.Duration]time.Duration{
+		0:                     least,
+		5 * time.Millisecond:  least,
+		10 * time.Millisecond: 90 * time.Millisecond,
+		time.Second:           most,
+	} {
+		if got := pause.Between(took, least, most); got != want {
+			t.Errorf("after an attempt of %s: %s, want %s", took, got, want)
+		}
+	}
+}

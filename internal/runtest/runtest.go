@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// limit is how long run may take to return after its context has ended.
+// limit is how long run may take to return after its context has ended, and a watch to begin.
 const limit = 10 * time.Second
 
 // Start calls run in the background and ends its context when the test ends. The test

@@ -199,7 +199,6 @@ type Ownership struct {
 // TreeNode is an object and the objects it owns.
 type TreeNode struct {
 	Ref object.Ref
-	UID string
 	// Container is set for a container of the pod Ref.
 	Container string
 	Status    string // in one or two words

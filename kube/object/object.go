@@ -61,6 +61,9 @@ type Ref struct {
 	Cluster         string
 	Resource        Resource
 	Namespace, Name string
+	// UID of the object that the user saw. An object of the same name that was created
+	// later is not deleted in its place. Empty means any.
+	UID string
 }
 
 // String returns e.g. "deployment default/web".
