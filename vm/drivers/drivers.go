@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -19,6 +20,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/machine"
 	"github.com/skiff-dev/skiff/vm/network"
 	"github.com/skiff-dev/skiff/vm/network/hostport"
+	"github.com/skiff-dev/skiff/vm/network/impair"
 )
 
 // Entry describes one driver.
@@ -32,11 +34,19 @@ type Entry struct {
 	// Available returns driver.ErrUnavailable, with what to do, if this host lacks
 	// something that machines of the architecture arch need.
 	Available func(arch string) error
+	// NoPause explains why machines cannot be paused on this host; nil if they can, as far
+	// as that is known without a look at the host.
+	NoPause error
+	// NoEmulation explains why machines of another architecture than this host's cannot run;
+	// nil if they can.
+	NoEmulation error
 	// Probe finds out how well this host runs machines of the image. The result is
 	// kept in the directory cache.
 	Probe func(ctx context.Context, node image.Image, cache string) (Facts, error)
 	// Open prepares a cluster's machines and their network. Nothing boots.
 	Open func(ctx context.Context, config Config) (Machines, error)
+	// Unpacker returns what makes machines, which will be in the directory dir, of copies.
+	Unpacker func(dir string) driver.Unpacker
 	// Cleanup ends what a dead daemon left running below dir, a cluster's
 	// directory of machines. The caller holds the cluster's lock.
 	Cleanup func(dir string) error
@@ -61,7 +71,8 @@ type Config struct {
 type Machines struct {
 	Driver driver.Driver
 	// Dial connects to an address in the machines' network, or behind a machine.
-	// network is "tcp" or "udp".
+	// network is "tcp", "udp" or "icmp". On a connection of ICMP, whose port does not
+	// matter, each Write is an echo request and each Read a reply to one.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Listen listens on a TCP port of the gateway's address, for a service that the
 	// host offers to machines. A connection's remote address is its machine's. May be
@@ -70,6 +81,15 @@ type Machines struct {
 	// ListenAt does so at another address of the machines' subnet, which no machine has.
 	// It is nil if Listen is.
 	ListenAt func(address netip.Addr, port uint16) (net.Listener, error)
+	// Local is network.Network.Local: it returns a function that takes this host's
+	// connections to a service of ListenAt, nil if nothing listens at the port, and whether
+	// this process has the address. It is nil if Listen is.
+	Local func(netip.AddrPort) (take func(net.Conn) bool, own bool)
+	// PutFile writes a file once and links it into the file systems of machines; nil if
+	// they are not part of the host's. The directory must exist. If content does not have
+	// the SHA-256 sum, no file is created. It returns errors.ErrUnsupported, without reading
+	// content, if the host's file system does not support that.
+	PutFile func(ctx context.Context, machines []string, name, sum string, content io.Reader) error
 	// SetRoutes replaces the routes to addresses behind machines, which Dial
 	// reaches from then on.
 	SetRoutes func([]machine.Route) error
@@ -84,6 +104,11 @@ type Machines struct {
 	// Problems describes what machines tried and were refused, one line for users
 	// each; may be nil.
 	Problems func() []string
+	// Impair changes which machines' links are impaired, of all machines at once; nil if
+	// that is not possible.
+	Impair func(impair.Links) error
+	// SharesHost is set if the machines' clock and file system are the host's.
+	SharesHost bool
 	// FolderTag returns the tag by which a guest mounts a folder of the host; nil if
 	// it needs none.
 	FolderTag func(machine.Folder) string
@@ -144,6 +169,25 @@ func Find(name string) (Entry, error) {
 	return all[i], nil
 }
 
+// CanPause returns an error if machines of a driver cannot be paused on this host.
+func CanPause(name string) error {
+	entry, err := Find(name)
+	if err != nil {
+		return nil //nolint:nilerr // an unknown driver is another error
+	}
+	return entry.NoPause
+}
+
+// CanEmulate returns an error if machines of a driver cannot have another architecture than
+// this host.
+func CanEmulate(name string) error {
+	entry, err := Find(name)
+	if err != nil {
+		return nil //nolint:nilerr // an unknown driver is another error
+	}
+	return entry.NoEmulation
+}
+
 // Open opens the machines of config's driver.
 func Open(ctx context.Context, config Config) (Machines, error) {
 	entry, err := Find(config.Spec.Driver)
@@ -155,6 +199,15 @@ func Open(ctx context.Context, config Config) (Machines, error) {
 		return Machines{}, fmt.Errorf("open driver %s: %w", entry.Name, err)
 	}
 	return machines, nil
+}
+
+// Unpacker returns what makes machines of a driver's copies, for the cluster in dir.
+func Unpacker(dir home.Cluster, name string) (driver.Unpacker, error) {
+	entry, err := Find(name)
+	if err != nil {
+		return nil, err
+	}
+	return entry.Unpacker(dir.Machines()), nil
 }
 
 // Cleanup ends what a dead daemon left of a cluster's machines, whatever driver

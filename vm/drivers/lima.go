@@ -10,7 +10,8 @@ import (
 func limaEntry() Entry {
 	return Entry{
 		Name: lima.Name, Summary: "virtual machines",
-		Available: lima.Available, Probe: probeLima, Open: openLima, Cleanup: lima.EndStray,
+		Available: lima.Available, Probe: probeLima, Open: openLima, Cleanup: lima.EndStray, NoPause: lima.NoPause(), NoEmulation: lima.CanEmulate(),
+		Unpacker: lima.NewUnpacker,
 	}
 }
 
@@ -40,7 +41,7 @@ func openLima(ctx context.Context, config Config) (Machines, error) {
 	}
 	return Machines{
 		Driver: virtual, Dial: network.DialContext, SetRoutes: network.SetRoutes,
-		Listen: network.Listen, ListenAt: network.ListenAt, OpenHostPorts: network.OpenHostPorts, OpenProxies: network.OpenProxies, Problems: network.Problems, Run: network.Run,
-		FolderTag: lima.FolderTag, Emulated: virtual.Emulated(),
+		Listen: network.Listen, ListenAt: network.ListenAt, Local: network.Local, OpenHostPorts: network.OpenHostPorts, OpenProxies: network.OpenProxies, Problems: network.Problems, Run: network.Run,
+		Impair: network.Impair, FolderTag: lima.FolderTag, Emulated: virtual.Emulated(),
 	}, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/driver"
 	"github.com/skiff-dev/skiff/vm/image"
 	"github.com/skiff-dev/skiff/vm/network"
 	"github.com/skiff-dev/skiff/vm/network/hostport"
@@ -19,25 +20,28 @@ func sandboxEntry() Entry {
 		Probe: func(context.Context, image.Image, string) (Facts, error) {
 			return Facts{State: Ready, Detail: "Linux namespaces of this host", Pause: true}, sandbox.Available()
 		},
-		Open: openSandboxes, Cleanup: sandbox.EndStray,
+		NoEmulation: errors.New("sandboxes share this host's kernel; use the driver lima"),
+		Open:        openSandboxes, Cleanup: sandbox.EndStray,
+		Unpacker: func(string) driver.Unpacker { return sandbox.Unpacker{} },
 	}
 }
 
 func openSandboxes(ctx context.Context, config Config) (Machines, error) {
-	network, err := openNetwork(config)
+	usermode, err := openNetwork(config)
 	if err != nil {
 		return Machines{}, err
 	}
 	boxes, err := sandbox.New(ctx, sandbox.Config{
 		Dir: config.Cluster.Machines(), Network: config.Cluster.Network(),
-		Address: cluster.HostAddress(config.Spec.Network.Nodes), Image: config.Image.Image,
+		Address: cluster.HostAddress(config.Spec.Network.Nodes), Image: config.Image.Image, Gateway: network.Gateway(config.Spec.Network.Nodes),
 	})
 	if err != nil {
-		return Machines{}, errors.Join(err, network.Close())
+		return Machines{}, errors.Join(err, usermode.Close())
 	}
 	return Machines{
-		Driver: boxes, Dial: boxes.DialContext, SetRoutes: boxes.SetRoutes,
-		Listen: network.Listen, ListenAt: network.ListenAt, OpenHostPorts: network.OpenHostPorts, OpenProxies: network.OpenProxies, Problems: network.Problems, Run: network.Run,
+		Driver: boxes, Dial: boxes.DialContext, PutFile: boxes.PutFile, SetRoutes: boxes.SetRoutes,
+		Listen: usermode.Listen, ListenAt: usermode.ListenAt, Local: usermode.Local, OpenHostPorts: usermode.OpenHostPorts, OpenProxies: usermode.OpenProxies, Problems: usermode.Problems, Run: usermode.Run,
+		Impair: boxes.Impair, SharesHost: true,
 	}, nil
 }
 

@@ -19,15 +19,55 @@ var (
 	// ErrOther is returned for an image whose nodes would not understand their
 	// documents, so that "skiff up" would wait for them until it times out.
 	ErrOther = errors.New("the node image was built for another version of skiff")
+	// ErrNoRuntime is returned for a container runtime whose programs the image lacks.
+	ErrNoRuntime = errors.New("the node image does not have the container runtime")
 )
 
 // Image is a node image and what is in it.
 type Image struct {
 	machine.Image
-	// Kubernetes is the version that its nodes run: "v1.36.3".
-	Kubernetes string
+	// Kubernetes is the version that its nodes run: "v1.36.3". Minor is its minor
+	// version: "1.36".
+	Kubernetes, Minor string
+	// Programs are those of manifest.Beside that the image has, by name.
+	Programs map[string]Program
 	// digests are the SHA-256 sums that the files must have, by path.
 	digests map[string]string
+}
+
+// Program is a program that is not part of the image's root.
+type Program struct {
+	// Path is where it is on this host.
+	Path string
+	// SHA256 is in hexadecimal digits.
+	SHA256 string
+	Bytes  int64
+}
+
+// CheckRuntimes returns an error wrapping ErrNoRuntime if the image lacks a program of one of
+// the named container runtimes.
+func (i Image) CheckRuntimes(names []string) error {
+	for _, runtime := range nodeconfig.RuntimesNamed(names) {
+		for _, program := range runtime.Programs {
+			if _, ok := i.Programs[program]; !ok {
+				return fmt.Errorf("%w %s: %s is missing", ErrNoRuntime, runtime.Name, program)
+			}
+		}
+	}
+	return nil
+}
+
+// programs returns the programs of manifest.Beside that are in dir.
+func programs(dir string, m manifest.Manifest) map[string]Program {
+	found := map[string]Program{}
+	for _, name := range manifest.Beside() {
+		path := filepath.Join(dir, name)
+		file, listed := m.Files[name]
+		if info, err := os.Stat(path); listed && err == nil && info.Size() == file.Bytes {
+			found[name] = Program{Path: path, SHA256: file.SHA256, Bytes: file.Bytes}
+		}
+	}
+	return found
 }
 
 // Read reads the image in dir. The error wraps ErrNotFound if there is none, and
@@ -61,7 +101,8 @@ func Read(dir string) (Image, error) {
 			Initramfs: filepath.Join(dir, manifest.Initramfs),
 			Root:      filepath.Join(dir, manifest.Root),
 		},
-		Kubernetes: m.Kubernetes,
-		digests:    digests,
+		Kubernetes: m.Kubernetes, Minor: m.Minor(),
+		Programs: programs(dir, m),
+		digests:  digests,
 	}, nil
 }

@@ -36,6 +36,44 @@ func TestImageIsReadWithItsFiles(t *testing.T) {
 	}
 }
 
+func TestAnImageNeedsTheProgramsOfTheRuntimes(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := manifesttest.Write(dir, "amd64"); err != nil {
+		t.Fatal(err)
+	}
+	check := func(names ...string) error {
+		t.Helper()
+		image, err := Read(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return image.CheckRuntimes(names)
+	}
+	if err := check("crun", "gvisor"); err != nil {
+		t.Errorf("a complete image: %v", err)
+	}
+	own, err := Read(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, err := Keep(own, filepath.Join(t.TempDir(), "kept"))
+	if err != nil || kept.CheckRuntimes([]string{"gvisor"}) != nil || kept.Programs["runsc"].Path == own.Programs["runsc"].Path {
+		t.Errorf("a kept image has the programs %v, %v", kept.Programs, err)
+	}
+	if err := os.Remove(filepath.Join(dir, "runsc")); err != nil { // the kept image has the same file
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "runsc"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := check("gvisor"); !errors.Is(err, ErrNoRuntime) || !strings.Contains(err.Error(), "gvisor: runsc is missing") {
+		t.Errorf("an image with half of runsc: %v", err)
+	}
+	if err := check("crun"); err != nil {
+		t.Errorf("a runtime of the root: %v", err)
+	}
+}
+
 func TestAnImageOfAnotherVersionIsRefused(t *testing.T) {
 	for _, contract := range []string{"", "0123456789abcdef"} {
 		dir := t.TempDir()

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	limadriver "github.com/lima-vm/lima/v2/pkg/driver"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/skiff-dev/skiff/vm/driver"
 	"github.com/skiff-dev/skiff/vm/driver/process"
+	"github.com/skiff-dev/skiff/vm/driver/saved"
 	"github.com/skiff-dev/skiff/vm/machine"
 )
 
@@ -48,11 +50,16 @@ type Driver struct {
 	accel    Acceleration
 
 	machines process.Table
+
+	mu      sync.Mutex                 // guards what follows
+	foreign map[string]Acceleration    // of other architectures than that of config.Image
+	started map[string]machine.Machine // with which machines were started, without seeds
 }
 
 var (
 	_ driver.Driver        = (*Driver)(nil)
 	_ driver.StallReporter = (*Driver)(nil)
+	_ driver.Saver         = (*Driver)(nil)
 )
 
 // New prepares this process to run machines. It sets environment variables that Lima
@@ -83,7 +90,7 @@ func New(ctx context.Context, config Config) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Driver{config: config, platform: platform, accel: accel}, nil
+	return &Driver{config: config, platform: platform, accel: accel, foreign: map[string]Acceleration{}, started: map[string]machine.Machine{}}, nil
 }
 
 // Name returns "lima".
@@ -109,6 +116,23 @@ func (d *Driver) Create(ctx context.Context, m machine.Machine) error {
 	return nil
 }
 
+// Grow enlarges the machine's data disk.
+func (d *Driver) Grow(ctx context.Context, name string, diskMiB int) error {
+	if !exists(d.disk(name)) {
+		return fmt.Errorf("grow the disk of machine %s: %w", name, driver.ErrNotFound)
+	}
+	if d.machines.Running(name) == nil {
+		if err := saved.Discard(d.dir(name)); err != nil {
+			return fmt.Errorf("grow the disk of machine %s: %w", name, err)
+		}
+	}
+	err := d.platform.growDisk(ctx, d.dir(name), d.disk(name), diskMiB, d.machines.Running(name) != nil)
+	if err != nil {
+		return fmt.Errorf("grow the disk of machine %s: %w", name, err)
+	}
+	return nil
+}
+
 // Start boots the machine.
 func (d *Driver) Start(ctx context.Context, m machine.Machine) error {
 	if d.machines.Running(m.Name) != nil {
@@ -117,6 +141,15 @@ func (d *Driver) Start(ctx context.Context, m machine.Machine) error {
 	if !exists(d.disk(m.Name)) {
 		return fmt.Errorf("start machine %s: %w", m.Name, driver.ErrNotFound)
 	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("start machine %s: %w", m.Name, err)
+	}
+	if err := saved.Discard(d.dir(m.Name)); err != nil {
+		return fmt.Errorf("start machine %s: %w", m.Name, err)
+	}
+	if _, err := d.accelerate(ctx, m.Image.Arch); err != nil {
+		return fmt.Errorf("start machine %s: %w", m.Name, err)
+	}
 	if err := d.writeInstance(ctx, m); err != nil {
 		return fmt.Errorf("start machine %s: %w", m.Name, err)
 	}
@@ -124,8 +157,24 @@ func (d *Driver) Start(ctx context.Context, m machine.Machine) error {
 	if err != nil {
 		return fmt.Errorf("start machine %s: %w", m.Name, err)
 	}
-	d.machines.Add(m.Name, p)
+	d.add(m, p)
 	return nil
+}
+
+// add records the process of a machine.
+func (d *Driver) add(m machine.Machine, p *process.Process) {
+	m.Seed = nil
+	d.mu.Lock()
+	d.started[m.Name] = m
+	d.mu.Unlock()
+	d.machines.Add(m.Name, p)
+}
+
+// spec returns with what a machine was started.
+func (d *Driver) spec(name string) machine.Machine {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.started[name]
 }
 
 // run starts the process and returns when it runs.
@@ -185,12 +234,12 @@ func (d *Driver) await(life context.Context, name string, lima limadriver.Driver
 	return &driver.ExitError{Reason: reason}
 }
 
-// awaitRunning returns when the file with the process ID exists, which QEMU writes
-// after it has opened everything that it needs.
+// awaitRunning returns when the file has the process ID, which QEMU writes after it has
+// opened everything that it needs.
 func awaitRunning(ctx context.Context, p *process.Process, pidFile string) error {
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
-	for !exists(pidFile) {
+	for !hasPID(pidFile) {
 		select {
 		case <-p.Done():
 			return fmt.Errorf("the process ended during its start: %w", exit(p))
@@ -200,6 +249,12 @@ func awaitRunning(ctx context.Context, p *process.Process, pidFile string) error
 		}
 	}
 	return nil
+}
+
+// hasPID reports whether a file has a process ID. It is empty for a moment.
+func hasPID(file string) bool {
+	_, err := readPID(file)
+	return err == nil
 }
 
 func exit(p *process.Process) error {
@@ -228,7 +283,12 @@ func (d *Driver) Pause(ctx context.Context, name string) error {
 
 // Resume lets the machine's virtual CPUs continue.
 func (d *Driver) Resume(ctx context.Context, name string) error {
-	return d.machines.Resume(name, func() error { return d.platform.resume(ctx, d.dir(name)) })
+	return d.machines.Resume(name, func() error {
+		if err := saved.Discard(d.dir(name)); err != nil {
+			return err
+		}
+		return d.platform.resume(ctx, d.dir(name))
+	})
 }
 
 // Stalled returns why QEMU stopped the machine.
@@ -242,6 +302,9 @@ func (d *Driver) Delete(ctx context.Context, name string) error {
 	if err := d.Stop(ctx, name); err != nil {
 		return err
 	}
+	if err := saved.Discard(d.dir(name)); err != nil {
+		return fmt.Errorf("delete machine %s: %w", name, err)
+	}
 	// The disk goes first: without it the machine is absent, even if the rest of
 	// the removal is interrupted.
 	for _, dir := range []string{filepath.Dir(d.disk(name)), d.dir(name)} {
@@ -252,9 +315,13 @@ func (d *Driver) Delete(ctx context.Context, name string) error {
 	return nil
 }
 
-// State returns absent, stopped, running or paused.
+// State returns absent, stopped, running, paused or saved.
 func (d *Driver) State(_ context.Context, name string) (machine.State, error) {
-	return d.machines.State(name, !exists(d.disk(name))), nil
+	state := d.machines.State(name, !exists(d.disk(name)))
+	if state == machine.StateStopped && saved.Exists(d.dir(name)) {
+		return machine.StateSaved, nil
+	}
+	return state, nil
 }
 
 // Wait blocks until the machine's process has ended.

@@ -32,7 +32,7 @@ type blockError struct {
 // followEvents reports to s when QEMU stops the machine because of its disks,
 // until QEMU ends or ctx does.
 func followEvents(ctx context.Context, socket string, s stalls) error {
-	conn, err := dialMonitor(ctx, socket)
+	conn, err := dialStarting(ctx, socket)
 	if err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func followEvents(ctx context.Context, socket string, s stalls) error {
 
 // reportStatus reports a machine that stopped before anybody listened.
 func reportStatus(out io.Writer, in *json.Decoder, s stalls) error {
-	result, err := execute(out, in, "query-status")
+	result, err := execute(out, in, "query-status", nil)
 	if err != nil {
 		return err
 	}

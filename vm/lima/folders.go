@@ -176,10 +176,9 @@ func (s servers) Close() error {
 	return errors.Join(errs...)
 }
 
-// folderArguments returns QEMU's arguments for the folders of the machine in dir,
-// whose other arguments are args. virtiofsd reads and writes the guest's memory, so
-// this memory must be shared.
-func folderArguments(dir string, args []string) ([]string, error) {
+// folderArguments returns QEMU's arguments for the folders of the machine in dir.
+// virtiofsd reads and writes the guest's memory, which is shared: see memoryArguments.
+func folderArguments(dir string) ([]string, error) {
 	content, err := os.ReadFile(filepath.Join(dir, foldersFile))
 	if err != nil {
 		return nil, err
@@ -188,11 +187,7 @@ func folderArguments(dir string, args []string) ([]string, error) {
 	if len(tags) == 0 {
 		return nil, nil
 	}
-	memory := option(args, "-m")
-	if memory == "" {
-		return nil, errors.New("QEMU is started without the size of its memory")
-	}
-	out := []string{"-object", "memory-backend-memfd,id=shared,share=on,size=" + memory + "M", "-numa", "node,memdev=shared"}
+	var out []string
 	for n, tag := range tags {
 		out = append(out,
 			"-chardev", fmt.Sprintf("socket,id=char-fs%d,path=%s", n, folderSocket(dir, n)),

@@ -36,7 +36,7 @@ func TestVirtiofsdArguments(t *testing.T) {
 	}
 }
 
-func TestQEMUSharesItsMemoryOnlyWithFolders(t *testing.T) {
+func TestEachFolderIsADevice(t *testing.T) {
 	dir := t.TempDir()
 	write := func(tags string) {
 		t.Helper()
@@ -45,18 +45,14 @@ func TestQEMUSharesItsMemoryOnlyWithFolders(t *testing.T) {
 		}
 	}
 	write("")
-	if got, err := folderArguments(dir, []string{"-m", "2048"}); err != nil || got != nil {
+	if got, err := folderArguments(dir); err != nil || got != nil {
 		t.Errorf("no folders: %q, %v", got, err)
 	}
 	write("lima-a\nlima-b\n")
-	got, err := folderArguments(dir, []string{"-m", "2048"})
-	if err != nil || !slices.Contains(got, "memory-backend-memfd,id=shared,share=on,size=2048M") ||
-		!slices.Contains(got, "vhost-user-fs-pci,queue-size=1024,chardev=char-fs1,tag=lima-b") ||
+	got, err := folderArguments(dir)
+	if err != nil || !slices.Contains(got, "vhost-user-fs-pci,queue-size=1024,chardev=char-fs1,tag=lima-b") ||
 		!slices.Contains(got, "socket,id=char-fs1,path="+folderSocket(dir, 1)) {
 		t.Errorf("two folders: %q, %v", got, err)
-	}
-	if _, err := folderArguments(dir, nil); err == nil {
-		t.Error("no error without the size of the memory")
 	}
 }
 

@@ -34,6 +34,20 @@ const emptyFirmware = filenames.QemuEfiCodeFD
 // writeInstance writes the files that Lima expects in the machine's directory. They
 // depend only on m, so an interrupted earlier attempt does not matter.
 func (d *Driver) writeInstance(ctx context.Context, m machine.Machine) error {
+	if err := d.writeBoot(m); err != nil {
+		return err
+	}
+	dir := d.dir(m.Name)
+	for _, leftover := range []string{filenames.PIDFile(d.platform.vmType()), qemuLog, incomingFile} {
+		if err := remove(filepath.Join(dir, leftover)); err != nil {
+			return err
+		}
+	}
+	return d.platform.createRoot(ctx, m.Image.Root, filepath.Join(dir, filenames.Disk))
+}
+
+// writeBoot writes what the machine boots from.
+func (d *Driver) writeBoot(m machine.Machine) error {
 	dir := d.dir(m.Name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -55,17 +69,12 @@ func (d *Driver) writeInstance(ctx context.Context, m machine.Machine) error {
 			return err
 		}
 	}
-	for _, leftover := range []string{filenames.PIDFile(d.platform.vmType()), qemuLog} {
-		if err := remove(filepath.Join(dir, leftover)); err != nil {
-			return err
-		}
-	}
-	return d.platform.createRoot(ctx, m.Image.Root, filepath.Join(dir, filenames.Disk))
+	return nil
 }
 
 // cmdline returns the kernel command line for the acceleration.
 func (d *Driver) cmdline(image machine.Image) string {
-	if d.accel.Emulated() {
+	if d.accelerated(image.Arch).Emulated() {
 		return image.Cmdline + " " + emulatedParameters(image.Arch)
 	}
 	return image.Cmdline

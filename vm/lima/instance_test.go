@@ -3,6 +3,7 @@ package lima
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -74,7 +75,8 @@ func TestKernelParametersDependOnEmulation(t *testing.T) {
 		{"", "arm64", "quiet mitigations=off init_on_alloc=0"},
 	} {
 		d := &Driver{accel: Acceleration{Hypervisor: test.hypervisor}}
-		if got := d.cmdline(machine.Image{Arch: test.arch, Cmdline: "quiet"}); got != test.want {
+		got, khz, measured := strings.Cut(d.cmdline(machine.Image{Arch: test.arch, Cmdline: "quiet"}), " tsc_early_khz=")
+		if got != test.want || measured != (tscKHz() > 0 && strings.Contains(got, "tsc=")) || measured && khz != fmt.Sprint(tscKHz()) {
 			t.Errorf("%q, %s: %q, want %q", test.hypervisor, test.arch, got, test.want)
 		}
 	}
@@ -214,5 +216,38 @@ func TestAnImageOfAnotherArchitectureIsEmulated(t *testing.T) {
 	accel, err := probe(context.Background(), Config{Image: machine.Image{Arch: "arm64"}})
 	if err != nil || !accel.Emulated() || !strings.Contains(accel.Describe(), "emulation") {
 		t.Errorf("probe = %+v, %v", accel, err)
+	}
+}
+
+func TestMachinesOfAnotherArchitectureHaveTheirOwnQEMU(t *testing.T) {
+	bin, dir := t.TempDir(), t.TempDir()
+	other := map[string]string{"amd64": "arm64", "arm64": "amd64"}[runtime.GOARCH]
+	t.Setenv("PATH", bin)
+	name := "QEMU_SYSTEM_" + strings.ToUpper(strings.TrimPrefix(qemuName(other), "qemu-system-"))
+	t.Setenv(name, "")
+	d := &Driver{
+		config: Config{Dir: dir, Executable: "/bin/skiff", Image: machine.Image{Arch: runtime.GOARCH}},
+		accel:  Acceleration{Program: "QEMU 1", Hypervisor: "KVM"}, foreign: map[string]Acceleration{},
+	}
+	if _, err := d.accelerate(t.Context(), other); !errors.Is(err, driver.ErrUnavailable) || !strings.Contains(err.Error(), qemuName(other)+" is not installed") {
+		t.Errorf("without QEMU: %v", err)
+	}
+	for _, program := range []string{qemuName(other), "qemu-img"} { // installed while the daemon runs
+		if err := os.WriteFile(filepath.Join(bin, program), []byte("#!/bin/sh\necho 'QEMU emulator version 9.9.9'\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	accel, err := d.accelerate(t.Context(), other)
+	if err != nil || !accel.Emulated() || accel.Program != "QEMU 9.9.9" {
+		t.Fatalf("%+v, %v", accel, err)
+	}
+	if got := os.Getenv(name); !strings.Contains(got, filepath.Join(dir, "_bin", qemuName(other))) || !strings.Contains(got, "-accel tcg") {
+		t.Errorf("%s = %q", name, got)
+	}
+	if got := d.accelerated(other); got != accel {
+		t.Errorf("%+v", got)
+	}
+	if got := d.accelerated(runtime.GOARCH); got != d.accel {
+		t.Errorf("%+v", got)
 	}
 }

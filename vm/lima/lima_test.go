@@ -1,6 +1,7 @@
 package lima_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -40,6 +41,30 @@ func TestLimaKeepsTheContract(t *testing.T) {
 				Image: img, Executable: executable,
 			})
 		})
-		return r.Subject(func(t *testing.T, name string) { nodetest.Kill(t, filepath.Join(r.Dir, name, "qemu.pid")) })
+		subject := r.Subject(func(t *testing.T, name string) { nodetest.Kill(t, filepath.Join(r.Dir, name, "qemu.pid")) })
+		subject.Damage = func(t *testing.T, name string) { damage(t, filepath.Join(r.Dir, name, "saved.memory")) }
+		return subject
 	})
+}
+
+// damage changes one byte of a page that has data.
+func damage(t *testing.T, path string) {
+	t.Helper()
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	page := make([]byte, 4096)
+	for at := int64(0); ; at += int64(len(page)) {
+		if _, err := file.ReadAt(page, at); err != nil {
+			t.Fatal(err)
+		}
+		if i := bytes.IndexFunc(page, func(r rune) bool { return r != 0 }); i >= 0 {
+			if _, err := file.WriteAt([]byte{page[i] + 1}, at+int64(i)); err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
+	}
 }

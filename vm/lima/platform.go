@@ -2,6 +2,7 @@ package lima
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -29,6 +30,9 @@ type platform interface {
 	vmType() limatype.VMType
 	// createDisk creates the machine's own sparse disk if there is none.
 	createDisk(ctx context.Context, path string, sizeMiB int) error
+	// growDisk enlarges that disk of the machine in dir, which may be running. It returns
+	// errors.ErrUnsupported if the platform cannot do that to a running machine.
+	growDisk(ctx context.Context, dir, path string, sizeMiB int, running bool) error
 	// createRoot creates a disk with the content of root, which is shared and
 	// read-only.
 	createRoot(ctx context.Context, root, path string) error
@@ -60,7 +64,17 @@ type qemuPlatform struct{}
 // environment makes Lima start this program as QEMU, with the acceleration that the
 // probe found.
 func environment(ctx context.Context, config Config, accel Acceleration) error {
-	link := filepath.Join(config.Dir, "_bin", qemuName(config.Image.Arch))
+	for name, value := range map[string]string{"LIMA_HOME": config.Dir, envDaemon: fmt.Sprint(os.Getpid())} {
+		if err := os.Setenv(name, value); err != nil {
+			return fmt.Errorf("set %s: %w", name, err)
+		}
+	}
+	return useQEMU(ctx, config, config.Image.Arch, accel)
+}
+
+// useQEMU makes Lima start this program as the QEMU of an architecture.
+func useQEMU(ctx context.Context, config Config, arch string, accel Acceleration) error {
+	link := filepath.Join(config.Dir, "_bin", qemuName(arch))
 	if err := os.MkdirAll(filepath.Dir(link), 0o700); err != nil {
 		return err
 	}
@@ -72,19 +86,14 @@ func environment(ctx context.Context, config Config, accel Acceleration) error {
 	}
 	command := "'" + strings.ReplaceAll(link, "'", `'\''`) + "'"
 	if accel.Emulated() {
-		command += " " + strings.Join(emulation(config.Image.Arch), " ")
+		command += " " + strings.Join(emulation(arch), " ")
 	}
-	if canConfine(ctx, config.Image.Arch) {
+	if canConfine(ctx, arch) {
 		command += " " + strings.Join(confinement, " ")
 	}
-	for name, value := range map[string]string{
-		"LIMA_HOME": config.Dir,
-		"QEMU_SYSTEM_" + strings.ToUpper(limatype.NewArch(config.Image.Arch)): command,
-		envDaemon: fmt.Sprint(os.Getpid()),
-	} {
-		if err := os.Setenv(name, value); err != nil {
-			return fmt.Errorf("set %s: %w", name, err)
-		}
+	name := "QEMU_SYSTEM_" + strings.ToUpper(limatype.NewArch(arch))
+	if err := os.Setenv(name, command); err != nil {
+		return fmt.Errorf("set %s: %w", name, err)
 	}
 	return nil
 }
@@ -107,13 +116,11 @@ func qemuName(arch string) string { return "qemu-system-" + limatype.NewArch(arc
 // used part takes memory. With a smaller buffer QEMU discards all code when it is
 // full and translates it again.
 func emulation(arch string) []string {
-	board := "q35,vmport=off"
+	board, cpu := "q35,vmport=off", "max,-la57" // a fifth level of page tables costs time in software
 	if arch == "arm64" {
-		board = "virt"
-	}
-	cpu := "max"
-	if arch == "amd64" {
-		cpu = "max,-la57" // a fifth level of page tables costs time in software
+		// The kernel authenticates a pointer in each call, which costs five times as long as all
+		// else in software (docs/decisions/0021-architectures.md). No node needs wide vectors.
+		board, cpu = "virt", "max,pauth=off,sve=off"
 	}
 	return []string{"-machine", board, "-accel", "tcg,thread=multi,tb-size=1024", "-cpu", cpu}
 }
@@ -123,7 +130,7 @@ func emulation(arch string) []string {
 // docs/decisions/0001-emulation.md):
 //   - the kernel does not trust the TSC of two unknown CPUs and would read the HPET
 //     instead, which leaves translated code each time; QEMU gives all CPUs the
-//     host's clock;
+//     host's clock, whose frequency is measured here (tscKHz);
 //   - no CPU speculates here, so mitigations only cost time;
 //   - string instructions are translated to one iteration per byte or word; without
 //     them the kernel copies and clears in unrolled loops;
@@ -133,8 +140,15 @@ func emulatedParameters(arch string) string {
 	if arch != "amd64" {
 		return "mitigations=off init_on_alloc=0"
 	}
-	return "tsc=reliable mitigations=off clearcpuid=erms,rep_good init_on_alloc=0"
+	parameters := "tsc=reliable mitigations=off clearcpuid=erms,rep_good init_on_alloc=0"
+	if khz := tscKHz(); khz > 0 {
+		parameters += fmt.Sprintf(" %s%d", tscParameter, khz)
+	}
+	return parameters
 }
+
+// tscParameter begins the kernel parameter for the frequency of the time stamp counter.
+const tscParameter = "tsc_early_khz="
 
 // Available returns driver.ErrUnavailable, with what to install, if this host lacks
 // a program that machines of arch need.
@@ -174,10 +188,32 @@ func (qemuPlatform) createDisk(ctx context.Context, path string, sizeMiB int) er
 	})
 }
 
+// growDisk lets QEMU itself enlarge the disk of a running machine, because it has the file
+// open.
+func (qemuPlatform) growDisk(ctx context.Context, dir, path string, sizeMiB int, running bool) error {
+	if running {
+		return growOpen(ctx, filepath.Join(dir, filenames.QMPSock), path, int64(sizeMiB)<<20)
+	}
+	out, err := exec.CommandContext(ctx, "qemu-img", "info", "--output", "json", path).Output()
+	if err != nil {
+		return fmt.Errorf("qemu-img info %s: %w", path, err)
+	}
+	var info struct {
+		Bytes int64 `json:"virtual-size"`
+	}
+	if err := json.Unmarshal(out, &info); err != nil {
+		return fmt.Errorf("qemu-img info %s: %w", path, err)
+	}
+	if info.Bytes >= int64(sizeMiB)<<20 {
+		return nil
+	}
+	return qemuImage(ctx, "resize", "-q", "-f", "qcow2", path, fmt.Sprintf("%dM", sizeMiB))
+}
+
 // createRoot creates an overlay, so that many machines can read the same root: QEMU,
 // which opens disks for writing, locks only the overlay.
 func (qemuPlatform) createRoot(ctx context.Context, root, path string) error {
-	base := path + ".root"
+	base := rootOf(path)
 	if err := link(root, base); err != nil {
 		return err
 	}
@@ -188,6 +224,9 @@ func (qemuPlatform) createRoot(ctx context.Context, root, path string) error {
 		return qemuImage(ctx, "create", "-q", "-f", "qcow2", "-F", "raw", "-b", base, temporary)
 	})
 }
+
+// rootOf returns the path of the root that the overlay at path is based on.
+func rootOf(path string) string { return path + ".root" }
 
 // pause has QEMU stop all virtual CPUs, and their clock with them.
 func (qemuPlatform) pause(ctx context.Context, dir string) error {

@@ -117,6 +117,22 @@ func (vzPlatform) createDisk(_ context.Context, path string, sizeMiB int) error 
 	})
 }
 
+// errNoGrow: Apple's framework does not tell a guest that its disk has grown.
+var errNoGrow = fmt.Errorf("%w: disks grow only while the cluster is stopped; run \"skiff stop\" and \"skiff up\"", errors.ErrUnsupported)
+
+func (vzPlatform) growDisk(_ context.Context, _, path string, sizeMiB int, running bool) error {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return err
+	case info.Size() >= int64(sizeMiB)<<20:
+		return nil
+	case running:
+		return errNoGrow
+	}
+	return os.Truncate(path, int64(sizeMiB)<<20)
+}
+
 // createRoot clones root, which needs no copy on APFS.
 func (vzPlatform) createRoot(_ context.Context, root, path string) error {
 	if err := remove(path); err != nil {
@@ -132,6 +148,9 @@ func (vzPlatform) createRoot(_ context.Context, root, path string) error {
 
 // errNoPause: Apple's framework can pause machines, but Lima does not export them.
 var errNoPause = fmt.Errorf("%w: Lima cannot pause machines of Apple's virtualization; use \"skiff stop\", which keeps the disks", errors.ErrUnsupported)
+
+// NoPause returns why machines cannot be paused.
+func NoPause() error { return errNoPause }
 
 func (vzPlatform) pause(context.Context, string) error { return errNoPause }
 

@@ -13,6 +13,9 @@ import (
 	"time"
 )
 
+// NoPause returns why machines cannot be paused; nil if they can.
+func NoPause() error { return nil }
+
 func needsQEMU() bool { return true }
 
 func installHint(arch string) string {

@@ -85,7 +85,7 @@ func probe(ctx context.Context, config Config) (Acceleration, error) {
 		return Acceleration{}, err
 	}
 	if config.Image.Arch != runtime.GOARCH {
-		return Acceleration{Program: program, Reason: fmt.Sprintf("the node image is for %s and this host is %s", config.Image.Arch, runtime.GOARCH)}, nil
+		return foreign(program, config.Image.Arch), nil
 	}
 	if known, ok := native(program); ok {
 		return known, nil

@@ -40,11 +40,15 @@ func ExecQEMU(args []string) error {
 		if rest, err = arguments(rest); err != nil {
 			return err
 		}
-		folders, err := folderArguments(directory, rest)
+		memory, err := memoryArguments(directory, rest)
 		if err != nil {
 			return err
 		}
-		rest = append(rest, folders...)
+		folders, err := folderArguments(directory)
+		if err != nil {
+			return err
+		}
+		rest = slices.Concat(rest, memory, folders, balloon)
 		rest = append(rest,
 			"-chardev", "socket,id=char-events,path="+filepath.Join(directory, eventsSock)+",server=on,wait=off",
 			"-qmp", "chardev:char-events")
@@ -104,6 +108,10 @@ func redirect(path string) error {
 	}
 	return nil
 }
+
+// balloon is the device by which the guest's kernel reports free memory, which QEMU then
+// gives back to the host. Nobody inflates it.
+var balloon = []string{"-device", "virtio-balloon-pci,free-page-reporting=on"}
 
 // machineDir returns the machine's directory; empty for a QEMU that is only asked
 // for its features.

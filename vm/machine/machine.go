@@ -26,6 +26,12 @@ type Machine struct {
 	Folders []Folder
 	// Seed is the node document that the guest reads at boot; secret.
 	Seed []byte
+	// Settings is a digest of those parts of the seed that a guest reads only when it boots.
+	// The memory of a machine with other settings cannot be used.
+	Settings string
+	// Inherited are the Settings in the memory of another cluster's machine that this one may
+	// continue with; empty if there is none.
+	Inherited string
 }
 
 // Folder is a folder of the host that a machine has.
@@ -66,7 +72,29 @@ const (
 	StateRunning State = "running"
 	// StatePaused: its process keeps its memory and uses no CPU.
 	StatePaused State = "paused"
+	// StateSaved: it has no process, and its memory is on disk.
+	StateSaved State = "saved"
 )
+
+// Saved describes the memory of a machine that is on disk.
+type Saved struct {
+	// Time is when it was saved; zero if that is unknown.
+	Time time.Time
+	// Bytes is the space that it takes on disk.
+	Bytes int64
+	// CPUs and MemoryMiB are those of the machine; 0 if they are unknown.
+	CPUs, MemoryMiB int
+}
+
+// Snapshot describes the copy of a machine.
+type Snapshot struct {
+	// Memory is set if the copy has the memory, with which the machine continues.
+	Memory bool `json:"memory,omitempty"`
+	// NoMemory says in one clause why it has none; empty if the driver keeps no memory.
+	NoMemory string `json:"noMemory,omitempty"`
+	// Bytes is the space that the copy takes on disk.
+	Bytes int64 `json:"bytes"`
+}
 
 // Usage is what a machine uses on the host.
 type Usage struct {

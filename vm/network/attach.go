@@ -19,8 +19,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
 )
 
-// AttachMTU is the largest packet of a device that is attached. It is far above MTU
-// because the packets never leave the host.
+// AttachMTU is the largest packet of a device that is attached. It is far above
+// addressing.MTU because the packets never leave the host.
 const AttachMTU = 65520
 
 const (
@@ -40,13 +40,15 @@ type Attachment struct {
 	Host netip.Addr
 	// Allows reports whether the device may reach an address.
 	Allows func(netip.Addr) bool
-	// Dial connects to an address. network is "tcp" or "udp".
+	// Dial connects to an address. network is "tcp", "udp" or "icmp".
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Local is Network.Local of the cluster's network; may be nil.
+	Local func(netip.AddrPort) (take func(net.Conn) bool, own bool)
 }
 
-// Attach forwards the TCP connections and UDP datagrams that the host begins through
-// a device, until ctx ends or the device fails. Nothing can be begun in the other
-// direction. It returns nil if ctx has ended.
+// Attach forwards the TCP connections, UDP datagrams and ICMP echo requests that the
+// host begins through a device, until ctx ends or the device fails. Nothing can be begun
+// in the other direction. It returns nil if ctx has ended.
 func Attach(ctx context.Context, a Attachment) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -57,10 +59,11 @@ func Attach(ctx context.Context, a Attachment) error {
 	}
 	open := &openFlows{}
 	a.forward(s, open)
+	pings := &pinger{host: a.Host, allows: a.Allows, dial: a.Dial, open: open, reply: func(packet []byte) { _, _ = a.Device.Write(packet) }}
 	var writer sync.WaitGroup
 	writer.Go(func() { a.write(ctx, link) })
 	stop := context.AfterFunc(ctx, func() { _ = a.Device.Close() })
-	err = a.read(link)
+	err = a.read(link, pings)
 	ended := ctx.Err() != nil
 	cancel()
 	stop()
@@ -103,13 +106,14 @@ func (a Attachment) forward(s *stack.Stack, open *openFlows) {
 	}
 	(&tcpForwarder{
 		subnet: host, route: route, refused: func(netip.AddrPort) {}, dial: dial, open: open,
-		connections: &quota{limit: maxAttached}, dials: &quota{limit: maxDials},
+		connections: &quota{limit: maxAttached}, dials: &quota{limit: maxDials}, local: a.Local,
 	}).attach(s)
 	(&udpForwarder{subnet: host, route: route, dial: dial, flows: &quota{limit: maxAttachedFlows}, open: open}).attach(s)
 }
 
-// read hands the host's packets to the stack until the device fails.
-func (a Attachment) read(link *channel.Endpoint) error {
+// read hands the host's packets to the stack, and those of ICMP to pings, until the device
+// fails.
+func (a Attachment) read(link *channel.Endpoint, pings *pinger) error {
 	packet := make([]byte, AttachMTU)
 	for {
 		n, err := a.Device.Read(packet)
@@ -119,19 +123,23 @@ func (a Attachment) read(link *channel.Endpoint) error {
 		if !isFrom(packet[:n], a.Host) {
 			continue
 		}
+		if packet[9] == protocolICMP {
+			pings.forward(packet[:n])
+			continue
+		}
 		inbound := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(packet[:n])})
 		link.InjectInbound(ipv4.ProtocolNumber, inbound)
 		inbound.DecRef()
 	}
 }
 
-// isFrom reports whether a packet is an IPv4 packet with TCP or UDP from an address.
+// isFrom reports whether a packet is an IPv4 packet with TCP, UDP or ICMP from an address.
 func isFrom(packet []byte, host netip.Addr) bool {
 	if len(packet) < ipv4Header || packet[0]>>4 != 4 {
 		return false
 	}
 	protocol := packet[9]
-	return (protocol == protocolTCP || protocol == protocolUDP) && netip.AddrFrom4([4]byte(packet[12:16])) == host
+	return (protocol == protocolTCP || protocol == protocolUDP || protocol == protocolICMP) && netip.AddrFrom4([4]byte(packet[12:16])) == host
 }
 
 // write sends the stack's packets to the host. A packet that the device refuses is

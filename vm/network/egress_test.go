@@ -3,6 +3,8 @@ package network
 import (
 	"net/netip"
 	"testing"
+
+	kubernetes "github.com/skiff-dev/skiff/internal/names"
 )
 
 func TestTheHostReachesForMachinesWhatTheyMayReach(t *testing.T) {
@@ -24,6 +26,17 @@ func TestTheHostReachesForMachinesWhatTheyMayReach(t *testing.T) {
 		for policy, allowed := range want {
 			if got := policy.AllowsHost(netip.MustParseAddr(address)); got != allowed {
 				t.Errorf("%s to %s: %v, want %v", policy, address, got, allowed)
+			}
+		}
+	}
+}
+
+func TestMachinesSendNothingToPodsOfSimulatedNodes(t *testing.T) {
+	simulated := netip.MustParsePrefix(kubernetes.SimulatedPods)
+	for _, policy := range Egresses() {
+		for _, address := range []netip.Addr{simulated.Addr(), simulated.Addr().Next(), netip.MustParseAddr("240.15.255.255")} {
+			if !simulated.Contains(address) || policy.allows(address, netip.Prefix{}, nil) {
+				t.Errorf("%s allows %s", policy, address)
 			}
 		}
 	}

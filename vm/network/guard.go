@@ -2,6 +2,7 @@ package network
 
 import (
 	"encoding/binary"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/skiff-dev/skiff/internal/addressing"
 	"github.com/skiff-dev/skiff/vm/machine"
+	"github.com/skiff-dev/skiff/vm/network/impair"
 )
 
 // Offsets and values of Ethernet II (IEEE 802.3), ARP (RFC 826), IPv4 (RFC 791) and
@@ -45,9 +47,20 @@ type guard struct {
 	subnet6, pods6 netip.Prefix // invalid if IPv6 is refused
 	gateway        hardwareAddress
 	routes         atomic.Pointer[[]machine.Route]
+	links          atomic.Pointer[impair.Links] // nil if all are good
 
 	mu    sync.Mutex // guards ports
 	ports map[hardwareAddress]*port
+}
+
+// impair changes which links are impaired.
+func (g *guard) impair(links impair.Links) {
+	if len(links) == 0 {
+		g.links.Store(nil)
+		return
+	}
+	links = maps.Clone(links)
+	g.links.Store(&links)
 }
 
 func (g *guard) setRoutes(routes []machine.Route) {
@@ -153,8 +166,8 @@ func isAnswer(packet []byte) bool {
 	case protocolUDP:
 		return !first || len(body) >= udpHeader && binary.BigEndian.Uint16(body[2:]) >= firstOwnPort
 	case protocolICMP:
-		const unreachable, timeExceeded = 3, 11
-		return first && len(body) > 0 && (body[0] == unreachable || body[0] == timeExceeded)
+		const echoReply, unreachable, timeExceeded = 0, 3, 11
+		return !first || len(body) > 0 && (body[0] == echoReply || body[0] == unreachable || body[0] == timeExceeded)
 	default:
 		return false
 	}

@@ -27,6 +27,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
 
+	"github.com/skiff-dev/skiff/internal/addressing"
 	"github.com/skiff-dev/skiff/internal/runtest"
 )
 
@@ -177,7 +178,7 @@ func newGuest(t testing.TB, n *Network, at netip.Addr) *guest {
 	t.Helper()
 	conn := n.join(t)
 	mac := macOf(at)
-	link := channel.New(1024, MTU, tcpip.LinkAddress(mac[:]))
+	link := channel.New(1024, addressing.MTU, tcpip.LinkAddress(mac[:]))
 	s := stack.New(stack.Options{
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol},
 		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol},

@@ -25,14 +25,15 @@ func (n *Network) Listen(port uint16) (net.Listener, error) {
 }
 
 // ListenAt is like Listen at another address of the machines' subnet, which no machine
-// has. The gateway has the address until the last listener at it is closed.
+// has. The gateway has the address until the last listener at it is closed. The host can
+// connect as well (Local).
 func (n *Network) ListenAt(at netip.Addr, port uint16) (net.Listener, error) {
 	if !n.config.Subnet.Contains(at) {
 		return nil, fmt.Errorf("listen on %s: it is not an address of %s", at, n.config.Subnet)
 	}
 	l := &gatewayListener{
 		subnet: n.config.Subnet, address: net.TCPAddrFromAddrPort(netip.AddrPortFrom(at, port)),
-		machines: &quota{limit: maxServed}, closed: make(chan struct{}),
+		machines: &quota{limit: maxServed}, local: make(chan net.Conn), closed: make(chan struct{}),
 		release: func() { n.own.give(at) },
 	}
 	endpoint, failed := n.stack.NewEndpoint(tcp.ProtocolNumber, ipv4.ProtocolNumber, &l.queue)
@@ -51,17 +52,64 @@ func (n *Network) ListenAt(at netip.Addr, port uint16) (net.Listener, error) {
 	}
 	l.endpoint = endpoint
 	n.own.take(at)
+	if at != Gateway(n.config.Subnet) {
+		n.services.add(netip.AddrPortFrom(at, port), l)
+		l.release = func() { n.services.remove(netip.AddrPortFrom(at, port), l); n.own.give(at) }
+	}
 	return l, nil
 }
 
-// gatewayListener accepts the connections of machines to one port of the gateway.
+// Local returns a function that takes this host's connections to a service of ListenAt, nil
+// if nothing listens at the port. own reports whether this process has the address. take
+// returns false if the service has ended. The gateway's address is for machines only.
+func (n *Network) Local(at netip.AddrPort) (take func(net.Conn) bool, own bool) {
+	l := n.services.at(at)
+	if l == nil {
+		return nil, n.own.has(at.Addr())
+	}
+	return l.take, true
+}
+
+// services are listeners by their addresses.
+type services struct {
+	mu  sync.Mutex // guards all
+	all map[netip.AddrPort]*gatewayListener
+}
+
+func (s *services) add(at netip.AddrPort, l *gatewayListener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all == nil {
+		s.all = map[netip.AddrPort]*gatewayListener{}
+	}
+	s.all[at] = l
+}
+
+// remove forgets a listener, unless another one has taken its place.
+func (s *services) remove(at netip.AddrPort, l *gatewayListener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all[at] == l {
+		delete(s.all, at)
+	}
+}
+
+func (s *services) at(at netip.AddrPort) *gatewayListener {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.all[at]
+}
+
+// gatewayListener accepts the connections of machines to one port of the gateway or of
+// another address of this process. The host reaches the latter as well.
 type gatewayListener struct {
 	subnet   netip.Prefix
 	address  net.Addr
 	endpoint tcpip.Endpoint
 	queue    waiter.Queue
 	machines *quota
-	release  func() // called once, after it is closed
+	local    chan net.Conn // connections of the host
+	release  func()        // called once, after it is closed
 
 	once   sync.Once
 	closed chan struct{}
@@ -83,6 +131,8 @@ func (l *gatewayListener) Accept() (net.Conn, error) {
 		case *tcpip.ErrWouldBlock:
 			select {
 			case <-readable:
+			case conn := <-l.local:
+				return conn, nil
 			case <-l.closed:
 				return nil, net.ErrClosed
 			}
@@ -104,6 +154,17 @@ func (l *gatewayListener) admit(machine netip.Addr, endpoint tcpip.Endpoint, que
 	return &servedConn{
 		TCPConn: gonet.NewTCPConn(queue, endpoint),
 		release: sync.OnceFunc(func() { l.machines.give(machine) }),
+	}
+}
+
+// take makes Accept return a connection of the host. It returns false if the listener is
+// closed.
+func (l *gatewayListener) take(conn net.Conn) bool {
+	select {
+	case l.local <- conn:
+		return true
+	case <-l.closed:
+		return false
 	}
 }
 

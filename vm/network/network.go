@@ -26,11 +26,9 @@ import (
 	"github.com/skiff-dev/skiff/internal/accept"
 	"github.com/skiff-dev/skiff/internal/unixsocket"
 	"github.com/skiff-dev/skiff/vm/network/hostport"
+	"github.com/skiff-dev/skiff/vm/network/impair"
 	"github.com/skiff-dev/skiff/vm/network/resolver"
 )
-
-// MTU of every link.
-const MTU = 1500
 
 // gatewayMAC is the gateway's hardware address; nothing depends on its value.
 const gatewayMAC = "5a:94:ef:e4:0c:dd"
@@ -89,6 +87,7 @@ type Network struct {
 	names    *names
 	open     openFlows
 	own      *ownAddresses
+	services services
 	listener net.Listener
 }
 
@@ -186,6 +185,13 @@ func (n *Network) Run(ctx context.Context) error {
 	return accept.Serve(ctx, n.listener, n.config.Log, n.serve)
 }
 
+// Impair changes which machines' links are impaired, of those that have a connection of
+// their own to the network. Without links, all are good.
+func (n *Network) Impair(links impair.Links) error {
+	n.guard.impair(links)
+	return nil
+}
+
 func (n *Network) serve(ctx context.Context, conn net.Conn) {
 	p := newPort(conn, &n.guard)
 	stop := context.AfterFunc(ctx, func() { _ = p.Close() })
@@ -201,7 +207,8 @@ func (n *Network) serve(ctx context.Context, conn net.Conn) {
 }
 
 // DialContext connects to a machine or to an address behind one (SetRoutes).
-// address is IP:PORT, network "tcp" or "udp".
+// address is IP:PORT, network "tcp", "udp" or "icmp". On a connection of ICMP, whose port
+// does not matter, each Write is an echo request and each Read a reply to one.
 func (n *Network) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	at, err := netip.ParseAddrPort(address)
 	if err != nil || !at.Addr().Is4() {
@@ -214,8 +221,10 @@ func (n *Network) DialContext(ctx context.Context, network, address string) (net
 		conn, err = gonet.DialContextTCP(ctx, n.stack, target, ipv4.ProtocolNumber)
 	case "udp":
 		conn, err = gonet.DialUDP(n.stack, nil, &target, ipv4.ProtocolNumber)
+	case "icmp":
+		conn, err = dialEcho(n.stack, at.Addr())
 	default:
-		err = errors.New("unsupported network, want tcp or udp")
+		err = errors.New("unsupported network, want tcp, udp or icmp")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("dial %s %s: %w", network, address, err)

@@ -7,16 +7,17 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"github.com/skiff-dev/skiff/vm/network/impair"
 )
 
 const (
 	// maxFrame is the largest frame that the switch has room for.
 	maxFrame = 64 << 10
-	// queueLength is how many frames may wait for one machine: 6 MB of full
-	// frames, more than a connection has in flight.
-	queueLength = 4096
 	// batchLength is how many frames one system call writes at most.
 	batchLength = 64
 )
@@ -32,8 +33,10 @@ type port struct {
 	net.Conn
 	guard  *guard
 	reader *bufio.Reader
-	queue  chan []byte
+	queue  *impair.Line
 	closed chan struct{}
+	link   impair.Port
+	self   atomic.Pointer[netip.Addr] // of the machine, once it has sent a frame
 	once   sync.Once
 	sender sync.WaitGroup
 	bad    atomic.Bool
@@ -41,9 +44,10 @@ type port struct {
 
 func newPort(conn net.Conn, guard *guard) *port {
 	p := &port{
-		Conn: conn, guard: guard, reader: bufio.NewReaderSize(conn, maxFrame),
-		queue: make(chan []byte, queueLength), closed: make(chan struct{}),
+		Conn: conn, guard: guard, reader: bufio.NewReaderSize(conn, maxFrame), closed: make(chan struct{}),
+		link: impair.Port{Hosts: []netip.Addr{Gateway(guard.subnet)}},
 	}
+	p.queue = impair.NewLine(p.closed)
 	p.sender.Go(p.send)
 	return p
 }
@@ -64,22 +68,47 @@ func (p *port) Read(b []byte) (int, error) {
 		if _, err := io.ReadFull(p.reader, b[:size]); err != nil {
 			return 0, err
 		}
-		if p.guard.admit(p, b[:size]) {
+		if p.guard.admit(p, b[:size]) && p.leaves(b[:size]) {
 			return size, nil
 		}
 	}
 }
 
+// leaves waits until a frame of the machine has passed its link. It returns false if the
+// frame is lost there.
+func (p *port) leaves(frame []byte) bool {
+	if self, ok := machineAddress(hardwareAddress(frame[6:12])); ok && p.self.Load() == nil {
+		p.self.Store(&self)
+	}
+	links := p.guard.links.Load()
+	if links == nil {
+		return true
+	}
+	verdict := p.link.Send(*links, frame, time.Now())
+	verdict.Hold(p.closed)
+	return !verdict.Drop
+}
+
+// arrives returns what happens to a frame on the machine's link.
+func (p *port) arrives(frame []byte) impair.Verdict {
+	links, self := p.guard.links.Load(), p.self.Load()
+	if links == nil || self == nil {
+		return impair.Verdict{}
+	}
+	return p.link.Receive(*links, *self, frame, time.Now())
+}
+
 // Write queues one frame. It always succeeds; if the queue is full, the frame is
 // lost, as on a wire.
 func (p *port) Write(b []byte) (int, error) {
+	verdict := p.arrives(b)
+	if verdict.Drop {
+		return len(b), nil
+	}
 	frame := make([]byte, 4+len(b))
 	binary.BigEndian.PutUint32(frame, uint32(len(b)))
 	copy(frame[4:], b)
-	select {
-	case p.queue <- frame:
-	default:
-	}
+	p.queue.Add(frame, verdict.Wait)
 	return len(b), nil
 }
 
@@ -95,20 +124,17 @@ func (p *port) malformed() bool { return p.bad.Load() }
 // send writes queued frames, as many at once as are waiting.
 func (p *port) send() {
 	for {
-		var frames net.Buffers
-		select {
-		case frame := <-p.queue:
-			frames = append(frames, frame)
-		case <-p.closed:
+		first, ok := p.queue.Next()
+		if !ok {
 			return
 		}
-		for more := true; more && len(frames) < batchLength; {
-			select {
-			case frame := <-p.queue:
-				frames = append(frames, frame)
-			default:
-				more = false
+		frames := net.Buffers{first}
+		for len(frames) < batchLength {
+			frame, ok := p.queue.More()
+			if !ok {
+				break
 			}
+			frames = append(frames, frame)
 		}
 		if _, err := frames.WriteTo(p.Conn); err != nil {
 			// Read fails for the same reason and tells the switch.

@@ -8,6 +8,8 @@ import (
 	"net"
 	"strings"
 	"testing"
+
+	"github.com/skiff-dev/skiff/vm/network/impair"
 )
 
 func framed(frames ...[]byte) []byte {
@@ -67,7 +69,7 @@ func TestPortNeverWaitsForAMachineThatDoesNotRead(t *testing.T) {
 	ours, machine := net.Pipe() // without a buffer: nothing is taken until it is read
 	p := newTestPort(t, ours)
 	frame := bytes.Repeat([]byte{3}, 100)
-	for range 2 * queueLength {
+	for range 2 * impair.LineLength {
 		if n, err := p.Write(frame); n != len(frame) || err != nil {
 			t.Fatalf("write = %d, %v", n, err)
 		}

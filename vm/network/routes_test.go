@@ -158,7 +158,10 @@ func TestMachineAnswersOnlyForWhatIsRoutedThroughIt(t *testing.T) {
 		{"a TCP answer in fragments", fragment(answer, 0x2000), false},
 		{"a later fragment of a TCP answer", fragment(answer, 1), false},
 		{"another protocol", ipv4Frame(one, gw, podOfOne, gateway, 132, make([]byte, 20)), false},
-		{"an echo request", ipv4Frame(one, gw, podOfOne, gateway, protocolICMP, make([]byte, 8)[:8]), false},
+		{"an echo request", ipv4Frame(one, gw, podOfOne, gateway, protocolICMP, append([]byte{8}, make([]byte, 7)...)), false},
+		{"an echo reply", ipv4Frame(one, gw, podOfOne, gateway, protocolICMP, make([]byte, 8)), true},
+		{"another machine's echo reply", ipv4Frame(one, gw, podOfTwo, gateway, protocolICMP, make([]byte, 8)), false},
+		{"the rest of an echo reply in fragments", fragment(ipv4Frame(one, gw, podOfOne, gateway, protocolICMP, make([]byte, 8)), 100), true},
 		{"a refused datagram", ipv4Frame(one, gw, podOfOne, gateway, protocolICMP, append([]byte{3, 3}, make([]byte, 34)...)), true},
 	} {
 		if got := g.admit(p, c.frame); got != c.want {

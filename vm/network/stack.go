@@ -12,6 +12,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
+
+	"github.com/skiff-dev/skiff/internal/addressing"
 )
 
 // nic is the stack's only interface.
@@ -29,7 +31,7 @@ func newStack(addresses []netip.Addr, subnet netip.Prefix, own *ownAddresses) (*
 	for a := subnet.Masked().Addr(); subnet.Contains(a); a = a.Next() {
 		possible = append(possible, a.String())
 	}
-	inner, err := tap.NewLinkEndpoint(false, MTU, gatewayMAC, addresses[0].String(), possible)
+	inner, err := tap.NewLinkEndpoint(false, addressing.MTU, gatewayMAC, addresses[0].String(), possible)
 	if err != nil {
 		return nil, nil, err
 	}

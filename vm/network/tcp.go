@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"sync"
 	"syscall"
 	"time"
 
@@ -36,6 +37,8 @@ type tcpForwarder struct {
 	// dials are the connections that are not established yet.
 	connections, dials *quota
 	open               *openFlows
+	// local is Network.Local; may be nil.
+	local func(target netip.AddrPort) (take func(net.Conn) bool, own bool)
 }
 
 // attach makes the forwarder handle every connection that no service of the
@@ -54,12 +57,22 @@ func (f *tcpForwarder) handle(r *tcp.ForwarderRequest) {
 		r.Complete(true)
 		return
 	}
-	defer f.connections.give(machine)
 	to := f.route(target) // which may take long, so it counts
-	if len(to) == 0 {
-		r.Complete(true)
+	take, own := f.service(target)
+	switch {
+	case len(to) > 0 && take != nil:
+		f.hand(r, take, func() { f.connections.give(machine) })
 		return
+	case len(to) > 0 && !own:
+		f.carry(r, machine, target, to)
+	default:
+		r.Complete(true)
 	}
+	f.connections.give(machine)
+}
+
+// carry connects a machine to the outside until both directions have ended.
+func (f *tcpForwarder) carry(r *tcp.ForwarderRequest, machine netip.Addr, target netip.AddrPort, to []netip.AddrPort) {
 	inside, outside, ok := f.connect(r, machine, target, to)
 	if !ok {
 		return
@@ -94,16 +107,51 @@ func (f *tcpForwarder) connect(r *tcp.ForwarderRequest, machine netip.Addr, targ
 		r.Complete(!errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE))
 		return nil, nil, false
 	}
+	if inside, ok = established(r); !ok {
+		_ = outside.Close()
+		return nil, nil, false
+	}
+	return inside, outside, true
+}
+
+// established completes a request and returns its connection.
+func established(r *tcp.ForwarderRequest) (*gonet.TCPConn, bool) {
 	var queue waiter.Queue
 	endpoint, failed := r.CreateEndpoint(&queue)
 	r.Complete(false)
 	if failed != nil {
-		_ = outside.Close()
-		return nil, nil, false
+		return nil, false
 	}
 	// A machine that was killed says nothing: keepalives end its connections.
 	endpoint.SocketOptions().SetKeepAlive(true)
-	return gonet.NewTCPConn(&queue, endpoint), outside, true
+	return gonet.NewTCPConn(&queue, endpoint), true
+}
+
+// service returns what serves a target in this process.
+func (f *tcpForwarder) service(target netip.AddrPort) (take func(net.Conn) bool, own bool) {
+	if f.local == nil {
+		return nil, false
+	}
+	return f.local(target)
+}
+
+// hand gives a connection to a service of this process, and calls give when it has ended.
+func (f *tcpForwarder) hand(r *tcp.ForwarderRequest, take func(net.Conn) bool, give func()) {
+	conn, ok := established(r)
+	if !ok {
+		give()
+		return
+	}
+	done, err := f.open.begin(conn)
+	if err != nil {
+		_ = conn.Close()
+		give()
+		return
+	}
+	served := &servedConn{TCPConn: conn, release: sync.OnceFunc(func() { give(); done() })}
+	if !take(served) {
+		_ = served.Close()
+	}
 }
 
 // dialFirst connects to the first address that does not refuse.

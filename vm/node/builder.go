@@ -15,7 +15,7 @@ import (
 // ErrNoBuilder is returned for a node that has never built an image with this builder.
 var ErrNoBuilder = errors.New("the builder is not on the node")
 
-// Program is the builder's program.
+// Program is a program that the host sends to nodes.
 type Program struct {
 	// SHA256 is its digest in hexadecimal digits.
 	SHA256 string
@@ -52,12 +52,30 @@ func (c *Client) connectBuilder(ctx context.Context, program Program) (io.ReadWr
 }
 
 func (c *Client) sendBuilder(ctx context.Context, program Program) error {
+	return c.upload(ctx, nodeapi.PathBuilderProgram, program)
+}
+
+// Programs returns the SHA-256 digests of the programs of container runtimes that the node
+// has, by name (package nodeconfig). It fails until the node's own disk is mounted.
+func (c *Client) Programs(ctx context.Context) (map[string]string, error) {
+	var digests map[string]string
+	err := c.call(ctx, http.MethodGet, nodeapi.PathPrograms, nil, &digests)
+	return digests, c.wrap("list the programs on", err)
+}
+
+// SendProgram installs a program of a container runtime.
+func (c *Client) SendProgram(ctx context.Context, name string, program Program) error {
+	return c.wrap("send "+name+" to", c.upload(ctx, nodeapi.PathPrograms+"/"+name, program))
+}
+
+// upload sends a program.
+func (c *Client) upload(ctx context.Context, path string, program Program) error {
 	content, err := program.Open()
 	if err != nil {
 		return err
 	}
 	defer func() { _ = content.Close() }()
-	r, err := http.NewRequestWithContext(ctx, http.MethodPut, c.base+nodeapi.PathBuilderProgram+"?sha256="+program.SHA256, content)
+	r, err := http.NewRequestWithContext(ctx, http.MethodPut, c.base+path+"?sha256="+program.SHA256, content)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ package node
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -52,9 +53,62 @@ func (c *Client) WriteFiles(ctx context.Context, files map[string][]byte) error 
 	return c.wrap("write files on", c.call(ctx, http.MethodPost, nodeapi.PathFiles, nodeapi.FilesRequest{Files: files}, nil))
 }
 
-// SetClock sets the node's clock.
-func (c *Client) SetClock(ctx context.Context, now time.Time) error {
-	return c.wrap("set the clock of", c.call(ctx, http.MethodPost, nodeapi.PathClock, nodeapi.ClockRequest{Time: now}, nil))
+// SetIdentity gives a node whose memory was copied random bytes of its own and, unless
+// document is empty, another document.
+func (c *Client) SetIdentity(ctx context.Context, document []byte) error {
+	request := nodeapi.IdentityRequest{Random: make([]byte, nodeapi.RandomBytes), Document: document}
+	_, err := rand.Read(request.Random)
+	if err == nil {
+		err = c.call(ctx, http.MethodPost, nodeapi.PathIdentity, request, nil)
+	}
+	return c.wrap("set the identity of", err)
+}
+
+// SetClock gives the node's clock the host's time.
+func (c *Client) SetClock(ctx context.Context) error { return c.SetClockWrong(ctx, 0) }
+
+// A request to set the clock that takes longer than slowClock may have arrived late. It is
+// sent again, at most clockTries times in all: the connection that took long is there then.
+const (
+	slowClock  = time.Second
+	clockTries = 3
+)
+
+// SetClockWrong sets the node's clock ahead of the host's, or behind it.
+func (c *Client) SetClockWrong(ctx context.Context, ahead time.Duration) error {
+	var err error
+	for try, slow := 0, true; err == nil && slow && try < clockTries; try++ {
+		now := time.Now()
+		request := nodeapi.ClockRequest{Time: now, AheadSeconds: ahead.Seconds()}
+		err = c.wrap("set the clock of", c.call(ctx, http.MethodPost, nodeapi.PathClock, request, nil))
+		slow = time.Since(now) > slowClock
+	}
+	return err
+}
+
+// FillDisk fills the node's own disk until FreeDisk, or for a time at most.
+func (c *Client) FillDisk(ctx context.Context, length time.Duration) error {
+	request := nodeapi.DiskRequest{FullSeconds: length.Seconds()}
+	return c.wrap("fill the disk of", c.call(ctx, http.MethodPost, nodeapi.PathDisk, request, nil))
+}
+
+// FreeDisk ends what FillDisk began. Freeing a disk that is not filled does nothing.
+func (c *Client) FreeDisk(ctx context.Context) error {
+	return c.wrap("free the disk of", c.call(ctx, http.MethodPost, nodeapi.PathDisk, nodeapi.DiskRequest{}, nil))
+}
+
+// growLimit bounds how long a file system takes to grow, which is slow under emulation.
+const growLimit = 10 * time.Minute
+
+// Grow grows the file system of the node's own disk to the size of the disk.
+func (c *Client) Grow(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, growLimit)
+	defer cancel()
+	response, err := c.do(ctx, c.streams, http.MethodPost, nodeapi.PathGrow, nil)
+	if err == nil {
+		err = response.Body.Close()
+	}
+	return c.wrap("grow the disk of", err)
 }
 
 // SetHost replaces what the node has taken over from the host.

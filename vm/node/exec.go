@@ -75,12 +75,20 @@ func (c *Client) Check(ctx context.Context, program string, content []byte) (str
 // Run runs a program without input and returns what it wrote to standard output.
 // If it fails, the error has what it wrote to standard error.
 func (c *Client) Run(ctx context.Context, args ...string) (string, error) {
-	var stdout, stderr bounded
-	code, err := c.Exec(ctx, nodeapi.ExecRequest{Args: args}, Streams{Stdout: &stdout, Stderr: &stderr})
+	var stdout bounded
+	err := c.Pipe(ctx, nil, &stdout, args...)
+	return stdout.String(), err
+}
+
+// Pipe runs a program with an input and an output, each of which may be nil. If it fails, the
+// error has what it wrote to standard error. Like Exec, it may return before stdin has ended.
+func (c *Client) Pipe(ctx context.Context, stdin io.Reader, stdout io.Writer, args ...string) error {
+	var stderr bounded
+	code, err := c.Exec(ctx, nodeapi.ExecRequest{Args: args}, Streams{Stdin: stdin, Stdout: stdout, Stderr: &stderr})
 	if err == nil && code != 0 {
 		err = c.wrap("run "+args[0]+" on", fmt.Errorf("exit code %d: %s", code, strings.TrimSpace(stderr.String())))
 	}
-	return stdout.String(), err
+	return err
 }
 
 // bounded is a buffer for the output of a program that is not trusted.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"net"
 	"net/http"
@@ -28,11 +29,13 @@ func (silent) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func TestCallsToANodeThatNeverAnswersEnd(t *testing.T) {
 	calls := map[string]func(context.Context, *Client) error{
-		"status":  func(ctx context.Context, c *Client) error { _, err := c.Status(ctx); return err },
-		"files":   func(ctx context.Context, c *Client) error { return c.WriteFiles(ctx, nil) },
-		"clock":   func(ctx context.Context, c *Client) error { return c.SetClock(ctx, time.Now()) },
-		"off":     func(ctx context.Context, c *Client) error { return c.PowerOff(ctx) },
-		"restart": func(ctx context.Context, c *Client) error { return c.Restart(ctx) },
+		"status":   func(ctx context.Context, c *Client) error { _, err := c.Status(ctx); return err },
+		"files":    func(ctx context.Context, c *Client) error { return c.WriteFiles(ctx, nil) },
+		"identity": func(ctx context.Context, c *Client) error { return c.SetIdentity(ctx, nil) },
+		"clock":    func(ctx context.Context, c *Client) error { return c.SetClock(ctx) },
+		"off":      func(ctx context.Context, c *Client) error { return c.PowerOff(ctx) },
+		"restart":  func(ctx context.Context, c *Client) error { return c.Restart(ctx) },
+		"programs": func(ctx context.Context, c *Client) error { _, err := c.Programs(ctx); return err },
 	}
 	for name, call := range calls {
 		t.Run(name, func(t *testing.T) {
@@ -50,6 +53,50 @@ func TestCallsToANodeThatNeverAnswersEnd(t *testing.T) {
 	}
 }
 
+// slow takes as long as given for each request, one after another, and no time for others. It
+// keeps how late each time arrived.
+type slow struct {
+	takes []time.Duration
+	late  []time.Duration
+}
+
+func (s *slow) RoundTrip(r *http.Request) (*http.Response, error) {
+	if len(s.takes) > 0 {
+		time.Sleep(s.takes[0])
+		s.takes = s.takes[1:]
+	}
+	var request nodeapi.ClockRequest
+	if err := json.NewDecoder(r.Body).Decode(&request); err != nil {
+		return nil, err
+	}
+	s.late = append(s.late, time.Since(request.Time))
+	return &http.Response{StatusCode: http.StatusNoContent, Body: http.NoBody, Request: r}, nil
+}
+
+func TestATimeThatArrivesLateIsSentAgain(t *testing.T) {
+	for _, test := range []struct {
+		takes []time.Duration
+		late  time.Duration // of the last time
+		sent  int
+	}{
+		{nil, 0, 1},
+		{[]time.Duration{slowClock}, slowClock, 1},
+		{[]time.Duration{6 * time.Second}, 0, 2},
+		{[]time.Duration{6 * time.Second, 2 * time.Second, 0}, 0, 3},
+		{[]time.Duration{6 * time.Second, 2 * time.Second, 3 * time.Second, 0}, 3 * time.Second, 3},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &slow{takes: test.takes}
+			if err := New("worker-1", "http://node", s).SetClock(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if last := s.late[len(s.late)-1]; len(s.late) != test.sent || last != test.late {
+				t.Errorf("requests of %s: sent %d times, the last %s late", test.takes, len(s.late), last)
+			}
+		})
+	}
+}
+
 func TestATLSHandshakeThatNeverAnswersEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dial := func(context.Context, string, string) (net.Conn, error) {
@@ -57,7 +104,7 @@ func TestATLSHandshakeThatNeverAnswersEnds(t *testing.T) {
 			t.Cleanup(func() { _ = far.Close() })
 			return near, nil
 		}
-		pool := NewPool(dial, &tls.Config{MinVersion: tls.VersionTLS13}, func(string, *x509.Certificate) bool { return false })
+		pool := NewPool(dial, func() (*tls.Config, error) { return &tls.Config{MinVersion: tls.VersionTLS13}, nil }, func(string, *x509.Certificate) bool { return false })
 		defer pool.CloseIdleConnections()
 		began := time.Now()
 		if _, err := pool.Certificate(t.Context(), netip.MustParseAddr("192.168.104.21")); err == nil {

@@ -36,9 +36,12 @@ type Pool struct {
 // node with the given address.
 type IssuedFunc func(address string, certificate *x509.Certificate) bool
 
+// ConfigFunc returns the TLS configuration of one connection, which the pool may change.
+type ConfigFunc func() (*tls.Config, error)
+
 // NewPool returns a pool that connects by dial and authenticates with config. A node
 // whose certificate has expired is trusted only if issued reports true for it.
-func NewPool(dial DialFunc, config *tls.Config, issued IssuedFunc) *Pool {
+func NewPool(dial DialFunc, config ConfigFunc, issued IssuedFunc) *Pool {
 	secured := dialTLS(dial, config, issued)
 	transport := func(limit time.Duration) *http.Transport {
 		return &http.Transport{
@@ -109,7 +112,7 @@ func endpoint(address netip.Addr) string {
 // moment: only over such a connection can the node receive a new one. Only the
 // certificate that the host gave the node last is accepted this way, so that the key
 // of a machine that no longer exists, or of an earlier certificate, is of no use.
-func dialTLS(dial DialFunc, config *tls.Config, issued IssuedFunc) DialFunc {
+func dialTLS(dial DialFunc, current ConfigFunc, issued IssuedFunc) DialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		ctx, cancel := context.WithTimeout(ctx, handshakeLimit)
 		defer cancel()
@@ -117,7 +120,10 @@ func dialTLS(dial DialFunc, config *tls.Config, issued IssuedFunc) DialFunc {
 		if err != nil {
 			return nil, err
 		}
-		config := config.Clone()
+		config, err := current()
+		if err != nil {
+			return nil, err
+		}
 		config.ServerName = host
 		conn, err := handshake(ctx, dial, network, address, config)
 		var expired x509.CertificateInvalidError

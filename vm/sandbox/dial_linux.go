@@ -15,18 +15,23 @@ import (
 // enter moves the calling thread into the network's namespace.
 func (w *wire) enter() error { return unix.Setns(int(w.namespace.Fd()), unix.CLONE_NEWNET) }
 
-// dial connects to an address in the network, or behind a machine. network is
-// "tcp" or "udp". A socket stays in the namespace that it was created in, so only
-// its creation needs a thread there.
+// kinds are the types and protocols of sockets. One of ICMP sends echo requests and
+// receives the replies to them (icmp(7)).
+var kinds = map[string][2]int{
+	"tcp": {unix.SOCK_STREAM, 0}, "udp": {unix.SOCK_DGRAM, 0}, "icmp": {unix.SOCK_DGRAM, unix.IPPROTO_ICMP},
+}
+
+// dial connects to an address in the network, or behind a machine. network is "tcp",
+// "udp" or "icmp". A socket stays in the namespace that it was created in, so only its
+// creation needs a thread there.
 func (w *wire) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	at, err := netip.ParseAddrPort(address)
 	if err != nil || !at.Addr().Is4() {
 		return nil, fmt.Errorf("%q is not IPv4:PORT", address)
 	}
-	kinds := map[string]int{"tcp": unix.SOCK_STREAM, "udp": unix.SOCK_DGRAM}
 	kind, ok := kinds[network]
 	if !ok {
-		return nil, fmt.Errorf("unsupported network %q, want tcp or udp", network)
+		return nil, fmt.Errorf("unsupported network %q, want tcp, udp or icmp", network)
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -48,10 +53,10 @@ func (w *wire) dial(ctx context.Context, network, address string) (net.Conn, err
 }
 
 // socket creates a socket in the namespace.
-func (w *wire) socket(kind int) (fd int, err error) {
+func (w *wire) socket(kind [2]int) (fd int, err error) {
 	err = w.use(func() error {
 		return w.sockets.do(func() (err error) {
-			fd, err = unix.Socket(unix.AF_INET, kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+			fd, err = unix.Socket(unix.AF_INET, kind[0]|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, kind[1])
 			return os.NewSyscallError("socket", err)
 		})
 	})

@@ -13,22 +13,21 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
-	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/vm/driver"
 	"github.com/skiff-dev/skiff/vm/driver/process"
 	"github.com/skiff-dev/skiff/vm/machine"
+	"github.com/skiff-dev/skiff/vm/network/impair"
 )
 
 // Driver runs machines as namespaces.
 type Driver struct {
+	Unpacker
+
 	config Config
 	groups groups
 	thread *thread
 	wire   *wire
-	loop   *os.File // the loop device with the root file system
-	root   string   // where it is mounted, for the thread and what it starts
+	roots  *roots
 	closed sync.Once
 
 	machines process.Table
@@ -36,6 +35,9 @@ type Driver struct {
 	mu    sync.Mutex        // guards what follows
 	sizes map[string]sizeAt // of data directories
 	seeds map[string][]byte // that replace those of the start
+	using map[string]string // the root that each machine was started with
+	// copies are data directories that are being copied, by the directory of the copy.
+	copies map[string]copied
 }
 
 // sizeAt is the size of a directory at a time.
@@ -69,7 +71,8 @@ func New(ctx context.Context, config Config) (*Driver, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	d := &Driver{config: config, root: filepath.Join(config.Dir, "_root"), thread: newThread(), sizes: map[string]sizeAt{}, seeds: map[string][]byte{}}
+	d := &Driver{config: config, thread: newThread(), sizes: map[string]sizeAt{}, seeds: map[string][]byte{}, using: map[string]string{}, copies: map[string]copied{}}
+	d.roots = &roots{dir: config.Dir, thread: d.thread, mounted: map[string]root{}}
 	err := d.prepare()
 	if err != nil {
 		return nil, errors.Join(err, d.Close())
@@ -84,39 +87,14 @@ func (d *Driver) prepare() (err error) {
 	if d.groups, err = newGroups(d.config.Dir); err != nil {
 		return err
 	}
-	if d.loop, err = attach(d.config.Image.Root); err != nil {
+	if err = d.roots.open(); err != nil {
 		return err
 	}
-	if err = d.thread.do(d.mountRoot); err != nil {
+	if _, err = d.roots.mount(d.config.Image); err != nil { // if it cannot be mounted, say so now
 		return err
 	}
-	d.wire, err = newWire(d.thread, d.config.Network, d.config.Address)
+	d.wire, err = newWire(d.thread, d.config.Network, d.config.Address, d.config.Gateway)
 	return err
-}
-
-// mountRoot moves the thread into a mount namespace and mounts the root file system
-// there, for all machines, which share its pages.
-func (d *Driver) mountRoot() error {
-	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
-		return fmt.Errorf("mount namespace: %w", err)
-	}
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("make mounts private: %w", err)
-	}
-	if err := os.MkdirAll(d.root, 0o700); err != nil {
-		return err
-	}
-	err := unix.Mount(d.loop.Name(), d.root, "erofs", unix.MS_RDONLY, "")
-	if errors.Is(err, unix.ENODEV) {
-		return fmt.Errorf("%w: this kernel has no erofs; try: modprobe erofs", driver.ErrUnavailable)
-	}
-	if err != nil {
-		return fmt.Errorf("mount the node image: %w", err)
-	}
-	if _, err := os.Stat(filepath.Join(d.root, nodeconfig.InitPath)); err != nil {
-		return fmt.Errorf("%w: the node image is older than the sandbox driver; build it again with \"make image\"", driver.ErrUnavailable)
-	}
-	return nil
 }
 
 // Name returns "sandbox".
@@ -136,8 +114,16 @@ func (d *Driver) SetRoutes(routes []machine.Route) error {
 	return nil
 }
 
+// Impair changes which machines' links are impaired; those of all others are good.
+func (d *Driver) Impair(links impair.Links) error {
+	if err := d.wire.impair(links); err != nil {
+		return fmt.Errorf("change the links of machines: %w", err)
+	}
+	return nil
+}
+
 // DialContext connects to an address in the machines' network, or behind a
-// machine. network is "tcp" or "udp".
+// machine. network is "tcp", "udp" or "icmp".
 func (d *Driver) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := d.wire.dial(ctx, network, address)
 	if err != nil {
@@ -161,6 +147,14 @@ func (d *Driver) Create(ctx context.Context, m machine.Machine) error {
 	return nil
 }
 
+// Grow does nothing: a machine's data directory may use all of the host's file system.
+func (d *Driver) Grow(ctx context.Context, name string, _ int) error {
+	if !exists(d.data(name)) {
+		return fmt.Errorf("grow the disk of machine %s: %w", name, driver.ErrNotFound)
+	}
+	return ctx.Err()
+}
+
 // Start starts the machine's first program.
 func (d *Driver) Start(ctx context.Context, m machine.Machine) error {
 	if d.machines.Running(m.Name) != nil {
@@ -175,6 +169,9 @@ func (d *Driver) Start(ctx context.Context, m machine.Machine) error {
 	d.mu.Lock()
 	delete(d.seeds, m.Name) // from before this start
 	d.mu.Unlock()
+	if err := d.useRoot(m); err != nil {
+		return fmt.Errorf("start machine %s: %w", m.Name, err)
+	}
 	p, err := d.run(ctx, m)
 	if err != nil {
 		return fmt.Errorf("start machine %s: %w", m.Name, err)
@@ -184,6 +181,33 @@ func (d *Driver) Start(ctx context.Context, m machine.Machine) error {
 	defer d.mu.Unlock()
 	delete(d.sizes, m.Name) // from before it wrote anything
 	return nil
+}
+
+// useRoot mounts the root of a machine's image and unmounts those that no machine was
+// started with.
+func (d *Driver) useRoot(m machine.Machine) error {
+	path, err := d.roots.mount(m.Image)
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.using[m.Name] = path
+	return d.roots.release(func(root string) bool {
+		for _, used := range d.using {
+			if used == root {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// root returns where the root of a machine's image is mounted.
+func (d *Driver) root(name string) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.using[name]
 }
 
 // Reseed keeps the seed for a restart that the machine asks for.
@@ -226,6 +250,9 @@ func (d *Driver) Delete(ctx context.Context, name string) error {
 		return err
 	}
 	// The machine is absent from here on, however long the removal takes.
+	d.mu.Lock()
+	delete(d.using, name)
+	d.mu.Unlock()
 	gone := d.data(name) + ".gone"
 	if err := os.Rename(d.data(name), gone); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("delete machine %s: %w", name, err)
@@ -263,9 +290,7 @@ func (d *Driver) Close() error {
 		if d.wire != nil {
 			errs = append(errs, d.wire.close())
 		}
-		if d.loop != nil {
-			errs = append(errs, d.loop.Close())
-		}
+		errs = append(errs, d.roots.close())
 		d.thread.close()
 	})
 	return errors.Join(append(errs, d.groups.remove(""))...)

@@ -101,7 +101,7 @@ func (d *Driver) launch(ctx context.Context, m machine.Machine) (started *first,
 	}
 	defer func() { _ = status.Close() }()
 	command := &exec.Cmd{
-		Path: filepath.Join(d.root, nodeconfig.InitPath), Args: []string{nodeconfig.InitPath, nodeconfig.ModeSandbox},
+		Path: filepath.Join(d.root(m.Name), nodeconfig.InitPath), Args: []string{nodeconfig.InitPath, nodeconfig.ModeSandbox},
 		Env: []string{}, Dir: "/",
 		Stdout: console, Stderr: console, ExtraFiles: []*os.File{said},
 		SysProcAttr: &syscall.SysProcAttr{
@@ -151,7 +151,7 @@ func (d *Driver) equip(ctx context.Context, m machine.Machine, pid int, stdin io
 	if err := os.WriteFile(d.pidFile(m.Name), []byte(strconv.Itoa(pid)), 0o600); err != nil {
 		return err
 	}
-	sandbox := nodeconfig.Sandbox{Root: d.root, Data: d.data(m.Name), Document: m.Seed}
+	sandbox := nodeconfig.Sandbox{Root: d.root(m.Name), Data: d.data(m.Name), Document: m.Seed}
 	for _, f := range m.Folders {
 		sandbox.Folders = append(sandbox.Folders, nodeconfig.HostFolder{Host: f.Host, ReadOnly: f.ReadOnly})
 	}

@@ -23,6 +23,8 @@ type Config struct {
 	Network string
 	// Address is that of the host in the machines' subnet.
 	Address netip.Prefix
+	// Gateway is the address of the user-mode network in that subnet.
+	Gateway netip.Addr
 	// Image is the node image; only its root is used.
 	Image machine.Image
 }

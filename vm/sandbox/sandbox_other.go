@@ -5,14 +5,22 @@ package sandbox
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 
 	"github.com/skiff-dev/skiff/vm/driver"
 	"github.com/skiff-dev/skiff/vm/machine"
+	"github.com/skiff-dev/skiff/vm/network/impair"
 )
 
 // Driver exists on Linux only.
 type Driver struct{ driver.Driver }
+
+// Unpacker exists on Linux only.
+type Unpacker struct{}
+
+// Unpack fails.
+func (Unpacker) Unpack(context.Context, string, string, string, bool) error { return Available() }
 
 // DialContext fails.
 func (*Driver) DialContext(context.Context, string, string) (net.Conn, error) {
@@ -21,6 +29,14 @@ func (*Driver) DialContext(context.Context, string, string) (net.Conn, error) {
 
 // SetRoutes fails.
 func (*Driver) SetRoutes([]machine.Route) error { return Available() }
+
+// Impair fails.
+func (*Driver) Impair(impair.Links) error { return Available() }
+
+// PutFile fails.
+func (*Driver) PutFile(context.Context, []string, string, string, io.Reader) error {
+	return Available()
+}
 
 // Available returns driver.ErrUnavailable.
 func Available() error {

@@ -15,6 +15,9 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/skiff-dev/skiff/internal/addressing"
+	"github.com/skiff-dev/skiff/vm/network/impair"
 )
 
 // maxFrame is larger than any frame here, in bytes.
@@ -26,6 +29,7 @@ const maxFrame = 64 << 10
 // to them, never leave the kernel.
 type wire struct {
 	address   netip.Prefix // the bridge's own
+	gateway   netip.Addr   // that of the user-mode network
 	namespace *os.File
 	handle    *netlink.Handle
 	bridge    *netlink.Bridge
@@ -39,6 +43,11 @@ type wire struct {
 	closed  bool
 	sockets *thread    // in the namespace, creates sockets
 	routing sync.Mutex // held while routes change
+
+	links      atomic.Pointer[impair.Links]
+	shimming   sync.Mutex            // guards what follows
+	shims      map[netip.Addr]*shim  // of impaired machines
+	interfaces map[netip.Addr]string // the last one of each machine
 }
 
 // use calls do, unless the network is closed, and delays close until it returns.
@@ -53,8 +62,11 @@ func (w *wire) use(do func() error) error {
 
 // newWire creates the network on a thread, which it moves into the namespace, and
 // joins the user-mode network at socket.
-func newWire(t *thread, socket string, address netip.Prefix) (*wire, error) {
-	w := &wire{address: address, sockets: newThread()}
+func newWire(t *thread, socket string, address netip.Prefix, gateway netip.Addr) (*wire, error) {
+	w := &wire{
+		address: address, gateway: gateway, sockets: newThread(),
+		shims: map[netip.Addr]*shim{}, interfaces: map[netip.Addr]string{},
+	}
 	err := t.do(w.build)
 	if err == nil {
 		err = w.sockets.do(w.enter)
@@ -80,6 +92,8 @@ var quiet = map[string]string{
 	"ipv6/conf/all/disable_ipv6": "1", "ipv6/conf/default/disable_ipv6": "1",
 	// A node that passes a connection on to a pod of another one would redirect it.
 	"ipv4/conf/all/accept_redirects": "0", "ipv4/conf/default/accept_redirects": "0",
+	// This process sends echo requests for the host.
+	"ipv4/ping_group_range":          "0 2147483647",
 	"bridge/bridge-nf-call-iptables": "0", "bridge/bridge-nf-call-ip6tables": "0", "bridge/bridge-nf-call-arptables": "0",
 }
 
@@ -116,6 +130,9 @@ func (w *wire) build() error {
 	if err != nil {
 		return err
 	}
+	if err := w.handle.LinkSetMTU(uplink, addressing.MTU); err != nil {
+		return fmt.Errorf("TAP device: %w", err)
+	}
 	if err := w.handle.LinkSetMaster(uplink, w.bridge); err != nil {
 		return err
 	}
@@ -124,7 +141,7 @@ func (w *wire) build() error {
 
 func attributes(name string) netlink.LinkAttrs {
 	a := netlink.NewLinkAttrs()
-	a.Name = name
+	a.Name, a.MTU = name, addressing.MTU
 	return a
 }
 
@@ -154,9 +171,12 @@ func (w *wire) plug(pid int, mac string) error {
 	}
 	pair := &netlink.Veth{
 		LinkAttrs: attributes(fmt.Sprintf("node%d", w.count.Add(1))),
-		PeerName:  "eth0", PeerHardwareAddr: address, PeerNamespace: netlink.NsPid(pid),
+		PeerName:  "eth0", PeerMTU: addressing.MTU, PeerHardwareAddr: address, PeerNamespace: netlink.NsPid(pid),
 	}
-	pair.MasterIndex = w.bridge.Index
+	machine, _ := addressing.Machine([6]byte(address))
+	w.shimming.Lock()
+	defer w.shimming.Unlock()
+	pair.MasterIndex, w.interfaces[machine] = w.masterOf(machine), pair.Name
 	w.machines.Store([6]byte(address), true)
 	if err := w.handle.LinkAdd(pair); err != nil {
 		return fmt.Errorf("interface: %w", err)
@@ -232,6 +252,9 @@ func (w *wire) close() error {
 	w.life.Unlock()
 	w.sockets.close()
 	var errs []error
+	for _, s := range w.shims {
+		errs = append(errs, s.close())
+	}
 	if w.tap != nil {
 		errs = append(errs, w.tap.Close())
 	}

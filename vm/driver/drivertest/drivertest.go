@@ -27,6 +27,13 @@ type Subject struct {
 	PowerOff func(t *testing.T, name string)
 	// Busy makes the guest use CPU until it ends.
 	Busy func(t *testing.T, name string)
+	// Damage changes a byte of the memory of a saved machine. It is needed for drivers that
+	// can save machines.
+	Damage func(t *testing.T, name string)
+	// Replace puts the machines that Unpack made below a directory in the place of the
+	// driver's machines of the same names, which have no process. It is needed for drivers
+	// that can copy machines.
+	Replace func(t *testing.T, machines string)
 }
 
 // Run runs the suite. fresh returns a driver without machines, which it closes at
@@ -35,6 +42,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Subject) {
 	for name, test := range map[string]func(*testing.T, Subject){
 		"an absent machine is not found":                   testAbsent,
 		"create is idempotent and keeps the disk":          testCreate,
+		"a disk grows and keeps its content":               testGrow,
 		"start, stop and delete are idempotent":            testTwice,
 		"the disk survives stop and start":                 testDisk,
 		"wait returns how a machine ended by itself":       testWait,
@@ -51,6 +59,14 @@ func Run(t *testing.T, fresh func(t *testing.T) Subject) {
 		"only a machine with a process can be paused":      testPauseOfNone,
 		"a paused machine can be stopped and deleted":      testPauseAndStop,
 		"close stops paused machines":                      testPauseAndClose,
+		"a saved machine continues where it was":           testSave,
+		"only a paused machine can be saved":               testSaveOfNone,
+		"saved memory is used once":                        testSaveOnce,
+		"saved memory does not survive a start or resume":  testSaveAndStart,
+		"unusable memory is refused and kept":              testSaveUnusable,
+		"memory of another cluster can be continued with":  testSaveInherited,
+		"a copy of a machine is what it was, every time":   testSnapshot,
+		"only a paused machine can be captured":            testSnapshotOfNone,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, fresh(t)) })
 	}
@@ -77,6 +93,27 @@ func testCreate(t *testing.T, s Subject) {
 	s.Write(t, "one", "kept")
 	must(t, "Stop", s.Driver.Stop(ctx, "one"))
 	must(t, "second Create", s.Driver.Create(ctx, m))
+	must(t, "Start", s.Driver.Start(ctx, m))
+	wantMark(t, s, "one", "kept")
+}
+
+func testGrow(t *testing.T, s Subject) {
+	ctx := t.Context()
+	m := s.Machine("one")
+	wantError(t, "Grow of an absent machine", s.Driver.Grow(ctx, "one", 2*m.DiskMiB), driver.ErrNotFound)
+	must(t, "Create", s.Driver.Create(ctx, m))
+	must(t, "Start", s.Driver.Start(ctx, m))
+	s.Write(t, "one", "kept")
+	if err := s.Driver.Grow(ctx, "one", m.DiskMiB+1024); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		t.Fatalf("Grow of a running machine: %v", err)
+	}
+	wantState(t, s, "one", machine.StateRunning)
+	wantMark(t, s, "one", "kept")
+	must(t, "Stop", s.Driver.Stop(ctx, "one"))
+	for _, size := range []int{m.DiskMiB + 2048, m.DiskMiB + 2048, m.DiskMiB} {
+		must(t, "Grow of a stopped machine", s.Driver.Grow(ctx, "one", size))
+	}
+	m.DiskMiB += 2048
 	must(t, "Start", s.Driver.Start(ctx, m))
 	wantMark(t, s, "one", "kept")
 }

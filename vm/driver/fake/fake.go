@@ -14,16 +14,21 @@ import (
 
 // Driver is the fake driver. Its zero value is ready to use.
 type Driver struct {
-	// Fail, if set, is called before every Create, Start, Reseed, Pause and Resume,
-	// which return its error.
+	// Fail, if set, is called before every Create, Grow, Start, Reseed, Pause, Resume, Save,
+	// Wake, Discard, Precopy, Capture, Seal and Unpack, which return its error.
 	Fail func(call, name string) error
+	// NoMemory, if set, is the error of CanSave.
+	NoMemory error
 	// Started, if set, is called with every machine that starts.
 	Started func(m machine.Machine)
+	// Woken, if set, is called with every saved machine that continues. It must not call the
+	// driver.
+	Woken func(m machine.Machine)
 	// Reseeded, if set, is called with every new seed of a machine that has a
 	// process.
 	Reseeded func(name string, seed []byte)
 
-	mu       sync.Mutex // guards machines
+	mu       sync.Mutex // guards machines and their states
 	machines map[string]*state
 }
 
@@ -37,11 +42,22 @@ type state struct {
 	stall   string        // why it is paused, if it stopped by itself
 	worked  time.Duration // until it was last started or paused
 	since   time.Time     // when it was last started or resumed
+	spec    machine.Machine
+	saved   *memory // nil if nothing is saved
+}
+
+// memory is what Save keeps.
+type memory struct {
+	spec    machine.Machine
+	time    time.Time
+	disk    string
+	damaged bool
 }
 
 var (
 	_ driver.Driver        = (*Driver)(nil)
 	_ driver.StallReporter = (*Driver)(nil)
+	_ driver.Saver         = (*Driver)(nil)
 )
 
 // Name returns "fake".
@@ -66,6 +82,23 @@ func (d *Driver) Create(ctx context.Context, m machine.Machine) error {
 	return nil
 }
 
+// Grow does nothing to an existing machine: its disk has no size.
+func (d *Driver) Grow(ctx context.Context, name string, _ int) error {
+	if err := d.ask(ctx, "grow", name); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := d.machines[name]
+	if s == nil {
+		return fmt.Errorf("grow the disk of machine %s: %w", name, driver.ErrNotFound)
+	}
+	if !s.running() {
+		s.saved = nil
+	}
+	return nil
+}
+
 // Start marks the machine as running.
 func (d *Driver) Start(ctx context.Context, m machine.Machine) error {
 	if err := d.ask(ctx, "start", m.Name); err != nil {
@@ -81,13 +114,18 @@ func (d *Driver) Start(ctx context.Context, m machine.Machine) error {
 		d.mu.Unlock()
 		return nil
 	}
-	now := time.Now()
-	*s = state{disk: s.disk, ended: make(chan struct{}), started: now, since: now}
+	s.start(m)
 	d.mu.Unlock()
 	if d.Started != nil {
 		d.Started(m)
 	}
 	return nil
+}
+
+// start gives a machine a new process. What was saved is gone.
+func (s *state) start(m machine.Machine) {
+	now := time.Now()
+	*s = state{disk: s.disk, ended: make(chan struct{}), started: now, since: now, spec: m}
 }
 
 // Reseed passes a machine's seed to Reseeded.
@@ -126,6 +164,9 @@ func (d *Driver) freeze(ctx context.Context, call, name string, paused bool) err
 		return fmt.Errorf("%s machine %s: %w", call, name, driver.ErrNotFound)
 	}
 	s.worked, s.since, s.paused, s.stall = s.cpu(), time.Now(), paused, ""
+	if !paused {
+		s.saved = nil
+	}
 	return nil
 }
 
@@ -161,6 +202,9 @@ func (d *Driver) Stop(_ context.Context, name string) error {
 
 // Delete forgets the machine.
 func (d *Driver) Delete(ctx context.Context, name string) error {
+	if err := d.ask(ctx, "delete", name); err != nil {
+		return err
+	}
 	if err := d.Stop(ctx, name); err != nil {
 		return err
 	}
@@ -181,6 +225,8 @@ func (d *Driver) State(_ context.Context, name string) (machine.State, error) {
 		return machine.StatePaused, nil
 	case s.running():
 		return machine.StateRunning, nil
+	case s.saved != nil:
+		return machine.StateSaved, nil
 	default:
 		return machine.StateStopped, nil
 	}

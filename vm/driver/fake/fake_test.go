@@ -20,6 +20,12 @@ func TestFakeKeepsTheContract(t *testing.T) {
 			Read:     func(_ *testing.T, name string) string { return d.Disk(name) },
 			PowerOff: func(_ *testing.T, name string) { d.End(name, "") },
 			Busy:     func(*testing.T, string) {}, // as they all are
+			Damage:   func(_ *testing.T, name string) { d.Damage(name) },
+			Replace: func(t *testing.T, machines string) {
+				if err := d.Load(machines); err != nil {
+					t.Error(err)
+				}
+			},
 		}
 	})
 }

@@ -8,9 +8,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"os"
@@ -29,10 +31,11 @@ import (
 	"github.com/skiff-dev/skiff/vm/network"
 )
 
-// requestLimit is how long a guest may take to answer, and retryDelay how long to wait
-// before asking again.
+// requestLimit is how long a guest may take to answer, dialLimit how long to try to connect
+// to it, and retryDelay how long to wait before asking again.
 const (
 	requestLimit = 3 * time.Minute
+	dialLimit    = 5 * time.Second
 	retryDelay   = 50 * time.Millisecond
 )
 
@@ -77,7 +80,7 @@ func New(t *testing.T, img machine.Image, open func(ctx context.Context, dir, so
 	spec := cluster.Default()
 	r := &Rig{Dir: filepath.Join(dir, "vm"), image: img, nodes: map[string]cluster.Node{}}
 	for i, name := range []string{"one", "two"} {
-		n := cluster.Nodes(spec)[1+i]
+		n := cluster.Nodes(spec, nil)[1+i]
 		n.Name = name
 		r.nodes[name] = n
 	}
@@ -107,7 +110,13 @@ func New(t *testing.T, img machine.Image, open func(ctx context.Context, dir, so
 			t.Error(err)
 		}
 	})
-	r.client = &http.Client{Transport: &http.Transport{DialContext: wire.DialContext, TLSClientConfig: r.tls(t), DisableKeepAlives: true}}
+	// A machine that was killed drops packets, and the time between attempts to reach it doubles.
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, dialLimit)
+		defer cancel()
+		return wire.DialContext(ctx, network, address)
+	}
+	r.client = &http.Client{Transport: &http.Transport{DialContext: dial, TLSClientConfig: r.tls(t), DisableKeepAlives: true}}
 	return r
 }
 
@@ -138,6 +147,31 @@ func (r *Rig) Subject(crash func(t *testing.T, name string)) drivertest.Subject 
 		Busy: func(t *testing.T, name string) {
 			r.Exec(t, name, "setsid sh -c 'while :; do :; done' >/dev/null 2>&1 </dev/null &")
 		},
+		Replace: r.replace,
+	}
+}
+
+// replace moves what is below machines to the same places below the machines' directory.
+func (r *Rig) replace(t *testing.T, machines string) {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(machines, "[^_]*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shared, err := filepath.Glob(filepath.Join(machines, "_*", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range append(found, shared...) {
+		within, err := filepath.Rel(machines, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		target := filepath.Join(r.Dir, within)
+		err = errors.Join(os.RemoveAll(target), os.MkdirAll(filepath.Dir(target), 0o700), os.Rename(path, target))
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -189,7 +223,7 @@ func (r *Rig) Exec(t *testing.T, name, command string) string {
 	request := nodeapi.ExecRequest{Args: []string{"sh", "-c", command}}
 	body := r.request(t, name, http.MethodPost, nodeapi.PathExec, request, http.Header{"Connection": {"Upgrade"}, "Upgrade": {nodeapi.UpgradeExec}})
 	defer func() { _ = body.Close() }()
-	var out bytes.Buffer
+	var out, problems bytes.Buffer
 	for {
 		stream, payload, err := nodeapi.ReadFrame(body)
 		if err != nil {
@@ -198,9 +232,11 @@ func (r *Rig) Exec(t *testing.T, name, command string) string {
 		switch stream {
 		case nodeapi.Stdout:
 			out.Write(payload)
+		case nodeapi.Stderr:
+			problems.Write(payload)
 		case nodeapi.Exit:
 			if !bytes.Equal(payload, []byte{0, 0, 0, 0}) {
-				t.Fatalf("run %q on %s: exit %v, %s", command, name, payload, out.String())
+				t.Fatalf("run %q on %s: exit %v, %s%s", command, name, payload, out.String(), problems.String())
 			}
 			return out.String()
 		case nodeapi.Failure:

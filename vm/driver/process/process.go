@@ -50,6 +50,12 @@ func (p *Process) Done() <-chan struct{} { return p.done }
 // End returns how the process ended. It must have ended.
 func (p *Process) End() error { return p.err }
 
+// Kill ends a process that is not in a Table, and returns when it has ended.
+func (p *Process) Kill() {
+	p.stop()
+	<-p.done
+}
+
 func (p *Process) running() bool {
 	select {
 	case <-p.done:

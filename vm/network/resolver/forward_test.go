@@ -1,22 +1,20 @@
 package resolver
 
 import (
-	"net"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/skiff-dev/skiff/internal/runtest"
 )
 
 func TestServerThatIsDownGivesServfailAtOnce(t *testing.T) {
-	refused, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = refused.Close()
-	for name, to := range map[string]string{"unreachable": down, "nobody listens": refused.LocalAddr().String()} {
+	refused := fmt.Sprintf("127.0.0.1:%d", runtest.FreePort(t))
+	for name, to := range map[string]string{"unreachable": down, "nobody listens": refused} {
 		w := newWorld(t, map[string]string{"192.0.2.1": to}, "nameserver 192.0.2.1\n", "")
 		began := time.Now()
 		reply := ask(t, "udp", run(t, w.resolver()), question("corp.test", dns.TypeA))

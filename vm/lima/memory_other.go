@@ -1,0 +1,10 @@
+//go:build !linux
+
+package lima
+
+// memoryArguments returns nothing: there are no files in memory here, so that machines
+// have private memory.
+func memoryArguments(string, []string) ([]string, error) { return nil, nil }
+
+// hostCPU is not needed where no memory is kept.
+func hostCPU() string { return "" }
