@@ -25,6 +25,20 @@ func with(change func(*Spec)) Spec {
 	return spec
 }
 
+// remembered returns machines with the addresses that new ones get.
+func remembered(names ...string) []Machine {
+	var all []Machine
+	for _, name := range names {
+		group, index, _ := nodeconfig.SplitName(name)
+		taken := map[int]bool{}
+		for _, m := range all {
+			taken[m.Number] = true
+		}
+		all = append(all, Machine{Name: name, Number: freeNumber(group, index, taken)})
+	}
+	return all
+}
+
 func prefix(text string) netip.Prefix { return netip.MustParsePrefix(text) }
 
 func TestDefaultIsValid(t *testing.T) {
@@ -69,6 +83,9 @@ func TestEachFaultIsOneLine(t *testing.T) {
 		{func(s *Spec) { s.Network.Domain = "Not A Name" }, "use a DNS name"},
 		{func(s *Spec) { s.Network.Egress = "some" }, "choose one of all, public, none"},
 		{func(s *Spec) { s.Network.IPFamily = "ipv6" }, "choose one of ipv4, dual"},
+		{func(s *Spec) { s.KubernetesVersion = "1.36.3" }, "use a minor version such as 1.36"},
+		{func(s *Spec) { s.KubernetesVersion = "v1.36" }, "use a minor version such as 1.36"},
+		{func(s *Spec) { s.KubernetesVersion = "../1.36" }, "use a minor version such as 1.36"},
 	} {
 		faults := Validate(with(test.change), roomy, 3)
 		if len(faults) != 1 || !strings.Contains(faults[0].Error(), test.want) || strings.Contains(faults[0].Error(), "\n") {
@@ -87,24 +104,32 @@ func TestNewMachinesNeedDiskSpace(t *testing.T) {
 	}
 }
 
-func TestOnlyTheNumberOfNodesCanChange(t *testing.T) {
-	old := with(func(s *Spec) { s.APIPort = 6443 })
+func TestWhatCanChangeWhileTheClusterExists(t *testing.T) {
+	old := with(func(s *Spec) { s.APIPort, s.KubernetesVersion = 6443, "1.36" })
+	state := State{Spec: old, Machines: Remember(nil, old)}
+	for i := range state.Machines {
+		state.Machines[i].DiskMiB = 20 << 10
+	}
 	for _, allowed := range []func(*Spec){
 		func(*Spec) {},
 		func(s *Spec) { s.Workers = 5 },
 		func(s *Spec) { s.ControlPlanes = 3 },
-		func(s *Spec) { s.Memory = "2048Mi" }, // the same size
+		func(s *Spec) { s.CPUs = 4 },
+		func(s *Spec) { s.Memory = "4Gi" },
+		func(s *Spec) { s.Disk = "40Gi" },
+		func(s *Spec) { s.Disk = "20480Mi" }, // the same size
+		func(s *Spec) { s.Workers = 0 },
+		func(s *Spec) { s.Nodes = []Group{{Name: "gpu", Count: 1, Disk: "5Gi"}} },
+		func(s *Spec) { s.KubernetesVersion = "1.36" },
 	} {
-		if faults := Changes(old, with(allowed)); len(faults) > 0 {
+		if faults := Changes(state, with(allowed)); len(faults) > 0 {
 			t.Errorf("refused: %v", faults)
 		}
 	}
 	for _, refused := range []func(*Spec){
-		func(s *Spec) { s.CPUs = 4 },
-		func(s *Spec) { s.Memory = "4Gi" },
-		func(s *Spec) { s.Disk = "40Gi" },
+		func(s *Spec) { s.Disk = "10Gi" },
+		func(s *Spec) { s.Nodes = []Group{{Name: "worker", Disk: "10Gi"}} },
 		func(s *Spec) { s.APIPort = 7443 },
-		func(s *Spec) { s.Workers = 0 },
 		func(s *Spec) { s.Zones = 2 },
 		func(s *Spec) { s.Network.Nodes = prefix("192.168.105.0/24") },
 		func(s *Spec) { s.Network.Pods = prefix("10.245.0.0/16") },
@@ -112,21 +137,22 @@ func TestOnlyTheNumberOfNodesCanChange(t *testing.T) {
 		func(s *Spec) { s.Network.Domain = "other" },
 		func(s *Spec) { s.Network.Egress = EgressNone },
 		func(s *Spec) { s.Network.IPFamily = FamilyDual },
+		func(s *Spec) { s.KubernetesVersion = "1.37" },
 	} {
-		if faults := Changes(old, with(refused)); len(faults) != 1 {
+		if faults := Changes(state, with(refused)); len(faults) != 1 {
 			t.Errorf("faults %v, want one", faults)
 		}
 	}
 }
 
 func TestNodesKeepNameAndAddressWhenAClusterGrows(t *testing.T) {
-	small, large := Nodes(Default()), Nodes(with(func(s *Spec) { s.Workers = 9 }))
+	small, large := Nodes(Default(), nil), Nodes(with(func(s *Spec) { s.Workers = 9 }), nil)
 	for _, n := range small {
 		if !slices.Contains(large, n) {
 			t.Errorf("%+v is gone", n)
 		}
 	}
-	want := Node{Name: "worker-2", Role: nodeconfig.RoleWorker, Address: prefix("192.168.104.22/24"), MAC: "52:55:c0:a8:68:16", Zone: "local-a"}
+	want := Node{Name: "worker-2", Role: nodeconfig.RoleWorker, Group: "worker", Size: Size{2, 2048, 20480}, Address: prefix("192.168.104.22/24"), MAC: "52:55:c0:a8:68:16", Zone: "local-a"}
 	if small[2] != want {
 		t.Errorf("third node %+v, want %+v", small[2], want)
 	}
@@ -137,7 +163,7 @@ func TestNodesKeepNameAndAddressWhenAClusterGrows(t *testing.T) {
 
 func TestDocumentGivesAControlPlaneEtcdAndATaint(t *testing.T) {
 	spec := with(func(s *Spec) { s.ControlPlanes = 3 })
-	nodes := Nodes(spec)
+	nodes := Nodes(spec, nil)
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	files := map[string][]byte{"ca.crt": []byte("x")}
 	first := Document(State{Spec: spec}, nodes[0], files, now)
@@ -161,7 +187,7 @@ func TestDocumentGivesAControlPlaneEtcdAndATaint(t *testing.T) {
 		t.Errorf("addresses: %+v", worker)
 	}
 	alone := with(func(s *Spec) { s.Workers = 0 })
-	if taints := Document(State{Spec: alone}, Nodes(alone)[0], files, now).Kubernetes.Taints; len(taints) != 0 {
+	if taints := Document(State{Spec: alone}, Nodes(alone, nil)[0], files, now).Kubernetes.Taints; len(taints) != 0 {
 		t.Errorf("a single control plane runs no pods: %v", taints)
 	}
 }
@@ -180,15 +206,15 @@ func TestTheFirstControlPlaneFormsTheClusterAndOthersJoin(t *testing.T) {
 		{"first of three that lost its disk", State{Spec: three, Formed: true}, 0, 3, true},
 		{"alone, new", State{Spec: Default()}, 0, 1, false},
 		{"alone", State{Spec: Default(), Formed: true}, 0, 1, false},
-		{"stays while two leave", State{Spec: Default(), Formed: true, Nodes: []string{"control-plane-1", "control-plane-2", "control-plane-3"}}, 0, 3, true},
+		{"stays while two leave", State{Spec: Default(), Formed: true, Machines: remembered("control-plane-1", "control-plane-2", "control-plane-3")}, 0, 3, true},
 	} {
-		got := Document(tt.state, Nodes(tt.state.Spec)[tt.node], nil, time.Time{}).Etcd
+		got := Document(tt.state, tt.state.Desired()[tt.node], nil, time.Time{}).Etcd
 		if len(got.Members) != tt.members || got.Join != tt.join {
 			t.Errorf("%s: %+v", tt.name, got)
 		}
 	}
-	state := State{Spec: Default(), Formed: true, Nodes: []string{"control-plane-1", "control-plane-2", "worker-1"}}
-	leaving := Leaving(state)
+	state := State{Spec: Default(), Formed: true, Machines: remembered("control-plane-1", "control-plane-2", "worker-1")}
+	leaving := state.Leaving()
 	if len(leaving) != 1 || leaving[0].Name != "control-plane-2" {
 		t.Fatalf("leaving %+v", leaving)
 	}
@@ -202,7 +228,7 @@ func TestStateIsReadAsItWasWritten(t *testing.T) {
 	if _, err := ReadState(path); !IsAbsent(err) {
 		t.Errorf("no file: %v", err)
 	}
-	want := State{Spec: with(func(s *Spec) { s.APIPort = 6443 }), Nodes: []string{"worker-1"}, Created: time.Now().UTC().Round(0)}
+	want := State{Spec: with(func(s *Spec) { s.APIPort = 6443 }), Machines: remembered("worker-1"), Created: time.Now().UTC().Round(0)}
 	if err := WriteState(path, want); err != nil {
 		t.Fatal(err)
 	}
@@ -225,10 +251,18 @@ func TestMountsChangeOnlyWhileTheClusterIsStopped(t *testing.T) {
 	if err := CheckRunning(old, gateways); err == nil || !strings.Contains(err.Error(), "gatewayAPI") {
 		t.Errorf("%v", err)
 	}
+	runtimes, reordered := old, old
+	runtimes.Runtimes, reordered.Runtimes = []string{"crun", "gvisor"}, []string{"gvisor", "crun"}
+	if err := CheckRunning(old, runtimes); err == nil || !strings.Contains(err.Error(), "runtimes") {
+		t.Errorf("%v", err)
+	}
+	if err := CheckRunning(runtimes, reordered); err != nil {
+		t.Errorf("the same runtimes in another order: %v", err)
+	}
 	if err := CheckRunning(wanted, wanted); err != nil {
 		t.Errorf("the same mount: %v", err)
 	}
-	if faults := Changes(old, wanted); faults != nil {
+	if faults := Changes(State{Spec: old}, wanted); faults != nil {
 		t.Errorf("a new mount of a stopped cluster: %v", faults)
 	}
 }
@@ -245,7 +279,10 @@ func TestReadingAStateChangesNothing(t *testing.T) {
 		`{"version":2,"spec":{}}`:              ErrDamaged,
 		`{"version":2,"nodes":"x"}`:            ErrDamaged,
 		`{"version":2,"spec":{"name":"../x"}}`: ErrDamaged,
-		`{"version":2,"nodes":["../x"],` + good + `}`: ErrDamaged,
+		`{"version":2,"nodes":["../x"],` + good + `}`:                                                             ErrDamaged,
+		`{"version":3,"machines":[{"name":"worker-1","number":200}],` + good + `}`:                                ErrDamaged,
+		`{"version":3,"machines":[{"name":"worker-1","number":21},{"name":"worker-2","number":21}],` + good + `}`: ErrDamaged,
+		`{"version":3,"machines":[{"name":"gpu-1","number":127}],` + good + `}`:                                   nil,
 		`{"version":99}`:                             ErrNewer,
 		`{"version":99,"spec":"changed"}`:            ErrNewer,
 		`{"version":2,"surprise":true,` + good + `}`: ErrNewer,
@@ -282,9 +319,14 @@ func TestStateFilesOfEveryVersionAreReadable(t *testing.T) {
 			t.Errorf("no migration from version %d", version)
 		}
 		want := State{
-			Version: StateVersion, Spec: with(func(s *Spec) { s.Name, s.APIPort = "dev", 43211 }),
-			Nodes: []string{"control-plane-1", "worker-1", "worker-2"}, Formed: true,
-			Image: "sha256:0f1e", Kubernetes: "v1.36.3", Created: time.Date(2026, 11, 2, 9, 30, 0, 0, time.UTC),
+			Version: StateVersion, Spec: with(func(s *Spec) { s.Name, s.APIPort, s.KubernetesVersion = "dev", 43211, "1.36" }),
+			Machines: []Machine{
+				{Name: "control-plane-1", Number: 11, DiskMiB: 20 << 10, Taints: []string{RoleTaint}},
+				{Name: "worker-1", Number: 21, DiskMiB: 20 << 10},
+				{Name: "worker-2", Number: 22, DiskMiB: 20 << 10},
+			},
+			Formed: true,
+			Image:  "sha256:0f1e", Kubernetes: "v1.36.3", Created: time.Date(2026, 11, 2, 9, 30, 0, 0, time.UTC),
 		}
 		if !reflect.DeepEqual(state, want) {
 			t.Errorf("version %d: %+v\nwant %+v", version, state, want)
@@ -313,16 +355,16 @@ func FuzzParseState(f *testing.F) {
 			return
 		}
 		// What is accepted must be usable.
-		for _, n := range Nodes(state.Spec) {
+		for _, n := range state.Desired() {
 			Document(state, n, nil, time.Time{})
 		}
 		Plan(state.Spec, Observed{})
 	})
 }
 
-func TestSameIgnoresAnOpenPort(t *testing.T) {
+func TestSameIgnoresAnOpenPortAndVersion(t *testing.T) {
 	open, taken := Default(), Default()
-	taken.APIPort = 6443
+	taken.APIPort, taken.KubernetesVersion = 6443, "1.36"
 	if !open.Same(taken) || !taken.Same(open) {
 		t.Error("a spec without a port differs from the same spec with a port")
 	}
@@ -347,7 +389,7 @@ func TestMiBRoundsUp(t *testing.T) {
 
 func TestZonesSpreadControlPlanesAndWorkersEachInTurn(t *testing.T) {
 	got := map[string]string{}
-	for _, n := range Nodes(with(func(s *Spec) { s.ControlPlanes, s.Workers, s.Zones = 3, 4, 3 })) {
+	for _, n := range Nodes(with(func(s *Spec) { s.ControlPlanes, s.Workers, s.Zones = 3, 4, 3 }), nil) {
 		got[n.Name] = n.Zone
 	}
 	want := map[string]string{
@@ -359,18 +401,16 @@ func TestZonesSpreadControlPlanesAndWorkersEachInTurn(t *testing.T) {
 	}
 }
 
-func TestFindKnowsEveryNodeThatThereCanBe(t *testing.T) {
-	spec := with(func(s *Spec) { s.Zones = 2 })
-	for _, n := range Nodes(spec) {
-		if found, ok := Find(spec, n.Name); !ok || found != n {
+func TestFindKnowsTheMachinesThatMayExist(t *testing.T) {
+	state := State{Spec: with(func(s *Spec) { s.Zones = 2 })}
+	state.Machines = Remember(nil, state.Spec)
+	for _, n := range state.Desired() {
+		if found, ok := state.Find(n.Name); !ok || found != n {
 			t.Errorf("%s: %+v, %v", n.Name, found, ok)
 		}
 	}
-	if n, ok := Find(spec, "worker-107"); !ok || n.Address.Addr().String() != "192.168.104.127" {
-		t.Errorf("the last worker: %+v, %v", n, ok)
-	}
-	for _, name := range []string{"worker-108", "worker-0", "worker-01", "control-plane-10", "other", ""} {
-		if n, ok := Find(spec, name); ok {
+	for _, name := range []string{"worker-3", "worker-0", "worker-01", "control-plane-10", "other", ""} {
+		if n, ok := state.Find(name); ok {
 			t.Errorf("%q: %+v", name, n)
 		}
 	}
@@ -381,10 +421,10 @@ func TestLoadBalancersHaveAddressesThatNoNodeCanHave(t *testing.T) {
 	if pool.String() != "192.168.104.128/25" {
 		t.Errorf("load balancers have %s", pool)
 	}
-	if faults := Validate(with(func(s *Spec) { s.Workers = maxWorkers + 1 }), Host{CPUs: 8, MemoryMiB: 1 << 20, DiskFreeMiB: 1 << 20}, 0); len(faults) != 1 {
+	if faults := Validate(with(func(s *Spec) { s.Workers = MaxWorkers + 1 }), Host{CPUs: 8, MemoryMiB: 1 << 20, DiskFreeMiB: 1 << 20}, 0); len(faults) != 1 {
 		t.Errorf("one worker too many: %v", faults)
 	}
-	for _, n := range Nodes(with(func(s *Spec) { s.ControlPlanes, s.Workers = maxControlPlanes, maxWorkers })) {
+	for _, n := range Nodes(with(func(s *Spec) { s.ControlPlanes, s.Workers = maxControlPlanes, MaxWorkers }), nil) {
 		if pool.Contains(n.Address.Addr()) {
 			t.Errorf("%s has %s", n.Name, n.Address)
 		}
@@ -392,7 +432,8 @@ func TestLoadBalancersHaveAddressesThatNoNodeCanHave(t *testing.T) {
 }
 
 func TestInstanceTypeIsAValidLabel(t *testing.T) {
-	if got := InstanceType(with(func(s *Spec) { s.Memory = "2048Mi" })); got != "lima-2cpu-2Gi" {
+	spec := with(func(s *Spec) { s.Memory = "2048Mi" })
+	if got := InstanceType(spec, Nodes(spec, nil)[0]); got != "lima-2cpu-2Gi" {
 		t.Errorf("instance type %q", got)
 	}
 }

@@ -1,15 +1,17 @@
 package cluster
 
 import (
+	"cmp"
 	"net/netip"
+	"slices"
 	"time"
 
-	"github.com/skiff-dev/skiff/internal/names"
+	"github.com/skiff-dev/skiff/internal/addressing"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
-// mtu of the machines' links, the same as in the user-mode network.
-const mtu = 1500
+// minMTU is the smallest MTU with which IPv6 works.
+const minMTU = 1280
 
 // ServiceAddress returns the ClusterIP of the service "kubernetes": the first
 // address of the service range.
@@ -28,7 +30,8 @@ func DNSAddress(network Network) netip.Addr {
 // the cluster. files are the node's own certificates and keys.
 func Document(state State, n Node, files map[string][]byte, now time.Time) nodeconfig.Node {
 	spec := state.Spec
-	nodes := append(Nodes(spec), Leaving(state)...)
+	nodes := append(state.Desired(), state.Leaving()...)
+	marks := MarksOf(spec, n.Name)
 	gateway := numbered(spec.Network.Nodes, gatewayNumber)
 	document := nodeconfig.Node{
 		APIVersion: nodeconfig.APIVersion,
@@ -37,14 +40,15 @@ func Document(state State, n Node, files map[string][]byte, now time.Time) nodec
 		Role:       n.Role,
 		Network: nodeconfig.Network{
 			MAC: n.MAC, Address: n.Address, Address6: n.Address6, Gateway: gateway,
-			Nameservers: []netip.Addr{gateway}, MTU: mtu,
+			Nameservers: []netip.Addr{gateway}, MTU: cmp.Or(spec.Network.MTU, addressing.MTU),
 			Hosts: peers(nodes, ""),
 		},
 		Kubernetes: nodeconfig.Kubernetes{
 			PodCIDR: spec.Network.Pods, ServiceCIDR: spec.Network.Services,
 			PodCIDR6: spec.Network.Ranges6().Pods, ServiceCIDR6: spec.Network.Ranges6().Services,
 			DNSAddress: DNSAddress(spec.Network), DNSDomain: spec.Network.Domain,
-			Cloud: true,
+			Without: spec.Network.Without(), Runtimes: slices.Sorted(slices.Values(spec.Runtimes)),
+			Cloud: true, Labels: registered(marks.Labels), Taints: marks.Taints,
 		},
 		ControlPlanes: peers(nodes, nodeconfig.RoleControlPlane),
 		Files:         files,
@@ -53,10 +57,6 @@ func Document(state State, n Node, files map[string][]byte, now time.Time) nodec
 	if n.Role == nodeconfig.RoleControlPlane {
 		document.Kubernetes.GatewayAPI = spec.GatewayAPI
 		document.Etcd = membership(state, n, document.ControlPlanes)
-		// A cluster without workers runs everything on its control planes.
-		if spec.Workers > 0 {
-			document.Kubernetes.Taints = []string{names.TaintControlPlane + ":NoSchedule"}
-		}
 	}
 	return document
 }
@@ -65,7 +65,7 @@ func Document(state State, n Node, files map[string][]byte, now time.Time) nodec
 // cluster alone. Every other one joins, and so does the first once the cluster has
 // formed: if its disk is lost, it must not form a second cluster.
 func membership(state State, n Node, all []nodeconfig.Peer) *nodeconfig.Etcd {
-	founder := Nodes(state.Spec)[0]
+	founder := state.Desired()[0]
 	if n.Name == founder.Name && !state.Formed {
 		all = []nodeconfig.Peer{{Name: n.Name, Address: n.Address.Addr()}}
 	}

@@ -10,16 +10,16 @@ import (
 
 func TestOnlyADualClusterHasIPv6(t *testing.T) {
 	dual := with(func(s *Spec) { s.Network.IPFamily = FamilyDual })
-	if got := Nodes(dual)[2].Address6; got != prefix("fd73:6b69:6666::c0a8:6816/64") {
+	if got := Nodes(dual, nil)[2].Address6; got != prefix("fd73:6b69:6666::c0a8:6816/64") {
 		t.Errorf("worker-2 has %v", got)
 	}
 	for _, spec := range []Spec{Default(), dual} {
 		want := spec.Network.IPFamily == FamilyDual
-		document := Document(State{Spec: spec}, Nodes(spec)[0], nil, time.Now())
+		document := Document(State{Spec: spec}, Nodes(spec, nil)[0], nil, time.Now())
 		if document.Dual() != want || document.Kubernetes.PodCIDR6.IsValid() != want || document.Kubernetes.ServiceCIDR6.IsValid() != want {
 			t.Errorf("%s: %+v, %+v", spec.Network.IPFamily, document.Network, document.Kubernetes)
 		}
-		if got := Nodes(spec)[0].Address6.IsValid(); got != want {
+		if got := Nodes(spec, nil)[0].Address6.IsValid(); got != want {
 			t.Errorf("%s: nodes with IPv6: %t", spec.Network.IPFamily, got)
 		}
 	}

@@ -27,12 +27,13 @@ func reservedAPIServer() []reserved {
 		{[]string{"enable-admission-plugins", "disable-admission-plugins"}, "kubernetes.apiServer.admissionPlugins"},
 		{[]string{"audit-policy-file"}, "kubernetes.apiServer.auditPolicy"},
 		{[]string{"authentication-config", "oidc-*"}, "kubernetes.apiServer.authenticationConfig"},
+		{[]string{"authorization-*"}, "kubernetes.apiServer.authorizationConfig"},
 		{[]string{"service-cluster-ip-range"}, "network.services"},
 		{[]string{
 			"*-file", "*-dir", "*-path", "*-cafile", "*-certfile", "*-keyfile", "*-manifest", "tls-*", "requestheader-*", "proxy-client-*",
 			"etcd-*", "storage-backend", "encryption-provider-*", "advertise-address", "bind-address", "secure-port", "external-hostname",
 			"permit-*-sharing", "peer-*", "endpoint-reconciler-type", "kubernetes-service-node-port",
-			"kubelet-*", "allow-privileged", "anonymous-auth", "authorization-*", "api-audiences", "enable-bootstrap-token-auth",
+			"kubelet-*", "allow-privileged", "anonymous-auth", "api-audiences", "enable-bootstrap-token-auth",
 			"service-account-issuer", "service-account-jwks-uri", "service-account-signing-endpoint", "service-account-lookup",
 			"emulat*", "min-compatibility-version", "runtime-config-*", "goaway-chance", "shutdown-*", "v", "vmodule", "log*", "disable-http2-serving",
 		}, ""},
@@ -103,11 +104,7 @@ func checkReserved(name string, all []reserved) error {
 }
 
 // validateKubernetes returns what is wrong with the settings of Kubernetes' components.
-// If names is nil, any name is accepted.
 func validateKubernetes(c nodeconfig.Components, names *kubenames.Names) []error {
-	if names == nil {
-		return nil
-	}
 	var faults []error
 	add := func(key string, all ...error) {
 		for _, err := range all {
@@ -126,6 +123,7 @@ func validateKubernetes(c nodeconfig.Components, names *kubenames.Names) []error
 	add("apiServer.admissionPlugins", checkPlugins(c.APIServer.AdmissionPlugins, names)...)
 	add("apiServer.auditPolicy", checkDocument("Policy", c.APIServer.AuditPolicy, names, nil)...)
 	add("apiServer.authenticationConfig", checkDocument("AuthenticationConfiguration", c.APIServer.AuthenticationConfig, names, nil)...)
+	add("apiServer.authorizationConfig", checkAuthorization(c.APIServer, names)...)
 	add("controllerManager.args", checkArguments(c.ControllerManager.Args, names.ControllerManager, reservedControllers())...)
 	add("scheduler.config", checkDocument("KubeSchedulerConfiguration", c.Scheduler.Config, names, reservedScheduler())...)
 	add("kubelet", checkFields("KubeletConfiguration", c.Kubelet, names, reservedKubelet())...)

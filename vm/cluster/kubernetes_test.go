@@ -19,7 +19,10 @@ func components(t *testing.T, content string) nodeconfig.Components {
 }
 
 func TestSettingsOfKubernetesAreChecked(t *testing.T) {
-	names := kubenames.Read()
+	names, err := kubenames.Read("")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for content, want := range map[string]string{
 		`{}`: "",
 		`{"featureGates": {"AllAlpha": true, "ContextualLogging": false}}`:                                                                    "",
@@ -71,7 +74,10 @@ func TestSettingsOfKubernetesStayTheSameInTheStateFile(t *testing.T) {
 }
 
 func TestAClusterStartsWithSettingsThatHaveWorked(t *testing.T) {
-	names := kubenames.Read()
+	names, err := kubenames.Read("")
+	if err != nil {
+		t.Fatal(err)
+	}
 	spec := Default()
 	spec.Kubernetes = components(t, `{"kubelet": {"maxPods": 20}}`)
 	proven, removed := components(t, `{"kubelet": {"maxPods": 30}}`), components(t, `{"featureGates": {"GoneSinceTheUpdate": true}}`)

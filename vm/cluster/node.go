@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 
 	"github.com/skiff-dev/skiff/internal/addressing"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
@@ -20,8 +19,10 @@ const (
 	workerNumber       = 21
 	balancerNumber     = 128
 	maxControlPlanes   = 9
-	maxWorkers         = balancerNumber - workerNumber
 )
+
+// MaxWorkers is the maximum number of nodes that are not control planes.
+const MaxWorkers = balancerNumber - workerNumber
 
 // Region is the region of all nodes, which have at most maxZones zones in it.
 const (
@@ -29,11 +30,17 @@ const (
 	maxZones = 26
 )
 
-// Node is a node of a cluster. It is derived from the Spec and never changes:
-// growing a cluster only adds nodes.
+// Node is a node of a cluster. Its name and addresses never change.
 type Node struct {
-	Name    string
-	Role    nodeconfig.Role
+	Name string
+	Role nodeconfig.Role
+	// Group is the name of its Group.
+	Group string
+	Size  Size
+	// Arch is the architecture of its machine if that is not the one of this host, which then
+	// emulates it.
+	Arch string
+
 	Address netip.Prefix
 	// Address6 is derived from the address; the zero value if the cluster has only
 	// IPv4. So is MAC.
@@ -43,49 +50,9 @@ type Node struct {
 	Zone string
 }
 
-// Nodes returns the nodes of spec: control planes, then workers.
-func Nodes(spec Spec) []Node {
-	var nodes []Node
-	for i := range spec.ControlPlanes {
-		nodes = append(nodes, node(spec, nodeconfig.RoleControlPlane, i+1, controlPlaneNumber+i))
-	}
-	for i := range spec.Workers {
-		nodes = append(nodes, node(spec, nodeconfig.RoleWorker, i+1, workerNumber+i))
-	}
-	return nodes
-}
-
-// Find returns the node with a name that the host may give to a node, desired or not.
-func Find(spec Spec, name string) (Node, bool) {
-	for role, numbers := range map[nodeconfig.Role]struct{ first, max int }{
-		nodeconfig.RoleControlPlane: {controlPlaneNumber, maxControlPlanes},
-		nodeconfig.RoleWorker:       {workerNumber, maxWorkers},
-	} {
-		for i := range numbers.max {
-			if n := node(spec, role, i+1, numbers.first+i); n.Name == name {
-				return n, true
-			}
-		}
-	}
-	return Node{}, false
-}
-
-// InstanceType names the driver and the size of a cluster's machines: "lima-2cpu-2Gi".
-func InstanceType(spec Spec) string {
-	return fmt.Sprintf("%s-%dcpu-%s", spec.Driver, spec.CPUs, canonical(spec.Memory))
-}
-
-// Leaving returns the control planes that exist, or may exist, and are no longer
-// desired. They are members of etcd until they have left it.
-func Leaving(state State) []Node {
-	var leaving []Node
-	for i := state.Spec.ControlPlanes; i < maxControlPlanes; i++ {
-		n := node(state.Spec, nodeconfig.RoleControlPlane, i+1, controlPlaneNumber+i)
-		if slices.Contains(state.Nodes, n.Name) {
-			leaving = append(leaving, n)
-		}
-	}
-	return leaving
+// InstanceType names the driver and the size of a node's machine: "lima-2cpu-2Gi".
+func InstanceType(spec Spec, n Node) string {
+	return fmt.Sprintf("%s-%dcpu-%s", spec.Driver, n.Size.CPUs, canonical(GroupOf(spec, n.Name).Memory))
 }
 
 // IsControlPlane reports whether a node's name is that of a control plane.
@@ -105,17 +72,28 @@ func BalancerAddresses(subnet netip.Prefix) netip.Prefix {
 	return netip.PrefixFrom(numbered(subnet, balancerNumber), subnet.Bits()+1)
 }
 
-func node(spec Spec, role nodeconfig.Role, index, number int) Node {
+// node returns a node of a group, whose host number is 0 if no address is left for it.
+func node(spec Spec, group Group, index, number int) Node {
+	role := nodeconfig.RoleWorker
+	if group.Name == nodeconfig.GroupControlPlanes {
+		role = nodeconfig.RoleControlPlane
+	}
+	zone := group.Zone
+	if zone == "" {
+		zone = string(rune('a' + (index-1)%max(spec.Zones, 1)))
+	}
 	address := numbered(spec.Network.Nodes, number)
 	hardware := addressing.Hardware(address)
 	return Node{
-		Name:    fmt.Sprintf("%s-%d", role, index),
-		Role:    role,
+		Name: fmt.Sprintf("%s-%d", group.Name, index), Role: role, Group: group.Name, Size: group.size(), Arch: group.Foreign(),
 		Address: netip.PrefixFrom(address, spec.Network.Nodes.Bits()), Address6: address6(spec, address),
 		MAC:  net.HardwareAddr(hardware[:]).String(),
-		Zone: fmt.Sprintf("%s-%c", Region, 'a'+(index-1)%max(spec.Zones, 1)),
+		Zone: Region + "-" + zone,
 	}
 }
+
+// number returns the node's host number in the machines' subnet.
+func (n Node) number() int { return int(n.Address.Addr().As4()[3]) }
 
 func address6(spec Spec, address netip.Addr) netip.Prefix {
 	subnet := spec.Network.Ranges6().Nodes

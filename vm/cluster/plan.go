@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/vm/machine"
@@ -15,24 +16,45 @@ type Observed struct {
 	Open bool
 	// Machines that exist, and those that may exist, by name.
 	Machines map[string]machine.State
+	// Known is what the host remembers of them.
+	Known []Machine
+	// Sizes are the CPUs and the memory of machines that have a process or are saved, by
+	// name.
+	Sizes map[string]Size
+	// Marks has the labels and taints of each registered node.
+	Marks map[string]Marks
 	// Ended is how a machine ended by itself, by name.
 	Ended map[string]string
 	// Ready has an entry for each registered node: whether it is Ready.
 	Ready map[string]bool
+	// Faults are the IDs of the faults that are active on purpose.
+	Faults []string
+	// Upgrade is the upgrade in the cluster's state; nil if there is none.
+	Upgrade *Upgrade
 	// Restoring is true if a restore of etcd was interrupted.
 	Restoring bool
-	// Components are the settings of Kubernetes' components in force.
+	// Components are the settings of Kubernetes' components in force, Kubelets the
+	// additional settings of kubelets, by group.
 	Components nodeconfig.Components
+	Kubelets   map[string]map[string]any
+	// Changing is true if a change of these settings was interrupted.
+	Changing bool
+	// Adopting is true if the cluster was made from a snapshot and has not worked yet.
+	Adopting bool
 	// APIReady is true if the Kubernetes API answers.
 	APIReady bool
+	// Simulated is the number of simulated nodes, or how many there may be while the API
+	// does not answer.
+	Simulated int
 }
 
 // Plan returns the steps that bring a cluster from the observed state to spec;
 // none if there is nothing to do. The same steps are shown by a dry run and
 // executed.
 func Plan(spec Spec, observed Observed) []Step {
-	p := planner{observed: observed}
-	for _, n := range Nodes(spec) {
+	p := planner{spec: spec, observed: observed, nodes: map[string]Node{}, unready: spec.Network.Without().PodNetwork}
+	for _, n := range Nodes(spec, observed.Known) {
+		p.nodes[n.Name] = n
 		p.desired = append(p.desired, n.Name)
 		if n.Role == nodeconfig.RoleControlPlane {
 			p.controlPlanes = append(p.controlPlanes, n.Name)
@@ -46,19 +68,27 @@ func Plan(spec Spec, observed Observed) []Step {
 	if !observed.Open {
 		p.add(ActionPrepare, "", p.prepareReason())
 	}
+	if len(observed.Faults) > 0 {
+		p.add(ActionClear, "", "active: "+strings.Join(observed.Faults, ", "))
+	}
 	p.run()
-	changed := observed.Prepared && !observed.Components.Same(spec.Kubernetes)
+	changed := observed.Prepared && (observed.Changing || !observed.Components.Same(spec.Kubernetes) || changedKubelets(spec, observed))
 	// If all machines run, the settings in force may be why some do not answer.
 	first := changed && p.allRun()
 	if first {
 		p.configure()
 	}
 	p.serve()
+	if observed.Adopting {
+		p.add(ActionAdopt, "", "made from a snapshot", id(ActionPrepare, ""), id(ActionServe, ""))
+	}
 	p.join()
 	if changed && !first {
 		p.configure(ids(ActionWait, p.desired)...)
 	}
-	p.remove()
+	p.label()
+	p.remove(p.roll())
+	p.simulate()
 	return p.steps
 }
 
@@ -69,8 +99,8 @@ func ResumePlan(spec Spec, observed Observed) []Step {
 	for _, step := range Plan(spec, observed) {
 		paused := observed.Machines[step.Node] == machine.StatePaused
 		switch step.Action {
-		case ActionResume, ActionServe:
-		case ActionJoin, ActionWait:
+		case ActionServe:
+		case ActionResume, ActionJoin, ActionWait:
 			if !paused {
 				continue
 			}
@@ -86,10 +116,13 @@ func ResumePlan(spec Spec, observed Observed) []Step {
 }
 
 type planner struct {
+	spec          Spec
 	observed      Observed
-	desired       []string // names of nodes, control planes first
-	controlPlanes []string // those among desired
-	surplus       []string // machines that are not desired, sorted
+	nodes         map[string]Node // the desired ones by name
+	desired       []string        // their names, control planes first
+	controlPlanes []string        // those among desired
+	surplus       []string        // machines that are not desired, sorted
+	unready       bool            // nodes are NotReady until users install a pod network
 	steps         []Step
 }
 
@@ -115,19 +148,25 @@ func (p *planner) prepareReason() string {
 	return "new cluster"
 }
 
+// state returns the state of a machine. A machine that will be stopped first counts as
+// stopped, and so does one whose saved memory will not be used.
 func (p *planner) state(name string) machine.State {
-	if state, ok := p.observed.Machines[name]; ok {
-		return state
+	state, ok := p.observed.Machines[name]
+	switch {
+	case !ok:
+		return machine.StateAbsent
+	case p.stopsFirst(name), p.discards(name):
+		return machine.StateStopped
 	}
-	return machine.StateAbsent
+	return state
 }
 
 // run adds the steps until every machine that is needed runs and answers.
 func (p *planner) run() {
-	prepare := id(ActionPrepare, "")
+	prepare, clear := id(ActionPrepare, ""), id(ActionClear, "")
 	for _, name := range slices.Concat(p.desired, p.surplus) {
-		if p.state(name) == machine.StatePaused {
-			p.add(ActionResume, name, string(machine.StatePaused), prepare)
+		if state := p.state(name); state == machine.StatePaused || state == machine.StateSaved {
+			p.add(ActionResume, name, string(state), prepare, clear)
 		}
 	}
 	for _, name := range p.desired {
@@ -135,26 +174,38 @@ func (p *planner) run() {
 			p.add(ActionCreate, name, "new", prepare)
 		}
 	}
+	p.grow()
 	for _, name := range p.desired {
-		if state := p.state(name); state == machine.StateAbsent || state == machine.StateStopped {
+		if p.stopsFirst(name) {
+			p.add(ActionStop, name, p.resized(name), prepare, clear)
+		}
+	}
+	for _, name := range p.desired {
+		if state := p.state(name); state == machine.StateAbsent || state == machine.StateStopped && !p.replaced(name) {
 			// Workers wait for control planes, so that these boot first on a busy host.
-			p.add(ActionStart, name, p.startReason(name), slices.Concat([]string{prepare, id(ActionCreate, name)}, p.startsBefore(name))...)
+			p.add(ActionStart, name, p.startReason(name), slices.Concat([]string{prepare, clear, id(ActionCreate, name), id(ActionGrow, name), id(ActionStop, name)}, p.startsBefore(name))...)
 		}
 	}
 	for _, name := range p.surplus {
 		if IsControlPlane(name) && p.state(name) == machine.StateStopped && (!p.observed.APIReady || p.observed.Restoring) {
 			// The members that stay may not be a majority without its vote.
-			p.add(ActionStart, name, "still votes in etcd", prepare)
+			p.add(ActionStart, name, "still votes in etcd", prepare, clear)
 		}
 	}
 	for _, name := range slices.Concat(p.desired, p.surplus) {
-		if p.has(id(ActionStart, name)) || p.state(name) == machine.StateRunning && p.silent(name) {
-			p.add(ActionBoot, name, "", id(ActionStart, name))
+		if p.has(id(ActionStart, name)) || p.state(name) == machine.StateRunning && p.silent(name) && !p.replaced(name) {
+			p.add(ActionBoot, name, "", clear, id(ActionStart, name))
 		}
 	}
 }
 
 func (p *planner) startReason(name string) string {
+	if p.stopsFirst(name) {
+		return p.resized(name)
+	}
+	if p.discards(name) {
+		return "its saved memory cannot be used: " + p.resizing(name)
+	}
 	if ended := p.observed.Ended[name]; ended != "" {
 		return "stopped by itself: " + ended
 	}
@@ -179,8 +230,10 @@ func (p *planner) silent(name string) bool {
 // serve adds the wait for the API server if a node has to join, leave or become
 // Ready.
 func (p *planner) serve() {
-	joins := slices.ContainsFunc(p.desired, func(name string) bool { return !p.ready(name) })
-	if !joins && len(p.surplus) == 0 && !p.observed.Restoring {
+	changes := slices.ContainsFunc(p.desired, func(name string) bool {
+		return !p.ready(name) || p.rolls(name) || p.labelled(name) || p.cordoned(name)
+	})
+	if !changes && len(p.surplus) == 0 && !p.observed.Restoring && !p.simulates() {
 		return
 	}
 	reason := "nodes change"
@@ -188,7 +241,7 @@ func (p *planner) serve() {
 		reason = "API not ready"
 	}
 	members := slices.Concat(p.controlPlanes, slices.DeleteFunc(slices.Clone(p.surplus), func(name string) bool { return !IsControlPlane(name) }))
-	after := slices.Concat([]string{id(ActionPrepare, ""), id(ActionConfigure, "")}, ids(ActionResume, members), ids(ActionBoot, members))
+	after := slices.Concat([]string{id(ActionPrepare, ""), id(ActionClear, ""), id(ActionConfigure, "")}, ids(ActionResume, members), ids(ActionBoot, members))
 	if p.observed.Restoring {
 		p.add(ActionRestore, "", "was interrupted", after...)
 		after = append(after, id(ActionRestore, ""))
@@ -204,34 +257,45 @@ func (p *planner) allRun() bool {
 // configure adds the step that puts other settings of Kubernetes' components in force.
 func (p *planner) configure(after ...string) {
 	boots := ids(ActionBoot, slices.Concat(p.desired, p.surplus))
-	p.add(ActionConfigure, "", "the settings of Kubernetes changed", slices.Concat([]string{id(ActionPrepare, "")}, boots, after)...)
+	reason := "the settings of Kubernetes changed"
+	if p.observed.Changing {
+		reason = "a change of the settings of Kubernetes was interrupted"
+	}
+	p.add(ActionConfigure, "", reason, slices.Concat([]string{id(ActionPrepare, ""), id(ActionClear, "")}, boots, after)...)
 }
 
+// ready reports whether pods can run on a node, as far as Skiff is concerned.
 func (p *planner) ready(name string) bool {
-	return p.state(name) == machine.StateRunning && p.observed.APIReady && p.observed.Ready[name]
+	ready, registered := p.observed.Ready[name]
+	return p.state(name) == machine.StateRunning && p.observed.APIReady && (ready || registered && p.unready)
 }
 
 func (p *planner) join() {
 	serve := id(ActionServe, "")
 	for _, name := range p.desired {
-		if p.state(name) != machine.StateRunning || p.silent(name) {
-			p.add(ActionJoin, name, "", serve, id(ActionConfigure, ""), id(ActionResume, name), id(ActionBoot, name))
+		reason := ""
+		if p.known(name).LacksImages {
+			reason = "loaded images are copied"
+		}
+		if p.awaited(name) && (p.state(name) != machine.StateRunning || p.silent(name) || reason != "") {
+			p.add(ActionJoin, name, reason, id(ActionClear, ""), serve, id(ActionConfigure, ""), id(ActionResume, name), id(ActionBoot, name))
 		}
 	}
 	for _, name := range p.desired {
-		if !p.ready(name) {
-			p.add(ActionWait, name, "not Ready", serve, id(ActionConfigure, ""), id(ActionResume, name), id(ActionJoin, name))
+		if p.awaited(name) && !p.ready(name) && !p.unready {
+			p.add(ActionWait, name, "not Ready", id(ActionClear, ""), serve, id(ActionConfigure, ""), id(ActionResume, name), id(ActionJoin, name))
 		}
 	}
 }
 
 // remove adds the removal of surplus nodes: workers all at once, control planes
-// one after another, the last first, so that etcd always has a majority.
-func (p *planner) remove() {
+// one after another, the last first, so that etcd always has a majority. It begins
+// after the step with the ID rolled, if that is not empty.
+func (p *planner) remove(rolled string) {
 	const reason = "no longer part of the cluster"
 	previous := ""
 	for _, name := range slices.Backward(p.surplus) {
-		after := []string{id(ActionServe, ""), id(ActionResume, name), id(ActionBoot, name)}
+		after := append(ids(ActionLabel, p.desired), id(ActionServe, ""), id(ActionResume, name), id(ActionBoot, name), rolled)
 		if IsControlPlane(name) {
 			after = append(after, previous)
 			previous = id(ActionDelete, name)
@@ -250,17 +314,6 @@ func ids(action Action, nodes []string) []string {
 	var all []string
 	for _, n := range nodes {
 		all = append(all, id(action, n))
-	}
-	return all
-}
-
-// Union returns names and those of the nodes in spec, each once.
-func Union(names []string, spec Spec) []string {
-	all := slices.Clone(names)
-	for _, n := range Nodes(spec) {
-		if !slices.Contains(all, n.Name) {
-			all = append(all, n.Name)
-		}
 	}
 	return all
 }

@@ -64,6 +64,12 @@ func TestPlan(t *testing.T) {
 			running(func(o *Observed) { delete(o.Ready, "worker-2") }),
 			[]string{"boot worker-2", "serve (nodes change)", "join worker-2", "wait worker-2 (not Ready)"},
 		},
+		"a new node got no images": {
+			running(func(o *Observed) {
+				o.Known = []Machine{{Name: "worker-2", Number: workerNumber + 1, LacksImages: true}}
+			}),
+			[]string{"join worker-2 (loaded images are copied)"},
+		},
 		"two control planes too many": {
 			running(nil, "control-plane-2", "control-plane-3"),
 			[]string{
@@ -99,6 +105,21 @@ func TestPlan(t *testing.T) {
 				"drain worker-3 (no longer part of the cluster)", "delete worker-3 (no longer part of the cluster)",
 			},
 		},
+		"saved, one machine with another size and one that is surplus": {
+			running(func(o *Observed) {
+				o.Machines = map[string]machine.State{"control-plane-1": machine.StateSaved, "worker-1": machine.StateSaved, "worker-2": machine.StateSaved, "worker-3": machine.StateSaved}
+				o.Sizes = map[string]Size{"control-plane-1": {CPUs: 2, MemoryMiB: 2048}, "worker-1": {CPUs: 2, MemoryMiB: 1024}}
+				o.Open, o.APIReady, o.Ready = false, false, nil
+			}),
+			[]string{
+				"prepare (stopped)", "resume control-plane-1 (saved)", "resume worker-2 (saved)",
+				"start worker-1 (its saved memory cannot be used: 1024 → 2048 MiB of memory)",
+				"boot worker-1", "serve (API not ready)",
+				"join control-plane-1", "join worker-1", "join worker-2",
+				"wait control-plane-1 (not Ready)", "wait worker-1 (not Ready)", "wait worker-2 (not Ready)",
+				"drain worker-3 (no longer part of the cluster)", "delete worker-3 (no longer part of the cluster)",
+			},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := lines(Plan(Default(), test.observed)); !slices.Equal(got, test.want) {
@@ -111,6 +132,7 @@ func TestPlan(t *testing.T) {
 func TestResumePlanStartsNothing(t *testing.T) {
 	o := observedAs(machine.StatePaused, false, "control-plane-1", "worker-1", "worker-2")
 	o.Machines["worker-1"] = machine.StateStopped
+	o.Machines["worker-3"] = machine.StateSaved
 	want := []string{
 		"resume control-plane-1 (paused)", "resume worker-2 (paused)", "serve (API not ready)",
 		"join control-plane-1", "join worker-2", "wait control-plane-1 (not Ready)", "wait worker-2 (not Ready)",
@@ -188,19 +210,183 @@ func TestChangedSettingsOfKubernetesAreOneStep(t *testing.T) {
 	}
 }
 
+// settled returns an open cluster whose nodes are all as spec wants them.
+func settled(spec Spec) Observed {
+	state := State{Spec: spec, Machines: Remember(nil, spec)}
+	o := observedAs(machine.StateRunning, true, state.Names()...)
+	o.Sizes, o.Marks, o.Kubelets = map[string]Size{}, map[string]Marks{}, Kubelets(spec)
+	for i, n := range state.Desired() {
+		m := &state.Machines[i]
+		marks := MarksOf(spec, n.Name)
+		m.DiskMiB, m.Labels, m.Taints = n.Size.DiskMiB, marks.Labels, marks.Taints
+		o.Sizes[n.Name], o.Marks[n.Name] = n.Size, marks
+	}
+	o.Known = state.Machines
+	return o
+}
+
+func TestAChangeOfNodesIsOnlyTheDifference(t *testing.T) {
+	gpu := Group{Name: "gpu", Count: 1, Labels: map[string]string{"gpu": "yes"}, Taints: []string{"gpu:NoSchedule"}}
+	known := func(o *Observed, name string) *Machine {
+		return &o.Known[slices.IndexFunc(o.Known, func(m Machine) bool { return m.Name == name })]
+	}
+	for name, test := range map[string]struct {
+		before, after Spec
+		change        func(*Observed)
+		want          []string
+	}{
+		"nothing": {withGroups(gpu), withGroups(gpu), nil, nil},
+		"a new group": {Default(), withGroups(gpu), nil, []string{
+			"create gpu-1 (new)", "start gpu-1 (absent)", "boot gpu-1", "serve (nodes change)", "join gpu-1", "wait gpu-1 (not Ready)",
+		}},
+		"a new group with labels that no kubelet may set": {Default(), withGroups(Group{Name: "gpu", Count: 1, Labels: map[string]string{"node-role.kubernetes.io/gpu": ""}}), nil, []string{
+			"create gpu-1 (new)", "start gpu-1 (absent)", "boot gpu-1", "serve (nodes change)", "join gpu-1", "wait gpu-1 (not Ready)", "label gpu-1 (labels or taints differ)",
+		}},
+		"a group less": {withGroups(gpu), Default(), nil, []string{
+			"serve (nodes change)", "drain gpu-1 (no longer part of the cluster)", "delete gpu-1 (no longer part of the cluster)",
+		}},
+		"other labels": {withGroups(gpu), withGroups(Group{Name: "gpu", Count: 1, Labels: map[string]string{"gpu": "no"}, Taints: gpu.Taints}), nil, []string{
+			"serve (nodes change)", "label gpu-1 (labels or taints differ)",
+		}},
+		"a label that somebody removed": {withGroups(gpu), withGroups(gpu), func(o *Observed) { o.Marks["gpu-1"] = Marks{Taints: gpu.Taints} }, []string{
+			"serve (nodes change)", "label gpu-1 (labels or taints differ)",
+		}},
+		"a label of the user": {withGroups(gpu), withGroups(gpu), func(o *Observed) {
+			o.Marks["gpu-1"] = Marks{Labels: map[string]string{"gpu": "yes", "mine": ""}, Taints: []string{"gpu:NoSchedule", "mine:NoExecute"}}
+		}, nil},
+		"the user runs pods on the control plane": {Default(), Default(), func(o *Observed) { o.Marks["control-plane-1"] = Marks{} }, nil},
+		"more memory for workers": {Default(), withGroups(Group{Name: "worker", Memory: "3Gi"}), nil, []string{
+			"serve (nodes change)",
+			"drain worker-1 (2048 → 3072 MiB of memory)", "restart worker-1 (2048 → 3072 MiB of memory)", "uncordon worker-1",
+			"drain worker-2 (2048 → 3072 MiB of memory)", "restart worker-2 (2048 → 3072 MiB of memory)", "uncordon worker-2",
+		}},
+		"other CPUs for all": {with(func(s *Spec) { s.Workers = 1 }), with(func(s *Spec) { s.Workers, s.CPUs = 1, 1 }), nil, []string{
+			"serve (nodes change)",
+			"drain control-plane-1 (2 → 1 CPUs)", "restart control-plane-1 (2 → 1 CPUs)", "uncordon control-plane-1",
+			"drain worker-1 (2 → 1 CPUs)", "restart worker-1 (2 → 1 CPUs)", "uncordon worker-1",
+		}},
+		"the only node": {with(func(s *Spec) { s.Workers = 0 }), with(func(s *Spec) { s.Workers, s.Memory = 0, "4Gi" }), nil, []string{
+			"serve (nodes change)", "restart control-plane-1 (2048 → 4096 MiB of memory)",
+		}},
+		"a control plane without enough memory": {Default(), withGroups(Group{Name: "control-plane", Memory: "4Gi"}), func(o *Observed) { o.APIReady, o.Ready = false, nil }, []string{
+			"stop control-plane-1 (2048 → 4096 MiB of memory)", "start control-plane-1 (2048 → 4096 MiB of memory)",
+			"boot control-plane-1", "boot worker-1", "boot worker-2", "serve (API not ready)",
+			"join control-plane-1", "join worker-1", "join worker-2", "wait control-plane-1 (not Ready)", "wait worker-1 (not Ready)", "wait worker-2 (not Ready)",
+		}},
+		"a worker without enough memory": {Default(), withGroups(Group{Name: "worker", Memory: "4Gi"}), func(o *Observed) { o.Ready["worker-2"] = false }, []string{
+			"stop worker-2 (2048 → 4096 MiB of memory)", "start worker-2 (2048 → 4096 MiB of memory)", "boot worker-2", "serve (nodes change)", "join worker-2", "wait worker-2 (not Ready)",
+			"drain worker-1 (2048 → 4096 MiB of memory)", "restart worker-1 (2048 → 4096 MiB of memory)", "uncordon worker-1",
+		}},
+		"larger disks": {Default(), withGroups(Group{Name: "worker", Disk: "40Gi"}), nil, []string{
+			"grow worker-1 (20480 → 40960 MiB of disk)", "grow worker-2 (20480 → 40960 MiB of disk)",
+		}},
+		"no workers any more": {Default(), with(func(s *Spec) { s.Workers = 0 }), nil, []string{
+			"serve (nodes change)", "label control-plane-1 (labels or taints differ)",
+			"drain worker-2 (no longer part of the cluster)", "delete worker-2 (no longer part of the cluster)",
+			"drain worker-1 (no longer part of the cluster)", "delete worker-1 (no longer part of the cluster)",
+		}},
+		"the first worker": {with(func(s *Spec) { s.Workers = 0 }), with(func(s *Spec) { s.Workers = 1 }), nil, []string{
+			"create worker-1 (new)", "start worker-1 (absent)", "boot worker-1", "serve (nodes change)", "join worker-1", "wait worker-1 (not Ready)", "label control-plane-1 (labels or taints differ)",
+		}},
+		"one is removed": {Default(), with(func(s *Spec) { s.Workers = 1 }), func(o *Observed) { known(o, "worker-1").Removing = true }, []string{
+			"serve (nodes change)", "drain worker-1 (no longer part of the cluster)", "delete worker-1 (no longer part of the cluster)",
+		}},
+		"one is replaced": {Default(), Default(), func(o *Observed) { known(o, "worker-1").Replacing = true }, []string{
+			"serve (nodes change)", "drain worker-1 (replaced)", "replace worker-1 (replaced)",
+		}},
+		"one that does not answer is replaced": {Default(), Default(), func(o *Observed) {
+			known(o, "worker-1").Replacing = true
+			delete(o.Ready, "worker-1")
+		}, []string{"serve (nodes change)", "replace worker-1 (replaced)"}},
+		"one that is stopped is replaced": {Default(), Default(), func(o *Observed) {
+			known(o, "worker-1").Replacing = true
+			o.Machines["worker-1"], o.Ready["worker-1"] = machine.StateStopped, false
+		}, []string{"serve (nodes change)", "replace worker-1 (replaced)"}},
+		"one that is gone already is replaced": {Default(), Default(), func(o *Observed) {
+			known(o, "worker-1").Replacing = true
+			o.Machines["worker-1"] = machine.StateAbsent
+			delete(o.Ready, "worker-1")
+		}, []string{"create worker-1 (new)", "start worker-1 (absent)", "boot worker-1", "serve (nodes change)", "join worker-1", "wait worker-1 (not Ready)"}},
+		"a control plane is replaced": {with(func(s *Spec) { s.ControlPlanes, s.Workers = 3, 0 }), with(func(s *Spec) { s.ControlPlanes, s.Workers = 3, 0 }), func(o *Observed) { known(o, "control-plane-1").Replacing = true }, []string{
+			"serve (nodes change)", "drain control-plane-1 (replaced)", "leave control-plane-1 (replaced)", "replace control-plane-1 (replaced)",
+		}},
+		"a restart was interrupted": {Default(), Default(), func(o *Observed) { known(o, "worker-1").Cordoned = true }, []string{
+			"serve (nodes change)", "uncordon worker-1 (was drained)",
+		}},
+		"a paused cluster gets more memory": {with(func(s *Spec) { s.Workers = 0 }), with(func(s *Spec) { s.Workers, s.Memory = 0, "4Gi" }), func(o *Observed) {
+			o.Machines["control-plane-1"], o.APIReady, o.Ready = machine.StatePaused, false, nil
+		}, []string{
+			"resume control-plane-1 (paused)", "serve (API not ready)", "join control-plane-1", "wait control-plane-1 (not Ready)", "restart control-plane-1 (2048 → 4096 MiB of memory)",
+		}},
+		"other settings of a group's kubelets": {withGroups(gpu), withGroups(Group{Name: "gpu", Count: 1, Labels: gpu.Labels, Taints: gpu.Taints, Kubelet: map[string]any{"maxPods": 50.0}}), nil, []string{
+			"configure (the settings of Kubernetes changed)",
+		}},
+		"a new group with settings of kubelets": {Default(), withGroups(Group{Name: "gpu", Count: 1, Kubelet: map[string]any{"maxPods": 50.0}}), nil, []string{
+			"create gpu-1 (new)", "start gpu-1 (absent)", "boot gpu-1", "serve (nodes change)", "join gpu-1", "wait gpu-1 (not Ready)",
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := settled(test.before)
+			if test.change != nil {
+				test.change(&o)
+			}
+			if got := lines(Plan(test.after, o)); !slices.Equal(got, test.want) {
+				t.Errorf("plan\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(test.want, "\n"))
+			}
+		})
+	}
+}
+
+func TestNodesAreRestartedOneAfterAnotherAndControlPlanesFirst(t *testing.T) {
+	before := with(func(s *Spec) { s.ControlPlanes = 3 })
+	after := before
+	after.Memory, after.Workers = "3Gi", 1
+	order := map[string][]string{}
+	for _, step := range Plan(after, settled(before)) {
+		order[step.ID()] = step.After
+	}
+	for id, want := range map[string][]string{
+		"drain control-plane-1":    {"serve"},
+		"restart control-plane-1":  {"serve", "drain control-plane-1"},
+		"uncordon control-plane-1": {"restart control-plane-1"},
+		"drain control-plane-2":    {"serve", "uncordon control-plane-1"},
+		"drain worker-1":           {"serve", "uncordon control-plane-3"},
+		"drain worker-2":           {"serve", "uncordon worker-1"},
+	} {
+		if got := order[id]; !slices.Equal(got, want) {
+			t.Errorf("%s comes after %v, want %v", id, got, want)
+		}
+	}
+}
+
 // FuzzPlan checks that every plan can be executed: its steps are unique and come
 // after steps that precede them.
 func FuzzPlan(f *testing.F) {
-	f.Add(uint64(0), uint8(0), uint8(2), true)
-	f.Add(uint64(0x1234567), uint8(1), uint8(3), false)
-	states := []machine.State{"", machine.StateAbsent, machine.StateStopped, machine.StateRunning, machine.StatePaused}
-	f.Fuzz(func(t *testing.T, bits uint64, planes, workers uint8, api bool) {
+	f.Add(uint64(0), uint64(0), uint8(0), uint8(2), true)
+	f.Add(uint64(0x1234567), uint64(0x5a9f), uint8(1), uint8(3), false)
+	f.Add(uint64(0x200000aaaaaaaaa0), uint64(0x5a9f), uint8(1), uint8(3), true)
+	states := []machine.State{"", machine.StateAbsent, machine.StateStopped, machine.StateRunning, machine.StatePaused, machine.StateSaved}
+	f.Fuzz(func(t *testing.T, bits, more uint64, planes, workers uint8, api bool) {
 		spec := Default()
 		spec.ControlPlanes, spec.Workers = 1+2*int(planes%2), int(workers%4)
 		if bits>>60&1 == 1 {
 			spec.Kubernetes.FeatureGates = map[string]bool{"ContextualLogging": false}
 		}
 		o := Observed{Prepared: bits&1 == 0, Open: bits&2 == 0, Machines: map[string]machine.State{}, Ready: map[string]bool{}, APIReady: api}
+		o.Known, o.Sizes = remembered("control-plane-1", "control-plane-2", "control-plane-3", "worker-1", "worker-2", "worker-3", "worker-4"), map[string]Size{}
+		for i := range o.Known {
+			m := &o.Known[i]
+			m.Removing, m.Replacing, m.Cordoned = more>>(4*i)&3 == 1, more>>(4*i)&3 == 2, more>>(4*i+2)&1 == 1
+			if more>>(4*i+3)&1 == 1 {
+				m.DiskMiB, o.Sizes[m.Name] = 10<<10, Size{CPUs: 1 + i%2, MemoryMiB: 2048}
+			}
+		}
+		if bits>>61&1 == 1 {
+			o.Upgrade = &Upgrade{From: image35, To: image36, Saved: bits>>62&1 == 1}
+			for i := range o.Known {
+				o.Known[i].Image = []Image{{}, image35, image36, patched35}[more>>(4*i+2)&3]
+			}
+		}
 		for i, name := range []string{"control-plane-1", "control-plane-2", "control-plane-3", "worker-1", "worker-2", "worker-3", "worker-4"} {
 			if state := states[bits>>(4+3*i)%uint64(len(states))]; state != "" {
 				o.Machines[name] = state

@@ -33,6 +33,9 @@ type Environment struct {
 	Proxy nodeconfig.Proxy `json:"proxy,omitzero"`
 	// Authorities is the content of the file in Spec.CABundle.
 	Authorities string `json:"authorities,omitempty"`
+	// File is the path of the configuration file with which the cluster was last changed;
+	// empty if there was none.
+	File string `json:"file,omitempty"`
 }
 
 // HostProxy returns how the host itself reaches the outside for the cluster.

@@ -4,6 +4,7 @@
 package cluster
 
 import (
+	"cmp"
 	"net/netip"
 	"reflect"
 
@@ -17,11 +18,20 @@ type Spec struct {
 	Name          string `json:"name" mapstructure:"name"`
 	ControlPlanes int    `json:"controlPlanes" mapstructure:"controlPlanes"`
 	Workers       int    `json:"workers" mapstructure:"workers"`
-	// CPUs of each machine.
+	// WorkersSpan is the range within which the number of workers is scaled; zero if it is
+	// fixed.
+	WorkersSpan Span `json:"workersSpan,omitzero"`
+	// CPUs of each machine, unless its group has its own number.
 	CPUs int `json:"cpus" mapstructure:"cpus"`
-	// Memory and Disk of each machine, as Kubernetes quantities ("2Gi").
+	// Memory and Disk of each machine, unless its group has its own sizes, as Kubernetes
+	// quantities ("2Gi").
 	Memory string `json:"memory" mapstructure:"memory"`
 	Disk   string `json:"disk" mapstructure:"disk"`
+	// Nodes are additional groups of workers. An entry with the name of the control planes'
+	// or the plain workers' group configures that group.
+	Nodes []Group `json:"nodes,omitempty"`
+	// Simulated is the number of simulated nodes, which have no machine.
+	Simulated int `json:"simulated,omitempty"`
 	// APIPort is the host's port for the Kubernetes API on 127.0.0.1; 0 picks a
 	// free one once and keeps it.
 	APIPort int `json:"apiPort,omitempty" mapstructure:"apiPort"`
@@ -40,6 +50,8 @@ type Spec struct {
 	// GatewayAPI installs the definitions of the Gateway API and a class that the host
 	// serves.
 	GatewayAPI bool `json:"gatewayAPI,omitempty"`
+	// Runtimes are the names of container runtimes that pods can choose beside runc.
+	Runtimes []string `json:"runtimes,omitempty"`
 	// Driver names an entry of the catalogue in package drivers.
 	Driver string `json:"driver,omitempty" mapstructure:"driver"`
 	// Mounts are folders of the host that every node has, as ParseFolder reads them.
@@ -55,8 +67,18 @@ type Spec struct {
 	Proxy Proxy    `json:"proxy,omitzero"`
 	// CABundle is the path of a file with authorities that nodes trust.
 	CABundle string `json:"caBundle,omitempty"`
+	// KubernetesVersion is the minor version that nodes run, as in "1.36"; if empty, it
+	// becomes that of the default node image, and stays.
+	KubernetesVersion string `json:"kubernetesVersion,omitempty"`
 	// Kubernetes has settings of Kubernetes' components, including the content of files.
 	Kubernetes nodeconfig.Components `json:"kubernetes,omitzero"`
+	// Addons are applied by each `skiff up`, in this order.
+	Addons []Addon `json:"addons,omitempty"`
+	// Repair is RepairAuto, RepairOff, or how long a node must be unhealthy until it is
+	// repaired.
+	Repair      string      `json:"repair,omitempty"`
+	Autoscaling Autoscaling `json:"autoscaling,omitzero"`
+	Pause       Pause       `json:"pause,omitzero"`
 	// Environment comes with a Spec from the host on which `skiff up` runs.
 	Environment Environment `json:"environment,omitzero"`
 }
@@ -77,6 +99,42 @@ type Network struct {
 	Egress string `json:"egress,omitempty" mapstructure:"egress"`
 	// IPFamily is what nodes, pods and services have addresses of, one of IPFamilies.
 	IPFamily string `json:"ipFamily,omitempty" mapstructure:"ipFamily"`
+	// CNI is the pod network, Policy what enforces NetworkPolicies, Proxy the service proxy
+	// and DNS cluster DNS, each one of Parts.
+	CNI    string `json:"cni,omitempty"`
+	Policy string `json:"policy,omitempty"`
+	Proxy  string `json:"proxy,omitempty"`
+	DNS    string `json:"dns,omitempty"`
+	// MTU is the largest packet of the links of nodes and pods, in bytes; 0 is the largest
+	// possible.
+	MTU int `json:"mtu,omitempty"`
+}
+
+// The values of the parts of Network that users may replace.
+const (
+	PartDefault = "default" // Skiff's
+	PartNone    = "none"    // none until users install one
+)
+
+// Parts returns the values of the parts of Network that users may replace.
+func Parts() []string { return []string{PartDefault, PartNone} }
+
+// Without returns the parts that the nodes do without. Skiff's NetworkPolicies are part of
+// its pod network.
+func (n Network) Without() nodeconfig.Without {
+	return nodeconfig.Without{
+		PodNetwork: n.CNI == PartNone, Policies: n.Policy == PartNone || n.CNI == PartNone,
+		ServiceProxy: n.Proxy == PartNone, DNS: n.DNS == PartNone,
+	}
+}
+
+// withDefaults returns n with the defaults of fields that an older state file lacks.
+func (n Network) withDefaults() Network {
+	n.Egress, n.IPFamily = cmp.Or(n.Egress, EgressAll), cmp.Or(n.IPFamily, FamilyIPv4)
+	for _, part := range []*string{&n.CNI, &n.Policy, &n.Proxy, &n.DNS} {
+		*part = cmp.Or(*part, PartDefault)
+	}
+	return n
 }
 
 // The values of IPFamily.
@@ -162,16 +220,20 @@ func Default() Spec {
 			Domain:   "cluster.local",
 			Egress:   EgressAll,
 			IPFamily: FamilyIPv4,
+			CNI:      PartDefault, Policy: PartDefault, Proxy: PartDefault, DNS: PartDefault,
 		},
-		Records: DefaultRecords(),
+		Records: DefaultRecords(), Repair: RepairAuto, Autoscaling: Autoscaling{Idle: defaultScaleIdle}, Pause: Pause{Idle: PauseOff},
 	}
 }
 
 // Same reports whether both describe the same cluster. An API port of 0 matches any
-// port.
+// port, and an empty version of Kubernetes any version.
 func (s Spec) Same(other Spec) bool {
 	if s.APIPort == 0 || other.APIPort == 0 {
 		s.APIPort, other.APIPort = 0, 0
+	}
+	if s.KubernetesVersion == "" || other.KubernetesVersion == "" {
+		s.KubernetesVersion, other.KubernetesVersion = "", ""
 	}
 	return reflect.DeepEqual(s, other)
 }

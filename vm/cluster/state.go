@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/skiff-dev/skiff/images/manifest"
 	"github.com/skiff-dev/skiff/internal/atomicfile"
 	"github.com/skiff-dev/skiff/internal/kubenames"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
@@ -21,7 +22,7 @@ import (
 // what a field means needs a new version and a step in migrations; a new
 // optional field does not, because older programs refuse fields that they do
 // not know.
-const StateVersion = 2
+const StateVersion = 3
 
 // Errors of reading a state file.
 var (
@@ -37,19 +38,53 @@ type State struct {
 	Version int `json:"version"`
 	// Spec as last applied; its APIPort is never 0.
 	Spec Spec `json:"spec"`
-	// Nodes are the names of all machines that exist or may exist.
-	Nodes []string `json:"nodes"`
+	// Machines are all machines that exist or may exist.
+	Machines []Machine `json:"machines"`
 	// Components are the settings of Kubernetes' components in force, which nodes start
 	// with. Spec has the desired ones.
 	Components nodeconfig.Components `json:"components,omitzero"`
+	// Kubelets are the additional settings of kubelets in force, by group.
+	Kubelets map[string]map[string]any `json:"kubelets,omitempty"`
+	// Trial are the settings that running nodes get instead while settings are being changed
+	// or restored. If that was interrupted, the settings of nodes may differ.
+	Trial *nodeconfig.Components `json:"trial,omitempty"`
+	// TrialKubelets are those of Trial.
+	TrialKubelets map[string]map[string]any `json:"trialKubelets,omitempty"`
+	// Simulated is how many simulated nodes there may be: while their number changes, the
+	// larger one.
+	Simulated int `json:"simulated,omitempty"`
 	// Formed is set once the first control plane has formed the etcd cluster.
 	// Control planes that are created later join it.
 	Formed bool `json:"formed,omitempty"`
 	// Image is the digest of the node image that machines were last started
 	// with, Kubernetes its version.
-	Image      string    `json:"image"`
-	Kubernetes string    `json:"kubernetes"`
-	Created    time.Time `json:"created"`
+	Image      string `json:"image"`
+	Kubernetes string `json:"kubernetes"`
+	// ForeignImage is Image for machines of another architecture; empty if there are none.
+	ForeignImage string    `json:"foreignImage,omitempty"`
+	Created      time.Time `json:"created"`
+	// Upgrade is nil unless nodes move to another node image.
+	Upgrade *Upgrade `json:"upgrade,omitempty"`
+	// Origin is nil unless the cluster was made from a snapshot of another.
+	Origin *Origin `json:"origin,omitempty"`
+}
+
+// Want makes spec the desired cluster. The groups that are scaled keep their numbers of
+// nodes. The kubelets of new groups, or of a cluster that
+// never worked, start with the settings of spec. Others keep theirs until new ones have
+// proven to work.
+func (s *State) Want(spec Spec) {
+	spec = spec.Settled(s.Spec)
+	kubelets := Kubelets(spec)
+	for _, m := range s.Machines {
+		group, _, _ := nodeconfig.SplitName(m.Name)
+		if inForce, ok := s.Kubelets[group]; ok && s.Formed {
+			kubelets[group] = inForce
+		} else if s.Formed {
+			delete(kubelets, group)
+		}
+	}
+	s.Spec, s.Machines, s.Kubelets = spec, Remember(s.Machines, spec), kubelets
 }
 
 // FirstComponents returns the settings of Kubernetes' components that nodes start with
@@ -71,6 +106,7 @@ type stateDocument map[string]any
 // exist.
 var migrations = map[int]func(stateDocument) error{
 	1: nameDriver,
+	2: listMachines,
 }
 
 // nameDriver writes out the driver, which was optional in version 1.
@@ -82,6 +118,41 @@ func nameDriver(d stateDocument) error {
 	if name, _ := spec["driver"].(string); name == "" {
 		spec["driver"] = "lima"
 	}
+	return nil
+}
+
+// listMachines replaces the names of machines. Their addresses followed from the names,
+// and all had the same size.
+func listMachines(d stateDocument) error {
+	spec, ok := d["spec"].(map[string]any)
+	if !ok {
+		return errors.New("spec is missing")
+	}
+	disk, _ := spec["disk"].(string)
+	diskMiB, err := MiB(disk)
+	if err != nil {
+		return err
+	}
+	workers, _ := spec["workers"].(json.Number)
+	known, _ := d["nodes"].([]any)
+	machines := []Machine{}
+	for _, one := range known {
+		name, _ := one.(string)
+		group, index, _ := nodeconfig.SplitName(name)
+		m := Machine{Name: name, DiskMiB: diskMiB}
+		switch group {
+		case nodeconfig.GroupControlPlanes:
+			m.Number = controlPlaneNumber + index - 1
+			if workers != "0" {
+				m.Taints = []string{RoleTaint}
+			}
+		case nodeconfig.GroupWorkers:
+			m.Number = workerNumber + index - 1
+		}
+		machines = append(machines, m)
+	}
+	delete(d, "nodes")
+	d["machines"] = machines
 	return nil
 }
 
@@ -140,10 +211,13 @@ func decodeState(content []byte) (State, error) {
 		return State{}, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	// Optional fields that are newer than the version.
-	state.Spec.Network.Egress = cmp.Or(state.Spec.Network.Egress, EgressAll)
-	state.Spec.Network.IPFamily = cmp.Or(state.Spec.Network.IPFamily, FamilyIPv4)
+	state.Spec.Network = state.Spec.Network.withDefaults()
 	state.Spec.Zones = cmp.Or(state.Spec.Zones, 1)
+	state.Spec.KubernetesVersion = cmp.Or(state.Spec.KubernetesVersion, manifest.Minor(state.Kubernetes))
 	state.Spec.Records = state.Spec.Records.withDefaults()
+	state.Spec.Repair = cmp.Or(state.Spec.Repair, RepairAuto)
+	state.Spec.Autoscaling = state.Spec.Autoscaling.withDefaults()
+	state.Spec.Pause = state.Spec.Pause.withDefaults()
 	strict := json.NewDecoder(bytes.NewReader(content))
 	strict.DisallowUnknownFields()
 	if err := strict.Decode(&State{}); err != nil {
@@ -156,12 +230,7 @@ func decodeState(content []byte) (State, error) {
 // since it was written, which is no damage.
 func (s State) validate() error {
 	faults := Validate(s.Spec, Host{CPUs: 1 << 20, MemoryMiB: 1 << 40, DiskFreeMiB: 1 << 40}, 0)
-	for _, name := range s.Nodes {
-		if !label.MatchString(name) {
-			faults = append(faults, fmt.Errorf("invalid node name %q", name))
-		}
-	}
-	return errors.Join(faults...)
+	return errors.Join(append(faults, validateMachines(s.Machines))...)
 }
 
 // ReadState reads the state file at path; it changes nothing. The error is

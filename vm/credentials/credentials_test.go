@@ -121,7 +121,7 @@ func TestClustersOfEarlierReleasesGetTheAuthorityOfTheCloud(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := store.ServerConfig(CloudCA, Cloud); err != nil {
+		if _, err := store.ServerConfig(CloudCA, Cloud).GetConfigForClient(nil); err != nil {
 			t.Errorf("without %v: %v", lost, err)
 		}
 		if !bytes.Equal(store.Current().files["ca.key"], first.files["ca.key"]) {
@@ -144,7 +144,7 @@ func TestEveryControlPlanesCertificateHasTheNamesOfTheAPI(t *testing.T) {
 	spec.Name, spec.APIAddress, spec.APIServerSANs = "dev", "192.0.2.2", []string{"api.example.com", "2001:db8::1"}
 	for _, planes := range []int{1, 3} { // two of the three join later
 		spec.ControlPlanes, spec.Workers = planes, 1
-		for _, n := range cluster.Nodes(spec) {
+		for _, n := range cluster.Nodes(spec, nil) {
 			files, err := set.Node(spec, n, now)
 			if err != nil {
 				t.Fatal(err)

@@ -1,8 +1,13 @@
 package credentials
 
 import (
+	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"io/fs"
+	"net"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -24,6 +29,9 @@ type Store struct {
 // OpenStore opens the credentials in dir as Open does.
 func OpenStore(dir string, now time.Time) (*Store, error) {
 	current, err := Open(dir, now)
+	if err == nil {
+		err = current.settle(dir) // after a crash
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -65,48 +73,117 @@ func (s *Store) SetKeyring(ring pki.Keyring) error {
 	return nil
 }
 
+// SetRotation replaces the state of the rotation of authorities, nil for none. It is on
+// disk when SetRotation returns, in one file, so that a crash leaves either state. Then
+// the files of authorities are written again without the keys that nothing needs, and the
+// host gets certificates of the authorities that sign now.
+func (s *Store) SetRotation(r *pki.Rotation, now time.Time) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if r != nil {
+		content, err := r.Encode()
+		if err != nil {
+			return err
+		}
+		if err := atomicfile.Write(filepath.Join(s.dir, pki.RotationFile), content, 0o600); err != nil {
+			return fmt.Errorf("write the rotation of authorities: %w", err)
+		}
+	}
+	current, err := Open(s.dir, now)
+	if err != nil {
+		return err
+	}
+	if err := current.settle(s.dir); err != nil {
+		return err
+	}
+	if r == nil {
+		if err := os.Remove(filepath.Join(s.dir, pki.RotationFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("end the rotation of authorities: %w", err)
+		}
+		if current, err = Open(s.dir, now); err != nil {
+			return err
+		}
+	}
+	s.set(current)
+	return nil
+}
+
 func (s *Store) set(current Set) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.current = current
 }
 
-// ClientConfig returns a TLS configuration that trusts an authority, which never
-// changes, and presents the host's certificate of the given name, which is looked
-// up for every connection because it is renewed.
-func (s *Store) ClientConfig(authority, name string) (*tls.Config, error) {
-	roots, err := s.Current().Roots(authority)
-	if err != nil {
-		return nil, err
+// ConfigFunc returns a TLS configuration for one connection.
+type ConfigFunc func() (*tls.Config, error)
+
+// ClientConfig returns a function that returns a TLS configuration that trusts an
+// authority and presents the host's certificate of the given name. It is called for every
+// connection, because both are replaced.
+func (s *Store) ClientConfig(authority, name string) ConfigFunc {
+	return func() (*tls.Config, error) {
+		current := s.Current()
+		roots, err := current.Roots(authority)
+		if err != nil {
+			return nil, err
+		}
+		pair, err := current.Pair(name)
+		if err != nil {
+			return nil, err
+		}
+		return &tls.Config{
+			MinVersion: tls.VersionTLS13, RootCAs: roots,
+			// Not Certificates: a server may not name the authority that it has just learned of.
+			GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil },
+		}, nil
 	}
-	return &tls.Config{
-		MinVersion: tls.VersionTLS13, RootCAs: roots,
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			pair, err := s.Current().Pair(name)
-			if err != nil {
-				return nil, err
-			}
-			return &pair, nil
-		},
-	}, nil
 }
 
-// ServerConfig returns a TLS configuration that presents the host's certificate of
-// the given name, looked up for every connection, and requires a client certificate
-// of an authority.
-func (s *Store) ServerConfig(authority, name string) (*tls.Config, error) {
-	clients, err := s.Current().Roots(authority)
-	if err != nil {
-		return nil, err
-	}
+// ServerConfig returns a TLS configuration that presents the host's certificate of the
+// given name and requires a client certificate of an authority. Both are looked up for
+// every connection.
+func (s *Store) ServerConfig(authority, name string) *tls.Config {
 	return &tls.Config{
-		MinVersion: tls.VersionTLS13, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			pair, err := s.Current().Pair(name)
+		MinVersion: tls.VersionTLS13, ClientAuth: tls.RequireAndVerifyClientCert,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			current := s.Current()
+			clients, err := current.Roots(authority)
 			if err != nil {
 				return nil, err
 			}
-			return &pair, nil
+			pair, err := current.Pair(name)
+			if err != nil {
+				return nil, err
+			}
+			return &tls.Config{
+				MinVersion: tls.VersionTLS13, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients,
+				Certificates: []tls.Certificate{pair}, SessionTicketsDisabled: true,
+			}, nil
 		},
-	}, nil
+	}
+}
+
+// DialTLS returns a function that connects by dial and makes a TLS connection with the
+// configuration of the moment, for http.Transport.DialTLSContext.
+func (c ConfigFunc) DialTLS(dial func(ctx context.Context, network, address string) (net.Conn, error), protocols ...string) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		config, err := c()
+		if err != nil {
+			return nil, err
+		}
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		config.ServerName, config.NextProtos = host, protocols
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		secured := tls.Client(conn, config)
+		if err := secured.HandshakeContext(ctx); err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+		return secured, nil
+	}
 }

@@ -115,6 +115,9 @@ func (c Cluster) Socket() string { return c.join("daemon.sock") }
 // received.
 func (c Cluster) Web() string { return c.join("web.sock") }
 
+// APISocket is where other processes of the cluster reach the Kubernetes API.
+func (c Cluster) APISocket() string { return c.join("api.sock") }
+
 // Lock is held by the daemon while it runs.
 func (c Cluster) Lock() string { return c.join("daemon.lock") }
 
@@ -130,8 +133,30 @@ func (c Cluster) LoadBalancers() string { return c.join("loadbalancers.json") }
 // Restore is the state of a restore of the etcd database that is in progress.
 func (c Cluster) Restore() string { return c.join("restore.json") }
 
+// UpgradeSnapshot is a snapshot of the etcd database from before the last upgrade.
+func (c Cluster) UpgradeSnapshot() string { return c.join("before-upgrade.db") }
+
+// Images holds the node images that machines of the cluster start with.
+func (c Cluster) Images() string { return c.join("images") }
+
 // RestoreSnapshot is the snapshot of that restore.
 func (c Cluster) RestoreSnapshot() string { return c.join("restore.db") }
+
+// Snapshots holds one directory for each snapshot of the cluster.
+func (c Cluster) Snapshots() string { return c.join("snapshots") }
+
+// Restoring holds what is about to replace files of the cluster while one of its snapshots is
+// restored.
+func (c Cluster) Restoring() string { return c.join("restoring") }
+
+// Faults holds the active faults, as JSON.
+func (c Cluster) Faults() string { return c.join("faults.json") }
+
+// Repairs holds the last repairs of nodes, as JSON.
+func (c Cluster) Repairs() string { return c.join("repairs.json") }
+
+// Scalings holds the last changes of the autoscaler, as JSON.
+func (c Cluster) Scalings() string { return c.join("scalings.json") }
 
 // Services keeps the ports of the host that services got.
 func (c Cluster) Services() string { return c.join("services.json") }
@@ -147,10 +172,12 @@ func (c Cluster) Logs() string { return filepath.Join(c.Records(), LogRecords) }
 func (c Cluster) LogsHeld() bool { return held(filepath.Join(c.Logs(), LogLock)) }
 
 // LogRecords is the name of the directory of logs in records, LogStore that of the store
-// in it, and LogLock that of the file which the process that has the store open locks.
+// in it, LogCursors that of the file which says how much of each node's logs the store has,
+// and LogLock that of the file which the process that has the store open locks.
 const (
 	LogRecords = "logs"
 	LogStore   = "store"
+	LogCursors = "cursors.json"
 	LogLock    = "store.lock"
 )
 

@@ -27,9 +27,40 @@ func (c Cluster) Acquire() (*Lock, error) {
 	return lock, nil
 }
 
+// AcquireSnapshots takes the lock of the cluster's snapshots, which exists beside that of the
+// cluster because snapshots are also removed while a daemon runs. The error wraps ErrLocked if
+// another process holds the lock.
+func (c Cluster) AcquireSnapshots() (*Lock, error) {
+	lock, err := acquire(string(c), c.join("snapshots.lock"))
+	if err != nil {
+		return nil, fmt.Errorf("lock the cluster's snapshots: %w", err)
+	}
+	return lock, nil
+}
+
+// ShareSnapshots takes the lock of the cluster's snapshots for reading, which several processes
+// can do. The error wraps ErrLocked if another process changes them.
+func (c Cluster) ShareSnapshots() (*Lock, error) {
+	lock, err := take(string(c), c.join("snapshots.lock"), unix.LOCK_SH)
+	if err != nil {
+		return nil, fmt.Errorf("lock the cluster's snapshots: %w", err)
+	}
+	return lock, nil
+}
+
 // acquire takes the lock file at path in the directory dir, which is created if it
 // is missing.
 func acquire(dir, path string) (*Lock, error) {
+	lock, err := take(dir, path, unix.LOCK_EX)
+	if err == nil {
+		// The content is for Holder only; the lock does not depend on it.
+		_ = lock.file.Truncate(0)
+		_, _ = lock.file.WriteAt(strconv.AppendInt(nil, int64(os.Getpid()), 10), 0)
+	}
+	return lock, err
+}
+
+func take(dir, path string, how int) (*Lock, error) {
 	for {
 		if err := create(dir); err != nil {
 			return nil, err
@@ -41,7 +72,7 @@ func acquire(dir, path string) (*Lock, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		if err := unix.Flock(int(file.Fd()), how|unix.LOCK_NB); err != nil {
 			_ = file.Close()
 			if errors.Is(err, unix.EWOULDBLOCK) {
 				return nil, ErrLocked
@@ -49,9 +80,6 @@ func acquire(dir, path string) (*Lock, error) {
 			return nil, err
 		}
 		if same(file, path) {
-			// The content is for Holder only; the lock does not depend on it.
-			_ = file.Truncate(0)
-			_, _ = file.WriteAt(strconv.AppendInt(nil, int64(os.Getpid()), 10), 0)
 			return &Lock{file}, nil
 		}
 		// The previous holder removed the directory, and with it this lock file.

@@ -1,6 +1,7 @@
 package offline
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -12,13 +13,12 @@ import (
 // Check returns what is wrong with spec for the cluster in dir on this host, as
 // joined failures with Invalid set; nil if nothing is.
 func Check(dir home.Cluster, spec cluster.Spec, host cluster.Host, state cluster.State, known bool) error {
-	machines := len(cluster.Nodes(spec))
+	spec = spec.Settled(state.Spec)
+	spec.KubernetesVersion = cmp.Or(spec.KubernetesVersion, state.Spec.KubernetesVersion)
+	added := len(cluster.Remember(state.Machines, spec)) - len(state.Machines)
+	faults := cluster.Validate(spec, host, added)
 	if known {
-		machines = len(cluster.Union(state.Nodes, spec)) - len(state.Nodes)
-	}
-	faults := cluster.Validate(spec, host, machines)
-	if known {
-		faults = append(faults, cluster.Changes(state.Spec, spec)...)
+		faults = append(faults, cluster.Changes(state, spec)...)
 	} else if err := CheckOrphaned(dir); err != nil {
 		faults = append(faults, fmt.Errorf("%w: restore a good copy, or remove the cluster with \"skiff down %s\"", err, spec.Name))
 	}

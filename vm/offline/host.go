@@ -20,7 +20,7 @@ import (
 func Host(h home.Home) cluster.Host {
 	return cluster.Host{
 		CPUs: runtime.NumCPU(), MemoryMiB: memoryMiB(), DiskFreeMiB: FreeMiB(string(h)), Drivers: drivers.Names(),
-		Folder: folder, Names: kubenames.Read(),
+		Pauses: drivers.CanPause, Emulates: drivers.CanEmulate, Folder: folder, Names: kubenames.Read,
 	}
 }
 

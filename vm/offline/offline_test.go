@@ -14,6 +14,7 @@ import (
 	"github.com/skiff-dev/skiff/controlplane/pki"
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/credentials"
+	"github.com/skiff-dev/skiff/vm/driver/saved"
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/machine"
 )
@@ -28,7 +29,7 @@ func stoppedCluster(t *testing.T, made time.Time) home.Cluster {
 	}
 	spec := cluster.Default()
 	spec.Name, spec.APIPort = "demo", 6443
-	if err := cluster.WriteState(dir.State(), cluster.State{Spec: spec, Nodes: cluster.Union(nil, spec)}); err != nil {
+	if err := cluster.WriteState(dir.State(), cluster.State{Spec: spec, Machines: cluster.Remember(nil, spec)}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := credentials.Open(dir.PKI(), made); err != nil {
@@ -79,6 +80,28 @@ func TestAStoppedClusterIsObservedFromItsFiles(t *testing.T) {
 	}
 	status, err := Status(dir)
 	if err != nil || status.Phase != "stopped" || len(status.Nodes) != 3 || status.Nodes[0].Machine != "stopped" || status.Nodes[1].Machine != "absent" {
+		t.Errorf("status %+v, %v", status, err)
+	}
+}
+
+func TestKeptMemoryIsShown(t *testing.T) {
+	dir := stoppedCluster(t, time.Now())
+	state, err := cluster.ReadState(dir.State())
+	if err != nil {
+		t.Fatal(err)
+	}
+	when := time.Unix(1_800_000_000, 0).UTC()
+	if err := saved.Commit(filepath.Join(dir.Machines(), "control-plane-1"), saved.Manifest{
+		Format: saved.Format, Time: when, Origin: saved.Origin{CPUs: 2, MemoryMiB: 1024}, Memory: saved.File{Bytes: 1}, Devices: saved.File{Bytes: 1},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	observed := Observe(dir, state)
+	if observed.Machines["control-plane-1"] != machine.StateSaved || observed.Sizes["control-plane-1"] != (cluster.Size{CPUs: 2, MemoryMiB: 1024}) {
+		t.Errorf("observed %+v", observed)
+	}
+	status, err := Status(dir)
+	if err != nil || status.Phase != "stopped" || status.Nodes[0].Machine != "saved" || status.Saved == nil || status.Saved.Machines != 1 || !status.Saved.Time.Equal(when) {
 		t.Errorf("status %+v, %v", status, err)
 	}
 }

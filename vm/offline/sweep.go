@@ -8,19 +8,23 @@ import (
 	"path/filepath"
 
 	"github.com/skiff-dev/skiff/internal/atomicfile"
+	"github.com/skiff-dev/skiff/vm/autostart"
 	"github.com/skiff-dev/skiff/vm/drivers"
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/tunnel"
 )
 
 // Sweep ends the machines that a dead daemon left and removes what they and
-// their cluster kept, the daemon's own files apart, and the device that connects the
-// host to the cluster. The caller has the lock.
+// their cluster kept, the daemon's own files apart, the device that connects the
+// host to the cluster, and its start at login. The caller has the lock.
 func Sweep(dir home.Cluster) error {
 	if err := drivers.Cleanup(dir); err != nil {
 		return err
 	}
 	if err := tunnel.Release(tunnel.Name(dir)); err != nil {
+		return err
+	}
+	if err := autostart.Remove(dir); err != nil {
 		return err
 	}
 	if err := beginRemoval(dir); err != nil {
@@ -30,7 +34,7 @@ func Sweep(dir home.Cluster) error {
 	if err != nil {
 		return fmt.Errorf("remove the cluster: %w", err)
 	}
-	for _, path := range append(renamed, dir.PKI(), dir.Machines(), dir.Network(), dir.Timings(), dir.Services(), dir.Restore(), dir.RestoreSnapshot(), dir.Records()) {
+	for _, path := range append(renamed, dir.PKI(), dir.Machines(), dir.Network(), dir.Timings(), dir.Services(), dir.Restore(), dir.RestoreSnapshot(), dir.UpgradeSnapshot(), dir.Images(), dir.Records(), dir.Restoring(), dir.Snapshots()) {
 		if err := os.RemoveAll(path); err != nil {
 			return fmt.Errorf("remove the cluster: %w", err)
 		}

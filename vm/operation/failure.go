@@ -2,7 +2,9 @@ package operation
 
 import (
 	"errors"
+	"fmt"
 
+	"github.com/skiff-dev/skiff/internal/kubenames"
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/driver"
@@ -13,6 +15,7 @@ import (
 var (
 	ErrStop = errors.New("the cluster is being stopped")
 	ErrDown = errors.New("the cluster is being taken down")
+	ErrUser = errors.New("a user asked for another change")
 )
 
 // Invalid returns a failure that is caused by the user's input.
@@ -35,11 +38,19 @@ func Busy(kind Kind) *daemonapi.Failure {
 	causes := map[Kind]string{
 		KindRotate: "the encryption key of secrets is being rotated",
 		KindPause:  "the cluster is being paused",
+
+		KindAuthorities: "the cluster's authorities are being replaced",
+
 		KindResume: "the cluster is being resumed",
 		KindStop:   ErrStop.Error(),
 		KindDown:   ErrDown.Error(),
 
 		KindRestore: "the database is being restored",
+		KindFault:   "a fault is about to begin",
+		KindRepair:  "a node is being repaired",
+		KindScale:   "a group of nodes is being scaled",
+		KindSleep:   "the cluster is being paused because nobody uses it",
+		KindWake:    "the cluster is being resumed",
 	}
 	cause, ok := causes[kind]
 	if !ok {
@@ -71,6 +82,35 @@ func AsFailure(err error, log string) *daemonapi.Failure {
 	case errors.Is(err, ErrDown), errors.Is(err, ErrStop):
 		failure.Log = ""
 	}
+	return failure
+}
+
+// NoImage returns the failure of a node image for a minor version of Kubernetes that
+// cannot be read; version is empty for the default image.
+func NoImage(err error, version string) *daemonapi.Failure {
+	failure := AsFailure(err, "")
+	failure.Invalid = true
+	switch {
+	case errors.Is(err, image.ErrOther):
+	case version == "" || version == kubenames.Default:
+		failure.Hint = `build it with "make image", or set SKIFF_IMAGE_DIR to its directory`
+	default:
+		failure.Hint = fmt.Sprintf(`build it with "make image KUBERNETES=%s", or install a release with "install.sh --kubernetes %s"`, version, version)
+	}
+	return failure
+}
+
+// NoForeignImage is NoImage for machines of another architecture than this host's.
+func NoForeignImage(err error, version, arch string) *daemonapi.Failure {
+	failure := NoImage(err, version)
+	if errors.Is(err, image.ErrOther) {
+		return failure
+	}
+	build, install := "make image ARCH="+arch, "install.sh --arch "+arch
+	if version != "" && version != kubenames.Default {
+		build, install = build+" KUBERNETES="+version, install+" --kubernetes "+version
+	}
+	failure.Hint = fmt.Sprintf("build it with %q, or install a release with %q", build, install)
 	return failure
 }
 

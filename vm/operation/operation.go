@@ -5,6 +5,7 @@ package operation
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,16 +20,45 @@ type Kind string
 const (
 	KindApply  Kind = "apply"
 	KindRotate Kind = "rotate the encryption key"
-	KindPause  Kind = "pause"
-	KindResume Kind = "resume"
-	KindStop   Kind = "stop"
-	KindDown   Kind = "down"
+	// KindAuthorities replaces authorities.
+	KindAuthorities Kind = "replace the authorities"
+	KindPause       Kind = "pause"
+	KindResume      Kind = "resume"
+	KindStop        Kind = "stop"
+	KindDown        Kind = "down"
 
 	KindRestore Kind = "restore the database"
+	KindFault   Kind = "begin a fault"
+	KindRepair  Kind = "repair a node"
+	KindScale   Kind = "scale a group of nodes"
+	// KindForget removes the keys of the cluster in the snapshot from which this one was made.
+	KindForget Kind = "replace the keys of the other cluster"
+
+	// KindSleep pauses a cluster that nobody uses, and KindWake resumes it.
+	KindSleep Kind = "pause an unused cluster"
+	KindWake  Kind = "wake"
 )
+
+// KindUpgrade returns the kind of an upgrade to a version of Kubernetes; empty if that stays.
+func KindUpgrade(version string) Kind { return Kind(strings.TrimSpace("upgrade " + version)) }
+
+// KindSnapshot returns the kind of making a snapshot.
+func KindSnapshot(name string) Kind { return Kind("take the snapshot " + name) }
+
+// KindRestoreSnapshot returns the kind of restoring a snapshot.
+func KindRestoreSnapshot(name string) Kind { return Kind("restore the snapshot " + name) }
+
+// KindClone returns the kind of making the cluster from a snapshot of another.
+func KindClone(origin string) Kind { return Kind("clone " + origin) }
 
 // KindRestart returns the kind of a restart of one node.
 func KindRestart(node string) Kind { return Kind("restart " + node) }
+
+// KindRemoveNodes returns the kind of a removal of nodes.
+func KindRemoveNodes(names []string) Kind { return Kind("remove " + strings.Join(names, " ")) }
+
+// KindReplaceNodes returns the kind of a replacement of nodes.
+func KindReplaceNodes(names []string) Kind { return Kind("replace " + strings.Join(names, " ")) }
 
 // Operation is one running or finished change. Its methods may be called
 // concurrently.
@@ -96,10 +126,13 @@ func (o *Operation) Finish(message string, failure *daemonapi.Failure) {
 	o.Add(ended(daemonapi.Event{Phase: daemonapi.PhaseCluster, Message: message, Failure: failure, Done: true}))
 }
 
+// ended returns the event with its state. It has a copy of the failure: whoever returns that
+// may add a hint while listeners read the event.
 func ended(event daemonapi.Event) daemonapi.Event {
 	event.State = daemonapi.StateDone
 	if event.Failure != nil {
-		event.State, event.Message = daemonapi.StateFailed, event.Failure.Cause
+		failure := *event.Failure
+		event.State, event.Message, event.Failure = daemonapi.StateFailed, failure.Cause, &failure
 	}
 	return event
 }
@@ -155,6 +188,8 @@ type Timings struct {
 	Phases map[string]float64 `json:"phases"`
 	// Nodes by name and phase.
 	Nodes map[string]map[string]float64 `json:"nodes"`
+	// Timelines of the nodes that were booted, by name.
+	Timelines map[string][]Moment `json:"timelines,omitempty"`
 }
 
 // Timings returns how long the finished phases took. PhaseCluster, the whole

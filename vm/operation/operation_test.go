@@ -56,6 +56,24 @@ func TestEveryListenerReceivesAllEventsWithDurations(t *testing.T) {
 	})
 }
 
+func TestEventsKeepFailuresAsTheyWere(t *testing.T) {
+	op := New(KindApply, nil)
+	failure := &daemonapi.Failure{Cause: "it broke"}
+	op.End("worker-1", daemonapi.PhaseBoot, failure)
+	failure.Hint = "try again"
+	op.Finish("", failure)
+	var hints []string
+	if err := op.Listen(t.Context(), func(e daemonapi.Event) error {
+		hints = append(hints, e.Failure.Hint)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(hints); got != "[ try again]" {
+		t.Errorf("hints %q", got)
+	}
+}
+
 func TestListenReturnsWhenItsContextEnds(t *testing.T) {
 	op := New(KindApply, nil)
 	ctx, cancel := context.WithCancel(t.Context())
