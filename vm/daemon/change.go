@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/offline"
 	"github.com/skiff-dev/skiff/vm/operation"
 	"github.com/skiff-dev/skiff/vm/records"
+	"github.com/skiff-dev/skiff/vm/snapshot"
 )
 
 // active returns the running change other than a down, nil if there is none. The
@@ -44,6 +46,10 @@ type change func(ctx context.Context, f *fleet.Fleet, op *operation.Operation) (
 
 // begin starts a change of the open cluster, or joins one of the same kind.
 func (d *daemon) begin(life context.Context, kind operation.Kind, change change) (*operation.Operation, *daemonapi.Failure) {
+	d.yield()
+	if kind != operation.KindPause && kind != operation.KindResume {
+		d.rouse(life)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if active := d.active(); d.leaving == nil && active != nil && active.Kind() == kind {
@@ -58,8 +64,26 @@ func (d *daemon) begin(life context.Context, kind operation.Kind, change change)
 	}), nil
 }
 
+// beginClosed starts a change for which the cluster need not be open, or joins one of the same
+// kind. The caller has called yield.
+func (d *daemon) beginClosed(life context.Context, kind operation.Kind, do func(context.Context, *operation.Operation) (string, error)) (*operation.Operation, *daemonapi.Failure) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	active := d.active()
+	switch {
+	case d.leaving != nil:
+		return nil, operation.Busy(d.leaving.Kind())
+	case active != nil && active.Kind() == kind:
+		return active, nil
+	case active != nil:
+		return nil, operation.Busy(active.Kind())
+	}
+	return d.start(life, kind, nil, do), nil
+}
+
 // beginApply starts an apply, or joins one of the same spec.
-func (d *daemon) beginApply(life context.Context, spec cluster.Spec) (*operation.Operation, *daemonapi.Failure) {
+func (d *daemon) beginApply(life context.Context, spec cluster.Spec, draining daemonapi.Draining) (*operation.Operation, *daemonapi.Failure) {
+	d.yield()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.leaving != nil {
@@ -75,7 +99,7 @@ func (d *daemon) beginApply(life context.Context, spec cluster.Spec) (*operation
 		return nil, &daemonapi.Failure{Cause: "another change is in progress", Hint: "wait until it is done, or stop it with \"skiff down\""}
 	}
 	return d.start(life, operation.KindApply, &spec, func(ctx context.Context, op *operation.Operation) (string, error) {
-		return d.apply(ctx, op, spec)
+		return d.apply(ctx, op, spec, draining)
 	}), nil
 }
 
@@ -84,7 +108,12 @@ func (d *daemon) start(life context.Context, kind operation.Kind, desired *clust
 	ctx, cancel := context.WithCancelCause(life)
 	op := operation.New(kind, cancel)
 	d.working, d.desired = op, desired
+	used := func() {}
+	if kind != operation.KindSleep && kind != operation.KindWake {
+		used = d.standby.Hold()
+	}
 	d.tasks.Go(func() {
+		defer used()
 		defer cancel(nil)
 		op.Begin("", daemonapi.PhaseCluster, "")
 		message, err := do(ctx, op)
@@ -104,21 +133,26 @@ func (d *daemon) start(life context.Context, kind operation.Kind, desired *clust
 
 // apply brings the cluster to spec by a plan, whose first step opens the cluster
 // if it is not open.
-func (d *daemon) apply(ctx context.Context, op *operation.Operation, spec cluster.Spec) (string, error) {
+func (d *daemon) apply(ctx context.Context, op *operation.Operation, spec cluster.Spec, draining daemonapi.Draining) (string, error) {
 	f, err := d.prepare(ctx, op, spec)
 	if err != nil {
 		return "", err
 	}
 	f.FollowHost(ctx)
+	return settle(ctx, f, op, draining)
+}
+
+// settle updates an open cluster to its desired state.
+func settle(ctx context.Context, f *fleet.Fleet, op *operation.Operation, draining daemonapi.Draining) (string, error) {
 	observed, err := f.Observe(ctx)
 	if err != nil {
 		return "", err
 	}
 	steps := cluster.Plan(f.Spec(), observed)
 	if len(steps) == 0 {
-		return "nothing to do", nil
+		return daemonapi.NothingToDo, nil
 	}
-	return "", f.Apply(ctx, op, steps)
+	return "", f.Apply(ctx, op, steps, draining)
 }
 
 // prepare opens the cluster, or gives the open one its new spec.
@@ -131,13 +165,17 @@ func (d *daemon) prepare(ctx context.Context, op *operation.Operation, spec clus
 		Message: "certificates, network, acceleration", Step: string(cluster.ActionPrepare),
 	}
 	op.Add(event)
+	// One that failed, in this process, may have taken effect.
+	if err := d.endRestoreSnapshot(); err != nil {
+		return nil, err
+	}
 	machines := d.config.Machines
 	if machines == nil {
 		machines = drivers.Open
 	}
 	f, err := fleet.Open(ctx, fleet.Config{
 		Dir: d.dir, Cache: d.config.Home.Cache(), ImageDir: d.config.ImageDir, Executable: d.config.Executable,
-		Machines: machines, Registry: d.config.Registry, Services: d.config.Services, Logs: d.config.Logs, Limits: d.config.Limits, Log: d.log,
+		Machines: machines, Registry: d.config.Registry, Services: d.config.Services, Standby: d.standby, Logs: d.config.Logs, Limits: d.config.Limits, Log: d.log,
 	}, spec)
 	if err != nil {
 		failure := operation.AsFailure(err, d.dir.Log())
@@ -158,13 +196,13 @@ func (d *daemon) prepare(ctx context.Context, op *operation.Operation, spec clus
 func (d *daemon) plan(ctx context.Context, spec cluster.Spec) ([]cluster.Step, error) {
 	if f := d.open(); f != nil {
 		observed, err := f.Observe(ctx)
-		return cluster.Plan(spec, observed), err
+		return cluster.Plan(spec.Settled(f.Spec()), observed), err
 	}
 	state, err := cluster.ReadState(d.dir.State())
 	if err != nil && !cluster.IsAbsent(err) {
 		return nil, err
 	}
-	return cluster.Plan(spec, offline.Observe(d.dir, state)), nil
+	return cluster.Plan(spec.Settled(state.Spec), offline.Observe(d.dir, state)), nil
 }
 
 // beginDown starts to take the cluster down, or joins that. It interrupts a stop.
@@ -196,9 +234,9 @@ func (d *daemon) beginDown(request daemonapi.DownRequest) *operation.Operation {
 	return op
 }
 
-// beginStop starts to shut the machines down, after which the daemon ends. It joins
-// a stop or a down that is running.
-func (d *daemon) beginStop(life context.Context) *operation.Operation {
+// beginStop starts to save the machines or to shut them down, after which the daemon ends.
+// It joins a stop or a down that is running.
+func (d *daemon) beginStop(life context.Context, request daemonapi.StopRequest) *operation.Operation {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.leaving != nil {
@@ -215,24 +253,45 @@ func (d *daemon) beginStop(life context.Context) *operation.Operation {
 			working.Cancel(operation.ErrStop)
 			<-working.Done()
 		}
-		var cutOff []string
+		message := "stopped"
 		if f := d.open(); f != nil {
-			cutOff = f.PowerOff(ctx, op)
+			message = d.endMachines(ctx, f, op, request)
 		}
 		if cause := context.Cause(ctx); cause != nil {
 			op.Finish("", operation.AsFailure(fmt.Errorf("interrupted: %w", cause), ""))
 			return
 		}
 		op.End("", daemonapi.PhaseStop, nil)
-		message := "stopped"
-		if len(cutOff) > 0 {
-			message += "; powered off without a clean shutdown: " + strings.Join(cutOff, ", ")
-		}
 		d.log.Info(message)
 		op.Finish(message, nil)
 		d.end()
 	})
 	return op
+}
+
+// endMachines saves the machines or shuts them down, and returns a message for users.
+func (d *daemon) endMachines(ctx context.Context, f *fleet.Fleet, op *operation.Operation, request daemonapi.StopRequest) string {
+	if !request.Shutdown {
+		op.Begin("", daemonapi.PhaseSave, "")
+		bytes, err := f.Save(ctx, op)
+		switch {
+		case err == nil && bytes == 0:
+			return "stopped"
+		case err == nil:
+			op.End("", daemonapi.PhaseSave, nil)
+			return fmt.Sprintf("stopped; %d MiB of memory kept on disk", (bytes+1<<20-1)>>20)
+		case ctx.Err() != nil:
+			return ""
+		case !errors.Is(err, errors.ErrUnsupported):
+			d.log.Warn("memory not kept", "error", err)
+			op.End("", daemonapi.PhaseSave, &daemonapi.Failure{Cause: fmt.Sprintf("memory not kept, shutting down instead: %v", err)})
+		}
+	}
+	cutOff := f.PowerOff(ctx, op)
+	if len(cutOff) == 0 {
+		return "stopped"
+	}
+	return "stopped; powered off without a clean shutdown: " + strings.Join(cutOff, ", ")
 }
 
 // down stops other operations, ends the machines and removes everything that they
@@ -264,6 +323,18 @@ func (d *daemon) down(op *operation.Operation, keepRecords bool) error {
 	return nil
 }
 
+// unfinishedUpgrade returns one line for users if an upgrade is not finished.
+func unfinishedUpgrade(status daemonapi.ClusterStatus) []string {
+	switch u := status.Upgrade; {
+	case u == nil:
+		return nil
+	case u.Failed == "":
+		return []string{fmt.Sprintf("The upgrade (%s) was interrupted: run \"skiff upgrade %s\" to continue it.", u.Change, status.Name)}
+	default:
+		return []string{fmt.Sprintf("The upgrade (%s) stopped, because %s: run \"skiff upgrade %s\" to try again.", u.Change, u.Failed, status.Name)}
+	}
+}
+
 // status returns what the daemon sees now.
 func (d *daemon) status(ctx context.Context) daemonapi.ClusterStatus {
 	d.mu.Lock()
@@ -276,20 +347,30 @@ func (d *daemon) status(ctx context.Context) daemonapi.ClusterStatus {
 	var status daemonapi.ClusterStatus
 	if f != nil {
 		status = f.Status(ctx)
-		if kind != operation.KindRotate && f.Rotating() {
+		if kind != operation.KindRotate && kind != operation.KindForget && f.Rotating() {
 			status.Problems = append(status.Problems, "The rotation of the encryption key is not finished: run \"skiff secrets rotate\".")
+		}
+		if kind != operation.KindAuthorities && !f.Shared() && f.RotatingAuthorities() {
+			status.Problems = append(status.Problems, "The replacement of the cluster's authorities is not finished: run \"skiff pki rotate\".")
 		}
 		if kind != operation.KindRestore && kind != operation.KindApply && f.Restoring() {
 			status.Problems = append(status.Problems, "A restore of the database was interrupted: run \"skiff up\" to finish or undo it.")
+		}
+		if active == nil {
+			status.Problems = append(status.Problems, unfinishedUpgrade(status)...)
 		}
 	} else {
 		var err error
 		if status, err = offline.Status(d.dir); err != nil {
 			status = offline.Unreadable(d.config.Name, err)
 		}
+		if active != nil && snapshot.Pending(d.dir) { // it is not interrupted
+			status.Problems = nil
+		}
 		status.DaemonPID = os.Getpid()
 	}
-	if kind == operation.KindApply || kind == operation.KindResume {
+	offline.MarkOutdated(d.config.ImageDir, &status)
+	if kind == operation.KindApply || kind == operation.KindResume || kind == operation.KindWake {
 		status.Phase = "starting"
 	}
 	return status

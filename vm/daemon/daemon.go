@@ -19,12 +19,15 @@ import (
 	"github.com/skiff-dev/skiff/internal/unixsocket"
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/driver"
 	"github.com/skiff-dev/skiff/vm/drivers"
 	"github.com/skiff-dev/skiff/vm/fleet"
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/offline"
 	"github.com/skiff-dev/skiff/vm/operation"
 	"github.com/skiff-dev/skiff/vm/registry/client"
+	"github.com/skiff-dev/skiff/vm/repair"
+	"github.com/skiff-dev/skiff/vm/standby"
 )
 
 // Config of a daemon.
@@ -39,6 +42,9 @@ type Config struct {
 	Executable string
 	// Machines opens the driver and the network; nil means drivers.Open.
 	Machines func(ctx context.Context, config drivers.Config) (drivers.Machines, error)
+	// Unpacker returns what makes machines of the copies in snapshots; nil means
+	// drivers.Unpacker.
+	Unpacker func(dir home.Cluster, driver string) (driver.Unpacker, error)
 	// Registry is the user's registry; nil if nodes pull directly.
 	Registry *client.Client
 	// Services returns what the host reaches of another cluster; nil if clusters do not
@@ -49,6 +55,11 @@ type Config struct {
 	Dashboard func(api http.Handler, log *slog.Logger) Dashboard
 	// Logs is the command that keeps logs, the program first; nil to keep none.
 	Logs []string
+	// Host returns what machines have to fit into; nil means offline.Host.
+	Host func(home.Home) cluster.Host
+	// Busy reports whether this host is too busy to give its machines time; nil means
+	// repair.Busy.
+	Busy func() bool
 	// Limits of the phases of a change; zero fields have defaults.
 	Limits fleet.Limits
 	// Owner is the process for which the cluster exists: when it has ended, the
@@ -72,6 +83,8 @@ type daemon struct {
 	tasks  sync.WaitGroup     // operations and the watch of the host
 
 	dashboard Dashboard // may be nil; set before the daemon serves
+
+	standby *standby.Gate // what uses the cluster
 
 	receiving sync.Mutex // held while the snapshot of a restore is stored
 
@@ -109,9 +122,15 @@ func Run(ctx context.Context, config Config) (err error) {
 	if config.Idle == 0 {
 		config.Idle = defaultIdle
 	}
+	if config.Host == nil {
+		config.Host = offline.Host
+	}
+	if config.Busy == nil {
+		config.Busy = repair.Busy
+	}
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
-	d := &daemon{config: config, dir: dir, log: config.Log, end: end, idle: time.Now()}
+	d := &daemon{config: config, dir: dir, log: config.Log, end: end, standby: standby.New(), idle: time.Now()}
 	if err := d.serve(ctx, life); err != nil {
 		d.log.Error("daemon exits", "error", err)
 		return fmt.Errorf("run the daemon of %s: %w", config.Name, err)
@@ -130,6 +149,9 @@ func (d *daemon) serve(ctx, life context.Context) error {
 		if err := offline.Sweep(d.dir); err != nil {
 			return err
 		}
+	}
+	if err := d.endRestoreSnapshot(); err != nil {
+		return err
 	}
 	listener, err := d.listen()
 	if err != nil {
@@ -160,6 +182,11 @@ func (d *daemon) serve(ctx, life context.Context) error {
 		})
 	})
 
+	d.tasks.Go(func() { d.watchNodes(life) })
+	d.tasks.Go(func() { d.watchRoom(life) })
+	d.tasks.Go(func() { d.watchUse(life) })
+	d.tasks.Go(func() { d.watchForeign(life) })
+
 	if d.config.Owner != 0 {
 		d.tasks.Go(func() { d.watchOwner(life) })
 	}
@@ -167,7 +194,8 @@ func (d *daemon) serve(ctx, life context.Context) error {
 	select {
 	case err = <-served:
 	case <-ctx.Done():
-		<-d.beginStop(life).Done()
+		// The host may be shutting down, and may not wait until the memory is on disk.
+		<-d.beginStop(life, daemonapi.StopRequest{Shutdown: true}).Done()
 	case <-life.Done():
 	}
 	d.end()
@@ -178,7 +206,9 @@ func (d *daemon) serve(ctx, life context.Context) error {
 	// Listeners of a stream receive its last event.
 	quit, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	_ = server.Shutdown(quit)
+	if err := server.Shutdown(quit); err != nil {
+		d.log.Warn("requests did not end and were cut off", "error", err)
+	}
 	_ = server.Close()
 	d.tasks.Wait()
 	if errors.Is(err, http.ErrServerClosed) {
@@ -229,9 +259,13 @@ func (d *daemon) closeFleet() {
 		working.Cancel(context.Canceled)
 		<-working.Done()
 	}
-	if f == nil {
-		return
+	if f != nil {
+		d.endFleet(f)
 	}
+}
+
+// endFleet ends the machines at once.
+func (d *daemon) endFleet(f *fleet.Fleet) {
 	if err := f.Close(); err != nil {
 		d.log.Error("machines did not end cleanly", "error", err)
 	}

@@ -24,8 +24,7 @@ type Dashboard interface {
 // postDashboard opens the dashboard.
 func (d *daemon) postDashboard(w http.ResponseWriter, r *http.Request, f *fleet.Fleet) {
 	var request daemonapi.DashboardRequest
-	if err := jsonhttp.Decode(http.MaxBytesReader(w, r.Body, maxSpec), &request); err != nil {
-		writeFailure(w, http.StatusUnprocessableEntity, operation.Invalid(err, ""))
+	if !readRequest(w, r, &request) {
 		return
 	}
 	if f.Paused(r.Context()) {

@@ -8,39 +8,34 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/skiff-dev/skiff/internal/clockjump"
 	"github.com/skiff-dev/skiff/internal/pause"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
-// clockPeriod is how often the host's clocks are compared. clockJump is how far
-// they may differ: more means that the host slept or that its clock was set.
-const (
-	clockPeriod = 5 * time.Second
-	clockJump   = 2 * time.Second
-)
+// hostPeriod is how often the daemon looks at its directory and its use.
+const hostPeriod = 5 * time.Second
 
-// watchHost regularly checks what no request tells: that the host slept, that the
-// cluster's directory was removed, that nobody uses the daemon.
+// watchHost follows what no request tells: that the host slept, that the cluster's
+// directory was removed, that nobody uses the daemon.
 // relisten creates the daemon's socket again.
 func (d *daemon) watchHost(life context.Context, relisten func() error) {
-	ticker := time.NewTicker(clockPeriod)
+	jumped := clockjump.Watch(life, d.log)
+	ticker := time.NewTicker(hostPeriod)
 	defer ticker.Stop()
-	last := time.Now()
 	for {
 		select {
 		case <-life.Done():
 			return
+		case <-jumped:
+			d.setClocks(life)
+			continue
 		case <-ticker.C:
 		}
-		now := time.Now()
-		if slept(now.Round(0).Sub(last.Round(0)), now.Sub(last)) {
-			d.setClocks(life)
-		}
-		last = now
 		if err := d.checkSocket(relisten); err != nil {
 			d.log.Error("the daemon's socket was deleted and cannot be created again", "error", err)
 		}
-		if d.abandoned(now) {
+		if d.abandoned(time.Now()) {
 			d.log.Info("nobody uses this daemon")
 			d.end()
 			return
@@ -57,13 +52,10 @@ func (d *daemon) watchOwner(life context.Context) {
 	for pause.For(life, ownerPeriod) == nil {
 		if err := syscall.Kill(d.config.Owner, 0); errors.Is(err, syscall.ESRCH) {
 			d.log.Info("the process that the cluster exists for has ended; taking the cluster down", "pid", d.config.Owner)
-			<-d.beginDown(daemonapi.DownRequest{}).Done()
+			<-d.beginDown(daemonapi.DownRequest{Snapshots: true}).Done()
 		}
 	}
 }
-
-// slept reports whether the wall clock and the monotonic clock disagree.
-func slept(wall, monotonic time.Duration) bool { return (wall - monotonic).Abs() > clockJump }
 
 // setClocks gives all running nodes the host's time.
 func (d *daemon) setClocks(ctx context.Context) {

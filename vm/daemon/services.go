@@ -17,10 +17,11 @@ func getServices(w http.ResponseWriter, _ *http.Request, f *fleet.Fleet) {
 // postPorts opens and closes ports of the host.
 func (d *daemon) postPorts(w http.ResponseWriter, r *http.Request) {
 	var change daemonapi.PortChange
-	if err := jsonhttp.Decode(http.MaxBytesReader(w, r.Body, maxSpec), &change); err != nil {
-		writeFailure(w, http.StatusUnprocessableEntity, operation.Invalid(err, ""))
+	if !readRequest(w, r, &change) {
 		return
 	}
+	d.yield()
+	d.rouse(r.Context()) // ports follow the cluster, which the daemon must see
 	// No apply may change the ports meanwhile.
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -16,8 +15,10 @@ import (
 	"time"
 
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/connrotation"
 
 	"github.com/skiff-dev/skiff/internal/balancer"
+	"github.com/skiff-dev/skiff/internal/unixsocket"
 	"github.com/skiff-dev/skiff/internal/wakeup"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/vm/cluster"
@@ -25,6 +26,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/kube"
 	"github.com/skiff-dev/skiff/vm/node"
 	"github.com/skiff-dev/skiff/vm/operation"
+	"github.com/skiff-dev/skiff/vm/standby"
 )
 
 // How the API load balancer finds control planes that are ready.
@@ -50,10 +52,14 @@ type apiServers struct {
 	port     int // of the balancer
 	kube     *kube.Client
 	dial     node.DialFunc
-	tls      *tls.Config
-	state    *store
-	frozen   func(context.Context) bool
-	log      *slog.Logger
+	tls      credentials.ConfigFunc
+	// connections are those of the daemon's own clients.
+	connections *connrotation.ConnectionTracker
+	state       *store
+	frozen      func(context.Context) bool
+	standby     *standby.Gate
+	socket      string // of the clients that are processes of the cluster itself
+	log         *slog.Logger
 	// opened is the address for which the balancer's first listener was opened.
 	opened string
 
@@ -77,16 +83,14 @@ func listen(spec cluster.Spec) (net.Listener, error) {
 }
 
 func newAPIServers(c core, listener net.Listener) (*apiServers, error) {
-	config, err := c.credentials.ClientConfig(credentials.ClusterCA, credentials.Admin)
-	if err != nil {
-		return nil, err
-	}
 	a := &apiServers{
-		balancer: &balancer.Balancer{Listener: listener, Dial: c.dial, Log: c.log},
-		port:     listener.Addr().(*net.TCPAddr).Port, dial: c.dial, tls: config, state: c.state, frozen: c.frozen, log: c.log,
+		connections: connrotation.NewConnectionTracker(),
+		balancer:    &balancer.Balancer{Listener: listener, Dial: c.dial, Use: c.standby.Use, Log: c.log},
+		port:        listener.Addr().(*net.TCPAddr).Port, dial: c.dial, tls: c.credentials.ClientConfig(credentials.ClusterCA, credentials.Admin), state: c.state, frozen: c.frozen, standby: c.standby, socket: c.dir.APISocket(), log: c.log,
 		changed: wakeup.New(), alsoChanged: wakeup.New(),
 	}
 	a.opened, _ = a.addresses()
+	var err error
 	a.kube, err = kube.New(a.config(a.transport()))
 	return a, err
 }
@@ -231,10 +235,42 @@ func untilOther[T comparable](ctx context.Context, signal <-chan struct{}, value
 	}
 }
 
-// transport authenticates as the cluster's administrator.
-func (a *apiServers) transport() *http.Transport {
-	return &http.Transport{TLSClientConfig: a.tls.Clone(), ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute}
+// serveOwn lets other processes of this cluster reach the API through a socket until ctx
+// ends. Their requests do not count as use of the cluster, and wait while the cluster is asleep.
+func (a *apiServers) serveOwn(ctx context.Context) error {
+	listener, err := unixsocket.Listen(a.socket)
+	if err != nil {
+		return fmt.Errorf("serve the API to the cluster's own processes: %w", err)
+	}
+	return a.balancer.ServeAs(ctx, listener, func(ctx context.Context) (func(), error) {
+		return func() {}, a.standby.Await(ctx)
+	})
 }
+
+// transport authenticates as the cluster's administrator.
+func (a *apiServers) transport() *http.Transport { return a.transportAs(a.tls) }
+
+// transportAs returns a transport with the certificate of a TLS configuration. Its
+// connections are no use of the cluster.
+func (a *apiServers) transportAs(user credentials.ConfigFunc) *http.Transport {
+	return a.transportVia(user, func(ctx context.Context, _, _ string) (net.Conn, error) { return a.balancer.Connect(ctx) })
+}
+
+func (a *apiServers) transportVia(user credentials.ConfigFunc, dial node.DialFunc) *http.Transport {
+	return &http.Transport{
+		ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute,
+		DialTLSContext: user.DialTLS(a.tracked(dial), "h2", "http/1.1"),
+	}
+}
+
+// tracked returns dial with connections that reconnect closes.
+func (a *apiServers) tracked(dial node.DialFunc) node.DialFunc {
+	return connrotation.NewDialerWithTracker(connrotation.DialFunc(dial), a.connections).DialContext
+}
+
+// reconnect closes the connections of the daemon's own clients, which were authenticated
+// with a certificate that has been replaced.
+func (a *apiServers) reconnect() { a.connections.CloseAll() }
 
 // config is the configuration of a client that uses a transport.
 func (a *apiServers) config(transport *http.Transport) *rest.Config {
@@ -242,29 +278,32 @@ func (a *apiServers) config(transport *http.Transport) *rest.Config {
 }
 
 // watchConfig is the configuration of a client for watches.
-func (a *apiServers) watchConfig() *rest.Config {
-	transport := a.transport()
+func (a *apiServers) watchConfig() *rest.Config { return a.watchConfigAs(a.tls) }
+
+// watchConfigAs is watchConfig with the certificate of a TLS configuration.
+func (a *apiServers) watchConfigAs(user credentials.ConfigFunc) *rest.Config {
+	transport := a.transportAs(user)
 	transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout}
 	return a.config(transport)
 }
 
 // client returns a client that authenticates with one of the host's certificates.
 func (a *apiServers) client(store *credentials.Store, certificate string) (*kube.Client, error) {
-	config, err := store.ClientConfig(credentials.ClusterCA, certificate)
-	if err != nil {
-		return nil, err
-	}
-	transport := a.transport()
-	transport.TLSClientConfig = config
-	return kube.New(a.config(transport))
+	return kube.New(a.config(a.transportAs(store.ClientConfig(credentials.ClusterCA, certificate))))
 }
 
 // probe returns a client of single API servers, without the load balancer. The
 // caller closes its idle connections.
 func (a *apiServers) probe() *http.Client {
-	transport := a.transport()
-	transport.DialContext = a.dial
-	return &http.Client{Transport: transport}
+	return &http.Client{Transport: a.transportVia(a.tls, a.dial)}
+}
+
+// single returns a client of the API server of one node. The caller closes the idle
+// connections of its transport.
+func (a *apiServers) single(n cluster.Node) (*kube.Client, *http.Transport, error) {
+	transport := a.transportVia(a.tls, a.dial)
+	client, err := kube.New(&rest.Config{Host: "https://" + endpoint(n), Transport: transport})
+	return client, transport, err
 }
 
 func endpoint(n cluster.Node) string {

@@ -1,20 +1,16 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/skiff-dev/skiff/internal/atomicfile"
-	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/edge"
@@ -24,8 +20,8 @@ import (
 
 // Apply carries out a plan, and records what the cluster is now and how long
 // that took.
-func (f *Fleet) Apply(ctx context.Context, op *operation.Operation, steps []cluster.Step) error {
-	if err := f.execute(ctx, op, steps); err != nil {
+func (f *Fleet) Apply(ctx context.Context, op *operation.Operation, steps []cluster.Step, draining daemonapi.Draining) error {
+	if err := f.execute(ctx, op, steps, draining); err != nil {
 		return err
 	}
 	version, err := f.api.kube.Version(ctx)
@@ -33,22 +29,20 @@ func (f *Fleet) Apply(ctx context.Context, op *operation.Operation, steps []clus
 		f.log.Warn("cannot read the version of Kubernetes", "error", err)
 	}
 	err = f.state.change(func(state *cluster.State) {
-		state.Nodes = cluster.Union(nil, state.Spec)
+		state.Machines = state.Retain()
+		state.EndUpgrade()
+		state.Adopt()
 		if version != "" {
 			state.Kubernetes = version
 		}
 	})
-	timings, encode := json.MarshalIndent(op.Timings(time.Now()), "", "  ")
-	if encode == nil {
-		encode = atomicfile.Write(f.dir.Timings(), append(timings, '\n'), 0o600)
-	}
-	return errors.Join(err, encode)
+	return errors.Join(err, f.images.settle(f.state.current()), f.recordTimings(ctx, op))
 }
 
 // execute runs the steps of a plan, each as soon as those that it comes after
 // are done.
-func (f *Fleet) execute(ctx context.Context, op *operation.Operation, steps []cluster.Step) error {
-	e := &executor{core: f.core, renewals: f.renewals, edge: f.edge, op: op, steps: steps, prepared: map[string]machine.Machine{}}
+func (f *Fleet) execute(ctx context.Context, op *operation.Operation, steps []cluster.Step, draining daemonapi.Draining) error {
+	e := &executor{core: f.core, renewals: f.renewals, settings: f.settings, edge: f.edge, faults: f.faults, op: op, steps: steps, draining: draining, prepared: map[string]machine.Machine{}, trials: map[string]*cluster.Image{}, unready: map[string]bool{}}
 	done := map[string]chan struct{}{}
 	for _, step := range steps {
 		done[step.ID()] = make(chan struct{})
@@ -77,12 +71,18 @@ func (f *Fleet) execute(ctx context.Context, op *operation.Operation, steps []cl
 type executor struct {
 	core
 	renewals *renewals
+	settings *hostSettings
 	edge     *edge.Edge
+	faults   *faults
 	op       *operation.Operation
 	steps    []cluster.Step
+	draining daemonapi.Draining
 
-	mu       sync.Mutex                 // guards prepared
+	joining  sync.Mutex                 // held by beforeJoin
+	mu       sync.Mutex                 // guards what follows
 	prepared map[string]machine.Machine // what the driver runs, by node
+	trials   map[string]*cluster.Image  // of nodes that get another image than the state says, if any
+	unready  map[string]bool            // nodes that need not become Ready
 }
 
 // phases are what users see of each action. Several actions make up one phase,
@@ -92,16 +92,26 @@ var phases = map[cluster.Action]struct {
 	ends    bool
 	message string
 }{
+	cluster.ActionClear:     {daemonapi.PhaseClear, true, "ending faults"},
 	cluster.ActionResume:    {daemonapi.PhaseResume, true, ""},
 	cluster.ActionCreate:    {daemonapi.PhaseBoot, false, "creating the disk"},
 	cluster.ActionStart:     {daemonapi.PhaseBoot, false, "starting the machine"},
 	cluster.ActionBoot:      {daemonapi.PhaseBoot, true, "waiting for the node"},
 	cluster.ActionRestore:   {daemonapi.PhaseRestore, true, "ending the interrupted restore"},
 	cluster.ActionServe:     {daemonapi.PhaseControlPlane, true, "waiting for the API server"},
+	cluster.ActionAdopt:     {daemonapi.PhaseAdopt, true, ""},
 	cluster.ActionJoin:      {daemonapi.PhaseJoin, true, ""},
 	cluster.ActionWait:      {daemonapi.PhaseReady, true, ""},
 	cluster.ActionConfigure: {daemonapi.PhaseConfigure, true, "checking the settings"},
+	cluster.ActionLabel:     {daemonapi.PhaseLabel, true, ""},
+	cluster.ActionSimulate:  {daemonapi.PhaseSimulate, true, ""},
+	cluster.ActionGrow:      {daemonapi.PhaseGrow, true, ""},
+	cluster.ActionStop:      {daemonapi.PhaseStop, true, ""},
+	cluster.ActionSnapshot:  {daemonapi.PhaseSnapshot, true, ""},
 	cluster.ActionDrain:     {daemonapi.PhaseDrain, true, ""},
+	cluster.ActionRestart:   {daemonapi.PhaseRestart, true, "shutting down"},
+	cluster.ActionReplace:   {daemonapi.PhaseReplace, true, "deleting the machine"},
+	cluster.ActionUncordon:  {daemonapi.PhaseUncordon, true, ""},
 	cluster.ActionLeave:     {daemonapi.PhaseDelete, false, "leaving etcd"},
 	cluster.ActionDelete:    {daemonapi.PhaseDelete, true, "deleting the machine"},
 }
@@ -125,14 +135,22 @@ func (e *executor) do(ctx context.Context, step cluster.Step) error {
 // act does what a step says and returns a message for users, which may be empty.
 func (e *executor) act(ctx context.Context, step cluster.Step) (string, error) {
 	switch step.Action {
+	case cluster.ActionClear:
+		return "", e.faults.force(ctx)
 	case cluster.ActionRestore:
 		return e.endRestore(ctx)
 	case cluster.ActionServe:
-		return "", e.serveAPI(ctx)
+		return "", e.whileRunning(ctx, step, e.state.desired()[0], e.serveAPI)
+	case cluster.ActionAdopt:
+		return "", e.whileRunning(ctx, step, e.state.desired()[0], e.adopt)
 	case cluster.ActionConfigure:
 		return "", e.configure(ctx)
+	case cluster.ActionSimulate:
+		return e.simulate(ctx)
+	case cluster.ActionSnapshot:
+		return e.snapshot(ctx)
 	case cluster.ActionDrain:
-		return e.drain(ctx, step.Node), nil
+		return e.drain(ctx, step.Node)
 	case cluster.ActionDelete:
 		return "", e.remove(ctx, step.Node)
 	}
@@ -143,15 +161,51 @@ func (e *executor) act(ctx context.Context, step cluster.Step) (string, error) {
 	if !ok {
 		return "", fmt.Errorf("no node %q in the cluster", step.Node)
 	}
+	if step.Action == cluster.ActionResume {
+		var message string
+		err := e.whileRunning(ctx, step, n, func(ctx context.Context, n cluster.Node) error {
+			said, err := e.resume(ctx, n)
+			message = cmp.Or(said, message)
+			return err
+		})
+		return message, err
+	}
 	do, ok := map[cluster.Action]func(context.Context, cluster.Node) error{
-		cluster.ActionResume: e.resume, cluster.ActionCreate: e.create, cluster.ActionStart: e.start,
+		cluster.ActionCreate: e.create, cluster.ActionStart: e.start,
 		cluster.ActionBoot: e.boot, cluster.ActionJoin: e.join, cluster.ActionWait: e.awaitReady,
-		cluster.ActionLeave: e.leave,
+		cluster.ActionLeave: e.leave, cluster.ActionLabel: e.label, cluster.ActionGrow: e.grow, cluster.ActionStop: e.stop,
+		cluster.ActionRestart: e.restart, cluster.ActionReplace: e.replace, cluster.ActionUncordon: e.uncordon,
 	}[step.Action]
 	if !ok {
 		return "", fmt.Errorf("unknown step %q", step.ID())
 	}
+	if slices.Contains([]cluster.Action{cluster.ActionJoin, cluster.ActionWait}, step.Action) {
+		return "", e.whileRunning(ctx, step, n, do)
+	}
 	return "", do(ctx, n)
+}
+
+// whileRunning carries out a step that waits for a node, and starts the node's machine
+// again if it ends meanwhile.
+func (e *executor) whileRunning(ctx context.Context, step cluster.Step, n cluster.Node, do func(context.Context, cluster.Node) error) error {
+	err := do(ctx, n)
+	for try := 1; try < bootTries && ended(err); try++ {
+		e.log.Warn("machine ended meanwhile, starting it again", "machine", n.Name, "step", step.ID(), "error", err)
+		e.op.Begin(step.Node, phases[step.Action].phase, "the machine of "+n.Name+" stopped, starting it again")
+		if err = e.start(ctx, n); err == nil {
+			err = e.boot(ctx, n)
+		}
+		if err == nil {
+			err = do(ctx, n)
+		}
+	}
+	return err
+}
+
+// ended reports whether a step failed because its machine has ended.
+func ended(err error) bool {
+	var e endedError
+	return errors.As(err, &e) && e.state == machine.StateStopped
 }
 
 func (e *executor) has(action cluster.Action, node string) bool {
@@ -166,6 +220,10 @@ func (e *executor) prepare(n cluster.Node) (machine.Machine, error) {
 		return m, nil
 	}
 	m, err := e.documents.machine(n, time.Now())
+	if trial := e.trials[n.Name]; err == nil && trial != nil {
+		img, missing := e.images.get(e.state.current(), *trial, n)
+		m.Image, err = img.Image, missing
+	}
 	if err == nil {
 		e.prepared[n.Name] = m
 	}
@@ -177,10 +235,27 @@ func (e *executor) create(ctx context.Context, n cluster.Node) error {
 	if err != nil {
 		return err
 	}
-	return e.machines.driver.Create(ctx, m)
+	// The record of an earlier machine does not apply to the new one.
+	if err := e.state.change(func(state *cluster.State) { state.Renew(n) }); err != nil {
+		return err
+	}
+	before, err := e.machines.driver.State(ctx, n.Name)
+	if err == nil {
+		err = e.machines.driver.Create(ctx, m)
+	}
+	if err == nil && before != machine.StateAbsent { // an interrupted step left a disk
+		err = e.machines.driver.Grow(ctx, n.Name, n.Size.DiskMiB)
+	}
+	if err != nil {
+		return err
+	}
+	return e.state.changeMachine(n.Name, func(m *cluster.Machine) { m.DiskMiB = n.Size.DiskMiB })
 }
 
 func (e *executor) start(ctx context.Context, n cluster.Node) error {
+	if err := e.beforeJoin(ctx, n); err != nil {
+		return err
+	}
 	m, err := e.prepare(n)
 	if err != nil {
 		return err
@@ -192,8 +267,9 @@ func (e *executor) start(ctx context.Context, n cluster.Node) error {
 // under emulation a kernel sometimes hangs before it starts PID 1.
 const bootTries = 3
 
-// boot waits until the node API answers. A machine that this plan has started is
-// started again if it does not answer.
+// boot waits until the node API answers. A machine that this plan has started, also because
+// its saved memory could not be used, is started again if it does not answer, and any machine
+// if it has ended: it did so after the plan was made.
 func (e *executor) boot(ctx context.Context, n cluster.Node) error {
 	for try := 1; ; try++ {
 		err := e.poll(ctx, n, e.limits.Boot/bootTries, func(ctx context.Context) error {
@@ -203,7 +279,8 @@ func (e *executor) boot(ctx context.Context, n cluster.Node) error {
 		if err == nil {
 			return e.checkFirst(ctx, n)
 		}
-		if !e.has(cluster.ActionStart, n.Name) || try == bootTries || ctx.Err() != nil {
+		starts := e.has(cluster.ActionStart, n.Name) || e.has(cluster.ActionResume, n.Name) || e.has(cluster.ActionRestart, n.Name) || e.has(cluster.ActionReplace, n.Name)
+		if !starts && !ended(err) || try == bootTries || ctx.Err() != nil {
 			return err
 		}
 		e.log.Warn("machine did not boot, starting it again", "machine", n.Name, "try", try, "error", err)
@@ -215,103 +292,4 @@ func (e *executor) boot(ctx context.Context, n cluster.Node) error {
 			return err
 		}
 	}
-}
-
-// serveAPI waits for the Kubernetes API and shows what it waits for.
-func (e *executor) serveAPI(ctx context.Context) error {
-	// Control planes may be held although the state of the restore is lost.
-	if _, err := e.endRestore(ctx); err != nil {
-		return err
-	}
-	first := cluster.Nodes(e.state.spec())[0]
-	shown := phases[cluster.ActionServe].message
-	if err := e.poll(ctx, first, e.limits.ControlPlane, func(ctx context.Context) error {
-		err := e.api.kube.Ready(ctx)
-		if message := waitsFor(err); err != nil && message != shown {
-			e.op.Begin("", daemonapi.PhaseControlPlane, message)
-			shown = message
-		}
-		return err
-	}); err != nil {
-		return err
-	}
-	// From now on every control plane joins this cluster instead of forming another.
-	return e.state.change(func(state *cluster.State) { state.Formed = true })
-}
-
-// failedCheck matches a check that fails in the answer of /readyz.
-var failedCheck = regexp.MustCompile(`\[-\](\S+) failed`)
-
-// waitsFor returns what an API server that is not ready is waiting for, in one line
-// for users.
-func waitsFor(err error) string {
-	if err == nil {
-		return ""
-	}
-	var failed []string
-	for _, match := range failedCheck.FindAllStringSubmatch(err.Error(), -1) {
-		failed = append(failed, match[1])
-	}
-	switch {
-	case len(failed) > 2:
-		return fmt.Sprintf("waiting for the API server: %s and other checks", failed[0])
-	case len(failed) > 0:
-		return "waiting for the API server: " + strings.Join(failed, ", ")
-	case errors.Is(err, context.DeadlineExceeded):
-		return "waiting for the API server to answer"
-	}
-	return "waiting for the API server to listen"
-}
-
-// join waits until the kubelet of the node's current boot has registered: what an
-// earlier boot reported does not count. A control plane among several must also
-// have joined etcd and serve the API itself.
-func (e *executor) join(ctx context.Context, n cluster.Node) error {
-	if n.Role == nodeconfig.RoleControlPlane && len(e.state.controlPlanes()) > 1 {
-		probe := e.api.probe()
-		defer probe.CloseIdleConnections()
-		if err := e.poll(ctx, n, e.limits.ControlPlane, func(ctx context.Context) error {
-			return fetch(ctx, probe, n, "/readyz")
-		}); err != nil {
-			return err
-		}
-	}
-	boot := ""
-	return e.poll(ctx, n, e.limits.Join, func(ctx context.Context) error {
-		if boot == "" {
-			status, err := e.nodes.client(n).Status(ctx)
-			if err != nil {
-				return err
-			}
-			boot = status.BootID
-		}
-		nodes, err := e.api.kube.Nodes(ctx)
-		if err != nil {
-			return err
-		}
-		node, registered := nodes[n.Name]
-		switch {
-		case !registered:
-			return errors.New("the node has not registered")
-		case boot != "" && node.BootID != boot:
-			return errors.New("the node has not reported since it booted")
-		}
-		return nil
-	})
-}
-
-func (e *executor) awaitReady(ctx context.Context, n cluster.Node) error {
-	return e.poll(ctx, n, e.limits.Ready, func(ctx context.Context) error { return e.ready(ctx, n.Name) })
-}
-
-// ready returns nil if Kubernetes reports the node as Ready.
-func (c *core) ready(ctx context.Context, name string) error {
-	nodes, err := c.api.kube.Nodes(ctx)
-	if err != nil {
-		return err
-	}
-	if node := nodes[name]; node.Ready != "True" {
-		return fmt.Errorf("the node is not Ready: %s", node.Reason)
-	}
-	return nil
 }

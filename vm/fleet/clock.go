@@ -6,6 +6,7 @@ import (
 
 	"github.com/skiff-dev/skiff/internal/pause"
 	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
 // clockPeriod is how often the nodes' clocks are compared with the host's. They
@@ -34,8 +35,11 @@ func (s *nodes) correctClocks(ctx context.Context) {
 		if err != nil || !drifted(status.Time, sent, time.Now()) {
 			return // a node that does not answer is not the concern of its clock
 		}
+		if _, faulty := s.active.on(n.Name, daemonapi.FaultClock); faulty {
+			return
+		}
 		s.log.Info("a node's clock has drifted; setting it", "node", n.Name, "by", time.Since(status.Time))
-		if err := s.client(n).SetClock(ctx, time.Now()); err != nil {
+		if err := s.client(n).SetClock(ctx); err != nil {
 			s.log.Warn("cannot set a node's clock", "node", n.Name, "error", err)
 		}
 	})
@@ -47,10 +51,10 @@ func drifted(read, sent, received time.Time) bool {
 	return !read.IsZero() && (read.Before(sent.Add(-maxDrift)) || read.After(received.Add(maxDrift)))
 }
 
-// setClocks gives all running nodes the host's time.
+// setClocks gives all running nodes the host's time, unless a fault asks for another.
 func (s *nodes) setClocks(ctx context.Context) {
 	s.each(ctx, func(n cluster.Node) {
-		if err := s.client(n).SetClock(ctx, time.Now()); err != nil {
+		if err := s.client(n).SetClockWrong(ctx, s.active.ahead(n.Name)); err != nil {
 			s.log.Warn("cannot set a node's clock", "node", n.Name, "error", err)
 		}
 	})

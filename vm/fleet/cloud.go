@@ -1,11 +1,11 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -38,10 +38,7 @@ func newProvider(c core, listen func(uint16) (net.Listener, error)) (*provider, 
 
 // serve serves control planes until ctx ends.
 func (p *provider) serve(ctx context.Context) error {
-	config, err := p.credentials.ServerConfig(credentials.CloudCA, credentials.Cloud)
-	if err != nil {
-		return err
-	}
+	config := p.credentials.ServerConfig(credentials.CloudCA, credentials.Cloud)
 	listener, err := p.listen(nodeconfig.PortCloud)
 	if err != nil {
 		return err
@@ -83,21 +80,21 @@ func (p *provider) assign(claims []gateway.Claim, complete bool) map[types.UID]g
 // would otherwise be deleted.
 func (p *provider) Instance(ctx context.Context, name string) (cloudapi.Instance, error) {
 	state := p.state.current()
-	n, ok := cluster.Find(state.Spec, name)
-	if !ok || !slices.Contains(state.Nodes, name) {
+	n, ok := state.Find(name)
+	if !ok {
 		return cloudapi.Instance{}, fmt.Errorf("machine %.100q: %w", name, cloud.ErrNotFound)
 	}
 	found, err := p.machines.driver.State(ctx, name)
 	if err != nil {
 		return cloudapi.Instance{}, fmt.Errorf("read the state of machine %s: %w", name, err)
 	}
-	desired := slices.ContainsFunc(cluster.Nodes(state.Spec), func(n cluster.Node) bool { return n.Name == name })
-	if found == machine.StateAbsent && !desired {
+	if found == machine.StateAbsent && !state.IsDesired(name) {
 		return cloudapi.Instance{}, fmt.Errorf("machine %s was removed: %w", name, cloud.ErrNotFound)
 	}
+	m, _ := state.Machine(name)
 	return cloudapi.Instance{
-		Name: name, ProviderID: cloudapi.ProviderID(state.Spec.Name, name),
-		Type: cluster.InstanceType(state.Spec), Region: cluster.Region, Zone: n.Zone,
+		Name: name, ProviderID: cloudapi.ProviderID(cmp.Or(m.Cluster, state.Spec.Name), name),
+		Type: cluster.InstanceType(state.Spec, n), Region: cluster.Region, Zone: n.Zone,
 		Address: n.Address.Addr(), Address6: n.Address6.Addr(), Shutdown: found == machine.StateStopped || found == machine.StateAbsent,
 	}, nil
 }

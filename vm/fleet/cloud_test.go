@@ -36,7 +36,7 @@ func newTestProvider(t *testing.T) (*provider, *fake.Driver) {
 
 func TestCloudKnowsMachinesAndTheirStates(t *testing.T) {
 	p, driver := newTestProvider(t)
-	worker, _ := cluster.Find(p.state.spec(), "worker-2")
+	worker, _ := p.state.current().Find("worker-2")
 	spec := machine.Machine{Name: worker.Name, Address: worker.Address, MAC: worker.MAC}
 	want := func(when string, exists, shutdown bool) {
 		t.Helper()
@@ -70,7 +70,7 @@ func TestCloudKnowsMachinesAndTheirStates(t *testing.T) {
 	want("no longer desired", true, true)
 	do(driver.Delete(t.Context(), worker.Name))
 	want("removed", false, false)
-	do(p.state.change(func(s *cluster.State) { s.Nodes = cluster.Union(nil, s.Spec) }))
+	do(p.state.change(func(s *cluster.State) { s.Machines = cluster.Remember(nil, s.Spec) }))
 	want("forgotten", false, false)
 	for _, unknown := range []string{"worker-9", "other", ""} {
 		if _, err := p.Instance(t.Context(), unknown); !errors.Is(err, cloud.ErrNotFound) {

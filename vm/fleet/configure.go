@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,9 +31,6 @@ const (
 	// crashes is how often a program may end by itself before its settings count as
 	// broken.
 	crashes = 3
-	// settled is how long a program must have been ready. A control plane that has just
-	// become ready starts its controllers and scheduler.
-	settled = 3 * time.Second
 	// maxLog bounds how much of a log is read, in bytes.
 	maxLog = 1 << 20
 	// maxMessage bounds what an error quotes from a node, in bytes.
@@ -40,26 +38,34 @@ const (
 )
 
 // configure puts the wanted settings of Kubernetes' components in force on all running
-// nodes. If a component does not start with them, it restores the previous ones.
+// nodes. If a component does not start with them, it restores the previous ones. After an
+// interruption, nodes may have different settings: the state's Trial is set then.
 func (e *executor) configure(ctx context.Context) error {
 	state := e.state.current()
-	before, wanted := state.Components, state.Spec.Kubernetes
-	c := configuration{executor: e, controlPlane: !before.SameControlPlane(wanted), agent: !before.SameAgent(wanted)}
-	if err := c.check(ctx, wanted); err != nil {
-		if ctx.Err() == nil {
-			err = errors.Join(c.keep(before), final{&daemonapi.Failure{Cause: "Kubernetes does not accept the settings, and nothing was changed: " + err.Error(), Invalid: true}})
+	before, wanted := state.InForce(), state.WantedSettings()
+	c := configuration{executor: e, before: before, wanted: wanted, all: state.Trial != nil}
+	if err := c.check(ctx); err != nil {
+		if fault := (refused{}); errors.As(err, &fault) {
+			var trial *cluster.Settings
+			if now := state.NodeSettings(); state.Trial != nil {
+				trial = &now
+			}
+			return errors.Join(c.change(before, before, trial), final{fault.failure(", and nothing was changed", "")})
 		}
 		return err
 	}
 	answers := e.api.kube.Ready(ctx) == nil
-	if err := e.state.change(func(state *cluster.State) { state.Components = wanted }); err != nil {
+	if err := c.change(before, wanted, &wanted); err != nil {
 		return err
 	}
 	err := c.apply(ctx, answers)
-	if err == nil || ctx.Err() != nil {
+	if err == nil {
+		return c.change(wanted, wanted, nil)
+	}
+	if ctx.Err() != nil {
 		return err
 	}
-	if err := c.keep(before); err != nil {
+	if err := c.change(before, before, &before); err != nil {
 		return err
 	}
 	e.op.Begin("", daemonapi.PhaseConfigure, "restoring the previous settings")
@@ -69,47 +75,50 @@ func (e *executor) configure(ctx context.Context) error {
 			Hint:  "run \"skiff up\" to repair the cluster",
 		}}
 	}
-	return final{&daemonapi.Failure{Cause: fmt.Sprintf("Kubernetes does not work with the settings, and the previous ones were restored: %v", err)}}
+	return errors.Join(c.change(before, before, nil), final{&daemonapi.Failure{Cause: fmt.Sprintf("Kubernetes does not work with the settings, and the previous ones were restored: %v", err)}})
 }
 
 // configuration is one change of the settings.
 type configuration struct {
 	*executor
-	controlPlane, agent bool // which programs the change concerns
+	before, wanted cluster.Settings
+	// all is set if any program may have other settings, after an interruption.
+	all bool
 }
 
-// keep makes settings both wanted and in force.
-func (c configuration) keep(components nodeconfig.Components) error {
-	return c.state.change(func(state *cluster.State) { state.Components, state.Spec.Kubernetes = components, components })
+// change records which settings are in force, which are wanted, and which running nodes
+// get for now, if any.
+func (c configuration) change(inForce, wanted cluster.Settings, trial *cluster.Settings) error {
+	return c.state.change(func(state *cluster.State) { state.SetSettings(inForce, wanted, trial) })
 }
 
-// check checks settings on one node of each role.
-func (c configuration) check(ctx context.Context, wanted nodeconfig.Components) error {
-	seen := map[nodeconfig.Role]bool{}
-	for _, n := range cluster.Nodes(c.state.spec()) {
-		if seen[n.Role] || !c.machines.running(ctx, n.Name) {
+// check checks settings on one node of each group.
+func (c configuration) check(ctx context.Context) error {
+	seen := map[string]bool{}
+	for _, n := range c.state.desired() {
+		if seen[n.Group] || !c.machines.running(ctx, n.Name) {
 			continue
 		}
-		seen[n.Role] = true
-		if err := c.checkOn(ctx, n, wanted); err != nil {
+		seen[n.Group] = true
+		if err := c.checkOn(ctx, n); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// checkFirst checks the settings on a node of a cluster that has never worked, so that
+// checkFirst checks the settings on a node that has never worked with them, so that
 // an error ends the wait for components that cannot start. A plan that replaces the
 // settings checks the new ones itself.
 func (e *executor) checkFirst(ctx context.Context, n cluster.Node) error {
 	state := e.state.current()
-	if state.Formed || state.Components.IsZero() || e.has(cluster.ActionConfigure, "") {
+	first := !state.Formed || e.has(cluster.ActionCreate, n.Name)
+	if !first || state.InForce().Of(n).IsZero() || e.has(cluster.ActionConfigure, "") {
 		return nil
 	}
-	c := configuration{executor: e, controlPlane: true, agent: true}
-	err := c.checkOn(ctx, n, state.Components)
+	err := configuration{executor: e, wanted: state.InForce(), all: true}.checkOn(ctx, n)
 	if fault := (refused{}); errors.As(err, &fault) {
-		return final{&daemonapi.Failure{Cause: "Kubernetes does not accept the settings: " + fault.Error(), Hint: "correct them and run \"skiff up\" again"}}
+		return final{fault.failure("", "correct them and run \"skiff up\" again")}
 	}
 	return err
 }
@@ -119,9 +128,14 @@ type refused struct{ node, reason string }
 
 func (r refused) Error() string { return r.node + ": " + r.reason }
 
+// failure returns what users see. outcome is what happened to the cluster.
+func (r refused) failure(outcome, hint string) *daemonapi.Failure {
+	return &daemonapi.Failure{Cause: "Kubernetes does not accept the settings" + outcome + ": " + r.Error(), Hint: hint, Invalid: true}
+}
+
 // checkOn lets the programs of a node check settings without using them.
-func (c configuration) checkOn(ctx context.Context, n cluster.Node, wanted nodeconfig.Components) error {
-	content, err := json.Marshal(wanted.For(n.Role))
+func (c configuration) checkOn(ctx context.Context, n cluster.Node) error {
+	content, err := json.Marshal(c.wanted.Of(n))
 	if err != nil {
 		return err
 	}
@@ -139,11 +153,12 @@ func (c configuration) checkOn(ctx context.Context, n cluster.Node, wanted nodec
 
 // programs returns the programs of a node that the change concerns.
 func (c configuration) programs(n cluster.Node) []string {
+	was, is := c.before.Of(n), c.wanted.Of(n)
 	var all []string
-	if c.controlPlane && n.Role == nodeconfig.RoleControlPlane {
+	if n.Role == nodeconfig.RoleControlPlane && (c.all || !was.SameControlPlane(is)) {
 		all = append(all, programControlPlane)
 	}
-	if c.agent {
+	if c.all || !was.SameAgent(is) {
 		all = append(all, programAgent)
 	}
 	return all
@@ -165,15 +180,21 @@ func (c configuration) apply(ctx context.Context, wait bool) error {
 		}
 	}
 	for _, n := range running {
-		if n.Role != nodeconfig.RoleControlPlane || !c.controlPlane {
+		if !slices.Contains(c.programs(n), programControlPlane) {
 			continue
 		}
 		c.op.Begin("", daemonapi.PhaseConfigure, "restarting the control plane on "+n.Name)
 		if err := c.restartProgram(ctx, n, programControlPlane, wait); err != nil {
 			return err
 		}
+		if wait {
+			if err := c.access(ctx, n); err != nil {
+				return err
+			}
+		}
 	}
-	if !c.agent {
+	running = slices.DeleteFunc(running, func(n cluster.Node) bool { return !slices.Contains(c.programs(n), programAgent) })
+	if len(running) == 0 {
 		return nil
 	}
 	c.op.Begin("", daemonapi.PhaseConfigure, "restarting the kubelets")
@@ -222,15 +243,30 @@ func (c configuration) restartProgram(ctx context.Context, n cluster.Node, name 
 		if ready.IsZero() {
 			ready = time.Now()
 		}
-		if time.Since(ready) < settled {
+		if time.Since(ready) < c.limits.Settled {
 			return false, errors.New("the program has just started")
 		}
 		return true, nil
 	})
 }
 
+// access returns an error if the authorizers that a user has configured deny the
+// cluster's own components what they need.
+func (c configuration) access(ctx context.Context, n cluster.Node) error {
+	if len(c.state.current().NodeSettings().Components.APIServer.AuthorizationConfig) == 0 {
+		return nil
+	}
+	client, transport, err := c.api.single(n)
+	if err != nil {
+		return err
+	}
+	defer transport.CloseIdleConnections()
+	return client.CheckAccess(ctx, n.Name)
+}
+
 // works returns nil if a program is ready. An agent is ready if its kubelet has reported
-// the node as Ready after the report at the given time.
+// the node as Ready after the report at the given time, or at all in a cluster without a
+// pod network.
 func (c configuration) works(ctx context.Context, n cluster.Node, program string, reported time.Time) error {
 	if program == programControlPlane {
 		probe := c.api.probe()
@@ -239,6 +275,9 @@ func (c configuration) works(ctx context.Context, n cluster.Node, program string
 	}
 	if c.heartbeat(ctx, n).Equal(reported) {
 		return errors.New("the kubelet has not reported")
+	}
+	if c.state.spec().Network.Without().PodNetwork {
+		return nil
 	}
 	return c.ready(ctx, n.Name)
 }

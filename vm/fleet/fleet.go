@@ -4,13 +4,14 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
-	"slices"
+	"sync"
 	"time"
 
 	"github.com/skiff-dev/skiff/internal/kubenames"
@@ -21,13 +22,13 @@ import (
 	"github.com/skiff-dev/skiff/vm/edge"
 	"github.com/skiff-dev/skiff/vm/edge/web"
 	"github.com/skiff-dev/skiff/vm/home"
-	"github.com/skiff-dev/skiff/vm/image"
 	"github.com/skiff-dev/skiff/vm/network/resolver"
 	"github.com/skiff-dev/skiff/vm/node"
 	"github.com/skiff-dev/skiff/vm/operation"
 	"github.com/skiff-dev/skiff/vm/peers"
 	"github.com/skiff-dev/skiff/vm/records/metrics"
 	"github.com/skiff-dev/skiff/vm/registry/client"
+	"github.com/skiff-dev/skiff/vm/standby"
 	"github.com/skiff-dev/skiff/vm/tunnel"
 )
 
@@ -48,6 +49,8 @@ type Config struct {
 	// Services returns what the host reaches of another cluster of the user; nil if
 	// clusters do not reach each other.
 	Services func(ctx context.Context, cluster string) (daemonapi.Services, error)
+	// Standby is what uses the cluster; nil if it never falls asleep.
+	Standby *standby.Gate
 	// Logs is the command that keeps logs, the program first; nil to keep none.
 	Logs   []string
 	Limits Limits
@@ -55,9 +58,23 @@ type Config struct {
 }
 
 // Limits bound the phases of a change. Boot is shared by all attempts to boot a
-// machine. PowerOff is five times as long for emulated machines.
+// machine. PowerOff is five times as long for emulated machines. Settled is how long a
+// program with new settings must have been ready: a control plane that has just become
+// ready starts its controllers and scheduler.
 type Limits struct {
-	Boot, ControlPlane, Join, Ready, Drain, PowerOff time.Duration
+	Boot, ControlPlane, Join, Ready, Drain, PowerOff, Settled time.Duration
+	// Repair replaces the time in the spec for which nodes must be unhealthy until they are
+	// repaired, unless the spec turns repairs off; 0 keeps that of the spec.
+	Repair time.Duration
+	// Scale replaces the time in the spec for which nodes must not have been needed until they
+	// are removed; 0 keeps that of the spec.
+	Scale time.Duration
+	// Idle replaces the time in the spec for which nobody must have used the cluster until
+	// it is paused, unless the spec turns that off; 0 keeps that of the spec.
+	Idle time.Duration
+	// Noticed replaces the time in which all programs notice other authorities, which is
+	// minutes; 0 keeps that.
+	Noticed time.Duration
 }
 
 // withDefaults allows for emulation on a small and busy host. A guest takes up to
@@ -70,6 +87,7 @@ func (l Limits) withDefaults() Limits {
 		{&l.Boot, 6 * time.Minute}, {&l.ControlPlane, 8 * time.Minute},
 		{&l.Join, 6 * time.Minute}, {&l.Ready, 8 * time.Minute},
 		{&l.Drain, 2 * time.Minute}, {&l.PowerOff, time.Minute},
+		{&l.Settled, 3 * time.Second},
 	} {
 		if *limit.value == 0 {
 			*limit.value = limit.otherwise
@@ -87,6 +105,9 @@ type Fleet struct {
 	podProxy *podProxy
 	trusted  *authorities
 	stalls   *stalls
+	faults   *faults
+	repairs  *journal[daemonapi.Repair]
+	scaler   *scaler
 	cloud    *provider
 	registry *registryUser // nil if nodes pull directly
 	edge     *edge.Edge
@@ -95,6 +116,8 @@ type Fleet struct {
 	logs     *logs // nil if no logs are kept
 	metrics  *metrics.Recorder
 	parts    *parts
+
+	rotating sync.Mutex // held while authorities are replaced
 }
 
 // core is what every change of the cluster works with.
@@ -103,11 +126,19 @@ type core struct {
 	log         *slog.Logger
 	limits      Limits
 	state       *store
+	images      *images
 	credentials *credentials.Store
 	machines    *machines
 	documents   *documents
 	nodes       *nodes
 	api         *apiServers
+	active      *activeFaults
+	standby     *standby.Gate
+}
+
+// emulated reports whether a machine of the cluster may have no hypervisor.
+func (c *core) emulated() bool {
+	return c.machines.emulated || cluster.ForeignArch(c.state.spec()) != ""
 }
 
 // Open opens spec's cluster: it writes the state and the certificates, and opens
@@ -115,16 +146,28 @@ type core struct {
 // ends the Fleet, not ctx.
 func Open(ctx context.Context, config Config, spec cluster.Spec) (f *Fleet, err error) {
 	now := time.Now()
-	img, err := image.Read(config.ImageDir)
-	if err != nil {
-		return nil, operation.Invalid(err, "build it with \"make image\", or set SKIFF_IMAGE_DIR to its directory")
-	}
-	if err := img.Verify(config.Cache); err != nil {
-		return nil, operation.Invalid(err, "build it again with \"make image\", or download it again")
-	}
 	state, err := openStore(config.Dir, now)
 	if err != nil {
 		return nil, err
+	}
+	spec.KubernetesVersion = cmp.Or(spec.KubernetesVersion, state.spec().KubernetesVersion)
+	kept, err := openImages(config, state.current(), spec)
+	if err != nil {
+		return nil, err
+	}
+	img, err := kept.get(state.current(), kept.own(), cluster.Node{})
+	if err != nil {
+		return nil, err
+	}
+	if state.current().Upgrade == nil {
+		spec.KubernetesVersion = img.Minor
+	}
+	if err := kept.checkRuntimes(spec); err != nil {
+		return nil, err
+	}
+	names, err := kubenames.Read(spec.KubernetesVersion)
+	if err != nil {
+		return nil, operation.Invalid(err, "")
 	}
 	if spec.APIPort == 0 {
 		spec.APIPort = state.spec().APIPort
@@ -140,8 +183,11 @@ func Open(ctx context.Context, config Config, spec cluster.Spec) (f *Fleet, err 
 	}()
 	spec.APIPort = listener.Addr().(*net.TCPAddr).Port
 	if err := state.change(func(s *cluster.State) {
-		s.Components = s.FirstComponents(spec, kubenames.Read())
-		s.Spec, s.Image, s.Nodes = spec, img.Digest, cluster.Union(s.Nodes, spec)
+		s.Components, s.Trial, s.TrialKubelets = s.FirstComponents(spec, names), nil, nil
+		if s.Upgrade == nil {
+			s.Image, s.ForeignImage = img.Digest, kept.own().Foreign
+		}
+		s.Want(spec)
 	}); err != nil {
 		return nil, err
 	}
@@ -161,9 +207,10 @@ func Open(ctx context.Context, config Config, spec cluster.Spec) (f *Fleet, err 
 	f = &Fleet{parts: newParts(context.WithoutCancel(ctx), config.Log)}
 	f.core = core{
 		dir: config.Dir, log: config.Log, limits: config.Limits.withDefaults(),
-		state: state, credentials: creds, machines: newMachines(opened, f.parts, config.Log),
+		state: state, images: kept, credentials: creds, active: &activeFaults{}, standby: cmp.Or(config.Standby, standby.New()),
 	}
-	f.documents = &documents{image: img, state: state, credentials: creds, search: resolver.NewSearch(""), emulated: opened.Emulated, folderTag: opened.FolderTag}
+	f.machines = newMachines(opened, f.active, f.parts, config.Log)
+	f.documents = &documents{images: kept, state: state, credentials: creds, search: resolver.NewSearch(""), emulated: opened.Emulated, folderTag: opened.FolderTag}
 	if err := f.connect(listener, opened); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -193,9 +240,7 @@ func reachPeers(driver *drivers.Config, config Config) {
 
 // connect creates the clients and starts the parts that serve the cluster.
 func (f *Fleet) connect(listener net.Listener, opened drivers.Machines) (err error) {
-	if f.nodes, err = newNodes(f.core); err != nil {
-		return err
-	}
+	f.nodes = newNodes(f.core)
 	if f.api, err = newAPIServers(f.core, listener); err != nil {
 		return err
 	}
@@ -214,6 +259,11 @@ func (f *Fleet) connect(listener net.Listener, opened drivers.Machines) (err err
 		return err
 	}
 	f.tunnel = newTunnel(f.core)
+	f.faults, f.repairs = newFaults(f), openRepairs(f.dir.Repairs())
+	f.scaler = newScaler(f.dir.Scalings())
+	if err := f.faults.forget(); err != nil {
+		return err
+	}
 	if f.metrics, err = newRecorder(f.core, f.edge.Catalog()); err != nil {
 		return err
 	}
@@ -226,13 +276,16 @@ func (f *Fleet) connect(listener net.Listener, opened drivers.Machines) (err err
 	}
 	f.parts.keep("the API load balancer", f.api.serve)
 	f.parts.keep("the API at apiAddress", f.api.serveAlso)
+	f.parts.keep("the API for the process of logs", f.api.serveOwn)
 	f.parts.keep("the check of control planes", f.api.follow)
 	f.parts.keep("certificate renewal", f.renewals.run)
+	f.parts.keep("the end of rotations", f.endRotations)
 	f.parts.keep("the check of clocks", f.nodes.keepClocks)
 	f.parts.keep("the watch of the host's settings", f.settings.run)
 	f.parts.keep("the proxy of pods", f.podProxy.run)
 	f.parts.keep("the authorities for pods", f.trusted.run)
 	f.parts.keep("the check for stalled machines", f.stalls.run)
+	f.parts.keep("the end of faults", f.faults.run)
 	f.parts.keep("the forwarding of services", f.edge.Run)
 	f.parts.keep("the web entry", f.web.Run)
 	f.parts.keep("the tunnel of the host", f.tunnel.Run)
@@ -250,16 +303,34 @@ func (f *Fleet) Close() error {
 	return err
 }
 
+// Within returns a context that also ends when the cluster is closed.
+func (f *Fleet) Within(ctx context.Context) (context.Context, context.CancelFunc) {
+	return f.parts.within(ctx)
+}
+
 // Spec returns the desired cluster.
 func (f *Fleet) Spec() cluster.Spec { return f.state.spec() }
 
-// SetSpec changes the desired cluster. Its API port stays what it is.
+// SetSpec changes the desired cluster. Its API port and its version of Kubernetes stay
+// what they are.
 func (f *Fleet) SetSpec(spec cluster.Spec) error {
-	err := f.state.change(func(state *cluster.State) {
-		spec.APIPort = state.Spec.APIPort
-		state.Spec, state.Nodes = spec, cluster.Union(state.Nodes, spec)
+	foreign, err := f.images.addForeign(f.state.current(), spec)
+	if err != nil {
+		return err
+	}
+	err = f.state.change(func(state *cluster.State) {
+		if state.Upgrade == nil {
+			state.ForeignImage = foreign
+		}
+		spec.APIPort, spec.KubernetesVersion = state.Spec.APIPort, state.Spec.KubernetesVersion
+		state.Want(spec)
 	})
-	err = errors.Join(err, f.machines.openHost(spec))
+	return errors.Join(err, f.specChanged())
+}
+
+// specChanged makes all parts follow the desired cluster.
+func (f *Fleet) specChanged() error {
+	err := f.machines.openHost(f.state.spec())
 	f.api.balance()
 	f.api.move()
 	f.renewals.wake()
@@ -273,6 +344,7 @@ func (f *Fleet) SetSpec(spec cluster.Spec) error {
 	}
 	f.edge.Wake()
 	f.metrics.Wake()
+	f.standby.Notice()
 	return err
 }
 
@@ -309,17 +381,6 @@ func (f *Fleet) Nodes() *node.Pool { return f.nodes.pool }
 func (f *Fleet) Address(name string) (netip.Addr, bool) {
 	n, ok := f.state.find(name)
 	return n.Address.Addr(), ok
-}
-
-// paused reports whether any machine is paused.
-func (c *core) paused(ctx context.Context) bool {
-	return len(c.machines.paused(ctx, c.state.names())) > 0
-}
-
-// frozen reports whether the user has paused the cluster. A machine that stopped
-// because of the host's disk must not keep the others from their routine.
-func (c *core) frozen(ctx context.Context) bool {
-	return slices.ContainsFunc(c.machines.paused(ctx, c.state.names()), func(name string) bool { return c.machines.stalled(name) == "" })
 }
 
 // dial connects to an address in the machines' network.

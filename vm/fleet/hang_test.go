@@ -44,7 +44,7 @@ func openHung(t *testing.T, dir home.Cluster, creds *credentials.Store) *Fleet {
 	driver := &fake.Driver{}
 	f := prepared(t, dir, creds, spec, driver)
 	listeners := map[string]pipes{}
-	for _, n := range cluster.Nodes(spec) {
+	for _, n := range cluster.Nodes(spec, nil) {
 		m := machine.Machine{Name: n.Name}
 		if err := errors.Join(driver.Create(t.Context(), m), driver.Start(t.Context(), m)); err != nil {
 			t.Fatal(err)
@@ -60,10 +60,7 @@ func openHung(t *testing.T, dir home.Cluster, creds *credentials.Store) *Fleet {
 		listeners[host] <- far
 		return near, nil
 	}
-	var err error
-	if f.nodes, err = newNodes(f.core); err != nil {
-		t.Fatal(err)
-	}
+	f.nodes = newNodes(f.core)
 	t.Cleanup(f.nodes.pool.CloseIdleConnections)
 	f.renewals = newRenewals(f.core)
 	return f
@@ -121,7 +118,7 @@ func TestANodeThatNeverAnswersBlocksNoOther(t *testing.T) {
 			err  error
 		}
 		results := make(chan result, 2)
-		for _, n := range []cluster.Node{cluster.Nodes(f.state.spec())[1], cluster.Nodes(f.state.spec())[0]} { // the one that hangs first
+		for _, n := range []cluster.Node{f.state.desired()[1], f.state.desired()[0]} { // the one that hangs first
 			go func() {
 				err := f.renewals.handOut(t.Context(), n, time.Now(), func(string) bool { return true })
 				results <- result{n.Name, time.Since(began), err}

@@ -46,6 +46,14 @@ func newHostSettings(c core, renewals *renewals) *hostSettings {
 	return h
 }
 
+// doubt lets all running nodes be told: one of them may have what was current when its
+// memory was saved.
+func (h *hostSettings) doubt() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.mixed = true
+}
+
 // current returns what the nodes should have.
 func (h *hostSettings) current() told {
 	return told{h.documents.host(), cluster.APIServerNames(h.state.spec())}

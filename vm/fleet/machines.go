@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/driver"
+	"github.com/skiff-dev/skiff/vm/driver/saved"
 	"github.com/skiff-dev/skiff/vm/drivers"
 	"github.com/skiff-dev/skiff/vm/machine"
 	"github.com/skiff-dev/skiff/vm/network/hostport"
@@ -27,15 +31,20 @@ type machines struct {
 	network  drivers.Machines // its functions that may be nil
 	log      *slog.Logger
 	issued   issued
+	active   *activeFaults
 
-	mu    sync.Mutex        // guards ended
-	ended map[string]string // how machines ended by themselves, by name, until they start again
+	mu    sync.Mutex              // guards what follows
+	ended map[string]string       // how machines ended by themselves, by name, until they start again
+	sizes map[string]cluster.Size // with which machines were started, by name
+	image map[string]string       // the digests of the node images with which they were
+	count int                     // of starts
+	last  map[string]int          // the number of the last start, by name
 }
 
-func newMachines(opened drivers.Machines, parts *parts, log *slog.Logger) *machines {
+func newMachines(opened drivers.Machines, active *activeFaults, parts *parts, log *slog.Logger) *machines {
 	return &machines{
 		driver: opened.Driver, reach: opened.Dial, network: opened, emulated: opened.Emulated,
-		parts: parts, log: log, ended: map[string]string{},
+		active: active, parts: parts, log: log, ended: map[string]string{}, sizes: map[string]cluster.Size{}, image: map[string]string{}, last: map[string]int{},
 	}
 }
 
@@ -70,7 +79,28 @@ func (m *machines) networkProblems() []string {
 
 // start starts a machine and records if it ends by itself.
 func (m *machines) start(ctx context.Context, spec machine.Machine) error {
-	if err := m.driver.Start(ctx, spec); err != nil {
+	return m.begin(ctx, spec, m.driver.Start)
+}
+
+// wake is start for a saved machine, which continues. The error may be that of
+// driver.Saver.
+func (m *machines) wake(ctx context.Context, spec machine.Machine) error {
+	saver, ok := m.driver.(driver.Saver)
+	if !ok {
+		return &driver.UnusableError{Reason: "the driver keeps no memory"}
+	}
+	if described, err := saver.Saved(spec.Name); err == nil && time.Since(described.Time) > saved.MaxAge {
+		return &driver.UnusableError{Reason: fmt.Sprintf("it was saved more than %d days ago", saved.MaxAge/(24*time.Hour))}
+	}
+	return m.begin(ctx, spec, saver.Wake)
+}
+
+func (m *machines) begin(ctx context.Context, spec machine.Machine, start func(context.Context, machine.Machine) error) error {
+	before, err := m.driver.State(ctx, spec.Name)
+	if err == nil {
+		err = start(ctx, spec)
+	}
+	if err != nil {
 		return err
 	}
 	if err := m.issued.seeded(spec.Address.Addr(), spec.Seed); err != nil {
@@ -78,6 +108,13 @@ func (m *machines) start(ctx context.Context, spec machine.Machine) error {
 	}
 	m.mu.Lock()
 	delete(m.ended, spec.Name)
+	if before != machine.StateRunning && before != machine.StatePaused {
+		m.image[spec.Name] = spec.Image.Digest
+		m.sizes[spec.Name] = cluster.Size{CPUs: spec.CPUs, MemoryMiB: spec.MemoryMiB}
+	}
+	m.count++
+	number := m.count
+	m.last[spec.Name] = number
 	m.mu.Unlock()
 	m.parts.run(func(ctx context.Context) {
 		err := m.driver.Wait(ctx, spec.Name)
@@ -91,7 +128,9 @@ func (m *machines) start(ctx context.Context, spec machine.Machine) error {
 		m.log.Info("machine ended", "machine", spec.Name, "reason", reason)
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		m.ended[spec.Name] = reason
+		if m.last[spec.Name] == number { // it may have been started again meanwhile
+			m.ended[spec.Name] = reason
+		}
 	})
 	return nil
 }
@@ -101,6 +140,32 @@ func (m *machines) endedReason(name string) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.ended[name]
+}
+
+// startedImage returns the digest of the node image with which a machine was last started.
+func (m *machines) startedImage(name string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.image[name]
+}
+
+// startedSizes returns the sizes with which machines were started that have a process or are
+// saved. It may have those of others.
+func (m *machines) startedSizes(states map[string]machine.State) map[string]cluster.Size {
+	m.mu.Lock()
+	sizes := maps.Clone(m.sizes)
+	m.mu.Unlock()
+	saver, ok := m.driver.(driver.Saver)
+	for name, state := range states {
+		if !ok || state != machine.StateSaved {
+			continue
+		}
+		delete(sizes, name)
+		if described, err := saver.Saved(name); err == nil && described.CPUs > 0 {
+			sizes[name] = cluster.Size{CPUs: described.CPUs, MemoryMiB: described.MemoryMiB}
+		}
+	}
+	return sizes
 }
 
 // states returns the states of the named machines.
@@ -125,8 +190,12 @@ func (m *machines) in(ctx context.Context, names []string, state machine.State) 
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return states[name] != state })
 }
 
+// paused returns those of the named machines that are paused, but not by a fault.
 func (m *machines) paused(ctx context.Context, names []string) []string {
-	return m.in(ctx, names, machine.StatePaused)
+	return slices.DeleteFunc(m.in(ctx, names, machine.StatePaused), func(name string) bool {
+		_, faulty := m.active.on(name, daemonapi.FaultPause)
+		return faulty
+	})
 }
 
 // stalled returns why a machine stopped by itself without ending, empty if it did

@@ -9,6 +9,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/credentials"
 	"github.com/skiff-dev/skiff/vm/node"
+	"github.com/skiff-dev/skiff/vm/operation"
 )
 
 // nodes reaches the APIs of the cluster's nodes.
@@ -16,18 +17,15 @@ type nodes struct {
 	pool     *node.Pool
 	state    *store
 	machines *machines
+	active   *activeFaults
 	log      *slog.Logger
 }
 
-func newNodes(c core) (*nodes, error) {
-	config, err := c.credentials.ClientConfig(credentials.NodeCA, credentials.Host)
-	if err != nil {
-		return nil, err
-	}
+func newNodes(c core) *nodes {
 	return &nodes{
-		pool:  node.NewPool(c.dial, config, c.machines.issued.last),
-		state: c.state, machines: c.machines, log: c.log,
-	}, nil
+		pool:  node.NewPool(c.dial, node.ConfigFunc(c.credentials.ClientConfig(credentials.NodeCA, credentials.Host)), c.machines.issued.last),
+		state: c.state, machines: c.machines, active: c.active, log: c.log,
+	}
 }
 
 // client returns a client of a node's API.
@@ -37,7 +35,7 @@ func (s *nodes) client(n cluster.Node) *node.Client { return s.pool.Node(n.Name,
 // waits for all calls.
 func (s *nodes) each(ctx context.Context, do func(n cluster.Node)) {
 	var all sync.WaitGroup
-	for _, n := range cluster.Nodes(s.state.spec()) {
+	for _, n := range s.state.desired() {
 		if s.machines.running(ctx, n.Name) {
 			all.Go(func() { do(n) })
 		}
@@ -79,4 +77,27 @@ func (s *nodes) troubled(ctx context.Context, name string) string {
 		}
 	}
 	return ""
+}
+
+// RemoveNodes makes the named nodes no longer desired. The error is a failure that is
+// caused by the user's input, or that of writing the state.
+func (f *Fleet) RemoveNodes(names []string) error {
+	return f.changeNodes(func(state cluster.State) (cluster.State, error) { return state.Remove(names) })
+}
+
+// ReplaceNodes makes new machines desired for the named nodes. Its errors are those of
+// RemoveNodes.
+func (f *Fleet) ReplaceNodes(names []string) error {
+	return f.changeNodes(func(state cluster.State) (cluster.State, error) { return state.Replace(names) })
+}
+
+func (f *Fleet) changeNodes(change func(cluster.State) (cluster.State, error)) error {
+	changed, err := change(f.state.current())
+	if err != nil {
+		return operation.Invalid(err, "\"skiff node list\" shows the nodes")
+	}
+	if err := f.state.change(func(state *cluster.State) { *state = changed }); err != nil {
+		return err
+	}
+	return f.specChanged()
 }

@@ -13,11 +13,19 @@ const observeLimit = 10 * time.Second
 
 // Observe returns everything that a plan depends on.
 func (f *Fleet) Observe(ctx context.Context) (cluster.Observed, error) {
-	states, err := f.machines.states(ctx, f.state.names())
+	state := f.state.current()
+	states, err := f.machines.states(ctx, state.Names())
 	if err != nil {
 		return cluster.Observed{}, err
 	}
-	observed := cluster.Observed{Prepared: true, Open: true, Restoring: f.Restoring(), Components: f.state.current().Components, Machines: states, Ended: map[string]string{}, Ready: map[string]bool{}}
+	observed := cluster.Observed{
+		Prepared: true, Open: true, Restoring: f.Restoring(), Components: state.Components, Kubelets: state.Kubelets, Changing: state.Trial != nil, Upgrade: state.Upgrade,
+		Adopting: state.Adopting(), Simulated: state.Simulated,
+		Machines: states, Known: state.Machines, Sizes: f.machines.startedSizes(states), Ended: map[string]string{}, Ready: map[string]bool{}, Marks: map[string]cluster.Marks{},
+	}
+	for _, fault := range f.active.list() {
+		observed.Faults = append(observed.Faults, fault.ID)
+	}
 	running := false
 	for name, state := range states {
 		observed.Ended[name] = f.machines.endedReason(name)
@@ -36,9 +44,14 @@ func (f *Fleet) Observe(ctx context.Context) (cluster.Observed, error) {
 	if err != nil {
 		return observed, nil
 	}
-	observed.APIReady = true
+	observed.APIReady, observed.Simulated = true, 0
 	for name, node := range nodes {
+		if cluster.IsSimulated(name, node.Labels) {
+			observed.Simulated++
+			continue
+		}
 		observed.Ready[name] = node.Ready == "True"
+		observed.Marks[name] = cluster.Marks{Labels: node.Labels, Taints: node.Taints}
 	}
 	return observed, nil
 }

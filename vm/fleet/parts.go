@@ -25,6 +25,8 @@ type parts struct {
 	log   *slog.Logger
 	run   func(func(ctx context.Context)) // starts a goroutine whose context ends with the parts
 	close func()                          // ends all goroutines and waits for them
+	// within returns a context that ends with ctx, with the parts, or when it is cancelled.
+	within func(ctx context.Context) (context.Context, context.CancelFunc)
 
 	mu       sync.Mutex        // guards problems
 	problems map[string]string // why parts do not run, by name
@@ -32,6 +34,7 @@ type parts struct {
 
 func newParts(ctx context.Context, log *slog.Logger) *parts {
 	ctx, cancel := context.WithCancel(ctx)
+	life := ctx
 	var all sync.WaitGroup
 	var closing sync.Mutex // a WaitGroup must not grow from zero while it is waited for
 	return &parts{
@@ -48,6 +51,14 @@ func newParts(ctx context.Context, log *slog.Logger) *parts {
 			cancel()
 			closing.Unlock()
 			all.Wait()
+		},
+		within: func(ctx context.Context) (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(ctx)
+			release := context.AfterFunc(life, cancel)
+			return ctx, func() {
+				release()
+				cancel()
+			}
 		},
 	}
 }

@@ -23,15 +23,13 @@ const emulatedFactor = 5
 // names of those that did not. First all nodes write what they hold to their
 // disks, so that little is lost if one has to be cut off. Then workers shut down
 // at once, and control planes one after another, so that etcd keeps its majority
-// as long as possible. Paused machines are resumed for that.
+// as long as possible. Faults are ended and paused machines resumed for that.
 func (f *Fleet) PowerOff(ctx context.Context, op *operation.Operation) []string {
+	f.faults.abandon(ctx)
 	if f.Paused(ctx) {
 		f.wake(ctx)
 	}
-	limit := f.limits.PowerOff
-	if f.machines.emulated {
-		limit *= emulatedFactor
-	}
+	limit := f.powerOffLimit()
 	running := slices.DeleteFunc(f.state.members(), func(n cluster.Node) bool { return !f.machines.running(ctx, n.Name) })
 	f.nodes.sync(ctx, running)
 	var all sync.WaitGroup
@@ -58,14 +56,9 @@ func (f *Fleet) PowerOff(ctx context.Context, op *operation.Operation) []string 
 
 // shutDown lets one guest shut down and reports whether it did within limit.
 func (c *core) shutDown(ctx context.Context, op *operation.Operation, n cluster.Node, limit time.Duration) bool {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
 	op.Begin(n.Name, daemonapi.PhaseStop, "")
-	asked := c.nodes.client(n).PowerOff(ctx)
-	if asked == nil {
-		_ = c.machines.driver.Wait(ctx, n.Name)
-	}
-	if !c.machines.running(context.WithoutCancel(ctx), n.Name) {
+	off, asked := c.powerOff(ctx, n, limit)
+	if off {
 		op.End(n.Name, daemonapi.PhaseStop, nil)
 		return true
 	}
@@ -73,7 +66,30 @@ func (c *core) shutDown(ctx context.Context, op *operation.Operation, n cluster.
 	if asked != nil {
 		cause = fmt.Sprintf("%s could not be asked to shut down and was powered off: %v", n.Name, asked)
 	}
-	c.log.Warn("a node did not shut down", "node", n.Name, "limit", limit, "error", asked)
 	op.End(n.Name, daemonapi.PhaseStop, &daemonapi.Failure{Cause: cause, Log: c.dir.Console(n.Name)})
 	return false
+}
+
+// powerOffLimit returns how long a guest may take to shut down.
+func (c *core) powerOffLimit() time.Duration {
+	if c.emulated() {
+		return c.limits.PowerOff * emulatedFactor
+	}
+	return c.limits.PowerOff
+}
+
+// powerOff lets one guest shut down and reports whether its machine ended within limit. The
+// error is why the guest could not be asked.
+func (c *core) powerOff(ctx context.Context, n cluster.Node, limit time.Duration) (off bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err = c.nodes.client(n).PowerOff(ctx)
+	if err == nil {
+		_ = c.machines.driver.Wait(ctx, n.Name)
+	}
+	off = !c.machines.running(context.WithoutCancel(ctx), n.Name)
+	if !off {
+		c.log.Warn("a node did not shut down", "node", n.Name, "limit", limit, "error", err)
+	}
+	return off, err
 }

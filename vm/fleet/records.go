@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/vm/credentials"
@@ -22,19 +23,21 @@ func (f *Fleet) Metrics() http.Handler { return f.metrics.Handler() }
 
 // newRecorder makes the part that records metrics.
 func newRecorder(c core, objects *catalog.Catalog) (*metrics.Recorder, error) {
-	tls, err := c.credentials.ClientConfig(credentials.ClusterCA, credentials.Admin)
+	tls := c.credentials.ClientConfig(credentials.ClusterCA, credentials.Metrics)
+	client, err := kube.NewWatcher(c.api.watchConfigAs(tls))
 	if err != nil {
 		return nil, err
 	}
-	client, err := kube.NewWatcher(c.api.watchConfig())
+	monitors, err := kube.NewDynamicWatcher(c.api.watchConfigAs(tls))
 	if err != nil {
 		return nil, err
 	}
 	return metrics.New(metrics.Config{
-		Dir: metrics.Directory(c.dir.Records()), Settings: c.recordsSettings, Frozen: c.frozen,
+		Dir: metrics.Directory(c.dir.Records()), Settings: c.recordsSettings, Begin: c.work,
 		Nodes: c.runningNodes, Machines: c.usedByMachines,
-		Ready:   func() map[string]bool { return ready(objects.Snapshot().Nodes) },
-		Network: c.podNetwork, Client: client, Dial: c.dial, TLS: tls,
+		Ready:    func() map[string]bool { return ready(objects.Snapshot().Nodes) },
+		Services: func() []target.Service { return services(objects.Snapshot().Services) },
+		Network:  c.podNetwork, Client: client, Monitors: monitors, Dial: c.dial, DialTLS: tls.DialTLS(c.api.tracked(c.dial), "http/1.1"),
 		FreeBytes: func() int64 { return int64(offline.FreeMiB(string(c.dir))) << 20 },
 		Log:       c.log,
 	}), nil
@@ -77,6 +80,31 @@ func (c *core) podNetwork() target.Network {
 		network.Nodes[n.Name] = n.Address.Addr()
 	}
 	return network
+}
+
+// services returns the properties of services by which monitors select them.
+func services(all []*corev1.Service) []target.Service {
+	found := make([]target.Service, 0, len(all))
+	for _, s := range all {
+		service := target.Service{Namespace: s.Namespace, Name: s.Name, Labels: s.Labels, Selector: s.Spec.Selector}
+		for _, port := range s.Spec.Ports {
+			service.Ports = append(service.Ports, servicePort(port))
+		}
+		found = append(found, service)
+	}
+	return found
+}
+
+func servicePort(port corev1.ServicePort) target.ServicePort {
+	number := port.TargetPort.IntValue()
+	if number == 0 {
+		number = int(port.Port)
+	}
+	found := target.ServicePort{Name: port.Name, Number: uint16(number)} //nolint:gosec // the API validates ports
+	if port.TargetPort.Type == intstr.String {
+		found.Target = port.TargetPort.StrVal
+	}
+	return found
 }
 
 // ready reports whether nodes are ready, by name.

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/skiff-dev/skiff/internal/runtest"
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/registry"
@@ -33,12 +34,20 @@ func eventually(t *testing.T, check func() error) {
 	}
 }
 
-// startRegistry runs a registry in a home among parts, and returns a client of it.
-func startRegistry(t *testing.T, parts *parts, h home.Home, log *slog.Logger) *client.Client {
+// startRegistry runs a registry in a home among parts, at a free port. It returns a client of
+// it, which starts no other one, its port, and a function that ends it.
+func startRegistry(t *testing.T, parts *parts, h home.Home, log *slog.Logger) (*client.Client, uint16, func()) {
 	t.Helper()
-	c := client.New(h, nil)
+	c, port, stop, ended := client.New(h, []string{"true"}), runtest.FreePort(t), make(chan struct{}), make(chan struct{})
 	parts.run(func(ctx context.Context) {
-		if err := registry.Run(ctx, registry.Config{Home: h, Log: log}); err != nil {
+		defer close(ended)
+		ctx, cancel := untilChanged(ctx, stop)
+		defer cancel()
+		err := home.ErrLocked // also while the client looks whether one runs
+		for errors.Is(err, home.ErrLocked) && ctx.Err() == nil {
+			err = registry.Run(ctx, registry.Config{Home: h, Port: int(port), Log: log})
+		}
+		if err != nil {
 			t.Error(err)
 		}
 	})
@@ -46,7 +55,7 @@ func startRegistry(t *testing.T, parts *parts, h home.Home, log *slog.Logger) *c
 		_, err := c.Status(t.Context())
 		return err
 	})
-	return c
+	return c, port, func() { close(stop); <-ended }
 }
 
 func TestTheClusterUsesTheRegistryAsItsSpecAsks(t *testing.T) {
@@ -60,7 +69,7 @@ func TestTheClusterUsesTheRegistryAsItsSpecAsks(t *testing.T) {
 	parts := newParts(ctx, log)
 	t.Cleanup(parts.close)
 	t.Cleanup(cancel)
-	c := startRegistry(t, parts, home.Home(dir), log)
+	c, port, end := startRegistry(t, parts, home.Home(dir), log)
 	state := &store{path: filepath.Join(dir, "cluster.json"), state: cluster.State{Spec: cluster.Default()}}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -92,8 +101,8 @@ func TestTheClusterUsesTheRegistryAsItsSpecAsks(t *testing.T) {
 		})
 	}
 	uses(true)
-	if got := <-user.address; got == "" {
-		t.Error("the registry is not announced")
+	if got := <-user.address; got != fmt.Sprintf("localhost:%d", port) {
+		t.Errorf("announced %q", got)
 	}
 	for _, disabled := range []bool{true, false} {
 		if err := state.change(func(s *cluster.State) { s.Spec.Registry.Disabled = disabled }); err != nil {
@@ -104,5 +113,12 @@ func TestTheClusterUsesTheRegistryAsItsSpecAsks(t *testing.T) {
 		if got := <-user.address; (got == "") != disabled {
 			t.Errorf("disabled %v: announced %q", disabled, got)
 		}
+	}
+
+	end()
+	_, port, _ = startRegistry(t, parts, home.Home(dir), log)
+	uses(true)
+	if got := <-user.address; got != fmt.Sprintf("localhost:%d", port) {
+		t.Errorf("after a restart of the registry at port %d: announced %q", port, got)
 	}
 }

@@ -14,36 +14,29 @@ import (
 // clients. Its API server gives a request a minute.
 const drainLimit = 100 * time.Second
 
-// drain evicts the pods of a node. Pods that do not leave in time lose their node
-// all the same, because the user asked for its removal.
-func (e *executor) drain(ctx context.Context, name string) string {
-	drain, cancel := context.WithTimeout(ctx, e.limits.Drain)
-	defer cancel()
-	if err := e.api.kube.Drain(drain, name); err != nil {
-		e.log.Warn("node not drained", "node", name, "error", err)
-		return "not all pods left in time"
-	}
-	return ""
-}
-
 // remove deletes a machine and the node's object.
 func (e *executor) remove(ctx context.Context, name string) error {
 	if err := e.machines.driver.Delete(ctx, name); err != nil {
 		return err
 	}
-	return e.api.kube.Forget(ctx, name)
+	// The API server that was asked last may have ended with the machine.
+	return retry(ctx, e.limits.Join, func(ctx context.Context) (bool, error) {
+		err := e.api.kube.Forget(ctx, name)
+		return err == nil, err
+	})
 }
 
 // leave removes a control plane from etcd, by way of one that stays. Its machine
 // continues to run. It first lets the control plane finish the requests of its
 // clients and send them elsewhere; if that fails it is removed all the same.
 func (e *executor) leave(ctx context.Context, n cluster.Node) error {
-	if e.machines.running(ctx, n.Name) {
-		drain, cancel := context.WithTimeout(ctx, drainLimit)
-		defer cancel()
-		if err := e.nodes.client(n).ControlPlane().Drain(drain); err != nil {
-			e.log.Warn("control plane not drained", "node", n.Name, "error", err)
+	if e.has(cluster.ActionReplace, n.Name) {
+		if err := e.othersServe(ctx, n); err != nil {
+			return err
 		}
+	}
+	if e.machines.running(ctx, n.Name) {
+		e.sendClientsAway(ctx, n)
 	}
 	var failed error
 	for _, by := range e.state.controlPlanes() {

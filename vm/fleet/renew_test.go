@@ -32,6 +32,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/machine"
 	"github.com/skiff-dev/skiff/vm/network/resolver"
 	"github.com/skiff-dev/skiff/vm/records/metrics"
+	"github.com/skiff-dev/skiff/vm/standby"
 )
 
 // fakeNode holds certificates, presents them and accepts new ones.
@@ -149,7 +150,7 @@ func openAt(t *testing.T, made time.Time) (*Fleet, *fakeNode) {
 		n.seeds++
 	}}
 	f := prepared(t, dir, creds, spec, driver)
-	first := cluster.Nodes(spec)[0]
+	first := cluster.Nodes(spec, nil)[0]
 	document, err := f.documents.node(first, made)
 	if err != nil {
 		t.Fatal(err)
@@ -165,14 +166,12 @@ func openAt(t *testing.T, made time.Time) (*Fleet, *fakeNode) {
 	f.machines.reach = func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, nodeAPI.Addr().String())
 	}
-	if f.nodes, err = newNodes(f.core); err != nil {
-		t.Fatal(err)
-	}
+	f.nodes = newNodes(f.core)
 	t.Cleanup(f.nodes.pool.CloseIdleConnections)
 	if f.api, err = newAPIServers(f.core, n.listen(t, "apiserver", "ca", http.NotFoundHandler())); err != nil {
 		t.Fatal(err)
 	}
-	f.renewals, f.stalls = newRenewals(f.core), &stalls{f.core}
+	f.renewals, f.stalls, f.repairs = newRenewals(f.core), &stalls{f.core}, openRepairs(dir.Repairs())
 	return f, n
 }
 
@@ -180,16 +179,18 @@ func openAt(t *testing.T, made time.Time) (*Fleet, *fakeNode) {
 func prepared(t *testing.T, dir home.Cluster, creds *credentials.Store, spec cluster.Spec, driver *fake.Driver) *Fleet {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	f := &Fleet{parts: newParts(t.Context(), log), metrics: metrics.New(metrics.Config{Log: log})}
+	f := &Fleet{parts: newParts(t.Context(), log), metrics: metrics.New(metrics.Config{Log: log}), repairs: openRepairs(dir.Repairs()), scaler: newScaler(dir.Scalings())}
 	t.Cleanup(func() { f.parts.close() })
 	f.core = core{
 		dir: dir, log: log, limits: Limits{}.withDefaults(), credentials: creds,
-		state:    &store{path: dir.State(), state: cluster.State{Spec: spec, Nodes: cluster.Union(nil, spec)}},
-		machines: newMachines(drivers.Machines{Driver: driver}, f.parts, log),
+		state:  &store{path: dir.State(), state: cluster.State{Spec: spec, Machines: cluster.Remember(nil, spec)}},
+		active: &activeFaults{}, standby: standby.New(),
 	}
+	f.machines = newMachines(drivers.Machines{Driver: driver}, f.active, f.parts, log)
 	f.documents = &documents{state: f.state, credentials: creds, search: resolver.NewSearch(filepath.Join(t.TempDir(), "none"))}
 	f.edge = edge.New(edge.Config{Spec: f.state.spec})
 	f.tunnel = newTunnel(f.core)
+	f.faults = newFaults(f)
 	return f
 }
 
@@ -213,7 +214,7 @@ func TestCertificatesOfAPausedClusterAreRenewedAfterItResumes(t *testing.T) {
 		defer n.mu.Unlock()
 		return n.seeds
 	}
-	name := cluster.Nodes(f.state.spec())[0].Name
+	name := f.state.desired()[0].Name
 	if err := f.machines.driver.Pause(t.Context(), name); err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +256,7 @@ func TestCertificatesAreRenewedWhileANodeRuns(t *testing.T) {
 			for path := range before {
 				changed := string(before[path]) != string(after[path])
 				renewable := slices.Contains([]string{".crt", ".key"}, filepath.Ext(path)) && !slices.Contains([]string{
-					"ca.crt", "ca.key", "host-ca.crt", "front-proxy-ca.crt", "etcd/ca.crt", "cloud-ca.crt", "sa.key",
+					"ca.crt", "ca.key", "host-ca.crt", "front-proxy-ca.crt", "etcd/ca.crt", "cloud-ca.crt", "sa.key", pki.SignerFile,
 				}, path)
 				if changed != (tt.want && renewable) {
 					t.Errorf("%s: changed is %t", path, changed)
@@ -279,7 +280,7 @@ func TestCertificatesAreRenewedWhileANodeRuns(t *testing.T) {
 func TestAnExpiredCertificateIsAcceptedOnlyUntilItIsReplaced(t *testing.T) {
 	now := time.Now()
 	f, n := openAt(t, now.Add(-2*pki.LeafLifetime))
-	address := cluster.Nodes(f.state.spec())[0].Address.Addr()
+	address := f.state.desired()[0].Address.Addr()
 	old := n.held()
 	if err := f.renewals.renew(t.Context(), now); err != nil {
 		t.Fatal(err)

@@ -19,6 +19,9 @@ func (f *Fleet) Restart(ctx context.Context, op *operation.Operation, name strin
 	if f.Paused(ctx, name) {
 		return daemonapi.Paused(f.state.spec().Name)
 	}
+	if err := f.faulty(name); err != nil {
+		return err
+	}
 	node := f.nodes.client(n)
 	before, err := node.Status(ctx)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 // home.Cluster.RestoreSnapshot and returns a message for users. It first finishes
 // or undoes a restore that was interrupted.
 func (f *Fleet) Restore(ctx context.Context, op *operation.Operation, info snapshot.Info) (string, error) {
-	if err := f.awake(ctx); err != nil {
+	if err := f.undisturbed(ctx); err != nil {
 		return "", err
 	}
 	r, done, err := f.restoration(ctx, op)

@@ -32,7 +32,7 @@ const rotateHint = "run \"skiff secrets rotate\" again to continue from here"
 // returns a message for users. Nothing else may change the cluster meanwhile: a
 // node that boots gets the keys of that moment.
 func (f *Fleet) Rotate(ctx context.Context, op *operation.Operation) (string, error) {
-	if err := f.awake(ctx); err != nil {
+	if err := f.undisturbed(ctx); err != nil {
 		return "", err
 	}
 	message, err := (&rotation{core: f.core, renewals: f.renewals, op: op}).run(ctx)
@@ -59,10 +59,10 @@ func (f *Fleet) readmit(ctx context.Context) error {
 }
 
 // Rotating reports whether a rotation of the encryption key was begun and is not
-// finished.
+// finished, apart from that which follows by itself when a clone was made.
 func (f *Fleet) Rotating() bool {
 	ring, err := f.credentials.Current().Keyring()
-	return err == nil && ring.Phase != pki.PhaseSettled
+	return err == nil && ring.Phase != pki.PhaseSettled && !ring.Foreign && !f.Foreign()
 }
 
 // rotation replaces the encryption key of secrets.

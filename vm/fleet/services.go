@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"net"
 	"net/netip"
 	"runtime"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/machine"
 	"github.com/skiff-dev/skiff/vm/network"
 	"github.com/skiff-dev/skiff/vm/operation"
+	"github.com/skiff-dev/skiff/vm/standby"
 	"github.com/skiff-dev/skiff/vm/tunnel"
 )
 
@@ -34,12 +36,18 @@ func newEdge(c core) (*edge.Edge, error) {
 	}
 	nodes := c.state.spec().Network.Nodes
 	return edge.New(edge.Config{
-		Spec: c.state.spec, Members: c.state.members, State: c.machineState, Frozen: c.frozen, Client: client, Gateways: gateways,
-		Dial: c.machines.reach, SetRoutes: c.machines.setRoutes,
+		Spec: c.state.spec, Members: c.state.members, State: c.machineState, Leaving: c.leaves, Frozen: c.pausedOrAsleep, Client: client, Gateways: gateways,
+		Use: c.standby.Use, Dial: c.machines.reach, SetRoutes: c.machines.setRoutes,
 		Host:    []netip.Addr{network.Gateway(nodes), cluster.HostAddress(nodes).Addr()},
 		Resolve: c.api.kube.PodAddress, Warn: c.api.kube.WarnAbout,
 		File: c.dir.Services(), OwnAddresses: runtime.GOOS == "linux", Log: c.log,
 	}), nil
+}
+
+// leaves reports whether Skiff drains a node, or has, because its machine is about to end.
+func (c *core) leaves(name string) bool {
+	m, _ := c.state.current().Machine(name)
+	return m.Cordoned
 }
 
 // machineState returns the state of a machine; StateAbsent if it cannot be read.
@@ -68,8 +76,30 @@ func newTunnel(c core) *tunnel.Follower {
 	network := c.state.spec().Network
 	return tunnel.NewFollower(tunnel.Config{
 		Device: tunnel.Name(c.dir), Address: cluster.HostAddress(network.Nodes).Addr(),
-		Allows: tunnel.Reaches(network), Dial: c.machines.reach, Log: c.log,
+		Allows: tunnel.Reaches(network), Dial: c.standby.Dial(standby.DialFunc(c.machines.reach)), Local: c.usedLocally(), Log: c.log,
 	})
+}
+
+// pausedOrAsleep reports whether the cluster is paused, or about to be because nobody uses
+// it.
+func (c *core) pausedOrAsleep(ctx context.Context) bool { return c.standby.Asleep() || c.frozen(ctx) }
+
+// usedLocally returns the function that finds services of this process, whose connections
+// are uses of the cluster.
+func (c *core) usedLocally() func(netip.AddrPort) (func(net.Conn) bool, bool) {
+	local := c.machines.network.Local
+	if local == nil {
+		return nil
+	}
+	return func(at netip.AddrPort) (func(net.Conn) bool, bool) {
+		take, own := local(at)
+		if take == nil {
+			return nil, own
+		}
+		return func(conn net.Conn) bool {
+			return take(&standby.Conn{Conn: conn, Ended: c.standby.Hold()})
+		}, own
+	}
 }
 
 // ChangePorts opens and closes ports of the host. Nothing changes if one of them

@@ -53,7 +53,7 @@ func (s *stalls) run(ctx context.Context) error {
 		if len(stalled) == 0 || s.freeMiB() < resumeRoomMiB {
 			continue
 		}
-		for _, n := range cluster.Nodes(s.state.spec()) {
+		for _, n := range s.state.desired() {
 			if stalled[n.Name] == driver.StallNoSpace {
 				s.resume(ctx, n)
 			}
@@ -70,7 +70,7 @@ func (s *stalls) resume(ctx context.Context, n cluster.Node) {
 	s.log.Info("resumed a machine that stopped because of a full disk", "machine", n.Name)
 	ctx, cancel := context.WithTimeout(ctx, statusLimit)
 	defer cancel()
-	if err := s.nodes.client(n).SetClock(ctx, time.Now()); err != nil {
+	if err := s.nodes.client(n).SetClock(ctx); err != nil {
 		s.log.Warn("cannot set a node's clock", "node", n.Name, "error", err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/kube"
 	"github.com/skiff-dev/skiff/vm/machine"
 	"github.com/skiff-dev/skiff/vm/offline"
+	"github.com/skiff-dev/skiff/vm/snapshot"
 )
 
 // statusLimit bounds how long a status takes: an emulated node on a busy host may
@@ -23,21 +24,24 @@ const statusLimit = 8 * time.Second
 func (f *Fleet) Status(ctx context.Context) daemonapi.ClusterStatus {
 	ctx, cancel := context.WithTimeout(ctx, statusLimit)
 	defer cancel()
+	if end, ok := f.standby.Work(); ok {
+		defer end()
+	}
 	state := f.state.current()
 	driver, runs := f.Describe()
 	status := daemonapi.ClusterStatus{
 		Name: state.Spec.Name, Driver: driver, Accelerator: runs,
 		Server: cluster.Server(state.Spec.APIPort), Kubernetes: state.Kubernetes,
-		Timings: offline.Timings(f.dir), DaemonPID: os.Getpid(),
+		Timings: offline.Timings(f.dir), DaemonPID: os.Getpid(), Snapshots: snapshot.Count(f.dir),
 	}
 	var all sync.WaitGroup
 	var registered map[string]kube.Node
 	all.Go(func() { registered, status.APIReady = f.registered(ctx) })
-	nodes := cluster.Nodes(state.Spec)
+	nodes := state.Desired()
 	status.Nodes = make([]daemonapi.NodeStatus, len(nodes))
 	alarms := make([][]string, len(nodes))
 	for i, n := range nodes {
-		all.Go(func() { status.Nodes[i], alarms[i] = f.nodeStatus(ctx, state.Spec, n) })
+		all.Go(func() { status.Nodes[i], alarms[i] = f.nodeStatus(ctx, n) })
 	}
 	all.Wait()
 	// Several control planes report the same about their database.
@@ -50,17 +54,46 @@ func (f *Fleet) Status(ctx context.Context) daemonapi.ClusterStatus {
 	status.Problems = append(status.Problems, diskProblems(f.stalls.reasons(), f.stalls.freeMiB(), string(f.dir))...)
 	recorded := f.metrics.Status()
 	status.Problems = append(status.Problems, recorded.Problems...)
+	status.Notes = append(recorded.Notes, f.cloneNote()...)
+	if state.Origin != nil {
+		status.Origin = state.Origin.String()
+	}
 	if recorded.Recording {
 		status.Records = &daemonapi.Records{MetricsSeries: recorded.Series}
 	}
 	for i := range status.Nodes {
 		node := registered[status.Nodes[i].Name]
-		status.Nodes[i].Ready, status.Nodes[i].Reason = node.Ready, node.Reason
+		status.Nodes[i].Ready, status.Nodes[i].Reason, status.Nodes[i].Cordoned = node.Ready, node.Reason, node.Cordoned
+		status.Nodes[i].Kubernetes = node.Kubelet
+	}
+	status.Simulated = countSimulated(registered)
+	status.Faults, status.Repairs = f.active.shown(), f.repairs.list()
+	status.Scaled, status.Scalings = scaledGroups(state.Spec), f.scaler.journal.list()
+	status.Notes = append(status.Notes, f.scaler.notes()...)
+	status.Notes = append(status.Notes, imageNotes(state, registered)...)
+	for i := range status.Nodes {
+		faultsOf(&status.Nodes[i], status.Faults)
 	}
 	status.Phase = phase(status)
+	status.WakesOnUse = status.Phase == "paused" && f.standby.Asleep()
 	status.Web, status.WebTLS = f.webURLs()
 	status.Tunnel = f.tunnel.Device()
+	status.Upgrade = f.upgradeStatus()
 	return status
+}
+
+// faultsOf adds the faults of a node to its status. If a fault killed the machine, the
+// message about its end is left out.
+func faultsOf(node *daemonapi.NodeStatus, active []daemonapi.Fault) {
+	for _, fault := range active {
+		if !slices.Contains(fault.Nodes, node.Name) {
+			continue
+		}
+		node.Faults = append(node.Faults, fmt.Sprintf("%s (%s)", fault.Effect(), fault.ID))
+		if fault.Kind == daemonapi.FaultKill {
+			node.MachineMessage = ""
+		}
+	}
 }
 
 // registered returns the nodes that Kubernetes knows, and whether its API is
@@ -77,8 +110,8 @@ func (c *core) registered(ctx context.Context) (map[string]kube.Node, bool) {
 }
 
 // nodeStatus returns the status of a node and its alarms for users.
-func (c *core) nodeStatus(ctx context.Context, spec cluster.Spec, n cluster.Node) (daemonapi.NodeStatus, []string) {
-	node := offline.Node(spec, n)
+func (c *core) nodeStatus(ctx context.Context, n cluster.Node) (daemonapi.NodeStatus, []string) {
+	node := offline.Node(n)
 	state, err := c.machines.driver.State(ctx, n.Name)
 	if err != nil {
 		node.MachineMessage = err.Error()
@@ -89,6 +122,9 @@ func (c *core) nodeStatus(ctx context.Context, spec cluster.Spec, n cluster.Node
 	if usage, err := c.machines.driver.Usage(ctx, n.Name); err == nil {
 		node.HostMemoryMiB, node.DiskUsedBytes, node.Started = usage.MemoryMiB, usage.DiskBytes, usage.Started
 		node.HostCPUSeconds = usage.CPU.Seconds()
+	}
+	if state != machine.StateStopped && state != machine.StateAbsent {
+		node.Image = c.machines.startedImage(n.Name)
 	}
 	if state != machine.StateRunning {
 		return node, nil
@@ -108,7 +144,7 @@ func expiring(nodes []daemonapi.NodeStatus, now time.Time) []string {
 			continue
 		}
 		first := n.Certificates[0]
-		lines = append(lines, fmt.Sprintf("The certificate %s of %s expires on %s and was not renewed: run \"skiff restart %s\".",
+		lines = append(lines, fmt.Sprintf("The certificate %s of %s expires on %s and was not renewed: run \"skiff node restart %s\".",
 			first.Name, n.Name, first.Expires.UTC().Format(time.DateOnly), n.Name))
 	}
 	return lines
@@ -120,6 +156,8 @@ func phase(status daemonapi.ClusterStatus) string {
 	healthy := func(n daemonapi.NodeStatus) bool { return running(n) && n.Ready == "True" }
 	paused := func(n daemonapi.NodeStatus) bool { return n.Machine == string(machine.StatePaused) }
 	switch {
+	case len(status.Faults) > 0 && !slices.ContainsFunc(status.Nodes, running):
+		return "degraded" // only until a fault ends
 	case slices.ContainsFunc(status.Nodes, paused) && !slices.ContainsFunc(status.Nodes, running):
 		return "paused"
 	case !slices.ContainsFunc(status.Nodes, running):

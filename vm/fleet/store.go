@@ -31,24 +31,30 @@ func (s *store) current() cluster.State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	state := s.state
-	state.Nodes = slices.Clone(state.Nodes)
+	state.Machines = slices.Clone(state.Machines)
 	return state
 }
 
 func (s *store) spec() cluster.Spec { return s.current().Spec }
 
 // names returns the names of all machines that exist or may exist.
-func (s *store) names() []string { return s.current().Nodes }
+func (s *store) names() []string { return s.current().Names() }
 
 // members returns the desired nodes and the control planes that are leaving.
-func (s *store) members() []cluster.Node { return append(cluster.Nodes(s.spec()), s.leaving()...) }
+func (s *store) members() []cluster.Node {
+	state := s.current()
+	return append(state.Desired(), state.Leaving()...)
+}
+
+// desired returns the desired nodes.
+func (s *store) desired() []cluster.Node { return s.current().Desired() }
 
 // leaving returns the control planes that are no longer desired but still exist.
-func (s *store) leaving() []cluster.Node { return cluster.Leaving(s.current()) }
+func (s *store) leaving() []cluster.Node { return s.current().Leaving() }
 
 // controlPlanes returns the desired control planes.
 func (s *store) controlPlanes() []cluster.Node {
-	return slices.DeleteFunc(cluster.Nodes(s.spec()), func(n cluster.Node) bool { return n.Role != nodeconfig.RoleControlPlane })
+	return slices.DeleteFunc(s.desired(), func(n cluster.Node) bool { return n.Role != nodeconfig.RoleControlPlane })
 }
 
 // find returns the member with a name; false if there is none.
@@ -67,4 +73,15 @@ func (s *store) change(change func(*cluster.State)) error {
 	defer s.mu.Unlock()
 	change(&s.state)
 	return cluster.WriteState(s.path, s.state)
+}
+
+// changeMachine changes what is remembered of a machine.
+func (s *store) changeMachine(name string, change func(*cluster.Machine)) error {
+	return s.change(func(state *cluster.State) {
+		for i := range state.Machines {
+			if state.Machines[i].Name == name {
+				change(&state.Machines[i])
+			}
+		}
+	})
 }

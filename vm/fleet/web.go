@@ -23,7 +23,7 @@ func newWeb(c core, services *catalog.Catalog, cloud *provider, opened drivers.M
 	}
 	spec := c.state.spec()
 	config := web.Config{
-		Home: c.dir.Home(), Cluster: spec.Name, Dial: web.DialFunc(c.machines.reach), Frozen: c.frozen,
+		Home: c.dir.Home(), Cluster: spec.Name, Dial: web.DialFunc(c.machines.reach), Frozen: c.frozen, Use: c.standby.Use,
 		Objects: func() (web.Objects, <-chan struct{}) {
 			snapshot, changed := services.Watch()
 			return objects(snapshot), changed
@@ -59,7 +59,7 @@ func setStatus(client *kube.Client) web.GatewayStatusFunc {
 // objects returns what the web entry routes by.
 func objects(s *catalog.Snapshot) web.Objects {
 	o := web.Objects{
-		Objects: route.Objects{Services: s.Services, Ingresses: s.Ingresses, Classes: s.IngressClasses},
+		Objects: route.Objects{Services: s.Services, Ingresses: s.Ingresses, Classes: s.IngressClasses, Namespaces: s.Namespaces},
 		Gateways: gateway.Objects{
 			Classes: s.GatewayClasses, Gateways: s.Gateways, HTTPRoutes: s.HTTPRoutes, GRPCRoutes: s.GRPCRoutes,
 			TLSRoutes: s.TLSRoutes, Grants: s.ReferenceGrants, Namespaces: s.Namespaces,

@@ -1,12 +1,14 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"slices"
 
+	"github.com/skiff-dev/skiff/internal/kubenames"
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/drivers"
@@ -24,23 +26,54 @@ func (c *Client) Check(ctx context.Context, spec cluster.Spec) error {
 	if err != nil && !cluster.IsAbsent(err) {
 		return operation.AsFailure(err, "")
 	}
-	faults := []error{offline.Check(c.dir(), spec, offline.Host(c.config.Home), state, known)}
-	node, err := image.Read(c.config.ImageDir)
-	if err != nil {
-		failure := operation.AsFailure(err, "")
-		failure.Invalid = true
-		if failure.Hint == "" {
-			failure.Hint = "build it with \"make image\""
+	version := cmp.Or(spec.KubernetesVersion, state.Spec.KubernetesVersion)
+	node, missing := image.Find(c.config.ImageDir, version)
+	if missing == nil {
+		spec.KubernetesVersion = node.Minor
+	}
+	faults := []error{offline.Check(c.dir(), spec, c.config.Host(c.config.Home), state, known)}
+	if missing != nil {
+		if slices.Contains(kubenames.Versions(), cmp.Or(version, kubenames.Default)) { // otherwise the version is the fault
+			faults = append(faults, noImage(missing, version, state, known))
 		}
-		faults = append(faults, failure)
 	} else if entry, err := drivers.Find(spec.Driver); err == nil {
 		if err := entry.Available(node.Arch); err != nil {
 			faults = append(faults, &daemonapi.Failure{Cause: err.Error(), Invalid: true})
 		}
+		faults = append(faults, c.checkForeign(entry, spec, state, node)...)
 	}
 	faults = append(faults, c.checkPort(ctx, spec, state), checkAddress(spec, state))
 	faults = append(faults, checkPorts(ctx, spec, state)...)
 	return errors.Join(faults...)
+}
+
+// noImage is operation.NoImage with the way to a newer version, for a cluster that has kept its
+// version while newer programs came with another default one.
+func noImage(missing error, version string, state cluster.State, known bool) error {
+	failure := operation.NoImage(missing, version)
+	if next := cluster.NextVersion(version); known && !errors.Is(missing, image.ErrOther) && version != kubenames.Default && slices.Contains(kubenames.Versions(), next) {
+		failure.Hint += fmt.Sprintf("; once the cluster runs, \"skiff upgrade %s --kubernetes %s\" gives it a newer version", state.Spec.Name, next)
+	}
+	return failure
+}
+
+// checkForeign returns what this host lacks for machines of another architecture.
+func (c *Client) checkForeign(entry drivers.Entry, spec cluster.Spec, state cluster.State, native image.Image) []error {
+	arch := cluster.ForeignArch(spec)
+	if arch == "" || entry.NoEmulation != nil || !slices.Contains(cluster.Architectures(), arch) {
+		return nil // there are none, or they are the fault
+	}
+	var faults []error
+	if err := cluster.CheckForeign(state, spec); err != nil {
+		faults = append(faults, operation.Invalid(err, ""))
+	}
+	if err := entry.Available(arch); err != nil {
+		faults = append(faults, operation.Invalid(err, ""))
+	}
+	if _, err := image.FindForeign(c.config.ImageDir, native, arch); err != nil {
+		faults = append(faults, operation.NoForeignImage(err, native.Minor, arch))
+	}
+	return faults
 }
 
 // checkPorts returns a failure for each port of the host that the user asks for and

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -45,6 +46,8 @@ type Config struct {
 	// Command is the program and the arguments that run the daemon in the
 	// foreground: daemon.Run with the same Home, Name and ImageDir.
 	Command []string
+	// Host returns what machines have to fit into; nil means offline.Host.
+	Host func(home.Home) cluster.Host
 }
 
 // Client sends requests to one cluster's daemon. An error that is a
@@ -53,7 +56,12 @@ type Config struct {
 type Client struct{ config Config }
 
 // New returns a Client. It does nothing else.
-func New(config Config) *Client { return &Client{config} }
+func New(config Config) *Client {
+	if config.Host == nil {
+		config.Host = offline.Host
+	}
+	return &Client{config}
+}
 
 func (c *Client) dir() home.Cluster { return c.config.Home.Cluster(c.config.Name) }
 
@@ -111,7 +119,7 @@ func (c *Client) Plan(ctx context.Context, spec cluster.Spec) ([]cluster.Step, e
 	if err != nil && !cluster.IsAbsent(err) {
 		return nil, err
 	}
-	return cluster.Plan(spec, offline.Observe(c.dir(), state)), nil
+	return cluster.Plan(spec.Settled(state.Spec), offline.Observe(c.dir(), state)), nil
 }
 
 // Status returns what the daemon observes, or what the cluster's files tell if no
@@ -125,6 +133,7 @@ func (c *Client) Status(ctx context.Context) (daemonapi.ClusterStatus, error) {
 	if err == nil && status.Phase == "absent" {
 		err = fmt.Errorf("%s: %w", c.config.Name, ErrNoCluster)
 	}
+	offline.MarkOutdated(c.config.ImageDir, &status)
 	return status, c.absent(err)
 }
 
@@ -214,6 +223,11 @@ func (c *Client) do(ctx context.Context, method, path string, body any) (*http.R
 	if err != nil {
 		return nil, err
 	}
+	return c.send(request)
+}
+
+// send sends a request as do does.
+func (c *Client) send(request *http.Request) (*http.Response, error) {
 	response, err := c.RoundTrip(request)
 	if err != nil {
 		return nil, err
@@ -222,7 +236,36 @@ func (c *Client) do(ctx context.Context, method, path string, body any) (*http.R
 		return response, nil
 	}
 	defer func() { _ = response.Body.Close() }()
-	return nil, daemonapi.ReadFailure(response)
+	failure := daemonapi.ReadFailure(response)
+	if wanted := new(daemonapi.Failure); response.StatusCode == http.StatusNotFound && !errors.As(failure, &wanted) {
+		return nil, c.older("does not know " + request.URL.Path)
+	}
+	return nil, c.explained(failure)
+}
+
+// unknownField matches the failure of a daemon that does not know a field of a request.
+var unknownField = regexp.MustCompile(`^(?:read the [^:]*: )?json: unknown field (".*")$`)
+
+// explained returns a failure for users if the daemon is that of an older skiff: daemons
+// keep running when the program is replaced.
+func (c *Client) explained(err error) error {
+	var failure *daemonapi.Failure
+	if !errors.As(err, &failure) {
+		return err
+	}
+	field := unknownField.FindStringSubmatch(failure.Cause)
+	if field == nil {
+		return err
+	}
+	return c.older("does not know " + field[1])
+}
+
+// older returns the failure of the daemon of an older skiff.
+func (c *Client) older(problem string) *daemonapi.Failure {
+	return &daemonapi.Failure{
+		Cause: fmt.Sprintf("the daemon of cluster %q was started by an older skiff and %s", c.config.Name, problem),
+		Hint:  fmt.Sprintf("run `skiff stop %s` and `skiff up %s`; its data is kept", c.config.Name, c.config.Name),
+	}
 }
 
 // call sends one request and decodes the answer.

@@ -9,16 +9,19 @@ import (
 	"io/fs"
 	"maps"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/daemon"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
@@ -93,6 +96,34 @@ func TestStatusReportsHowAMachineEndedAndUpRepairsIt(t *testing.T) {
 	}
 	up(t, r.client, r.spec)
 	if status, err := r.client.Status(t.Context()); err != nil || status.Phase != "running" || status.Nodes[1].MachineMessage != "" {
+		t.Errorf("status %+v, %v", status, err)
+	}
+}
+
+func TestUpStartsAMachineThatEndsMeanwhile(t *testing.T) {
+	r := newRig(t, shortHome(t), "demo")
+	up(t, r.client, r.spec)
+	var steps []string
+	kill := sync.OnceFunc(func() { r.driver.End("worker-1", "signal: killed") })
+	r.mu.Lock()
+	delete(r.nodes, "worker-1")
+	_ = r.servers[netip.AddrPortFrom(cluster.Nodes(r.spec, nil)[1].Address.Addr(), nodeconfig.PortNodeAPI).String()].Close()
+	r.mu.Unlock()
+	err := r.client.Apply(t.Context(), r.spec, func(e daemonapi.Event) {
+		if e.Step != "" && e.Node == "worker-1" && e.State == daemonapi.StateRunning {
+			steps = append(steps, e.Step)
+		}
+		if len(steps) == 1 {
+			kill()
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(steps) == 0 || !strings.HasPrefix(steps[0], "boot ") {
+		t.Errorf("steps %v, want the boot of a machine that runs first", steps)
+	}
+	if status, err := r.client.Status(t.Context()); err != nil || status.Phase != "running" {
 		t.Errorf("status %+v, %v", status, err)
 	}
 }
@@ -228,8 +259,9 @@ func TestApplyJoinsTheSameApplyAndRefusesAnother(t *testing.T) {
 }
 
 func TestAFailureHasCauseLogAndHint(t *testing.T) {
-	r := newRig(t, shortHome(t), "demo")
-	r.driver.Started = nil // nothing answers
+	w := newEnvironment()
+	w.bootLimit, w.driver.Started = 3*time.Second, nil // nothing answers
+	r := startRig(t, w, shortHome(t), small("demo"), imageDir(t))
 	failed := make(chan error, 1)
 	go func() { failed <- r.client.Apply(context.Background(), r.spec, ignore) }()
 	for {
@@ -488,7 +520,7 @@ func TestUpContinuesAfterTheDaemonWasKilled(t *testing.T) {
 	t.Setenv(envStuck, "")
 	up(t, c, spec)
 	for _, running := range []bool{true, false} {
-		if stopped, err := c.Stop(t.Context(), ignore); err != nil || stopped != running {
+		if stopped, err := c.Stop(t.Context(), daemonapi.StopRequest{Shutdown: true}, ignore); err != nil || stopped != running {
 			t.Errorf("stop: %t, %v, want %t", stopped, err, running)
 		}
 	}

@@ -23,8 +23,18 @@ func (f *fakeControlPlane) Members(context.Context) ([]controlapi.EtcdMember, er
 	return []controlapi.EtcdMember{{Name: f.node}}, nil
 }
 
-func (f *fakeControlPlane) Snapshot(context.Context, io.Writer) error { return errors.ErrUnsupported }
-func (f *fakeControlPlane) Defragment(context.Context) error          { return nil }
+func (f *fakeControlPlane) Snapshot(_ context.Context, out io.Writer) error {
+	f.env.pass()
+	f.env.mu.Lock()
+	defer f.env.mu.Unlock()
+	if f.env.snapshot == nil {
+		return errors.ErrUnsupported
+	}
+	_, err := out.Write(f.env.snapshot)
+	return err
+}
+
+func (f *fakeControlPlane) Defragment(context.Context) error { return nil }
 
 func (f *fakeControlPlane) left(what string) {
 	f.env.mu.Lock()
@@ -33,6 +43,7 @@ func (f *fakeControlPlane) left(what string) {
 }
 
 func (f *fakeControlPlane) Drain(context.Context) error {
+	f.env.pass()
 	f.left("drain " + f.node)
 	return nil
 }
@@ -40,6 +51,15 @@ func (f *fakeControlPlane) Drain(context.Context) error {
 func (f *fakeControlPlane) Remove(_ context.Context, r controlapi.RemoveRequest) error {
 	f.left("remove " + r.Name)
 	return nil
+}
+
+func (f *fakeControlPlane) Room(_ context.Context, r controlapi.RoomRequest) (controlapi.Room, error) {
+	f.env.mu.Lock()
+	defer f.env.mu.Unlock()
+	if f.env.room == nil {
+		return controlapi.Room{}, controlapi.ErrRefused
+	}
+	return f.env.room(r), nil
 }
 
 func (f *fakeControlPlane) Compact(context.Context) error { return nil }

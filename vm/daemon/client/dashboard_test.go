@@ -64,7 +64,7 @@ func TestTheDaemonCarriesTheDashboard(t *testing.T) {
 	if _, err := open("good"); err == nil || !strings.Contains(err.Error(), "is paused") {
 		t.Errorf("paused: %v", err)
 	}
-	if _, err := r.client.Stop(t.Context(), ignore); err != nil {
+	if _, err := r.client.Stop(t.Context(), daemonapi.StopRequest{Shutdown: true}, ignore); err != nil {
 		t.Fatal(err)
 	}
 	if n := fake.closed.Load(); n != 1 {
@@ -78,7 +78,7 @@ func TestTheDaemonCarriesTheDashboard(t *testing.T) {
 func TestADaemonMayHaveNoDashboard(t *testing.T) {
 	r := newRig(t, shortHome(t), "demo")
 	_, err := r.client.Dashboard(t.Context(), daemonapi.DashboardRequest{Kubeconfig: []byte("x")})
-	if err == nil || !strings.Contains(err.Error(), "404") {
+	if err == nil || !strings.Contains(err.Error(), "does not know /v1/dashboard") {
 		t.Errorf("got %v", err)
 	}
 }

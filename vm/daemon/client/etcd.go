@@ -46,13 +46,10 @@ func (c *Client) RestoreEtcd(ctx context.Context, snapshot io.Reader, event func
 		return err
 	}
 	request.Header.Set("Expect", "100-continue")
-	response, err := c.RoundTrip(request)
+	response, err := c.send(request)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = response.Body.Close() }()
-	if response.StatusCode >= http.StatusMultipleChoices {
-		return daemonapi.ReadFailure(response)
-	}
 	return daemonapi.Follow(response.Body, event)
 }

@@ -27,7 +27,7 @@ func TestRecordsOutliveTheirClusterIfTheUserWantsIt(t *testing.T) {
 					t.Fatal(err)
 				}
 				if stopped {
-					if _, err := r.client.Stop(t.Context(), ignore); err != nil {
+					if _, err := r.client.Stop(t.Context(), daemonapi.StopRequest{Shutdown: true}, ignore); err != nil {
 						t.Fatal(err)
 					}
 				}

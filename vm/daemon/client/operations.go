@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"net/url"
 	"os"
 	"syscall"
@@ -26,11 +27,22 @@ const waitPeriod = 10 * time.Millisecond
 // calls event with each event, the last one included, from one goroutine. When ctx
 // ends, Apply returns and the operation continues.
 func (c *Client) Apply(ctx context.Context, spec cluster.Spec, event func(daemonapi.Event)) error {
+	return c.ApplyDraining(ctx, spec, daemonapi.Draining{}, event)
+}
+
+// ApplyDraining is Apply with settings for the nodes that are drained.
+func (c *Client) ApplyDraining(ctx context.Context, spec cluster.Spec, draining daemonapi.Draining, event func(daemonapi.Event)) error {
+	return c.ensured(ctx, daemonapi.PathApply+draining.Query(), spec, event)
+}
+
+// ensured starts the daemon if none is running, sends one request and follows the events of
+// the answer.
+func (c *Client) ensured(ctx context.Context, path string, body any, event func(daemonapi.Event)) error {
 	for deadline := time.Now().Add(startLimit); ; {
 		if err := c.ensure(ctx); err != nil {
 			return err
 		}
-		err := c.stream(ctx, daemonapi.PathApply, spec, event)
+		err := c.stream(ctx, path, body, event)
 		// A daemon that is being killed may have accepted the connection. No event was
 		// read yet, so it is safe to try again.
 		if !errors.Is(err, ErrNoDaemon) || time.Now().After(deadline) || pause.For(ctx, waitPeriod) != nil {
@@ -39,10 +51,39 @@ func (c *Client) Apply(ctx context.Context, spec cluster.Spec, event func(daemon
 	}
 }
 
+// RemoveNodes drains the named nodes and deletes their machines, and calls event as Apply
+// does. ErrNoDaemon if the cluster is not running.
+func (c *Client) RemoveNodes(ctx context.Context, request daemonapi.NodesRequest, event func(daemonapi.Event)) error {
+	return c.stream(ctx, daemonapi.PathRemoveNodes, request, event)
+}
+
+// ReplaceNodes drains the named nodes and makes new machines for them, and calls event as
+// Apply does. ErrNoDaemon if the cluster is not running.
+func (c *Client) ReplaceNodes(ctx context.Context, request daemonapi.NodesRequest, event func(daemonapi.Event)) error {
+	return c.stream(ctx, daemonapi.PathReplaceNodes, request, event)
+}
+
 // RotateSecrets replaces the encryption key of secrets, or continues that, and
 // calls event as Apply does. ErrNoDaemon if the cluster is not running.
 func (c *Client) RotateSecrets(ctx context.Context, event func(daemonapi.Event)) error {
 	return c.stream(ctx, daemonapi.PathRotate, nil, event)
+}
+
+// RotateAuthorities replaces the cluster's authorities, or continues that, and calls event
+// as Apply does. ErrNoDaemon if the cluster is not running.
+func (c *Client) RotateAuthorities(ctx context.Context, request daemonapi.RotateAuthorities, event func(daemonapi.Event)) error {
+	return c.stream(ctx, daemonapi.PathRotateAuthorities, request, event)
+}
+
+// PKI describes the cluster's authorities and certificates, with or without a daemon.
+func (c *Client) PKI(ctx context.Context) (daemonapi.PKI, error) {
+	var described daemonapi.PKI
+	err := c.call(ctx, http.MethodGet, daemonapi.PathPKI, nil, &described)
+	if errors.Is(err, ErrNoDaemon) {
+		described, err = offline.PKI(c.dir())
+		err = c.absent(err)
+	}
+	return described, err
 }
 
 // Pause freezes the cluster's machines, which keep their memory and use no CPU,
@@ -50,6 +91,13 @@ func (c *Client) RotateSecrets(ctx context.Context, event func(daemonapi.Event))
 // ErrNoDaemon if the cluster is not running.
 func (c *Client) Pause(ctx context.Context, event func(daemonapi.Event)) error {
 	return c.stream(ctx, daemonapi.PathPause, nil, event)
+}
+
+// PauseIdle changes the setting pause.idle of a running cluster. ErrNoDaemon if it is not
+// running.
+func (c *Client) PauseIdle(ctx context.Context, idle string) error {
+	var set daemonapi.PauseIdle
+	return c.call(ctx, http.MethodPost, daemonapi.PathPauseIdle, daemonapi.PauseIdle{Idle: idle}, &set)
 }
 
 // Resume resumes a paused cluster, waits until its nodes are Ready, and calls event
@@ -83,6 +131,9 @@ func (c *Client) Down(ctx context.Context, request daemonapi.DownRequest, event 
 	}
 	defer func() { _ = lock.Release() }()
 	if _, err := cluster.ReadState(c.dir().State()); errors.Is(err, cluster.ErrNewer) {
+		return err
+	}
+	if err := offline.CheckSnapshots(c.dir(), request); err != nil {
 		return err
 	}
 	event(daemonapi.Event{Time: time.Now(), Phase: daemonapi.PhaseDelete, State: daemonapi.StateRunning})
@@ -123,13 +174,14 @@ func (c *Client) downRunning(ctx context.Context, request daemonapi.DownRequest,
 	})
 }
 
-// Stop lets the guests shut down, each within a limit, ends the daemon and returns
-// when it has ended. It calls event as Apply does: PhaseStop fails for a machine
-// that had to be powered off. It returns false if no daemon was running; what a
+// Stop writes the machines' memory to disk or lets their guests shut down, as the request
+// asks, ends the daemon and returns when it has ended. It calls event as Apply does:
+// PhaseSave fails if the memory cannot be kept, and PhaseStop for a machine that had to be
+// powered off. It returns false if no daemon was running; what a
 // dead daemon left of its machines is then ended. Disks are kept. When ctx ends,
 // Stop returns and the operation continues. ErrNoCluster if there is no cluster.
-func (c *Client) Stop(ctx context.Context, event func(daemonapi.Event)) (stopped bool, err error) {
-	err = c.end(ctx, daemonapi.PathStop, nil, event, func() bool { return !c.dir().Held() })
+func (c *Client) Stop(ctx context.Context, request daemonapi.StopRequest, event func(daemonapi.Event)) (stopped bool, err error) {
+	err = c.end(ctx, daemonapi.PathStop, request, event, func() bool { return !c.dir().Held() })
 	if !errors.Is(err, ErrNoDaemon) {
 		return err == nil, err
 	}

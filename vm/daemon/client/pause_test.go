@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -115,7 +116,7 @@ func TestMachinesThatAFullDiskStoppedAreShownAndResumed(t *testing.T) {
 	for deadline := time.Now().Add(30 * time.Second); r.driver.Stalled("worker-1") != "" && time.Now().Before(deadline); {
 		time.Sleep(50 * time.Millisecond)
 	}
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if set, _ := r.counts(); set > clocks {
 			break
 		}
@@ -207,6 +208,22 @@ func TestResumeStartsNoMachine(t *testing.T) {
 	completed(t, r.client.Pause)
 	completed(t, r.client.Resume)
 	r.wantMachines(t, "degraded", "running", "stopped", "running")
+}
+
+// A sandbox that is killed while it is frozen ends only when it is resumed.
+func TestUpStartsAMachineThatEndsWhenItIsResumed(t *testing.T) {
+	r := newRig(t, shortHome(t), "demo")
+	up(t, r.client, r.spec)
+	completed(t, r.client.Pause)
+	var once sync.Once
+	r.driver.Fail = func(call, name string) error {
+		if call == "resume" && name == "worker-1" {
+			once.Do(func() { go r.driver.End(name, "signal: killed") })
+		}
+		return nil
+	}
+	up(t, r.client, r.spec)
+	r.wantMachines(t, "running", "running", "running", "running")
 }
 
 func TestPauseFreezesNoMachineIfOneCannotBePaused(t *testing.T) {

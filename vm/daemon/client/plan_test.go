@@ -74,7 +74,7 @@ func (r *rig) transition(t *testing.T, spec cluster.Spec, want ...string) {
 	if plan, err := r.client.Plan(t.Context(), spec); err != nil || len(plan) != 0 {
 		t.Errorf("left to do: %v, %v", plan, err)
 	}
-	if status, err := r.client.Status(t.Context()); err != nil || status.Phase != "running" || len(status.Nodes) != spec.ControlPlanes+spec.Workers {
+	if status, err := r.client.Status(t.Context()); err != nil || status.Phase != "running" || len(status.Nodes) != len(cluster.Nodes(spec, nil)) {
 		t.Errorf("status %s with %d nodes, %v", status.Phase, len(status.Nodes), err)
 	}
 }
@@ -82,9 +82,19 @@ func (r *rig) transition(t *testing.T, spec cluster.Spec, want ...string) {
 // compareWithDriver compares the steps that a driver carries out with its calls.
 func (r *rig) compareWithDriver(t *testing.T, steps []string) {
 	t.Helper()
+	for i, id := range slices.Clone(steps) {
+		if name, ok := strings.CutPrefix(id, "restart "); ok {
+			steps[i] = "start " + name
+		}
+		if name, ok := strings.CutPrefix(id, "replace "); ok {
+			steps[i] = "start " + name
+			steps = append(steps, "create "+name, "delete "+name)
+		}
+	}
+	slices.Sort(steps)
 	calls := slices.DeleteFunc(slices.Clone(steps), func(id string) bool {
 		action, _, _ := strings.Cut(id, " ")
-		return !slices.Contains([]string{"create", "start", "resume"}, action)
+		return !slices.Contains([]string{"create", "delete", "grow", "start", "resume"}, action)
 	})
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -105,7 +115,7 @@ func (r *rig) compareWithDriver(t *testing.T, steps []string) {
 // do: a dry run without a daemon looks for them.
 func (r *rig) keepMachines(t *testing.T) {
 	t.Helper()
-	for _, n := range cluster.Nodes(r.spec) {
+	for _, n := range cluster.Nodes(r.spec, nil) {
 		if err := os.MkdirAll(filepath.Join(r.home.Cluster(r.spec.Name).Machines(), n.Name), 0o700); err != nil {
 			t.Fatal(err)
 		}

@@ -1,7 +1,10 @@
 package client_test
 
 import (
+	"bytes"
 	"errors"
+	"log/slog"
+	"net/netip"
 	"os"
 	"os/exec"
 	"slices"
@@ -9,15 +12,23 @@ import (
 	"testing"
 	"time"
 
+	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
+	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
+	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
-// stopped stops the cluster and returns the events.
+// stopped shuts the cluster down and returns the events.
 func (r *rig) stopped(t *testing.T) []daemonapi.Event {
 	t.Helper()
+	return r.stoppedWith(t, daemonapi.StopRequest{Shutdown: true})
+}
+
+func (r *rig) stoppedWith(t *testing.T, request daemonapi.StopRequest) []daemonapi.Event {
+	t.Helper()
 	var events []daemonapi.Event
-	if stopped, err := r.client.Stop(t.Context(), func(e daemonapi.Event) { events = append(events, e) }); err != nil || !stopped {
+	if stopped, err := r.client.Stop(t.Context(), request, func(e daemonapi.Event) { events = append(events, e) }); err != nil || !stopped {
 		t.Fatalf("stop: %t, %v", stopped, err)
 	}
 	if err := <-r.ended; err != nil {
@@ -50,6 +61,34 @@ func TestStopSyncsAllNodesAndShutsControlPlanesDownOneAfterAnother(t *testing.T)
 	}
 	if status, err := r.client.Status(t.Context()); err != nil || status.Phase != "stopped" {
 		t.Errorf("status %s, %v", status.Phase, err)
+	}
+}
+
+// TestStopDoesNotWaitForRequestsToNodes stops a cluster whose node is asked for something
+// while it shuts down, and does not answer.
+func TestStopDoesNotWaitForRequestsToNodes(t *testing.T) {
+	var log bytes.Buffer
+	w := newEnvironment()
+	w.log = slog.New(slog.NewTextHandler(&log, nil))
+	r := startRig(t, w, shortHome(t), small("demo"), imageDir(t))
+	up(t, r.client, r.spec)
+	node := cluster.Nodes(r.spec, nil)[0]
+	w.mu.Lock()
+	w.silent, w.waits = netip.AddrPortFrom(node.Address.Addr(), nodeconfig.PortNodeAPI).String(), make(chan struct{})
+	w.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			if _, err := r.client.Node(node.Name).Exec(t.Context(), nodeapi.ExecRequest{Args: []string{"true"}}, client.Streams{}); err != nil {
+				return
+			}
+		}
+	}()
+	r.stopped(t)
+	<-done
+	if strings.Contains(log.String(), "cut off") {
+		t.Errorf("the daemon waited for a request to a node that was gone:\n%s", &log)
 	}
 }
 
@@ -109,7 +148,7 @@ func TestDownInterruptsAStop(t *testing.T) {
 	r.mu.Unlock()
 	stopping, begun := make(chan error, 1), make(chan struct{}, 100)
 	go func() {
-		_, err := r.client.Stop(t.Context(), func(daemonapi.Event) { begun <- struct{}{} })
+		_, err := r.client.Stop(t.Context(), daemonapi.StopRequest{Shutdown: true}, func(daemonapi.Event) { begun <- struct{}{} })
 		stopping <- err
 	}()
 	<-begun

@@ -15,6 +15,9 @@ const (
 	// PathLogs: the query API of VictoriaLogs is below it, as in PathLogs +
 	// "/select/logsql/query".
 	PathLogs = "/v1/logs"
+	// PathLogsTail is the part of PathLogs that waits for logs that are yet to be written. A
+	// request is a use of the cluster.
+	PathLogsTail = PathLogs + "/select/logsql/tail"
 )
 
 // DashboardRequest asks for a link to the dashboard in the browser.
@@ -24,6 +27,9 @@ type DashboardRequest struct {
 	Kubeconfig []byte `json:"kubeconfig"`
 	// Port of the dashboard, 0 for any free one.
 	Port int `json:"port,omitempty"`
+	// Page is the path of an HTML file, which must not exist, to be written for the
+	// browser: it leads to the link, and is removed when the link stops working.
+	Page string `json:"page,omitempty"`
 }
 
 // DashboardLink is a link to the dashboard, for one use.
