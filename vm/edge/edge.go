@@ -29,12 +29,20 @@ import (
 // tried again.
 const period = 2 * time.Second
 
+// settleLimit bounds how long after a pause nodes get traffic although they are not Ready:
+// in sandboxes, whose clocks did not stand still, kubelets first need to ask their container
+// runtimes again.
+const settleLimit = 20 * time.Second
+
 // Config of an Edge.
 type Config struct {
 	// Spec returns the desired cluster.
 	Spec func() cluster.Spec
 	// Members returns the cluster's nodes, with those that are leaving.
 	Members func() []cluster.Node
+	// Leaving reports whether a node's machine is about to end, so that connections through
+	// it would be lost; nil if no machine ever is.
+	Leaving func(name string) bool
 	// State returns the state of a node's machine.
 	State func(ctx context.Context, name string) machine.State
 	// Frozen reports whether the user has paused the cluster. Everything stays as it
@@ -44,6 +52,8 @@ type Config struct {
 	Client kubernetes.Interface
 	// Gateways watches the Gateway API in the same way.
 	Gateways gateways.Interface
+	// Use begins a use of the cluster and waits until it is awake; end ends it.
+	Use func(ctx context.Context) (end func(), err error)
 	// Dial connects to an address in the cluster's network, SetRoutes makes it
 	// reach addresses behind machines.
 	Dial      func(ctx context.Context, network, address string) (net.Conn, error)
@@ -129,7 +139,7 @@ func (e *Edge) end(asked uint64) {
 // connections and returns nil.
 func (e *Edge) Run(ctx context.Context) error {
 	forwarder, err := forward.New(forward.Config{
-		File: e.config.File, Dial: e.config.Dial, Resolve: e.config.Resolve, Log: e.config.Log,
+		File: e.config.File, Use: e.config.Use, Dial: e.config.Dial, Resolve: e.config.Resolve, Log: e.config.Log,
 	})
 	if err != nil {
 		return err
@@ -150,6 +160,7 @@ func (e *Edge) Run(ctx context.Context) error {
 		asked := e.begin()
 		if e.config.Frozen(ctx) {
 			e.catalog.Pause()
+			r.settles = time.Now().Add(settleLimit)
 		} else {
 			e.catalog.Resume()
 			if err := r.reconcile(ctx, snapshot); err != nil {
@@ -181,6 +192,8 @@ type rounds struct {
 	via       netip.Addr
 	reach     map[string][]netip.Prefix     // addresses on and behind running machines, by name
 	warned    map[types.UID]map[string]bool // messages, by service
+	usable    []forward.Node                // that traffic goes to
+	settles   time.Time                     // until when nodes may need after a pause
 }
 
 // reconcile updates routes and listeners to match the cluster. It returns an error
@@ -188,6 +201,10 @@ type rounds struct {
 func (r *rounds) reconcile(ctx context.Context, snapshot *catalog.Snapshot) error {
 	v := r.look(ctx, snapshot)
 	r.endLost(v)
+	if time.Now().Before(r.settles) && !v.settled(r.usable) {
+		return nil // as it was before the pause
+	}
+	r.usable = v.usable()
 	routes, via := v.routes(r.via)
 	if !slices.Equal(routes, r.routes) {
 		if err := r.config.SetRoutes(routes); err != nil {
@@ -221,8 +238,9 @@ func balancers(snapshot *catalog.Snapshot) []types.NamespacedName {
 }
 
 func (r *rounds) look(ctx context.Context, snapshot *catalog.Snapshot) view {
-	v := view{snapshot: snapshot, network: r.config.Spec().Network, members: r.config.Members(), states: map[string]machine.State{}}
+	v := view{snapshot: snapshot, network: r.config.Spec().Network, members: r.config.Members(), states: map[string]machine.State{}, leaving: map[string]bool{}}
 	for _, n := range v.members {
+		v.leaving[n.Name] = r.config.Leaving != nil && r.config.Leaving(n.Name)
 		v.states[n.Name] = r.config.State(ctx, n.Name)
 	}
 	return v

@@ -51,7 +51,7 @@ func balancer(name, address string, port int32) *corev1.Service {
 // viewOf is the view of a cluster of a control plane and two workers that run.
 func viewOf(all ...objects.Object) view {
 	spec := cluster.Default()
-	v := view{snapshot: catalogtest.Snapshot(all...), network: spec.Network, members: cluster.Nodes(spec), states: map[string]machine.State{}}
+	v := view{snapshot: catalogtest.Snapshot(all...), network: spec.Network, members: cluster.Nodes(spec, nil), states: map[string]machine.State{}}
 	for _, n := range v.members {
 		v.states[n.Name] = machine.StateRunning
 	}
@@ -105,6 +105,35 @@ func TestNodesThatDoNotServeGetNoTraffic(t *testing.T) {
 	}
 }
 
+func TestServicesAreReachedThroughNodesThatStay(t *testing.T) {
+	v := viewOf(node("control-plane-1", "", nil), node("worker-1", "", nil), node("worker-2", "", nil))
+	v.leaving = map[string]bool{"worker-1": true}
+	first := v.members[1].Address.Addr()
+	if _, via := v.routes(first); via != v.members[2].Address.Addr() {
+		t.Errorf("via %s, which is about to end", via)
+	}
+	v.leaving = map[string]bool{"control-plane-1": true, "worker-1": true, "worker-2": true}
+	if _, via := v.routes(first); via != first {
+		t.Errorf("via %s although all are about to end", via)
+	}
+}
+
+func TestNodesSettleAfterAPause(t *testing.T) {
+	notReady := func(n *corev1.Node) { n.Status.Conditions[0].Status = corev1.ConditionFalse }
+	before := viewOf(node("worker-1", "", nil), node("worker-2", "", nil)).usable()
+	v := viewOf(node("worker-1", "", notReady), node("worker-2", "", nil))
+	if v.settled(before) {
+		t.Error("settled while a node is not Ready again")
+	}
+	v.states["worker-1"] = machine.StateStopped
+	if !v.settled(before) {
+		t.Error("a machine that has ended is waited for")
+	}
+	if v := viewOf(node("worker-1", "", nil), node("worker-2", "", nil)); !v.settled(before) || !v.settled(nil) {
+		t.Error("not settled although all nodes are Ready")
+	}
+}
+
 // TestAPICannotTakeAddressesOfMachines checks what somebody may write who can
 // change nodes and services.
 func TestAPICannotTakeAddressesOfMachines(t *testing.T) {
@@ -155,7 +184,7 @@ func newRig(t *testing.T, all ...objects.Object) *rig {
 	r := &rig{client: fake.NewClientset(all...), spec: cluster.Default()}
 	r.Edge = New(Config{
 		Spec:    func() cluster.Spec { return locked(r, func() cluster.Spec { return r.spec }) },
-		Members: func() []cluster.Node { return cluster.Nodes(cluster.Default()) },
+		Members: func() []cluster.Node { return cluster.Nodes(cluster.Default(), nil) },
 		State:   func(context.Context, string) machine.State { return machine.StateRunning },
 		Frozen:  func(context.Context) bool { return locked(r, func() bool { return r.frozen }) },
 		Client:  r.client, Gateways: gateways.NewSimpleClientset(),
@@ -220,6 +249,7 @@ func TestHostAnswersForLoadBalancerWhileItExists(t *testing.T) {
 	port := runtest.FreePort(t)
 	r := newRig(t, node("worker-1", "10.244.1.0/24", nil))
 	services := r.client.CoreV1().Services("shop")
+	runtest.AwaitWatch(t, r.client.Actions, "services")
 	if _, err := services.Create(t.Context(), balancer("web", "192.168.104.240", int32(port)), metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ type view struct {
 	// members are all nodes that belong to the cluster.
 	members []cluster.Node
 	states  map[string]machine.State // of their machines, by name
+	leaving map[string]bool          // whose machines are about to end, by name
 }
 
 // usable returns the nodes that take traffic from outside: they run, are Ready and
@@ -32,7 +33,7 @@ func (v view) usable() []forward.Node {
 		if v.states[n.Name] != machine.StateRunning || object == nil || !isReady(object) || isExcluded(object) {
 			continue
 		}
-		node := forward.Node{Name: n.Name, Address: n.Address.Addr()}
+		node := forward.Node{Name: n.Name, Address: n.Address.Addr(), Leaving: v.leaving[n.Name]}
 		if n.Role == nodeconfig.RoleWorker {
 			workers = append(workers, node)
 		} else {
@@ -40,6 +41,15 @@ func (v view) usable() []forward.Node {
 		}
 	}
 	return append(workers, others...)
+}
+
+// settled reports whether all nodes that took traffic before a pause, and whose machines
+// run, take it again.
+func (v view) settled(before []forward.Node) bool {
+	now := v.usable()
+	return !slices.ContainsFunc(before, func(n forward.Node) bool {
+		return v.states[n.Name] == machine.StateRunning && !slices.ContainsFunc(now, func(other forward.Node) bool { return other.Name == n.Name })
+	})
 }
 
 func (v view) object(name string) *corev1.Node {
@@ -76,8 +86,9 @@ func (v view) routes(before netip.Addr) (routes []machine.Route, via netip.Addr)
 	if len(nodes) == 0 {
 		return routes, netip.Addr{}
 	}
-	via = nodes[0].Address
-	if slices.ContainsFunc(nodes, func(n forward.Node) bool { return n.Address == before }) {
+	staying := forward.Staying(nodes)
+	via = staying[0].Address
+	if slices.ContainsFunc(staying, func(n forward.Node) bool { return n.Address == before }) {
 		via = before
 	}
 	routes = append(routes, machine.Route{Destination: v.network.Services.Masked(), Via: via})

@@ -67,8 +67,8 @@ func TestDrainEvictsAllPodsButThoseOfDaemonSetsAndStaticOnes(t *testing.T) {
 				p.Spec.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}}
 			}),
 		)
-		c := &Client{set}
-		if err := c.Drain(t.Context(), "worker-1"); err != nil {
+		c := &Client{set: set}
+		if err := c.Drain(t.Context(), "worker-1", DrainOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		pods, err := set.CoreV1().Pods("").List(t.Context(), metav1.ListOptions{})
@@ -91,7 +91,7 @@ func TestDrainEvictsAllPodsButThoseOfDaemonSetsAndStaticOnes(t *testing.T) {
 }
 
 func TestDrainOfAnUnknownNodeDoesNothing(t *testing.T) {
-	if err := (&Client{cluster()}).Drain(t.Context(), "worker-9"); err != nil {
+	if err := (&Client{set: cluster()}).Drain(t.Context(), "worker-9", DrainOptions{}); err != nil {
 		t.Error(err)
 	}
 }
@@ -104,8 +104,38 @@ func TestDrainEndsWithItsContext(t *testing.T) {
 		})
 		ctx, cancel := context.WithTimeout(t.Context(), 5*drainPoll)
 		defer cancel()
-		if err := (&Client{set}).Drain(ctx, "worker-1"); err == nil {
+		if err := (&Client{set: set}).Drain(ctx, "worker-1", DrainOptions{}); err == nil {
 			t.Error("drained although a budget forbids it")
 		}
 	})
+}
+
+func TestARestartKeepsPodsThatNothingWouldCreateAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		set := cluster(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "worker-1"}}, pod("replica", ownedBy("ReplicaSet")), pod("alone", func(*corev1.Pod) {}))
+		if err := (&Client{set: set}).Drain(t.Context(), "worker-1", DrainOptions{KeepUnmanaged: true}); err != nil {
+			t.Fatal(err)
+		}
+		pods, err := set.CoreV1().Pods("").List(t.Context(), metav1.ListOptions{})
+		if err != nil || len(pods.Items) != 1 || pods.Items[0].Name != "alone" {
+			t.Errorf("left: %v, %v", pods.Items, err)
+		}
+	})
+}
+
+func TestWhatBlocksADrainIsNamed(t *testing.T) {
+	budget := &policyv1.PodDisruptionBudget{
+		ObjectMeta: metav1.ObjectMeta{Name: "db", Namespace: "default"},
+		Spec:       policyv1.PodDisruptionBudgetSpec{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "db"}}},
+		Status:     policyv1.PodDisruptionBudgetStatus{CurrentHealthy: 1, DesiredHealthy: 1},
+	}
+	set := cluster(
+		&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "worker-1"}}, budget,
+		pod("db-0", func(p *corev1.Pod) { p.Labels = map[string]string{"app": "db"} }),
+		pod("ends", func(p *corev1.Pod) { now := metav1.Now(); p.DeletionTimestamp, p.Finalizers = &now, []string{"x/y"} }),
+	)
+	got, err := (&Client{set: set}).Blocking(t.Context(), "worker-1", DrainOptions{})
+	if want := "pod default/db-0 is protected by the disruption budget default/db (1 healthy, 1 needed), pod default/ends is still terminating"; err != nil || got != want {
+		t.Errorf("%q, %v, want %q", got, err, want)
+	}
 }

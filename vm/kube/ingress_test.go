@@ -13,7 +13,7 @@ import (
 func TestAddressesOfAnIngressAreReplacedAndRemoved(t *testing.T) {
 	name := types.NamespacedName{Namespace: "default", Name: "web"}
 	set := fake.NewClientset(&networkingv1.Ingress{ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name}})
-	c := &Client{set}
+	c := &Client{set: set}
 	for _, want := range [][]networkingv1.IngressLoadBalancerIngress{{{IP: "192.0.2.1"}, {Hostname: "dev.localhost"}}, {{IP: "192.0.2.2"}}, nil} {
 		if err := c.SetIngressAddresses(t.Context(), name, want); err != nil {
 			t.Fatal(err)
@@ -30,7 +30,7 @@ func TestAddressesOfAnIngressAreReplacedAndRemoved(t *testing.T) {
 }
 
 func TestATLSSecretIsRead(t *testing.T) {
-	c := &Client{fake.NewClientset(&corev1.Secret{
+	c := &Client{set: fake.NewClientset(&corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "tls"},
 		Data:       map[string][]byte{"tls.crt": []byte("certificate"), "tls.key": []byte("key")},
 	})}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -19,16 +18,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/pager"
-	"k8s.io/kubectl/pkg/drain"
 
 	"github.com/skiff-dev/skiff/internal/names"
-)
-
-// drainPoll is how long to wait before an eviction that a disruption budget forbids
-// is tried again. drainPage is how many pods are listed at once.
-const (
-	drainPoll = 2 * time.Second
-	drainPage = 500
 )
 
 // requestLimit bounds one request, so that an API server that accepts connections
@@ -36,7 +27,11 @@ const (
 const requestLimit = 30 * time.Second
 
 // Client is a client of one cluster.
-type Client struct{ set kubernetes.Interface }
+type Client struct {
+	set kubernetes.Interface
+	// bulk has no limit of its own, for thousands of requests.
+	bulk kubernetes.Interface
+}
 
 // New returns a Client of the cluster that config leads to. It does not change
 // config.
@@ -49,7 +44,12 @@ func New(config *rest.Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create a client of the Kubernetes API: %w", err)
 	}
-	return &Client{set}, nil
+	config.QPS = -1
+	bulk, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("create a client of the Kubernetes API without a limit: %w", err)
+	}
+	return &Client{set, bulk}, nil
 }
 
 // Ready returns nil if the API server reports that it is ready.
@@ -76,12 +76,20 @@ func (c *Client) Version(ctx context.Context) (string, error) {
 
 // Node is the status of a node in the API.
 type Node struct {
-	// Ready is the condition's status; Reason is why it is not "True".
-	Ready, Reason string
+	// Ready is the condition's status; Reason is why it is not "True", and Cause is the same
+	// in one word.
+	Ready, Reason, Cause string
+	// Kubelet is the release of the kubelet: "v1.36.3".
+	Kubelet string
 	// BootID is the boot ID of the kernel when the kubelet last reported.
 	BootID string
 	// Heartbeat is when the kubelet last reported, by its clock.
 	Heartbeat time.Time
+	Labels    map[string]string
+	// Taints in kubectl's notation.
+	Taints []string
+	// Cordoned nodes take no new pods.
+	Cordoned bool
 }
 
 // Nodes returns the registered nodes by name.
@@ -101,49 +109,27 @@ func (c *Client) Nodes(ctx context.Context) (map[string]Node, error) {
 // pods until controllers have removed its initial taints, so it is not ready before. A
 // NoExecute taint may stay for some seconds longer: every pod tolerates it for a while.
 func nodeStatus(item corev1.Node) Node {
-	node := Node{Ready: string(corev1.ConditionUnknown), BootID: item.Status.NodeInfo.BootID}
+	node := Node{
+		Ready: string(corev1.ConditionUnknown), BootID: item.Status.NodeInfo.BootID, Kubelet: item.Status.NodeInfo.KubeletVersion,
+		Labels: item.Labels, Cordoned: item.Spec.Unschedulable,
+	}
 	for _, condition := range item.Status.Conditions {
 		if condition.Type != corev1.NodeReady {
 			continue
 		}
 		node.Ready, node.Heartbeat = string(condition.Status), condition.LastHeartbeatTime.Time
 		if condition.Status != corev1.ConditionTrue {
-			node.Reason = condition.Reason + ": " + condition.Message
+			node.Reason, node.Cause = condition.Reason+": "+condition.Message, condition.Reason
 		}
 	}
 	for _, taint := range item.Spec.Taints {
+		node.Taints = append(node.Taints, taint.ToString())
 		initial := taint.Key == corev1.TaintNodeNotReady || taint.Key == names.TaintUninitialized
 		if initial && taint.Effect == corev1.TaintEffectNoSchedule && node.Ready == string(corev1.ConditionTrue) {
-			node.Ready, node.Reason = string(corev1.ConditionFalse), "the taint "+taint.Key+" is not removed yet"
+			node.Ready, node.Reason, node.Cause = string(corev1.ConditionFalse), "the taint "+taint.Key+" is not removed yet", taint.Key
 		}
 	}
 	return node
-}
-
-// Drain cordons a node and evicts its pods, except those of DaemonSets and static
-// pods, until all are gone or ctx ends. Draining a node that does not exist does
-// nothing.
-func (c *Client) Drain(ctx context.Context, name string) error {
-	node, err := c.set.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("drain node %s: %w", name, err)
-	}
-	// Pods without a controller and pods with local data go too: the node is
-	// about to be deleted.
-	helper := &drain.Helper{
-		Ctx: ctx, Client: c.set, Out: io.Discard, ErrOut: io.Discard, GracePeriodSeconds: -1,
-		Force: true, IgnoreAllDaemonSets: true, DeleteEmptyDirData: true, ChunkSize: drainPage, EvictErrorRetryDelay: drainPoll,
-	}
-	if err := drain.RunCordonOrUncordon(helper, node, true); err != nil {
-		return fmt.Errorf("cordon node %s: %w", name, err)
-	}
-	if err := drain.RunNodeDrain(helper, name); err != nil {
-		return fmt.Errorf("drain node %s: %w", name, err)
-	}
-	return nil
 }
 
 // Forget deletes a node object. Forgetting an unknown node does nothing.

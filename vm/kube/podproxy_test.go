@@ -11,7 +11,7 @@ import (
 )
 
 func TestPodVariablesAreChangedAndRemoved(t *testing.T) {
-	c := &Client{fake.NewClientset()}
+	c := &Client{set: fake.NewClientset()}
 	for _, value := range []string{"http://a:1", "http://a:1", `http://b:2/"quoted"`} {
 		if err := c.SetPodVariables(t.Context(), []string{"HTTP_PROXY=" + value}); err != nil {
 			t.Fatal(err)
@@ -42,7 +42,7 @@ func TestPodVariablesAreChangedAndRemoved(t *testing.T) {
 }
 
 func TestAPolicyOfSomebodyElseStays(t *testing.T) {
-	c := &Client{fake.NewClientset(&admissionv1.MutatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: podProxyName}})}
+	c := &Client{set: fake.NewClientset(&admissionv1.MutatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: podProxyName}})}
 	for _, variables := range [][]string{{"A=b"}, nil} {
 		if err := c.SetPodVariables(t.Context(), variables); err != nil {
 			t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 )
 
 func TestTheRegistryIsAnnouncedAndWithdrawn(t *testing.T) {
-	c := &Client{fake.NewClientset()}
+	c := &Client{set: fake.NewClientset()}
 	for _, address := range []string{"localhost:5001", "localhost:5001", "localhost:5002"} {
 		if err := c.AnnounceRegistry(t.Context(), address); err != nil {
 			t.Fatal(err)
@@ -33,7 +33,7 @@ func TestTheRegistryIsAnnouncedAndWithdrawn(t *testing.T) {
 }
 
 func TestAnAnnouncementOfSomebodyElseStays(t *testing.T) {
-	c := &Client{fake.NewClientset(&corev1.ConfigMap{
+	c := &Client{set: fake.NewClientset(&corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Name: "local-registry-hosting", Namespace: "kube-public"},
 		Data:       map[string]string{"localRegistryHosting.v1": "host: localhost:5005\n"},
 	})}

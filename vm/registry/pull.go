@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,10 +49,12 @@ func (r *registry) pull(w http.ResponseWriter, q *http.Request) {
 	}
 }
 
-// isOwn reports whether a registry in the name of an image is this one.
+// isOwn reports whether a registry in the name of an image is this one, also at a port that
+// it had earlier. Nodes would not reach another registry of the host there.
 func (r *registry) isOwn(registry string) bool {
 	host, port, err := net.SplitHostPort(registry)
-	return err == nil && port == strconv.Itoa(r.status.Port) && (host == "localhost" || host == "127.0.0.1")
+	own := slices.ContainsFunc(r.served, func(served int) bool { return port == strconv.Itoa(served) })
+	return err == nil && own && (host == "localhost" || host == "127.0.0.1")
 }
 
 // wanted is the manifest or blob that a path of the distribution API names.

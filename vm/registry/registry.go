@@ -39,8 +39,8 @@ const (
 // Config of a registry.
 type Config struct {
 	Home home.Home
-	// Port on 127.0.0.1; 0 means that of the last start, or the next free one from
-	// DefaultPort.
+	// Port on 127.0.0.1; 0 means the one that was chosen last, or DefaultPort. If that is
+	// taken, it is one that the registry has had, or the next free one.
 	Port int
 	// LimitBytes bounds the pushed images, and the cached ones; 0 means that of the
 	// last start, or DefaultBytes.
@@ -61,6 +61,7 @@ type registry struct {
 	cache  *cache.Cache
 	pushed *pushed.Store
 	status registryapi.Status // what does not change
+	served []int              // ports that it has or had
 	tasks  sync.WaitGroup
 }
 
@@ -116,12 +117,19 @@ func (r *registry) serve(life context.Context) (err error) {
 		return err
 	}
 	chosen := saved.with(r.config)
-	pushes, taken, err := listen(chosen.Port, r.config.Port != 0)
+	ports := chosen.candidates()
+	if r.config.Port != 0 {
+		ports = ports[:1]
+	}
+	pushes, err := listen(ports)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = pushes.Close() }()
-	if !taken && chosen != saved {
+	port := pushes.Addr().(*net.TCPAddr).Port
+	chosen = chosen.at(port)
+	r.served = chosen.Served
+	if !chosen.equal(saved) {
 		if err := writeSettings(r.dir.Settings(), chosen); err != nil {
 			return err
 		}
@@ -132,9 +140,8 @@ func (r *registry) serve(life context.Context) (err error) {
 	if r.pushed, err = pushed.New(life, pushed.Config{Dir: r.dir.Pushed(), LimitBytes: chosen.LimitBytes, Log: r.log}); err != nil {
 		return err
 	}
-	port := pushes.Addr().(*net.TCPAddr).Port
 	r.status = registryapi.Status{
-		PID: os.Getpid(), Address: fmt.Sprintf("localhost:%d", port), Port: port, PortTaken: taken, LimitBytes: chosen.LimitBytes,
+		PID: os.Getpid(), Address: fmt.Sprintf("localhost:%d", port), Port: port, PortTaken: port != chosen.Port, LimitBytes: chosen.LimitBytes,
 	}
 	// This process holds the lock, so an existing socket is a dead registry's.
 	control, err := unixsocket.Listen(r.dir.Socket())
@@ -199,19 +206,14 @@ func local(next http.Handler) http.Handler {
 // tries is how many ports are tried after one that is taken.
 const tries = 50
 
-// listen listens on a port of 127.0.0.1, or on the next free one unless the user
-// asked for the port. It reports whether the port was taken.
-func listen(port int, wanted bool) (listener net.Listener, taken bool, err error) {
-	for next := port; next <= min(port+tries, 65535); next++ {
-		listener, err = net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", next))
-		if err == nil || wanted {
-			break
+// listen listens on the first port of 127.0.0.1 that is free.
+func listen(ports []int) (listener net.Listener, err error) {
+	for _, port := range ports {
+		if listener, err = net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			return listener, nil
 		}
 	}
-	if err != nil {
-		return nil, true, fmt.Errorf("listen for pushes: %w", err)
-	}
-	return listener, listener.Addr().(*net.TCPAddr).Port != port, nil
+	return nil, fmt.Errorf("listen for pushes: %w", err)
 }
 
 // Garbage is collected once nothing was pushed for a while. An image that lost its

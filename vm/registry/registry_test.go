@@ -246,21 +246,57 @@ func TestThePortStaysAndTheNextOneIsTakenIfItIsInUse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	next, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port+1))
+	if err == nil { // otherwise another program has it
+		defer next.Close()
+	}
 	second := start(t, h, func(c *Config) { c.Port = 0 })
 	status, err := second.Status(t.Context())
 	if err != nil || status.Port <= port || !status.PortTaken {
 		t.Errorf("%+v, %v", status, err)
 	}
+	image, err := random.Image(1000, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	meanwhile := status.Address + "/app:1"
+	ref, err := name.ParseReference(meanwhile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Write(ref, image); err != nil {
+		t.Fatal(err)
+	}
 	if err := second.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if next != nil {
+		next.Close()
+	}
+	again := start(t, h, func(c *Config) { c.Port = 0 })
+	if now, err := again.Status(t.Context()); err != nil || now.Port != status.Port {
+		t.Errorf("it moved from port %d to port %d, %v", status.Port, now.Port, err)
+	}
+	if err := again.stop(); err != nil {
 		t.Fatal(err)
 	}
 	if err := Run(t.Context(), Config{Home: h, Port: port, Log: slog.New(slog.DiscardHandler)}); err == nil {
 		t.Error("a port that the user named and that is in use was replaced")
 	}
 	taken.Close()
-	status, err = start(t, h, func(c *Config) { c.Port = 0 }).Status(t.Context())
+	third := start(t, h, func(c *Config) { c.Port = 0 })
+	status, err = third.Status(t.Context())
 	if err != nil || status.Port != port || status.PortTaken {
 		t.Errorf("%+v, %v", status, err)
+	}
+	third.use(t, registryapi.Use{Cluster: "dev", Egress: "all"})
+	for _, image := range []string{meanwhile, status.Address + "/app:1"} {
+		if err := third.pull(t, "dev", image); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := third.pull(t, "dev", fmt.Sprintf("localhost:%d/app:1", runtest.FreePort(t))); err == nil {
+		t.Error("the registry serves images with a port that it never had")
 	}
 }
 

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
+	"slices"
 
 	"github.com/skiff-dev/skiff/internal/atomicfile"
 )
@@ -14,6 +16,32 @@ import (
 type settings struct {
 	Port       int   `json:"port"`
 	LimitBytes int64 `json:"limitBytes"`
+	// Served are all ports that the registry has had, the last one at the end, because the
+	// names of images in clusters have them.
+	Served []int `json:"served,omitempty"`
+}
+
+// at returns the settings of a registry that serves at a port.
+func (s settings) at(port int) settings {
+	s.Served = append(slices.DeleteFunc(slices.Clone(s.Served), func(had int) bool { return had == port }), port)
+	return s
+}
+
+// candidates returns the ports to try, in this order: the usual one, those of earlier starts,
+// and the next ones.
+func (s settings) candidates() []int {
+	all := []int{s.Port}
+	for _, port := range slices.Backward(s.Served) {
+		all = append(all, port)
+	}
+	for port := s.Port + 1; port <= min(s.Port+tries, math.MaxUint16); port++ {
+		all = append(all, port)
+	}
+	return all
+}
+
+func (s settings) equal(other settings) bool {
+	return s.Port == other.Port && s.LimitBytes == other.LimitBytes && slices.Equal(s.Served, other.Served)
 }
 
 // with returns the settings with what config changes.
@@ -38,6 +66,9 @@ func readSettings(path string) (settings, error) {
 	}
 	if err := json.Unmarshal(content, &s); err != nil || s.Port < 1 || s.Port > 65535 || s.LimitBytes < 1 {
 		return s, fmt.Errorf("%s is damaged: delete it to use the defaults again", path)
+	}
+	if len(s.Served) == 0 { // written by an older version
+		s.Served = []int{s.Port}
 	}
 	return s, nil
 }

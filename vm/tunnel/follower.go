@@ -23,9 +23,10 @@ type Config struct {
 	Device string
 	// Address is the host's own in the machines' subnet.
 	Address netip.Addr
-	// Allows and Dial are those of network.Attachment.
+	// Allows, Dial and Local are those of network.Attachment.
 	Allows func(netip.Addr) bool
 	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
+	Local  func(netip.AddrPort) (take func(net.Conn) bool, own bool)
 	Log    *slog.Logger
 }
 
@@ -89,7 +90,7 @@ func (f *Follower) serve(ctx context.Context) error {
 	f.config.Log.Info("the host is connected to the cluster's network", "device", f.config.Device)
 	f.attached.Store(true)
 	defer f.attached.Store(false)
-	err = network.Attach(ctx, network.Attachment{Device: device, Host: f.config.Address, Allows: f.config.Allows, Dial: f.config.Dial})
+	err = network.Attach(ctx, network.Attachment{Device: device, Host: f.config.Address, Allows: f.config.Allows, Dial: f.config.Dial, Local: f.config.Local})
 	if !Exists(f.config.Device) {
 		f.config.Log.Info("the host was disconnected from the cluster's network", "device", f.config.Device)
 		return nil

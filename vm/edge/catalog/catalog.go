@@ -181,15 +181,18 @@ func follow[L runtime.Object](ctx context.Context, c *Catalog, from resource[L],
 	list := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 			found, err := from.List(ctx, options)
-			failed.note(ctx, err)
 			if apierrors.IsNotFound(err) {
 				_ = to.Replace(nil, "") // the reflector lists again after a while
+				return found, err
 			}
+			failed.note(ctx, err)
 			return found, err
 		},
 		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
 			stream, err := from.Watch(ctx, options)
-			failed.note(ctx, err)
+			if !apierrors.IsNotFound(err) {
+				failed.note(ctx, err)
+			}
 			return stream, err
 		},
 	}

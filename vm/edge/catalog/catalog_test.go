@@ -139,6 +139,7 @@ func TestChangesAreSignalled(t *testing.T) {
 	client := fake.NewClientset()
 	c := run(t, client)
 	old := await(t, c, "nothing", synced)
+	runtest.AwaitWatch(t, client.Actions, "services")
 	services := client.CoreV1().Services("shop")
 	if _, err := services.Create(t.Context(), service("shop", "web"), metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
@@ -163,6 +164,7 @@ func TestManyChangesAreFewSnapshots(t *testing.T) {
 	client := fake.NewClientset()
 	c := run(t, client)
 	await(t, c, "nothing", synced)
+	runtest.AwaitWatch(t, client.Actions, "services")
 	go func() {
 		for i := range 100 {
 			_, _ = client.CoreV1().Services("shop").Create(context.Background(), service("shop", fmt.Sprint("s", i)), metav1.CreateOptions{})

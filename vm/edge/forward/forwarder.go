@@ -30,6 +30,9 @@ const (
 type Config struct {
 	// File keeps the ports that listeners got.
 	File string
+	// Use is called before a connection or a UDP flow is forwarded, and end when it has
+	// ended. It may wait. If it fails, nothing is forwarded. It may be nil.
+	Use func(ctx context.Context) (end func(), err error)
 	// Dial connects to an address in the cluster's network. network is "tcp" or
 	// "udp".
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
@@ -52,6 +55,7 @@ type Forwarder struct {
 
 // shared is what all listeners use.
 type shared struct {
+	use    func(ctx context.Context) (end func(), err error)
 	dialer dialer
 	flows  flows
 	slots  chan struct{} // one for each connection and UDP flow
@@ -72,6 +76,9 @@ type State struct {
 // New returns a Forwarder with the ports that its file remembers. Only a file of a
 // newer version is an error.
 func New(config Config) (*Forwarder, error) {
+	if config.Use == nil {
+		config.Use = func(context.Context) (func(), error) { return func() {}, nil }
+	}
 	remembered, err := readMemory(config.File)
 	if errors.Is(err, errNewer) {
 		return nil, err
@@ -82,6 +89,7 @@ func New(config Config) (*Forwarder, error) {
 	return &Forwarder{
 		config: config, memory: remembered, servers: map[string]*server{}, states: map[string]State{},
 		shared: &shared{
+			use:    config.Use,
 			dialer: dialer{dial: config.Dial, resolve: config.Resolve},
 			slots:  make(chan struct{}, connectionLimit(fileLimit())), log: config.Log,
 		},

@@ -48,6 +48,17 @@ type Target struct {
 type Node struct {
 	Name    string
 	Address netip.Addr
+	// Leaving is set if its machine is about to end: connections through it would be lost.
+	Leaving bool
+}
+
+// Staying returns the nodes whose machines are not about to end, or all if there are none.
+func Staying(nodes []Node) []Node {
+	staying := slices.DeleteFunc(slices.Clone(nodes), func(n Node) bool { return n.Leaving })
+	if len(staying) == 0 {
+		return nodes
+	}
+	return staying
 }
 
 // Input is what Plan decides from.
@@ -237,7 +248,7 @@ func serviceTarget(in Input, service *corev1.Service, port corev1.ServicePort) T
 // there are none, with endpoints that still serve.
 func NodesFor(in Input, service *corev1.Service) []Node {
 	if service.Spec.ExternalTrafficPolicy != corev1.ServiceExternalTrafficPolicyLocal {
-		return in.Nodes
+		return Staying(in.Nodes)
 	}
 	ready, serving := map[string]bool{}, map[string]bool{}
 	for _, slice := range in.Snapshot.EndpointSlices(catalog.NameOf(service)) {
@@ -252,9 +263,9 @@ func NodesFor(in Input, service *corev1.Service) []Node {
 		return slices.DeleteFunc(slices.Clone(in.Nodes), func(n Node) bool { return !names[n.Name] })
 	}
 	if local := with(ready); len(local) > 0 {
-		return local
+		return Staying(local)
 	}
-	return with(serving)
+	return Staying(with(serving))
 }
 
 // portTarget returns the target of a port that the user asked for.
@@ -265,8 +276,13 @@ func portTarget(in Input, p cluster.Port) Target {
 		return Target{Pod: types.NamespacedName{Namespace: p.Namespace, Name: p.Name}, PodPort: uint16(number)}
 	case cluster.PortNode:
 		target := Target{Spread: true}
+		for _, n := range Staying(in.Nodes) {
+			if p.Name == "" {
+				target.Addresses = append(target.Addresses, netip.AddrPortFrom(n.Address, uint16(number)))
+			}
+		}
 		for _, n := range in.Nodes {
-			if p.Name == "" || p.Name == n.Name {
+			if p.Name == n.Name {
 				target.Addresses = append(target.Addresses, netip.AddrPortFrom(n.Address, uint16(number)))
 			}
 		}

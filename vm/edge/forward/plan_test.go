@@ -18,7 +18,7 @@ import (
 
 var (
 	web   = types.NamespacedName{Namespace: "shop", Name: "web"}
-	nodes = []Node{{"worker-1", netip.MustParseAddr("192.168.104.21")}, {"worker-2", netip.MustParseAddr("192.168.104.22")}}
+	nodes = []Node{{Name: "worker-1", Address: netip.MustParseAddr("192.168.104.21")}, {Name: "worker-2", Address: netip.MustParseAddr("192.168.104.22")}}
 )
 
 // balancer is a load balancer with an address, whose ports are 80 and, over UDP, 53.
@@ -151,6 +151,41 @@ func TestTrafficGoesWhereThePoliciesSay(t *testing.T) {
 		all := Plan(Input{Snapshot: catalogtest.Snapshot(balancer(c.change), c.slice), Nodes: nodes})
 		if got, _ := find(all, "service shop/web 80/tcp"); !reflect.DeepEqual(got.Target, c.want) {
 			t.Errorf("%s: %+v, want %+v", c.name, got.Target, c.want)
+		}
+	}
+}
+
+func TestNodesWhoseMachinesAreAboutToEndGetNoConnections(t *testing.T) {
+	local := func(s *corev1.Service) { s.Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal }
+	leaving := slices.Clone(nodes)
+	leaving[0].Leaving = true
+	all := slices.Clone(leaving)
+	all[1].Leaving = true
+	first, second := "192.168.104.21:30080", "192.168.104.22:30080"
+	for _, c := range []struct {
+		name   string
+		nodes  []Node
+		change func(*corev1.Service)
+		ready  map[string]bool
+		want   []string
+	}{
+		{"one is leaving", leaving, nil, nil, []string{second}},
+		{"all are leaving", all, nil, nil, []string{first, second}},
+		{"endpoints on both", leaving, local, map[string]bool{"worker-1": true, "worker-2": true}, []string{second}},
+		{"endpoints only on the one that is leaving", leaving, local, map[string]bool{"worker-1": true}, []string{first}},
+	} {
+		in := Input{Snapshot: catalogtest.Snapshot(balancer(c.change), endpointsOn(c.ready, true)), Nodes: c.nodes}
+		if got, _ := find(Plan(in), "service shop/web 80/tcp"); !slices.Equal(got.Target.Addresses, at(c.want...)) {
+			t.Errorf("%s: %v, want %v", c.name, got.Target.Addresses, c.want)
+		}
+	}
+	for target, want := range map[string][]string{"30080:node": {second}, "80:node/worker-1:30080": {first}} {
+		port, err := cluster.ParsePort(target, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := portTarget(Input{Nodes: leaving}, port); !slices.Equal(got.Addresses, at(want...)) {
+			t.Errorf("%s: %v, want %v", target, got.Addresses, want)
 		}
 	}
 }

@@ -25,6 +25,11 @@ func (s *server) handle(ctx context.Context, conn net.Conn) {
 	if slot, ok := conn.(*slotConn); ok {
 		client = slot.TCPConn // the kernel splices nothing else
 	}
+	end, err := s.shared.use(ctx)
+	if err != nil {
+		return // the listener ends
+	}
+	defer end()
 	backend, at, err := s.shared.dialer.connect(ctx, "tcp", s.target())
 	if err != nil {
 		s.shared.log.Debug("cannot forward a connection", "listener", s.id, "error", err)

@@ -35,20 +35,24 @@ type packetServer struct {
 	flows map[netip.AddrPort]*flow
 }
 
-// serveUDP forwards datagrams until ctx ends.
+// serveUDP forwards datagrams until ctx ends. The address is free when it returns.
 func (s *server) serveUDP(ctx context.Context, socket *net.UDPConn) {
 	p := &packetServer{server: s, socket: socket, flows: map[netip.AddrPort]*flow{}}
 	s.packets.Store(p)
-	stop := context.AfterFunc(ctx, func() { _ = socket.Close() })
-	defer stop()
-	defer p.tasks.Wait()
 	ctx, cancel := context.WithCancel(ctx)
+	closed := make(chan struct{})
+	context.AfterFunc(ctx, func() {
+		defer close(closed)
+		_ = socket.Close()
+	})
+	// A read fails before the descriptor is closed, and a second Close would not wait for that.
+	defer func() { <-closed }()
+	defer p.tasks.Wait()
 	defer cancel()
 	buffer := make([]byte, maxDatagram)
 	for {
 		n, client, err := socket.ReadFromUDPAddrPort(buffer)
 		if errors.Is(err, net.ErrClosed) || ctx.Err() != nil {
-			_ = socket.Close()
 			return
 		}
 		if err != nil { // about an earlier datagram, as a refused one
@@ -108,6 +112,11 @@ func (p *packetServer) endStalest() {
 // run connects a flow and carries its answers until it is idle or closed.
 func (p *packetServer) run(ctx context.Context, fl *flow, client netip.AddrPort) {
 	defer func() { _ = fl.Close() }()
+	end, err := p.shared.use(ctx)
+	if err != nil {
+		return // the listener ends
+	}
+	defer end()
 	backend, at, err := p.shared.dialer.connect(ctx, "udp", p.target())
 	if err != nil {
 		p.shared.log.Debug("cannot forward datagrams", "listener", p.id, "error", err)

@@ -197,8 +197,12 @@ func respond(a gateway.Action, header http.Header) {
 	}
 }
 
-// modify changes the answer of a backend.
+// modify changes the answer of a backend. The conformance tests for ingress controllers
+// ask for a Server, whatever the backend sends.
 func modify(response *http.Response) error {
+	if response.Header.Get("Server") == "" {
+		response.Header.Set("Server", "skiff")
+	}
 	respond(forwardedOf(response.Request.Context()).action, response.Header)
 	if isGRPC(response.Request) {
 		response.Body = &callBody{ReadCloser: response.Body, response: response}

@@ -15,7 +15,10 @@ func (s *Server) AnswerHosts(w http.ResponseWriter, _ *http.Request) {
 // AnswerCertificate answers the entry of another daemon, at
 // daemonapi.PathWebCertificate. Only the user can ask.
 func (s *Server) AnswerCertificate(w http.ResponseWriter, r *http.Request) {
-	found := s.dispatcher.own.find(r.Context(), r.URL.Query().Get("host"))
+	found, err := s.dispatcher.find(r.Context(), r.URL.Query().Get("host"))
+	if err != nil {
+		return // the client is gone
+	}
 	if found == nil {
 		http.NotFound(w, r)
 		return

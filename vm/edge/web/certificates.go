@@ -36,7 +36,9 @@ type certificates struct {
 	table    *atomic.Pointer[route.Table]
 	gateways *atomic.Pointer[gateway.Table]
 	read     SecretFunc
-	log      *slog.Logger
+	// paused reports whether the cluster is paused, so that no secret can be read.
+	paused func(context.Context) bool
+	log    *slog.Logger
 
 	mu    sync.Mutex // guards pairs
 	pairs map[types.NamespacedName]*pair
@@ -88,6 +90,9 @@ func (c *certificates) get(ctx context.Context, secret types.NamespacedName) (*t
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if time.Since(p.at) < secretFresh {
+		return p.certificate, p.err
+	}
+	if !p.at.IsZero() && c.paused(ctx) {
 		return p.certificate, p.err
 	}
 	ctx, cancel := context.WithTimeout(ctx, secretLimit)

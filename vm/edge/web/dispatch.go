@@ -90,7 +90,9 @@ func (d *dispatcher) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, 
 	switch owner {
 	case "":
 	case d.site.cluster:
-		found = d.own.find(hello.Context(), host)
+		if found, err = d.find(hello.Context(), host); err != nil {
+			return nil, err
+		}
 	default:
 		found = d.peers.certificate(hello.Context(), owner, host)
 	}
@@ -98,6 +100,17 @@ func (d *dispatcher) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, 
 		return found, nil
 	}
 	return d.issue(host)
+}
+
+// find returns the certificate that an Ingress of this cluster names for the host, nil if none
+// does. That is a use of the cluster.
+func (d *dispatcher) find(ctx context.Context, host string) (*tls.Certificate, error) {
+	end, err := d.site.use(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	return d.own.find(ctx, host), nil
 }
 
 // insideCertificate chooses the certificate for a connection from a machine, which

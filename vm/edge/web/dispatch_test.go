@@ -53,6 +53,31 @@ func TestPagesHelp(t *testing.T) {
 	})
 }
 
+func TestRequestsOfTheHostAreUsesOfTheCluster(t *testing.T) {
+	r := newRig(t)
+	c := r.start(t, "dev")
+	c.serve(t, "web", "", says("hello"))
+	client := r.client(t)
+	expect(t, client, r.url("web.default.dev.localhost"), 200, "hello")
+	if began, ended := c.uses.began.Load(), c.uses.ended.Load(); began == 0 || began != ended {
+		t.Errorf("%d uses, of which %d have ended", began, ended)
+	}
+	// The cluster is asleep, and the use wakes it.
+	c.uses.wakes.Store(true)
+	c.frozen.Store(true)
+	expect(t, client, r.url("web.default.dev.localhost"), 200, "hello")
+	began := c.uses.began.Load()
+	expect(t, client, r.url("web.default.old.localhost"), 404, `There is no cluster "old"`)
+	if c.uses.began.Load() != began {
+		t.Error("a request for another cluster is a use")
+	}
+	// A handshake reads the secret of an Ingress, so it wakes the cluster as well.
+	c.secrets[types.NamespacedName{Namespace: "default", Name: "tls"}] = selfSigned(t, "a.example.com", client.Transport.(*http.Transport).TLSClientConfig.RootCAs)
+	c.ingress(t, "a.example.com", "web", "tls")
+	c.frozen.Store(true)
+	expect(t, client, r.turl("a.example.com"), 200, "hello")
+}
+
 func TestBrowsersGetHTMLThatRunsNothing(t *testing.T) {
 	r := newRig(t)
 	r.start(t, "dev").serveAt(t, "idle", "")
@@ -239,6 +264,12 @@ func TestChangedSecretIsReadAgain(t *testing.T) {
 	}
 	delete(c.secrets, name)
 	own.pairs[name].at = time.Now().Add(-secretFresh)
+	c.frozen.Store(true) // the API cannot be asked
+	time.Sleep(rememberFor)
+	if !same(current) {
+		t.Error("the certificate of a paused cluster was forgotten")
+	}
+	c.frozen.Store(false)
 	if own.find(t.Context(), "a.com") != nil {
 		t.Error("a deleted secret is used")
 	}

@@ -147,7 +147,7 @@ func (s *Server) stream(ctx context.Context, conn net.Conn, p gateway.Port, serv
 	if ok && target.HTTP {
 		return false
 	}
-	if !ok || len(target.Backend.Endpoints) == 0 || s.site.frozen(ctx) {
+	if !ok || len(target.Backend.Endpoints) == 0 || s.site.awake(ctx) != nil {
 		return true
 	}
 	if target.Terminate {

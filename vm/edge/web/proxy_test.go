@@ -50,6 +50,24 @@ func TestServiceAnswersByItsName(t *testing.T) {
 	expect(t, client, r.turl("secure.default.dev.localhost"), 200, "HTTP/2.0 GET / ")
 }
 
+func TestAnswersNameTheirServer(t *testing.T) {
+	r := newRig(t)
+	c := r.start(t, "dev")
+	c.serve(t, "silent", "", says("hello"))
+	c.serve(t, "named", "", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Server", "own") }))
+	client := r.client(t)
+	for name, want := range map[string]string{"silent": "skiff", "named": "own"} {
+		response, err := client.Get(r.url(name + ".default.dev.localhost"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if got := response.Header["Server"]; !slices.Equal(got, []string{want}) {
+			t.Errorf("server of %s: %q, want %q", name, got, want)
+		}
+	}
+}
+
 func TestHeadersOfTheConnectionAndForgedOnesAreRemoved(t *testing.T) {
 	r := newRig(t)
 	r.start(t, "dev").serve(t, "web", "", http.HandlerFunc(echo))

@@ -65,6 +65,7 @@ type cluster struct {
 	stop    func()        // ends its daemon
 	pods    *pods
 	frozen  atomic.Bool
+	uses    uses
 	refuses atomic.Int32 // how many listens of Gateways still fail
 	secrets map[types.NamespacedName]tls.Certificate
 
@@ -107,6 +108,7 @@ func (r *rig) start(t *testing.T, name string) *cluster {
 		Home: r.home, Cluster: name, Objects: c.current, Dial: c.pods.dial, Log: slog.New(slog.DiscardHandler),
 		Listen: c.listen, Assign: assign,
 		Frozen:   func(context.Context) bool { return c.frozen.Load() },
+		Use:      c.use,
 		Reserved: func() []int { return nil }, Secret: c.secret, Status: c.status, GatewayStatus: c.gatewayStatus,
 	})
 	if err != nil {
@@ -144,6 +146,20 @@ func (r *rig) start(t *testing.T, name string) *cluster {
 		return err
 	})
 	return c
+}
+
+// uses counts uses of a cluster.
+type uses struct {
+	began, ended atomic.Int64
+	wakes        atomic.Bool // whether a use resumes the cluster
+}
+
+func (c *cluster) use(context.Context) (func(), error) {
+	c.uses.began.Add(1)
+	if c.uses.wakes.Load() {
+		c.frozen.Store(false)
+	}
+	return func() { c.uses.ended.Add(1) }, nil
 }
 
 func (c *cluster) listen(address netip.Addr, port uint16) (net.Listener, error) {

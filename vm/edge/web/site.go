@@ -3,6 +3,7 @@ package web
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -25,19 +26,22 @@ type site struct {
 	proxy    *proxy
 	// frozen reports whether the cluster is paused.
 	frozen func(context.Context) bool
+	// use begins a use of the cluster and waits until it is awake.
+	use func(context.Context) (end func(), err error)
 	// entryPorts returns the ports of the web entry.
 	entryPorts func() Ports
 }
 
 func newSite(cluster string, dial DialFunc, frozen func(context.Context) bool, entryPorts func() Ports, log *slog.Logger) *site {
 	s := &site{cluster: cluster, proxy: newProxy(dial, log), frozen: remembered(frozen), entryPorts: entryPorts}
+	s.use = func(context.Context) (func(), error) { return func() {}, nil }
 	s.table.Store(route.New(cluster, route.Objects{}))
 	s.gateways.Store(gateway.New(gateway.Objects{}, gateway.Environment{Services: s.table.Load()}))
 	return s
 }
 
-// rememberFor is how long it is known whether a cluster is paused. To ask costs a look
-// at every machine.
+// rememberFor is how long it is known that a cluster is not paused. To ask costs a look at
+// every machine.
 const rememberFor = 500 * time.Millisecond
 
 func remembered(ask func(context.Context) bool) func(context.Context) bool {
@@ -47,7 +51,7 @@ func remembered(ask func(context.Context) bool) func(context.Context) bool {
 	return func(ctx context.Context) bool {
 		mu.Lock()
 		defer mu.Unlock()
-		if time.Since(at) > rememberFor {
+		if last || time.Since(at) > rememberFor {
 			last, at = ask(ctx), time.Now()
 		}
 		return last
@@ -75,7 +79,15 @@ func (s *site) hosts() []string {
 	return slices.DeleteFunc(slices.Compact(hosts), func(host string) bool { return host == "" })
 }
 
+// serve answers a request. Those of this host are uses of the cluster, until they end.
 func (s *site) serve(w http.ResponseWriter, r *http.Request, from arrival) {
+	if from != inside {
+		end, err := s.use(r.Context())
+		if err != nil {
+			return // the client is gone
+		}
+		defer end()
+	}
 	host := route.Host(r.Host)
 	table := s.table.Load()
 	exact, covered := s.gateways.Load().Claims(host)
@@ -101,9 +113,28 @@ func unrouted(d route.Decision) bool {
 	return d.Outcome == route.Overview || d.Outcome == route.NoService || d.Outcome == route.NoRule && !d.Resource
 }
 
+var errPaused = errors.New("the cluster is paused")
+
+// awake returns an error if the cluster is paused. If it is only asleep, awake waits until
+// it is not: the request has come through the tunnel.
+func (s *site) awake(ctx context.Context) error {
+	if !s.frozen(ctx) {
+		return nil
+	}
+	end, err := s.use(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	if s.frozen(ctx) {
+		return errPaused
+	}
+	return nil
+}
+
 // forward sends a request to its backend, unless the cluster is paused.
 func (s *site) forward(w http.ResponseWriter, r *http.Request, action gateway.Action, from arrival) {
-	if s.frozen(r.Context()) {
+	if s.awake(r.Context()) != nil {
 		page{
 			status: http.StatusServiceUnavailable, title: fmt.Sprintf("Cluster %s is paused", s.cluster),
 			lines: []string{"Resume it: skiff resume " + s.cluster}, waits: true,

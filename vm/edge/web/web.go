@@ -43,6 +43,9 @@ type Config struct {
 	Assign  func(claims []gateway.Claim, complete bool) map[types.UID]gateway.Address
 	// Frozen reports whether the cluster is paused.
 	Frozen func(context.Context) bool
+	// Use begins a use of the cluster and waits until it is awake; end ends it. It may be
+	// nil.
+	Use func(ctx context.Context) (end func(), err error)
 	// Reserved returns ports of the host that the user gave to the cluster.
 	Reserved func() []int
 	Secret   SecretFunc
@@ -83,9 +86,12 @@ func New(config Config) (*Server, error) {
 		return ports
 	}
 	s := newSite(config.Cluster, config.Dial, config.Frozen, entryPorts, config.Log)
+	if config.Use != nil {
+		s.use = config.Use
+	}
 	return &Server{config: config, site: s, dispatcher: &dispatcher{
 		site: s, issuer: issuer, peers: newPeers(config.Home, config.Cluster, config.Log),
-		own: &certificates{table: &s.table, gateways: &s.gateways, read: config.Secret, log: config.Log},
+		own: &certificates{table: &s.table, gateways: &s.gateways, read: config.Secret, paused: s.frozen, log: config.Log},
 	}}, nil
 }
 

@@ -3,6 +3,7 @@ package logs
 import (
 	"context"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 
@@ -28,7 +29,15 @@ func (p *process) connect() (*rest.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to the Kubernetes API: %w", err)
 	}
-	return clientcmd.RESTConfigFromKubeConfig(kubeconfig)
+	config, err := clientcmd.RESTConfigFromKubeConfig(kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the Kubernetes API: %w", err)
+	}
+	// Requests of this process do not count as use of the cluster, unlike those to the API's port.
+	config.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", p.config.Home.Cluster(p.config.Cluster).APISocket())
+	}
+	return config, nil
 }
 
 // pods follows the labels of pods until ctx ends.

@@ -43,7 +43,7 @@ const (
 	// its heap is mostly buffers.
 	collectPercent, memoryLimit = 50, 192 << 20
 	// cursorsFile has the cursors, beside the store.
-	cursorsFile = "cursors.json"
+	cursorsFile = home.LogCursors
 	// saveEvery is how often cursors are saved.
 	saveEvery = 3 * time.Second
 	// nodesEvery is how often the list of nodes is read.
@@ -133,7 +133,10 @@ func Run(ctx context.Context, config Config) (err error) {
 // serve answers queries until ctx ends.
 func (p *process) serve(ctx context.Context) error {
 	mux := http.NewServeMux()
-	mux.Handle(store.PathSelect, p.store.Handler())
+	queries := p.store.Handler()
+	for _, path := range []string{store.PathSelect, store.PathBuild, store.PathHealth} {
+		mux.Handle(path, queries)
+	}
 	mux.HandleFunc("GET "+query.PathStatus, func(w http.ResponseWriter, _ *http.Request) { jsonhttp.Write(w, p.status()) })
 	mux.HandleFunc("POST "+child.PathDrain, func(_ http.ResponseWriter, r *http.Request) { p.drain.Wait(r.Context()) })
 	server := &http.Server{
@@ -189,7 +192,7 @@ func (p *process) nodes(ctx context.Context) {
 		if err != nil && !cluster.IsAbsent(err) {
 			p.config.Log.Warn("read which nodes have logs", "error", err)
 		}
-		for _, name := range state.Nodes {
+		for _, name := range state.Names() {
 			if running[name] != nil {
 				continue
 			}
@@ -205,7 +208,7 @@ func (p *process) nodes(ctx context.Context) {
 			})
 		}
 		for name, end := range running {
-			if err == nil && !slices.Contains(state.Nodes, name) {
+			if err == nil && !slices.Contains(state.Names(), name) {
 				end()
 				delete(running, name)
 				p.drain.Forget(name)

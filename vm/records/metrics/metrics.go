@@ -6,7 +6,6 @@ package metrics
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -16,8 +15,10 @@ import (
 	"time"
 
 	"github.com/prometheus/prometheus/storage"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/skiff-dev/skiff/internal/pause"
 	"github.com/skiff-dev/skiff/internal/wakeup"
 	"github.com/skiff-dev/skiff/vm/records/metrics/promapi"
 	"github.com/skiff-dev/skiff/vm/records/metrics/scrape"
@@ -26,7 +27,7 @@ import (
 )
 
 // Period is the time from one round of requests to the next.
-const Period = 15 * time.Second
+const Period = target.Period
 
 const (
 	// openAgain is how long the recorder waits after the store failed.
@@ -36,6 +37,9 @@ const (
 	// maxSeries is how many series are recorded at a time. Each uses about 2 KiB of
 	// memory.
 	maxSeries = 30_000
+	// maxWithPods is the number of series from which on no new ones of pods are recorded:
+	// the rest is reserved for the cluster itself.
+	maxWithPods = 20_000
 )
 
 // Directory returns where the metrics are within the records of a cluster.
@@ -54,8 +58,9 @@ type Config struct {
 	Dir string
 	// Settings returns the current settings.
 	Settings func() Settings
-	// Frozen reports whether the cluster is paused; nothing is asked then.
-	Frozen func(context.Context) bool
+	// Begin is called before nodes and pods are asked, and end afterwards. ok is false while
+	// the cluster is paused; then nothing is asked.
+	Begin func(ctx context.Context) (end func(), ok bool)
 	// Nodes returns the nodes whose machines run, Machines all machines.
 	Nodes    func(context.Context) []target.Node
 	Machines func(context.Context) []target.Machine
@@ -63,12 +68,16 @@ type Config struct {
 	Ready func() map[string]bool
 	// Network returns where pods can be.
 	Network func() target.Network
-	// Client watches pods; its requests have no time limit.
-	Client kubernetes.Interface
+	// Services returns the services of the cluster.
+	Services func() []target.Service
+	// Client watches pods, and Monitors the objects that select what is scraped. Their
+	// requests have no time limit.
+	Client   kubernetes.Interface
+	Monitors dynamic.Interface
 	// Dial connects to an address in the cluster's network.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// TLS authenticates as the administrator.
-	TLS *tls.Config
+	// DialTLS connects to the cluster's own programs and authenticates to them.
+	DialTLS func(ctx context.Context, network, address string) (net.Conn, error)
 	// FreeBytes returns the free space of the disk.
 	FreeBytes func() int64
 	Log       *slog.Logger
@@ -79,13 +88,15 @@ type Recorder struct {
 	config  Config
 	api     http.Handler
 	changed wakeup.Signal
-	pods    pods
+	pods    mirror[target.Pod]
+	// serviceMonitors and podMonitors select pods, besides annotations.
+	serviceMonitors, podMonitors mirror[target.Monitor]
 
 	mu       sync.Mutex // guards what follows
 	store    *store.Store
-	failed   error                   // why there is no store, nil if there is one or none is wanted
-	notice   string                  // what happened to an earlier store
-	problems []string                // of annotations
+	failed   error  // why there is no store, nil if there is one or none is wanted
+	notice   string // what happened to an earlier store
+	remarks  remarks
 	results  map[string]targetResult // of the last requests, by key
 	metadata map[string]promapi.Metadata
 }
@@ -98,7 +109,11 @@ type targetResult struct {
 
 // New returns a Recorder that does nothing until Run is called.
 func New(config Config) *Recorder {
-	r := &Recorder{config: config, changed: wakeup.New(), results: map[string]targetResult{}, metadata: map[string]promapi.Metadata{}}
+	r := &Recorder{
+		config: config, changed: wakeup.New(), results: map[string]targetResult{}, metadata: map[string]promapi.Metadata{},
+		pods:            mirror[target.Pod]{reduce: reducedPod},
+		serviceMonitors: mirror[target.Monitor]{reduce: reducedMonitor}, podMonitors: mirror[target.Monitor]{reduce: reducedMonitor},
+	}
 	r.api = promapi.New(promapi.Config{
 		Queryable: r.queryable, Metadata: r.described, Targets: r.targets, Log: config.Log,
 	}).Handler()
@@ -118,7 +133,7 @@ func (r *Recorder) Run(ctx context.Context) error {
 	defer r.close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	watching.Go(func() { r.pods.follow(ctx, r.config.Client, func() bool { return !r.config.Settings().Disabled }) })
+	watching.Go(func() { r.follow(ctx) })
 	rounds := newRounds(r.config)
 	defer rounds.close()
 	ticker := time.NewTicker(Period)
@@ -137,21 +152,43 @@ func (r *Recorder) Run(ctx context.Context) error {
 	}
 }
 
+// follow watches the objects that determine the targets until ctx ends. It begins once
+// metrics are recorded.
+func (r *Recorder) follow(ctx context.Context) {
+	for r.config.Settings().Disabled {
+		if pause.For(ctx, Period) != nil {
+			return
+		}
+	}
+	var all sync.WaitGroup
+	defer all.Wait()
+	all.Go(func() { followPods(ctx, r.config.Client, &r.pods) })
+	all.Go(func() {
+		followMonitors(ctx, r.config.Monitors, target.ServiceMonitor, &r.serviceMonitors, monitorsBackoff)
+	})
+	all.Go(func() { followMonitors(ctx, r.config.Monitors, target.PodMonitor, &r.podMonitors, monitorsBackoff) })
+}
+
 // round opens the store if necessary and records once. An error is that of the store,
 // which is closed then.
 func (r *Recorder) round(ctx context.Context, rounds *rounds) error {
 	now := time.Now().Round(0) // the wall clock, which the store uses
 	settings := r.config.Settings()
 	opened, err := r.open(settings, now)
-	if err != nil || opened == nil || r.config.Frozen(ctx) {
+	if err != nil || opened == nil {
 		return err
 	}
-	answers, problems, err := rounds.record(ctx, now, stored{opened}, r.pods.all(), r.describe)
+	end, ok := r.config.Begin(ctx)
+	if !ok {
+		return nil
+	}
+	defer end()
+	answers, lines, err := rounds.record(ctx, now, stored{opened}, r.known(), r.describe)
 	if ctx.Err() != nil {
 		return nil
 	}
 	r.mu.Lock()
-	r.results, r.problems = answers, problems
+	r.results, r.remarks = answers, lines
 	r.mu.Unlock()
 	if err != nil {
 		r.config.Log.Warn("cannot record metrics, opening the store again", "error", err)
@@ -159,6 +196,11 @@ func (r *Recorder) round(ctx context.Context, rounds *rounds) error {
 		r.fail(err)
 	}
 	return err
+}
+
+// known returns the objects that determine the targets.
+func (r *Recorder) known() objects {
+	return objects{pods: r.pods.all(), monitors: append(r.serviceMonitors.all(), r.podMonitors.all()...)}
 }
 
 // open returns the store with the given settings, nil if the user wants none.
@@ -238,4 +280,9 @@ func (r *Recorder) queryable() (storage.Queryable, error) {
 type stored struct{ *store.Store }
 
 // Full implements scrape.Store.
-func (s stored) Full() bool { return s.Series() >= maxSeries }
+func (s stored) Full(cluster bool) bool {
+	if cluster {
+		return s.Series() >= maxSeries
+	}
+	return s.Series() >= maxWithPods
+}

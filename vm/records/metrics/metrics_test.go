@@ -22,6 +22,9 @@ import (
 	"github.com/prometheus/prometheus/storage"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	dynamicfake "k8s.io/client-go/dynamic/fake"
 	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/skiff-dev/skiff/vm/records/metrics/scrape"
@@ -41,14 +44,19 @@ func annotated() *corev1.Pod {
 func config(t *testing.T, address string) Config {
 	return Config{
 		Dir: filepath.Join(t.TempDir(), "metrics"), Settings: func() Settings { return Settings{Keep: time.Hour, MaxBytes: 100 << 20} },
-		Frozen: func(context.Context) bool { return false },
-		Nodes:  func(context.Context) []target.Node { return nil },
+		Begin: func(context.Context) (func(), bool) { return func() {}, true },
+		Nodes: func(context.Context) []target.Node { return nil },
 		Machines: func(context.Context) []target.Machine {
 			return []target.Machine{{Node: "worker-1", Running: true, CPUSeconds: 5}}
 		},
-		Ready:   func() map[string]bool { return map[string]bool{"worker-1": true} },
-		Network: func() target.Network { return target.Network{Pods: netip.MustParsePrefix("10.244.0.0/16")} },
-		Client:  fake.NewClientset(annotated()),
+		Ready: func() map[string]bool { return map[string]bool{"worker-1": true} },
+		Network: func() target.Network {
+			return target.Network{
+				Nodes: map[string]netip.Addr{"worker-1": netip.MustParseAddr("192.168.104.21")},
+				Pods:  netip.MustParsePrefix("10.244.0.0/16"),
+			}
+		},
+		Client: fake.NewClientset(annotated()), Monitors: monitorsAPI(),
 		Dial: func(ctx context.Context, network, asked string) (net.Conn, error) {
 			if asked != "10.244.1.5:8080" {
 				return nil, fmt.Errorf("dialed %s", asked)
@@ -57,6 +65,15 @@ func config(t *testing.T, address string) Config {
 		},
 		Log: slog.New(slog.DiscardHandler),
 	}
+}
+
+// monitorsAPI is an API with monitors.
+func monitorsAPI(objects ...runtime.Object) *dynamicfake.FakeDynamicClient {
+	lists := map[schema.GroupVersionResource]string{}
+	for _, kind := range []string{target.ServiceMonitor, target.PodMonitor} {
+		lists[schema.GroupVersionResource{Group: target.MonitorGroup, Version: "v1", Resource: strings.ToLower(kind) + "s"}] = kind + "List"
+	}
+	return dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), lists, objects...)
 }
 
 // query returns the result of a query in JSON.
@@ -177,7 +194,7 @@ func TestAClockThatGoesBackBeginsAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := newRounds(c).record(t.Context(), future, stored{opened}, nil, wrong.describe); err != nil {
+		if _, _, err := newRounds(c).record(t.Context(), future, stored{opened}, objects{}, wrong.describe); err != nil {
 			t.Fatal(err)
 		}
 		wrong.close()
@@ -214,7 +231,7 @@ func TestATargetThatHangsIsAskedLessOften(t *testing.T) {
 	if s.planned(100, scrape.Result{}); s.next != 101 {
 		t.Errorf("after an answer: %d", s.next)
 	}
-	own := &scraper{Scraper: scrape.Scraper{Target: target.Target{Every: 4, Identity: target.Admin}}}
+	own := &scraper{Scraper: scrape.Scraper{Target: target.Target{Every: 4, Identity: target.Recorder}}}
 	own.planned(100, failed)
 	if own.planned(104, failed); own.next != 108 {
 		t.Errorf("the cluster's own: %d", own.next)
@@ -225,12 +242,12 @@ func TestATargetThatHangsIsAskedLessOften(t *testing.T) {
 type discards struct{}
 
 func (discards) Append(context.Context, time.Time, func(storage.Appender) error) error { return nil }
-func (discards) Full() bool                                                            { return false }
+func (discards) Full(bool) bool                                                        { return false }
 
 // Whatever is left of the requests would be found when the test ends.
 func TestPodsThatDoNotAnswerDelayNothingAndLeaveNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		asked := make(chan struct{}, 2) // both targets of a node
+		asked := make(chan struct{}, 3) // the targets of a node
 		config := config(t, "")
 		config.Nodes = func(context.Context) []target.Node {
 			return []target.Node{{Name: "worker-1", Address: netip.MustParseAddr("192.168.5.2")}}
@@ -261,13 +278,14 @@ func TestPodsThatDoNotAnswerDelayNothingAndLeaveNothing(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			if _, _, err := newRounds(config).record(t.Context(), time.Now(), discards{}, pods, func(string, string, string) {}); err != nil {
+			if _, _, err := newRounds(config).record(t.Context(), time.Now(), discards{}, objects{pods: pods}, func(string, string, string) {}); err != nil {
 				t.Error(err)
 			}
 		}()
 		begun := time.Now()
-		<-asked
-		<-asked
+		for range cap(asked) {
+			<-asked
+		}
 		if took := time.Since(begun); took != 0 {
 			t.Errorf("the node was asked after %s", took)
 		}

@@ -40,6 +40,15 @@ type rounds struct {
 	number   int
 }
 
+// remarks are lines for users about their annotations and monitors.
+type remarks struct{ problems, notes []string }
+
+// objects are the objects of the cluster that determine the targets.
+type objects struct {
+	pods     []target.Pod
+	monitors []target.Monitor
+}
+
 // scraper is a target that is asked.
 type scraper struct {
 	scrape.Scraper
@@ -56,29 +65,37 @@ func (s *scraper) planned(round int, result scrape.Result) {
 		return
 	}
 	s.failed++
-	s.next = round + min(s.failed, longestBackoff)
+	s.next = round + max(min(s.failed, longestBackoff), s.Target.Every)
 }
 
 func newRounds(config Config) *rounds {
 	// A connection is made to its end even if the request that needs it has ended.
-	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
-		ctx, cancel := context.WithTimeout(ctx, scrape.Limit)
-		defer cancel()
-		return config.Dial(ctx, network, address)
-	}
-	client := func(config *tls.Config) *http.Client {
-		return &http.Client{
-			Transport: &http.Transport{
-				DialContext: dial, TLSClientConfig: config, TLSHandshakeTimeout: scrape.Limit, IdleConnTimeout: idleLimit, MaxIdleConnsPerHost: 2,
-				MaxResponseHeaderBytes: maxHeaders, DisableCompression: true, ResponseHeaderTimeout: scrape.Limit,
-			},
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
+	whole := func(dial dialFunc) dialFunc {
+		return func(ctx context.Context, network, address string) (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(ctx, scrape.Limit)
+			defer cancel()
+			return dial(ctx, network, address)
 		}
 	}
-	anonymous := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true} //nolint:gosec // there is no name to verify, and nothing secret is sent
+	transport := func() *http.Transport {
+		return &http.Transport{
+			DialContext: whole(config.Dial), IdleConnTimeout: idleLimit, MaxIdleConnsPerHost: 2,
+			MaxResponseHeaderBytes: maxHeaders, DisableCompression: true, ResponseHeaderTimeout: scrape.Limit,
+		}
+	}
+	recorder, anonymous := transport(), transport()
+	if config.DialTLS != nil {
+		recorder.DialTLSContext = whole(config.DialTLS)
+	}
+	anonymous.TLSHandshakeTimeout = scrape.Limit
+	anonymous.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true} //nolint:gosec // there is no name to verify, and nothing secret is sent
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &rounds{
 		config: config, scrapers: map[string]*scraper{},
-		clients: map[target.Identity]*http.Client{target.Admin: client(config.TLS), target.Anonymous: client(anonymous)},
+		clients: map[target.Identity]*http.Client{
+			target.Recorder: {Transport: recorder, CheckRedirect: stay}, target.Anonymous: {Transport: anonymous, CheckRedirect: stay},
+		},
 	}
 }
 
@@ -89,18 +106,14 @@ func (r *rounds) close() {
 }
 
 // record asks all targets whose turn it is and appends their answers and what the host
-// knows itself. It returns how all targets last answered, and problems for users. The
+// knows itself. It returns how all targets last answered, and lines for users. The
 // error is that of the store.
-func (r *rounds) record(ctx context.Context, now time.Time, to scrape.Store, pods []target.Pod, describe func(string, string, string)) (map[string]targetResult, []string, error) {
+func (r *rounds) record(ctx context.Context, now time.Time, to scrape.Store, from objects, describe func(string, string, string)) (map[string]targetResult, remarks, error) {
 	r.number++
-	fromPods, problems := target.OfPods(pods, r.config.Network())
-	if len(fromPods) > target.MaxPodTargets {
-		fromPods = fromPods[:target.MaxPodTargets]
-		problems = append(problems, target.TooManyTargets)
-	}
+	fromPods, lines := r.ofPods(from)
 	failed := r.follow(ctx, now, to, append(target.OfNodes(r.config.Nodes(ctx)), fromPods...), describe)
 	failed = append(failed, r.ask(ctx, now, to)...)
-	failed = append(failed, r.state.Append(ctx, now, target.State(pods, r.config.Ready()), to))
+	failed = append(failed, r.state.Append(ctx, now, target.State(from.pods, r.config.Ready(), r.config.Network()), to))
 	if r.number%machinesEvery == 1 {
 		failed = append(failed, r.machines.Append(ctx, now, target.OfMachines(r.config.Machines(ctx)), to))
 	}
@@ -108,7 +121,24 @@ func (r *rounds) record(ctx context.Context, now time.Time, to scrape.Store, pod
 	for key, s := range r.scrapers {
 		results[key] = targetResult{s.Target, s.last}
 	}
-	return results, problems, errors.Join(failed...)
+	return results, lines, errors.Join(failed...)
+}
+
+// ofPods returns the targets of pods, and lines for users.
+func (r *rounds) ofPods(from objects) ([]target.Target, remarks) {
+	network := r.config.Network()
+	all, problems := target.OfPods(from.pods, network)
+	var notes []string
+	if len(from.monitors) > 0 {
+		var monitored []target.Target
+		monitored, notes = target.OfMonitors(from.monitors, r.config.Services(), from.pods, network)
+		all = append(all, monitored...)
+	}
+	problems = target.Listed(problems)
+	if len(all) > target.MaxPodTargets {
+		all, problems = all[:target.MaxPodTargets], append(problems, target.TooManyTargets)
+	}
+	return all, remarks{problems, target.Listed(notes)}
 }
 
 // follow makes the scrapers those of the targets, and marks the end of others.
@@ -118,8 +148,9 @@ func (r *rounds) follow(ctx context.Context, now time.Time, to scrape.Store, tar
 		key := t.Key()
 		wanted[key] = true
 		if r.scrapers[key] == nil {
-			r.scrapers[key] = &scraper{Scraper: scrape.Scraper{Target: t, Client: r.clients[t.Identity], Describe: describe}, next: r.number}
+			r.scrapers[key] = &scraper{Scraper: scrape.Scraper{Client: r.clients[t.Identity], Describe: describe}, next: r.number}
 		}
+		r.scrapers[key].Target = t // its interval and bounds may have changed
 	}
 	var failed []error
 	for key, s := range r.scrapers {
@@ -160,7 +191,7 @@ func (r *rounds) due() []*scraper {
 	for _, s := range r.scrapers {
 		switch {
 		case s.next > r.number:
-		case s.Target.Identity == target.Admin:
+		case s.Target.Identity == target.Recorder:
 			own = append(own, s)
 		default:
 			others = append(others, s)

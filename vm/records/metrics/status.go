@@ -8,6 +8,7 @@ import (
 
 	"github.com/skiff-dev/skiff/vm/records/metrics/promapi"
 	"github.com/skiff-dev/skiff/vm/records/metrics/scrape"
+	"github.com/skiff-dev/skiff/vm/records/metrics/target"
 )
 
 // Status describes a recorder.
@@ -18,6 +19,8 @@ type Status struct {
 	Series int
 	// Problems are lines for users.
 	Problems []string
+	// Notes are lines for users about what does not work as their objects ask for.
+	Notes []string
 }
 
 // Status returns what the recorder does now.
@@ -34,13 +37,32 @@ func (r *Recorder) Status() Status {
 	if r.notice != "" {
 		s.Problems = append(s.Problems, r.notice)
 	}
-	if s.Series >= maxSeries {
+	switch {
+	case s.Series >= maxSeries:
 		s.Problems = append(s.Problems, fmt.Sprintf("Metrics have %d series, the maximum: new ones are not recorded.", s.Series))
+	case s.Series >= maxWithPods:
+		s.Problems = append(s.Problems, fmt.Sprintf("Metrics have %d series: new ones of pods are not recorded.", s.Series))
 	}
-	for _, problem := range r.problems {
+	for _, problem := range slices.Concat(r.remarks.problems, target.Listed(r.excesses())) {
 		s.Problems = append(s.Problems, "Metrics: "+problem+".")
 	}
+	for _, note := range r.remarks.notes {
+		s.Notes = append(s.Notes, "Metrics: "+note+".")
+	}
 	return s
+}
+
+// excesses returns a line for users for each target with more series than are recorded. The
+// caller holds r.mu.
+func (r *Recorder) excesses() (lines []string) {
+	for _, key := range slices.Sorted(maps.Keys(r.results)) {
+		of := r.results[key]
+		if of.result.Excess > 0 && of.target.Identity == target.Anonymous {
+			lines = append(lines, fmt.Sprintf("pod %s/%s has too many series at %s: %d samples of its last answer were not recorded",
+				of.target.Labels.Get("namespace"), of.target.Labels.Get("pod"), of.target.URL, of.result.Excess))
+		}
+	}
+	return lines
 }
 
 // targets returns what is asked, for the API.

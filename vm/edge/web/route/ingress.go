@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -44,8 +45,15 @@ type certificate struct {
 }
 
 // ownIngresses returns the Ingresses of the classes of this controller, oldest first: where
-// two contradict, the older one counts.
-func ownIngresses(ingresses []*networkingv1.Ingress, classes []*networkingv1.IngressClass) []*networkingv1.Ingress {
+// two contradict, the older one counts. Ingresses in namespaces that are being deleted come
+// last, because Kubernetes deletes their pods first.
+func ownIngresses(ingresses []*networkingv1.Ingress, classes []*networkingv1.IngressClass, namespaces []*corev1.Namespace) []*networkingv1.Ingress {
+	ending := map[string]int{}
+	for _, n := range namespaces {
+		if n.DeletionTimestamp != nil {
+			ending[n.Name] = 1
+		}
+	}
 	handled := map[string]bool{}
 	for _, c := range classes {
 		handled[c.Name] = c.Spec.Controller == names.IngressController
@@ -61,7 +69,7 @@ func ownIngresses(ingresses []*networkingv1.Ingress, classes []*networkingv1.Ing
 		}
 	}
 	slices.SortFunc(all, func(a, b *networkingv1.Ingress) int {
-		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(ending[a.Namespace], ending[b.Namespace]), a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
 	return all
 }

@@ -235,6 +235,21 @@ func TestTheOlderIngressWins(t *testing.T) {
 	if got, ok := table.Secret("foo.com"); !ok || got.Name != "b" {
 		t.Errorf("secret %v, %v", got, ok)
 	}
+
+	// As the conformance tests for ingress controllers do, which delete one namespace and
+	// create the next one with a default backend at once.
+	old, next := at("old", time.Hour), at("next", time.Minute)
+	old.Namespace = "ending"
+	old.Spec.Rules, next.Spec.Rules = nil, nil
+	old.Spec.DefaultBackend, next.Spec.DefaultBackend = ptr.To(backend("old")), ptr.To(backend("next"))
+	ending := &corev1.Namespace{ObjectMeta: object("", "ending")}
+	objects := Objects{Classes: []*networkingv1.IngressClass{skiffClass()}, Ingresses: []*networkingv1.Ingress{old, next}, Namespaces: []*corev1.Namespace{ending}}
+	for _, want := range []string{"old", "next"} {
+		if got := routed(New("dev", objects), Request{Host: "any", Path: "/", Inside: true}); got != want {
+			t.Errorf("default backend: %q, want %q", got, want)
+		}
+		ending.DeletionTimestamp = ptr.To(metav1.NewTime(now))
+	}
 }
 
 func TestSecretsAreFoundByHost(t *testing.T) {

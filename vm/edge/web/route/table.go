@@ -19,6 +19,8 @@ type Objects struct {
 	Slices    []*discoveryv1.EndpointSlice
 	Ingresses []*networkingv1.Ingress
 	Classes   []*networkingv1.IngressClass
+	// Namespaces show which Ingresses are about to be deleted.
+	Namespaces []*corev1.Namespace
 }
 
 // Table holds the routes of one cluster. It does not change.
@@ -43,7 +45,7 @@ func New(cluster string, o Objects) *Table {
 		name := types.NamespacedName{Namespace: s.Namespace, Name: s.Name}
 		t.services[name] = newService(s, endpointSlices[name])
 	}
-	t.ingresses = ownIngresses(o.Ingresses, o.Classes)
+	t.ingresses = ownIngresses(o.Ingresses, o.Classes, o.Namespaces)
 	for _, i := range t.ingresses {
 		t.add(i)
 	}

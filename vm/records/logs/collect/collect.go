@@ -13,6 +13,7 @@ import (
 
 	"github.com/skiff-dev/skiff/internal/pause"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/records/logs/entry"
 )
 
@@ -106,13 +107,19 @@ func Run(ctx context.Context, config Config) {
 		if errors.Is(err, context.Canceled) {
 			continue // a drain began
 		}
-		if text := err.Error(); text != warned {
+		if text := err.Error(); text != warned && !paused(err) {
 			warned = text
 			c.Log.Warn("cannot collect the logs of a node, retrying", "node", c.Name, "error", err)
 		}
 		_ = pause.For(ctx, pauseFor)
 		pauseFor = min(2*pauseFor, lastRetry)
 	}
+}
+
+// paused reports whether a node cannot answer because its cluster is paused.
+func paused(err error) bool {
+	var failure *daemonapi.Failure
+	return errors.As(err, &failure) && failure.Paused
 }
 
 // collector collects from one node.

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/records/logs/entry"
 )
 
@@ -133,6 +134,7 @@ type rig struct {
 	cursors *Cursors
 	clean   bool
 	drain   *Drain
+	log     bytes.Buffer // of the collection, after it has ended
 }
 
 func newRig(t *testing.T) *rig {
@@ -158,7 +160,7 @@ func (r *rig) during(f func()) {
 			PodLabels: func(context.Context, string, time.Duration) ([]entry.Field, bool) {
 				return []entry.Field{{Name: "label.app", Value: "web"}}, true
 			},
-			Drain: r.drain, Log: slog.New(slog.DiscardHandler),
+			Drain: r.drain, Log: slog.New(slog.NewTextHandler(&r.log, nil)),
 		})
 	}()
 	f()
@@ -315,6 +317,23 @@ func TestANodeThatDoesNotAnswerIsAskedAgain(t *testing.T) {
 			settle()
 		})
 		r.expect(lines(0, 5))
+	})
+}
+
+func TestAPausedNodeIsNoFault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.fail(fmt.Errorf("collect the logs of worker-1: %w", daemonapi.Paused("dev")))
+		r.write(0, 5)
+		r.during(func() {
+			time.Sleep(time.Minute)
+			r.fail(nil)
+			settle()
+		})
+		r.expect(lines(0, 5))
+		if r.log.Len() > 0 {
+			t.Errorf("it was reported: %s", r.log.String())
+		}
 	})
 }
 

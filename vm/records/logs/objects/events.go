@@ -13,13 +13,12 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/records/logs/collect"
 	"github.com/skiff-dev/skiff/vm/records/logs/entry"
 )
 
 const (
-	// SourceEvent is the source of rows that are events.
-	SourceEvent = "event"
 	// eventPage is how many events are listed at once.
 	eventPage = 500
 	// maxMessage bounds the message of an event in bytes.
@@ -153,7 +152,7 @@ func eventRow(cluster string, event *corev1.Event) collect.Row {
 	}
 	row := collect.Row{
 		Time:   at.Truncate(unit).UnixNano() + int64(number(event.ResourceVersion)%uint64(unit)),
-		Labels: []entry.Field{{Name: "cluster", Value: cluster}, {Name: "source", Value: SourceEvent}, {Name: "namespace", Value: event.Namespace}},
+		Labels: []entry.Field{{Name: "cluster", Value: cluster}, {Name: "source", Value: daemonapi.LogSourceEvent}, {Name: "namespace", Value: event.Namespace}},
 		Text:   event.Message[:min(len(event.Message), maxMessage)],
 	}
 	object := event.InvolvedObject

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/fake"
 
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/records/logs/collect"
 	"github.com/skiff-dev/skiff/vm/records/logs/entry"
 )
@@ -59,7 +60,7 @@ func TestAnEventIsARowOfItsPodAndNode(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
-	if field(row.Labels, "namespace") != "shop" || field(row.Labels, "source") != SourceEvent || row.Text != "e" {
+	if field(row.Labels, "namespace") != "shop" || field(row.Labels, "source") != daemonapi.LogSourceEvent || row.Text != "e" {
 		t.Errorf("%+v", row)
 	}
 }

@@ -1,8 +1,10 @@
 package query
 
 import (
+	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
@@ -52,4 +54,32 @@ func Selector(text string) (string, error) {
 		}
 	}
 	return strings.Join(all, " "), nil
+}
+
+// Words returns the condition that an entry contains all words of a text, and none of those
+// that follow a "!", as they are written, in lower case, capitalized, or in capitals. It is
+// empty if there are no words. A regular expression that ignores case would take ten times as
+// long (docs/decisions/0012).
+func Words(text string) string {
+	var all []string
+	for _, word := range strings.Fields(text) {
+		not := ""
+		if rest, ok := strings.CutPrefix(word, "!"); ok && rest != "" {
+			not, word = "!", rest
+		}
+		var spellings []string
+		for _, spelling := range []string{word, strings.ToLower(word), capitalized(word), strings.ToUpper(word)} {
+			condition := "_msg:*" + strconv.Quote(spelling) + "*"
+			if !slices.Contains(spellings, condition) {
+				spellings = append(spellings, condition)
+			}
+		}
+		all = append(all, not+"("+strings.Join(spellings, " or ")+")")
+	}
+	return strings.Join(all, " ")
+}
+
+func capitalized(word string) string {
+	_, size := utf8.DecodeRuneInString(word)
+	return strings.ToUpper(word[:size]) + strings.ToLower(word[size:])
 }

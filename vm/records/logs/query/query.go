@@ -63,7 +63,7 @@ type Entry struct {
 // key tells entries apart.
 func (e Entry) key() string { return e.Fields["_stream_id"] + e.Fields["_time"] }
 
-// PathStatus: GET returns Status.
+// PathStatus is where GET returns Status.
 const PathStatus = "/status"
 
 // Status is what the process of a store reports.

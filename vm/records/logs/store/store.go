@@ -126,13 +126,15 @@ func (s *Store) Add(rows []collect.Row) error {
 	return nil
 }
 
-// Times implements collect.Store.
+// Times implements collect.Store. It reads the labels of rows, not the index of streams: the
+// library writes both at times of their own, so after it was killed the index may lack a stream
+// whose rows are on disk.
 func (s *Store) Times(ctx context.Context, labels []entry.Field, from int64) (map[int64]bool, error) {
 	filters := make([]string, len(labels))
 	for i, l := range labels {
-		filters[i] = strconv.Quote(l.Name) + "=" + strconv.Quote(l.Value)
+		filters[i] = strconv.Quote(l.Name) + ":=" + strconv.Quote(l.Value)
 	}
-	q, err := logstorage.ParseQuery("_stream:{" + strings.Join(filters, ",") + "} | fields _time")
+	q, err := logstorage.ParseQuery(strings.Join(filters, " ") + " | fields _time")
 	if err != nil {
 		return nil, fmt.Errorf("ask the log store for times: %w", err)
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/records"
 	"github.com/skiff-dev/skiff/vm/records/logs/collect"
 	"github.com/skiff-dev/skiff/vm/records/logs/entry"
+	"github.com/skiff-dev/skiff/vm/records/logs/query"
 )
 
 // The store is that of its process, so every test that opens one is run by a process
@@ -134,6 +135,96 @@ func TestRowsAreFoundByTheQueryAPI(t *testing.T) {
 	})
 }
 
+// TestWhatGrafanaAsksFirstIsAnswered sends what Grafana's data source for VictoriaLogs sends
+// when it is added.
+// The library writes its index of streams and the rows at different times, so the index may be
+// older than the rows once its process was killed.
+func TestTimesOfRowsAreFoundWithoutTheIndexOfTheirStream(t *testing.T) {
+	dir := t.TempDir()
+	if of := os.Getenv(inChild + "_DIR"); of != "" {
+		dir = of
+	}
+	at := time.Now().Truncate(time.Second)
+	later := slices.Clone(labels)
+	later[3].Value = "stderr"
+	switch os.Getenv(inChild + "_STEP") {
+	case "first", "second":
+		s := open(t, dir)
+		defer s.Close()
+		r := row(at, "line")
+		if os.Getenv(inChild+"_STEP") == "second" {
+			r.Labels = later
+		}
+		if err := s.Add([]collect.Row{r}); err != nil {
+			t.Fatal(err)
+		}
+		return
+	case "third":
+		s := open(t, dir)
+		defer s.Close()
+		for name, of := range map[string][]entry.Field{"with an index": labels, "without": later} {
+			times, err := s.Times(t.Context(), of, at.Add(-time.Hour).UnixNano())
+			if err != nil || len(times) != 1 {
+				t.Errorf("%s: %d times, want 1, %v", name, len(times), err)
+			}
+		}
+		return
+	}
+	step := func(name string) {
+		t.Helper()
+		t.Setenv(inChild+"_STEP", name)
+		if output, err := again(t, dir); err != nil {
+			t.Fatalf("%v\n%s", err, output)
+		}
+	}
+	step("first")
+	found, err := filepath.Glob(filepath.Join(dir, "store/partitions/*/indexdb"))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("indexes %q, %v", found, err)
+	}
+	kept := filepath.Join(dir, "kept")
+	if err := os.CopyFS(kept, os.DirFS(found[0])); err != nil {
+		t.Fatal(err)
+	}
+	step("second")
+	if err := errors.Join(os.RemoveAll(found[0]), os.Rename(kept, found[0])); err != nil {
+		t.Fatal(err)
+	}
+	step("third")
+}
+
+func TestWhatGrafanaAsksFirstIsAnswered(t *testing.T) {
+	alone(t, func(t *testing.T, dir string) {
+		s := open(t, dir)
+		defer s.Close()
+		server := httptest.NewServer(s.Handler())
+		defer server.Close()
+		module, err := os.ReadFile("../../../../go.mod")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(module), "github.com/VictoriaMetrics/VictoriaLogs "+version+"\n") {
+			t.Errorf("%s is not the version of VictoriaLogs in go.mod", version)
+		}
+		for path, want := range map[string]string{
+			PathHealth: "OK", PathBuild: `{"status":"success","data":{"version":"` + version + `"}}`,
+		} {
+			response, err := http.Get(server.URL + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := io.ReadAll(response.Body)
+			response.Body.Close()
+			if err != nil || response.StatusCode != http.StatusOK || string(text) != want {
+				t.Errorf("%s: %s %s, %v", path, response.Status, text, err)
+			}
+		}
+		if text := ask(t, s, "query_time_range", url.Values{"query": {"_time:5m"}}); !json.Valid([]byte(text)) {
+			t.Errorf("the range of a query: %s", text)
+		}
+	})
+}
+
 func TestAProcessWaitsForTheOneThatHasTheStoreOpen(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "logs", "store")
 	release, err := Lock(t.Context(), dir, slog.New(slog.DiscardHandler))
@@ -200,6 +291,77 @@ func TestATailShowsNewRows(t *testing.T) {
 		line, err := bufio.NewReader(response.Body).ReadString('\n')
 		if err != nil || !strings.Contains(line, "tailed") {
 			t.Errorf("%q, %v", line, err)
+		}
+	})
+}
+
+func TestTailsAreBounded(t *testing.T) {
+	alone(t, func(t *testing.T, dir string) {
+		s := open(t, dir)
+		defer s.Close()
+		server := httptest.NewServer(s.Handler())
+		defer server.Close()
+		status := func(query string) (int, func()) {
+			response, err := http.Get(server.URL + PathSelect + "tail?query=*&" + query)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return response.StatusCode, func() { _ = response.Body.Close() }
+		}
+		for _, text := range []string{"1ns", "99ms", "0", "-1s", "x"} {
+			got, end := status("refresh_interval=" + text)
+			if end(); got != http.StatusBadRequest {
+				t.Errorf("every %s: status %d", text, got)
+			}
+		}
+		for range maxTails {
+			got, end := status("refresh_interval=1s")
+			defer end()
+			if got != http.StatusOK {
+				t.Errorf("a tail: status %d", got)
+			}
+		}
+		if got, end := status(""); got != http.StatusServiceUnavailable {
+			t.Errorf("one too many: status %d", got)
+			end()
+		}
+	})
+}
+
+func TestWordsAreFoundAsTheyAreUsuallySpelled(t *testing.T) {
+	alone(t, func(t *testing.T, dir string) {
+		s := open(t, dir)
+		defer s.Close()
+		now := time.Now().Truncate(time.Second)
+		var rows []collect.Row
+		texts := []string{"connection timeout", "Timeout of web", "ReadTimeout", "TIMEOUT!", "read_timeout=3 a.b*c", `say "hi" \o/`, "timely", "Öl"}
+		for i, text := range texts {
+			rows = append(rows, row(now.Add(time.Duration(i)), text))
+		}
+		if err := s.Add(rows); err != nil {
+			t.Fatal(err)
+		}
+		found := func(text string) string {
+			var all []string
+			for line := range strings.Lines(ask(t, s, "query", url.Values{"query": {query.Words(text)}})) {
+				var e struct {
+					Text string `json:"_msg"`
+				}
+				if err := json.Unmarshal([]byte(line), &e); err != nil {
+					t.Fatal(err)
+				}
+				all = append(all, strconv.Itoa(slices.Index(texts, e.Text)))
+			}
+			slices.Sort(all)
+			return strings.Join(all, "")
+		}
+		eventually(t, "all rows", func() bool { return strings.Count(ask(t, s, "query", url.Values{"query": {"*"}}), "\n") == len(texts) })
+		for text, want := range map[string]string{
+			"timeout": "01234", "TIMEOUT": "01234", "Timeout": "01234", "ReadTimeout": "2", "timeout !read": "013", "a.b*c": "4", "a.b": "4", "a?b": "", `"hi"`: "5", `\o/`: "5", "öl": "7", "!time": "57",
+		} {
+			if got := found(text); got != want {
+				t.Errorf("%s: rows %s, want %s", text, got, want)
+			}
 		}
 	})
 }

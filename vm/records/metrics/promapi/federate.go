@@ -32,7 +32,7 @@ func (a *API) federate(w http.ResponseWriter, r *http.Request) {
 	}
 	var samples []latest
 	err := guard(func() (err error) {
-		samples, err = a.newest(ctx, r.Form["match[]"], time.Now())
+		samples, err = a.newest(ctx, r, time.Now())
 		return err
 	})
 	if err != nil {
@@ -43,14 +43,14 @@ func (a *API) federate(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(exposed(samples))
 }
 
-// newest returns the newest samples of series, by name.
-func (a *API) newest(ctx context.Context, selectors []string, now time.Time) ([]latest, error) {
-	sets, err := a.parser.ParseMetricSelectors(selectors)
+// newest returns the newest samples of the series that a request selects, by name.
+func (a *API) newest(ctx context.Context, r *http.Request, now time.Time) ([]latest, error) {
+	sets, err := a.parser.ParseMetricSelectors(r.Form["match[]"])
 	if err != nil {
 		return nil, bad("match[]", err)
 	}
 	from, to := now.Add(-lookback).UnixMilli(), now.UnixMilli()
-	querier, err := a.querier(from, to)
+	querier, err := a.querier(r, from, to)
 	if err != nil {
 		return nil, err
 	}

@@ -100,14 +100,14 @@ func (a *API) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for path, answer := range map[string]func(context.Context, *http.Request) (body, error){
 		"query": a.query, "query_range": a.queryRange, "series": a.series, "labels": a.labels,
-		"format_query": a.formatQuery,
+		"format_query": a.formatQuery, "query_exemplars": none,
 	} {
 		mux.HandleFunc("GET /api/v1/"+path, a.answer(answer))
 		mux.HandleFunc("POST /api/v1/"+path, a.answer(answer))
 	}
 	for path, answer := range map[string]func(context.Context, *http.Request) (body, error){
 		"label/{name}/values": a.labelValues, "metadata": a.metadata, "targets": a.targets, "status/buildinfo": a.buildInfo,
-		"query_exemplars": none, "rules": noRules, "alerts": noAlerts,
+		"rules": noRules, "alerts": noAlerts,
 	} {
 		mux.HandleFunc("GET /api/v1/"+path, a.answer(answer))
 	}
@@ -159,9 +159,9 @@ func guard(f func() error) (err error) {
 	return f()
 }
 
-// querier opens the data between two times in milliseconds.
-func (a *API) querier(from, to int64) (storage.Querier, error) {
-	queryable, err := a.config.Queryable()
+// querier opens the data between two times in milliseconds that a request may read.
+func (a *API) querier(r *http.Request, from, to int64) (storage.Querier, error) {
+	queryable, err := a.queryable(r)
 	if err != nil {
 		return nil, err
 	}

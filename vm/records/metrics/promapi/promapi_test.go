@@ -18,15 +18,21 @@ import (
 	"github.com/skiff-dev/skiff/vm/records/metrics/store"
 )
 
-// serving returns an API over a few samples, the last of which is of the returned time.
-func serving(t *testing.T) (*httptest.Server, time.Time) {
+func emptyStore(t testing.TB, now time.Time) *store.Store {
 	t.Helper()
-	now := time.Now().Truncate(time.Second)
 	s, err := store.Open(store.Config{Dir: t.TempDir(), Keep: time.Hour, MaxBytes: 1 << 30, Log: slog.New(slog.DiscardHandler)}, now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// serving returns an API over a few samples, the last of which is of the returned time.
+func serving(t *testing.T) (*httptest.Server, time.Time) {
+	t.Helper()
+	now := time.Now().Truncate(time.Second)
+	s := emptyStore(t, now)
 	for i := range 4 {
 		at := now.Add(time.Duration(i-3) * 15 * time.Second)
 		err := s.Append(t.Context(), at, func(a storage.Appender) error {
@@ -138,6 +144,60 @@ func TestAQueryCanBePosted(t *testing.T) {
 	defer large.Body.Close()
 	if large.StatusCode != http.StatusBadRequest {
 		t.Errorf("a large request: %s", large.Status)
+	}
+}
+
+// TestWhatGrafanaAsksIsAnswered sends what Grafana's data source sends when it is added, and
+// when an editor of queries opens; it sends most of that as POST.
+func TestWhatGrafanaAsksIsAnswered(t *testing.T) {
+	server, now := serving(t)
+	period := url.Values{"start": {fmt.Sprint(now.Unix() - 3600)}, "end": {fmt.Sprint(now.Unix())}}
+	with := func(name, value string) url.Values {
+		values := url.Values{name: {value}}
+		for name, value := range period {
+			values[name] = value
+		}
+		return values
+	}
+	for _, test := range []struct {
+		method, path string
+		parameters   url.Values
+		want         string
+	}{
+		{"GET", "/api/v1/status/buildinfo", nil, `"version":"`},
+		{"POST", "/api/v1/query", url.Values{"query": {"1+1"}}, `"2"`},
+		{"POST", "/api/v1/labels", period, `["__name__","pod"]`},
+		{"POST", "/api/v1/labels", with("match[]", `{__name__="requests_total"}`), `["__name__","pod"]`},
+		{"GET", "/api/v1/label/__name__/values", period, `["requests_total"]`},
+		{"POST", "/api/v1/series", with("match[]", "requests_total"), `"pod":"a"`},
+		{"GET", "/api/v1/metadata", url.Values{"limit": {"10000"}}, `"type":"counter"`},
+		{"POST", "/api/v1/query_range", url.Values{"query": {"requests_total"}, "start": period["start"], "end": period["end"], "step": {"15"}}, `"matrix"`},
+		{"POST", "/api/v1/query_exemplars", with("query", "requests_total"), `"data":[]`},
+		{"GET", "/api/v1/query_exemplars", with("query", "requests_total"), `"data":[]`},
+		{"GET", "/api/v1/rules", nil, `"groups":[]`},
+		{"GET", "/api/v1/alerts", nil, `"alerts":[]`},
+		{"POST", "/api/v1/format_query", url.Values{"query": {"sum( x )"}}, `"sum(x)"`},
+		{"GET", "/-/healthy", nil, "Skiff is ready."},
+		{"GET", "/-/ready", nil, "Skiff is ready."},
+	} {
+		address, body := server.URL+test.path+"?"+test.parameters.Encode(), io.Reader(nil)
+		if test.method == http.MethodPost {
+			address, body = server.URL+test.path, strings.NewReader(test.parameters.Encode())
+		}
+		request, err := http.NewRequestWithContext(t.Context(), test.method, address, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if err != nil || response.StatusCode != http.StatusOK || !strings.Contains(string(content), test.want) {
+			t.Errorf("%s %s: %s %s, %v", test.method, test.path, response.Status, content, err)
+		}
 	}
 }
 

@@ -71,7 +71,7 @@ func (a *API) evaluate(ctx context.Context, r *http.Request,
 		return body{}, err
 	}
 	defer cancel()
-	queryable, err := a.config.Queryable()
+	queryable, err := a.queryable(r)
 	if err != nil {
 		return body{}, err
 	}
@@ -193,7 +193,7 @@ func (a *API) selection(r *http.Request) (s selection, err error) {
 		}
 	}
 	s.from, s.to = start.UnixMilli(), end.UnixMilli()
-	s.querier, err = a.querier(s.from, s.to)
+	s.querier, err = a.querier(r, s.from, s.to)
 	return s, err
 }
 

@@ -32,8 +32,9 @@ const (
 // Store is where samples are appended.
 type Store interface {
 	Append(ctx context.Context, now time.Time, add func(storage.Appender) error) error
-	// Full reports whether no new series may be added.
-	Full() bool
+	// Full reports whether no new series may be added: of the cluster itself, for which
+	// some are reserved, or of others.
+	Full(cluster bool) bool
 }
 
 // Result describes the last request to a target.
@@ -41,9 +42,9 @@ type Result struct {
 	Time    time.Time
 	Took    time.Duration
 	Samples int
-	// Refused is the number of samples that were not stored, because there are too many
-	// series or because their time does not fit.
-	Refused int
+	// Refused is the number of samples that were not stored because their time does not
+	// fit, and Excess the number of those whose series would have exceeded a limit.
+	Refused, Excess int
 	// Err is why there is no answer, nil if there is one.
 	Err error
 }
@@ -73,7 +74,7 @@ func (s *Scraper) Scrape(ctx context.Context, now time.Time, to Store) (Result, 
 			if err := b.parse(content, contentType); err != nil {
 				return err
 			}
-			result.Samples, result.Refused = b.samples, b.refused
+			result.Samples, result.Refused, result.Excess = b.samples, b.refused, b.excess
 			b.own(result)
 			b.end()
 			return b.err
@@ -160,4 +161,7 @@ func (b *batch) own(result Result) {
 	b.append(labels.FromStrings(model.MetricNameLabel, "up"), up)
 	b.append(labels.FromStrings(model.MetricNameLabel, "scrape_duration_seconds"), result.Took.Seconds())
 	b.append(labels.FromStrings(model.MetricNameLabel, "scrape_samples_scraped"), float64(result.Samples))
+	if result.Excess > 0 {
+		b.append(labels.FromStrings(model.MetricNameLabel, "scrape_samples_refused"), float64(result.Excess))
+	}
 }

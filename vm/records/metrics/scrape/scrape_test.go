@@ -41,7 +41,7 @@ func (m *memory) Append(_ context.Context, _ time.Time, add func(storage.Appende
 	return nil
 }
 
-func (m *memory) Full() bool { return m.full }
+func (m *memory) Full(bool) bool { return m.full }
 
 type appender struct {
 	storage.Appender
@@ -218,8 +218,39 @@ func TestNoNewSeriesAreAddedToAFullStore(t *testing.T) {
 	}
 	m.full, text = true, "a 2\nb 1\n"
 	result, err := s.Scrape(t.Context(), time.Now(), m)
-	if err != nil || m.shown() != "a=2 up=1" || result.Refused != 1 {
-		t.Errorf("appended %s, refused %d, %v", m.shown(), result.Refused, err)
+	if err != nil || m.shown() != "a=2 up=1" || result.Excess != 1 {
+		t.Errorf("appended %s, %d in excess, %v", m.shown(), result.Excess, err)
+	}
+}
+
+func TestATargetBeginsALimitedNumberOfSeries(t *testing.T) {
+	text := ""
+	s := scraperOf(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, text) })
+	s.Target.MaxBegun = 3
+	m := &memory{}
+	now := time.Now()
+	for i, step := range []struct {
+		text   string
+		at     time.Duration
+		want   string
+		excess int
+	}{
+		{"a 1\nb 1\n", 0, "a=1 b=1 up=1", 0},
+		{"a 2\nc 1\nd 1\ne 1\n", time.Minute, "a=2 b=stale c=1 up=1", 2},
+		{"a 3\nf 1\n", 59 * time.Minute, "a=3 c=stale up=1", 1},
+		{"a 4\nf 1\n", 60 * time.Minute, "a=4 f=1 up=1", 0},
+	} {
+		text = step.text
+		result, err := s.Scrape(t.Context(), now.Add(step.at), m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.shown() != step.want || result.Excess != step.excess {
+			t.Errorf("step %d: appended %s, %d in excess, want %s, %d", i, m.shown(), result.Excess, step.want, step.excess)
+		}
+		if counted := m.round[`{__name__="scrape_samples_refused", job="test"}`]; step.excess > 0 && counted != float64(step.excess) {
+			t.Errorf("step %d: scrape_samples_refused is %g", i, counted)
+		}
 	}
 }
 

@@ -13,13 +13,21 @@ import (
 	"github.com/skiff-dev/skiff/vm/records/metrics/target"
 )
 
-// forget is how many requests a series that is no longer exported is remembered.
-const forget = 4
+const (
+	// forget is how many requests a series that is no longer exported is remembered.
+	forget = 4
+	// beginPeriod is the time in which a target may begin a limited number of series. The
+	// store has them in memory for about as long.
+	beginPeriod = time.Hour
+)
 
 // series are those of a target, by their text in its answer.
 type series struct {
 	known map[string]*known
 	round int
+	// begun is the number of series since the time since.
+	begun int
+	since time.Time
 }
 
 // known is a series.
@@ -40,9 +48,11 @@ type batch struct {
 	appender storage.Appender
 	now      time.Time
 	full     bool
+	work     *target.Work // for the labels of new series
 	describe func(metric, kind, help string)
 	samples  int
 	refused  int
+	excess   int
 	err      error // of the store
 }
 
@@ -52,7 +62,11 @@ func (s *Scraper) begin(a storage.Appender, now time.Time, to Store) *batch {
 		s.series.known = map[string]*known{}
 	}
 	s.series.round++
-	return &batch{series: &s.series, target: s.Target, appender: a, now: now, full: to.Full(), describe: s.Describe}
+	if s.series.since.IsZero() || now.Sub(s.series.since).Abs() >= beginPeriod {
+		s.series.since, s.series.begun = now, 0
+	}
+	full := to.Full(s.Target.Identity != target.Anonymous)
+	return &batch{series: &s.series, target: s.Target, appender: a, now: now, full: full, work: target.NewWork(), describe: s.Describe}
 }
 
 // sample appends a sample of the target's answer.
@@ -63,9 +77,9 @@ func (b *batch) sample(text []byte, parse func(*labels.Labels) error, at *int64,
 		if err := parse(&l); err != nil {
 			return err
 		}
-		k = &known{dropped: b.target.Drop != nil && b.target.Drop(l)}
-		if !k.dropped {
-			k.labels = merge(l, b.target.Labels)
+		var err error
+		if k, err = b.first(l); err != nil {
+			return err
 		}
 		b.known[string(text)] = k
 	}
@@ -74,8 +88,38 @@ func (b *batch) sample(text []byte, parse func(*labels.Labels) error, at *int64,
 		return nil
 	}
 	b.samples++
-	b.store(k, b.time(at), v)
+	if k.ref != 0 || b.begins(k.labels, b.target.MaxBegun) {
+		b.store(k, b.time(at), v)
+	}
 	return b.err
+}
+
+// first returns a series that the target has not exported before, given its own labels.
+func (b *batch) first(l labels.Labels) (*known, error) {
+	if b.target.Drop != nil && b.target.Drop(l) {
+		return &known{dropped: true}, nil
+	}
+	l, keep, err := b.target.Relabel(merge(l, b.target.Labels), b.work)
+	return &known{labels: l, dropped: !keep}, err
+}
+
+// begins reports whether a series that this target has not stored yet may be stored. limit
+// bounds how many begin in a beginPeriod; 0 means no limit. Series that the store knows from
+// an earlier target do not count.
+func (b *batch) begins(l labels.Labels, limit int) bool {
+	if from, ok := b.appender.(storage.GetRef); ok {
+		if ref, _ := from.GetRef(l, l.Hash()); ref != 0 {
+			return true
+		}
+	}
+	if b.full || limit > 0 && b.begun >= limit {
+		b.excess++
+		return false
+	}
+	if limit > 0 {
+		b.begun++
+	}
+	return true
 }
 
 // time returns the time of a sample in milliseconds.
@@ -89,10 +133,6 @@ func (b *batch) time(at *int64) int64 {
 
 // store appends a sample. A sample whose time does not fit is left out.
 func (b *batch) store(k *known, at int64, v float64) {
-	if k.ref == 0 && b.full {
-		b.refused++
-		return
-	}
 	ref, err := b.appender.Append(k.ref, k.labels, at, v)
 	switch {
 	case err == nil:
@@ -114,7 +154,9 @@ func (b *batch) append(l labels.Labels, v float64) {
 		b.known[text] = k
 	}
 	k.round = b.round
-	b.store(k, b.now.UnixMilli(), v)
+	if k.ref != 0 || b.begins(k.labels, 0) {
+		b.store(k, b.now.UnixMilli(), v)
+	}
 }
 
 // end marks the end of the series that are not in the answer, and forgets those that

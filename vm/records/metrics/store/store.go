@@ -37,6 +37,9 @@ const (
 	writeBufferBytes = 64 << 10
 	// maintenancePeriod is how often blocks are written, merged and deleted.
 	maintenancePeriod = time.Minute
+	// never keeps the database from reading and mapping files in a goroutine of its own,
+	// where a panic or a fault would end the process. maintain does all that it would do.
+	never = 100 * 365 * 24 * time.Hour
 	// maxStale is how many series that have ended are in memory, where they would stay
 	// until their block is written.
 	maxStale = 5000
@@ -133,6 +136,7 @@ func (c Config) options() *tsdb.Options {
 	options.StripeSize = stripes
 	options.HeadChunksWriteBufferSize = writeBufferBytes
 	options.OutOfOrderTimeWindow = late.Milliseconds()
+	options.BlockReloadInterval = never
 	options.NoLockfile = true // the daemon holds the cluster's lock
 	return options
 }
@@ -227,7 +231,10 @@ func (s *Store) maintain(ctx context.Context) {
 		}
 		err := s.config.checkSpace()
 		if err == nil {
-			err = guard(func() error { return s.db.Compact(ctx) })
+			err = guard(func() error {
+				s.db.ForceHeadMMap() // full chunks leave the heap
+				return s.db.Compact(ctx)
+			})
 		}
 		if err == nil {
 			err = guard(s.limitHead)

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -325,6 +326,48 @@ func TestOldSamplesAreDeletedByAgeAndBySize(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A panic in a goroutine of the database would end the daemon, so only maintain, which is
+// guarded, may look at its files. The database would report the block in its warnings.
+func TestTheDatabaseReadsNoFilesOnItsOwn(t *testing.T) {
+	var warned bytes.Buffer
+	config := settings(t)
+	config.Log = slog.New(slog.NewTextHandler(&warned, nil))
+	synctest.Test(t, func(t *testing.T) {
+		s := mustOpen(t, config, time.Now())
+		defer func() { _ = s.Close() }()
+		if err := put(s, time.Now(), "up", 1); err != nil {
+			t.Fatal(err)
+		}
+		block := filepath.Join(config.Dir, "01ARZ3NDEKTSV4RRFFQ69G5FAV")
+		write(t, filepath.Join(block, "meta.json"), `{"ulid":"01ARZ3NDEKTSV4RRFFQ69G5FAV","minTime":1,"maxTime":2,"version":1,"compaction":{"level":1,"sources":["01ARZ3NDEKTSV4RRFFQ69G5FAV"]}}`)
+		write(t, filepath.Join(block, "index"), "damaged")
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if warned.Len() != 0 {
+			t.Errorf("warned: %s", warned.String())
+		}
+	})
+}
+
+// Chunks that are full leave the heap before their block is written.
+func TestFullChunksAreMapped(t *testing.T) {
+	config := settings(t)
+	synctest.Test(t, func(t *testing.T) {
+		s := mustOpen(t, config, time.Now())
+		defer func() { _ = s.Close() }()
+		for i := range 4 * 40 { // a chunk has 120 samples
+			if err := put(s, time.Now(), "up", float64(i*i%97)); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(15 * time.Second)
+		}
+		mapped, err := filepath.Glob(filepath.Join(config.Dir, "chunks_head", "0*"))
+		if err != nil || len(mapped) == 0 {
+			t.Errorf("mapped files: %v, %v", mapped, err)
+		}
+	})
 }
 
 func TestAFaultIsAnError(t *testing.T) {

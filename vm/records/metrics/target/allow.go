@@ -1,6 +1,7 @@
 package target
 
 import (
+	"net/url"
 	"slices"
 	"strings"
 
@@ -13,7 +14,7 @@ import (
 // What is kept of the cluster's own programs: what a screen shows, and what common
 // dashboards and rules for Kubernetes use. Upstream exports about ten times as much.
 var (
-	cadvisorMetrics = exposition.NewFilter(
+	cadvisorMetrics = selects(
 		"container_cpu_usage_seconds_total", "container_cpu_cfs_periods_total", "container_cpu_cfs_throttled_periods_total",
 		"container_cpu_cfs_throttled_seconds_total",
 		"container_memory_working_set_bytes", "container_memory_rss", "container_memory_cache", "container_memory_usage_bytes",
@@ -27,10 +28,20 @@ var (
 		"container_spec_memory_limit_bytes", "container_spec_cpu_quota", "container_spec_cpu_period",
 		"machine_cpu_cores", "machine_memory_bytes",
 	)
-	resourceMetrics = exposition.NewFilter(
+	resourceMetrics = selects(
 		"node_cpu_usage_seconds_total", "node_memory_working_set_bytes", "node_swap_usage_bytes",
 	)
-	apiServerMetrics = exposition.NewFilter(
+	// The kubelet's process is also the node's DNS server and service proxy.
+	nodeMetrics = selects(
+		"coredns_dns_requests_total", "coredns_dns_responses_total", "coredns_dns_request_duration_seconds_bucket",
+		"coredns_dns_request_duration_seconds_sum", "coredns_dns_request_duration_seconds_count",
+		"coredns_cache_requests_total", "coredns_cache_hits_total", "coredns_panics_total",
+		"kubeproxy_sync_proxy_rules_duration_seconds_bucket", "kubeproxy_sync_proxy_rules_duration_seconds_sum",
+		"kubeproxy_sync_proxy_rules_duration_seconds_count", "kubeproxy_sync_proxy_rules_last_timestamp_seconds",
+		"kubeproxy_sync_proxy_rules_nftables_sync_failures_total",
+		"kubeproxy_network_programming_duration_seconds_sum", "kubeproxy_network_programming_duration_seconds_count",
+	)
+	apiServerMetrics = selects(
 		"apiserver_request_total", "apiserver_request_duration_seconds_bucket", "apiserver_request_duration_seconds_sum",
 		"apiserver_request_duration_seconds_count", "apiserver_current_inflight_requests",
 		"apiserver_storage_objects", "apiserver_storage_size_bytes", "apiserver_audit_event_total",
@@ -43,6 +54,27 @@ var (
 		"go_goroutines", "go_memstats_heap_inuse_bytes",
 	)
 )
+
+// selected are the metrics that are kept of an answer.
+type selected struct {
+	filter exposition.Filter
+	// query requests these metrics only, so that neither side handles the others. The
+	// client library of Prometheus follows it, and other programs ignore it.
+	query string
+}
+
+func selects(names ...string) selected {
+	asked := url.Values{}
+	for _, name := range names {
+		for _, suffix := range []string{"_bucket", "_sum", "_count"} {
+			name = strings.TrimSuffix(name, suffix)
+		}
+		if !slices.Contains(asked["name[]"], name) {
+			asked.Add("name[]", name)
+		}
+	}
+	return selected{exposition.NewFilter(names...), asked.Encode()}
+}
 
 // rootCgroup is the ID of the cgroup that is the whole node in cAdvisor's metrics.
 const rootCgroup = "/"
@@ -70,8 +102,23 @@ func virtual(device string) bool {
 	})
 }
 
-// buckets of the API's latency that are kept, in seconds.
-var buckets = []string{"0.05", "0.2", "1", "1.0", "5", "5.0", "30", "30.0", "+Inf"}
+// Buckets that are kept: of the API's latency, of that of DNS, and of updates of the service
+// proxy's rules, in seconds.
+var (
+	buckets      = []string{"0.05", "0.2", "1", "1.0", "5", "5.0", "30", "30.0", "+Inf"}
+	dnsBuckets   = []string{"0.001", "0.004", "0.016", "0.064", "0.256", "1.024", "4.096", "+Inf"}
+	proxyBuckets = []string{"0.008", "0.064", "0.512", "4.096", "+Inf"}
+)
+
+// dropsNode drops most buckets.
+func dropsNode(l labels.Labels) bool {
+	kept := proxyBuckets
+	if strings.HasPrefix(l.Get(model.MetricNameLabel), "coredns_") {
+		kept = dnsBuckets
+	}
+	le := l.Get("le")
+	return le != "" && !slices.Contains(kept, le)
+}
 
 // dropsAPIServer drops the latency of requests that last on purpose, and most buckets.
 func dropsAPIServer(l labels.Labels) bool {

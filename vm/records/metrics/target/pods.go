@@ -27,6 +27,7 @@ const (
 	maxPortsPerPod  = 5
 	maxPath         = 512
 	podSamples      = 2000
+	podSeries       = 3000 // that begin in an hour
 	podMaxBytes     = 4 << 20
 	podLabels       = 30
 	podLabelBytes   = 512
@@ -39,9 +40,9 @@ type Pod struct {
 	// Address is invalid while the pod has none.
 	Address netip.Addr
 	// Phase is as in the API: "Running".
-	Phase       string
-	Annotations map[string]string
-	Containers  []Container
+	Phase               string
+	Annotations, Labels map[string]string
+	Containers          []Container
 }
 
 // Container of a pod.
@@ -151,7 +152,7 @@ func podTarget(p Pod, container, scheme string, port uint16, path string) Target
 	at := netip.AddrPortFrom(p.Address, port).String()
 	address := url.URL{Scheme: scheme, Host: at, Path: path}
 	return Target{
-		URL: address.String(), Every: everyRound, MaxBytes: podMaxBytes,
+		URL: address.String(), Every: everyRound, MaxBytes: podMaxBytes, MaxBegun: podSeries,
 		Labels: labels.FromMap(map[string]string{
 			"job": JobPods, "instance": at, "namespace": p.Namespace, "pod": p.Name, "container": container, "node": p.Node,
 		}),

@@ -45,17 +45,28 @@ var units = map[string]string{"cpu": "core", "memory": "byte"}
 
 // State returns what kube-state-metrics would export of pods and nodes, as far as screens
 // show it: states, restarts, and what containers may use. ready has the nodes that are
-// registered.
-func State(pods []Pod, ready map[string]bool) []Sample {
+// registered. Simulated nodes, which have no machine, and their pods are left out: there may
+// be thousands.
+func State(pods []Pod, ready map[string]bool, network Network) []Sample {
 	var all []Sample
 	add := func(name string, value float64, pairs ...string) {
 		pairs = append(pairs, model.MetricNameLabel, name, "job", JobState)
 		all = append(all, Sample{labels.FromStrings(pairs...), value})
 	}
+	machine := func(node string) bool {
+		_, ok := network.Nodes[node]
+		return ok
+	}
 	for _, node := range slices.Sorted(maps.Keys(ready)) {
+		if !machine(node) {
+			continue
+		}
 		add("kube_node_status_condition", number(ready[node]), "node", node, "condition", "Ready", "status", "true")
 	}
 	for _, p := range pods {
+		if p.Node != "" && !machine(p.Node) {
+			continue
+		}
 		of := []string{"namespace", p.Namespace, "pod", p.Name}
 		add("kube_pod_info", 1, append(of, "node", p.Node)...)
 		add("kube_pod_status_phase", 1, append(of, "phase", p.Phase)...)

@@ -5,11 +5,15 @@ package target
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/skiff-dev/skiff/vm/records/metrics/exposition"
 )
+
+// Period is the time from one round of requests to the next.
+const Period = 15 * time.Second
 
 // Jobs, as dashboards for Prometheus know them.
 const (
@@ -30,8 +34,8 @@ const (
 	// Anonymous presents nothing and verifies nothing: the address of a pod is all that
 	// is known about it.
 	Anonymous Identity = iota
-	// Admin presents the administrator's certificate to a server of the cluster.
-	Admin
+	// Recorder presents the recorder's certificate to a server of the cluster.
+	Recorder
 )
 
 // Target is an address that is asked for metrics.
@@ -45,9 +49,13 @@ type Target struct {
 	// after all; nil keeps all.
 	Filter exposition.Filter
 	Drop   func(labels.Labels) bool
+	// Rules change or drop the labelled series that are left (see Relabel).
+	Rules Rules
 	// MaxBytes bounds what is read, after decompression and the filter.
 	MaxBytes int64
 	Limits   exposition.Limits
+	// MaxBegun is how many series it may begin in an hour, 0 if that is not limited.
+	MaxBegun int
 	// Every is the number of rounds from one request to the next.
 	Every int
 	// Times is set if the times of samples are used instead of the time of the request.
@@ -55,7 +63,7 @@ type Target struct {
 }
 
 // Key identifies a target among others.
-func (t Target) Key() string { return t.URL + t.Labels.String() }
+func (t Target) Key() string { return t.URL + t.Labels.String() + t.Rules.text() }
 
 // Node is a node whose machine runs.
 type Node struct {
@@ -76,7 +84,8 @@ var ownLimits = exposition.Limits{Samples: 40_000, Labels: 40, LabelBytes: 1024}
 const (
 	ownMaxBytes = 16 << 20
 	everyRound  = 1
-	// The API server needs a tenth of a second to answer.
+	// The API server needs a tenth of a second to answer, and a kubelet has hundreds of
+	// metrics besides.
 	everyFourth = 4
 )
 
@@ -85,12 +94,14 @@ func OfNodes(nodes []Node) []Target {
 	var all []Target
 	for _, n := range nodes {
 		kubelet := own(n, JobKubelet, portKubelet)
-		containers, resources := kubelet, kubelet
+		containers, resources, node := kubelet, kubelet, kubelet
 		containers.at("/metrics/cadvisor", cadvisorMetrics)
 		containers.Drop, containers.Times = dropsContainer, true
 		resources.at("/metrics/resource", resourceMetrics)
 		resources.Times = true
-		all = append(all, containers, resources)
+		node.at("/metrics", nodeMetrics)
+		node.Drop, node.Every = dropsNode, everyFourth
+		all = append(all, containers, resources, node)
 		if n.ControlPlane {
 			api := own(n, JobAPIServer, portAPIServer)
 			api.at("/metrics", apiServerMetrics)
@@ -106,15 +117,15 @@ func OfNodes(nodes []Node) []Target {
 func own(n Node, job string, port uint16) Target {
 	at := netip.AddrPortFrom(n.Address, port).String()
 	return Target{
-		URL: "https://" + at, Identity: Admin, Every: everyRound, MaxBytes: ownMaxBytes, Limits: ownLimits,
+		URL: "https://" + at, Identity: Recorder, Every: everyRound, MaxBytes: ownMaxBytes, Limits: ownLimits,
 		Labels: labels.FromStrings("job", job, "instance", at, "node", n.Name),
 	}
 }
 
 // at adds the path to a target.
-func (t *Target) at(path string, filter exposition.Filter) {
-	t.URL += path
-	t.Filter = filter
+func (t *Target) at(path string, metrics selected) {
+	t.URL += path + "?" + metrics.query
+	t.Filter = metrics.filter
 	if path != "/metrics" {
 		t.Labels = labels.NewBuilder(t.Labels).Set("metrics_path", path).Labels()
 	}

@@ -3,6 +3,7 @@ package target
 import (
 	"fmt"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -108,6 +109,21 @@ func TestFewBucketsOfTheAPIsLatencyAreKept(t *testing.T) {
 	}
 }
 
+func TestFewBucketsOfDNSAndOfTheServiceProxyAreKept(t *testing.T) {
+	for series, dropped := range map[string]bool{
+		`coredns_dns_request_duration_seconds_bucket{le="0.004"}`:        false,
+		`coredns_dns_request_duration_seconds_bucket{le="0.008"}`:        true,
+		`coredns_dns_request_duration_seconds_sum{server="x"}`:           false,
+		`coredns_dns_responses_total{rcode="NXDOMAIN"}`:                  false,
+		`kubeproxy_sync_proxy_rules_duration_seconds_bucket{le="0.008"}`: false,
+		`kubeproxy_sync_proxy_rules_duration_seconds_bucket{le="0.004"}`: true,
+	} {
+		if dropsNode(parse(t, series)) != dropped {
+			t.Errorf("%s: want dropped %t", series, dropped)
+		}
+	}
+}
+
 // parse parses name{label="value",…}.
 func parse(t *testing.T, series string) labels.Labels {
 	t.Helper()
@@ -123,15 +139,27 @@ func parse(t *testing.T, series string) labels.Labels {
 func TestNodesHaveTheirTargets(t *testing.T) {
 	var got []string
 	for _, target := range OfNodes([]Node{{"control-plane-1", netip.MustParseAddr("192.168.104.10"), true}, {"worker-1", netip.MustParseAddr("192.168.104.11"), false}}) {
-		got = append(got, target.Labels.Get("job")+" "+target.URL)
+		address, asked, _ := strings.Cut(target.URL, "?")
+		got = append(got, target.Labels.Get("job")+" "+address)
+		query, err := url.ParseQuery(asked)
+		if err != nil || len(query["name[]"]) == 0 {
+			t.Errorf("asks for %q, %v", asked, err)
+		}
+		for _, name := range query["name[]"] {
+			if _, described := target.Filter[name]; !described {
+				t.Errorf("asks for %s and does not keep it", name)
+			}
+		}
 		if target.Labels.Get("node") == "" || target.Filter == nil || target.Every < 1 {
 			t.Errorf("target %+v", target)
 		}
 	}
 	want := []string{
 		"kubelet https://192.168.104.10:10250/metrics/cadvisor", "kubelet https://192.168.104.10:10250/metrics/resource",
+		"kubelet https://192.168.104.10:10250/metrics",
 		"apiserver https://192.168.104.10:6443/metrics",
 		"kubelet https://192.168.104.11:10250/metrics/cadvisor", "kubelet https://192.168.104.11:10250/metrics/resource",
+		"kubelet https://192.168.104.11:10250/metrics",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
@@ -145,7 +173,13 @@ func TestTheStateOfPodsHasTheNamesOfKubeStateMetrics(t *testing.T) {
 		Requests: map[string]float64{"cpu": 0.5}, Limits: map[string]float64{"memory": 1024},
 	}}
 	var got []string
-	for _, sample := range State([]Pod{p}, map[string]bool{"worker-1": false}) {
+	simulated := p
+	simulated.Name, simulated.Node = "simulated", "simulated-0001"
+	network := Network{Nodes: map[string]netip.Addr{"worker-1": netip.MustParseAddr("192.168.104.11")}}
+	for _, sample := range State([]Pod{p, simulated}, map[string]bool{"worker-1": false, "simulated-0001": true}, network) {
+		if strings.Contains(sample.Labels.String(), "simulated") {
+			t.Errorf("%s is of a node without a machine", sample.Labels)
+		}
 		got = append(got, fmt.Sprintf("%s %g", sample.Labels, sample.Value))
 	}
 	for _, want := range []string{
