@@ -11,13 +11,16 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/skiff-dev/skiff/images/manifest"
 	"github.com/skiff-dev/skiff/images/manifest/manifesttest"
+	"github.com/skiff-dev/skiff/internal/runtest"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/home"
 )
@@ -36,14 +39,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("SKIFF_IMAGE_DIR", env.WorkDir+"/image")
 			env.Setenv("KUBECONFIG", "")
 			env.Setenv("ARCH", runtime.GOARCH)
-			free, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				return err
-			}
-			env.Setenv("FREE", fmt.Sprint(free.Addr().(*net.TCPAddr).Port))
-			if err := free.Close(); err != nil {
-				return err
-			}
+			env.Setenv("FREE", fmt.Sprint(runtest.FreePort(t)))
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
@@ -169,11 +165,15 @@ func serveStatus(ts *testscript.TestScript, _ bool, args []string) {
 	})
 }
 
-// nodeimage writes something that looks like a node image for this host to where
-// skiff looks for one.
-func nodeImageFiles(ts *testscript.TestScript, _ bool, _ []string) {
-	dir := ts.Getenv("SKIFF_IMAGE_DIR")
+// nodeimage [RELEASE] writes something that looks like a node image for this host to
+// where skiff looks for one, or for one of another version of Kubernetes.
+func nodeImageFiles(ts *testscript.TestScript, _ bool, args []string) {
+	dir, version := ts.Getenv("SKIFF_IMAGE_DIR"), "v1.36.3"
+	if len(args) > 0 {
+		version = args[0]
+		dir = filepath.Join(dir, manifest.Minor(version))
+	}
 	ts.Check(os.MkdirAll(dir, 0o755))
-	_, err := manifesttest.Write(dir, runtime.GOARCH)
+	_, err := manifesttest.WriteFor(dir, runtime.GOARCH, version)
 	ts.Check(err)
 }

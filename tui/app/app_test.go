@@ -32,6 +32,30 @@ func TestDeleteAsksAndListsTheLoss(t *testing.T) {
 	})
 }
 
+func TestADialogThatIsLateTakesNoKeys(t *testing.T) {
+	const delay = 20 * time.Second
+	play(t, 100, 30, dev(), func(p *player) {
+		late := func() {
+			time.Sleep(delay)
+			p.settle()
+		}
+		p.host.api.delay = delay
+		p.press(":", "deploy", "enter", "ctrl+d")
+		late()
+		p.want("Delete deployment?")
+		p.press("n", "ctrl+d", ":", "y")
+		late()
+		p.reject("Delete deployment?")
+		p.press("backspace", "esc", "ctrl+d", "y")
+		p.want("YAML of deployment")
+		late()
+		p.reject("Delete deployment?")
+		if len(p.host.tasks) != 0 {
+			t.Errorf("did %v", p.host.tasks)
+		}
+	})
+}
+
 func TestDeletingAClusterRequiresItsName(t *testing.T) {
 	play(t, 100, 30, Config{}, func(p *player) {
 		p.press("down", "ctrl+d")
@@ -218,6 +242,33 @@ func TestCommandCompletesResourcesAndNamespaces(t *testing.T) {
 		p.want(`no command or resource named "no-such-thing"`)
 		p.press(":", "up")
 		p.press("up", "up", "esc")
+	})
+}
+
+func TestACommandWaitsUntilTheResourcesAreKnown(t *testing.T) {
+	playOn(t, 100, 30, dev(), true, func(p *player) {
+		catalog := func(d feed.Resources) {
+			d.Cluster = "dev"
+			p.host.api.mu.Lock()
+			emit := p.host.api.emits[feed.Catalog{Cluster: "dev"}.Key()]
+			p.host.api.mu.Unlock()
+			emit(d)
+			p.settle()
+		}
+		p.press(":", "secrets", "enter")
+		p.want("waiting for the resources of dev to find \"secrets\"", "Pods")
+		p.press("down") // does something else
+		p.reject("waiting for")
+		p.press(":", "tree svc", "enter")
+		p.want("waiting for the resources of dev to find \"svc\"")
+		p.press(":", "deploy shop", "enter")
+		catalog(feed.Resources{Freshness: object.Freshness{State: object.Lost, Problem: "timeout"}})
+		p.want("waiting for the resources of dev to find \"deploy\"", "Pods")
+		catalog(feed.Resources{All: served, Freshness: live()})
+		p.want("Deployments in shop")
+		p.reject("waiting for", "Secrets", "Services")
+		p.press("esc")
+		p.want("Pods")
 	})
 }
 

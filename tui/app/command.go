@@ -13,6 +13,7 @@ import (
 	"github.com/skiff-dev/skiff/tui/filter"
 	"github.com/skiff-dev/skiff/tui/screen"
 	"github.com/skiff-dev/skiff/tui/screen/help"
+	"github.com/skiff-dev/skiff/tui/screen/kind"
 	"github.com/skiff-dev/skiff/tui/theme"
 )
 
@@ -38,6 +39,7 @@ func commands() []command {
 		{[]string{"controlplane", "cp"}, "control plane status", clusterNames, controlPlane},
 		{[]string{"forwards", "pf", "portforward"}, "forwarded ports", nil, show(screen.Forwards{})},
 		{[]string{"addresses", "address", "addr"}, "addresses on this host", nil, show(screen.Addresses{})},
+		{[]string{"logs", "log"}, "search stored logs", nil, searchLogs},
 		{[]string{"tree", "xray"}, "ownership tree", resourceNames, showTree},
 		{[]string{"ns", "namespace"}, "namespaces: a,b or all", namespaceNames, chooseNamespaces},
 		{[]string{"ctx", "cluster", "context"}, "clusters: a,b", clusterNames, chooseClusters},
@@ -88,7 +90,7 @@ func (m *Model) resource(name string, args []string) []screen.Request {
 		if len(m.world.Clusters) == 0 {
 			return screen.Failure("select a cluster first")
 		}
-		return screen.Failure(fmt.Sprintf("no command or resource named %q", name))
+		return m.unknown(name, "no command or resource", func() []screen.Request { return m.resource(name, args) })
 	}
 	narrow := screen.Narrow{}
 	pattern := ""
@@ -111,6 +113,40 @@ func (m *Model) resource(name string, args []string) []screen.Request {
 		narrow.Namespaces = nil
 	}
 	return screen.Show(screen.Objects{Resource: r, Narrow: narrow, Filter: filter.Parse(pattern)})
+}
+
+// waiting is a command that names a resource before the resources of a cluster are known.
+// It runs once they are, unless the user does something else first.
+type waiting struct {
+	text string // for the last line
+	run  func() []screen.Request
+}
+
+// unknown answers a command that names a resource which is not known. It fails, or waits for
+// a cluster whose resources are not known yet to call again.
+func (m *Model) unknown(name, failure string, again func() []screen.Request) []screen.Request {
+	for _, cluster := range m.world.Clusters {
+		if len(m.world.Resources[cluster]) == 0 {
+			m.notice = notice{}
+			m.waiting = &waiting{fmt.Sprintf("waiting for the resources of %s to find %q …", cluster, name), again}
+			return nil
+		}
+	}
+	return screen.Failure(fmt.Sprintf("%s named %q", failure, name))
+}
+
+// searchLogs runs ":logs [POD]": it searches the stored logs of pods whose names begin with
+// POD. Without POD, it opens the form for a search.
+func searchLogs(m *Model, args []string) []screen.Request {
+	if len(m.world.Clusters) == 0 {
+		return screen.Failure("select a cluster first")
+	}
+	need := feed.StoredLogs{Cluster: m.world.Clusters[0], Namespaces: m.world.Namespaces}
+	if len(args) == 0 {
+		return kind.SearchLogs(need)
+	}
+	need.Pod = strings.TrimSuffix(args[0], "*") + "*"
+	return kind.StoredLogs(need)
 }
 
 func showWorkloads(m *Model, args []string) []screen.Request {

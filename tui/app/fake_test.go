@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"github.com/charmbracelet/x/ansi"
 
 	"github.com/skiff-dev/skiff/controlplane/controlapi"
+	"github.com/skiff-dev/skiff/internal/pause"
 	"github.com/skiff-dev/skiff/kube/feed"
 	"github.com/skiff-dev/skiff/kube/object"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
@@ -39,6 +41,8 @@ type fakeHost struct {
 	certificates time.Duration
 	problems     []string // of "dev"
 	refused      string   // error of every command, if not empty
+	measured     []string // expressions and spans
+	searched     []feed.StoredLogs
 	// connected counts connections.
 	connected int
 }
@@ -98,6 +102,38 @@ func (h *fakeHost) Services(_ context.Context, cluster string) (daemonapi.Servic
 		},
 		Ingresses: []daemonapi.Ingress{{Namespace: "shop", Name: "web", URLs: []string{"http://shop.localhost:7080", "http://shop.example.com:7080"}, Message: "shop.example.com must resolve to 127.0.0.1 on this host"}},
 		Ports:     []daemonapi.Port{{Port: "5432:pod/db-0", Protocol: "TCP", Target: "pod/db-0", Host: "127.0.0.1:5432"}, {Port: "53:svc/dns/udp", Protocol: "UDP", Target: "svc/dns", Problem: "UDP port 53 is in use"}},
+	}, nil
+}
+
+func (h *fakeHost) Measure(_ context.Context, cluster, expression string, span time.Duration, points int) ([]float64, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.measured = append(h.measured, expression+" "+span.String())
+	if cluster != "dev" {
+		return nil, fmt.Errorf("cluster %q is not running", cluster)
+	}
+	values := make([]float64, points)
+	for i := range values {
+		values[i] = math.NaN() // nothing was recorded before
+		if i > points/4 {
+			values[i] = 1.2 + math.Sin(float64(i)/9)
+		}
+		if !strings.Contains(expression, "cpu") {
+			values[i] *= 300 << 20
+		}
+	}
+	return values, nil
+}
+
+func (h *fakeHost) StoredLogs(_ context.Context, need feed.StoredLogs) ([]feed.Line, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.searched = append(h.searched, need)
+	if need.Query == "(" {
+		return nil, errors.New("the log store rejected the query: unexpected end")
+	}
+	return []feed.Line{
+		{Source: "gone-1/web", At: noon.Add(-2 * time.Minute), Text: "the first run"}, {Source: "gone-1/web#1", At: noon.Add(-time.Minute), Text: `{"level":"error","msg":"out of paper","tray":2}`},
 	}, nil
 }
 
@@ -171,8 +207,9 @@ type fakeAPI struct {
 	fresh  object.Freshness
 	facts  feed.Facts
 	emits  map[string]func(any)
-	mute   bool   // deliver nothing
-	refuse string // error of every task, if not empty
+	mute   bool          // deliver nothing
+	refuse string        // error of every task, if not empty
+	delay  time.Duration // of facts
 }
 
 func live() object.Freshness { return object.Freshness{State: object.Live, At: noon} }
@@ -236,7 +273,9 @@ func (a *fakeAPI) Do(_ context.Context, task feed.Task, out io.Writer) error {
 
 func (a *fakeAPI) Interactive(context.Context, feed.Task, io.Reader, io.Writer) error { return nil }
 
-func (a *fakeAPI) Facts(context.Context, object.Ref) (feed.Facts, error) { return a.facts, nil }
+func (a *fakeAPI) Facts(ctx context.Context, _ object.Ref) (feed.Facts, error) {
+	return a.facts, pause.For(ctx, a.delay)
+}
 
 func (a *fakeAPI) Forward(_ context.Context, ref object.Ref, local int, remote string) (int, error) {
 	return 18080, nil

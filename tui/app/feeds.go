@@ -107,7 +107,13 @@ func (m *Model) deliver(msg deliveryMsg) tea.Cmd {
 			}
 		}
 	}
-	return tea.Batch(msg.from.next, m.reconcile())
+	var cmd tea.Cmd
+	if _, resources := msg.data.(feed.Resources); resources && m.waiting != nil {
+		command := m.waiting
+		m.waiting = nil
+		cmd = m.requests(command.run())
+	}
+	return tea.Batch(msg.from.next, cmd, m.reconcile())
 }
 
 func (m *Model) updateHosts(d feed.Clusters) {
@@ -166,6 +172,10 @@ func (m *Model) run(ctx context.Context, need feed.Need, emit func(any)) {
 		m.runAddresses(ctx, need.Cluster, emit)
 	case feed.Etcd:
 		m.runEtcd(ctx, need.Cluster, emit)
+	case feed.Graphs:
+		m.runGraphs(ctx, need, emit)
+	case feed.StoredLogs:
+		m.runStoredLogs(ctx, need, emit)
 	case feed.Output:
 		m.jobs.follow(ctx, need.ID, emit)
 	case feed.Forwards:

@@ -232,6 +232,9 @@ func (m *Model) footer() string {
 		}
 		return " " + th.Paint(tone, widget.Fit(m.notice.text, m.width-1))
 	}
+	if m.waiting != nil {
+		return " " + th.Paint(theme.Busy, widget.Fit(m.waiting.text, m.width-1))
+	}
 	if d, ok := m.top().(screen.Dated); ok {
 		switch fresh := d.Freshness(); {
 		case fresh.State == object.Lost:

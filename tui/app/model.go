@@ -49,6 +49,12 @@ type Host interface {
 	NodeStatus(ctx context.Context, cluster, node string) (nodeapi.Status, error)
 	// Services returns what this host reaches of a cluster, and where.
 	Services(ctx context.Context, cluster string) (daemonapi.Services, error)
+	// Measure evaluates an expression in PromQL over what was recorded of a cluster in the
+	// last span, which it divides into points. It returns the values of the first series,
+	// NaN where there is none.
+	Measure(ctx context.Context, cluster, expression string, span time.Duration, points int) ([]float64, error)
+	// StoredLogs searches the log store of a cluster. The oldest entry is first.
+	StoredLogs(ctx context.Context, need feed.StoredLogs) ([]feed.Line, error)
 	// Browse opens a URL in the user's browser. It does not wait for the browser to
 	// end.
 	Browse(ctx context.Context, url string) error
@@ -103,6 +109,7 @@ type Model struct {
 	saver         stateSaver
 	overlay       overlay
 	prompt        *prompt
+	waiting       *waiting
 	notice        notice
 	width, height int
 	clicked       click
@@ -163,10 +170,12 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case deliveryMsg:
 		return m, m.deliver(msg)
 	case tea.KeyPressMsg:
+		m.waiting = nil
 		cmd = m.key(msg)
 	case tea.PasteMsg:
 		m.paste(msg.Content)
 	case tea.MouseClickMsg:
+		m.waiting = nil
 		cmd = m.click(msg)
 	case tea.MouseWheelMsg:
 		m.wheel(msg)
@@ -178,7 +187,7 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case jobDoneMsg:
 		m.notice = notice{msg.text, msg.bad, m.config.Now().Add(noticeTime)}
 	case factsMsg:
-		cmd = m.requests(msg.look.Then(msg.facts))
+		cmd = m.continued(msg)
 	case tea.BackgroundColorMsg:
 		if m.config.Settings.Theme == "" && !msg.IsDark() && m.world.Theme.Name == theme.Default {
 			m.world.Theme = theme.Named("paper")

@@ -83,6 +83,7 @@ const taskLimit = time.Minute
 
 // look reads the facts of an object and continues with the requests they lead to.
 func (m *Model) look(r screen.Look) tea.Cmd {
+	from := m.top()
 	return func() tea.Msg {
 		ctx, cancel := context.WithTimeout(m.ctx, taskLimit)
 		defer cancel()
@@ -94,15 +95,26 @@ func (m *Model) look(r screen.Look) tea.Cmd {
 		if err != nil {
 			return failure(err)
 		}
-		return factsMsg{r, facts}
+		return factsMsg{r, facts, from}
 	}
 }
 
-// factsMsg is the result of Look. Update calls Then, because it belongs to the
+// factsMsg is the result of Look. Update continues with it, because Then belongs to the
 // screen.
 type factsMsg struct {
 	look  screen.Look
 	facts feed.Facts
+	from  screen.Screen // which was visible when Look was requested
+}
+
+// continued carries out the requests that facts lead to. If the user has gone to another
+// screen, a dialog or the prompt in the meantime, it does nothing: a dialog that appears then
+// would take keys that were meant for something else.
+func (m *Model) continued(msg factsMsg) tea.Cmd {
+	if msg.from != m.top() || m.overlay != nil || m.prompt != nil {
+		return nil
+	}
+	return m.requests(msg.look.Then(msg.facts))
 }
 
 func failure(err error) tea.Msg {

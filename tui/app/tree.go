@@ -1,8 +1,6 @@
 package app
 
 import (
-	"fmt"
-
 	"github.com/skiff-dev/skiff/kube/object"
 	"github.com/skiff-dev/skiff/tui/screen"
 )
@@ -31,7 +29,7 @@ func showTree(m *Model, args []string) []screen.Request {
 	}
 	r, ok := m.world.Find(args[0])
 	if !ok {
-		return screen.Failure(fmt.Sprintf("no resource named %q", args[0]))
+		return m.unknown(args[0], "no resource", func() []screen.Request { return showTree(m, args) })
 	}
 	if len(args) == 1 {
 		return append(screen.Show(screen.Objects{Resource: r}), screen.Say{Text: treeUsage})

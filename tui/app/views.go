@@ -49,6 +49,8 @@ func (m *Model) build(to screen.Destination) screen.Screen {
 		return document.New(to.Need)
 	case screen.Logs:
 		return logs.New(to)
+	case screen.StoredLogs:
+		return logs.NewStored(to)
 	case screen.Output:
 		return logs.NewOutput(to)
 	case screen.Resources:

@@ -19,7 +19,8 @@ const maxEdited = 4 << 20
 
 // edit opens an object in the user's editor and applies the changes. If the
 // server rejects them, the editor opens again with the error at the top, until
-// the changes are accepted or the user closes it without a change.
+// the changes are accepted or the user closes it without a change. If others
+// have changed the object in the meantime, the user decides what to do.
 func (c Client) edit(ctx context.Context, ref object.Ref, in io.Reader, out io.Writer) error {
 	original, err := c.Manifest(ctx, ref)
 	if err != nil {
@@ -38,13 +39,17 @@ func (c Client) edit(ctx context.Context, ref object.Ref, in io.Reader, out io.W
 			}
 			return feed.ErrUnchanged
 		}
-		if err = c.ApplyEdit(ctx, ref, original, edited); err == nil {
+		next, err := c.settle(ctx, ref, draft{original, edited}, in, out)
+		switch {
+		case next != draft{}:
+			original, text, problem = next.original, next.text, ""
+		case err == nil:
 			return nil
-		}
-		if ctx.Err() != nil || errors.Is(err, feed.ErrUnchanged) {
+		case ctx.Err() != nil, errors.Is(err, feed.ErrUnchanged):
 			return err
+		default:
+			text, problem = edited, kube.Reason(err)
 		}
-		text, problem = edited, kube.Reason(err)
 	}
 }
 

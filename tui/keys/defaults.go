@@ -79,6 +79,10 @@ const (
 	NodeLogs       Action = "node-logs"
 	Browse         Action = "browse"
 	CopyAddress    Action = "copy-address"
+	SearchLogs     Action = "search-logs"
+	Graphs         Action = "graphs"
+	Longer         Action = "longer"
+	Shorter        Action = "shorter"
 )
 
 // defaults is the built-in key map.
@@ -125,6 +129,7 @@ var defaults = []Binding{
 
 	{Pods, ShowLogs, []string{"l"}, "logs", false, true},
 	{Pods, Previous, []string{"p"}, "previous logs", false, false},
+	{Pods, SearchLogs, []string{"L"}, "search stored logs", false, false},
 	{Pods, Shell, []string{"s"}, "shell", true, true},
 	{Pods, Attach, []string{"a"}, "attach", true, false},
 	{Pods, Forward, []string{"f"}, "port-forward", true, true},
@@ -136,6 +141,7 @@ var defaults = []Binding{
 
 	{Containers, ShowLogs, []string{"l"}, "logs", false, true},
 	{Containers, Previous, []string{"p"}, "previous logs", false, false},
+	{Containers, SearchLogs, []string{"L"}, "search stored logs", false, false},
 	{Containers, Shell, []string{"s"}, "shell", true, true},
 	{Containers, Attach, []string{"a"}, "attach", true, false},
 	{Containers, Forward, []string{"f"}, "port-forward", true, false},
@@ -145,6 +151,7 @@ var defaults = []Binding{
 	{Rollout, ShowHistory, []string{"h"}, "rollout history", false, false},
 	{Rollout, Undo, []string{"u"}, "undo rollout", true, false},
 	{Selecting, ShowLogs, []string{"l"}, "logs", false, true},
+	{Selecting, SearchLogs, []string{"L"}, "search stored logs", false, false},
 	{Selecting, Forward, []string{"f"}, "port-forward", true, false},
 	{Reachable, Browse, []string{"b"}, "open in browser", false, true},
 	{Reachable, CopyAddress, []string{"C"}, "copy address", false, true},
@@ -156,6 +163,7 @@ var defaults = []Binding{
 	{Nodes, Drain, []string{"D"}, "drain", true, true},
 	{Nodes, Shell, []string{"s"}, "shell", true, true},
 	{Nodes, NodeLogs, []string{"l"}, "logs", false, false},
+	{Nodes, SearchLogs, []string{"L"}, "search stored logs", false, false},
 	{Nodes, Restart, []string{"r"}, "restart", true, false},
 	{Nodes, Add, []string{"+"}, "add worker", true, false},
 	{Nodes, Remove, []string{"-"}, "remove last worker", true, false},
@@ -180,6 +188,9 @@ var defaults = []Binding{
 	{Selection, Mark, []string{"space"}, "select", false, true},
 
 	{Secrets, Reveal, []string{"x"}, "show/hide values", false, true},
+	{Measured, Graphs, []string{"m"}, "show/hide graphs", false, true},
+	{Measured, Longer, []string{"]"}, "longer time", false, false},
+	{Measured, Shorter, []string{"["}, "shorter time", false, false},
 	{Document, Describe, []string{"d"}, "describe", false, false},
 	{Document, YAML, []string{"y"}, "YAML", false, false},
 	{Document, Edit, []string{"e"}, "edit", true, true},
@@ -202,6 +213,7 @@ var defaults = []Binding{
 	{Logs, Follow, []string{"f", "s"}, "toggle follow", false, true},
 	{Logs, Timestamps, []string{"t"}, "toggle timestamps", false, true},
 	{Logs, Previous, []string{"p"}, "previous container", false, false},
+	{Logs, SearchLogs, []string{"L"}, "search stored logs", false, true},
 	{Logs, Fields, []string{"J"}, "toggle JSON fields", false, true},
 	{Logs, Clear, []string{"x"}, "clear", false, false},
 

@@ -36,6 +36,7 @@ const (
 	Forwards   Scope = "forwards"
 	Text       Scope = "text"
 	Document   Scope = "document" // a text about one object
+	Measured   Scope = "measured" // a description with graphs
 	Logs       Scope = "logs"
 	Tree       Scope = "tree"
 	History    Scope = "history"

@@ -81,6 +81,12 @@ type Logs struct {
 	Need feed.Logs
 }
 
+// StoredLogs is the result of a search of the log store. Of names what is searched.
+type StoredLogs struct {
+	Of   string
+	Need feed.StoredLogs
+}
+
 // Output is the output of a job.
 type Output struct {
 	Job   int
@@ -103,6 +109,7 @@ func (Containers) destination()   {}
 func (Tree) destination()         {}
 func (Document) destination()     {}
 func (Logs) destination()         {}
+func (StoredLogs) destination()   {}
 
 // Resource returns the screen that shows a resource best.
 func Resource(r object.Resource) Destination {

@@ -18,15 +18,13 @@ func Safe(line string, width int) string {
 	}
 	line = strings.ToValidUTF8(line, string(unicode.ReplacementChar))
 	plain := strings.Map(func(r rune) rune {
-		if isControl(r) {
+		if unicode.IsControl(r) {
 			return -1
 		}
 		return r
 	}, ansi.Strip(line))
 	return Fit(plain, width)
 }
-
-func isControl(r rune) bool { return r < ' ' || r >= 0x7f && r < 0xa0 }
 
 // onlyColours reports whether a line is valid UTF-8 whose control characters all
 // belong to SGR sequences, "ESC [ parameters m".

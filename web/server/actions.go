@@ -36,6 +36,11 @@ type action struct {
 	// YAML is a manifest to apply; Force takes over fields of other managers.
 	YAML  string `json:"yaml"`
 	Force bool   `json:"force"`
+	// Version of the object that the user saw, of which only the UID counts for a deletion.
+	kube.Version
+	// Original is what YAML was made from, and Current what the object is now, to merge.
+	Original string `json:"original"`
+	Current  string `json:"current"`
 }
 
 // done is the result of an action.
@@ -73,8 +78,17 @@ func (s *Server) postAction(w http.ResponseWriter, r *http.Request, session *ses
 		return
 	}
 	name := r.PathValue("action")
-	if name == "apply" {
+	switch name {
+	case "apply":
 		s.apply(w, r, session, a)
+		return
+	case "merge":
+		merged, err := kube.Merge(a.Original, a.YAML, a.Current)
+		if err != nil {
+			fail(w, http.StatusBadRequest, kube.Reason(err), "")
+			return
+		}
+		jsonhttp.Write(w, merged)
 		return
 	}
 	known, ok := verbs[name]
@@ -133,7 +147,7 @@ func (a action) ref(ctx context.Context, client *kube.Client, cluster string) (r
 	if resource.Namespaced == (a.Namespace == "") {
 		return ref, http.StatusBadRequest, fmt.Errorf("%s: namespace is missing, or the object has none", resource.ID())
 	}
-	return object.Ref{Cluster: cluster, Resource: resource, Namespace: a.Namespace, Name: a.Name}, 0, nil
+	return object.Ref{Cluster: cluster, Resource: resource, Namespace: a.Namespace, Name: a.Name, UID: a.UID}, 0, nil
 }
 
 // act carries out a task, or finds out what it affects.
@@ -157,7 +171,7 @@ func act(ctx context.Context, client *kube.Client, task feed.Task) (done, error)
 }
 
 func (s *Server) apply(w http.ResponseWriter, r *http.Request, session *session, a action) {
-	objects, err := session.client.Apply(r.Context(), a.YAML, kube.ApplyOptions{Namespace: a.Namespace, Force: a.Force, DryRun: a.DryRun})
+	objects, err := session.client.Apply(r.Context(), a.YAML, kube.ApplyOptions{Namespace: a.Namespace, Force: a.Force, DryRun: a.DryRun, Of: a.Version})
 	if err != nil && len(objects) == 0 {
 		fail(w, http.StatusBadRequest, kube.Reason(err), "nothing was changed")
 		return

@@ -31,6 +31,7 @@ func (s *Server) handler(port int) http.Handler {
 	handle("POST /api/clusters/{name}/open", s.openCluster)
 	handle("GET /api/status", s.getStatus)
 	handle("GET /api/services", s.getServices)
+	handle("GET /api/scope", s.getScope)
 	handle(pathKubernetes+"/", s.proxyKubernetes)
 	handle("GET /api/metrics/api/v1/", s.getMetrics)
 	handle("POST /api/metrics/api/v1/", s.getMetrics) // long queries are sent as forms
@@ -134,8 +135,6 @@ var (
 	seeServices    = authorizationv1.ResourceAttributes{Verb: "list", Resource: "services"}
 	seePodMetrics  = authorizationv1.ResourceAttributes{Verb: "list", Group: "metrics.k8s.io", Resource: "pods"}
 	seeNodeMetrics = authorizationv1.ResourceAttributes{Verb: "list", Group: "metrics.k8s.io", Resource: "nodes"}
-	seePodLogs     = authorizationv1.ResourceAttributes{Verb: "get", Resource: "pods", Subresource: "log"}
-	seeNodeLogs    = authorizationv1.ResourceAttributes{Verb: "get", Resource: "nodes", Subresource: "log"}
 )
 
 // getStatus returns the daemon's status of the cluster, without its machines for users
@@ -163,28 +162,13 @@ func (s *Server) getServices(w http.ResponseWriter, r *http.Request, session *se
 	s.forwardToDaemon(w, r, "/api/services", daemonapi.PathServices)
 }
 
-func (s *Server) getMetrics(w http.ResponseWriter, r *http.Request, session *session) {
-	if !session.may(r.Context(), seePodMetrics) || !session.may(r.Context(), seeNodeMetrics) {
-		fail(w, http.StatusForbidden, session.user+" may not read the metrics of the whole cluster", "")
-		return
-	}
-	s.forwardToDaemon(w, r, "/api/metrics", daemonapi.PathMetrics)
-}
-
-func (s *Server) getLogs(w http.ResponseWriter, r *http.Request, session *session) {
-	if !session.may(r.Context(), seePodLogs) || !session.may(r.Context(), seeNodeLogs) {
-		fail(w, http.StatusForbidden, session.user+" may not read the logs of the whole cluster", "read those of a single pod")
-		return
-	}
-	s.forwardToDaemon(w, r, "/api/logs", daemonapi.PathLogs)
-}
-
 // daemonRequest returns the request to the daemon for a request of a browser. Of the
 // browser's headers, only Accept and Content-Type reach the daemon.
 func daemonRequest(r *http.Request, path string) *http.Request {
 	out := r.Clone(r.Context())
 	out.URL = &url.URL{Path: path, RawQuery: r.URL.RawQuery}
 	out.Host, out.RequestURI, out.Pattern = "daemon", "", ""
+	out.Form, out.PostForm, out.MultipartForm = nil, nil, nil // the daemon reads the address and the body
 	out.Header = http.Header{}
 	for _, name := range []string{"Accept", "Content-Type"} {
 		if value := r.Header.Get(name); value != "" {

@@ -10,6 +10,7 @@ import (
 
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
+	"github.com/skiff-dev/skiff/kube"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
@@ -55,7 +56,7 @@ func TestOnlyAnAdministratorSeesOtherClusters(t *testing.T) {
 	}
 }
 
-func TestMachinesMetricsAndLogsNeedRightsInTheWholeCluster(t *testing.T) {
+func TestMachinesAndServicesNeedRightsInTheWholeCluster(t *testing.T) {
 	r := newRig(t)
 	admin, jane := r.login("admin"), r.login("jane")
 	var all, some daemonapi.ClusterStatus
@@ -64,21 +65,24 @@ func TestMachinesMetricsAndLogsNeedRightsInTheWholeCluster(t *testing.T) {
 	if len(all.Nodes) != 1 || len(all.Problems) != 1 || len(some.Nodes)+len(some.Problems) > 0 || some.Phase != "running" || some.Name != "first" {
 		t.Errorf("admin: %+v\njane: %+v", all, some)
 	}
-	for _, target := range []string{"/api/services", "/api/metrics/api/v1/query?query=up", "/api/logs/select/logsql/query?query=*"} {
-		if response := jane.ask(http.MethodGet, target, "", nil); response.StatusCode != http.StatusForbidden {
-			t.Errorf("jane: %s: %s", target, response.Status)
-		}
+	if response := jane.ask(http.MethodGet, "/api/services", "", nil); response.StatusCode != http.StatusForbidden {
+		t.Errorf("jane: services: %s", response.Status)
 	}
-	response := admin.ask(http.MethodGet, "/api/metrics/api/v1/query?query=up", "", nil)
+}
+
+func TestQueriesReachTheDaemonAsData(t *testing.T) {
+	r := newRig(t)
+	admin := r.login("admin")
+	response := admin.ask(http.MethodGet, "/api/metrics/api/v1/echo?query=up", "", nil)
 	if got := text(t, response); got != `GET up cookie=""` || response.Header.Get("Content-Type") != "application/octet-stream" {
 		t.Errorf("%s: %q as %q", response.Status, got, response.Header.Get("Content-Type"))
 	}
-	form := admin.ask(http.MethodPost, "/api/metrics/api/v1/query", "query=sum", http.Header{"Content-Type": {"application/x-www-form-urlencoded"}})
+	form := admin.ask(http.MethodPost, "/api/metrics/api/v1/echo", "query=sum", http.Header{"Content-Type": {"application/x-www-form-urlencoded"}})
 	if got := text(t, form); got != `POST sum cookie=""` {
 		t.Errorf("%s: %q", form.Status, got)
 	}
 	var failure problem
-	missing := admin.ask(http.MethodGet, "/api/logs/select/logsql/query?query=*", "", nil)
+	missing := admin.ask(http.MethodGet, "/api/logs/select/logsql/none?query=*", "", nil)
 	if err := json.Unmarshal([]byte(text(t, missing)), &failure); err != nil || missing.StatusCode != http.StatusNotFound || failure.Error == "" {
 		t.Errorf("a store that does not exist: %s, %+v", missing.Status, failure)
 	}
@@ -186,6 +190,44 @@ func TestActionsReachTheAPIServer(t *testing.T) {
 	response := b.ask(http.MethodPost, "/api/actions/delete", `{"kind":"pods","namespace":"shop","name":"none"}`, nil)
 	if response.StatusCode != http.StatusNotFound {
 		t.Errorf("delete what does not exist: %s", response.Status)
+	}
+}
+
+func TestOnlyTheObjectThatWasSeenIsDeleted(t *testing.T) {
+	r := newRig(t)
+	b := r.login("admin")
+	for body, want := range map[string]string{
+		`{"kind":"pods","namespace":"shop","name":"alone","uid":"2","resourceVersion":"1"}`: "\"uid\":\"2\"",
+		`{"kind":"pods","namespace":"shop","name":"alone"}`:                                 "",
+	} {
+		b.ask(http.MethodPost, "/api/actions/delete", body, nil)
+		deleted := r.deletions()
+		if last := deleted[len(deleted)-1]; !strings.Contains(last, want) || want == "" && strings.Contains(last, "preconditions") {
+			t.Errorf("%s: sent %s", body, last)
+		}
+	}
+}
+
+func TestAnEditedObjectIsMergedWithTheCurrentOne(t *testing.T) {
+	r := newRig(t)
+	b := r.login("jane")
+	manifest := func(a, b string) string {
+		return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {a: " + a + ", b: " + b + "}\n"
+	}
+	send := func(original, edited, current string) *http.Response {
+		body, err := json.Marshal(map[string]string{"original": original, "yaml": edited, "current": current})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b.ask(http.MethodPost, "/api/actions/merge", string(body), nil)
+	}
+	var merged kube.Merged
+	b.read(send(manifest("one", "one"), manifest("two", "one"), manifest("one", "three")), &merged)
+	if !strings.Contains(merged.Manifest, "a: two") || !strings.Contains(merged.Manifest, "b: three") || !strings.Contains(merged.Diff, "+  b: three") {
+		t.Errorf("got %+v", merged)
+	}
+	if response := send("", "[", ""); response.StatusCode != http.StatusBadRequest {
+		t.Errorf("an invalid manifest: %s", response.Status)
 	}
 }
 

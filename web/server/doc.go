@@ -26,15 +26,21 @@
 //	GET    /api/status                  daemonapi.ClusterStatus
 //	GET    /api/services                daemonapi.Services
 //	ANY    /api/kubernetes/*            the API server
+//	GET    /api/scope                   what the user may read of stored logs and metrics
 //	GET    /api/metrics/api/v1/*        the Prometheus API of the cluster's store
 //	GET    /api/logs/select/logsql/*    the query API of the cluster's log store
 //	POST   /api/actions/ACTION          acts on an object, or shows what that affects
+//	POST   /api/actions/merge           applies the changes of an edit to a newer version
 //	GET    /api/forwards                the session's port-forwards
 //	POST   /api/forwards                starts one
 //	DELETE /api/forwards/ID             ends it
 //
 // A failure is {"error": "…", "hint": "…"} with a matching status. Failures of the API
 // server are passed on unchanged.
+//
+// Users without rights in the whole cluster read the stored logs and metrics of the
+// namespaces in which they may read the logs of pods, the events, or the pods
+// themselves. The daemon applies that as a filter to everything that a query reads.
 //
 // A WebSocket cannot set headers. Below /api/kubernetes, the query parameter "accept"
 // of a WebSocket is sent as the Accept header, so that watches can ask for tables.

@@ -3,7 +3,6 @@ package server
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"strings"
 
@@ -27,15 +26,8 @@ func (s *Server) forwardToDaemon(w http.ResponseWriter, r *http.Request, from, t
 
 // status asks the daemon for the cluster's status.
 func (s *Server) status(r *http.Request) (daemonapi.ClusterStatus, error) {
-	out := daemonRequest(r, daemonapi.PathStatus)
-	out.Method, out.URL.RawQuery, out.Body = http.MethodGet, "", http.NoBody
 	var status daemonapi.ClusterStatus
-	buffer := &buffered{header: http.Header{}, status: http.StatusOK}
-	s.config.Daemon.ServeHTTP(buffer, out)
-	if buffer.status != http.StatusOK {
-		return status, fmt.Errorf("the daemon answered with status %d", buffer.status)
-	}
-	return status, json.Unmarshal(buffer.content.Bytes(), &status)
+	return status, s.ask(r, daemonapi.PathStatus, nil, &status)
 }
 
 // buffered keeps a response.

@@ -20,6 +20,8 @@ import (
 	"testing/fstest"
 
 	"github.com/gorilla/websocket"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
@@ -36,17 +38,20 @@ type rig struct {
 	t    *testing.T
 	api  *httptest.Server
 	port int
+	// tick receives for each line of a tail, and tailed is closed at its end.
+	tick, tailed chan struct{}
 
 	mu       sync.Mutex // guards the fields below
 	requests []*http.Request
 	linked   []string // clusters to which links were made
 	patched  []string // queries and bodies of patches
+	deleted  []string // bodies of deletions
 	drained  bool
 }
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{t: t}
+	r := &rig{t: t, tick: make(chan struct{}), tailed: make(chan struct{})}
 	r.api = httptest.NewUnstartedServer(http.HandlerFunc(r.serveAPI))
 	r.api.EnableHTTP2 = true
 	r.api.StartTLS()
@@ -60,9 +65,39 @@ func newRig(t *testing.T) *rig {
 			Name: "first", Phase: "running", APIReady: true, Nodes: []daemonapi.NodeStatus{{Name: "control-plane-1"}}, Problems: []string{"a disk is full"},
 		})
 	})
-	daemon.HandleFunc(daemonapi.PathMetrics+"/api/v1/query", func(w http.ResponseWriter, r *http.Request) {
+	daemon.HandleFunc(daemonapi.PathMetrics+"/api/v1/echo", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		_, _ = fmt.Fprintf(w, "%s %s cookie=%q", r.Method, r.FormValue("query"), r.Header.Get("Cookie"))
+	})
+	daemon.HandleFunc("GET "+daemonapi.PathMetrics+"/api/v1/label/namespace/values", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, `{"status":"success","data":["kube-system","shop","x\"} or up{a=\"b"]}`)
+	})
+	daemon.HandleFunc(daemonapi.PathLogs+"/select/logsql/stream_field_values", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, `{"values":[{"value":"kube-system","hits":3},{"value":"shop","hits":1},{"value":"x\" or \"","hits":1}]}`)
+	})
+	for _, path := range []string{daemonapi.PathMetrics + "/api/v1/", daemonapi.PathLogs + "/select/logsql/query", daemonapi.PathLogs + "/select/logsql/hits"} {
+		daemon.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			if err := r.ParseForm(); err != nil {
+				t.Error(err)
+			}
+			w.Header().Set("Content-Type", "application/json")
+			_ = json.NewEncoder(w).Encode(r.Form)
+		})
+	}
+	// A tail sends the filter that it got, and lines until its reader has gone.
+	daemon.HandleFunc(daemonapi.PathLogs+"/select/logsql/tail", func(w http.ResponseWriter, request *http.Request) {
+		if err := request.ParseForm(); err != nil {
+			t.Error(err)
+		}
+		for i := 0; request.Context().Err() == nil; i++ {
+			_ = json.NewEncoder(w).Encode(map[string]any{"n": i, "filters": request.Form[daemonapi.ParameterLogFilter]})
+			_ = http.NewResponseController(w).Flush()
+			select {
+			case <-request.Context().Done():
+			case r.tick <- struct{}{}:
+			}
+		}
+		close(r.tailed)
 	})
 	daemon.HandleFunc("POST "+daemonapi.PathDown, func(http.ResponseWriter, *http.Request) { t.Error("the cluster was taken down") })
 	r.Server = New(Config{
@@ -127,7 +162,13 @@ func (r *rig) serveAPI(w http.ResponseWriter, request *http.Request) {
 		}
 		answer(object{"kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1", "status": object{"userInfo": object{"username": user, "groups": groups}}})
 	case strings.HasSuffix(path, "/selfsubjectaccessreviews"):
-		answer(object{"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1", "spec": object{}, "status": object{"allowed": user == "admin"}})
+		var review authorizationv1.SelfSubjectAccessReview
+		body, _ := io.ReadAll(request.Body)
+		if _, _, err := scheme.Codecs.UniversalDeserializer().Decode(body, nil, &review); err != nil {
+			r.t.Error(err)
+			return
+		}
+		answer(object{"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1", "spec": object{}, "status": object{"allowed": allowed(user, *review.Spec.ResourceAttributes)}})
 	case path == "/api/v1/html":
 		w.Header().Set("Content-Type", "text/html")
 		w.Header().Set("Set-Cookie", "a=b")
@@ -153,6 +194,20 @@ func (r *rig) serveAPI(w http.ResponseWriter, request *http.Request) {
 	default:
 		r.serveObjects(w, request, answer)
 	}
+}
+
+// allowed reports whether a user may do something: "admin" everything, "jane" what concerns
+// the namespace shop, "pam" what concerns pods, and "ned" what concerns nodes.
+func allowed(user string, what authorizationv1.ResourceAttributes) bool {
+	switch user {
+	case "jane":
+		return what.Namespace == "shop"
+	case "pam":
+		return what.Resource == "pods" && what.Group == ""
+	case "ned":
+		return what.Resource == "nodes"
+	}
+	return user == "admin"
 }
 
 // serveSocket echoes the messages of a WebSocket.
@@ -189,6 +244,14 @@ func (r *rig) serveObjects(w http.ResponseWriter, request *http.Request, answer 
 	}
 	deployments := resource("deployments", "Deployment", true)
 	deployments["shortNames"] = []string{"deploy"}
+	if request.Method == http.MethodDelete && !strings.HasSuffix(request.URL.Path, "/none") {
+		body, _ := io.ReadAll(request.Body)
+		r.mu.Lock()
+		r.deleted = append(r.deleted, string(body))
+		r.mu.Unlock()
+		answer(object{"kind": "Status", "apiVersion": "v1", "status": "Success"})
+		return
+	}
 	if request.Method == http.MethodPatch {
 		body, _ := io.ReadAll(request.Body)
 		r.mu.Lock()
@@ -257,6 +320,12 @@ func (r *rig) changes() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.patched)
+}
+
+func (r *rig) deletions() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.deleted)
 }
 
 // opened returns the clusters to which links were made.

@@ -6,6 +6,9 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -167,12 +170,12 @@ func TestASessionEnds(t *testing.T) {
 	var s sessions
 	start := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
 	who := identity{}
-	token := s.invite(who, start)
+	token := s.invite(who, "", start)
 	if _, ok := s.redeem(token, start.Add(inviteLife)); ok {
 		t.Error("a link older than a minute works")
 	}
 	begin := func() (string, *session) {
-		cookie, ok := s.redeem(s.invite(who, start), start.Add(inviteLife-1))
+		cookie, ok := s.redeem(s.invite(who, "", start), start.Add(inviteLife-1))
 		if !ok {
 			t.Fatal("a link does not work")
 		}
@@ -208,7 +211,7 @@ func TestLinksAndSessionsAreBounded(t *testing.T) {
 	now := time.Now()
 	var tokens, cookies []string
 	for i := range 3 * maxInvites {
-		tokens = append(tokens, s.invite(identity{}, now.Add(time.Duration(i))))
+		tokens = append(tokens, s.invite(identity{}, "", now.Add(time.Duration(i))))
 	}
 	if len(s.invited) != maxInvites {
 		t.Errorf("%d links are kept", len(s.invited))
@@ -217,7 +220,7 @@ func TestLinksAndSessionsAreBounded(t *testing.T) {
 		t.Error("the oldest link is kept")
 	}
 	for i := range 3 * maxSessions {
-		cookie, ok := s.redeem(s.invite(identity{}, now), now.Add(time.Duration(i)))
+		cookie, ok := s.redeem(s.invite(identity{}, "", now), now.Add(time.Duration(i)))
 		if !ok {
 			t.Fatal("a link does not work")
 		}
@@ -366,5 +369,60 @@ func TestPathsWithDotsAreRefused(t *testing.T) {
 	}
 	if target := (&url.URL{Path: "/assets/../index.html"}).String(); b.ask(http.MethodGet, target, "", nil).StatusCode == http.StatusOK {
 		t.Errorf("%s is served", target)
+	}
+}
+
+func TestAPageRedirectsToTheLinkUntilItIsUsed(t *testing.T) {
+	r := newRig(t)
+	open := func(path string) (daemonapi.DashboardLink, error) {
+		return r.Open(t.Context(), daemonapi.DashboardRequest{Kubeconfig: r.kubeconfig("jane", nil), Page: path})
+	}
+	path := filepath.Join(t.TempDir(), "skiff.html")
+	link, err := open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil || !strings.Contains(string(content), `content="0; url=`+link.URL+`"`) {
+		t.Errorf("%s, %v", content, err)
+	}
+	if info, err := os.Stat(path); err != nil {
+		t.Error(err)
+	} else if info.Mode() != 0o600 {
+		t.Errorf("mode %v", info.Mode())
+	}
+	if _, err := open(path); err == nil {
+		t.Error("a page that exists was overwritten")
+	}
+	for _, wrong := range []string{"skiff.html", filepath.Join(t.TempDir(), ".bashrc"), filepath.Join(t.TempDir(), "none", "skiff.html")} {
+		if _, err := open(wrong); err == nil {
+			t.Errorf("%s was written", wrong)
+		}
+	}
+	parsed, err := url.Parse(link.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.port, err = strconv.Atoi(parsed.Port()); err != nil {
+		t.Fatal(err)
+	}
+	// As a browser does that opens the page from a file, which has no origin.
+	response := r.send(http.MethodGet, parsed.RequestURI(), "", http.Header{"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}})
+	if response.StatusCode != http.StatusSeeOther {
+		t.Errorf("the link: %s", response.Status)
+	}
+	if _, err := os.Stat(path); !os.IsNotExist(err) {
+		t.Errorf("the page is still there: %v", err)
+	}
+	unused := filepath.Join(t.TempDir(), "skiff.html")
+	if _, err := open(unused); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open(unused); err == nil {
+		t.Error("a page that exists was overwritten")
+	}
+	r.sessions.sweep(time.Now().Add(inviteLife))
+	if _, err := os.Stat(unused); !os.IsNotExist(err) {
+		t.Errorf("the page of a link that has expired is still there: %v", err)
 	}
 }

@@ -51,6 +51,8 @@ const sweepPeriod = 10 * time.Second
 type Server struct {
 	config   Config
 	sessions sessions
+	// Namespaces that have stored logs, and those that have stored metrics.
+	logged, measured namespaceCache
 
 	mu      sync.Mutex // guards the fields below
 	closed  bool
@@ -84,10 +86,16 @@ func (s *Server) Open(ctx context.Context, request daemonapi.DashboardRequest) (
 		return daemonapi.DashboardLink{}, err
 	}
 	now := time.Now()
-	token := s.sessions.invite(who, now)
+	token := s.sessions.invite(who, request.Page, now)
 	link := url.URL{
 		Scheme: "http", Host: net.JoinHostPort(s.config.Host, strconv.Itoa(s.port)), Path: pathLogin,
 		RawQuery: url.Values{"token": {token}}.Encode(),
+	}
+	if request.Page != "" {
+		if err := writeOpener(request.Page, link.String()); err != nil {
+			s.sessions.withdraw(token)
+			return daemonapi.DashboardLink{}, err
+		}
 	}
 	return daemonapi.DashboardLink{URL: link.String(), User: who.user, Groups: who.groups, Expires: now.Add(inviteLife)}, nil
 }

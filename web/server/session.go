@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -204,7 +205,15 @@ func newSecret() string {
 // invitation is a link that has not been used yet.
 type invitation struct {
 	identity
+	page   string // a file that redirects to the link; "" if there is none
 	expiry time.Time
+}
+
+// removePage removes the page that redirects to the link, if there is one.
+func (i invitation) removePage() {
+	if i.page != "" {
+		_ = os.Remove(i.page) // the user may have removed it
+	}
 }
 
 // sessions holds all links and sessions. The zero value is ready to use.
@@ -214,19 +223,29 @@ type sessions struct {
 	open    map[key]*session
 }
 
-// invite returns the secret of a new link.
-func (s *sessions) invite(who identity, now time.Time) string {
+// invite returns the secret of a new link. The page that redirects to it, if any, is
+// removed when the link can no longer be used.
+func (s *sessions) invite(who identity, page string, now time.Time) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.invited == nil {
 		s.invited, s.open = map[key]invitation{}, map[key]*session{}
 	}
 	if len(s.invited) >= maxInvites {
-		delete(s.invited, oldest(s.invited, func(i invitation) time.Time { return i.expiry }))
+		first := oldest(s.invited, func(i invitation) time.Time { return i.expiry })
+		s.invited[first].removePage()
+		delete(s.invited, first)
 	}
 	token := newSecret()
-	s.invited[keyOf(token)] = invitation{who, now.Add(inviteLife)}
+	s.invited[keyOf(token)] = invitation{who, page, now.Add(inviteLife)}
 	return token
+}
+
+// withdraw removes a link whose page could not be written.
+func (s *sessions) withdraw(token string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.invited, keyOf(token))
 }
 
 // oldest returns the key of the entry that expires first.
@@ -243,6 +262,7 @@ func (s *sessions) redeem(token string, now time.Time) (cookie string, ok bool) 
 	k := keyOf(token)
 	invited, ok := s.invited[k]
 	delete(s.invited, k)
+	invited.removePage()
 	if !ok || !now.Before(invited.expiry) {
 		return "", false
 	}
@@ -283,6 +303,7 @@ func (s *sessions) sweep(now time.Time) int {
 	defer s.mu.Unlock()
 	for k, i := range s.invited {
 		if !now.Before(i.expiry) {
+			i.removePage()
 			delete(s.invited, k)
 		}
 	}
@@ -299,6 +320,9 @@ func (s *sessions) sweep(now time.Time) int {
 func (s *sessions) clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, link := range s.invited {
+		link.removePage()
+	}
 	clear(s.invited)
 	for _, one := range s.open {
 		one.close()

@@ -134,7 +134,7 @@ func (s *Screen) refresh() {
 			name = "● " + c.Name
 		}
 		lines = append(lines, grid.Line{Key: c.Name, At: i, Cells: []grid.Cell{
-			{Text: name, Tone: theme.Accent}, grid.State(c.Phase), nodesCell(c), apiCell(c), grid.Plain(c.Kubernetes),
+			{Text: name, Tone: theme.Accent}, grid.State(c.PhaseText()), nodesCell(c), apiCell(c), grid.Plain(c.Kubernetes),
 			grid.Plain(format.Machines(c)), grid.Plain(format.Known(memory)), grid.Plain(format.Known(disk)), grid.Dim(c.Server),
 		}})
 	}

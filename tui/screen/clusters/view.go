@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/skiff-dev/skiff/kube/object"
 	"github.com/skiff-dev/skiff/tui/screen"
@@ -30,13 +32,38 @@ func (s *Screen) View(w *screen.World, width, height int) []string {
 	return append(widget.Box(s.Table.View(w.Theme, width, rows), width, rows), details...)
 }
 
+// recent is how long repairs and changes of the autoscaler are shown.
+const recent = time.Hour
+
 func details(w *screen.World, c daemonapi.ClusterStatus, history widget.Series, width int) []string {
 	th := w.Theme
 	facts := []format.Fact{
 		{Name: "server", Value: c.Server}, {Name: "machines", Value: cmp.Or(c.Accelerator, c.Driver)}, {Name: "last up", Value: timings(c.Timings)},
 	}
+	for _, fault := range c.Faults {
+		facts = append(facts, format.Fact{Name: "fault", Value: fault.Summary(w.Now), Tone: theme.Warn})
+	}
+	for _, repair := range c.Repairs {
+		if w.Now.Sub(repair.Began) < recent {
+			facts = append(facts, format.Fact{Name: "repair", Value: repair.Summary(w.Now), Tone: theme.Warn})
+		}
+	}
+	for _, g := range c.Scaled {
+		facts = append(facts, format.Fact{Name: "autoscaled", Value: fmt.Sprintf("%s: %d nodes, %d to %d", g.Group, g.Nodes, g.Min, g.Max)})
+	}
+	for _, scaling := range c.Scalings {
+		if w.Now.Sub(scaling.Began) < recent {
+			facts = append(facts, format.Fact{Name: "scaling", Value: scaling.Summary(w.Now)})
+		}
+	}
+	if c.Snapshots > 0 {
+		facts = append(facts, format.Fact{Name: "snapshots", Value: strconv.Itoa(c.Snapshots)})
+	}
 	for _, problem := range c.Problems {
 		facts = append(facts, format.Fact{Name: "problem", Value: problem, Tone: theme.Bad})
+	}
+	for _, note := range c.Notes {
+		facts = append(facts, format.Fact{Name: "note", Value: note})
 	}
 	facts = slices.DeleteFunc(facts, func(f format.Fact) bool { return f.Value == "" })
 	var lines []string
@@ -79,5 +106,5 @@ func machineLine(th *theme.Theme, n daemonapi.NodeStatus, w *screen.World) strin
 	tone := format.StateTone(state)
 	return th.Paint(tone, "● ") + th.Paint(theme.Accent, widget.Fit(n.Name, 16)) + th.Paint(tone, widget.Fit(state, 15)) +
 		widget.Fit(n.Address, 15) + widget.FitRight(fmt.Sprintf("%d CPUs", n.CPUs), 7) + widget.FitRight(format.Bytes(int64(n.MemoryMiB)<<20), 7) +
-		widget.FitRight(format.Bytes(n.DiskUsedBytes), 7) + th.Paint(theme.Dim, up) + th.Paint(theme.Warn, strings.TrimRight("  "+n.MachineMessage, " "))
+		widget.FitRight(format.Bytes(n.DiskUsedBytes), 7) + th.Paint(theme.Dim, up) + th.Paint(theme.Warn, strings.TrimRight("  "+cmp.Or(strings.Join(n.Faults, ", "), n.MachineMessage, n.OutdatedText()), " "))
 }

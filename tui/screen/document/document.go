@@ -5,6 +5,7 @@ package document
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,11 +26,13 @@ type Screen struct {
 	raw    string
 	fresh  object.Freshness
 	filter filter.Filter
+	graphs graphs
+	height int // of the last view
 }
 
 // New returns the screen of a text.
 func New(need feed.Text) *Screen {
-	s := &Screen{need: need}
+	s := &Screen{need: need, graphs: graphs{at: 1}}
 	switch need.Kind {
 	case feed.YAML:
 		s.text.Colour = colourYAML
@@ -66,17 +69,33 @@ func (s *Screen) Scopes() []keys.Scope {
 	case s.need.Kind == feed.History:
 		return []keys.Scope{keys.History, keys.Document, keys.Text}
 	}
+	if s.measured() {
+		return []keys.Scope{keys.Measured, keys.Document, keys.Text}
+	}
 	return []keys.Scope{keys.Document, keys.Text}
 }
 
+// measured reports whether the screen can show graphs.
+func (s *Screen) measured() bool {
+	return s.need.Kind == feed.Description && slices.Contains(measured, s.need.Ref.Resource.ID())
+}
+
 // Needs implements screen.Screen.
-func (s *Screen) Needs() []feed.Need { return []feed.Need{s.need} }
+func (s *Screen) Needs() []feed.Need {
+	if s.measured() && !s.graphs.hidden {
+		return []feed.Need{s.need, s.graphs.need(s.need.Ref)}
+	}
+	return []feed.Need{s.need}
+}
 
 // Freshness implements screen.Dated.
 func (s *Screen) Freshness() object.Freshness { return s.fresh }
 
 // Take implements screen.Screen.
 func (s *Screen) Take(_ *screen.World, delivery any) {
+	if d, ok := delivery.(feed.GraphData); ok && d.Range == ranges[s.graphs.at] {
+		s.graphs.data = d
+	}
 	if d, ok := delivery.(feed.Document); ok {
 		s.fresh = d.Freshness
 		if d.Text != s.raw {
@@ -103,7 +122,7 @@ func (s *Screen) Click(int, int) (bool, []screen.Request) { return false, nil }
 
 // Act implements screen.Screen.
 func (s *Screen) Act(_ *screen.World, a keys.Action) []screen.Request {
-	if s.text.Act(a) {
+	if s.text.Act(a) || s.graphs.act(a, s.graphs.visible(s.height)) {
 		return nil
 	}
 	switch a {
@@ -152,11 +171,16 @@ func (s *Screen) View(w *screen.World, width, height int) []string {
 	if s.raw == "" {
 		return []string{"", format.Note(w.Theme, cmp.Or(s.fresh.Problem, format.Loading))}
 	}
-	lines := s.text.View(w.Theme, width-2, height)
+	s.height = height
+	var above []string
+	if s.measured() && s.graphs.visible(height) {
+		above = s.graphs.view(w.Theme, width, height)
+	}
+	lines := s.text.View(w.Theme, width-2, max(1, height-len(above)))
 	for i, l := range lines {
 		lines[i] = " " + l
 	}
-	return lines
+	return append(above, lines...)
 }
 
 // revisionText names a revision of a rollout; 0 means the one before the latest.

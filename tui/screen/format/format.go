@@ -5,6 +5,7 @@ package format
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Messages that screens show in place of rows, and hints of forms.
@@ -73,6 +74,21 @@ func Selection(marks int, unhealthy bool) string {
 	}
 	if unhealthy {
 		text += ", unhealthy only"
+	}
+	return text
+}
+
+// Span returns a duration without units that are zero: "2d", "90m", "1h".
+func Span(d time.Duration) string {
+	const day = 24 * time.Hour
+	if d >= 2*day && d%day == 0 {
+		return fmt.Sprintf("%dd", d/day)
+	}
+	text := d.Round(time.Second).String()
+	for _, zero := range []string{"0s", "0m"} {
+		if rest := strings.TrimSuffix(text, zero); strings.HasSuffix(rest, "m") || strings.HasSuffix(rest, "h") {
+			text = rest
+		}
 	}
 	return text
 }

@@ -14,7 +14,7 @@ var tones = []struct {
 	states []string
 }{
 	{theme.Good, []string{"Running", "Ready", "Active", "Bound", "Available", "True", "Established", "running", "ready", "connected"}},
-	{theme.Dim, []string{"Completed", "Succeeded", "Complete", "Normal", "stopped", "absent", "Released"}},
+	{theme.Dim, []string{"Completed", "Succeeded", "Complete", "Normal", "stopped", "saved", "absent", "Released"}},
 	{theme.Busy, []string{"Pending", "ContainerCreating", "PodInitializing", "Terminating", "starting", "booting", "Progressing", "paused"}},
 	{theme.Warn, []string{"Warning", "Unknown", "unknown", "SchedulingDisabled", "Suspended", "degraded", "not registered"}},
 	{theme.Bad, []string{

@@ -10,7 +10,6 @@ import (
 // Aim is what an action applies to.
 type Aim struct {
 	Ref  object.Ref   // the object under the cursor
-	UID  string       // of Ref
 	Refs []object.Ref // the marked objects, or just Ref
 }
 
@@ -42,6 +41,7 @@ var actions = map[keys.Action]func(*screen.World, Aim) []screen.Request{
 	keys.ShowHistory: show(feed.History),
 	keys.ShowLogs:    func(_ *screen.World, at Aim) []screen.Request { return logs(at, false) },
 	keys.Previous:    func(_ *screen.World, at Aim) []screen.Request { return logs(at, true) },
+	keys.SearchLogs:  func(_ *screen.World, at Aim) []screen.Request { return searchPods(at) },
 	keys.Forward:     func(_ *screen.World, at Aim) []screen.Request { return forward(at.Ref) },
 
 	keys.Edit:   run(feed.VerbEdit),
@@ -94,6 +94,8 @@ func ActOnContainer(w *screen.World, a keys.Action, pod object.Ref, container st
 			Cluster: pod.Cluster, Pods: []feed.PodName{{Namespace: pod.Namespace, Name: pod.Name}},
 			Container: container, Previous: a == keys.Previous, Tail: tail,
 		}})
+	case keys.SearchLogs:
+		return SearchLogs(feed.StoredLogs{Cluster: pod.Cluster, Namespaces: []string{pod.Namespace}, Pod: pod.Name, Container: container})
 	case keys.Shell:
 		return Do(pod, feed.VerbShell, args)
 	case keys.Attach:

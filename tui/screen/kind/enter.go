@@ -49,7 +49,7 @@ func podsOnNode(_ *screen.World, at Aim) []screen.Request {
 func jobsOf(_ *screen.World, at Aim) []screen.Request {
 	ref := at.Ref
 	return screen.Show(screen.Objects{Resource: object.Jobs, Narrow: screen.Narrow{
-		Name: "of " + ref.String(), Cluster: ref.Cluster, Namespaces: []string{ref.Namespace}, Owner: at.UID,
+		Name: "of " + ref.String(), Cluster: ref.Cluster, Namespaces: []string{ref.Namespace}, Owner: ref.UID,
 	}})
 }
 

@@ -84,7 +84,7 @@ var other = Deletion{One: "Everything it owns is deleted too.", Many: "Everythin
 // kinds is the table. Its order is that of the cards and of the workloads.
 var kinds = []Kind{
 	{Resource: object.Nodes, Card: true, Enter: podsOnNode, Deletion: Deletion{
-		One: "The node leaves the cluster; its machine keeps running.", Many: "The nodes leave the cluster; their machines keep running.",
+		One: "Its pods are deleted too.", Many: "Their pods are deleted too. The machines keep running.", Counted: true, Typed: true,
 	}},
 	{Resource: object.Pods, Card: true, Scopes: []keys.Scope{keys.Pods}, Enter: containers,
 		Columns:  Columns{Shown: []string{"IP", "Node"}, Usage: true},
@@ -107,7 +107,7 @@ var kinds = []Kind{
 		Columns: Columns{Addresses: true}, Deletion: other},
 	{Resource: named("networking.k8s.io", "ingresses"), Scopes: []keys.Scope{keys.Reachable}, Columns: Columns{Addresses: true}, Deletion: other},
 	{Resource: object.Claims, Aliases: []string{"claims"}, Card: true, Deletion: onVolume},
-	{Resource: object.Volumes, Aliases: []string{"volumes"}, Deletion: onVolume},
+	{Resource: object.Volumes, Aliases: []string{"volumes"}, Deletion: Deletion{One: onVolume.One, Many: onVolume.Many, Counted: true, Typed: true}},
 	{Resource: object.Events, Card: true, Columns: Columns{Sort: "Last Seen", Hidden: []string{"Name"}}, Deletion: other},
 	{Resource: object.Namespaces, Enter: podsIn, Deletion: Deletion{
 		One:  "EVERYTHING in it is deleted: workloads, configuration, volume claims and their data.",
@@ -116,7 +116,7 @@ var kinds = []Kind{
 	{Resource: object.ConfigMaps, Aliases: []string{"config"}, Enter: yaml, Deletion: inPods},
 	{Resource: object.Secrets, Aliases: []string{"sec"}, Scopes: []keys.Scope{keys.Secrets}, Enter: yaml, Deletion: inPods},
 	{Resource: object.Definitions, Enter: customObjects, Deletion: Deletion{
-		One: "All objects of this kind are deleted too.", Many: "All objects of these kinds are deleted too.", Counted: true,
+		One: "All objects of this kind are deleted too.", Many: "All objects of these kinds are deleted too.", Counted: true, Typed: true,
 	}},
 	{Resource: named("discovery.k8s.io", "endpointslices"), Aliases: []string{"ep"}, Deletion: other},
 	{Resource: named("networking.k8s.io", "networkpolicies"), Aliases: []string{"np"}, Deletion: other},

@@ -57,3 +57,21 @@ func TestATaskOnSeveralClustersIsSplit(t *testing.T) {
 		t.Errorf("the first is %+v", first)
 	}
 }
+
+// The same kinds are listed in web/app/src/ui/action.tsx.
+func TestKindsWhoseLossTakesOthersWithItNeedTheirNameTyped(t *testing.T) {
+	typed := []string{"nodes", "persistentvolumes", "namespaces", "customresourcedefinitions.apiextensions.k8s.io"}
+	for _, k := range kinds {
+		ref := object.Ref{Cluster: "dev", Resource: k.Resource, Name: "a"}
+		question := confirm("Delete", feed.VerbDelete, []object.Ref{ref})[0].(screen.Ask)
+		if want := slices.Contains(typed, k.Resource.ID()); want != (question.Word == "a") {
+			t.Errorf("%s: the word to type is %q", k.Resource.ID(), question.Word)
+		}
+		if several := confirm("Delete", feed.VerbDelete, []object.Ref{ref, ref})[0].(screen.Ask); (several.Word == "delete 2") != (question.Word != "") {
+			t.Errorf("several %s: the word to type is %q", k.Resource.ID(), several.Word)
+		}
+		if !slices.Contains(question.Lines, "a") {
+			t.Errorf("%s: the question does not name the object: %q", k.Resource.ID(), question.Lines)
+		}
+	}
+}

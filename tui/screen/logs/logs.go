@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/charmbracelet/x/ansi"
-
 	"github.com/skiff-dev/skiff/kube/feed"
 	"github.com/skiff-dev/skiff/kube/object"
 	"github.com/skiff-dev/skiff/tui/filter"
@@ -16,8 +14,8 @@ import (
 	"github.com/skiff-dev/skiff/tui/screen"
 	"github.com/skiff-dev/skiff/tui/screen/format"
 	"github.com/skiff-dev/skiff/tui/screen/grid"
+	"github.com/skiff-dev/skiff/tui/screen/kind"
 	"github.com/skiff-dev/skiff/tui/theme"
-	"github.com/skiff-dev/skiff/tui/widget"
 )
 
 // maxLines is the number of lines that are kept.
@@ -47,6 +45,12 @@ type Screen struct {
 func New(to screen.Logs) *Screen {
 	of := to.Of[strings.LastIndex(to.Of, "/")+1:]
 	return &Screen{of: of, need: to.Need, title: "Logs of " + to.Of, follow: true, fields: true, height: 1}
+}
+
+// NewStored returns the screen of the result of a search of the stored logs.
+func NewStored(to screen.StoredLogs) *Screen {
+	of := "stored " + to.Of
+	return &Screen{of: of, need: to.Need, title: "Stored logs of " + to.Of + ", last " + format.Span(to.Need.Since), follow: true, fields: true, times: true, height: 1}
 }
 
 // NewOutput returns the screen of a running command.
@@ -227,6 +231,8 @@ func (s *Screen) Act(w *screen.World, a keys.Action) []screen.Request {
 		s.lines, s.shown, s.top = nil, nil, 0
 	case keys.Previous:
 		s.previous()
+	case keys.SearchLogs:
+		return s.search()
 	case keys.CopyText:
 		return []screen.Request{screen.CopyText{What: "log", Text: s.plain()}}
 	}
@@ -238,6 +244,27 @@ func (s *Screen) previous() {
 		logs.Previous = !logs.Previous
 		s.need, s.lines, s.shown, s.top, s.done = logs, nil, nil, 0, false
 	}
+}
+
+// search opens the form for a search of the stored logs of the same pods.
+func (s *Screen) search() []screen.Request {
+	switch need := s.need.(type) {
+	case feed.StoredLogs:
+		return kind.SearchLogs(need)
+	case feed.Logs:
+		start := feed.StoredLogs{Cluster: need.Cluster, Container: need.Container}
+		if need.Namespace != "" {
+			start.Namespaces = []string{need.Namespace}
+		}
+		if len(need.Pods) > 0 {
+			start.Namespaces = []string{need.Pods[0].Namespace}
+		}
+		if len(need.Pods) == 1 {
+			start.Pod = need.Pods[0].Name
+		}
+		return kind.SearchLogs(start)
+	}
+	return nil
 }
 
 func (s *Screen) plain() string {
@@ -256,7 +283,11 @@ func (s *Screen) View(w *screen.World, width, height int) []string {
 		if s.done {
 			none = "no log lines"
 		}
-		return []string{"", format.Note(w.Theme, grid.Note(s.fresh, len(s.lines), none))}
+		lines := []string{"", format.Note(w.Theme, grid.Note(s.fresh, len(s.lines), none))}
+		if _, ok := s.need.(feed.Logs); ok && s.fresh.State == object.Refused {
+			lines = append(lines, format.Note(w.Theme, "L searches the stored logs, also of pods that are gone"))
+		}
+		return lines
 	}
 	if s.follow {
 		return s.tail(w, width, height)
@@ -283,92 +314,4 @@ func (s *Screen) tail(w *screen.World, width, height int) []string {
 		lines = append(lines, blocks[i]...)
 	}
 	return lines[max(0, len(lines)-height):]
-}
-
-// draw draws one line of the log, as several lines if it is wrapped.
-func (s *Screen) draw(th *theme.Theme, line feed.Line, width int) []string {
-	head := " "
-	if s.times && !line.At.IsZero() {
-		head += th.Paint(theme.Dim, line.At.Format("15:04:05.000")+" ")
-	}
-	if line.Source != "" {
-		head += th.Paint(s.sourceTone(line.Source), line.Source) + " "
-	}
-	body := s.body(th, clean(line.Text))
-	room := max(10, width-widget.Width(head))
-	if !s.wrap {
-		if s.left > 0 {
-			body = ansi.Cut(body, s.left, s.left+room)
-		}
-		return []string{head + widget.Cut(body, room)}
-	}
-	lines := wrap(body, room)
-	for i, l := range lines {
-		lines[i] = head + l
-		head = strings.Repeat(" ", widget.Width(head))
-	}
-	return lines
-}
-
-// wrap breaks a painted line between words, or within words that are wider than
-// room.
-func wrap(body string, room int) []string {
-	rest := ansi.Strip(body)
-	if widget.Width(rest) <= room {
-		return []string{body}
-	}
-	var lines []string
-	from := 0
-	for _, part := range strings.Split(ansi.Wrap(rest, room, ""), "\n") {
-		to := from + widget.Width(part)
-		lines = append(lines, ansi.Cut(body, from, to))
-		rest = strings.TrimPrefix(rest, part)
-		spaces := len(rest) - len(strings.TrimLeft(rest, " "))
-		rest, from = rest[spaces:], to+spaces
-	}
-	return lines
-}
-
-func (s *Screen) body(th *theme.Theme, text string) string {
-	if p := s.filter.Pattern(); p != nil {
-		if marked := widget.Mark(th, p, text); marked != text {
-			return marked
-		}
-	}
-	if s.fields {
-		if shown, ok := fields(th, text); ok {
-			return shown
-		}
-	}
-	return colourLog(th, text)
-}
-
-// clean removes control characters and escape sequences.
-func clean(text string) string {
-	text = ansi.Strip(text)
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\t':
-			return ' '
-		case r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0:
-			return -1
-		}
-		return r
-	}, text)
-}
-
-// sourceTones are assigned to sources in turn.
-var sourceTones = []theme.Tone{theme.Accent, theme.Good, theme.Number, theme.Busy, theme.String, theme.Warn}
-
-// sourceTone returns the tone of a source.
-func (s *Screen) sourceTone(source string) theme.Tone {
-	if s.sources == nil {
-		s.sources = map[string]theme.Tone{}
-	}
-	tone, known := s.sources[source]
-	if !known {
-		tone = sourceTones[len(s.sources)%len(sourceTones)]
-		s.sources[source] = tone
-	}
-	return tone
 }

@@ -44,18 +44,14 @@ func (s *Screen) actOn(w *screen.World, a keys.Action, n node) []screen.Request 
 		return operation.Run(machine.Shell{Cluster: n.cluster, Node: n.name})
 	case keys.NodeLogs:
 		return logsForm(n)
+	case keys.SearchLogs:
+		return kind.SearchLogs(feed.StoredLogs{Cluster: n.cluster, Node: n.name})
 	case keys.Cordon:
 		return kind.DoAll(feed.VerbCordon, s.refs(), nil)
 	case keys.Uncordon:
 		return kind.DoAll(feed.VerbUncordon, s.refs(), nil)
 	case keys.Drain:
 		return s.drain()
-	case keys.Delete:
-		return []screen.Request{screen.Ask{
-			Title: "Delete node " + n.name + " from Kubernetes?",
-			Lines: []string{"Its pods are deleted too. The machine keeps running;", "its kubelet registers it again at its next start."},
-			Word:  n.name, Then: kind.Do(n.ref(), feed.VerbDelete, nil),
-		}}
 	case keys.Restart:
 		return s.restart()
 	}

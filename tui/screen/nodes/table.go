@@ -92,7 +92,7 @@ func (n node) status() string {
 
 // healthy reports whether no problem of the node is known.
 func (n node) healthy() bool {
-	if n.status() != "Ready" || len(n.guest.Problems)+len(n.guest.Alarms) > 0 {
+	if n.status() != "Ready" || len(n.guest.Problems)+len(n.guest.Alarms)+len(n.machine.Faults) > 0 {
 		return false
 	}
 	return n.row == nil || !slices.ContainsFunc(n.row.Conditions, func(c object.Condition) bool { return !c.Healthy() })
@@ -165,5 +165,9 @@ func (n node) taints() grid.Cell {
 }
 
 func (n node) ref() object.Ref {
-	return object.Ref{Cluster: n.cluster, Resource: object.Nodes, Name: n.name}
+	ref := object.Ref{Cluster: n.cluster, Resource: object.Nodes, Name: n.name}
+	if n.row != nil {
+		ref.UID = n.row.UID
+	}
+	return ref
 }

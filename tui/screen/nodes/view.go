@@ -120,7 +120,7 @@ func (n node) facts(w *screen.World) []format.Fact {
 	if message == "" {
 		message = n.machine.Reason
 	}
-	facts := []format.Fact{{Name: "message", Value: message, Tone: theme.Warn}}
+	facts := []format.Fact{{Name: "faults", Value: strings.Join(n.machine.Faults, ", "), Tone: theme.Warn}, {Name: "message", Value: message, Tone: theme.Warn}, {Name: "image", Value: n.machine.OutdatedText(), Tone: theme.Warn}}
 	for _, p := range n.guest.Problems {
 		facts = append(facts, format.Fact{Name: "problem", Value: p, Tone: theme.Bad})
 	}

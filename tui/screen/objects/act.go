@@ -49,7 +49,7 @@ func (s *Screen) aim() (kind.Aim, bool) {
 	if row < 0 || row >= len(s.rows) {
 		return kind.Aim{}, false
 	}
-	at := kind.Aim{Ref: s.ref(row), UID: s.rows[row].UID}
+	at := kind.Aim{Ref: s.ref(row)}
 	for _, i := range s.table.Marked() {
 		at.Refs = append(at.Refs, s.ref(i))
 	}
@@ -58,7 +58,7 @@ func (s *Screen) aim() (kind.Aim, bool) {
 
 func (s *Screen) ref(row int) object.Ref {
 	r := s.rows[row]
-	return object.Ref{Cluster: r.Cluster, Resource: s.resource, Namespace: r.Namespace, Name: r.Name}
+	return object.Ref{Cluster: r.Cluster, Resource: s.resource, Namespace: r.Namespace, Name: r.Name, UID: r.UID}
 }
 
 // Act implements screen.Screen.

@@ -160,7 +160,7 @@ func (s *Screen) Act(w *screen.World, a keys.Action) []screen.Request {
 	case a == keys.Enter:
 		return screen.Show(screen.Text(ref, feed.Description))
 	}
-	return kind.Act(w, a, kind.Aim{Ref: ref, UID: n.branch.UID, Refs: []object.Ref{ref}})
+	return kind.Act(w, a, kind.On(ref))
 }
 
 // View implements screen.Screen.

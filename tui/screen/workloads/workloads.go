@@ -178,7 +178,7 @@ func (item workload) state() (ready, status string) {
 }
 
 func (item workload) ref() object.Ref {
-	return object.Ref{Cluster: item.row.Cluster, Resource: item.in.Resource, Namespace: item.row.Namespace, Name: item.row.Name}
+	return object.Ref{Cluster: item.row.Cluster, Resource: item.in.Resource, Namespace: item.row.Namespace, Name: item.row.Name, UID: item.row.UID}
 }
 
 // Current returns the object under the cursor.
@@ -214,7 +214,7 @@ func (s *Screen) Act(w *screen.World, a keys.Action) []screen.Request {
 // aim returns what an action applies to. Objects of all kinds can be deleted
 // together; other actions apply to the marked objects of the cursor's kind.
 func (s *Screen) aim(at int, a keys.Action) kind.Aim {
-	aim := kind.Aim{Ref: s.items[at].ref(), UID: s.items[at].row.UID}
+	aim := kind.Aim{Ref: s.items[at].ref()}
 	for _, i := range s.Marked() {
 		if ref := s.items[i].ref(); a == keys.Delete || ref.Resource.ID() == aim.Ref.Resource.ID() {
 			aim.Refs = append(aim.Refs, ref)

@@ -4,12 +4,14 @@ import { render } from "preact";
 import "./main.css";
 import { messageOf } from "./api/http";
 import { start } from "./data/cluster";
+import { watchOver } from "./data/connection";
 import { App } from "./ui/app";
 import { startKeys } from "./ui/keys";
 import { startTheme } from "./ui/settings";
 
 startTheme();
 startKeys();
+watchOver();
 const root = document.getElementById("app")!;
 const patience = 500; // milliseconds until the page says that it waits
 

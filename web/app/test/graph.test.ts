@@ -14,7 +14,7 @@ const input = (pods: ReturnType<typeof pod>[]) => ({
   ingresses: [{ key: "shop/front", meta: { name: "front", namespace: "shop" }, cells: [], object: { metadata: { name: "front" }, spec: { rules: [{ http: { paths: [{ backend: { service: { name: "web" } } }] } }] } } }],
   services: [{ key: "shop/web", meta: { name: "web", namespace: "shop" }, cells: [], object: { metadata: { name: "web" }, spec: { selector: { app: "web" } } } }],
   replicaSets: [{ key: "shop/web-1", meta: { name: "web-1", namespace: "shop", ownerReferences: owner("Deployment", "web") }, cells: [] }],
-  pods, podColumns: columns,
+  pods, podColumns: columns, nodes: [{ key: "/worker-1", meta: { name: "worker-1" }, cells: ["worker-1", "", "Ready", ""] }], nodeColumns: columns,
 });
 
 test("the map leads from the Ingress to the nodes", () => {
@@ -23,7 +23,16 @@ test("the map leads from the Ingress to the nodes", () => {
   for (const edge of ["i/shop/front s/shop/web", "s/shop/web w/Deployment/shop/web", "w/Deployment/shop/web p/shop/a", "p/shop/a n/worker-1", "p/shop/b n/worker-2"]) {
     assert.ok(edges.includes(edge), edge);
   }
-  assert.equal(graph.nodes.find((n) => n.id === "w/Deployment/shop/web")?.health, "good");
+  const health = (of: ReturnType<typeof build>, id: string) => of.nodes.find((n) => n.id === id)?.health;
+  assert.equal(health(graph, "w/Deployment/shop/web"), "good");
+  assert.equal(health(graph, "s/shop/web"), "good");
+  assert.equal(health(graph, "n/worker-1"), "good");
+  assert.equal(health(graph, "n/worker-2"), "none"); // the user may not list it
+  const failing = pod("a", "worker-1");
+  failing.cells = failing.cells.map((c) => (c === "Running" ? "CrashLoopBackOff" : c));
+  assert.equal(health(build(input([failing])), "s/shop/web"), "bad");
+  assert.equal(health(build(input([failing, pod("b", "worker-2")])), "s/shop/web"), "busy");
+  assert.equal(health(build(input([])), "s/shop/web"), "busy");
 });
 
 test("boxes of a layer do not overlap, and layers are in order", () => {
@@ -105,6 +114,6 @@ test("samples are put on one axis of times", () => {
 test("a search of logs is an expression in LogsQL", () => {
   const f = { namespace: "shop", pod: "", text: "", expert: false, seconds: 60 };
   assert.equal(logsQL({ ...f, namespace: "" }), "*");
-  assert.equal(logsQL({ ...f, text: 'error "x !debug' }), 'namespace:="shop" _msg:~"(?i)error" _msg:~"(?i)\\"x" !_msg:~"(?i)debug"');
+  assert.equal(logsQL({ ...f, text: 'error "x !debug' }), 'namespace:="shop" (_msg:*"error"* or _msg:*"Error"* or _msg:*"ERROR"*) (_msg:*"\\"x"* or _msg:*"\\"X"*) !(_msg:*"debug"* or _msg:*"Debug"* or _msg:*"DEBUG"*)');
   assert.equal(logsQL({ ...f, text: "level:error or level:warn", expert: true }), 'namespace:="shop" (level:error or level:warn)');
 });

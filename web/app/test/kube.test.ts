@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
+import { ownChanges } from "../src/kube/changes";
 import { find, parseDiscovery } from "../src/kube/discovery";
 import { failing } from "../src/kube/failing";
 import { age, bytes, cores, duration, plain, quantity } from "../src/kube/format";
@@ -10,6 +11,7 @@ import { mayDo } from "../src/kube/rights";
 import { words } from "../src/kube/sections";
 import { conditionHealth, conditionsOf, containerState, objectHealth, podCause, podStatus, rowHealth, wordHealth } from "../src/kube/status";
 import type { Pod } from "../src/kube/types";
+import { typeLine } from "../src/shell/lines";
 
 const discovered = parseDiscovery([
   { items: [{ metadata: { name: "" }, versions: [{ version: "v1", resources: [{ resource: "pods", responseKind: { kind: "Pod" }, scope: "Namespaced", verbs: ["list", "delete"], shortNames: ["po"] }, { resource: "nodes", responseKind: { kind: "Node" }, scope: "Cluster" }] }] }] },
@@ -23,6 +25,25 @@ test("discovery keeps the preferred version of each resource", () => {
   assert.equal(find(discovered, "Deployment")?.name, "deployments");
   assert.equal(find(discovered, "nothing"), undefined);
   assert.equal(parseDiscovery([{}, { items: [{}] }, { items: [{ versions: [{ resources: [{}] }] }] }]).size, 0);
+});
+
+test("changes that the daemon made are described for an hour", () => {
+  const began = "2026-01-01T12:00:00Z";
+  const status = {
+    repairs: [{ node: "worker-1", action: "restart", reason: "not Ready for 5m", began, ended: began }],
+    scalings: [
+      { nodes: ["worker-2", "worker-3"], action: "add", reason: "pod a/b does not fit", began },
+      { nodes: ["worker-4"], action: "remove", reason: "not needed for 10m", began, ended: began, failure: "it is needed now" },
+    ],
+  };
+  const at = new Date(began).toLocaleTimeString();
+  assert.deepEqual(ownChanges(status, Date.parse(began) + 1000), [
+    `Repair: restart worker-1 at ${at} (not Ready for 5m)`,
+    `Autoscaling: add worker-2, worker-3 at ${at}, in progress (pod a/b does not fit)`,
+    `Autoscaling: remove worker-4 at ${at}, failed: it is needed now (not needed for 10m)`,
+  ]);
+  assert.deepEqual(ownChanges(status, Date.parse(began) + 3600_000), []);
+  assert.deepEqual(ownChanges({}, 0), []);
 });
 
 test("paths are escaped", () => {
@@ -133,4 +154,12 @@ test("conditions of any object are text", () => {
   const found = conditionsOf({ metadata: { name: "x" }, status: { conditions: [null, 1, { type: 2 }, { type: "Ready", status: true, reason: {}, message: 5 }] } });
   assert.deepEqual(found, [{ type: "Ready", status: "", reason: "", message: "" }]);
   assert.deepEqual(conditionsOf({ metadata: { name: "x" }, status: { conditions: { type: "Ready" } } }), []);
+});
+
+test("a program without a terminal gets whole lines", () => {
+  assert.deepEqual(typeLine("", "he"), { rest: "he", send: "", echo: "he" });
+  assert.deepEqual(typeLine("he", "llo\r"), { rest: "", send: "hello\n", echo: "llo\r\n" });
+  assert.deepEqual(typeLine("", "a\nb\rc"), { rest: "c", send: "a\nb\n", echo: "a\r\nb\r\nc" });
+  assert.deepEqual(typeLine("aä", "\u007f\u007f\u007f"), { rest: "", send: "", echo: "\b \b\b \b" });
+  assert.deepEqual(typeLine("a", "\u001b[A\u0003"), { rest: "a", send: "", echo: "" });
 });

@@ -51,6 +51,15 @@ type Image struct {
 	// Digest of its manifest or index; empty if the archive has none, as in the format
 	// of docker save.
 	Digest string
+	// Layers of its variant for the nodes; nil in the format of docker save.
+	Layers []Layer
+}
+
+// Layer is a file of an archive that holds a layer of an image.
+type Layer struct {
+	File   string
+	Digest string
+	Size   int64
 }
 
 // contents is the result of reading an archive once.
@@ -59,13 +68,45 @@ type contents struct {
 	documents map[string][]byte // JSON of at most maxDocument bytes
 	damaged   map[string]bool   // blobs that do not match their digest
 	kept      int               // bytes of names and documents
-	searched  map[place]found   // results of find
+	searched  map[place]found   // results of find for one architecture
 }
 
 // Read reads an archive to its end and returns its images, each of which has a
 // complete variant for linux on arch ("amd64"). The error wraps one of the package's
 // or, if ctx ends first, its cause.
 func Read(ctx context.Context, r io.Reader, arch string) ([]Image, error) {
+	variants, err := ReadFor(ctx, r, arch)
+	if err != nil {
+		return nil, err
+	}
+	return variants[0].Images, variants[0].Missing
+}
+
+// Variant is what an archive has for nodes of one architecture.
+type Variant struct {
+	Arch   string
+	Images []Image
+	// Missing is why they are not complete, as an error of Read; nil if they are.
+	Missing error
+}
+
+// ReadFor reads an archive to its end and returns its variants for architectures, in their
+// order. The errors are those of Read.
+func ReadFor(ctx context.Context, r io.Reader, archs ...string) ([]Variant, error) {
+	c, err := open(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	var all []Variant
+	for _, arch := range archs {
+		images, err := c.images(arch)
+		all = append(all, Variant{arch, images, err})
+	}
+	return all, nil
+}
+
+// open reads an archive to its end.
+func open(ctx context.Context, r io.Reader) (*contents, error) {
 	unpacked, err := Decompress(&cancellable{ctx, r})
 	if err != nil {
 		return nil, readError(err)
@@ -78,6 +119,12 @@ func Read(ctx context.Context, r io.Reader, arch string) ([]Image, error) {
 	if err != nil {
 		return nil, readError(err)
 	}
+	return c, nil
+}
+
+// images returns the images, each of which has a complete variant for linux on arch.
+func (c *contents) images(arch string) ([]Image, error) {
+	c.searched = map[place]found{}
 	switch {
 	case c.documents["oci-layout"] != nil:
 		return c.layout(arch)
@@ -139,7 +186,7 @@ func readError(err error) error {
 }
 
 func scan(r io.Reader) (*contents, error) {
-	c := &contents{sizes: map[string]int64{}, documents: map[string][]byte{}, damaged: map[string]bool{}, searched: map[place]found{}}
+	c := &contents{sizes: map[string]int64{}, documents: map[string][]byte{}, damaged: map[string]bool{}}
 	links := map[string]string{}
 	archive := tar.NewReader(r)
 	for entries := 0; ; entries++ {

@@ -172,7 +172,7 @@ func TestReadReturnsTheImages(t *testing.T) {
 			if layout := name != "docker save" && name != "no platform"; layout != (got[i].Digest != "") {
 				t.Errorf("%s: digest %q", name, got[i].Digest)
 			}
-			got[i].Digest = ""
+			got[i].Digest, got[i].Layers = "", nil
 		}
 		if err != nil || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %v, %v", name, got, err)
@@ -312,4 +312,17 @@ func FuzzRead(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestVariantsAreReadAtOnce(t *testing.T) {
+	variants, err := ReadFor(t.Context(), bytes.NewReader(oci(t, "arm64").tar()), "amd64", "arm64")
+	if err != nil || len(variants) != 2 {
+		t.Fatalf("%+v, %v", variants, err)
+	}
+	if v := variants[0]; v.Arch != "amd64" || !errors.Is(v.Missing, ErrPlatform) || v.Images != nil {
+		t.Errorf("%+v", v)
+	}
+	if v := variants[1]; v.Arch != "arm64" || v.Missing != nil || len(v.Images) != 1 || len(v.Images[0].Layers) == 0 {
+		t.Errorf("%+v", v)
+	}
 }

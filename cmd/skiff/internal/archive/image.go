@@ -57,7 +57,7 @@ func (c *contents) layout(arch string) ([]Image, error) {
 			return nil, err
 		}
 		if byDigest[d.Digest] == nil {
-			byDigest[d.Digest] = &Image{Digest: d.Digest}
+			byDigest[d.Digest] = &Image{Digest: d.Digest, Layers: c.find(d, arch, 0).layers}
 			order = append(order, d.Digest)
 		}
 		byDigest[d.Digest].Names = append(byDigest[d.Digest].Names, name)
@@ -100,6 +100,7 @@ func (c *contents) usable(d descriptor, name, arch string) error {
 type found struct {
 	err       error
 	platforms []string // those of the images that were seen
+	layers    []Layer  // of the image
 }
 
 // find searches d and what is below it for an image for linux on arch. Each digest
@@ -165,8 +166,9 @@ func (c *contents) complete(m manifest, arch string, alone bool) found {
 		return found{err: err}
 	}
 	if p, err := c.runsOn(file, arch, alone); err != nil {
-		return found{err, p}
+		return found{err: err, platforms: p}
 	}
+	var layers []Layer
 	for _, layer := range m.Layers {
 		file, err := blob(layer.Digest)
 		if err == nil {
@@ -175,8 +177,9 @@ func (c *contents) complete(m manifest, arch string, alone bool) found {
 		if err != nil {
 			return found{err: err}
 		}
+		layers = append(layers, Layer{File: file, Digest: layer.Digest, Size: layer.Size})
 	}
-	return found{}
+	return found{layers: layers}
 }
 
 // runsOn returns an error unless the image with the given config runs on linux on

@@ -69,3 +69,30 @@ func TestStartReportsFailuresAndDoesNotWait(t *testing.T) {
 		t.Errorf("got %v after %v", err, time.Since(began))
 	}
 }
+
+func TestPagesAreWhereOnlyTheUserAndTheBrowserSeeThem(t *testing.T) {
+	environment := map[string]string{"XDG_RUNTIME_DIR": "/run/user/1000"}
+	for _, c := range []struct {
+		name, system, desktop, want string
+		missing                     string
+	}{
+		{"Linux", "linux", "firefox-esr.desktop", "/run/user/1000", ""},
+		{"a snap", "linux", "firefox_firefox.desktop", "/home/jane/snap/firefox/common", ""},
+		{"a snap that never ran", "linux", "chromium_chromium.desktop", "/run/user/1000", "/home/jane/snap/chromium/common"},
+		{"no browser is set", "linux", "", "/run/user/1000", ""},
+		{"no runtime directory", "linux", "", os.TempDir(), "/run/user/1000"},
+		{"a Mac", "darwin", "", os.TempDir(), ""},
+	} {
+		exists := func(path string) bool { return path != c.missing }
+		if got := pageDir(c.system, func(key string) string { return environment[key] }, "/home/jane", exists, c.desktop); got != c.want {
+			t.Errorf("%s: got %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+func TestAPageIsNotOpenedOnAnotherMachine(t *testing.T) {
+	environment := hereOnly(func(key string) string { return map[string]string{"BROWSER": "/opt/editor/browser"}[key] })
+	if _, err := opener("linux", environment, func(name string) (string, error) { return name, nil }); err == nil {
+		t.Error("the program of a remote shell gets the path of a page")
+	}
+}

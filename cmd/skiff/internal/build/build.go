@@ -27,7 +27,7 @@ type Info struct {
 	Go         string `json:"go"`
 	Platform   string `json:"platform"`
 	Kubernetes string `json:"kubernetes"`
-	// Image is null if there is no node image.
+	// Image is nil without a node image.
 	Image *Image `json:"image"`
 }
 

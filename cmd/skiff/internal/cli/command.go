@@ -3,11 +3,13 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/skiff-dev/skiff/internal/nearest"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
 // Group is the RunE of a command that only has subcommands. It prints the help
@@ -97,4 +99,18 @@ func First(args []string) string {
 		return ""
 	}
 	return args[0]
+}
+
+// Draining adds the flags for the nodes that a command drains. It returns a function that
+// returns their values.
+func Draining(cmd *cobra.Command) func() (daemonapi.Draining, error) {
+	var d daemonapi.Draining
+	cmd.Flags().DurationVar(&d.Timeout, "drain-timeout", 2*time.Minute, "how long the pods of a node may take to leave it")
+	cmd.Flags().BoolVar(&d.Force, "force", false, "continue when pods have not left a node in time, for example because of a disruption budget")
+	return func() (daemonapi.Draining, error) {
+		if d.Timeout <= 0 {
+			return d, Invalid("", "--drain-timeout must be positive")
+		}
+		return d, nil
+	}
 }

@@ -6,6 +6,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/addon"
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/autostart"
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/chaos"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/cluster"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/completion"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/daemon"
@@ -18,10 +21,12 @@ import (
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/metrics"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/network"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/node"
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/pki"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/port"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/registry"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/secrets"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/services"
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/snapshot"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/trust"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/ui"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/version"
@@ -67,11 +72,13 @@ neither kind needs Docker or network access.`,
 		&cobra.Group{ID: "skiff", Title: "Other commands:"},
 	)
 	add(root, "cluster",
-		cluster.Up(s), cluster.Pause(s), cluster.Resume(s), cluster.Stop(s), cluster.Down(s), cluster.Run(s),
-		cluster.Status(s), cluster.List(s), services.New(s), port.New(s), network.New(s), kubeconfig.New(s), etcd.New(s), secrets.New(s), ui.New(s, New), dashboard.New(s))
-	add(root, "node", node.Shell(s), logs.New(s), metrics.New(s), image.New(s), registry.New(s), node.Nerdctl(s), node.Restart(s))
+		cluster.Up(s), cluster.Upgrade(s), cluster.Pause(s), cluster.Resume(s), cluster.Stop(s), cluster.Down(s), cluster.Run(s),
+		cluster.Status(s), cluster.List(s), addon.New(s), autostart.New(s), services.New(s), port.New(s), network.New(s), kubeconfig.New(s), etcd.New(s), snapshot.New(s), secrets.New(s), pki.New(s), ui.New(s, New), dashboard.New(s))
+	add(root, "node", node.Shell(s), logs.New(s), metrics.New(s), image.New(s), registry.New(s), node.Nerdctl(s), node.New(s), chaos.New(s))
 	add(root, "skiff", registry.Prune(s), version.New(s), drivers.New(s), trust.New(s), completion.New(s))
-	root.AddCommand(daemon.New(s), logs.NewStore(s))
+	restart := node.Restart(s) // still works by its former name
+	restart.Hidden = true
+	root.AddCommand(daemon.New(s), logs.NewStore(s), restart)
 	root.SetHelpCommandGroupID("skiff")
 	return root
 }

@@ -124,6 +124,35 @@ func (e *editor) merge(addition *clientcmdapi.Config, created bool) (changed boo
 	return true, e.insert(want, name, added, remembered)
 }
 
+// renew replaces the cluster and the user of addition's context, if the file still has
+// both. The context and which one is current stay.
+func (e *editor) renew(addition *clientcmdapi.Config) (changed bool, err error) {
+	added := addition.Contexts[addition.CurrentContext]
+	if added == nil || e.config.Clusters[added.Cluster] == nil || e.config.AuthInfos[added.AuthInfo] == nil {
+		return false, nil
+	}
+	want := e.config.DeepCopy()
+	want.Clusters[added.Cluster], want.AuthInfos[added.AuthInfo] = addition.Clusters[added.Cluster], addition.AuthInfos[added.AuthInfo]
+	if sameConfig(e.config, want) {
+		return false, nil
+	}
+	one := clientcmdapi.NewConfig()
+	one.Clusters[added.Cluster], one.AuthInfos[added.AuthInfo] = want.Clusters[added.Cluster], want.AuthInfos[added.AuthInfo]
+	items, err := encode(one)
+	if err != nil {
+		return false, err
+	}
+	for list, entry := range map[string]string{"clusters": added.Cluster, "users": added.AuthInfo} {
+		if err := e.apply(e.removeItem(list, entry)); err != nil {
+			return false, err
+		}
+		if err := e.apply(e.addItem(list, items[list][0])); err != nil {
+			return false, err
+		}
+	}
+	return true, e.verify(want)
+}
+
 // prepare completes what the context called name remembers, and ends the last
 // line.
 func (e *editor) prepare(m *memory, name string) error {

@@ -63,6 +63,15 @@ func Merge(ctx context.Context, path string, admin []byte) error {
 	return change(ctx, path, true, func(e *editor, created bool) (bool, error) { return e.merge(addition, created) })
 }
 
+// Renew replaces the credentials of a cluster in the file at path, if it has them.
+func Renew(ctx context.Context, path string, admin []byte) error {
+	addition, err := clientcmd.Load(admin)
+	if err != nil {
+		return fmt.Errorf("read the cluster's kubeconfig: %w", err)
+	}
+	return change(ctx, path, false, func(e *editor, _ bool) (bool, error) { return e.renew(addition) })
+}
+
 // Remove removes a context with its cluster and user from the file at path and
 // restores what was there before. The context that was current before is current
 // again. A file that Merge created is deleted when nothing is left in it. Removing

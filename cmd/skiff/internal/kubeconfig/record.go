@@ -37,6 +37,17 @@ func MergeCluster(ctx context.Context, dir home.Cluster, path string, content []
 // recordFile, in a cluster's directory, lists the kubeconfigs it was merged into.
 const recordFile = "kubeconfigs.json"
 
+// RenewRecorded replaces the cluster's credentials in all files that they were merged into.
+func RenewRecorded(ctx context.Context, dir home.Cluster, content []byte) error {
+	paths, err := Recorded(dir)
+	for _, path := range paths {
+		if failed := Renew(ctx, path, content); failed != nil && !errors.Is(failed, os.ErrNotExist) {
+			err = errors.Join(err, failed)
+		}
+	}
+	return err
+}
+
 // Recorded returns the kubeconfigs that a cluster was merged into.
 func Recorded(dir home.Cluster) ([]string, error) {
 	content, err := os.ReadFile(filepath.Join(string(dir), recordFile))

@@ -31,36 +31,41 @@ type entry struct {
 	line  int
 }
 
-// ReadFile reads a configuration file, or stdin if name is "-". The error is a
-// *daemonapi.Failure.
-func ReadFile(name string, stdin io.Reader) (File, error) {
+// ReadFile reads a configuration file, or stdin if name is "-". It returns the name for
+// error messages as well. The error is a *daemonapi.Failure.
+func ReadFile(name string, stdin io.Reader) (content []byte, place string, err error) {
 	in := stdin
 	if name == "-" {
 		name = "standard input"
 	} else {
 		f, err := os.Open(name)
 		if err != nil {
-			return File{}, &daemonapi.Failure{
+			return nil, name, &daemonapi.Failure{
 				Cause: fmt.Sprintf("read %s: %s", name, reason(err)), Invalid: true,
 			}
 		}
 		defer f.Close()
 		in = f
 	}
-	content, err := io.ReadAll(io.LimitReader(in, MaxFile+1))
-	if err != nil {
-		return File{}, &daemonapi.Failure{Cause: fmt.Sprintf("read %s: %s", name, reason(err)), Invalid: true}
+	content, err = io.ReadAll(io.LimitReader(in, MaxFile+1))
+	switch {
+	case err != nil:
+		err = &daemonapi.Failure{Cause: fmt.Sprintf("read %s: %s", name, reason(err)), Invalid: true}
+	case len(content) > MaxFile:
+		err = tooLarge(name)
 	}
-	return Parse(name, content)
+	return content, name, err
+}
+
+func tooLarge(name string) error {
+	return &daemonapi.Failure{Cause: fmt.Sprintf("%s: larger than %d KiB", name, MaxFile>>10), Invalid: true}
 }
 
 // Parse reads the content of a configuration file. Errors are of type
 // *daemonapi.Failure and contain name and the line.
 func Parse(name string, content []byte) (File, error) {
 	if len(content) > MaxFile {
-		return File{}, &daemonapi.Failure{
-			Cause: fmt.Sprintf("%s: larger than %d KiB", name, MaxFile>>10), Invalid: true,
-		}
+		return File{}, tooLarge(name)
 	}
 	decoder := yaml.NewDecoder(strings.NewReader(string(content)))
 	var doc, more yaml.Node
@@ -107,15 +112,15 @@ func (f File) read(node *yaml.Node, within string) error {
 func (f File) readKey(key, value *yaml.Node, within string) error {
 	known := keys(within)
 	if key.Kind != yaml.ScalarNode || !slices.Contains(known, key.Value) {
-		hint := "valid keys are " + strings.Join(known, ", ")
-		if meant := nearest.Of(key.Value, known); meant != "" {
-			hint = fmt.Sprintf("did you mean %q?", meant)
-		}
-		return fault(f.name, key.Line, hint, "unknown key %q", key.Value)
+		return fault(f.name, key.Line, keyHint(key.Value, known), "unknown key %q", key.Value)
 	}
 	path := join(within, key.Value)
 	if len(keys(path)) > 0 {
-		return f.read(value, path)
+		short, ok := shortOf(path)
+		if !ok || value.Kind != yaml.ScalarNode {
+			return f.read(value, path)
+		}
+		path = short
 	}
 	all := Table()
 	setting := all[slices.IndexFunc(all, func(s Setting) bool { return s.Key == path })]
@@ -125,6 +130,18 @@ func (f File) readKey(key, value *yaml.Node, within string) error {
 			return fault(f.name, value.Line, "", "%s: %s", path, plain(err))
 		}
 		f.values[path] = entry{decoded, value.Line}
+		return nil
+	}
+	if setting.Type == Count && value.Kind == yaml.MappingNode {
+		decoded, err := decode(value)
+		if err != nil {
+			return fault(f.name, value.Line, "", "%s: %s", path, plain(err))
+		}
+		text, err := countText(decoded)
+		if err != nil {
+			return fault(f.name, value.Line, "", "%s: %s", path, err)
+		}
+		f.values[path] = entry{text, value.Line}
 		return nil
 	}
 	if setting.Type != List {
@@ -148,6 +165,14 @@ func (f File) readKey(key, value *yaml.Node, within string) error {
 	return nil
 }
 
+// keyHint returns which of the known keys to use instead of an unknown one.
+func keyHint(unknown string, known []string) string {
+	if meant := nearest.Of(unknown, known); meant != "" {
+		return fmt.Sprintf("did you mean %q?", meant)
+	}
+	return "valid keys are " + strings.Join(known, ", ")
+}
+
 // check returns an error if the node is not a value of the setting, or an item of
 // its list.
 func (f File) check(setting Setting, value *yaml.Node) error {
@@ -166,6 +191,16 @@ func (f File) check(setting Setting, value *yaml.Node) error {
 		return fault(f.name, value.Line, "", "%s: %q must be one line of text", setting.Key, value.Value)
 	}
 	return nil
+}
+
+// shortOf returns the setting that a single value in place of a mapping stands for.
+func shortOf(mapping string) (key string, ok bool) {
+	for _, s := range Table() {
+		if parent, _, _ := strings.Cut(s.Key, "."); s.Short && parent == mapping {
+			return s.Key, true
+		}
+	}
+	return "", false
 }
 
 // keys returns the valid keys below within, in the order of Table.

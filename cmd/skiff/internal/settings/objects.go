@@ -50,21 +50,26 @@ func texts(s Setting, at func(*cluster.Spec) *map[string]string) Setting {
 func named[T any](s Setting, at func(*cluster.Spec) *map[string]T, parse func(name string, value any) (T, error)) Setting {
 	s.get = func(*cluster.Spec) any { return map[string]any{} }
 	s.put = func(spec *cluster.Spec, value any) error {
-		*at(spec) = nil
-		fields, err := mapping(value)
-		if err != nil || fields == nil {
-			return err
-		}
-		all := map[string]T{}
-		for _, name := range slices.Sorted(maps.Keys(fields)) {
-			if all[name], err = parse(name, fields[name]); err != nil {
-				return err
-			}
-		}
+		all, err := parsed(value, parse)
 		*at(spec) = all
-		return nil
+		return err
 	}
 	return s
+}
+
+// parsed returns what parse returns for the values of a mapping; nil if it is empty.
+func parsed[T any](value any, parse func(name string, value any) (T, error)) (map[string]T, error) {
+	fields, err := mapping(value)
+	if err != nil || fields == nil {
+		return nil, err
+	}
+	all := map[string]T{}
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if all[name], err = parse(name, fields[name]); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 // document is the path of a file with one object in YAML or JSON, whose content becomes
@@ -132,24 +137,9 @@ func decode(node *yaml.Node) (any, error) {
 
 // readDocument reads a file with one object in YAML or JSON.
 func readDocument(path string) (map[string]any, error) {
-	info, err := os.Stat(path)
+	content, err := readBounded(path)
 	if err != nil {
-		return nil, errors.New(reason(err))
-	}
-	if !info.Mode().IsRegular() {
-		return nil, errors.New("it is not a file")
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, errors.New(reason(err))
-	}
-	defer func() { _ = f.Close() }()
-	content, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
-	if err != nil {
-		return nil, errors.New(reason(err))
-	}
-	if len(content) > MaxFile {
-		return nil, fmt.Errorf("larger than %d KiB", MaxFile>>10)
+		return nil, err
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(content))
 	var first, more yaml.Node
@@ -172,4 +162,28 @@ func readDocument(path string) (map[string]any, error) {
 		err = errors.New("it is empty")
 	}
 	return fields, err
+}
+
+// readBounded reads a file of at most MaxFile bytes. The error does not name it.
+func readBounded(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, errors.New(reason(err))
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("it is not a file")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, errors.New(reason(err))
+	}
+	defer func() { _ = f.Close() }()
+	content, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
+	if err != nil {
+		return nil, errors.New(reason(err))
+	}
+	if len(content) > MaxFile {
+		return nil, fmt.Errorf("larger than %d KiB", MaxFile>>10)
+	}
+	return content, nil
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
 
@@ -37,6 +38,15 @@ func Flags(flags *pflag.FlagSet, spec cluster.Spec) {
 			if s.Flag != "" {
 				flags.StringArray(s.Flag, value, s.Description+"; repeat the flag for more")
 			}
+		}
+	}
+}
+
+// Complete lets the shell complete the values of those flags that have a list of them.
+func Complete(cmd *cobra.Command) {
+	for _, s := range Table() {
+		if cmd.Flags().Lookup(s.Flag) != nil && len(s.Values) > 0 {
+			_ = cmd.RegisterFlagCompletionFunc(s.Flag, cobra.FixedCompletions(s.Values, cobra.ShellCompDirectiveNoFileComp))
 		}
 	}
 }
@@ -99,7 +109,10 @@ func apply(spec *cluster.Spec, v *viper.Viper, f Setting, flags *pflag.FlagSet, 
 		}
 		return f.put(spec, path)
 	}
-	return f.put(spec, entry.value)
+	if err := f.put(spec, entry.value); err != nil || f.locate == nil {
+		return err
+	}
+	return f.locate(spec, directory(f, flags, file))
 }
 
 // resolved returns the text that f.set takes.

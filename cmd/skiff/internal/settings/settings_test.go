@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/skiff-dev/skiff/vm/cluster"
@@ -61,7 +62,7 @@ func TestAFlagWithItsDefaultValueOverridesTheFile(t *testing.T) {
 func TestErrorsNameTheEnvironmentVariable(t *testing.T) {
 	t.Setenv("SKIFF_WORKERS", "two")
 	_, err := Resolve(flagSet(t), File{}, cluster.Default())
-	if err == nil || err.Error() != `SKIFF_WORKERS: "two" is not a whole number` {
+	if err == nil || err.Error() != `SKIFF_WORKERS: "two" is not a whole number or a range such as 1..5` {
 		t.Errorf("got %v", err)
 	}
 }
@@ -72,9 +73,14 @@ func TestFileErrorsNameTheLineAndTheNearestKey(t *testing.T) {
 		{"case", "controlplanes: 1\n", `skiff.yaml:1: unknown key "controlplanes"`, `did you mean "controlPlanes"?`},
 		{"nested", "network:\n  pod: 10.0.0.0/8\n", `skiff.yaml:2: unknown key "pod"`, `did you mean "pods"?`},
 		{"far", "kubernetesVersion: 1\n", `skiff.yaml:1: unknown key "kubernetesVersion"`, "valid keys are " + strings.Join(keys(""), ", ")},
-		{"type", "workers: two\n", `skiff.yaml:1: workers: "two" is not a whole number`, ""},
-		{"float", "workers: 1.5\n", `skiff.yaml:1: workers: "1.5" is not a whole number`, ""},
-		{"huge", "workers: 99999999999\n", `skiff.yaml:1: workers: "99999999999" is not a whole number`, ""},
+		{"type", "workers: two\n", `skiff.yaml:1: workers: "two" is not a whole number or a range such as 1..5`, ""},
+		{"float", "workers: 1.5\n", `skiff.yaml:1: workers: "1.5" is not a whole number or a range such as 1..5`, ""},
+		{"huge", "workers: 99999999999\n", `skiff.yaml:1: workers: "99999999999" is not a whole number or a range such as 1..5`, ""},
+		{"range", "workers: 1..x\n", `skiff.yaml:1: workers: "1..x" is not a range such as 1..5`, ""},
+		{"range without maximum", "workers: {min: 1}\n", `skiff.yaml:1: workers: max is missing: use {min: 1, max: 5}`, ""},
+		{"range with another key", "workers: {min: 1, maximum: 3}\n", `skiff.yaml:1: workers: unknown key "maximum": valid keys are min, max`, ""},
+		{"range of fractions", "workers: {min: 1, max: 2.5}\n", `skiff.yaml:1: workers: max: 2.5 is not a whole number`, ""},
+		{"range to zero", "workers: {min: 0, max: 0}\n", `skiff.yaml:1: workers: the maximum of "0..0" must be at least 1`, ""},
 		{"null", "memory:\n", `skiff.yaml:1: memory: "" is not a string`, ""},
 		{"list", "workers: [1, 2]\n", `skiff.yaml:1: workers must be a single value`, ""},
 		{"no list", "mounts: a:/b\n", `skiff.yaml:1: mounts must be a list`, `such as "mounts: [VALUE, VALUE]"`},
@@ -274,6 +280,49 @@ func TestThePathOfABundleIsRelativeToTheFileOrTheDirectory(t *testing.T) {
 	}
 }
 
+func TestTheVersionOfKubernetesHasAShortForm(t *testing.T) {
+	for content, want := range map[string]string{
+		"":                              "",
+		`kubernetes: "1.35"`:            "1.35",
+		"kubernetes: 1.30":              "1.30", // not the number 1.3
+		"kubernetes:\n  version: 1.35":  "1.35",
+		"kubernetes: {kubelet: {}}":     "",
+		`kubernetes: {version: ""}`:     "",
+		"kubernetes: {version: '1.35'}": "1.35",
+	} {
+		file, err := Parse("skiff.yaml", []byte(content))
+		if err != nil {
+			t.Fatalf("%q: %v", content, err)
+		}
+		spec, err := Resolve(flagSet(t), file, cluster.Default())
+		if err != nil || spec.KubernetesVersion != want {
+			t.Errorf("%q: %q, %v, want %q", content, spec.KubernetesVersion, err, want)
+		}
+	}
+	for content, want := range map[string]string{
+		"kubernetes: [1.35]":          "skiff.yaml:1: kubernetes must be a mapping",
+		"kubernetes: true":            `skiff.yaml:1: kubernetes.version: "true" is not a string`,
+		"kubernetes: {version: [1]}":  "skiff.yaml:1: kubernetes.version must be a single value",
+		"kubernetes: {versions: 1.3}": `skiff.yaml:1: unknown key "versions"`,
+		"network: 1.35":               "skiff.yaml:1: network must be a mapping",
+	} {
+		if _, err := Parse("skiff.yaml", []byte(content)); err == nil || err.Error() != want {
+			t.Errorf("%q: %v, want %s", content, err, want)
+		}
+	}
+	file, err := Parse("skiff.yaml", []byte("kubernetes: 1.35"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("SKIFF_KUBERNETES", "1.36")
+	if spec, err := Resolve(flagSet(t), file, cluster.Default()); err != nil || spec.KubernetesVersion != "1.36" {
+		t.Errorf("environment: %q, %v", spec.KubernetesVersion, err)
+	}
+	if spec, err := Resolve(flagSet(t, "--kubernetes", "1.37"), file, cluster.Default()); err != nil || spec.KubernetesVersion != "1.37" {
+		t.Errorf("flag: %q, %v", spec.KubernetesVersion, err)
+	}
+}
+
 func TestAFileThatASettingNamesHasOneObject(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "document.yaml")
 	for content, want := range map[string]string{
@@ -296,6 +345,22 @@ func TestAFileThatASettingNamesHasOneObject(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("%.20q: %q, want %q", content, got, want)
+		}
+	}
+}
+
+func TestTheShellCompletesValues(t *testing.T) {
+	cmd := &cobra.Command{Use: "up"}
+	Flags(cmd.Flags(), cluster.Default())
+	Complete(cmd)
+	for flag, want := range map[string]string{"runtime": "crun gvisor", "ip-family": "ipv4 dual", "workers": ""} {
+		var got []string
+		if complete, ok := cmd.GetFlagCompletionFunc(flag); ok {
+			values, _ := complete(cmd, nil, "")
+			got = values
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("--%s: %q, want %q", flag, got, want)
 		}
 	}
 }

@@ -2,9 +2,12 @@ package target
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
 // CompleteClusters completes the names of the user's clusters.
@@ -36,11 +39,23 @@ func CompleteNode(cmd *cobra.Command, args []string, _ string) ([]cobra.Completi
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveDefault
 	}
+	return CompleteFrom(cmd, nil, NodeNames)
+}
+
+// CompleteNodes completes any number of nodes of the cluster that the flag of Flag selects.
+func CompleteNodes(cmd *cobra.Command, given []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return CompleteFrom(cmd, given, NodeNames)
+}
+
+// CompleteFrom completes names from the status of the cluster that the flag of Flag
+// selects, except those that are given.
+func CompleteFrom(cmd *cobra.Command, given []string, names func(daemonapi.ClusterStatus) []string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	ctx, cancel := context.WithTimeout(cmd.Context(), CompletionTimeout)
 	defer cancel()
 	_, status, err := Observe(ctx, cmd.Flag("cluster").Value.String())
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
-	return NodeNames(status), cobra.ShellCompDirectiveNoFileComp
+	all := slices.DeleteFunc(names(status), func(name string) bool { return slices.Contains(given, name) })
+	return all, cobra.ShellCompDirectiveNoFileComp
 }

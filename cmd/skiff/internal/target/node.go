@@ -28,14 +28,17 @@ func Observe(ctx context.Context, name string) (*client.Client, daemonapi.Cluste
 // Nodes opens the cluster that name selects and returns its node names. It fails
 // for a paused cluster, whose nodes cannot answer.
 func Nodes(ctx context.Context, name string) (*client.Client, []string, error) {
+	c, status, err := Awake(ctx, name)
+	return c, NodeNames(status), err
+}
+
+// Awake returns the status of a cluster that is not paused, or wakes when it is used.
+func Awake(ctx context.Context, name string) (*client.Client, daemonapi.ClusterStatus, error) {
 	c, status, err := Observe(ctx, name)
-	if err != nil {
-		return nil, nil, err
+	if err == nil && status.Phase == "paused" && !status.WakesOnUse {
+		err = daemonapi.Paused(status.Name)
 	}
-	if status.Phase == "paused" {
-		return nil, nil, daemonapi.Paused(status.Name)
-	}
-	return c, NodeNames(status), nil
+	return c, status, err
 }
 
 // NodeNames returns the names of the nodes in a status.

@@ -40,8 +40,11 @@ func Client(name string) (*client.Client, home.Home, error) { return newClient(n
 
 // Temporary is like Client for a cluster that exists only as long as this process:
 // its daemon takes it down if this process is killed.
-func Temporary(name string) (*client.Client, home.Home, error) {
-	return newClient(name, "--owner", strconv.Itoa(os.Getpid()))
+func Temporary(name string) (*client.Client, home.Home, error) { return Owned(name, os.Getpid()) }
+
+// Owned is like Temporary for another process.
+func Owned(name string, owner int) (*client.Client, home.Home, error) {
+	return newClient(name, "--owner", strconv.Itoa(owner))
 }
 
 func newClient(name string, flags ...string) (*client.Client, home.Home, error) {
@@ -216,10 +219,10 @@ func Flag(cmd *cobra.Command) *string {
 	return name
 }
 
-// OpenExisting is like Open for the first argument, and returns an error if the
-// cluster does not exist.
-func OpenExisting(args []string) (*client.Client, string, error) {
-	c, dir, err := Open(cli.First(args))
+// OpenExisting is like Open, and returns the cluster's name, or an error if the cluster
+// does not exist.
+func OpenExisting(given string) (*client.Client, string, error) {
+	c, dir, err := Open(given)
 	if err != nil {
 		return nil, "", err
 	}

@@ -18,6 +18,8 @@ export interface Applied {
   diff?: string;
   problem?: string;
   conflict?: boolean;
+  /** It was changed since the version that the manifest was made for. */
+  changed?: boolean;
 }
 
 export interface ActionAnswer {
@@ -52,5 +54,5 @@ export async function act(
 }
 
 export function actOn(name: ActionName, ref: Ref, o: ActionOptions & { dryRun?: boolean }, each?: (answer: ActionAnswer) => void): Promise<ActionAnswer> {
-  return act(name, { kind: ref.resource, namespace: ref.namespace, name: ref.name, ...o }, each);
+  return act(name, { kind: ref.resource, namespace: ref.namespace, name: ref.name, uid: ref.uid, ...o }, each);
 }

@@ -1,7 +1,7 @@
 // Queries of the cluster's log store (VictoriaLogs' query API, in LogsQL).
 
 import type { LogLine } from "../data/lines";
-import { literal, quote } from "./expression";
+import { quote } from "./expression";
 import { getJSON, lines, query, send } from "./http";
 
 export interface LogFilter {
@@ -10,6 +10,15 @@ export interface LogFilter {
   text: string; // words, or LogsQL if expert is set
   expert: boolean;
   seconds: number;
+}
+
+/**
+ * spellings returns a word as it is written, in lower case, capitalized, and in capitals. A
+ * regular expression that ignores case would take ten times as long (docs/decisions/0012).
+ */
+function spellings(word: string): string[] {
+  const [first = "", ...rest] = word;
+  return [...new Set([word, word.toLowerCase(), first.toUpperCase() + rest.join("").toLowerCase(), word.toUpperCase()])];
 }
 
 /** logsQL returns the expression of a filter. The words of its text must all appear. */
@@ -22,8 +31,7 @@ export function logsQL(f: LogFilter): string {
   } else {
     for (const word of f.text.split(/\s+/).filter(Boolean)) {
       const negated = word.startsWith("!") && word.length > 1;
-      const match = `_msg:~${quote(`(?i)${literal(negated ? word.slice(1) : word)}`)}`;
-      parts.push(negated ? `!${match}` : match);
+      parts.push(`${negated ? "!" : ""}(${spellings(negated ? word.slice(1) : word).map((s) => `_msg:*${quote(s)}*`).join(" or ")})`);
     }
   }
   return parts.length > 0 ? parts.join(" ") : "*";

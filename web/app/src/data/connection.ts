@@ -15,6 +15,7 @@ export const outage = signal<Outage | undefined>(undefined);
 
 const interval = 1000;
 const limit = 5000;
+const heartbeat = 10_000;
 let waiting: (() => void)[] = [];
 let probing = false;
 
@@ -56,6 +57,18 @@ export async function check(): Promise<void> {
     }
     throw new ApiError("the API server does not answer", 0);
   }
+}
+
+/**
+ * watchOver asks the server regularly while the page is visible. A server that hangs
+ * leaves its watches open, so no feed notices that.
+ */
+export function watchOver(): void {
+  window.setInterval(() => {
+    if (!document.hidden && !outage.peek()) {
+      check().catch(reportFailure);
+    }
+  }, heartbeat);
 }
 
 async function probe(): Promise<void> {

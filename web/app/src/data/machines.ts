@@ -4,6 +4,7 @@
 import { signal, useSignal, type Signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { getJSON } from "../api/http";
+import type { Repair, ScaledGroup, Scaling } from "../kube/changes";
 
 export interface Machine {
   name: string;
@@ -11,6 +12,7 @@ export interface Machine {
   address: string;
   machine: string; // absent, stopped, running or paused
   machineMessage?: string;
+  faults?: string[]; // active ones that `skiff chaos` began
   agent: boolean;
   ready: string;
   reason?: string;
@@ -20,6 +22,8 @@ export interface Machine {
   hostCPUSeconds: number;
   diskUsedBytes: number;
   started?: string;
+  kubernetes?: string; // the release of its kubelet
+  outdated?: boolean; // the host has another node image
 }
 
 export interface ClusterStatus {
@@ -33,7 +37,25 @@ export interface ClusterStatus {
   apiReady: boolean;
   kubernetes: string;
   nodes: Machine[] | null;
+  faults?: Fault[];
+  repairs?: Repair[];
+  scaled?: ScaledGroup[];
+  scalings?: Scaling[];
+  snapshots?: number;
   problems?: string[];
+  notes?: string[];
+}
+
+/** A fault that a user began with `skiff chaos`. */
+export interface Fault {
+  id: string;
+  nodes: string[];
+  until: string;
+}
+
+/** faultLine describes a fault in one line. */
+export function faultLine(f: Fault): string {
+  return `Fault ${f.id} on ${f.nodes.join(", ")} until ${new Date(f.until).toLocaleTimeString()}.`;
 }
 
 export interface ServiceAddress {

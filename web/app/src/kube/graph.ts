@@ -13,6 +13,8 @@ export interface Input {
   replicaSets: Row[];
   pods: Row[]; // rows of the table
   podColumns: TableColumn[];
+  nodes: Row[]; // rows of the table, none if the user may not list them
+  nodeColumns: TableColumn[];
 }
 
 export interface MapNode {
@@ -68,6 +70,7 @@ export function build(input: Input): Graph {
   const connect = (from: string, to: string) => edges.set(`${from}→${to}`, { from, to });
   const owners = new Map(input.replicaSets.map((row) => [row.key, row.meta.ownerReferences?.find((o) => o.controller)]));
 
+  const nodeHealth = new Map(input.nodes.map((row) => [row.meta.name, rowHealth("nodes", input.nodeColumns, row)]));
   const members = new Map<string, Row[]>(); // pods by workload and node
   const workloadOf = new Map<string, string>(); // by the pod's key
   for (const pod of input.pods) {
@@ -98,7 +101,7 @@ export function build(input: Input): Graph {
       const workload = workloadOf.get(pod.key);
       if (workload) connect(workload, id);
       if (at && at !== "<none>") {
-        add(`n/${at}`, 4, at, "Node", "none", { resource: "nodes", namespace: "", name: at });
+        add(`n/${at}`, 4, at, "Node", nodeHealth.get(at) ?? "none", { resource: "nodes", namespace: "", name: at });
         connect(id, `n/${at}`);
       }
     }
@@ -121,7 +124,7 @@ function addServices(input: Input, add: Add, connect: (from: string, to: string)
     const selector = service.object?.spec?.["selector"] as Record<string, string> | undefined;
     const id = `s/${service.key}`;
     const selected = input.pods.filter((pod) => pod.meta.namespace === ns && selects(selector, pod.meta.labels));
-    const health: Health = selector && selected.length === 0 ? "busy" : "none";
+    const health = selector ? serviceHealth(selected.map((pod) => rowHealth("pods", input.podColumns, pod))) : "none";
     add(id, 1, service.meta.name, "Service", health, { resource: "services", namespace: ns, name: service.meta.name });
     for (const pod of selected) connect(id, workloadOf.get(pod.key) ?? boxOf.get(pod.key) ?? id);
   }
@@ -136,6 +139,13 @@ function addServices(input: Input, add: Add, connect: (from: string, to: string)
       if (known.has(`${ns}/${name}`)) connect(id, `s/${ns}/${name}`);
     }
   }
+}
+
+/** serviceHealth returns the health of a service whose pods have some: bad if none of them can answer. */
+function serviceHealth(pods: Health[]): Health {
+  if (pods.length === 0) return "busy";
+  if (!pods.includes("good")) return pods.includes("bad") ? "bad" : "busy";
+  return pods.every((health) => health === "good" || health === "none") ? "good" : "busy";
 }
 
 /** place puts each layer into a column, and boxes near those that they are connected to. */

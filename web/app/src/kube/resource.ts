@@ -17,6 +17,8 @@ export interface Ref {
   resource: string; // ID of the resource
   namespace: string;
   name: string;
+  /** UID of the object that the user saw, so that a later one of the same name is not deleted in its place. */
+  uid?: string | undefined;
 }
 
 /** resourceID returns "pods" or "deployments.apps". */

@@ -9,7 +9,7 @@ import { openAction } from "../ui/action";
 
 export function BulkActions({ id, rows, done }: { id: string; rows: Row[]; done(): void }): JSX.Element {
   const r = resources.value.get(id)!;
-  const refs = rows.map((row) => ({ resource: id, namespace: row.meta.namespace ?? "", name: row.meta.name }));
+  const refs = rows.map((row) => ({ resource: id, namespace: row.meta.namespace ?? "", name: row.meta.name, uid: row.meta.uid }));
   return (
     <div class="bar selection" role="toolbar" aria-label="Actions on selected objects">
       <span>{count(rows.length, "object")} selected</span>

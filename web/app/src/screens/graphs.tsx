@@ -6,6 +6,7 @@ import { literal, quote } from "../api/expression";
 import { ApiError } from "../api/http";
 import { Panel, type Line } from "../graph/panel";
 import { bytes, cores } from "../kube/format";
+import { useScope } from "../data/scope";
 import type { Ref } from "../kube/resource";
 import { Card } from "../ui/basics";
 import { TimeRange } from "../ui/timerange";
@@ -66,11 +67,14 @@ export function hasGraphs(resource: string): boolean {
 }
 
 export function ObjectGraphs({ to }: { to: Ref }): JSX.Element {
-  return <Graphs graphs={to.resource === "nodes" ? nodeGraphs(to.name) : podGraphs(to)} />;
+  return to.resource === "nodes" ? <NodeGraphs node={to.name} /> : <Graphs graphs={podGraphs(to)} />;
 }
 
-export function ClusterGraphs(): JSX.Element {
-  return <Graphs graphs={nodeGraphs("")} />;
+/** NodeGraphs shows a node, or all nodes if the name is empty. Their metrics belong to no namespace. */
+export function NodeGraphs({ node }: { node: string }): JSX.Element {
+  const scope = useScope();
+  if (scope && !scope.metrics) return <Card title="Usage"><p class="note">You may not read the metrics of the whole cluster.</p></Card>;
+  return <Graphs graphs={nodeGraphs(node)} />;
 }
 
 const ranges: [string, number][] = [["15 min", 900], ["1 h", 3600], ["6 h", 21_600], ["24 h", 86_400]];
@@ -80,7 +84,7 @@ function Graphs({ graphs }: { graphs: Graph[] }): JSX.Element {
   const [problem, setProblem] = useState("");
   const onProblem = (err: unknown) => {
     if (err instanceof ApiError && err.status === 404) setProblem("Metrics are not recorded for this cluster.");
-    else if (err instanceof ApiError && err.forbidden) setProblem("You may not read the metrics of the whole cluster.");
+    else if (err instanceof ApiError && err.forbidden) setProblem("You may not read metrics here.");
   };
   if (problem !== "") {
     return <Card title="Usage"><p class="note">{problem}</p></Card>;

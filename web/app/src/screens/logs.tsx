@@ -7,6 +7,7 @@ import { quote } from "../api/expression";
 import { ApiError } from "../api/http";
 import { countLogs, logsQL, searchLogs, type Hits, type LogFilter } from "../api/logstore";
 import type { LogLine } from "../data/lines";
+import { useScope } from "../data/scope";
 import { useLoad } from "../data/use";
 import { count, plain } from "../kube/format";
 import { Failure, Note } from "../ui/basics";
@@ -28,6 +29,7 @@ export default function LogsScreen(): JSX.Element {
   const [follow, setFollow] = useState(true);
   const [wrap, setWrap] = useState(false);
   const [open, setOpen] = useState<LogLine | undefined>();
+  const scope = useScope();
   const input = useRef<HTMLInputElement>(null);
   useKeys([{ key: "/", label: "Search the logs", run: () => input.current?.focus() }], []);
   const asked = { ...filter, namespace: filter.namespace || namespace.value };
@@ -62,6 +64,7 @@ export default function LogsScreen(): JSX.Element {
           Namespace {asked.namespace}.{filter.namespace !== "" && <> <button type="button" class="plain" onClick={() => setFilter({ ...filter, namespace: "" })}>Search all that are selected above</button></>}
         </p>
       )}
+      {scope && !scope.logs && scope.namespaces.length > 0 && <p class="muted small">You may read the logs of {scope.namespaces.slice(0, 10).join(", ")}{scope.namespaces.length > 10 ? ` and ${scope.namespaces.length - 10} more namespaces` : ""}.</p>}
       {error ? <Problem error={error} /> : (
         <>
           {hits && hits.counts.length > 0 && <Histogram hits={hits} />}

@@ -15,13 +15,12 @@ export function Machines({ machines }: { machines: Machine[] }): JSX.Element {
   return (
     <div class="scroll-x" tabIndex={0} role="region" aria-label="Machines">
       <table class="small-table">
-        <thead><tr><th>Machine</th><th>State</th><th>Role</th><th class="right">CPUs</th><th class="right">Memory on the host</th><th class="right">Disk</th></tr></thead>
+        <thead><tr><th>Machine</th><th>State</th><th class="right">CPUs</th><th class="right wrap">Memory on the host</th><th class="right">Disk</th></tr></thead>
         <tbody>
           {machines.map((m) => (
             <tr key={m.name}>
-              <td><ObjectLink to={{ resource: "nodes", namespace: "", name: m.name }} /></td>
-              <td><State health={machineHealth(m)}>{machineState(m)}</State>{m.machineMessage || m.reason ? <div class="muted wrap">{plain(m.machineMessage || m.reason || "")}</div> : null}</td>
-              <td>{m.role}</td>
+              <td><ObjectLink to={{ resource: "nodes", namespace: "", name: m.name }} /><div class="muted">{m.role}</div></td>
+              <td><State health={machineHealth(m)}>{machineState(m)}</State>{m.faults ? <div class="wrap">{m.faults.join(", ")}</div> : null}{m.outdated ? <div class="wrap">older node image {m.kubernetes}</div> : null}{m.machineMessage || m.reason ? <div class="muted wrap">{plain(m.machineMessage || m.reason || "")}</div> : null}</td>
               <td class="right">{m.cpus || "–"}</td>
               <td class="right">{m.hostMemoryMiB > 0 ? `${bytes(m.hostMemoryMiB * 2 ** 20)}${m.memoryMiB > 0 ? ` of ${bytes(m.memoryMiB * 2 ** 20)}` : ""}` : "–"}</td>
               <td class="right">{bytes(m.diskUsedBytes)}</td>

@@ -14,17 +14,18 @@ export default function MapScreen(): JSX.Element {
   const [system, setSystem] = useState(false);
   const use = (id: string, form: "table" | "object") => {
     const r = resources.value.get(id);
-    return useFeed(r && { resource: r, namespace: ns, form });
+    return useFeed(r && { resource: r, namespace: r.namespaced ? ns : "", form });
   };
   const ingresses = use("ingresses.networking.k8s.io", "object");
   const services = use("services", "object");
   const replicaSets = use("replicasets.apps", "table");
   const pods = use("pods", "table");
+  const nodes = use("nodes", "table");
   const [focus, setFocus] = useState("");
   const graph = useMemo(() => {
     const wanted = <T extends { meta: { namespace?: string } }>(rows: T[]) => (ns !== "" || system ? rows : rows.filter((r) => !/^kube-/.test(r.meta.namespace ?? "")));
-    return build({ ingresses: wanted(ingresses.rows), services: wanted(services.rows), replicaSets: replicaSets.rows, pods: wanted(pods.rows), podColumns: pods.columns });
-  }, [ingresses, services, replicaSets, pods, system, ns]);
+    return build({ ingresses: wanted(ingresses.rows), services: wanted(services.rows), replicaSets: replicaSets.rows, pods: wanted(pods.rows), podColumns: pods.columns, nodes: nodes.rows, nodeColumns: nodes.columns });
+  }, [ingresses, services, replicaSets, pods, nodes, system, ns]);
   return (
     <div class="map-screen">
       <div class="bar">
@@ -76,7 +77,7 @@ function Drawing({ graph, focus, onFocus }: { graph: Graph; focus: string; onFoc
 }
 
 function Box({ node: n, dim, onFocus }: { node: MapNode; dim: string; onFocus(id: string): void }): JSX.Element {
-  const short = n.title.length > 19 ? `${n.title.slice(0, 9)}…${n.title.slice(-9)}` : n.title;
+  const short = n.title.length > 18 ? `${n.title.slice(0, 8)}…${n.title.slice(-9)}` : n.title;
   const content = (
     <g class={`box ${n.health}${dim}`} transform={`translate(${n.x} ${n.y})`} onMouseEnter={() => onFocus(n.id)} onMouseLeave={() => onFocus("")}>
       <title>{`${n.kind} ${n.title}`}</title>

@@ -63,7 +63,7 @@ function Page({ to, r }: { to: Ref; r: Resource }): JSX.Element {
         {object && <Status id={to.resource} object={object} />}
         <span class="spring" />
         {object && actionsFor(to.resource, r, object).filter((a) => may(a.name)).map((a) => (
-          <button key={a.name} type="button" class={a.danger ? "danger" : ""} onClick={() => openAction(a, [to], object)}>{a.label}</button>
+          <button key={a.name} type="button" class={a.danger ? "danger" : ""} onClick={() => openAction(a, [{ ...to, uid: object.metadata.uid }], object)}>{a.label}</button>
         ))}
       </div>
       <nav class="tabs" aria-label="Views">

@@ -5,8 +5,9 @@ import type { ComponentChildren, JSX } from "preact";
 import { useMemo } from "preact/hooks";
 import { getObject, resources, session } from "../data/cluster";
 import { eventLines } from "../data/events";
-import { useStatus } from "../data/machines";
+import { faultLine, useStatus } from "../data/machines";
 import { useFeed, useLoad, useNow } from "../data/use";
+import { ownChanges } from "../kube/changes";
 import { countHealth, failing, type Counts, type Failing } from "../kube/failing";
 import { plain } from "../kube/format";
 import { podCause, conditionsOf } from "../kube/status";
@@ -15,7 +16,7 @@ import { Age, Card, Fact, Facts, Note, ObjectLink, State } from "../ui/basics";
 import { href, listHref } from "../ui/router";
 import { namespace } from "../ui/settings";
 import { EventList } from "./events";
-import { ClusterGraphs } from "./graphs";
+import { NodeGraphs } from "./graphs";
 import { Machines } from "./machines";
 
 const shownFailures = 12;
@@ -51,7 +52,10 @@ export function Overview(): JSX.Element {
         {status && <State health={phaseHealth(status.phase)}>{status.phase}</State>}
         {ns !== "" && <span class="muted">namespace {ns}</span>}
       </div>
+      {(status?.faults ?? []).map((f) => <Note key={f.id}>{plain(faultLine(f))}</Note>)}
+      {status && ownChanges(status, now).map((c) => <Note key={c}>{plain(c)}</Note>)}
       {(status?.problems ?? []).map((p) => <Note key={p} bad>{plain(p)}</Note>)}
+      {(status?.notes ?? []).map((n) => <Note key={n}>{plain(n)}</Note>)}
       <div class="tiles">
         <Tile title="Nodes" to={href("nodes")} counts={countHealth("nodes", nodes)} known={nodes.status} />
         <Tile title="Pods" to={listHref("pods")} counts={countHealth("pods", pods)} known={pods.status} />
@@ -73,7 +77,7 @@ export function Overview(): JSX.Element {
           </Card>
         </div>
         <div class="stack">
-          <ClusterGraphs />
+          <NodeGraphs node="" />
           {status?.nodes && status.nodes.length > 0 && <Card title="Machines"><Machines machines={status.nodes} /></Card>}
           {status && (
             <Card title="Cluster">
@@ -83,6 +87,8 @@ export function Overview(): JSX.Element {
                 <Fact name="Machines">{status.accelerator || status.driver}</Fact>
                 <Fact name="API server"><code>{status.server}</code></Fact>
                 <Fact name="Services">{status.web && <code>{status.web}</code>}</Fact>
+                <Fact name="Autoscaled">{(status.scaled ?? []).map((g) => `${g.group}: ${g.nodes} (${g.min} to ${g.max})`).join(", ")}</Fact>
+                <Fact name="Snapshots">{status.snapshots}</Fact>
                 <Fact name="You are">{session.value?.user}</Fact>
               </Facts>
             </Card>

@@ -6,7 +6,7 @@ import { plain } from "../kube/format";
 import { conditionHealth, conditionsOf, podCause } from "../kube/status";
 import type { Ref, Resource } from "../kube/resource";
 import { lastApplied, type KubeObject, type Pod } from "../kube/types";
-import { Age, Card, Fact, Facts, Labels, Note, State } from "../ui/basics";
+import { Age, Breakable, Card, Fact, Facts, Labels, Note, State } from "../ui/basics";
 import { ObjectGraphs, hasGraphs } from "./graphs";
 import { Containers } from "./containers";
 import { DataCard } from "./datacard";
@@ -71,9 +71,9 @@ function Conditions({ object }: { object: KubeObject }): JSX.Element | null {
           <tbody>
             {all.map((c) => (
               <tr key={c.type}>
-                <td>{c.type}</td>
+                <td><Breakable text={c.type} /></td>
                 <td><State health={conditionHealth(c)}>{c.status}</State></td>
-                <td class="wrap">{c.reason}{c.message ? <span class="muted">{c.reason ? " – " : ""}{plain(c.message)}</span> : null}</td>
+                <td class="wrap"><Breakable text={c.reason ?? ""} />{c.message ? <span class="muted">{c.reason ? " – " : ""}{plain(c.message)}</span> : null}</td>
                 <td><Age since={c.lastTransitionTime ?? c.lastUpdateTime} /></td>
               </tr>
             ))}

@@ -12,6 +12,7 @@ import type { Container, Pod } from "../kube/types";
 import { Note } from "../ui/basics";
 import { dark } from "../ui/settings";
 import { connect } from "./exec";
+import { typeLine } from "./lines";
 import { allowColours, withSheets } from "./styles";
 
 type Mode = "shell" | "attach";
@@ -86,7 +87,18 @@ function Screen({ pod, container, mode, onEnd }: { pod: Pod; container: Containe
         onEnd(plain(message));
       },
     });
-    made.onData((data) => session.write(data));
+    const cooked = mode === "attach" && !container.tty;
+    let line = "";
+    made.onData((data) => {
+      if (!cooked) {
+        session.write(data);
+        return;
+      }
+      const typed = typeLine(line, data);
+      line = typed.rest;
+      made.write(typed.echo);
+      if (typed.send !== "") session.write(typed.send);
+    });
     made.onResize(({ cols, rows }) => session.resize(cols, rows));
     made.attachCustomKeyEventHandler((event) => {
       if (event.key === "Escape" && event.shiftKey) {

@@ -35,7 +35,7 @@ export function ActionDialog(): JSX.Element | null {
   return p ? <Open key={`${p.action.name} ${p.refs.map((r) => r.name).join()}`} {...p} /> : null;
 }
 
-/** Objects whose loss takes others with it need their name typed. */
+/** Objects whose loss takes others with it need their name typed, as in the terminal's dashboard. */
 const typed = ["namespaces", "nodes", "persistentvolumes", "customresourcedefinitions.apiextensions.k8s.io"];
 
 function Open({ action, refs, object, done }: Pending): JSX.Element {
@@ -44,11 +44,13 @@ function Open({ action, refs, object, done }: Pending): JSX.Element {
   const [progress, setProgress] = useState<string[]>([]);
   const [problem, setProblem] = useState("");
   const [refused, setRefused] = useState(false); // the dry run failed
+  const [checked, setChecked] = useState(""); // the options of which the dry run has ended
+  const asked = JSON.stringify(options);
   const [busy, setBusy] = useState(false);
   const [name, setName] = useState("");
   const first = refs[0]!;
   const needsName = action.name === "delete" && refs.some((r) => typed.includes(r.resource));
-  const expected = refs.length === 1 ? first.name : String(refs.length);
+  const expected = refs.length === 1 ? first.name : `delete ${refs.length}`;
   const kind = resources.value.get(first.resource)?.kind ?? first.resource;
   const subject = refs.length === 1 ? `${kind} ${first.name}` : count(refs.length, kind.toLowerCase());
 
@@ -57,12 +59,14 @@ function Open({ action, refs, object, done }: Pending): JSX.Element {
     Promise.all(refs.slice(0, previewed).map((ref) => actOn(action.name, ref, { ...options, dryRun: true }))).then(
       (answers) => {
         if (stale) return;
+        setChecked(asked);
         setProblem("");
         setRefused(false);
         setAffected([...new Set(answers.flatMap((a) => a.affected ?? []))]);
       },
       (err: unknown) => {
         if (stale) return;
+        setChecked(asked);
         setProblem(messageOf(err));
         setRefused(true);
         setAffected(undefined);
@@ -71,7 +75,7 @@ function Open({ action, refs, object, done }: Pending): JSX.Element {
     return () => {
       stale = true;
     };
-  }, [JSON.stringify(options)]);
+  }, [asked]);
 
   const run = async () => {
     setBusy(true);
@@ -102,6 +106,7 @@ function Open({ action, refs, object, done }: Pending): JSX.Element {
         <p>{subject}{refs.length > 1 ? ": each" : first.namespace !== "" ? ` in namespace ${first.namespace}` : ""} {action.effect}.</p>
         {refs.length > 1 && <ul class="names">{refs.slice(0, 50).map((r) => <li key={`${r.namespace}/${r.name}`}>{r.namespace ? `${r.namespace}/` : ""}{r.name}</li>)}</ul>}
         <Options action={action} refs={refs} options={options} set={setOptions} />
+        {checked !== asked && !affected && <p role="status">Checking what will be affected …</p>}
         {affected && affected.length > 0 && (
           <div class="affected">
             <h3>What will be affected</h3>
@@ -109,7 +114,7 @@ function Open({ action, refs, object, done }: Pending): JSX.Element {
           </div>
         )}
         {needsName && (
-          <label class="field">Type <b>{expected}</b> to confirm
+          <label class="field"><span>Type <b>{expected}</b> to confirm</span>
             <input value={name} autoComplete="off" onInput={(e) => setName(e.currentTarget.value)} />
           </label>
         )}
@@ -117,7 +122,7 @@ function Open({ action, refs, object, done }: Pending): JSX.Element {
         {problem !== "" && <Note bad>{problem}</Note>}
         <footer>
           <button type="button" onClick={() => { pending.value = undefined; }}>Cancel</button>
-          <button type="submit" class={action.danger ? "primary danger" : "primary"} disabled={busy || refused || (needsName && name !== expected)}>
+          <button type="submit" class={action.danger ? "primary danger" : "primary"} disabled={busy || refused || checked !== asked || (needsName && name !== expected)}>
             {busy ? "Working …" : action.label}
           </button>
         </footer>

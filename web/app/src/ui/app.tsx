@@ -16,6 +16,7 @@ import { ResourcesScreen } from "../screens/resources";
 import { WorkloadsScreen } from "../screens/workloads";
 import { ActionDialog } from "./action";
 import { Banner } from "./banner";
+import { Boundary } from "./boundary";
 import { Icon, Note } from "./basics";
 import { ClusterButton } from "./clusters";
 import { Help, helpOpen } from "./help";
@@ -86,11 +87,13 @@ export function App(): JSX.Element {
       {menu && <div class="shade" onClick={() => setMenu(false)} />}
       <main ref={main} tabIndex={-1}>
         <Banner />
-        <Suspense fallback={<Note>Loading …</Note>}><Screen /></Suspense>
+        <Boundary of={path}><Suspense fallback={<Note>Loading …</Note>}><Screen /></Suspense></Boundary>
       </main>
-      <Palette />
-      <Help />
-      <ActionDialog />
+      <Boundary of={path}>
+        <Palette />
+        <Help />
+        <ActionDialog />
+      </Boundary>
       <Toasts />
     </div>
   );

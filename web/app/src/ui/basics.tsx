@@ -1,10 +1,10 @@
 // Small parts that all screens use.
 
-import type { ComponentChildren, JSX } from "preact";
+import { Fragment, type ComponentChildren, type JSX } from "preact";
 import { messageOf } from "../api/http";
 import type { FeedState } from "../data/feed";
 import { useNow } from "../data/use";
-import { age } from "../kube/format";
+import { age, plain } from "../kube/format";
 import type { Ref } from "../kube/resource";
 import type { Health } from "../kube/status";
 import { objectHref } from "./router";
@@ -115,4 +115,9 @@ export function Labels({ labels }: { labels: Record<string, string> | undefined 
       ))}
     </ul>
   );
+}
+
+/** Breakable is a name in camel case that wraps between its words. */
+export function Breakable({ text }: { text: string }): JSX.Element {
+  return <>{plain(text).split(/(?<=[a-z])(?=[A-Z])/).map((word, i) => (i === 0 ? word : <Fragment key={i}><wbr />{word}</Fragment>))}</>;
 }

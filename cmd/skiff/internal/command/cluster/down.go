@@ -20,13 +20,17 @@ import (
 
 // Down returns the command `down`.
 func Down(s cli.Streams) *cobra.Command {
-	var all, keep bool
+	var all bool
+	var request daemonapi.DownRequest
 	cmd := &cobra.Command{
 		Use:   "down [NAME]",
 		Short: "Delete a cluster and everything it left on this host",
 		Long: `Delete the cluster NAME ("skiff" by default) and everything it left on this host: machines,
-disks, sockets, processes and kubeconfig entries. There is no confirmation prompt.
+disks, sockets, processes and kubeconfig entries. The command does not ask for confirmation.
 Deleting a cluster that does not exist does nothing.
+
+A cluster that has snapshots is not deleted unless --delete-snapshots is given, which deletes
+them, too.
 
 With --keep-records, the cluster's records are kept: "skiff list --kept" lists the records
 of deleted clusters, and "skiff prune --records" deletes them.`,
@@ -46,7 +50,8 @@ of deleted clusters, and "skiff prune --records" deletes them.`,
 	}
 	asJSON := cli.Output(cmd)
 	cmd.Flags().BoolVar(&all, "all", false, "delete all of your clusters")
-	cmd.Flags().BoolVar(&keep, "keep-records", false, "keep the cluster's records")
+	cmd.Flags().BoolVar(&request.KeepRecords, "keep-records", false, "keep the cluster's records")
+	cmd.Flags().BoolVar(&request.Snapshots, "delete-snapshots", false, "delete the cluster's snapshots, too")
 	cli.Yes(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		inJSON, err := asJSON()
@@ -57,13 +62,13 @@ of deleted clusters, and "skiff prune --records" deletes them.`,
 			return cli.Invalid("", "--all cannot be combined with the name %q", args[0])
 		}
 		if all {
-			return downAll(cmd.Context(), s, daemonapi.DownRequest{KeepRecords: keep}, inJSON)
+			return downAll(cmd.Context(), s, request, inJSON)
 		}
 		name, err := target.Named(args)
 		if err != nil {
 			return err
 		}
-		return runDown(cmd.Context(), s, name, daemonapi.DownRequest{KeepRecords: keep}, inJSON)
+		return runDown(cmd.Context(), s, name, request, inJSON)
 	}
 	return cmd
 }

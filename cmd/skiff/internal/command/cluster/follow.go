@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/addon"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
@@ -16,11 +17,21 @@ import (
 // background.
 var errNotWaited = errors.New("not waited for")
 
-// apply makes the cluster match spec and shows its progress.
-func apply(ctx context.Context, s cli.Streams, c *client.Client, spec cluster.Spec, wait time.Duration, asJSON bool) error {
+// apply makes the cluster match spec, from a snapshot unless clone is nil, applies its addons, and
+// shows the progress.
+func apply(ctx context.Context, s cli.Streams, c *client.Client, clone *clone, spec cluster.Spec, addons []addon.Addon, draining daemonapi.Draining, wait time.Duration, asJSON bool) error {
 	return follow(ctx, s, startup{
 		command: "up", name: spec.Name, wait: wait, asJSON: asJSON,
-		work:  func(ctx context.Context, event func(daemonapi.Event)) error { return c.Apply(ctx, spec, event) },
+		work: func(ctx context.Context, event func(daemonapi.Event)) error {
+			work := c.ApplyDraining
+			if clone != nil {
+				work = clone.work(c)
+			}
+			if err := work(ctx, spec, draining, event); err != nil {
+				return err
+			}
+			return applyAddons(ctx, c, spec.Name, addons, event)
+		},
 		begun: prepared,
 	})
 }
@@ -62,7 +73,10 @@ func follow(ctx context.Context, s cli.Streams, up startup) error {
 			}
 		})
 	})
+	var interrupted *cli.InterruptedError
 	switch {
+	case errors.As(err, &interrupted):
+		return err
 	case errors.Is(context.Cause(ctx), errNotWaited) && errors.Is(err, context.Canceled):
 		return errNotWaited
 	case errors.Is(err, context.Canceled):

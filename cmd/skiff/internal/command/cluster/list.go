@@ -95,7 +95,7 @@ func clusterRows(clusters []daemonapi.ClusterStatus) [][]string {
 				ready++
 			}
 		}
-		rows = append(rows, []string{c.Name, c.Phase, fmt.Sprintf("%d/%d ready", ready, len(c.Nodes)), c.Driver, c.Kubernetes, c.Server})
+		rows = append(rows, []string{c.Name, c.PhaseText(), fmt.Sprintf("%d/%d ready", ready, len(c.Nodes)), c.Driver, c.Kubernetes, c.Server})
 	}
 	return rows
 }

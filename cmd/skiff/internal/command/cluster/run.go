@@ -18,6 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/addon"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/logs"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/settings"
@@ -57,6 +58,10 @@ func Run(s cli.Streams) *cobra.Command {
 command's exit code. The cluster is always deleted afterwards. If it fails to start or
 the command fails, all logs are exported first, and the cluster's records are kept.
 
+With several versions of Kubernetes, separated by commas, the command runs with each in turn,
+in a separate cluster, even if it failed with an earlier one. A summary follows, and the
+exit code is that of the first failure. The command finds the version in SKIFF_KUBERNETES.
+
 Your kubeconfig and your other clusters are not touched. Skiff prints its own messages
 to standard error only.`,
 		Example: `  # Run end-to-end tests in a new cluster
@@ -65,10 +70,14 @@ to standard error only.`,
   # Use sandboxes instead of virtual machines
   skiff run --driver sandbox --workers 1 -- kubectl get nodes
 
+  # Run them with several versions of Kubernetes (skiff version --available lists them)
+  skiff run --kubernetes VERSION,VERSION -- go test ./e2e
+
   # Configure the cluster from a file and choose where logs of a failure go
   skiff run -f skiff.yaml --logs "$RUNNER_TEMP/logs" -- make test`,
 	}
 	settings.Flags(cmd.Flags(), cluster.Default())
+	settings.Complete(cmd)
 	cmd.Flags().StringVarP(&o.file, "file", "f", os.Getenv("SKIFF_FILE"), "configuration `file` (skiff.yaml); - reads standard input")
 	cmd.Flags().DurationVar(&o.wait, "wait", 10*time.Minute, "how long to wait for all nodes to be Ready")
 	cmd.Flags().StringVar(&o.logs, "logs", "skiff-logs", "export logs to this `directory` after a failure; \"none\" exports nothing")
@@ -80,7 +89,7 @@ to standard error only.`,
 		if err != nil {
 			return err
 		}
-		return runOnce(cmd, s, name, command, o)
+		return run(cmd, s, name, command, o)
 	}
 	return cmd
 }
@@ -100,7 +109,8 @@ func splitRun(cmd *cobra.Command, args []string) (name, command []string, err er
 	}
 }
 
-func runOnce(cmd *cobra.Command, s cli.Streams, args, command []string, o runOptions) error {
+// run runs the command in a cluster, or in one for each of several versions.
+func run(cmd *cobra.Command, s cli.Streams, args, command []string, o runOptions) error {
 	if o.wait <= 0 {
 		return cli.Invalid("", "--wait must be positive")
 	}
@@ -111,29 +121,60 @@ func runOnce(cmd *cobra.Command, s cli.Streams, args, command []string, o runOpt
 	if err != nil {
 		return err
 	}
-	c, h, err := target.Temporary(spec.Name)
+	runs, err := perVersion(spec, o)
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(string(h.Cluster(spec.Name))); err == nil {
-		return cli.Invalid("choose another name",
-			"cluster %q already exists, and run would delete it", spec.Name)
+	// Start nothing unless all clusters can be started.
+	for i := range runs {
+		if err := runs[i].check(cmd.Context()); err != nil {
+			return err
+		}
 	}
-	if err := c.Check(cmd.Context(), spec); err != nil {
-		return target.Explain(spec.Name, err)
+	hurry, release := secondSignal()
+	defer release()
+	if len(runs) == 1 {
+		return runs[0].run(cmd.Context(), hurry, s, command)
+	}
+	return runEach(cmd.Context(), hurry, s, runs, command)
+}
+
+// oneRun is the run of a command in one temporary cluster.
+type oneRun struct {
+	spec    cluster.Spec
+	options runOptions
+	addons  []addon.Addon
+}
+
+// check returns an error if the cluster cannot be started, and reads its addons.
+func (r *oneRun) check(ctx context.Context) error {
+	c, h, err := target.Temporary(r.spec.Name)
+	if err != nil {
+		return err
+	}
+	if err := absent(h, r.spec.Name, "run would delete it"); err != nil {
+		return err
+	}
+	r.addons, err = check(ctx, c, r.spec)
+	return err
+}
+
+// run creates the cluster, runs the command, and deletes the cluster.
+func (r oneRun) run(ctx context.Context, hurry <-chan struct{}, s cli.Streams, command []string) error {
+	c, h, err := target.Temporary(r.spec.Name)
+	if err != nil {
+		return err
 	}
 	// Standard output belongs to the command.
 	quiet := cli.Streams{In: s.In, Out: s.Err, Err: s.Err}
-	hurry, release := secondSignal()
-	defer release()
-	err = once(cmd.Context(), hurry, s, quiet, c, h, spec, command, o.wait)
-	if err != nil && o.logs != "none" && cmd.Context().Err() == nil {
-		if failed := logs.Export(cmd.Context(), quiet, spec.Name, o.logs); failed != nil {
+	err = once(ctx, hurry, s, quiet, c, h, r, command)
+	if err != nil && r.options.logs != "none" && ctx.Err() == nil {
+		if failed := logs.Export(ctx, quiet, r.spec.Name, r.options.logs); failed != nil {
 			s.Report(failed)
 		}
 	}
-	keep := o.keep == keepAlways || o.keep == keepAfterFailure && err != nil && cmd.Context().Err() == nil
-	if failed := downOnce(context.WithoutCancel(cmd.Context()), quiet, spec.Name, keep); failed != nil {
+	keep := r.options.keep == keepAlways || r.options.keep == keepAfterFailure && err != nil && ctx.Err() == nil
+	if failed := downOnce(context.WithoutCancel(ctx), quiet, r.spec.Name, keep); failed != nil {
 		if err == nil {
 			return failed
 		}
@@ -144,12 +185,12 @@ func runOnce(cmd *cobra.Command, s cli.Streams, args, command []string, o runOpt
 
 // downOnce deletes the cluster, even if its records cannot be kept.
 func downOnce(ctx context.Context, s cli.Streams, name string, keepRecords bool) error {
-	err := runDown(ctx, s, name, daemonapi.DownRequest{KeepRecords: keepRecords}, false)
+	err := runDown(ctx, s, name, daemonapi.DownRequest{KeepRecords: keepRecords, Snapshots: true}, false)
 	if err == nil || !keepRecords {
 		return err
 	}
 	s.Report(err)
-	return runDown(ctx, s, name, daemonapi.DownRequest{}, false)
+	return runDown(ctx, s, name, daemonapi.DownRequest{Snapshots: true}, false)
 }
 
 // secondSignal returns a channel that is closed by the second signal: a CI runner
@@ -189,8 +230,9 @@ func resolveOnce(cmd *cobra.Command, stdin io.Reader, args []string, file string
 }
 
 // once creates the cluster and runs the command. hurry ends the command at once.
-func once(ctx context.Context, hurry <-chan struct{}, s, quiet cli.Streams, c *client.Client, h home.Home, spec cluster.Spec, command []string, wait time.Duration) error {
-	if err := apply(ctx, quiet, c, spec, wait, false); err != nil {
+func once(ctx context.Context, hurry <-chan struct{}, s, quiet cli.Streams, c *client.Client, h home.Home, r oneRun, command []string) error {
+	spec := r.spec
+	if err := apply(ctx, quiet, c, nil, spec, r.addons, daemonapi.Draining{}, r.options.wait, false); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err() // run deletes the cluster, so the hints of apply do not hold
 		}
@@ -205,7 +247,12 @@ func once(ctx context.Context, hurry <-chan struct{}, s, quiet cli.Streams, c *c
 	if err := atomicfile.Write(kubeconfig, content, 0o600); err != nil {
 		return err
 	}
-	return execute(ctx, hurry, s, command, "KUBECONFIG="+kubeconfig, "SKIFF_CLUSTER="+spec.Name)
+	// Clusters that the command starts with skiff have the same version.
+	version := "SKIFF_KUBERNETES="
+	if current, err := c.Spec(); err == nil {
+		version += current.KubernetesVersion
+	}
+	return execute(ctx, hurry, s, command, "KUBECONFIG="+kubeconfig, "SKIFF_CLUSTER="+spec.Name, version)
 }
 
 // execute runs a program on this host with the given streams. Its exit code is

@@ -2,7 +2,10 @@ package cluster
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -10,6 +13,7 @@ import (
 	"time"
 
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
+	"github.com/skiff-dev/skiff/vm/cluster"
 )
 
 func TestExecuteReturnsTheExitCodeOfTheCommand(t *testing.T) {
@@ -57,5 +61,64 @@ func TestASecondSignalKillsTheCommandAndItsChildren(t *testing.T) {
 	err := execute(ctx, hurry, s, []string{"sh", "-c", "trap '' TERM INT; echo ready; sleep 60; sleep 60"})
 	if got := cli.Report(io.Discard, err); got != 128+int(syscall.SIGKILL) || time.Since(began) > 20*time.Second {
 		t.Errorf("%d after %s, %v", got, time.Since(began), err)
+	}
+}
+
+func TestSeveralVersionsAreRunInClustersOfTheirOwn(t *testing.T) {
+	spec := cluster.Default()
+	for versions, want := range map[string][]string{
+		"":          {" skiff logs"},
+		"1.35":      {"1.35 skiff logs"},
+		"1.35,1.36": {"1.35 skiff-1-35 logs/1.35", "1.36 skiff-1-36 logs/1.36"},
+		"1.35, 1.36,1.37": {
+			"1.35 skiff-1-35 logs/1.35", "1.36 skiff-1-36 logs/1.36", "1.37 skiff-1-37 logs/1.37",
+		},
+	} {
+		spec.KubernetesVersion = versions
+		runs, err := perVersion(spec, runOptions{logs: "logs"})
+		var got []string
+		for _, r := range runs {
+			got = append(got, r.spec.KubernetesVersion+" "+r.spec.Name+" "+r.options.logs)
+		}
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%q: %q, %v, want %q", versions, got, err, want)
+		}
+	}
+	for versions, want := range map[string]string{
+		"1.35,":          "a version is empty",
+		",":              "a version is empty",
+		"1.35,1.36,1.35": "1.35 is there twice",
+	} {
+		spec.KubernetesVersion = versions
+		if _, err := perVersion(spec, runOptions{}); err == nil || !strings.Contains(err.Error(), want) || cli.Report(io.Discard, err) != cli.ExitInvalid {
+			t.Errorf("%q: %v, want %s", versions, err, want)
+		}
+	}
+	spec.KubernetesVersion = "1.35,1.36"
+	if runs, err := perVersion(spec, runOptions{logs: "none"}); err != nil || runs[0].options.logs != "none" {
+		t.Errorf("without logs: %+v, %v", runs, err)
+	}
+}
+
+func TestAnInterruptionBeforeARunIsNotASuccess(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out strings.Builder
+	runs := []oneRun{{spec: cluster.Spec{KubernetesVersion: "1.35"}}}
+	if err := runEach(ctx, nil, cli.Streams{Out: io.Discard, Err: &out}, runs, nil); !errors.Is(err, context.Canceled) || !strings.Contains(out.String(), "not run") {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+}
+
+func TestTheSummaryTellsHowARunEnded(t *testing.T) {
+	for want, err := range map[string]error{
+		"passed":                  nil,
+		"failed with exit code 7": cli.ExitCode(7),
+		"interrupted":             fmt.Errorf("wait: %w", context.Canceled),
+		"failed: no disk":         errors.New("no disk"),
+	} {
+		if got := result(err); got != want {
+			t.Errorf("%v: %q, want %q", err, got, want)
+		}
 	}
 }

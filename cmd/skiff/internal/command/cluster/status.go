@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/offline"
 )
 
 // Status returns the command `status`.
@@ -21,16 +23,24 @@ func Status(s cli.Streams) *cobra.Command {
 
 ON HOST is the memory that a machine uses on this host, DISK the space its files use,
 and CERTS the time until the node's first certificate expires. Certificates are renewed
-automatically long before that; -o json lists them all.`,
+automatically long before that; -o json lists them all.
+
+With --timing, show only how long the nodes took to start at the last "skiff up" that
+started machines: when each step ended, counted from the start of the node's machine, and
+how long after the one before.`,
 		Example: `  # Show the default cluster
   skiff status
 
   # Print the cluster named "ci" as JSON
-  skiff status ci -o json`,
+  skiff status ci -o json
+
+  # Show where the time of the last start went
+  skiff status --timing`,
 		Args:              cli.Arguments(0, 1),
 		ValidArgsFunction: target.CompleteClusterArgument,
 	}
 	asJSON := cli.Output(cmd)
+	timing := cmd.Flags().Bool("timing", false, "show when each step of each node's start ended")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		inJSON, err := asJSON()
 		if err != nil {
@@ -44,17 +54,26 @@ automatically long before that; -o json lists them all.`,
 		if err != nil {
 			return target.Explain(dir.Name(), err)
 		}
-		if inJSON {
+		switch {
+		case *timing && inJSON:
+			return s.JSON(offline.AllTimings(dir))
+		case *timing:
+			return showTimings(s, offline.AllTimings(dir))
+		case inJSON:
 			return s.JSON(status)
 		}
-		fmt.Fprint(s.Text(), heading(status))
+		fmt.Fprint(s.Text(), heading(status, time.Now()))
 		return s.Table(nodeRows(status.Nodes, time.Now()))
 	}
 	return cmd
 }
 
-// heading formats what concerns the whole cluster.
-func heading(c daemonapi.ClusterStatus) string {
+// recentRepair is how long a repair or a change of the autoscaler is shown; -o json has all
+// of them.
+const recentRepair = time.Hour
+
+// heading formats what concerns the whole cluster at the time now.
+func heading(c daemonapi.ClusterStatus, now time.Time) string {
 	var out strings.Builder
 	line := func(title, text string) {
 		if text != "" {
@@ -69,8 +88,18 @@ func heading(c daemonapi.ClusterStatus) string {
 	default:
 		api += " (not ready)"
 	}
-	line("Cluster", fmt.Sprintf("%s, %s", c.Name, c.Phase))
+	phase := c.Phase
+	if c.WakesOnUse {
+		phase += ", wakes on use"
+	}
+	line("Cluster", fmt.Sprintf("%s, %s", c.Name, phase))
 	line("Kubernetes", c.Kubernetes)
+	if c.Upgrade != nil {
+		line("Upgrade", c.Upgrade.Change)
+	}
+	if c.Simulated != nil {
+		line("Simulation", c.Simulated.String())
+	}
 	line("API", api)
 	line("Services", c.Web)
 	if c.Tunnel != "" {
@@ -82,8 +111,34 @@ func heading(c daemonapi.ClusterStatus) string {
 	}
 	line("Machines", strings.TrimSuffix(machines, ": "))
 	line("Last up", strings.Trim(timings(c.Timings), " ()"))
+	if c.Saved != nil {
+		line("Memory", fmt.Sprintf("kept on disk for %s (%s): `skiff up %s` continues it", cli.Age(now.Sub(c.Saved.Time)), cli.Bytes(c.Saved.Bytes), c.Name))
+	}
+	line("Made from", c.Origin)
+	if c.Snapshots > 0 {
+		line("Snapshots", fmt.Sprintf("%d: `skiff snapshot list %s` shows them", c.Snapshots, c.Name))
+	}
+	for _, fault := range c.Faults {
+		line("Fault", fault.Summary(now))
+	}
+	for _, repair := range c.Repairs {
+		if now.Sub(repair.Began) < recentRepair {
+			line("Repair", repair.Summary(now))
+		}
+	}
+	for _, scaled := range cli.Scaled(c.Scaled) {
+		line("Autoscaled", scaled)
+	}
+	for _, scaling := range c.Scalings {
+		if now.Sub(scaling.Began) < recentRepair {
+			line("Scaling", scaling.Summary(now))
+		}
+	}
 	for _, problem := range c.Problems {
 		line("Problem", problem)
+	}
+	for _, note := range c.Notes {
+		line("Note", note)
 	}
 	out.WriteByte('\n')
 	return out.String()
@@ -110,10 +165,7 @@ func nodeRows(nodes []daemonapi.NodeStatus, now time.Time) [][]string {
 				certificates = cli.Age(rest)
 			}
 		}
-		message := n.MachineMessage
-		if message == "" {
-			message = n.Reason
-		}
+		message := cmp.Or(strings.Join(n.Faults, ", "), n.MachineMessage, n.Reason, n.OutdatedText())
 		rows = append(rows, []string{
 			n.Name, n.Role, n.Condition(), n.Address, fmt.Sprint(n.CPUs), fmt.Sprintf("%dMi", n.MemoryMiB),
 			host, disk, up, certificates, message,

@@ -49,13 +49,50 @@ func TestNodeRowsShowWhenTheFirstCertificateExpires(t *testing.T) {
 	}
 }
 
+func TestNodesWithAnOlderImageAreMarked(t *testing.T) {
+	rows := nodeRows([]daemonapi.NodeStatus{{Outdated: true, Kubernetes: "v1.35.8"}, {Outdated: true, Reason: "broken"}, {Kubernetes: "v1.35.8"}}, time.Now())
+	for i, want := range []string{"older node image v1.35.8: see `skiff upgrade --plan`", "broken", ""} {
+		if got := rows[i+1][len(rows[0])-1]; got != want {
+			t.Errorf("message %q, want %q", got, want)
+		}
+	}
+	status := daemonapi.ClusterStatus{Upgrade: &daemonapi.Upgrade{Change: "Kubernetes v1.35.8 → v1.36.3"}}
+	if got := heading(status, time.Now()); !strings.Contains(got, "\nUpgrade     Kubernetes v1.35.8 → v1.36.3\n") {
+		t.Errorf("no upgrade in\n%s", got)
+	}
+}
+
 func TestHeadingShowsProblems(t *testing.T) {
 	status := daemonapi.ClusterStatus{Name: "dev", Phase: "running"}
-	if got := heading(status); strings.Contains(got, "Problem") {
+	if got := heading(status, time.Now()); strings.Contains(got, "Problem") {
 		t.Errorf("a problem without one:\n%s", got)
 	}
 	status.Problems = []string{"The database is full: run \"skiff etcd defrag\"."}
-	if got := heading(status); !strings.Contains(got, "\nProblem     The database is full: run \"skiff etcd defrag\".\n") {
+	if got := heading(status, time.Now()); !strings.Contains(got, "\nProblem     The database is full: run \"skiff etcd defrag\".\n") {
 		t.Errorf("not a line of its own:\n%s", got)
+	}
+	status.Problems, status.Notes = nil, []string{"Metrics: ServiceMonitor shop/web: endpoint 0: honorLabels ignored."}
+	if got := heading(status, time.Now()); strings.Contains(got, "Problem") || !strings.Contains(got, "\nNote        Metrics: ServiceMonitor shop/web: endpoint 0: honorLabels ignored.\n") {
+		t.Errorf("a note is a problem, or no line of its own:\n%s", got)
+	}
+}
+
+func TestKeptMemoryIsShown(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	c := daemonapi.ClusterStatus{Name: "dev", Phase: "stopped", Saved: &daemonapi.Saved{Machines: 3, Time: now.Add(-3 * time.Hour), Bytes: 3 << 29}}
+	if got := heading(c, now); !strings.Contains(got, "\nMemory      kept on disk for 3h (1.5Gi): `skiff up dev` continues it\n") {
+		t.Errorf("status:\n%s", got)
+	}
+	if rows := clusterRows([]daemonapi.ClusterStatus{c}); rows[1][1] != "stopped, memory kept" {
+		t.Errorf("list: %q", rows)
+	}
+	for done, want := range map[string]string{
+		"stopped":                                "cluster \"dev\" stopped; run `skiff up dev` to start it again",
+		"stopped; 24 MiB of memory kept on disk": "cluster \"dev\" stopped in 1.5 s, with 24 MiB of memory kept on disk; run `skiff up dev` to continue it",
+		"stopped; powered off without a clean shutdown: worker-1": "cluster \"dev\" stopped; run `skiff up dev` to start it again",
+	} {
+		if got := stopResult("dev", done, 1500*time.Millisecond); got != want {
+			t.Errorf("stop: %q, want %q", got, want)
+		}
 	}
 }

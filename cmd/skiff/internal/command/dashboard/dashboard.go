@@ -78,7 +78,7 @@ func (o options) check() error {
 }
 
 func open(ctx context.Context, s cli.Streams, args []string, o options, asJSON bool) error {
-	c, name, err := target.OpenExisting(args)
+	c, name, err := target.OpenExisting(cli.First(args))
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,12 @@ func open(ctx context.Context, s cli.Streams, args []string, o options, asJSON b
 	if err != nil {
 		return err
 	}
-	link, err := c.Dashboard(ctx, daemonapi.DashboardRequest{Kubeconfig: credentials, Port: o.port})
+	request := daemonapi.DashboardRequest{Kubeconfig: credentials, Port: o.port}
+	var noPage error // why the browser is not opened
+	if !o.noBrowser && !asJSON {
+		request.Page, noPage = browser.Page(ctx)
+	}
+	link, err := c.Dashboard(ctx, request)
 	if err != nil {
 		return target.Explain(name, err)
 	}
@@ -102,8 +107,13 @@ func open(ctx context.Context, s cli.Streams, args []string, o options, asJSON b
 	if o.noBrowser {
 		return nil
 	}
-	if err := browser.Open(ctx, link.URL); err != nil {
-		fmt.Fprintf(s.Err, "%s: open the link yourself\n", cli.OneLine(err.Error()))
+	// The link is a password: it must not be an argument of a program, which every user of
+	// this host can see.
+	if noPage == nil {
+		noPage = browser.OpenPage(ctx, request.Page)
+	}
+	if noPage != nil {
+		fmt.Fprintf(s.Err, "%s: open the link yourself\n", cli.OneLine(noPage.Error()))
 	}
 	return nil
 }

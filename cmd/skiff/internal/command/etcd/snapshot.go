@@ -89,7 +89,7 @@ it.`,
 		if !yes {
 			return cli.Invalid("add --yes to confirm", "a restore discards everything written since the snapshot")
 		}
-		c, cluster, err := target.OpenExisting([]string{*name})
+		c, cluster, err := target.OpenExisting(*name)
 		if err != nil {
 			return err
 		}

@@ -17,13 +17,14 @@ import (
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/buildkit"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
+	"github.com/skiff-dev/skiff/vm/cluster"
 )
 
 // buildFlags are the flags of `skiff image build`.
 type buildFlags struct {
 	tags, args, secrets    []string
 	file, target, progress string
-	on                     string
+	on, platform           string
 	noCache, pull, push    bool
 }
 
@@ -42,6 +43,9 @@ The argument is the directory that the instructions copy from, without what its
 finds images that the nodes have, for example loaded ones, and otherwise pulls them as a
 pod does, through the registry on this host. The builder's own frontend takes the place of
 docker/dockerfile:1.
+
+The image is for the architecture of the node that builds it. --platform chooses a node of
+another one, if the cluster has any ("arch" of a group of nodes).
 
 With --push, the image is also pushed to the registries in its names, with the credentials
 of docker's configuration.`,
@@ -69,6 +73,7 @@ of docker's configuration.`,
 	f.BoolVar(&flags.push, "push", false, "push the image to the registries in its names, too")
 	f.StringVar(&flags.progress, "progress", "auto", "`format` of the progress: auto, plain, json or quiet")
 	f.StringVar(&flags.on, "node", "", "build on this `node` (default the first worker)")
+	f.StringVar(&flags.platform, "platform", "", "build for this `platform`, linux/amd64 or linux/arm64, on a node that has it (default that of this host)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		inJSON, err := asJSON()
 		if err != nil {
@@ -85,7 +90,7 @@ of docker's configuration.`,
 }
 
 // run builds the image on one node and loads it onto all.
-func (f buildFlags) run(ctx context.Context, s cli.Streams, cluster string, build buildkit.Build, asJSON bool) error {
+func (f buildFlags) run(ctx context.Context, s cli.Streams, of string, build buildkit.Build, asJSON bool) error {
 	dir, err := target.ImageDir()
 	if err != nil {
 		return err
@@ -94,23 +99,32 @@ func (f buildFlags) run(ctx context.Context, s cli.Streams, cluster string, buil
 	if err != nil {
 		return err
 	}
-	arch, err := nodeArch()
+	c, nodes, err := findNodes(ctx, of)
 	if err != nil {
 		return err
 	}
-	c, nodes, err := target.Nodes(ctx, cluster)
+	on, err := nodes.builder(f.on, f.platform)
 	if err != nil {
 		return err
 	}
-	on := f.on
-	if on == "" {
-		on = buildNode(nodes)
-	} else if err := target.CheckNode(on, nodes); err != nil {
-		return err
+	arch := nodes.arch(on)
+	if arch != nodes.own {
+		if program, err = buildkit.Program(filepath.Join(dir, arch)); err != nil {
+			return err
+		}
 	}
 	began := time.Now()
 	built, err := spool(ctx, strings.Join(build.Names, ", "), func(w io.Writer) error {
 		dial := func(ctx context.Context) (net.Conn, error) { return c.Node(on).Builder(ctx, program) }
+		// gRPC gives up connecting after 20 s. A slow node needs longer to get the builder and
+		// to start it.
+		first, err := dial(ctx)
+		if err == nil {
+			err = first.Close()
+		}
+		if err != nil {
+			return err
+		}
 		return buildkit.Run(ctx, dial, build, unclosed{w}, buildkit.Progress{Out: s.Err, Mode: f.progress})
 	})
 	if ctx.Err() != nil {
@@ -120,7 +134,11 @@ func (f buildFlags) run(ctx context.Context, s cli.Streams, cluster string, buil
 		return explainBuild(err, build.Syntax)
 	}
 	defer built.close()
-	if err := check(ctx, &built, arch); err != nil {
+	if err := check(ctx, &built, nodes.own); err != nil {
+		return err
+	}
+	shares, err := split([]source{built}, nodes, false)
+	if err != nil {
 		return err
 	}
 	if !asJSON {
@@ -136,7 +154,19 @@ func (f buildFlags) run(ctx context.Context, s cli.Streams, cluster string, buil
 			fmt.Fprintf(s.Text(), "pushed %s as %s in %.1f s\n", strings.Join(build.Names, ", "), digest, time.Since(began).Seconds())
 		}
 	}
-	return load(ctx, s, c, nodes, []source{built}, asJSON)
+	return load(ctx, s, c, shares, asJSON)
+}
+
+// linux begins the names of platforms.
+const linux = "linux/"
+
+// checkPlatform returns an error for a platform that nodes cannot have; empty is valid.
+func checkPlatform(platform string) error {
+	arch, found := strings.CutPrefix(platform, linux)
+	if platform == "" || found && slices.Contains(cluster.Architectures(), arch) {
+		return nil
+	}
+	return cli.Invalid("use linux/amd64 or linux/arm64", "invalid platform %q", platform)
 }
 
 // buildNode returns the node that builds: always the same, because it has the layers of
@@ -180,6 +210,9 @@ func (f buildFlags) build(stdin io.Reader, dir string) (b buildkit.Build, cleanu
 		return b, cleanup, cli.Invalid("use auto, plain, json or quiet", "invalid progress %q", f.progress)
 	}
 	if b.Names, err = imageNames(f.tags); err != nil {
+		return b, cleanup, err
+	}
+	if err := checkPlatform(f.platform); err != nil {
 		return b, cleanup, err
 	}
 	if f.push {

@@ -2,6 +2,7 @@ package image
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/remote"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
+	"github.com/skiff-dev/skiff/internal/names"
 	"github.com/skiff-dev/skiff/vm/daemon/client"
 )
 
@@ -30,8 +32,13 @@ func newLoad(s cli.Streams) *cobra.Command {
 or the format of "docker save", as tar, plain or compressed with gzip or zstd; - reads
 standard input) or the name of an image in docker, nerdctl or podman on this host. All
 archives are checked first: if one is truncated or built for another architecture, nothing
-is loaded. Pods can refer to loaded images by name, and to those of an OCI layout also by
-digest.`,
+is loaded. In a cluster with nodes of several architectures, each node gets the images for
+its own, and those for which an archive has none are left out. Pods can refer to loaded
+images by name, and to those of an OCI layout also by digest.
+
+Nodes that join later, also by autoscaling and repairs, get the images from a control plane,
+unless they were loaded with --node. Nodes of another architecture than the control planes'
+do not.`,
 		Example: `  # Load images from a container engine on this host
   skiff image load app:1 db:2
 
@@ -62,20 +69,24 @@ digest.`,
 		if err != nil {
 			return err
 		}
-		c, nodes, err := target.Nodes(cmd.Context(), *name)
+		c, nodes, err := findNodes(cmd.Context(), *name)
 		if err != nil {
 			return err
 		}
 		for _, n := range only {
-			if err := target.CheckNode(n, nodes); err != nil {
+			if err := target.CheckNode(n, nodes.names); err != nil {
 				return err
 			}
 		}
 		if len(only) > 0 {
 			slices.Sort(only)
-			nodes = slices.Compact(only)
+			nodes.names = slices.Compact(only)
 		}
-		return load(cmd.Context(), s, c, nodes, sources, inJSON)
+		shares, err := split(sources, nodes, len(only) > 0)
+		if err != nil {
+			return err
+		}
+		return load(cmd.Context(), s, c, shares, inJSON)
 	}
 	return cmd
 }
@@ -89,11 +100,16 @@ type loaded struct {
 	Seconds float64 `json:"seconds"`
 }
 
-// load sends the archives one after another, each to all nodes concurrently.
-func load(ctx context.Context, s cli.Streams, c *client.Client, nodes []string, sources []source, asJSON bool) error {
+// load sends the archives one after another, each to all nodes of an architecture
+// concurrently.
+func load(ctx context.Context, s cli.Streams, c *client.Client, shares []share, asJSON bool) error {
 	results := []loaded{}
-	for _, from := range sources {
-		begun := time.Now()
+	for _, one := range shares {
+		from, nodes, begun := one.content, one.nodes, time.Now()
+		if one.missing != nil {
+			fmt.Fprintf(s.Err, "note: not loaded onto %s: %s\n", strings.Join(nodes, ", "), one.missing)
+			continue
+		}
 		meter := &meter{nodes: nodes, size: from.size}
 		stop := meter.show(s.Err)
 		err := sendAll(ctx, c, nodes, from, meter)
@@ -124,8 +140,24 @@ func localHint(names []string) string {
 	return ""
 }
 
-// sendAll streams an archive to all nodes concurrently. It is read and decompressed once.
-func sendAll(ctx context.Context, c *client.Client, nodes []string, from source, meter *meter) error {
+// sendAll sends an archive to all nodes concurrently, at first without the layers that
+// nodes have or can share.
+func sendAll(ctx context.Context, c *client.Client, nodes []string, from content, meter *meter) error {
+	d, err := plan(ctx, c, nodes, from.layers)
+	if err != nil {
+		return err
+	}
+	err = stream(ctx, c, nodes, from, meter, d)
+	if err == nil || d == nil || !d.omitted.Load() || ctx.Err() != nil {
+		return err
+	}
+	// A node may have lost a layer meanwhile.
+	meter.sent.Store(0)
+	return stream(ctx, c, nodes, from, meter, nil)
+}
+
+// stream sends an archive to all nodes. It is read and decompressed once.
+func stream(ctx context.Context, c *client.Client, nodes []string, from content, meter *meter, d *delivery) error {
 	file, err := os.Open(from.path)
 	if err != nil {
 		return err
@@ -136,25 +168,49 @@ func sendAll(ctx context.Context, c *client.Client, nodes []string, from source,
 		return err
 	}
 	defer plain.Close()
-	branches, wait := fan(plain, len(nodes))
+	if d != nil {
+		plain = archive.Divert(plain, d.share(ctx, c))
+		defer plain.Close()
+	}
+	// Nodes would wait for the rest of an archive that cannot be read.
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	branches, wait := fan(&failing{plain, cancel}, len(nodes))
 	defer wait()
 	_, err = remote.OnEach(nodes, func(node string) (struct{}, error) {
-		content := branches[slices.Index(nodes, node)]
+		content := d.thin(node, branches[slices.Index(nodes, node)])
 		defer content.Close()
 		return struct{}{}, sendImage(ctx, c, node, from, content)
 	})
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
 	return err
 }
 
+// failing calls fail with the error that ends its Reader, unless that is io.EOF.
+type failing struct {
+	io.Reader
+	fail func(error)
+}
+
+func (f *failing) Read(p []byte) (int, error) {
+	n, err := f.Reader.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		f.fail(err)
+	}
+	return n, err
+}
+
 // sendImage streams an archive into the containerd of a node.
-func sendImage(ctx context.Context, c *client.Client, node string, from source, content io.Reader) error {
+func sendImage(ctx context.Context, c *client.Client, node string, from content, archive io.Reader) error {
 	ctr := func(stdin io.Reader, args ...string) (string, error) {
 		return remote.Capture(ctx, c, node, stdin, append([]string{"ctr", "--namespace", "k8s.io", "images"}, args...)...)
 	}
 	// Without --platform, ctr also imports what this CPU could run in 32 bits, which an
 	// index may list and the archive may lack. --local does not look into compressed
 	// archives.
-	if _, err := ctr(content, "import", "--local", "--platform", "linux/"+from.arch, "-"); err != nil {
+	if _, err := ctr(archive, "import", "--local", "--platform", "linux/"+from.arch, "--label", names.LabelLoaded+"="+from.loaded, "-"); err != nil {
 		return err
 	}
 	// An OCI layout may name an image "app:1" where the kubelet asks for
@@ -172,15 +228,16 @@ func sendImage(ctx context.Context, c *client.Client, node string, from source, 
 	if err != nil {
 		return err
 	}
-	names := strings.Fields(present)
+	has := strings.Fields(present)
 	for _, tag := range tags {
-		if !slices.Contains(names, tag.name) {
+		if !slices.Contains(has, tag.name) {
 			tag.name = normalized([]string{tag.name})[0]
 		}
-		if !slices.Contains(names, tag.name) {
+		if !slices.Contains(has, tag.name) {
 			continue
 		}
-		if _, err := ctr(nil, "tag", "--force", tag.name, tag.as); err != nil {
+		// Without --local, the new name would not have the label.
+		if _, err := ctr(nil, "tag", "--local", "--force", tag.name, tag.as); err != nil {
 			return err
 		}
 	}

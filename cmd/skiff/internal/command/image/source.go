@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/distribution/reference"
@@ -16,6 +17,7 @@ import (
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/remote"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
+	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/image"
 )
 
@@ -24,12 +26,53 @@ type source struct {
 	title string
 	path  string
 	size  int64
-	names []string // as written in the archive
-	// pinned are further names, with a digest.
-	pinned []pin
-	arch   string
+	// variants are what it has for each architecture, the nodes' own first.
+	variants []archive.Variant
 	// temporary files are removed by close.
 	temporary bool
+}
+
+// content is what of a source nodes of one architecture get.
+type content struct {
+	source
+	arch  string
+	names []string // as written in the archive
+	// layers of all images, each once.
+	layers []archive.Layer
+	// pinned are further names, with a digest.
+	pinned []pin
+	// loaded is the value of names.LabelLoaded.
+	loaded string
+}
+
+// forArch returns what nodes of an architecture get, or why they get nothing.
+func (s source) forArch(arch string) (content, error) {
+	c := content{source: s, arch: arch}
+	i := slices.IndexFunc(s.variants, func(v archive.Variant) bool { return v.Arch == arch })
+	if i < 0 {
+		return c, fmt.Errorf("%s has nothing for linux/%s", s.title, arch)
+	}
+	if err := s.variants[i].Missing; err != nil {
+		return c, s.unusable(s.variants[i])
+	}
+	for _, image := range s.variants[i].Images {
+		c.names = append(c.names, image.Names...)
+		c.pinned = append(c.pinned, pins(image)...)
+		for _, layer := range image.Layers {
+			if !slices.Contains(c.layers, layer) {
+				c.layers = append(c.layers, layer)
+			}
+		}
+	}
+	return c, nil
+}
+
+// unusable returns the error of a variant that is not complete.
+func (s source) unusable(v archive.Variant) error {
+	if errors.Is(v.Missing, archive.ErrPlatform) {
+		return cli.Invalid("build it for linux/"+v.Arch+"; nothing was loaded", "%s: %s", s.title, v.Missing)
+	}
+	return cli.Invalid("nothing was loaded", "%s: %s", s.title, v.Missing)
 }
 
 func (s source) close() {
@@ -58,8 +101,8 @@ func openSources(ctx context.Context, stdin io.Reader, args []string) ([]source,
 	return sources, nil
 }
 
-// nodeArch returns the architecture of the nodes: that of the node image, or of
-// this host if there is none yet.
+// nodeArch returns the architecture of nodes that are not emulated: that of the node image, or
+// of this host if there is none yet.
 func nodeArch() (string, error) {
 	dir, err := target.ImageDir()
 	if err != nil {
@@ -160,7 +203,8 @@ func spool(ctx context.Context, title string, fill func(io.Writer) error) (sourc
 	return spooled, nil
 }
 
-// check reads the whole archive and stores its size and the names of its images.
+// check reads the whole archive and stores its size and what it has for nodes: those of arch,
+// the own architecture, and emulated ones. It returns an error if none of them could run it.
 func check(ctx context.Context, s *source, arch string) error {
 	file, err := os.Open(s.path)
 	if err != nil {
@@ -171,20 +215,23 @@ func check(ctx context.Context, s *source, arch string) error {
 	if err != nil {
 		return err
 	}
-	images, err := archive.Read(ctx, file, arch)
+	archs := []string{arch}
+	for _, other := range cluster.Architectures() {
+		if other != arch {
+			archs = append(archs, other)
+		}
+	}
+	s.size = info.Size()
+	s.variants, err = archive.ReadFor(ctx, file, archs...)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.Is(err, archive.ErrPlatform):
-		return cli.Invalid("build it for linux/"+arch+"; nothing was loaded", "%s: %s", s.title, err)
 	case err != nil:
 		return cli.Invalid("nothing was loaded", "%s: %s", s.title, err)
 	}
-	s.size = info.Size()
-	s.arch = arch
-	for _, i := range images {
-		s.names = append(s.names, i.Names...)
-		s.pinned = append(s.pinned, pins(i)...)
+	own := s.variants[0]
+	if own.Missing == nil || errors.Is(own.Missing, archive.ErrPlatform) && slices.ContainsFunc(s.variants, func(v archive.Variant) bool { return v.Missing == nil }) {
+		return nil
 	}
-	return nil
+	return s.unusable(own)
 }

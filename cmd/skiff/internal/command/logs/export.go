@@ -101,7 +101,7 @@ func (e exporter) all(ctx context.Context) {
 	e.Add(filepath.Base(e.dir.State()), func(w io.Writer) error {
 		content, err := os.ReadFile(e.dir.State())
 		if err == nil {
-			_, err = w.Write(withoutPasswords(content))
+			_, err = w.Write(withoutSecrets(content))
 		}
 		return err
 	})
@@ -125,8 +125,15 @@ func (e exporter) all(ctx context.Context) {
 // user and a password.
 var credentials = regexp.MustCompile(`("https?": *"(?:[a-z0-9]+://)?)[^"]*@`)
 
-// withoutPasswords returns a state file without the passwords for proxies.
-func withoutPasswords(state []byte) []byte { return credentials.ReplaceAll(state, []byte("${1}***@")) }
+// kubeconfigs matches the kubeconfig files of authorization webhooks in a state file, even if
+// the file is damaged.
+var kubeconfigs = regexp.MustCompile(`("webhookKubeconfigs": *\{)(?:[^"}]|"(?:[^"\\]|\\.)*"?)*`)
+
+// withoutSecrets returns a state file without the passwords for proxies and without what
+// authenticates the API server to webhooks.
+func withoutSecrets(state []byte) []byte {
+	return kubeconfigs.ReplaceAll(credentials.ReplaceAll(state, []byte("${1}***@")), []byte("${1}"))
+}
 
 // node adds a node's logs and status.
 func (e exporter) node(ctx context.Context, name string) {

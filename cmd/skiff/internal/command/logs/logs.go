@@ -1,4 +1,4 @@
-// Package logs holds the commands `logs` and `logs export`.
+// Package logs holds the commands `logs`, `logs export` and `logs serve`.
 package logs
 
 import (
@@ -77,7 +77,7 @@ also accepts the ID of kept records. --source then selects "container", "program
 	_ = cmd.RegisterFlagCompletionFunc("source", cobra.FixedCompletions([]string{
 		sourceDaemon, sourceConsole, "init", "kernel", "containerd", "nodeagent", "controlplane", "builder",
 	}, cobra.ShellCompDirectiveNoFileComp))
-	cmd.AddCommand(newExport(s))
+	cmd.AddCommand(newExport(s), newServe(s))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if lines < 0 {
 			return cli.Invalid("", "--tail must not be negative")
@@ -123,7 +123,7 @@ func openLogs(ctx context.Context, s cli.Streams, clusterName, node, source stri
 	if err != nil {
 		return nil, err
 	}
-	if status.Phase == "paused" && source != sourceConsole {
+	if status.Phase == "paused" && !status.WakesOnUse && source != sourceConsole {
 		return nil, daemonapi.Paused(status.Name)
 	}
 	nodes := target.NodeNames(status)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"net/http/httputil"
 	"net/url"
 	"time"
 
@@ -15,8 +14,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/serve"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
-	"github.com/skiff-dev/skiff/vm/daemon/client"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/records/metrics"
 	"github.com/skiff-dev/skiff/vm/records/metrics/promapi"
@@ -29,9 +28,9 @@ func New(s cli.Streams) *cobra.Command {
 		Use:   "metrics",
 		Short: "Query the recorded metrics of a cluster",
 		Long: `Query the recorded metrics of a cluster: those of its nodes, pods, containers, control plane
-and DNS, and those that pods with the annotation prometheus.io/scrape export. They are kept
-when a pod or node is deleted, when the cluster is stopped, and after
-"skiff down --keep-records".`,
+and DNS, and those of pods with the annotation prometheus.io/scrape or selected by a
+ServiceMonitor or PodMonitor. They are kept when a pod or node is deleted, when the cluster is
+stopped, and after "skiff down --keep-records".`,
 		Example: `  # Show how much CPU each pod uses
   skiff metrics query 'sum by (namespace, pod) (rate(container_cpu_usage_seconds_total[1m]))'
 
@@ -62,7 +61,7 @@ func open(cluster string) (source, error) {
 		return source{}, err
 	}
 	if of.Client != nil {
-		return source{handler: proxy(of.Client), name: of.Name, end: time.Now(), close: func() error { return nil }}, nil
+		return source{handler: serve.Proxy(&url.URL{Scheme: "http", Host: "daemon", Path: daemonapi.PathMetrics}, of.Client), name: of.Name, end: time.Now(), close: func() error { return nil }}, nil
 	}
 	log := slog.New(slog.DiscardHandler)
 	opened, err := store.OpenCopy(metrics.Directory(of.Directory), of.Temporary, log)
@@ -74,19 +73,6 @@ func open(cluster string) (source, error) {
 	}
 	api := promapi.New(promapi.Config{Queryable: func() (storage.Queryable, error) { return opened, nil }, Log: log})
 	return source{handler: api.Handler(), name: of.Name, end: opened.Newest(), close: opened.Close}, nil
-}
-
-// proxy passes requests to the daemon.
-func proxy(c *client.Client) http.Handler {
-	daemon := &url.URL{Scheme: "http", Host: "daemon", Path: daemonapi.PathMetrics}
-	return &httputil.ReverseProxy{
-		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(daemon) },
-		Transport: c,
-		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
-			http.Error(w, err.Error(), http.StatusBadGateway)
-		},
-		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
-	}
 }
 
 // answer is a response in memory.

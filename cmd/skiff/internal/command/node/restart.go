@@ -17,7 +17,7 @@ import (
 // errAccepted means that --wait is 0 and the node is restarting.
 var errAccepted = errors.New("the node is restarting")
 
-// Restart returns the command `restart`.
+// Restart returns the command `node restart`.
 func Restart(s cli.Streams) *cobra.Command {
 	var wait time.Duration
 	cmd := &cobra.Command{
@@ -27,10 +27,10 @@ func Restart(s cli.Streams) *cobra.Command {
 again on the same node; drain the node first to move them elsewhere. Disks, addresses
 and certificates are kept.`,
 		Example: `  # Restart a node of the default cluster
-  skiff restart worker-1
+  skiff node restart worker-1
 
   # Restart a node of the cluster "ci" without waiting for it
-  skiff restart worker-1 --cluster ci --wait 0`,
+  skiff node restart worker-1 --cluster ci --wait 0`,
 		Args:              cli.Arguments(1, 1),
 		ValidArgsFunction: target.CompleteNode,
 	}

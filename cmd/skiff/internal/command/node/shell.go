@@ -1,4 +1,4 @@
-// Package node holds the commands that act on one node: shell, nerdctl and restart.
+// Package node holds the commands that act on nodes: shell, nerdctl and node.
 package node
 
 import (

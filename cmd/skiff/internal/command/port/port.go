@@ -12,7 +12,6 @@ import (
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
 	"github.com/skiff-dev/skiff/vm/cluster"
-	"github.com/skiff-dev/skiff/vm/daemon/client"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 )
 
@@ -107,7 +106,7 @@ func change(s cli.Streams, cmd *cobra.Command, of func([]string) daemonapi.PortC
 			}
 			ports = append(ports, p.String())
 		}
-		c, clusterName, err := existing(*name)
+		c, clusterName, err := target.OpenExisting(*name)
 		if err != nil {
 			return err
 		}
@@ -139,7 +138,7 @@ func newList(s cli.Streams) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		c, clusterName, err := existing(*name)
+		c, clusterName, err := target.OpenExisting(*name)
 		if err != nil {
 			return err
 		}
@@ -150,11 +149,6 @@ func newList(s cli.Streams) *cobra.Command {
 		return show(s, inJSON, all.Ports)
 	}
 	return cmd
-}
-
-// existing returns a client of an existing cluster.
-func existing(name string) (*client.Client, string, error) {
-	return target.OpenExisting([]string{name})
 }
 
 func show(s cli.Streams, inJSON bool, ports []daemonapi.Port) error {
@@ -181,7 +175,7 @@ func rows(ports []daemonapi.Port) [][]string {
 func open(cmd *cobra.Command) []cobra.Completion {
 	ctx, cancel := context.WithTimeout(cmd.Context(), target.CompletionTimeout)
 	defer cancel()
-	c, _, err := existing(cmd.Flag("cluster").Value.String())
+	c, _, err := target.OpenExisting(cmd.Flag("cluster").Value.String())
 	if err != nil {
 		return nil
 	}

@@ -19,6 +19,8 @@ type pruneOptions struct {
 	registryapi.PruneRequest
 	// records deletes the records of deleted clusters, too.
 	records bool
+	// snapshots deletes all snapshots of clusters, too.
+	snapshots bool
 }
 
 // pruned is the result in JSON.
@@ -31,6 +33,13 @@ type pruned struct {
 	RecordsBytes int64 `json:"recordsBytes"`
 	// KeptBytes is the size of those that stay.
 	KeptBytes int64 `json:"keptBytes"`
+	// UnusableBytes is the size of unfinished snapshots and of saved memory that nothing can
+	// use any more.
+	UnusableBytes int64 `json:"unusableBytes"`
+	// SnapshotsBytes is the size of the snapshots that were, or would be, deleted.
+	SnapshotsBytes int64 `json:"snapshotsBytes"`
+	// KeptSnapshotsBytes is the size of those that stay.
+	KeptSnapshotsBytes int64 `json:"keptSnapshotsBytes"`
 }
 
 // Prune returns the command `prune`.
@@ -42,9 +51,11 @@ func Prune(s cli.Streams) *cobra.Command {
 		Long: `Delete what the registry keeps of other registries, the pushed images that have lost their
 tag to a newer one, and the layers that "skiff image build" keeps on the nodes of running
 clusters. With --all, delete all pushed images, too. Images on the nodes are not affected.
+Snapshots that were never completed are deleted, and so is the memory of a stopped cluster
+that its next start would not use.
 
 With --records, also delete the records of deleted clusters that "skiff list --kept"
-lists.`,
+lists. With --snapshots, also delete all snapshots of all clusters.`,
 		Example: `  # Show what would be freed
   skiff prune --dry-run
 
@@ -62,6 +73,7 @@ lists.`,
 	cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "only show what would be freed")
 	cmd.Flags().BoolVar(&o.All, "all", false, "delete all pushed images, too")
 	cmd.Flags().BoolVar(&o.records, "records", false, "delete the records of deleted clusters, too")
+	cmd.Flags().BoolVar(&o.snapshots, "snapshots", false, "delete all snapshots of all clusters, too")
 	cli.Yes(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		inJSON, err := asJSON()
@@ -95,6 +107,9 @@ func prune(cmd *cobra.Command, s cli.Streams, o pruneOptions, asJSON bool) error
 	if result.RecordsBytes, result.KeptBytes, err = pruneRecords(h, o); err != nil {
 		return err
 	}
+	if err := result.pruneClusters(h, o); err != nil {
+		return err
+	}
 	// What was freed is shown even if a node does not answer.
 	result.BuildBytes, err = pruneBuilds(cmd.Context(), h, o.DryRun)
 	if asJSON {
@@ -107,6 +122,7 @@ func prune(cmd *cobra.Command, s cli.Streams, o pruneOptions, asJSON bool) error
 	fmt.Fprintf(s.Out, "%s %s: %s of pushed images, %s of cached ones and %s of build layers\n", verb,
 		cli.Bytes(result.PushedBytes+result.CachedBytes+result.BuildBytes),
 		cli.Bytes(result.PushedBytes), cli.Bytes(result.CachedBytes), cli.Bytes(result.BuildBytes))
+	result.saySnapshots(s, o, verb)
 	switch {
 	case o.records:
 		fmt.Fprintf(s.Out, "%s %s of records of deleted clusters\n", verb, cli.Bytes(result.RecordsBytes))

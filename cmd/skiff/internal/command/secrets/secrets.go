@@ -49,7 +49,7 @@ The old key stays on this host, for database snapshots that were taken with it.`
 		if err != nil {
 			return err
 		}
-		c, name, err := target.OpenExisting(args)
+		c, name, err := target.OpenExisting(cli.First(args))
 		if err != nil {
 			return err
 		}

@@ -43,7 +43,7 @@ Ingresses and HTTPRoutes are listed with their URLs. Ports that were opened with
 		if err != nil {
 			return err
 		}
-		c, name, err := target.OpenExisting(args)
+		c, name, err := target.OpenExisting(cli.First(args))
 		if err != nil {
 			return err
 		}

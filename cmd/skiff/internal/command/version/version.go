@@ -19,14 +19,21 @@ func New(s cli.Streams) *cobra.Command {
   skiff version
 
   # Print them as JSON
-  skiff version -o json`,
+  skiff version -o json
+
+  # List the versions of Kubernetes that a cluster can have
+  skiff version --available`,
 		Args: cli.Arguments(0, 0),
 	}
+	available := cmd.Flags().Bool("available", false, "list the versions of Kubernetes, their node images and the architectures of these instead")
 	asJSON := cli.Output(cmd)
 	cmd.RunE = func(_ *cobra.Command, _ []string) error {
 		inJSON, err := asJSON()
 		if err != nil {
 			return err
+		}
+		if *available {
+			return list(s, inJSON)
 		}
 		v, err := build.Read()
 		if err != nil {
