@@ -10,12 +10,26 @@ GO ?= go
 GOOS := $(shell $(GO) env GOOS)
 ARCH := $(shell $(GO) env GOARCH)
 HOST_ARCH := $(shell $(GO) env GOHOSTARCH)
+OTHER_ARCH := $(if $(filter amd64,$(HOST_ARCH)),arm64,amd64)
 
-# go.mod is the one place where versions are pinned.
-pinned = $(shell awk '$$1 == "$(1)" { print $$2; exit }' go.mod)
-KUBERNETES := $(call pinned,k8s.io/kubernetes)
-LIMA := $(patsubst v%,%,$(call pinned,github.com/lima-vm/lima/v2))
-MINOR := $(word 2,$(subst ., ,$(KUBERNETES)))
+# go.mod pins the versions of everything. KUBERNETES=VERSION takes the guest programs' modules
+# from versions/VERSION.mod instead, which differs from it only in what Kubernetes needs.
+# "make bump" adds a version.
+pinned = $(shell awk '$$1 == "$(1)" { print $$2; exit }' $(2) 2>/dev/null)
+minor = $(word 1,$(subst ., ,$(1:v%=%))).$(word 2,$(subst ., ,$(1)))
+DEFAULT_KUBERNETES := $(call pinned,k8s.io/kubernetes,go.mod)
+KUBERNETES ?= $(call minor,$(DEFAULT_KUBERNETES))
+WANTED := $(if $(filter-out file default undefined,$(origin KUBERNETES)),$(KUBERNETES))
+override KUBERNETES := $(call minor,$(KUBERNETES))
+OTHER := $(filter-out $(call minor,$(DEFAULT_KUBERNETES)),$(KUBERNETES))
+ifneq ($(OTHER),)
+ifeq ($(wildcard versions/$(OTHER).mod)$(filter bump,$(MAKECMDGOALS)),)
+$(error KUBERNETES=$(OTHER) is not supported: choose one of $(call minor,$(DEFAULT_KUBERNETES)) $(patsubst versions/%.mod,%,$(wildcard versions/*.mod)), or add it with "make bump")
+endif
+endif
+PINS := $(if $(OTHER),versions/$(OTHER).mod,go.mod)
+RELEASE_OF_KUBERNETES := $(call pinned,k8s.io/kubernetes,$(PINS))
+LIMA := $(patsubst v%,%,$(call pinned,github.com/lima-vm/lima/v2,go.mod))
 COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 VERSION ?= $(shell git describe --tags --match 'v*' --dirty 2>/dev/null || echo v0.1.0-dev)
 
@@ -25,22 +39,28 @@ export CGO_ENABLED := 0
 export GOFLAGS := -trimpath
 
 KUBE_X := -X k8s.io/component-base/version
-GUEST_LDFLAGS := -s -w $(KUBE_X).gitVersion=$(KUBERNETES) $(KUBE_X).gitMajor=1 \
-	$(KUBE_X).gitMinor=$(MINOR)
+GUEST_LDFLAGS := -s -w $(KUBE_X).gitVersion=$(RELEASE_OF_KUBERNETES) $(KUBE_X).gitMajor=1 \
+	$(KUBE_X).gitMinor=$(word 2,$(subst ., ,$(KUBERNETES)))
+GUEST_FLAGS := $(if $(OTHER),-modfile=$(PINS) -tags=$(shell scripts/tags.sh $(OTHER)))
 BUILD := github.com/skiff-dev/skiff/cmd/skiff/internal/build
 HOST_LDFLAGS := -s -w -X $(BUILD).version=$(VERSION) -X $(BUILD).commit=$(COMMIT) \
-	-X $(BUILD).kubernetes=$(KUBERNETES) -X github.com/lima-vm/lima/v2/pkg/version.Version=$(LIMA)
+	-X $(BUILD).kubernetes=$(DEFAULT_KUBERNETES) -X github.com/lima-vm/lima/v2/pkg/version.Version=$(LIMA)
 
-GUEST := build/guest/linux-$(ARCH)
+GUEST := build/guest/linux-$(ARCH)$(if $(OTHER),-$(OTHER))
 GUEST_PROGRAMS := $(patsubst cmd/%,./cmd/%,$(filter-out cmd/skiff cmd/internal,$(wildcard cmd/*)))
-# What is built for another architecture does not replace what runs here.
-BIN := $(if $(filter $(HOST_ARCH),$(ARCH)),bin,build/cross/$(ARCH))
+# What is built for another architecture does not replace what runs here. Its node image is
+# beside the others, because this host can emulate its nodes.
+FOREIGN := $(filter-out $(HOST_ARCH),$(ARCH))
+BIN := $(if $(FOREIGN),build/cross/$(ARCH),bin)
 SKIFF := $(BIN)/skiff
-IMAGE := $(BIN)/image
+IMAGE := bin/image$(if $(FOREIGN),/$(ARCH))$(if $(OTHER),/$(OTHER))
 
+# VictoriaMetrics' library wakes every process that links it once a second, unless it is
+# built with the tag of its own tests of time.
+HOST_TAGS := synctest
 ifeq ($(GOOS),darwin)
 HOST_ENV := CGO_ENABLED=1
-HOST_TAGS := -tags vz
+HOST_TAGS := vz,synctest
 SIGN = codesign --sign - --force --entitlements scripts/vz.entitlements $(SKIFF)
 else
 SIGN = true
@@ -51,7 +71,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: image skiff ## build bin/skiff and the node image in bin/image
+build: image skiff ## build bin/skiff and the node image in bin/image (KUBERNETES=VERSION: that version's in bin/image/VERSION)
 
 .PHONY: host-packages
 host-packages:
@@ -72,22 +92,31 @@ web: $(WEB) ## bundle the front end of the dashboard in the browser
 
 .PHONY: skiff
 skiff: $(MODULES) $(WEB) ## build bin/skiff only
-	@$(HOST_ENV) GOARCH=$(ARCH) $(GO) build $(HOST_TAGS) -ldflags '$(HOST_LDFLAGS)' -o $(SKIFF) ./cmd/skiff
+	@$(HOST_ENV) GOARCH=$(ARCH) $(GO) build -tags $(HOST_TAGS) -ldflags '$(HOST_LDFLAGS)' -o $(SKIFF) ./cmd/skiff
 	@$(SIGN)
 
 # Guest programs do not contain the commit, or every commit would change the node image.
 .PHONY: guest
-guest: $(MODULES) ## build the guest programs
+guest: $(MODULES) ## build the guest programs (KUBERNETES=VERSION for another version)
 	@mkdir -p $(GUEST)
-	@GOOS=linux GOARCH=$(ARCH) $(GO) build -buildvcs=false -ldflags '$(GUEST_LDFLAGS)' -o $(GUEST)/ $(GUEST_PROGRAMS)
+	@GOOS=linux GOARCH=$(ARCH) $(GO) build $(GUEST_FLAGS) -buildvcs=false -ldflags '$(GUEST_LDFLAGS)' -o $(GUEST)/ $(GUEST_PROGRAMS)
 
 .PHONY: image
-image: host-packages guest ## build the node image if an input has changed (UPDATE=1 locks current packages)
-	@$(GO) run ./images -arch $(ARCH) -out $(IMAGE) -guest $(GUEST) -kubernetes $(KUBERNETES) $(if $(UPDATE),-update)
+image: host-packages guest ## build the node image if an input has changed (UPDATE=1 locks current packages, KUBERNETES=VERSION builds that version's, ARCH=arm64 or amd64 that architecture's)
+	@$(GO) run ./images -arch $(ARCH) -out $(IMAGE) -guest $(GUEST) -kubernetes $(RELEASE_OF_KUBERNETES) $(if $(UPDATE),-update)
+
+.PHONY: bump
+bump: ## pin another release of Kubernetes (KUBERNETES=1.37.3, and DEFAULT=1 to make its minor version the default), generate what follows from it, and check it
+	@test -n '$(WANTED)' || { echo 'make bump needs a release: KUBERNETES=1.37.3' >&2; exit 2; }
+	@scripts/bump.sh $(WANTED) $(if $(DEFAULT),default)
+
+.PHONY: versions
+versions: ## give the module files of other versions of Kubernetes the pins of go.mod, after that has changed
+	@scripts/bump.sh
 
 .PHONY: up
 up: build ## build what is missing and start the cluster "skiff"
-	@$(SKIFF) up
+	@$(SKIFF) up --kubernetes $(KUBERNETES)
 
 .PHONY: down
 down: skiff ## delete the cluster "skiff"
@@ -131,7 +160,13 @@ unit: host-packages ## run the hermetic tests only
 .PHONY: test-dashboard
 test-dashboard: build ## open every screen of the dashboard in Chromium (SKIFF_PICTURES=DIR keeps pictures of them)
 	@scripts/host-packages.sh --tests $(ARCH)
+	@scripts/web.sh --packages
 	@$(GO) test -count=1 -timeout 30m -v ./test/dashboard
+
+.PHONY: pictures
+pictures: build ## draw the pictures of both dashboards in docs/images, from a cluster of sandboxes, as root
+	@scripts/host-packages.sh --tests $(ARCH)
+	@test/pictures.sh
 
 .PHONY: e2e
 e2e: build ## run the end-to-end tests on VMs
@@ -141,36 +176,55 @@ e2e: build ## run the end-to-end tests on VMs
 e2e-ingress: build ## run a third-party ingress controller on sandboxes, as root
 	@scripts/test.sh ingress
 
+.PHONY: e2e-cni
+e2e-cni: build ## run a third-party pod network on sandboxes, as root
+	@scripts/test.sh cni
+
+.PHONY: e2e-arm64
+e2e-arm64: build ## run a cluster with an emulated node of the other architecture (arm64, or amd64 on arm64), on VMs
+	@scripts/host-packages.sh --nodes $(OTHER_ARCH)
+	@$(MAKE) image ARCH=$(OTHER_ARCH)
+	@scripts/test.sh arm64
+
+.PHONY: e2e-versions
+e2e-versions: build ## run workloads on a cluster of another version of Kubernetes (KUBERNETES=VERSION), on sandboxes, as root (SKIFF_E2E_DRIVER=lima: on VMs)
+	@scripts/test.sh versions $(KUBERNETES)
+
+ROUNDS ?= 20
+.PHONY: chaos-host
+chaos-host: build ## kill what runs on the host ROUNDS times and check that nothing is lost (SKIFF_E2E_SEED, SKIFF_E2E_DRIVER), as root
+	@scripts/test.sh chaos-host $(ROUNDS)
+
 .PHONY: e2e-cgroup2
 e2e-cgroup2: build ## run sandboxes inside a VM, whose kernel has only cgroup v2
 	@scripts/test.sh cgroup2
 
-CONFORMANCE := build/conformance
+CONFORMANCE := build/conformance$(if $(OTHER),-$(OTHER))
 .PHONY: conformance-programs
 conformance-programs: build
 	@mkdir -p $(CONFORMANCE)
-	@test/conformance/build.sh $(CONFORMANCE)/bin
+	@test/conformance/build.sh $(CONFORMANCE)/bin $(OTHER)
 	@test/conformance/images.sh $(CONFORMANCE)
 
 PROCS ?= 8
 DRIVER ?= sandbox
 .PHONY: conformance
-conformance: conformance-programs ## run upstream's conformance tests on sandboxes, as root (SUITE, FOCUS, SKIP, PROCS, DRIVER)
-	@$(GO) run ./test/conformance -out $(CONFORMANCE) -driver $(DRIVER) -procs $(PROCS) -suite '$(SUITE)' -focus '$(FOCUS)' -skip '$(SKIP)'
+conformance: conformance-programs ## run upstream's conformance tests on sandboxes, as root (SUITE, FOCUS, SKIP, PROCS, DRIVER, KUBERNETES)
+	@$(GO) run ./test/conformance -out $(CONFORMANCE) -kubernetes $(KUBERNETES) -driver $(DRIVER) -procs $(PROCS) -suite '$(SUITE)' -focus '$(FOCUS)' -skip '$(SKIP)'
 
 .PHONY: conformance-core
 conformance-core: conformance-programs ## run the part of them that covers every SIG, in minutes
-	@$(GO) run ./test/conformance -out $(CONFORMANCE) -procs $(PROCS) -core
+	@$(GO) run ./test/conformance -out $(CONFORMANCE) -kubernetes $(KUBERNETES) -procs $(PROCS) -core
 
 .PHONY: conformance-gateway
 conformance-gateway: build ## run the conformance tests of the Gateway API on sandboxes, as root (FOCUS, SKIP name tests)
 	@test/conformance/gateway.sh $(CONFORMANCE)
-	@$(GO) run ./test/conformance -out $(CONFORMANCE) -gateway -focus '$(FOCUS)' -skip '$(SKIP)'
+	@$(GO) run ./test/conformance -out $(CONFORMANCE) -kubernetes $(KUBERNETES) -gateway -focus '$(FOCUS)' -skip '$(SKIP)'
 
 .PHONY: conformance-list
 conformance-list: $(MODULES) ## list the suites beyond conformance and what they leave out
-	@test/conformance/build.sh $(CONFORMANCE)/bin
-	@$(GO) run ./test/conformance -out $(CONFORMANCE) -driver $(DRIVER) -list
+	@test/conformance/build.sh $(CONFORMANCE)/bin $(OTHER)
+	@$(GO) run ./test/conformance -out $(CONFORMANCE) -kubernetes $(KUBERNETES) -driver $(DRIVER) -list
 
 .PHONY: logs-flow
 logs-flow: ## write 20,000 lines a second from 30 pods to the log store for a minute, with crashes
@@ -181,8 +235,8 @@ FUZZTIME ?= 20s
 fuzz: ## run every fuzz target for FUZZTIME
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz.sh
 
-# The benchmarks of nodes, of the edge and of folders use sandboxes, which need root.
-BENCHMARKS := $(filter-out $(if $(filter 0,$(shell id -u)),,node edge folders observe),$(notdir $(patsubst %/,%,$(dir $(wildcard test/bench/*/main.go)))))
+# The benchmarks of nodes, of the edge, of folders, of runtimes and of starts use sandboxes, which need root.
+BENCHMARKS := $(filter-out $(if $(filter 0,$(shell id -u)),,node edge folders observe runtimes start),$(notdir $(patsubst %/,%,$(dir $(wildcard test/bench/*/main.go)))))
 .PHONY: bench
 bench: $(addprefix bench-,$(BENCHMARKS)) ## run every benchmark; each prints a table and writes build/bench/NAME.json
 
@@ -200,6 +254,20 @@ bench-controlplane: guest ## compare our control plane with upstream's programs,
 	@$(GO) build -ldflags '$(GUEST_LDFLAGS)' -o $(PEERS)/ $(PEER_PROGRAMS)
 	@$(GO) run ./test/bench/controlplane -skiff $(GUEST)/skiff-controlplane -peers $(PEERS) \
 		-out build/bench/controlplane.json $(BENCHFLAGS)
+
+.PHONY: bench-scale
+bench-scale: guest ## compare it with 1,000 simulated nodes and 10,000 pods (BENCHFLAGS='-nodes 200 -pods 2000')
+	@mkdir -p $(PEERS)
+	@$(GO) build -ldflags '$(GUEST_LDFLAGS)' -o $(PEERS)/ $(PEER_PROGRAMS)
+	@$(GO) build -C test/bench/controlplane/kwok -ldflags '-s -w' -o $(abspath $(PEERS))/ tool
+	@$(GO) run ./test/bench/controlplane -scale -skiff $(GUEST)/skiff-controlplane -peers $(PEERS) \
+		-nodes 1000 -pods 10000 -out build/bench/scale.json $(BENCHFLAGS)
+
+.PHONY: bench-start
+bench-start: build ## compare every kind of start with that of upstream's programs, as root (BENCHFLAGS='-driver lima' for VMs, -quick)
+	@mkdir -p $(PEERS)
+	@$(GO) build -ldflags '$(GUEST_LDFLAGS)' -o $(PEERS)/ $(PEER_PROGRAMS)
+	@$(GO) run ./test/bench/start -peers $(PEERS) -out build/bench/start.json $(BENCHFLAGS)
 
 .PHONY: bench-build
 bench-build: build ## compare image build with nerdctl build, save and load

@@ -95,6 +95,9 @@ func TestActionBringsAClusterUpOrRunsACommandInOne(t *testing.T) {
 		"file": {[]string{"ACTION_FILE=skiff.yaml", "ACTION_DRIVER=lima"}, false, []string{
 			"up --driver lima -f skiff.yaml",
 		}},
+		"version": {[]string{"ACTION_KUBERNETES=1.35", "ACTION_FILE=skiff.yaml", "ACTION_DRIVER=lima"}, false, []string{
+			"up --driver lima -f skiff.yaml --kubernetes 1.35",
+		}},
 		"failure": {[]string{"ACTION_DRIVER=lima", "ACTION_MEMORY=none"}, true, []string{
 			"up --driver lima --control-planes 1 --workers 2 --memory none", "logs export skiff-logs", "down",
 		}},

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs Skiff @VERSION@ without root:
 #
-#   install.sh [--version VERSION] [--prefix DIR] [--from URL|DIR]
+#   install.sh [--version VERSION] [--kubernetes VERSION,...] [--arch ARCH] [--prefix DIR]
+#              [--from URL|DIR]
 #   install.sh --uninstall [--prefix DIR]
 #
 # It downloads the archive for this machine, verifies its checksum and the signature
@@ -16,10 +17,17 @@ public_key='@PUBLIC_KEY@'
 
 usage() {
   cat <<'EOF'
-usage: install.sh [--version VERSION] [--prefix DIR] [--from URL|DIR]
+usage: install.sh [--version VERSION] [--kubernetes VERSION,...] [--arch ARCH]
+                  [--prefix DIR] [--from URL|DIR]
        install.sh --uninstall [--prefix DIR]
 
   --version VERSION  install this version instead of the one that this script came with
+  --kubernetes VERSION,...
+                     also install node images of other versions of Kubernetes, if
+                     the release has them; without this option, those of an earlier
+                     installation are removed
+  --arch ARCH        also install the node images for the other architecture (amd64 or
+                     arm64), whose nodes this machine emulates; only on Linux
   --prefix DIR       install below this directory (default: ~/.local)
   --from URL|DIR     take the files of the release from here
   --uninstall        remove what this script installed; clusters are not touched
@@ -40,15 +48,15 @@ invalid() { # invalid MESSAGE
 have() { command -v "$1" >/dev/null 2>&1; }
 
 main() {
-  version=$default_version prefix='' from='' uninstall=''
+  version=$default_version prefix='' from='' uninstall='' kubernetes='' arch=''
   while [ $# -gt 0 ]; do
     case $1 in
-      --version | --prefix | --from)
+      --version | --kubernetes | --arch | --prefix | --from)
         [ $# -ge 2 ] && [ -n "$2" ] || invalid "$1 needs a value"
         option=$1 value=$2
         shift 2
         ;;
-      --version=?* | --prefix=?* | --from=?*)
+      --version=?* | --kubernetes=?* | --arch=?* | --prefix=?* | --from=?*)
         option=${1%%=*} value=${1#*=}
         shift
         ;;
@@ -65,12 +73,22 @@ main() {
     esac
     case $option in
       --version) version=${value#v} ;;
+      --kubernetes) kubernetes=$value ;;
+      --arch) arch=$value ;;
       --prefix) prefix=$value ;;
       --from) from=${value%/} ;;
     esac
   done
   case $version in
     '' | .* | *[!0-9A-Za-z.-]*) invalid "invalid version \"$version\": use e.g. v0.2.0" ;;
+  esac
+  case ,$kubernetes, in
+    ,,) ;;
+    *[!0-9.,]* | *,,* | *..*) invalid "invalid versions of Kubernetes \"$kubernetes\": use e.g. 1.36" ;;
+  esac
+  case $arch in
+    '' | amd64 | arm64) ;;
+    *) invalid "invalid architecture \"$arch\": use amd64 or arm64" ;;
   esac
   [ -n "$prefix" ] || prefix=${HOME:+$HOME/.local}
   [ -n "$prefix" ] || fail 'HOME is not set: choose a directory with --prefix'
@@ -86,7 +104,11 @@ main() {
   fi
   [ -n "$from" ] || from=${SKIFF_RELEASES:-https://github.com/skiff-dev/skiff/releases/download}/v$version
   platform
-  base=skiff_${version}_$os_arch
+  base=skiff_${version}_$os_arch other=''
+  if [ -n "$arch" ] && [ "$os_arch" != "linux_$arch" ]; then
+    [ "${os_arch%_*}" = linux ] || fail "--arch needs Linux: a Mac only runs nodes of its own architecture"
+    other=skiff_${version}_linux_$arch
+  fi
   work='' new='' place=$lib/$version placed='' committed=''
   trap cleanup EXIT
   trap 'exit 129' HUP
@@ -114,7 +136,7 @@ platform() {
   esac
 }
 
-# get puts the verified archive into $work.
+# get puts the verified archives into $work and their names into archives.
 get() {
   have openssl || fail 'openssl is not installed; it is needed to verify the signature'
   for tool in tar gzip; do
@@ -126,14 +148,27 @@ get() {
   openssl base64 -d -A -in "$work/checksums.txt.sig" -out "$work/signature" 2>/dev/null &&
     openssl dgst -sha256 -verify "$work/skiff.pub" -signature "$work/signature" "$work/checksums.txt" >/dev/null 2>&1 ||
     fail "the signature of $from/checksums.txt is not valid; nothing was installed"
+  archives=''
+  for name in $base $other; do
+    archives="$archives $name.tar.gz"
+    for minor in $(echo "$kubernetes" | tr , ' '); do
+      archives="$archives ${name}_kubernetes-$minor.tar.gz"
+    done
+  done
+  for archive in $archives; do get_signed "$archive"; done
+}
+
+get_signed() { # get_signed NAME
   want=''
   while read -r digest file; do
-    if [ "$file" = "$base.tar.gz" ]; then want=$digest; fi
+    if [ "$file" = "$1" ]; then want=$digest; fi
   done <"$work/checksums.txt"
-  [ -n "$want" ] || fail "$from has no $base.tar.gz"
-  fetch "$base.tar.gz"
-  got=$(openssl dgst -sha256 -r "$work/$base.tar.gz")
-  [ "${got%% *}" = "$want" ] || fail "$from/$base.tar.gz does not have the signed checksum; nothing was installed"
+  hint=''
+  case $1 in *_kubernetes-*) hint='; the default version of Kubernetes needs no --kubernetes' ;; esac
+  [ -n "$want" ] || fail "$from has no $1$hint"
+  fetch "$1"
+  got=$(openssl dgst -sha256 -r "$work/$1")
+  [ "${got%% *}" = "$want" ] || fail "$from/$1 does not have the signed checksum; nothing was installed"
 }
 
 fetch() { # fetch NAME
@@ -179,7 +214,13 @@ prepare() {
 unpack() {
   new=$lib/.new.$$
   mkdir "$new"
-  tar -xzf "$work/$base.tar.gz" -C "$new" || fail "cannot unpack $base.tar.gz in $lib"
+  for archive in $archives; do
+    tar -xzf "$work/$archive" -C "$new" || fail "cannot unpack $archive in $lib"
+  done
+  if [ -n "$other" ]; then # of the other architecture only the node images are of use
+    mv "$new/$other/lib/skiff/image" "$new/$base/lib/skiff/image/$arch"
+    rm -rf "${new:?}/$other"
+  fi
   "$new/$base/bin/skiff" version >"$work/output" 2>&1 || {
     cat "$work/output" >&2
     fail 'the program does not run on this machine; nothing was installed'

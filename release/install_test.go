@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -110,6 +111,80 @@ func TestInstallerInstallsToTheHomeDirectory(t *testing.T) {
 		if !slices.Contains(got, want) {
 			t.Errorf("no %q in %q", want, got)
 		}
+	}
+}
+
+func TestInstallerInstallsImagesOfOtherVersionsOnDemand(t *testing.T) {
+	release := published(t, "0.2.0", signer{snapshot: true})
+	i := newInstall(t, release)
+	prefix := filepath.Join(i.home, ".local")
+	const other = "lib/skiff/0.2.0/lib/skiff/image/1.35/root.erofs"
+	i.ok(t, "--from", release)
+	if slices.Contains(files(t, prefix), other) {
+		t.Error("it is installed without being asked for")
+	}
+	i.ok(t, "--from", release, "--kubernetes", "1.35")
+	if got := files(t, prefix); !slices.Contains(got, other) || !slices.Contains(got, "lib/skiff/0.2.0/lib/skiff/image/root.erofs") {
+		t.Errorf("installed %q", got)
+	}
+	before := files(t, prefix)
+	for versions, want := range map[string]string{
+		"1.37":      "has no " + named("0.2.0").base() + "_kubernetes-1.37.tar.gz",
+		"1.35,1.37": "has no " + named("0.2.0").base() + "_kubernetes-1.37.tar.gz",
+		"../1.35":   "invalid versions of Kubernetes",
+		"1.35,":     "invalid versions of Kubernetes",
+		"v1.35":     "invalid versions of Kubernetes",
+	} {
+		if code, out := i.run(t, "--from", release, "--kubernetes", versions); code == 0 || !strings.Contains(out, want) {
+			t.Errorf("%s: exit code %d\n%s", versions, code, out)
+		}
+	}
+	archive := filepath.Join(release, named("0.2.0").base()+"_kubernetes-1.35.tar.gz")
+	if err := os.Truncate(archive, 100); err != nil {
+		t.Fatal(err)
+	}
+	if code, out := i.run(t, "--from", release, "--kubernetes", "1.35"); code != 1 || !strings.Contains(out, "signed checksum") {
+		t.Errorf("a damaged archive: exit code %d\n%s", code, out)
+	}
+	if after := files(t, prefix); !slices.Equal(after, before) {
+		t.Errorf("left %q, before %q", after, before)
+	}
+}
+
+func TestInstallerInstallsImagesOfAnotherArchitectureOnDemand(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux emulates nodes")
+	}
+	foreign := map[string]string{"amd64": "arm64", "arm64": "amd64"}[runtime.GOARCH]
+	release := publishedFor(t, "0.2.0", signer{snapshot: true}, runtime.GOARCH, foreign)
+	i := newInstall(t, release)
+	prefix := filepath.Join(i.home, ".local")
+	place := "lib/skiff/0.2.0/lib/skiff/image/" + foreign
+	i.ok(t, "--from", release, "--arch", runtime.GOARCH)
+	if slices.Contains(files(t, prefix), place+"/root.erofs") {
+		t.Error("it is installed without being asked for")
+	}
+	i.ok(t, "--from", release, "--arch", foreign, "--kubernetes", "1.35")
+	got := files(t, prefix)
+	for _, want := range []string{place + "/root.erofs", place + "/1.35/root.erofs", "lib/skiff/0.2.0/lib/skiff/image/1.35/root.erofs", "lib/skiff/0.2.0/bin/skiff"} {
+		if !slices.Contains(got, want) {
+			t.Errorf("no %q in %q", want, got)
+		}
+	}
+	if installed(t, prefix) != "skiff 0.2.0" || slices.ContainsFunc(got, func(name string) bool { return strings.Contains(name, "_"+foreign) }) {
+		t.Errorf("installed %q", got)
+	}
+	if code, out := i.run(t, "--from", release, "--arch", "riscv64"); code != 2 || !strings.Contains(out, `invalid architecture "riscv64"`) {
+		t.Errorf("exit code %d\n%s", code, out)
+	}
+	if err := os.Remove(filepath.Join(release, name{"0.2.0", "linux", foreign}.base()+".tar.gz")); err != nil {
+		t.Fatal(err)
+	}
+	if code, _ := i.run(t, "--from", release, "--arch", foreign); code != 1 {
+		t.Errorf("without its archive: exit code %d", code)
+	}
+	if after := files(t, prefix); !slices.Equal(after, got) {
+		t.Errorf("left %q, before %q", after, got)
 	}
 }
 

@@ -60,9 +60,7 @@ func layout(s sources) ([]entry, error) {
 	for _, file := range []string{"LICENSE", "README.md", "CHANGELOG.md"} {
 		entries = append(entries, entry{path: "share/doc/skiff/" + file, source: filepath.Join(s.documents, file)})
 	}
-	for _, file := range []string{manifest.Kernel, manifest.Initramfs, manifest.Root, manifest.Builder, manifest.Name, sbom.Name} {
-		entries = append(entries, entry{path: "lib/skiff/image/" + file, source: filepath.Join(s.image, file)})
-	}
+	entries = append(entries, imageEntries(s.image, "lib/skiff/image")...)
 	pages, err := os.ReadDir(s.man)
 	if err != nil {
 		return nil, err
@@ -72,6 +70,42 @@ func layout(s sources) ([]entry, error) {
 			entries = append(entries, entry{path: "share/man/man1/" + page.Name(), source: filepath.Join(s.man, page.Name())})
 		}
 	}
+	return checked(entries)
+}
+
+// otherImages lists the files of the node images for other versions of Kubernetes than
+// the default one, by version. Each becomes an archive of its own, because few users need
+// one: it is unpacked over the other one.
+func otherImages(image string) (map[string][]entry, error) {
+	found, err := os.ReadDir(image)
+	if err != nil {
+		return nil, err
+	}
+	all := map[string][]entry{}
+	for _, e := range found {
+		version := e.Name()
+		if !e.IsDir() || !manifest.IsMinor(version) {
+			continue
+		}
+		if all[version], err = checked(imageEntries(filepath.Join(image, version), "lib/skiff/image/"+version)); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// imageEntries lists the files of a node image.
+func imageEntries(image, to string) []entry {
+	var entries []entry
+	files := append([]string{manifest.Kernel, manifest.Initramfs, manifest.Root, manifest.Name, sbom.Name}, manifest.Beside()...)
+	for _, file := range files {
+		entries = append(entries, entry{path: to + "/" + file, source: filepath.Join(image, file)})
+	}
+	return entries
+}
+
+// checked sorts entries, and returns an error unless all are files.
+func checked(entries []entry) ([]entry, error) {
 	for _, e := range entries {
 		if info, err := os.Stat(e.source); err != nil {
 			return nil, fmt.Errorf("%s: %w", e.path, err)

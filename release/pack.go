@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
@@ -55,6 +57,9 @@ func (p packer) run(ctx context.Context) error {
 		return fmt.Errorf("write the archive: %w", err)
 	}
 	fmt.Fprintln(p.log, base+".tar.gz")
+	if err := p.others(ctx, base); err != nil {
+		return err
+	}
 	if p.name.OS != "linux" {
 		return nil
 	}
@@ -62,6 +67,29 @@ func (p packer) run(ctx context.Context) error {
 		return fmt.Errorf("write the Debian package: %w", err)
 	}
 	fmt.Fprintln(p.log, base+".deb")
+	return nil
+}
+
+// others writes an archive for each node image of another version of Kubernetes.
+func (p packer) others(ctx context.Context, base string) error {
+	images, err := otherImages(p.image)
+	if err != nil {
+		return err
+	}
+	for _, version := range slices.Sorted(maps.Keys(images)) {
+		m, err := manifest.Read(filepath.Join(p.image, version))
+		if err != nil {
+			return err
+		}
+		if m.Arch != p.name.Arch || m.Minor() != version {
+			return fmt.Errorf("%s is a node image of Kubernetes %s for %s", filepath.Join(p.image, version), m.Kubernetes, m.Arch)
+		}
+		file := base + "_kubernetes-" + version + ".tar.gz"
+		if err := p.archive(ctx, file, images[version]); err != nil {
+			return fmt.Errorf("write the archive: %w", err)
+		}
+		fmt.Fprintln(p.log, file)
+	}
 	return nil
 }
 

@@ -40,7 +40,9 @@ func write(t *testing.T, file, content string) {
 
 // built writes files like those that a release is made from. The program is a
 // script, so that it runs.
-func built(t *testing.T, version string) sources {
+func built(t *testing.T, version string) sources { return builtFor(t, version, runtime.GOARCH) }
+
+func builtFor(t *testing.T, version, arch string) sources {
 	t.Helper()
 	dir := t.TempDir()
 	s := sources{
@@ -54,7 +56,11 @@ func built(t *testing.T, version string) sources {
 	} {
 		write(t, filepath.Join(dir, file), file)
 	}
-	if _, err := manifesttest.Write(s.image, runtime.GOARCH); err != nil {
+	if _, err := manifesttest.Write(s.image, arch); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(s.image, "1.35/sbom.cdx.json"), "sbom")
+	if _, err := manifesttest.WriteFor(filepath.Join(s.image, "1.35"), arch, "v1.35.8"); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -67,14 +73,27 @@ func named(version string) name {
 // published writes a signed release of a version to a new directory.
 func published(t *testing.T, version string, sign signer) string {
 	t.Helper()
+	return publishedFor(t, version, sign, runtime.GOARCH)
+}
+
+// publishedFor is published for this machine and for others.
+func publishedFor(t *testing.T, version string, sign signer, archs ...string) string {
+	t.Helper()
 	out := t.TempDir()
-	entries, err := layout(built(t, version))
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := packer{name: named(version), out: out, log: noLog}
-	if err := p.archive(t.Context(), filepath.Join(out, p.name.base()+".tar.gz"), entries); err != nil {
-		t.Fatal(err)
+	for _, arch := range archs {
+		s := builtFor(t, version, arch)
+		entries, err := layout(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := packer{sources: s, name: name{Version: version, OS: runtime.GOOS, Arch: arch}, out: out, log: noLog}
+		base := filepath.Join(out, p.name.base())
+		if err := p.archive(t.Context(), base+".tar.gz", entries); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.others(t.Context(), base); err != nil {
+			t.Fatal(err)
+		}
 	}
 	sign.version, sign.out, sign.log = version, out, noLog
 	if err := sign.run(); err != nil {
@@ -97,8 +116,8 @@ func TestALayoutHasEverythingThatIsInstalled(t *testing.T) {
 		}
 	}
 	want := []string{
-		"bin/skiff", "lib/skiff/image/image.json", "lib/skiff/image/initramfs", "lib/skiff/image/kernel",
-		"lib/skiff/image/root.erofs", "lib/skiff/image/sbom.cdx.json", "lib/skiff/image/skiff-builder", "share/bash-completion/completions/skiff",
+		"bin/skiff", "lib/skiff/image/containerd-shim-runsc-v1", "lib/skiff/image/image.json", "lib/skiff/image/initramfs", "lib/skiff/image/kernel",
+		"lib/skiff/image/root.erofs", "lib/skiff/image/runsc", "lib/skiff/image/sbom.cdx.json", "lib/skiff/image/skiff-builder", "share/bash-completion/completions/skiff",
 		"share/doc/skiff/CHANGELOG.md", "share/doc/skiff/LICENSE", "share/doc/skiff/README.md",
 		"share/doc/skiff/sbom.cdx.json", "share/fish/vendor_completions.d/skiff.fish", "share/man/man1/skiff-up.1",
 		"share/man/man1/skiff.1", "share/zsh/site-functions/_skiff",
@@ -120,6 +139,27 @@ func TestALayoutWithoutAnImageFails(t *testing.T) {
 	}
 	if _, err := layout(s); err == nil || !strings.Contains(err.Error(), "root.erofs") {
 		t.Errorf("error %v", err)
+	}
+}
+
+func TestImagesOfOtherVersionsAreArchivesOfTheirOwn(t *testing.T) {
+	s := built(t, "0.2.0")
+	images, err := otherImages(s.image)
+	if err != nil || len(images) != 1 || len(images["1.35"]) != 8 || images["1.35"][1].path != "lib/skiff/image/1.35/image.json" {
+		t.Errorf("%+v, %v", images, err)
+	}
+	p := packer{sources: s, name: named("0.2.0"), log: noLog}
+	if err := os.Rename(filepath.Join(s.image, "1.35"), filepath.Join(s.image, "1.37")); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.others(t.Context(), filepath.Join(t.TempDir(), "skiff")); err == nil || !strings.Contains(err.Error(), "is a node image of Kubernetes v1.35.8") {
+		t.Errorf("an image in the directory of another version: %v", err)
+	}
+	if err := os.Remove(filepath.Join(s.image, "1.37/kernel")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := otherImages(s.image); err == nil || !strings.Contains(err.Error(), "1.37/kernel") {
+		t.Errorf("an image without a kernel: %v", err)
 	}
 }
 
@@ -286,7 +326,8 @@ func TestOnlyFilesOfOneVersionAreSigned(t *testing.T) {
 	for line := range strings.Lines(string(sums)) {
 		files = append(files, strings.Fields(line)[1])
 	}
-	if want := []string{"install.sh", named("0.2.0").base() + ".tar.gz"}; !slices.Equal(files, want) {
+	base := named("0.2.0").base()
+	if want := []string{"install.sh", base + ".tar.gz", base + "_kubernetes-1.35.tar.gz"}; !slices.Equal(files, want) {
 		t.Errorf("checksums of %q, want %q", files, want)
 	}
 	again := signer{version: "0.2.0", out: out, snapshot: true, log: noLog}

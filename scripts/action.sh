@@ -13,7 +13,14 @@ key() {
   if [ -z "$from" ]; then
     from=$(git rev-parse HEAD 2>/dev/null || cat go.sum Makefile cmd/*/*.go | sha256sum | cut -d' ' -f1)
   fi
-  echo "key=skiff-$(uname -m)-$from"
+  echo "key=skiff-$(uname -m)-$from${ACTION_KUBERNETES:+-$ACTION_KUBERNETES}" | tr , _ # cache keys have no commas
+}
+
+# others prints the wanted versions of Kubernetes other than the default one of a checkout.
+others() {
+  local standard
+  standard=$(awk '$1 == "k8s.io/kubernetes" { print $2; exit }' go.mod | sed 's/^v//; s/\.[0-9]*$//')
+  tr , '\n' <<<"${ACTION_KUBERNETES:-}" | tr -d ' ' | grep -vxF -e '' -e "$standard" || true
 }
 
 install() {
@@ -23,6 +30,7 @@ install() {
       download "$SKIFF_VERSION"
     else
       make build
+      for version in $(others); do make image KUBERNETES="$version"; done
       cp -r bin/. "$cache/bin"
     fi
   fi
@@ -36,7 +44,9 @@ download() {
   local script
   script=$(mktemp)
   curl -fsSL --retry 3 -o "$script" "$releases/$1/install.sh"
-  sh "$script" --version "$1" --prefix "$cache" --from "$releases/$1"
+  local images
+  images=$(others | paste -sd , -)
+  sh "$script" --version "$1" --prefix "$cache" --from "$releases/$1" ${images:+--kubernetes "$images"}
   rm -f "$script"
 }
 
@@ -63,6 +73,9 @@ up() {
   local wanted=(--driver "$driver" --control-planes "$ACTION_CONTROL_PLANES" --workers "$ACTION_WORKERS" --memory "$ACTION_MEMORY")
   if [ -n "$ACTION_FILE" ]; then
     wanted=(--driver "$driver" -f "$ACTION_FILE")
+  fi
+  if [ -n "$ACTION_KUBERNETES" ]; then
+    wanted+=(--kubernetes "$ACTION_KUBERNETES")
   fi
   if [ "$driver" = sandbox ]; then
     root=(as_root)

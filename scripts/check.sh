@@ -16,6 +16,10 @@ echo "== go vet"
 go vet ./...
 echo "== go vet, host side on darwin/arm64"
 GOOS=darwin GOARCH=arm64 go vet ./cmd/skiff/... ./vm/... ./kube/... ./tui/... ./web/...
+echo "== types with other versions of Kubernetes"
+for pins in versions/1.*.mod; do
+  go run ./versions/types "$(basename "$pins" .mod)"
+done
 
 echo "== golangci-lint"
 # The linter is a program with its own pins (tools/go.mod), built once.

@@ -12,6 +12,7 @@ for module in images/programs/*/go.mod; do
   go list -C "$(dirname "$module")" -deps tool >/dev/null
 done
 go list -C test/conformance/gateway -deps -test ./... >/dev/null
+go list -C skiff -deps -test ./... >/dev/null
 for module in test/tools test/conformance/suite; do
   go list -C "$module" -e -deps -tags tools ./... >/dev/null # -e: programs are imported to be pinned
 done

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building and running Skiff needs on a Linux
-# host and that are missing: host-packages.sh [--tests] [ARCH], where ARCH is the
-# architecture of the node image, and --tests adds the clients that only tests use.
+# host and that are missing: host-packages.sh [--tests] [--nodes] [ARCH], where ARCH is
+# the architecture of the node image, --tests adds the clients that only tests use, and
+# --nodes what runs nodes of ARCH if that is not the host's architecture.
 # Prints nothing if none is missing.
 set -euo pipefail
 
@@ -18,9 +19,13 @@ case "$(uname -m)" in
     ;;
 esac
 
-tests=
+tests= nodes=
 if [ "${1:-}" = --tests ]; then
   tests=1
+  shift
+fi
+if [ "${1:-}" = --nodes ]; then
+  nodes=1
   shift
 fi
 
@@ -62,6 +67,12 @@ esac
 if [ -n "$triplet" ]; then # to build for another architecture
   need "$triplet-gcc" "gcc-${triplet//_/-}"
   [ -e "/usr/$triplet/include/stdlib.h" ] || missing+=("libc6-dev-$1-cross")
+  if [ -n "$nodes" ]; then
+    case $1 in
+      amd64) need qemu-system-x86_64 qemu-system-x86 ;;
+      arm64) need qemu-system-aarch64 qemu-system-arm ;;
+    esac
+  fi
 fi
 if [ ${#missing[@]} -eq 0 ]; then
   exit 0

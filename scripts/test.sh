@@ -10,9 +10,20 @@
 #                  without Go; needs Linux and root
 #   test.sh e2e    real clusters on VMs and, on Linux as root, tests that need no VM
 #                  on sandboxes. RUN narrows it as go test -run does;
-#                  SKIFF_E2E_DRIVER=lima|sandbox runs everything on one driver
+#                  SKIFF_E2E_DRIVER=lima|sandbox runs everything on one driver. Tests of
+#                  clusters of their own run on VMs if RUN names them
 #   test.sh ingress  a third-party ingress controller, built from its module, on the
 #                  sandbox driver; needs Linux and root
+#   test.sh cni    a third-party pod network, built from its module, on the sandbox
+#                  driver; needs Linux and root
+#   test.sh arm64  a cluster with an emulated node of the other architecture, whose image
+#                  must have been built, on VMs
+#   test.sh versions VERSION...  the packages that link Kubernetes, with the modules of each
+#                  version, a cluster of each, whose images must have been built, and an
+#                  upgrade from the oldest to the newest, on the sandbox driver, which needs Linux and root, or on SKIFF_E2E_DRIVER;
+#                  RUN narrows it
+#   test.sh chaos-host ROUNDS  kills what runs on the host at random moments, on the sandbox
+#                  driver or on SKIFF_E2E_DRIVER; SKIFF_E2E_SEED repeats a run
 #   test.sh cgroup2  a cluster of sandboxes inside a VM, whose kernel has only
 #                  cgroup v2
 set -euo pipefail
@@ -52,22 +63,27 @@ skips() { CGO_ENABLED=0 go run ./test/skips "test/skips/$1.txt" "$events"/*.json
 unit() {
   local light heavy failed=0
   clients
+  if [ -e web/dist/index.html.gz ]; then scripts/web.sh --packages; fi
   light=$(scripts/packages.sh light)
   heavy=$(scripts/packages.sh heavy)
   # shellcheck disable=SC2086 # one word per package
   if [ -n "$light" ]; then CGO_ENABLED=1 gotest light pkgname -timeout 20m -race $light || failed=1; fi
   # shellcheck disable=SC2086
   if [ -n "$heavy" ]; then CGO_ENABLED=0 gotest heavy pkgname -timeout 20m $heavy || failed=1; fi
+  # The Go package for users is a module of its own.
+  (cd skiff && CGO_ENABLED=0 gotest module pkgname -timeout 5m ./...) || failed=1
   skips unit || failed=1
   return "$failed"
 }
 
 # Tests of the cluster, not of its machines: seconds on sandboxes, minutes under
 # emulation.
-anywhere='TestEndToEnd/^(Cloud|Metrics|Logs|Monitoring|KeptLogs|Services|LoadBalancer|Connect|ReadOnlyFolder|Ports|Build|Registry|Proxy|APIAddress|Peers|Intruder|RotateSecrets|Renewal|ExpiredCertificates|Run|ControlPlanes|Restore|HostDNS|HostPorts|CustomDNS|Web|WebEntry|Dashboard|Browser|Release|Databases|Clients|DualStack|Settings)$'
+anywhere='TestEndToEnd/^(Cloud|Simulated|Metrics|Logs|Monitoring|KeptLogs|Services|LoadBalancer|Connect|Ports|Build|Registry|Proxy|APIAddress|Peers|Intruder|RotateSecrets|Renewal|ExpiredCertificates|Run|ControlPlanes|Restore|HostPorts|CustomDNS|Web|WebEntry|Dashboard|Browser|Release|Databases|Clients|Chaos|Repair|PauseIdle|Clusters)$'
+# So are most workloads: what differs on VMs is the kernel, the network and the disk.
+workloads='TestEndToEnd/^Workloads$/^(CronJob|RollingUpdate|StatefulSet|Probes|Helm|Configuration|Job|CustomResource|KubectlOutput|Apply)$'
 # These run on both, because the host's kernel and the image's differ, and folders
 # come by bind mounts or by virtiofs.
-both='TestEndToEnd/^(Workloads|Confinement|HostFolder)$/^(NetworkPolicy)?$'
+both='TestEndToEnd/^(Confinement|HostFolder)$|TestEndToEnd/^Workloads$/^NetworkPolicy$'
 
 e2e() {
   clients
@@ -75,21 +91,21 @@ e2e() {
   if [ -n "${RUN:-}${SKIFF_E2E_DRIVER:-}" ] || ! sandboxes; then
     clusters all -run "${RUN:-.}"
   else
-    clusters vms -skip "$anywhere"
-    SKIFF_E2E_DRIVER=sandbox clusters sandboxes -run "$anywhere|$both"
+    clusters vms -skip "$anywhere|$workloads"
+    SKIFF_E2E_DRIVER=sandbox PARALLEL=5 clusters sandboxes -run "$anywhere|$workloads|$both"
   fi
   # The dashboard's actions, on sandboxes.
   SKIFF_E2E=1 CGO_ENABLED=0 gotest dashboard standard-verbose -count=1 -timeout 30m -run "${RUN:-OnARealCluster}" ./test/ui
   skips e2e
 }
 
-# clusters NAME ARGUMENTS... runs the end-to-end tests, two at once: three emulated
-# machines share two cores, and with four tests the probes, DNS queries and leases
-# of their nodes ran out of time.
+# clusters NAME ARGUMENTS... runs the end-to-end tests, PARALLEL or two at once: three
+# emulated machines share two cores, and with four tests the probes, DNS queries and
+# leases of their nodes ran out of time. Tests on sandboxes mostly wait.
 clusters() {
   local name=$1
   shift
-  SKIFF_E2E=1 CGO_ENABLED=0 gotest "$name" standard-verbose -count=1 -timeout 60m -parallel 2 "$@" ./test/e2e
+  SKIFF_E2E=1 CGO_ENABLED=0 gotest "$name" standard-verbose -count=1 -timeout "${LIMIT:-60m}" -parallel "${PARALLEL:-2}" "$@" ./test/e2e
 }
 
 cgroup2() {
@@ -106,6 +122,48 @@ ingress() {
   CGO_ENABLED=0 go build -C test/skipper -ldflags "-s -w" -o "$PWD/build/test/skipper" tool
   CGO_ENABLED=0 go run ./test/images -o build/test/images -cache build/test/cache -skipper build/test/skipper
   SKIFF_E2E_INGRESS=1 SKIFF_E2E_DRIVER=sandbox clusters ingress -run IngressController
+}
+
+cni() {
+  if ! sandboxes; then
+    echo "skipped: the pod network (its cluster runs on sandboxes, which need Linux and root)"
+    return
+  fi
+  test/prepare.sh
+  CGO_ENABLED=0 go build -C test/kuberouter -ldflags "-s -w" -o "$PWD/build/test/kube-router" tool
+  CGO_ENABLED=0 go run ./test/images -o build/test/images -cache build/test/cache -kube-router build/test/kube-router
+  SKIFF_E2E_CNI=1 SKIFF_E2E_DRIVER=sandbox clusters cni -run TestPodNetwork
+}
+
+arm64() {
+  test/prepare.sh
+  CGO_ENABLED=0 go run ./test/images -o build/test/images -cache build/test/cache -architectures
+  SKIFF_E2E_ARCHITECTURES=1 SKIFF_E2E_DRIVER=lima clusters arm64 -run TestArchitectures
+}
+
+versions() {
+  local driver=${SKIFF_E2E_DRIVER:-sandbox}
+  if [ "$driver" = sandbox ] && ! sandboxes; then
+    echo "skipped: versions of Kubernetes (their clusters run on sandboxes, which need Linux and root)"
+    return
+  fi
+  local version failed=0
+  for version in "$@"; do
+    if [ -e "versions/$version.mod" ]; then
+      # shellcheck disable=SC2046 # one word per package
+      CGO_ENABLED=0 gotest "heavy-$version" pkgname -timeout 20m -modfile="versions/$version.mod" -tags="$(scripts/tags.sh "$version")" \
+        $(scripts/packages.sh heavy) || failed=1
+    fi
+  done
+  [ "$failed" = 0 ] || return 1
+  test/prepare.sh
+  SKIFF_E2E_VERSIONS=$(IFS=,; echo "$*") SKIFF_E2E_DRIVER=$driver clusters versions -run "${RUN:-Versions}"
+}
+
+chaos_host() {
+  test/prepare.sh
+  export SKIFF_E2E_DRIVER=${SKIFF_E2E_DRIVER:-sandbox}
+  LIMIT=6h SKIFF_E2E_HOST_FAILS=$1 clusters chaos-host -run HostFails
 }
 
 sandboxes() { [ "$(uname -s)" = Linux ] && [ "$(id -u)" = 0 ]; }
@@ -136,9 +194,13 @@ case "${1:-}" in
   release) release ;;
   e2e) e2e ;;
   ingress) ingress ;;
+  cni) cni ;;
+  arm64) arm64 ;;
+  versions) shift && versions "$@" ;;
+  chaos-host) chaos_host "${2:-20}" ;;
   cgroup2) cgroup2 ;;
   *)
-    echo "usage: test.sh unit|conformance|release|e2e|ingress|cgroup2" >&2
+    echo "usage: test.sh unit|conformance|release|e2e|ingress|cni|arm64|versions|chaos-host|cgroup2" >&2
     exit 2
     ;;
 esac
