@@ -30,6 +30,7 @@ import (
 	controlplanecloud "github.com/skiff-dev/skiff/controlplane/cloud"
 	"github.com/skiff-dev/skiff/controlplane/cloud/cloudapi"
 	"github.com/skiff-dev/skiff/controlplane/pki"
+	"github.com/skiff-dev/skiff/internal/runtest"
 	"github.com/skiff-dev/skiff/vm/cloud"
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/credentials"
@@ -102,10 +103,7 @@ func newSite(t *testing.T) *site {
 	if s.store, err = credentials.OpenStore(filepath.Join(t.TempDir(), "pki"), time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	config, err := s.store.ServerConfig(credentials.CloudCA, credentials.Cloud)
-	if err != nil {
-		t.Fatal(err)
-	}
+	config := s.store.ServerConfig(credentials.CloudCA, credentials.Cloud)
 	log := slog.New(slog.DiscardHandler)
 	pool := netip.MustParsePrefix("192.168.104.252/30")
 	balancers, err := cloud.OpenBalancers(filepath.Join(t.TempDir(), "f"), pool, log)
@@ -153,7 +151,7 @@ func (s *site) files(t *testing.T, name string) string {
 
 func (s *site) of(t *testing.T, name string) pki.Files {
 	t.Helper()
-	n, ok := cluster.Find(s.spec, name)
+	n, ok := cluster.State{Spec: s.spec, Machines: cluster.Remember(nil, s.spec)}.Find(name)
 	if !ok {
 		t.Fatalf("no node %s", name)
 	}
@@ -295,12 +293,7 @@ func TestAServiceKeepsItsAddressWhenTheHostForgetsIt(t *testing.T) {
 
 func TestAnEndpointThatDoesNotAnswerIsTriedAgainSoon(t *testing.T) {
 	s := newSite(t)
-	nobody, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	endpoint := netip.MustParseAddrPort(nobody.Addr().String())
-	_ = nobody.Close()
+	endpoint := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), runtest.FreePort(t))
 	client, err := cloudapi.NewClient(endpoint, s.files(t, "control-plane-1"))
 	if err != nil {
 		t.Fatal(err)

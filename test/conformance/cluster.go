@@ -55,7 +55,7 @@ func (c *cluster) up(ctx context.Context, o options) error {
 	start := time.Now()
 	args := []string{
 		"up", clusterName, "--driver", c.driver, "--control-planes", "1", "--workers", strconv.Itoa(c.workers()),
-		"--memory", c.memory, "--kubeconfig", c.kubeconfig,
+		"--memory", c.memory, "--kubeconfig", c.kubeconfig, "--kubernetes", o.kubernetes,
 	}
 	if c.suite.dual {
 		args = append(args, "--ip-family", "dual")

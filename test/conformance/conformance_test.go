@@ -15,13 +15,26 @@ import (
 	"golang.org/x/mod/modfile"
 
 	"github.com/skiff-dev/skiff/images/oci"
+	"github.com/skiff-dev/skiff/internal/kubenames"
 )
 
-func all() []string { return strings.Split(strings.TrimSpace(names), "\n") }
+func all() []string {
+	names, err := conformanceTests(kubenames.Default)
+	if err != nil {
+		panic(err)
+	}
+	return names
+}
 
-func TestListHasEveryConformanceTest(t *testing.T) {
-	if n := len(all()); n != 446 {
-		t.Errorf("%d names, upstream has 446", n)
+func TestTheListsHaveEveryConformanceTest(t *testing.T) {
+	for _, version := range kubenames.Versions() {
+		names, err := conformanceTests(version)
+		if err != nil || len(names) < 400 {
+			t.Errorf("%s: %d names, %v", version, len(names), err)
+		}
+	}
+	if _, err := conformanceTests("1.12"); err == nil {
+		t.Error("an unknown version has tests")
 	}
 }
 
@@ -246,18 +259,24 @@ func required(t *testing.T, path string) map[string]string {
 // A package compiled against another version of a library is compiled again, so a
 // cold build of the tests would take twice as long.
 func TestTheTestProgramSharesWhatIsCompiledForUs(t *testing.T) {
-	ours, theirs := required(t, "../../go.mod"), required(t, "suite/go.mod")
-	shared := 0
-	for module, version := range theirs {
-		if ours[module] == "" {
-			continue
+	for _, version := range kubenames.Versions() {
+		program, suite := "../../versions/"+version+".mod", "suite/"+version+".mod"
+		if version == kubenames.Default {
+			program, suite = "../../go.mod", "suite/go.mod"
 		}
-		if shared++; ours[module] != version {
-			t.Errorf("suite/go.mod requires %s %s, go.mod requires %s", module, version, ours[module])
+		ours, theirs := required(t, program), required(t, suite)
+		shared := 0
+		for module, version := range theirs {
+			if ours[module] == "" {
+				continue
+			}
+			if shared++; ours[module] != version {
+				t.Errorf("%s requires %s %s, %s requires %s", suite, module, version, program, ours[module])
+			}
 		}
-	}
-	if shared < 50 {
-		t.Errorf("the two share only %d modules", shared)
+		if shared < 50 {
+			t.Errorf("%s and %s share only %d modules", suite, program, shared)
+		}
 	}
 }
 

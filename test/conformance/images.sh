@@ -63,6 +63,19 @@ applets() { # DIR: adds busybox links for commands that no package provides
 	done
 }
 
+tag() { # ID...: prints the names, without the registry, that the test program has for the first ID that it knows
+	for id; do
+		t=$(sed -n "s/^$id //p" "$bin/names")
+		[ -z "$t" ] || { echo "$t"; return; }
+	done
+	echo "images.sh: the test program names no image $*" >&2
+	return 1
+}
+tagged() { # REGISTRY ID...: prints the names of several IDs with commas between them
+	r=$1 all=; shift
+	for id; do for t in $(tag "$id"); do all=${all:+$all,}$r/$t; done; done
+	printf '%s\n' "$all" | tr ',' '\n' | sort -u | paste -sd ,
+}
 layer() { "$bin/oci" layer "$w/$1.tar" "$w/$1"; }
 older() { # FILE INPUT...: succeeds if FILE is missing or older than an input
 	t=$1; shift
@@ -75,6 +88,7 @@ stale() { # LAYER INPUT...: succeeds if LAYER must be rebuilt
 	older "$t" "$bin/oci" "$@"
 }
 image() { # CONFIG NAME[,NAME] LAYER...: prints a line for oci
+	case $2 in '' | */) exit 1 ;; esac # tag has reported the reason
 	printf '%s\t%s\t' "$2" "$1"; shift 2; echo "$*"
 }
 binary() { # LAYER PATH PROGRAM: builds a layer with one program (MODE, default 755)
@@ -129,7 +143,7 @@ if stale iptables "$me"; then
 	ln -s iptables-nft "$w/iptables/sbin/iptables"; ln -s ip6tables-nft "$w/iptables/sbin/ip6tables"
 	applets "$w/iptables"; layer iptables
 fi
-for v in 1.15-4 1.27-0; do # the two differ only in their page
+for v in old new; do # the two differ only in their page
 	stale nginx-$v "$me" || continue
 	d=$w/nginx-$v/usr/share/nginx/html; rm -rf "$w/nginx-$v"; mkdir -p "$d"
 	printf '<!DOCTYPE html>\n<html><head><title>Welcome to nginx!</title></head><body><h1>Welcome to nginx!</h1><!-- %s --></body></html>\n' $v >"$d/index.html"
@@ -173,23 +187,30 @@ done
 P='"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],"WorkingDir":"/"'
 A="$P,"'"Entrypoint":["/agnhost"],"ExposedPorts":{"80/tcp":{},"8080/tcp":{},"8081/tcp":{},"9376/tcp":{},"5000/tcp":{}}'
 N="$P,"'"Cmd":["nginx","-g","daemon off;"],"StopSignal":"SIGQUIT","ExposedPorts":{"80/tcp":{}}'
-# registry.k8s.io/pause is part of the node image.
+agnhost=$(tagged $e2e Agnhost AgnhostPrev)
+for t in $(sed -n 's/^manifests agnhost:/agnhost:/p' "$bin/names"); do
+	case ,$agnhost, in *",$e2e/$t,"*) ;; *) agnhost=$agnhost,$e2e/$t ;; esac
+done
+plugins=$(sed -n 's|^manifests hostpathplugin:|registry.k8s.io/sig-storage/hostpathplugin:|p' "$bin/names" | paste -sd ,)
 {
-	image "{$P}" registry.k8s.io/etcd:3.6.8-0 busybox etcd
-	image "{$A,\"Cmd\":[\"pause\"]}" $e2e/agnhost:2.63.0,$e2e/agnhost:2.55 tools agnhost coredns agnhost-files agnhost-registry
-	image "{$A,\"Cmd\":[\"test-webserver\"]}" $e2e/kitten:1.8 tools agnhost agnhost-files kitten
-	image "{$A,\"Cmd\":[\"test-webserver\"]}" $e2e/nautilus:1.8 tools agnhost agnhost-files nautilus
-	image "{$P,\"Cmd\":[\"sh\"]}" $e2e/busybox:1.37.0-1 busybox
-	image "{$P,\"Cmd\":[\"sh\"],\"User\":\"1234\"}" $e2e/nonroot:1.5 busybox
-	image "{$P,\"Cmd\":[\"nnp\"]}" $e2e/nonewprivs:1.4 busybox nnp
-	image "{$P,\"Cmd\":[\"bash\"]}" $e2e/glibc-dns-testing:2.0.0 tools coredns
-	image "{$N}" $e2e/nginx:1.15-4 nginx nginx-1.15-4
-	image "{$N}" $e2e/nginx:1.27-0 nginx nginx-1.27-0
-	image "{$P,\"Entrypoint\":[\"/regression-issue-74839\"]}" $e2e/regression-issue-74839:1.4 regression-issue-74839
-	image "{$P,\"Cmd\":[\"sh\"]}" registry.k8s.io/build-image/distroless-iptables:v0.9.6 iptables
+	image "{$P}" "$(tagged registry.k8s.io Etcd)" busybox etcd
+	image "{$A,\"Cmd\":[\"pause\"]}" "$agnhost" tools agnhost coredns agnhost-files agnhost-registry
+	image "{$A,\"Cmd\":[\"test-webserver\"]}" "$(tagged $e2e Kitten)" tools agnhost agnhost-files kitten
+	image "{$A,\"Cmd\":[\"test-webserver\"]}" "$(tagged $e2e Nautilus)" tools agnhost agnhost-files nautilus
+	image "{$P,\"Cmd\":[\"sh\"]}" "$(tagged $e2e BusyBox)" busybox
+	image "{$P,\"Cmd\":[\"sh\"],\"User\":\"1234\"}" "$(tagged $e2e NonRoot)" busybox
+	image "{$P,\"Cmd\":[\"nnp\"]}" "$(tagged $e2e Nonewprivs)" busybox nnp
+	image "{$P,\"Cmd\":[\"bash\"]}" "$e2e/$(tag GlibcDnsTesting JessieDnsutils)" tools coredns
+	image "{$N}" "$(tagged $e2e Nginx)" nginx nginx-old
+	image "{$N}" "$(tagged $e2e NginxNew)" nginx nginx-new
+	image "{$P,\"Entrypoint\":[\"/regression-issue-74839\"]}" "$(tagged $e2e RegressionIssue74839)" regression-issue-74839
+	image "{$P,\"Cmd\":[\"sh\"]}" "$(tagged registry.k8s.io/build-image DistrolessIptables)" iptables
 	# Tests of dynamic resource allocation use only the shell of this one.
-	image "{$P,\"Cmd\":[\"sh\"]}" registry.k8s.io/sig-storage/hostpathplugin:v1.17.1 busybox
-	image "{$P,\"Entrypoint\":[\"/sample-apiserver\"]}" $e2e/sample-apiserver:1.29.2 busybox sample-apiserver
+	image "{$P,\"Cmd\":[\"sh\"]}" "$plugins" busybox
+	image "{$P,\"Entrypoint\":[\"/sample-apiserver\"]}" "$(tagged $e2e APIServer)" busybox sample-apiserver
+	# The node image has this one for the default version of Kubernetes.
+	pause=$(tagged registry.k8s.io Pause)
+	grep -qF "\"$pause\"" "$here/../../images/recipe/recipe.go" || image "{$P,\"Entrypoint\":[\"/bin/sleep\",\"infinity\"]}" "$pause" busybox
 } >"$w/images.new"
 cmp -s "$w/images.new" "$w/images.list" || mv "$w/images.new" "$w/images.list"
 if older "$out/images.tar" "$w/images.list" "$bin/oci" "$w"/*.tar; then

@@ -7,7 +7,7 @@ package main
 
 import (
 	"context"
-	_ "embed"
+	"embed"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -19,13 +19,24 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/skiff-dev/skiff/internal/kubenames"
 )
 
-// names lists the conformance tests of the pinned version, one per line, each with
-// its SIG first.
+// lists has a file for each version of Kubernetes with the names of its conformance
+// tests, one per line, each with its SIG first.
 //
-//go:embed testdata/tests.txt
-var names string
+//go:embed testdata/tests-1.*.txt
+var lists embed.FS
+
+// conformanceTests returns the names of the conformance tests of a minor version.
+func conformanceTests(version string) ([]string, error) {
+	content, err := lists.ReadFile("testdata/tests-" + version + ".txt")
+	if err != nil {
+		return nil, fmt.Errorf("the conformance tests of Kubernetes %q are not known", version)
+	}
+	return strings.Split(strings.TrimSpace(string(content)), "\n"), nil
+}
 
 // ourVolumes describes our default storage class to upstream's storage tests.
 //
@@ -35,6 +46,7 @@ var ourVolumes []byte
 // options of a run.
 type options struct {
 	out, skiff, memory, kubeconfig string
+	kubernetes                     string
 	focus, skip, suite, driver     string
 	procs, nodes                   int
 	core, keep, list, gateway      bool
@@ -46,6 +58,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.out, "out", "build/conformance", "directory that has bin and images and receives the results")
 	flag.StringVar(&o.skiff, "skiff", "bin/skiff", "path of the skiff program")
+	flag.StringVar(&o.kubernetes, "kubernetes", kubenames.Default, "minor version of Kubernetes")
 	flag.StringVar(&o.memory, "memory", "5Gi", "memory of each node")
 	flag.StringVar(&o.kubeconfig, "kubeconfig", "", "use this cluster, which must have the images, instead of creating one")
 	flag.StringVar(&o.driver, "driver", sandbox, "driver of the nodes; some tests run only on VMs")
@@ -81,7 +94,10 @@ func run(ctx context.Context, o options) (failed bool, err error) {
 	if o.list {
 		return false, list(ctx, o, os.Stdout)
 	}
-	all := strings.Split(strings.TrimSpace(names), "\n")
+	all, err := conformanceTests(o.kubernetes)
+	if err != nil {
+		return false, err
+	}
 	known := all
 	if o.suite != "" && o.focus != "" {
 		if known, err = allNames(ctx, o); err != nil {

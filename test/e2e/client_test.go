@@ -1,11 +1,14 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/mod/modfile"
 )
 
 // header checks the columns of kubectl get -o wide.
@@ -17,11 +20,41 @@ func (k *kube) header(t *testing.T, columns string, args ...string) string {
 	return out
 }
 
+// release returns the release of Kubernetes that the API server runs, as in "v1.36.3".
+func (k *kube) release(t *testing.T) string {
+	t.Helper()
+	var reported struct{ ServerVersion struct{ GitVersion string } }
+	if err := json.Unmarshal([]byte(k.kubectl(t, "version", "-o", "json")), &reported); err != nil {
+		t.Fatal(err)
+	}
+	return reported.ServerVersion.GitVersion
+}
+
+// pinnedKubectl returns the release of Kubernetes that the tests' kubectl is built from.
+func (r *rig) pinnedKubectl(t *testing.T) string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(r.root, "test/tools/go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pins, err := modfile.Parse("go.mod", content, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, required := range pins.Require {
+		if required.Mod.Path == "k8s.io/kubernetes" {
+			return required.Mod.Version
+		}
+	}
+	t.Fatal("test/tools/go.mod does not pin k8s.io/kubernetes")
+	return ""
+}
+
 func testKubectlOutput(t *testing.T, k *kube) {
 	k.apply(t, "texts.yaml")
 	k.rollout(t, "deployment/shown")
 	nodes := k.header(t, "NAME STATUS ROLES AGE VERSION INTERNAL-IP EXTERNAL-IP OS-IMAGE KERNEL-VERSION CONTAINER-RUNTIME", "nodes")
-	contains(t, "nodes", nodes, "Ready", "control-plane", "v1.36.3", "containerd://2.")
+	contains(t, "nodes", nodes, "Ready", "control-plane", " "+k.release(t)+" ", "containerd://2.")
 	pods := k.header(t, "NAME READY STATUS RESTARTS AGE IP NODE NOMINATED NODE READINESS GATES", "pods")
 	contains(t, "pods", pods, "1/1", "Running")
 	k.header(t, "NAME READY UP-TO-DATE AVAILABLE AGE CONTAINERS IMAGES SELECTOR", "deployments")
@@ -41,7 +74,7 @@ func testKubectlOutput(t *testing.T, k *kube) {
 	contains(t, "explain", k.kubectl(t, "explain", "pod.spec.containers.livenessProbe"),
 		"KIND:       Pod", "VERSION:    v1", "FIELD: livenessProbe <Probe>", "DESCRIPTION:", "failureThreshold")
 	contains(t, "api-resources", k.kubectl(t, "api-resources"), "deployments", "apps/v1", "NetworkPolicy")
-	contains(t, "version", k.kubectl(t, "version"), "Client Version: v1.36.3", "Server Version: v1.36.3")
+	contains(t, "version", k.kubectl(t, "version"), "Client Version: "+k.pinnedKubectl(t), "Server Version: "+k.release(t))
 	contains(t, "an absent object", k.try(t, "get", "pod", "absent").stderr,
 		`Error from server (NotFound): pods "absent" not found`)
 }

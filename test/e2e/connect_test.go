@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/net/icmp"
+	"golang.org/x/net/ipv4"
 
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/tunnel"
@@ -77,6 +81,39 @@ func answersAs(p pod) error {
 	return nil
 }
 
+// pinged returns an error unless an address answers an echo request (ICMP).
+func pinged(to string) error {
+	conn, err := icmp.ListenPacket("ip4:icmp", "0.0.0.0")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	request := icmp.Echo{ID: os.Getpid() & 0xffff, Seq: 1, Data: bytes.Repeat([]byte("x"), 3000)}
+	packet, err := (&icmp.Message{Type: ipv4.ICMPTypeEcho, Body: &request}).Marshal(nil)
+	if err != nil {
+		return err
+	}
+	if _, err := conn.WriteTo(packet, &net.IPAddr{IP: net.ParseIP(to)}); err != nil {
+		return err
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	received := make([]byte, 1<<16)
+	for { // the socket gets every message of ICMP
+		n, from, err := conn.ReadFrom(received)
+		if err != nil {
+			return err
+		}
+		message, err := icmp.ParseMessage(int(ipv4.ICMPTypeEcho.Protocol()), received[:n])
+		if err != nil || from.String() != to || message.Type != ipv4.ICMPTypeEchoReply {
+			continue
+		}
+		if reply, ok := message.Body.(*icmp.Echo); !ok || reply.ID != request.ID || !bytes.Equal(reply.Data, request.Data) {
+			return fmt.Errorf("%s answers with %+v", to, message.Body)
+		}
+		return nil
+	}
+}
+
 // reachesEverything checks the ways to the servers of host-service.yaml.
 func reachesEverything(t *testing.T, r *rig, k *kube) {
 	t.Helper()
@@ -91,6 +128,9 @@ func reachesEverything(t *testing.T, r *rig, k *kube) {
 		}
 		return nil
 	})
+	for _, to := range append([]string{k.workers[0].address}, servers[0].ip, servers[1].ip) {
+		eventually(t, waitLimit, to+" answers a ping", func() error { return pinged(to) })
+	}
 	service := k.get(t, "service/web", ".spec.clusterIP")
 	r.answers(t, service+":28080", servers)
 	balancer := k.get(t, "service/web", ".status.loadBalancer.ingress[0].ip")

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -16,7 +17,7 @@ import (
 func testDashboard(t *testing.T, r *rig, name string, k *kube) {
 	k.apply(t, "dashboard.yaml")
 	k.rollout(t, "deployment/shop")
-	k.wait(t, "condition=Ready", "pod/hostile")
+	k.wait(t, "condition=Ready", "pod/hostile", "pod/echo")
 	pod := k.pods(t, "app=shop")[0].name
 	b := tab.Open(t, r.dashboard(t, name))
 	r.assertLoopbackOnly(t, name)
@@ -33,6 +34,8 @@ func testDashboard(t *testing.T, r *rig, name string, k *kube) {
 	}
 	b.Clean("logs")
 	equal(t, "output of a shell", b.Exec(k.namespace, pod, "cat", "/etc/hostname"), pod)
+	k.tryTerminal(t, b, pod)
+	k.trySearch(t, b)
 	k.tryForward(t, b, pod)
 	k.tryActions(t, b)
 	k.tryFewRights(t, name)
@@ -53,6 +56,38 @@ func (r *rig) dashboard(t *testing.T, name string, args ...string) string {
 	var link daemonapi.DashboardLink
 	r.skiffJSON(t, &link, append([]string{"dashboard", name}, args...)...)
 	return link.URL
+}
+
+// tryTerminal types into a shell, and into a container's main process.
+func (k *kube) tryTerminal(t *testing.T, b *tab.Tab, pod string) {
+	t.Helper()
+	const focused = `document.activeElement?.classList.contains("xterm-helper-textarea")`
+	b.Visit("object/pods/" + k.namespace + "/" + pod + "?tab=shell")
+	b.Await("a terminal", focused)
+	b.Type("echo in-$((40+2))\r")
+	b.See("in-42")
+	b.Visit("object/pods/" + k.namespace + "/echo?tab=shell")
+	b.Allow("closed before the connection is established") // if the shell has not connected yet
+	b.Choose("What to open", "Attach")
+	b.Await("a terminal", focused)
+	b.Type("hello\r")
+	b.See("you said hello")
+	b.Clean("terminals")
+}
+
+// trySearch finds stored lines, and shows the fields of one.
+func (k *kube) trySearch(t *testing.T, b *tab.Tab) {
+	t.Helper()
+	b.Visit("logs")
+	b.Fill("Search the logs", "onerror !nothing")
+	b.Fill("Pod", "hostile")
+	b.Press("Refresh")
+	b.Press("Search")
+	b.See("hostile/hostile", "<img src=x")
+	tab.Evaluate[bool](b, `(document.querySelector(".log-time").click(), true)`)
+	b.See("pod_uid", k.namespace)
+	b.Confirm("Close")
+	b.Clean("the search of logs")
 }
 
 // tryForward reaches a pod through a port-forward of the dashboard.
@@ -126,13 +161,27 @@ func (k *kube) tryFewRights(t *testing.T, name string) {
 	b.Allow("403")
 	for path, want := range map[string]int{
 		"/api/kubernetes/api/v1/namespaces/" + k.namespace + "/pods/" + pod: 200, "/api/kubernetes/api/v1/namespaces/kube-system/pods": 403,
-		"/api/kubernetes/api/v1/nodes": 403, "/api/kubernetes/api/v1/namespaces/" + k.namespace + "/secrets": 403, "/api/metrics/api/v1/query?query=up": 403,
-		"/api/logs/select/logsql/query?query=*": 403, "/api/services": 403,
+		"/api/kubernetes/api/v1/nodes": 403, "/api/kubernetes/api/v1/namespaces/" + k.namespace + "/secrets": 403, "/api/metrics/api/v1/targets": 403, "/api/services": 403,
 	} {
 		if got := tab.Evaluate[int](b, fmt.Sprintf(`fetch(%q).then((r) => r.status)`, path)); got != want {
 			t.Errorf("jane: %s: status %d, want %d", path, got, want)
 		}
 	}
-	equal(t, "clusters that jane sees", tab.Evaluate[int](b, `fetch("/api/clusters").then((r) => r.json()).then((c) => c.length)`), 1)
+	// Of what is stored, she sees her namespace only.
+	const entries = `fetch("/api/logs/select/logsql/query?limit=5000&query=" + encodeURIComponent("* | union ({source=\"audit\"})")).then((r) => r.text())
+		.then((all) => [...new Set(all.split("\n").filter(Boolean).map((line) => JSON.parse(line)).map((e) => e.source + " of " + e.namespace))].sort().join())`
+	want := "container of " + k.namespace + ",event of " + k.namespace
+	b.Await("entries of her namespace", entries+".then((found) => found === "+strconv.Quote(want)+")")
+	// A tail sends what is stored already, and then what arrives.
+	const tail = `fetch("/api/logs/select/logsql/tail?query=*&offset=0s&start_offset=1h").then(async (r) => {
+		const reader = r.body.getReader()
+		const chunk = new TextDecoder().decode((await reader.read()).value)
+		await reader.cancel()
+		return chunk.split("\n").slice(0, -1).map((line) => JSON.parse(line).namespace)
+	})`
+	b.Await("a tail of her namespace", tail+".then((found) => found.length > 0 && found.every((n) => n === "+strconv.Quote(k.namespace)+"))")
+	// The administrator sees every cluster on this host, she only the one that she is in.
+	const clusters = `fetch("/api/clusters").then((r) => r.json()).then((all) => all.map((c) => c.name).sort().join())`
+	equal(t, "clusters that jane sees", tab.Evaluate[string](b, clusters), name)
 	b.Clean("a user with few rights")
 }

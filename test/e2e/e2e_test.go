@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"flag"
 	"os"
+	"strings"
 	"testing"
 )
 
@@ -53,6 +55,9 @@ func TestEndToEnd(t *testing.T) {
 
 	runWorkloads(t, k)
 	r.subtest(t, "Cloud", func(t *testing.T) { testCloud(t, k, name) })
+	if r.sandboxed { // nothing here depends on machines
+		r.subtest(t, "Simulated", func(t *testing.T) { testSimulated(t, r, name, k.in(t)) })
+	}
 	r.subtest(t, "Metrics", func(t *testing.T) { testMetrics(t, k.in(t)) })
 	r.subtest(t, "Logs", func(t *testing.T) { testLogs(t, r, name, k.in(t)) })
 	r.subtest(t, "Services", func(t *testing.T) { testServices(t, r, name, k.in(t)) })
@@ -82,6 +87,7 @@ func TestEndToEnd(t *testing.T) {
 	r.subtest(t, "RotateSecrets", func(t *testing.T) { testRotateSecrets(t, r, name, k) })
 	r.subtest(t, "Renewal", func(t *testing.T) { testRenewal(t, r, name, k) })
 	r.subtest(t, "Pause", func(t *testing.T) { testPause(t, r, name, k) })
+	r.subtest(t, "PauseIdle", func(t *testing.T) { testPauseIdle(t, r, name, k) })
 	r.subtest(t, "UpOfRunningCluster", func(t *testing.T) { testUpOfRunningCluster(t, r, name) })
 	t.Run("Failures", func(t *testing.T) {
 		// These mostly wait, and use different clusters.
@@ -94,16 +100,48 @@ func TestEndToEnd(t *testing.T) {
 	r.subtest(t, "Restore", func(t *testing.T) { testRestore(t, r, name, k) })
 	r.subtest(t, "KeptLogs", func(t *testing.T) { testKeptLogs(t, r) })
 	r.subtest(t, "LogsExport", func(t *testing.T) { testLogsExport(t, r, name) })
-	if r.sandboxed { // VMs would need a virtiofsd that Debian 12 does not have
-		r.subtest(t, "ReadOnlyFolder", func(t *testing.T) { testReadOnlyFolder(t, r) })
-	}
 	if r.sandboxed { // VMs record the same metrics, but another cluster takes minutes there
 		r.subtest(t, "Monitoring", func(t *testing.T) { testMonitoring(t, r) })
 	}
+	if r.sandboxed { // emulated nodes take minutes for what takes seconds here
+		r.subtest(t, "Chaos", func(t *testing.T) { testChaos(t, r) })
+		r.subtest(t, "Repair", func(t *testing.T) { testRepair(t, r) })
+	}
 	r.subtest(t, "Run", func(t *testing.T) { testRun(t, r) })
-	r.subtest(t, "HostDNS", func(t *testing.T) { testHostDNS(t, r) })
-	r.subtest(t, "Settings", func(t *testing.T) { testSettings(t, r) })
-	r.subtest(t, "DualStack", func(t *testing.T) { testDualStack(t, r) })
+	if !r.sandboxed { // the memory of sandboxes cannot be kept
+		tests := map[string]func(*testing.T, *rig){"Hibernate": testHibernate, "SnapshotMemory": testSnapshotMemory}
+		if named("CloneMemory") { // it waits a quarter of an hour for a rotation
+			tests["CloneMemory"] = testCloneMemory
+		}
+		for test, run := range tests {
+			r.subtest(t, test, func(t *testing.T) { r.whilePaused(t, name, func() { run(t, r) }) })
+		}
+	}
+	t.Run("Clusters", func(t *testing.T) {
+		// Each has a cluster of its own.
+		if r.sandboxed { // first, because they wait for minutes
+			r.parallel(t, "RotateAuthorities", func(t *testing.T) { testRotateAuthorities(t, r) })
+			r.parallel(t, "RotateAuthoritiesOfThree", func(t *testing.T) { testRotateAuthoritiesOfThree(t, r) })
+		}
+		r.parallel(t, "DualStack", func(t *testing.T) { testDualStack(t, r) })
+		r.parallel(t, "HostDNS", func(t *testing.T) { testHostDNS(t, r) })
+		r.parallel(t, "Settings", func(t *testing.T) { testSettings(t, r) })
+		r.parallel(t, "NodeGroups", func(t *testing.T) { testNodeGroups(t, r) })
+		// More clusters take minutes on VMs, so these run there only if -run names them.
+		for _, test := range []struct {
+			name string
+			run  func(*testing.T, *rig)
+		}{
+			{"Autoscaling", testAutoscaling}, {"OwnNetwork", testOwnNetwork}, {"GoPackage", testGoPackage},
+			{"Addons", testAddons}, {"Upgrade", testUpgrade}, {"Runtimes", testRuntimes},
+			{"EdgeReturns", testEdgeReturns}, {"HostSleeps", testHostSleeps}, {"Snapshot", testSnapshot},
+			{"ReadOnlyFolder", testReadOnlyFolder}, // VMs need a virtiofsd that Debian 12 does not have
+		} {
+			if r.sandboxed || named(test.name) {
+				r.parallel(t, test.name, func(t *testing.T) { test.run(t, r) })
+			}
+		}
+	})
 	r.subtest(t, "WebEntry", func(t *testing.T) { testWebEntry(t, r, name) })
 	if r.keep {
 		return
@@ -116,6 +154,11 @@ func TestEndToEnd(t *testing.T) {
 		r.assertNoTraces(t, name)
 		r.assertKubeconfigRestored(t)
 	})
+}
+
+// named reports whether the flag -run names a test.
+func named(test string) bool {
+	return strings.Contains(flag.Lookup("test.run").Value.String(), test)
 }
 
 func runWorkloads(t *testing.T, k *kube) {

@@ -1,25 +1,19 @@
 package e2e
 
 import (
-	"bytes"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"testing"
 	"time"
 
 	"github.com/skiff-dev/skiff/controlplane/pki"
-	"github.com/skiff-dev/skiff/internal/names"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/vm/home"
 )
-
-// kubeletPKI is the directory of the kubelet's certificates on a node.
-const kubeletPKI = "/var/lib/kubelet/pki/"
 
 // testExpiredCertificates replaces all certificates of a stopped cluster by ones
 // that were issued two years ago, and starts the cluster.
@@ -45,17 +39,6 @@ func testExpiredCertificates(t *testing.T, r *rig, name string, k *kube) {
 	for _, file := range []string{"admin.crt", "admin.key", "host.crt", "host.key"} {
 		old[file] = host[file]
 	}
-	nodes := r.status(t, name).Nodes
-	for _, n := range nodes {
-		certificate, key, err := pki.Client(authorities, names.UserNodePrefix+n.Name, []string{names.GroupNodes}, pki.LeafLifetime, then)
-		if err != nil {
-			t.Fatal(err)
-		}
-		// The second file is what kubelets of earlier releases renewed themselves.
-		for _, file := range []string{"kubelet-server-current.pem", "kubelet-client-current.pem"} {
-			r.pipe(t, bytes.NewReader(slices.Concat(certificate, key)), "shell", "--cluster", name, n.Name, "--", "sh", "-c", "cat >"+kubeletPKI+file)
-		}
-	}
 	r.skiff(t, "stop", name)
 	for file, content := range old {
 		if err := os.WriteFile(filepath.Join(dir, file), content, 0o600); err != nil {
@@ -71,7 +54,7 @@ func testExpiredCertificates(t *testing.T, r *rig, name string, k *kube) {
 	}
 	for _, n := range r.running(t, name).Nodes {
 		equal(t, n.Name+" is Ready", n.Ready, "True")
-		for _, file := range []string{nodeconfig.PKIDir + "/kubelet.crt", kubeletPKI + "kubelet-server-current.pem"} {
+		for _, file := range []string{nodeconfig.PKIDir + "/kubelet.crt", nodeconfig.PKIDir + "/kubelet-server.crt"} {
 			eventually(t, waitLimit, n.Name+" has a new "+file, func() error {
 				out := r.skiff(t, "shell", "--cluster", name, n.Name, "--", "cat", file)
 				return valid([]byte(out), time.Now())

@@ -46,12 +46,23 @@ func processes(t *testing.T, dir string) []process {
 		if err != nil {
 			continue // a process of another user
 		}
-		if bytes.Contains(arguments, []byte(dir)) || bytes.Contains(environment, []byte("="+dir)) {
+		if mentions(arguments, dir) || mentions(environment, "="+dir) {
 			command := string(bytes.TrimSpace(bytes.ReplaceAll(arguments, []byte{0}, []byte{' '})))
 			found = append(found, process{pid: pid, command: command})
 		}
 	}
 	return found
+}
+
+// mentions reports whether content has a path, and not only one that begins like it.
+func mentions(content []byte, path string) bool {
+	for {
+		_, rest, found := bytes.Cut(content, []byte(path))
+		if !found || len(rest) == 0 || !strings.ContainsRune("abcdefghijklmnopqrstuvwxyz0123456789-", rune(rest[0])) {
+			return found
+		}
+		content = rest
+	}
 }
 
 // machine returns the process of a node's machine.
@@ -147,8 +158,12 @@ func (r *rig) traces(t *testing.T, cluster string) []string {
 			}
 		}
 	}
-	// No other file in SKIFF_HOME may be named after the cluster either.
+	// No other file in SKIFF_HOME may be named after the cluster either, except those of
+	// other clusters, which may run.
 	err := filepath.WalkDir(r.home, func(path string, entry fs.DirEntry, err error) error {
+		if filepath.Dir(path) == filepath.Dir(dir) && entry != nil && entry.IsDir() && !strings.Contains(entry.Name(), cluster) {
+			return fs.SkipDir
+		}
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}

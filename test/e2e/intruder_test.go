@@ -279,7 +279,7 @@ func (i *intruder) requestsCertificates(t *testing.T, k *kube) {
 	if len(created) == 0 {
 		t.Error("not even a kubelet can request a certificate")
 	}
-	// Requests of kubelets are decided and signed within a second.
+	// A request that is approved is signed within a second.
 	time.Sleep(10 * time.Second)
 	for _, object := range created {
 		var got struct{ Status struct{ Certificate []byte } }

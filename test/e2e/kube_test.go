@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"regexp"
@@ -78,11 +79,20 @@ func (k *kube) apply(t *testing.T, file string) {
 	k.kubectl(t, "apply", "-f", filepath.Join("testdata", file))
 }
 
-// wait waits for a condition of `kubectl wait`.
+// wait waits for a condition of `kubectl wait`. That fails at once if the conditions of an
+// object are null, as those of a CustomResourceDefinition are until its first controller
+// has seen it, so it is repeated then.
 func (k *kube) wait(t *testing.T, condition string, objects ...string) {
 	t.Helper()
 	args := append([]string{"wait", "--for=" + condition, "--timeout=" + waitLimit.String()}, objects...)
-	k.kubectl(t, args...)
+	eventually(t, waitLimit, condition+" of "+strings.Join(objects, " "), func() error {
+		a := k.try(t, args...)
+		if a.code != 0 && strings.Contains(a.stderr, ".status.conditions accessor error: <nil>") {
+			return errors.New(a.stderr)
+		}
+		a.must(t, append([]string{"kubectl"}, args...)...)
+		return nil
+	})
 }
 
 // rollout waits until a workload is rolled out.

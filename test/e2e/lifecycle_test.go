@@ -49,7 +49,7 @@ func (r *rig) up(t *testing.T, name string) {
 		t.Fatal(err)
 	}
 	args := []string{"up", name, "--control-planes", "1", "--workers", "2", "--zones", "2", "--mount", r.shared + ":/shared"}
-	if r.sandboxed { // it would slow emulated machines down
+	if r.chosen { // it would slow down the emulated machines of a whole run
 		args = append(args, "--gateway-api")
 	}
 	a := r.trySkiff(t, args...)
@@ -273,7 +273,12 @@ type started struct {
 
 func (r *rig) background(t *testing.T, args ...string) *started {
 	t.Helper()
-	s := &started{Cmd: exec.CommandContext(t.Context(), filepath.Join(r.root, "bin/skiff"), args...)}
+	return r.start(t, filepath.Join(r.root, "bin/skiff"), args...)
+}
+
+func (r *rig) start(t *testing.T, program string, args ...string) *started {
+	t.Helper()
+	s := &started{Cmd: exec.CommandContext(t.Context(), program, args...)}
 	s.Env, s.WaitDelay = r.env, 5*time.Second
 	s.Stdout, s.Stderr = &s.output, &s.output
 	if err := s.Start(); err != nil {
@@ -305,7 +310,7 @@ func (r *rig) discard(t *testing.T, name string) {
 	if r.keep {
 		return
 	}
-	if _, err := r.attempt(2*time.Minute, filepath.Join(r.root, "bin/skiff"), "down", name); err != nil {
+	if _, err := r.attempt(2*time.Minute, filepath.Join(r.root, "bin/skiff"), "down", name, "--delete-snapshots"); err != nil {
 		t.Log(err)
 	}
 	for _, p := range processes(t, filepath.Join(r.home, "clusters", name)) {

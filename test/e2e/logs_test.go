@@ -3,6 +3,12 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -82,6 +88,46 @@ func testLogs(t *testing.T, r *rig, name string, k *kube) {
 	a := r.trySkiff(t, "logs", "-c", name, "--query", "| stats")
 	equal(t, "exit code of an invalid query", a.code, 2)
 	equal(t, "lines of its error", strings.Count(a.stderr, "\n"), 1)
+	served := r.served(t, "logs", "serve", "-c", name, "--port", "0")
+	equal(t, "health of the served logs", served(t, "/health", nil), "OK")
+	contains(t, "served logs", served(t, "/select/logsql/query", url.Values{"query": {`pod:=writer "on stderr"`}, "limit": {"1"}}), "on stderr")
+}
+
+// served starts a command that serves a store until the test ends, and returns a function
+// that sends requests to it.
+func (r *rig) served(t *testing.T, args ...string) func(t *testing.T, path string, form url.Values) string {
+	t.Helper()
+	command := exec.Command(filepath.Join(r.root, "bin/skiff"), args...) // CommandContext would kill it before the cleanup can interrupt it
+	command.Env, command.WaitDelay = r.env, 5*time.Second
+	out, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = command.Process.Signal(os.Interrupt)
+		_ = command.Wait()
+	})
+	address := "http://" + readUntil(t, out, `http://(\S+) \(press`)
+	return func(t *testing.T, path string, form url.Values) string {
+		t.Helper()
+		send := func() (*http.Response, error) { return http.Get(address + path) }
+		if form != nil {
+			send = func() (*http.Response, error) { return http.PostForm(address+path, form) }
+		}
+		response, err := send()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		text, err := io.ReadAll(response.Body)
+		if err != nil || response.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %s %s, %v", path, response.Status, text, err)
+		}
+		return string(text)
+	}
 }
 
 // testKeptLogs searches the logs of a deleted cluster.
@@ -97,6 +143,8 @@ func testKeptLogs(t *testing.T, r *rig) {
 	found := entries(t, r.skiff(t, "logs", "-c", name, "--source", "nodeagent", "--query", `"last words"`, "-o", "json"))
 	equal(t, "last words of the cluster", len(found), 1)
 	contains(t, "audit log", r.skiff(t, "logs", "-c", name, "--source", "audit", "--since", "1h"), " by system:")
+	served := r.served(t, "logs", "serve", "-c", name, "--port", "0")
+	contains(t, "served logs", served(t, "/select/logsql/query", url.Values{"query": {`"last words"`}}), "last words")
 	a := r.trySkiff(t, "logs", "-c", name, "--since", "1h", "-f")
 	equal(t, "exit code of following a deleted cluster", a.code, 2)
 	contains(t, "list of records", r.skiff(t, "list", "--kept"), name+".")

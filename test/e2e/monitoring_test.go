@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/skiff-dev/skiff/internal/names"
 )
 
 // testMonitoring queries the recorded metrics of a pod: while it is running, after it was
@@ -16,7 +18,10 @@ func testMonitoring(t *testing.T, r *rig) {
 	r.skiff(t, "up", name, "--workers", "0", "--memory", "1536Mi")
 	r.skiff(t, "image", "load", "--cluster", name, r.image("busybox.tar"))
 	k := (&kube{rig: r, context: "skiff-" + name}).in(t)
+	k.apply(t, "monitors-crd.yaml")
 	k.apply(t, "monitored.yaml")
+	k.wait(t, "condition=Established", "crd/servicemonitors.monitoring.coreos.com", "crd/podmonitors.monitoring.coreos.com")
+	k.apply(t, "monitors.yaml")
 	k.wait(t, "condition=Ready", "pod/monitored")
 	pod := fmt.Sprintf(`{namespace=%q,pod="monitored",container="work"}`, k.namespace)
 	queries := map[string][2]float64{ // the lowest and the highest value
@@ -24,7 +29,12 @@ func testMonitoring(t *testing.T, r *rig) {
 		"container_memory_working_set_bytes" + pod:               {64 << 10, 64 << 20},
 		"container_cpu_cfs_throttled_periods_total" + pod:        {1, 1e6},
 		"kube_pod_container_resource_limits" + pod:               {0.1, 64 << 20},
-		`orders_total{shop="a",pod="monitored"}`:                 {42, 42},
+		`orders_total{job="kubernetes-pods",pod="monitored"}`:    {42, 42},
+		`orders_total{job="orders",service="orders",team="a"}`:   {42, 42},
+		`orders_total{machine="control-plane-1",what="total"}`:   {42, 42},
+		`orders_total{job="` + k.namespace + `/orders"}`:         {42, 42},
+		`sum(coredns_dns_responses_total{rcode="NOERROR"})`:      {1, 1e6},
+		`sum(kubeproxy_sync_proxy_rules_duration_seconds_count)`: {1, 1e6},
 		`sum(apiserver_request_total)`:                           {10, 1e9},
 		`count(skiff_machine_memory_bytes > 50e6)`:               {1, 1},
 	}
@@ -36,6 +46,15 @@ func testMonitoring(t *testing.T, r *rig) {
 		}
 		return nil
 	})
+	contains(t, "status", r.skiff(t, "status", name), "Metrics: ServiceMonitor "+k.namespace+"/orders: endpoint 1 is not scraped: basicAuth is not supported.")
+	// Who reads metrics can do nothing else.
+	for what, want := range map[string]string{
+		"get nodes --subresource=metrics": "yes", "get /metrics": "yes", "watch pods": "yes", "list servicemonitors.monitoring.coreos.com": "yes",
+		"get secrets": "no", "get nodes --subresource=proxy": "no", "create pods": "no", "get /debug/pprof/": "no", "list services": "no",
+	} {
+		args := append([]string{"auth", "can-i", "--as", names.UserMetrics}, strings.Fields(what)...)
+		equal(t, "may "+names.UserMetrics+" "+what, strings.TrimSpace(k.try(t, args...).stdout), want)
+	}
 	lasting := `max_over_time(container_memory_working_set_bytes` + pod + `[10m])`
 	k.kubectl(t, "delete", "pod", "monitored", "--wait=true")
 	eventually(t, waitLimit, "the pod's series has ended", func() error {

@@ -74,7 +74,7 @@ func testAPIFromPod(t *testing.T, k *kube) {
 			"-ca", account+"ca.crt", "-token", account+"token", "https://kubernetes.default.svc"+path)
 	}
 	a := ask("/version")
-	contains(t, "version", a.stdout+a.stderr, `"gitVersion": "v1.36`)
+	contains(t, "version", a.stdout+a.stderr, `"gitVersion": "`+k.release(t)+`"`)
 	secrets := "/api/v1/namespaces/" + k.namespace + "/secrets"
 	a = ask(secrets)
 	contains(t, "secrets without a role", a.stderr, "403 Forbidden", "system:serviceaccount:"+k.namespace+":default")

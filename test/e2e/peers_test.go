@@ -81,7 +81,7 @@ func startHub(t *testing.T, r *rig, spoke string) *hub {
 	t.Helper()
 	const name = "hub"
 	t.Cleanup(func() { r.discard(t, name) })
-	r.skiff(t, "up", name, "--workers", "0", "--mount", filepath.Dir(r.tool("kubectl"))+":/tools:ro")
+	r.skiff(t, "up", name, "--workers", "0", "--mount", r.tools(t)+":/tools")
 	r.load(t, name)
 	k := &kube{rig: r, context: "skiff-" + name}
 	k.discover(t)
@@ -100,6 +100,21 @@ func startHub(t *testing.T, r *rig, spoke string) *hub {
 		"volumes": [{"name": "tools", "hostPath": {"path": "/tools"}}, {"name": "spoke", "secret": {"secretName": "spoke"}}]}}`)
 	h.wait(t, "condition=Ready", "pod/inside")
 	return h
+}
+
+// tools returns a folder with a copy of kubectl. Pods may change the folder, because not
+// every virtiofsd can share one read-only.
+func (r *rig) tools(t *testing.T) string {
+	t.Helper()
+	kubectl, err := os.ReadFile(r.tool("kubectl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "kubectl"), kubectl, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // testPeerServices checks that of the spoke's services the hub reaches load balancers,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -17,6 +18,7 @@ import (
 	"github.com/skiff-dev/skiff/internal/names"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 	"github.com/skiff-dev/skiff/test/e2e/probe"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/home"
 )
 
@@ -50,6 +52,10 @@ type port struct {
 	// must succeed, which shows that the other requests reached the server.
 	admits []string
 	proof  string
+	// grpc is set if proof is answered as a request that is not one of gRPC.
+	grpc bool
+	// ownAddress is set if credentials are accepted only from the address that they are for.
+	ownAddress bool
 }
 
 // Names of the credentials that are tried at every port.
@@ -60,6 +66,7 @@ const (
 	asHost     = "the host"
 	asAdmin    = "the administrator"
 	asEtcd     = "a client of etcd"
+	asMember   = "a member of etcd"
 	asProxying = "the front proxy"
 	claiming   = " that claims to be another"
 )
@@ -88,8 +95,8 @@ func knownPorts(role nodeconfig.Role) []port {
 		etcd := map[string]int{"/version": 0, "/health": 0, "/metrics": 0, "/v3/kv/range": 0, "/debug/pprof/": 0}
 		ports = append(ports,
 			port{name: "Kubernetes API", number: nodeconfig.PortKubernetes, open: public, closed: api, admits: server, proof: "/api"},
-			port{name: "etcd's clients", number: nodeconfig.PortEtcdClient, closed: etcd, admits: []string{asEtcd}, proof: "/health"},
-			port{name: "etcd's peers", number: nodeconfig.PortEtcdPeer, closed: etcd, admits: []string{asEtcd}, proof: "/members"},
+			port{name: "etcd's clients", number: nodeconfig.PortEtcdClient, closed: etcd, admits: []string{asEtcd, asMember}, proof: "/etcdserverpb.KV/Range", grpc: true},
+			port{name: "etcd's peers", number: nodeconfig.PortEtcdPeer, closed: etcd, admits: []string{asMember}, proof: "/members", ownAddress: true},
 		)
 	}
 	return ports
@@ -128,13 +135,14 @@ func (r *rig) credentials(t *testing.T, cluster string) []credential {
 	if err != nil {
 		t.Fatal(err)
 	}
+	first := netip.MustParseAddr(r.status(t, cluster).Nodes[0].Address)
 	all := []credential{{name: asNobody}, {name: "a wrong token", header: map[string]string{"Authorization": "Bearer abcdef.0123456789abcdef"}}}
 	for prefix, authorities := range map[string]pki.Files{"": own, asForeign: other} {
 		host, err := pki.Host(authorities, now)
 		if err != nil {
 			t.Fatal(err)
 		}
-		member, err := pki.ControlPlane(authorities, pki.Node{Cluster: cluster, Name: "control-plane-9", Domain: "cluster.local"}, now)
+		member, err := pki.ControlPlane(authorities, pki.Node{Cluster: cluster, Name: "control-plane-9", Address: first, Domain: "cluster.local"}, now)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -146,6 +154,7 @@ func (r *rig) credentials(t *testing.T, cluster string) []credential {
 		for name, files := range map[string][2][]byte{
 			asHost: {host["host.crt"], host["host.key"]}, asAdmin: {host["admin.crt"], host["admin.key"]},
 			asEtcd:     {member["apiserver-etcd-client.crt"], member["apiserver-etcd-client.key"]},
+			asMember:   {member["etcd/peer.crt"], member["etcd/peer.key"]},
 			asProxying: {member["front-proxy-client.crt"], member["front-proxy-client.key"]},
 			asKubelet:  {kubelet, key},
 		} {
@@ -208,7 +217,7 @@ func testPorts(t *testing.T, r *rig, cluster string) {
 		r.pipe(t, bytes.NewReader(content), "shell", "--cluster", cluster, n.Name, "--", "sh", "-c", "cat >"+probePath+" && chmod 700 "+probePath)
 		own := netip.MustParseAddr(n.Address)
 		targets := r.targets(t, cluster, n.Name, own, knownPorts(nodeconfig.Role(n.Role)))
-		r.tryAll(t, cluster, n.Name, targets, credentials)
+		r.tryAll(t, cluster, n, targets, credentials)
 		for _, target := range targets {
 			if !target.port.loopback {
 				remote = append(remote, target)
@@ -216,7 +225,7 @@ func testPorts(t *testing.T, r *rig, cluster string) {
 		}
 	}
 	last := nodes[len(nodes)-1]
-	r.tryAll(t, cluster, last.Name, remote, credentials)
+	r.tryAll(t, cluster, last, remote, credentials)
 	for _, n := range nodes {
 		r.skiff(t, "shell", "--cluster", cluster, n.Name, "--", "rm", probePath)
 	}
@@ -275,8 +284,8 @@ type attempt struct {
 	want []int // accepted statuses; 0 is no answer
 }
 
-// attempts returns the attempts for one port.
-func (x target) attempts(credentials []credential) []attempt {
+// attempts returns the attempts for one port from an address.
+func (x target) attempts(from netip.Addr, credentials []credential) []attempt {
 	var all []attempt
 	try := func(what string, ask probe.Ask, want ...int) {
 		ask.Address = x.address
@@ -293,38 +302,45 @@ func (x target) attempts(credentials []credential) []attempt {
 		try("without TLS", probe.Ask{Path: path, Clear: true}, 0, 400)
 		try("with TLS 1.2", probe.Ask{Path: path, OldTLS: true}, 0)
 		for _, c := range credentials {
-			if !x.port.admitted(c) {
+			if !x.admitted(from, c) {
 				try("by "+c.name, probe.Ask{Path: path, Certificate: c.certificate, Key: c.key, Header: c.header}, 0, refused, 403)
 			}
 		}
 	}
 	for _, c := range credentials {
-		if len(x.port.admits) > 0 && c.name == x.port.admits[0] {
-			try("by "+c.name, probe.Ask{Path: x.port.proof, Certificate: c.certificate, Key: c.key}, 200)
+		if len(x.port.admits) > 0 && c.name == x.port.admits[0] && x.admitted(from, c) {
+			want := http.StatusOK
+			if x.port.grpc {
+				want = http.StatusUnsupportedMediaType
+			}
+			try("by "+c.name, probe.Ask{Path: x.port.proof, Certificate: c.certificate, Key: c.key, HTTP2: x.port.grpc}, want)
 		}
 	}
 	return all
 }
 
-// admitted reports whether a credential is accepted.
-func (p port) admitted(c credential) bool {
-	return slices.ContainsFunc(p.admits, func(name string) bool { return c.name == name || c.name == name+claiming })
+// admitted reports whether a credential is accepted from an address.
+func (x target) admitted(from netip.Addr, c credential) bool {
+	if x.port.ownAddress && from != x.address.Addr() {
+		return false
+	}
+	return slices.ContainsFunc(x.port.admits, func(name string) bool { return c.name == name || c.name == name+claiming })
 }
 
-func (r *rig) tryAll(t *testing.T, cluster, from string, targets []target, credentials []credential) {
+func (r *rig) tryAll(t *testing.T, cluster string, from daemonapi.NodeStatus, targets []target, credentials []credential) {
 	t.Helper()
 	var all []attempt
 	for _, x := range targets {
-		all = append(all, x.attempts(credentials)...)
+		all = append(all, x.attempts(netip.MustParseAddr(from.Address), credentials)...)
 	}
 	var asks []probe.Ask
 	for _, a := range all {
 		asks = append(asks, a.ask)
 	}
-	for i, answer := range r.probe(t, cluster, from, asks).Answers {
-		all[i].check(t, "from "+from, answer)
+	for i, answer := range r.probe(t, cluster, from.Name, asks).Answers {
+		all[i].check(t, "from "+from.Name, answer)
 	}
-	t.Logf("from %s: %d attempts at %d ports", from, len(all), len(targets))
+	t.Logf("from %s: %d attempts at %d ports", from.Name, len(all), len(targets))
 }
 
 func (a attempt) check(t *testing.T, from string, answer probe.Answer) {
@@ -369,7 +385,7 @@ func (r *rig) tryHost(t *testing.T, cluster string, credentials []credential) {
 			x.port = p
 		}
 	}
-	all := x.attempts(credentials)
+	all := x.attempts(balancer.Addr(), credentials)
 	for _, a := range all {
 		a.check(t, "from the host", a.ask.Do())
 	}

@@ -70,6 +70,7 @@ func testSettings(t *testing.T, r *rig) {
 	}
 	equal(t, "plan after refused settings", r.skiff(t, "up", name, "--dry-run"), fmt.Sprintf("cluster %q is up to date: nothing to do\n", name))
 	assertSettings(t, r, name, k)
+	testIdentity(t, r, name)
 }
 
 // assertSettings checks that the settings of skiff.yaml are in force.

@@ -27,10 +27,18 @@ func main() {
 	out := flag.String("o", "build/test/images", "directory for the archives")
 	cache := flag.String("cache", "build/test/cache", "directory for downloads and intermediate files")
 	skipper := flag.String("skipper", "", "program of the ingress controller; without it, its image is not written")
+	router := flag.String("kube-router", "", "program of the pod network; without it, its image is not written")
+	both := flag.Bool("architectures", false, "also write an image for amd64 and arm64")
 	flag.Parse()
 	err := run(*out, *cache)
+	if err == nil && *both {
+		err = writeArchitectures(*out, *cache)
+	}
 	if err == nil && *skipper != "" {
 		err = writeSkipper(*out, *skipper)
+	}
+	if err == nil && *router != "" {
+		err = writeKubeRouter(*out, *cache, *router)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "images:", err)
@@ -69,17 +77,39 @@ func writeDatabases(out, cache string, busybox []byte) error {
 	if err != nil {
 		return fmt.Errorf("databases: %w", err)
 	}
-	return writeImage(out, "databases", layer, v1.ImageConfig{Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, Cmd: []string{"sh"}})
+	return writeImage(out, "databases", v1.ImageConfig{Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, Cmd: []string{"sh"}}, layer)
 }
 
-// writeImage writes an image of one layer.
-func writeImage(out, name string, layer []byte, config v1.ImageConfig) error {
+// writeImage writes an image of layers.
+func writeImage(out, name string, config v1.ImageConfig, layers ...[]byte) error {
 	var archive bytes.Buffer
-	err := oci.Write(&archive, oci.Image{Name: "skiff.test/" + name + ":1", Arch: runtime.GOARCH, Layers: [][]byte{layer}, Config: config})
+	err := oci.Write(&archive, oci.Image{Name: "skiff.test/" + name + ":1", Arch: runtime.GOARCH, Layers: layers, Config: config})
 	if err != nil {
 		return err
 	}
 	return writeIfChanged(filepath.Join(out, name+".tar"), archive.Bytes())
+}
+
+// writeArchitectures writes an image for two architectures, whose program reports which of them
+// it was compiled for.
+func writeArchitectures(out, cache string) error {
+	var images []oci.Image
+	for _, arch := range []string{"amd64", "arm64"} {
+		program, err := compileFor(arch, cache, "workload")
+		if err != nil {
+			return err
+		}
+		layer, err := oci.Layer([]oci.File{{Path: "bin/workload", Mode: 0o755, Data: program}})
+		if err != nil {
+			return err
+		}
+		images = append(images, workloadImage("both", arch, layer))
+	}
+	var archive bytes.Buffer
+	if err := oci.Write(&archive, images...); err != nil {
+		return err
+	}
+	return writeIfChanged(filepath.Join(out, "architectures.tar"), archive.Bytes())
 }
 
 // writeHealth writes the image of the gRPC server, which contains only its program.
@@ -100,13 +130,43 @@ func writeSkipper(out, path string) error {
 	return writeProgram(out, "skipper", program)
 }
 
+// writeKubeRouter writes the image of the pod network: its program, and those of Debian that
+// it calls.
+func writeKubeRouter(out, cache, path string) error {
+	program, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	busybox, err := busybox(cache)
+	if err != nil {
+		return fmt.Errorf("busybox: %w", err)
+	}
+	base, err := debian(cache, []string{"iptables", "ipset", "iproute2"}, mergedRoot(busybox))
+	if err != nil {
+		return fmt.Errorf("kube-router: %w", err)
+	}
+	files := []oci.File{{Path: "usr/bin/kube-router", Mode: 0o755, Data: program}}
+	// An installed system chooses between two implementations. This is the one for kernels
+	// with nftables.
+	for _, name := range []string{"iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore"} {
+		files = append(files, oci.File{Path: "usr/sbin/" + name, Link: "xtables-nft-multi"})
+	}
+	top, err := oci.Layer(files)
+	if err != nil {
+		return err
+	}
+	return writeImage(out, "kube-router", v1.ImageConfig{
+		Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, Entrypoint: []string{"/usr/bin/kube-router"},
+	}, base, top)
+}
+
 // writeProgram writes an image that contains only a program.
 func writeProgram(out, name string, program []byte) error {
 	layer, err := oci.Layer([]oci.File{{Path: name, Mode: 0o755, Data: program}})
 	if err != nil {
 		return err
 	}
-	return writeImage(out, name, layer, v1.ImageConfig{Entrypoint: []string{"/" + name}})
+	return writeImage(out, name, v1.ImageConfig{Entrypoint: []string{"/" + name}}, layer)
 }
 
 // workloadImage is one version of the test workload.
@@ -233,12 +293,14 @@ func baseLayer(cache string, busybox []byte) ([]byte, error) {
 }
 
 // compile builds a program beside this one and returns it.
-func compile(cache, name string) ([]byte, error) {
-	path, err := filepath.Abs(filepath.Join(cache, name+"-"+runtime.GOARCH))
+func compile(cache, name string) ([]byte, error) { return compileFor(runtime.GOARCH, cache, name) }
+
+func compileFor(arch, cache, name string) ([]byte, error) {
+	path, err := filepath.Abs(filepath.Join(cache, name+"-"+arch))
 	if err != nil {
 		return nil, err
 	}
-	env := append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
+	env := append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
 	_, err = output("", env, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=",
 		"-o", path, "github.com/skiff-dev/skiff/test/images/"+name)
 	if err != nil {

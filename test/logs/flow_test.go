@@ -97,7 +97,7 @@ func newRig(t *testing.T) *rig {
 	}
 	spec := cluster.Default()
 	spec.Name, spec.APIPort = name, 1
-	if err := cluster.WriteState(files.State(), cluster.State{Spec: spec, Nodes: []string{node}}); err != nil {
+	if err := cluster.WriteState(files.State(), cluster.State{Spec: spec, Machines: []cluster.Machine{{Name: node, Number: 21}}}); err != nil {
 		t.Fatal(err)
 	}
 	return r

@@ -25,9 +25,12 @@ const (
 // containers.
 func TestActionsOnARealCluster(t *testing.T) {
 	c := newCluster(t, "dev")
-	// This editor changes the color of the shop.
+	// This editor changes the color of the shop. If the file "others" exists, somebody else
+	// changes the shop in the meantime.
 	editor := filepath.Join(c.home, "editor")
-	if err := os.WriteFile(editor, []byte("#!/bin/sh\nsed -i 's/value: green/value: blue/' \"$1\"\n"), 0o755); err != nil {
+	script := "#!/bin/sh\nsed -i 's/value: green/value: blue/' \"$1\"\nif rm '" + filepath.Join(c.home, "others") + "' 2>/dev/null; then\n" +
+		filepath.Join(c.root, "build/test/bin/kubectl") + " --context skiff-dev -n shop annotate deployment/web of=others >/dev/null\nfi\n"
+	if err := os.WriteFile(editor, []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	// This browser keeps the URL that it opens.
@@ -43,7 +46,8 @@ func TestActionsOnARealCluster(t *testing.T) {
 	}{
 		{"load an image", testLoadImage}, // needed by the other tests
 		{"logs", testLogs}, {"shell", testShell}, {"attach", testAttach}, {"copy", testCopy}, {"forward", testForward}, {"addresses", testAddresses},
-		{"edit, history, undo", testRollouts}, {"scale and restart", testScale}, {"tree", testTree}, {"delete", testDelete},
+		{"edit, history, undo", testRollouts}, {"others change what is edited", testEditConflict}, {"scale and restart", testScale}, {"tree", testTree}, {"delete", testDelete},
+		{"graphs and stored logs", testRecords},
 		{"every screen", testScreens}, {"skiff without arguments", testNoArguments}, {"nodes", testNodes}, {"snapshot", testSnapshot}, {"clusters", testClusters},
 	} {
 		t.Run(one.name, func(t *testing.T) { one.test(t, c, s.in(t)) })
@@ -185,7 +189,7 @@ func testForward(t *testing.T, c *realCluster, s *session) {
 	s.press("f")
 	s.see("Port-forward to deployment shop/web", "8080")
 	s.press(enter, enter)
-	s.see(" to deployment shop/web")
+	s.see("forwarding 127.0.0.1:", " to deployment shop/web")
 	port := forwarded.FindStringSubmatch(s.Text())
 	if port == nil {
 		t.Fatal(s.Text())
@@ -256,6 +260,53 @@ func testRollouts(t *testing.T, c *realCluster, s *session) {
 	s.press("y")
 	waitForColor(t, c, "green")
 	c.kubectl(t, "rollout", "status", "deployment/web", "--timeout=5m")
+}
+
+// testEditConflict edits a deployment that others change at the same time.
+func testEditConflict(t *testing.T, c *realCluster, s *session) {
+	if err := os.WriteFile(filepath.Join(c.home, "others"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.visit("deploy shop", "^web", "web")
+	s.press("e")
+	s.see("was changed while you edited it", "of: others", "[a] apply your changes")
+	s.press("a", enter)
+	waitForColor(t, c, "blue")
+	if of := c.kubectl(t, "get", "deployment", "web", "-o", "jsonpath={.metadata.annotations.of}"); of != "others" {
+		t.Errorf("the change of others is %q", of)
+	}
+	s.see("Deployments in shop")
+	s.press("u")
+	s.see("Undo the last rollout of deployment?")
+	s.press("y")
+	waitForColor(t, c, "green")
+	c.kubectl(t, "rollout", "status", "deployment/web", "--timeout=5m")
+}
+
+// testRecords shows graphs of a pod and of a node, and finds logs of a pod that is gone and
+// of restarted containers.
+func testRecords(t *testing.T, c *realCluster, s *session) {
+	c.kubectl(t, "run", "fleeting", "--image=skiff.test/workload:1", "--restart=Never", "--command", "--", "sh", "-c", "echo a last word; sleep 1; echo error: out of paper")
+	c.kubectl(t, "wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/fleeting", "--timeout=5m")
+	c.kubectl(t, "delete", "pod", "fleeting")
+	for pod, texts := range map[string][]string{"pods shop": {"Name:", "db-0"}, "nodes": {"Name:", "worker-1"}} {
+		s.visit(pod, texts[1], texts[1])
+		s.press("d")
+		s.see(append(texts, "Last 1h", "CPU", "Memory", "Received", "at most", "now")...)
+		s.press("[")
+		s.see("Last 15m", "-15m")
+		s.press("m")
+		s.gone("Last 15m")
+	}
+	s.press(escape, escape, ":", "logs fleeting", enter)
+	s.see("Stored logs of fleeting*", "a last word", "out of paper")
+	s.press("L", down, down, "paper !word", enter, enter, enter)
+	s.see("fleeting/fleeting", "error: out of paper")
+	s.gone("a last word")
+	s.press(escape, ":", "logs payments", enter)
+	s.see("Stored logs of payments*", "#1", "the ledger does not answer")
+	s.press("L", down, down, down, "* | stats count() entries", enter, enter)
+	s.see("entries=")
 }
 
 func testScale(t *testing.T, c *realCluster, s *session) {

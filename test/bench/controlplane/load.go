@@ -7,16 +7,19 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/skiff-dev/skiff/internal/names"
 	"github.com/skiff-dev/skiff/internal/pause"
 	"github.com/skiff-dev/skiff/test/bench/figure"
+	"github.com/skiff-dev/skiff/test/bench/plane"
 	"github.com/skiff-dev/skiff/test/bench/process"
 )
 
@@ -42,24 +45,24 @@ type loadSample struct {
 
 // loads starts a control plane with empty data and simulated kubelets, creates
 // pods, and measures response times with all of them present.
-func (b *bench) loads(ctx context.Context, p *plane, dir string) (sample loadSample, err error) {
-	s, err := newSite(dir)
+func (b *bench) loads(ctx context.Context, p *plane.Plane, dir string) (sample loadSample, err error) {
+	s, err := plane.NewSite(dir)
 	if err != nil {
 		return sample, err
 	}
 	defer os.RemoveAll(dir)
-	r, client, err := p.serve(ctx, s)
+	r, client, err := p.Serve(ctx, s)
 	if err != nil {
 		return sample, err
 	}
-	defer r.stop()
+	defer r.Stop()
 	if err := pause.For(ctx, b.settle); err != nil {
 		return sample, err
 	}
-	if sample.before, err = r.memory(); err != nil {
+	if sample.before, err = r.Memory(); err != nil {
 		return sample, err
 	}
-	limited, cancel := context.WithTimeout(ctx, loadLimit)
+	limited, cancel := context.WithTimeout(ctx, b.limit)
 	defer cancel()
 	stop, err := b.startNodes(limited, client)
 	defer stop()
@@ -72,22 +75,22 @@ func (b *bench) loads(ctx context.Context, p *plane, dir string) (sample loadSam
 	if err := pause.For(ctx, b.settle); err != nil {
 		return sample, err
 	}
-	sample.after, err = r.memory()
+	sample.after, err = r.Memory()
 	fmt.Fprintf(b.log, "%s: %d pods on %d nodes are scheduled after %.1f s and Ready after %.1f s and %.1f s of CPU; anonymous memory is %.0f MiB, %.0f before\n",
-		p.name, b.pods, b.nodes, sample.bound.Seconds(), sample.ready.Seconds(), sample.cpu.Seconds(), sample.after.Anonymous, sample.before.Anonymous)
+		p.Name, b.pods, b.nodes, sample.bound.Seconds(), sample.ready.Seconds(), sample.cpu.Seconds(), sample.after.Anonymous, sample.before.Anonymous)
 	return sample, err
 }
 
 // measureLoad creates the pods and measures requests.
-func (b *bench) measureLoad(ctx context.Context, r *running, client kubernetes.Interface, sample *loadSample) error {
-	before, err := r.cpu()
+func (b *bench) measureLoad(ctx context.Context, r *plane.Running, client kubernetes.Interface, sample *loadSample) error {
+	before, err := r.CPU()
 	if err != nil {
 		return err
 	}
 	if sample.bound, sample.ready, err = schedule(ctx, client, b.pods); err != nil {
 		return err
 	}
-	after, err := r.cpu()
+	after, err := r.CPU()
 	if err != nil {
 		return err
 	}
@@ -108,6 +111,13 @@ func (b *bench) startNodes(ctx context.Context, client kubernetes.Interface) (st
 			n.stop()
 		}
 	}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: loadNamespace}}
+	if _, err := client.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{}); err != nil {
+		return stop, fmt.Errorf("create the namespace of the load: %w", err)
+	}
+	if b.atScale {
+		return stop, b.startSimulated(ctx, client)
+	}
 	for i := range b.nodes {
 		n, err := join(ctx, client, fmt.Sprintf("worker-%d", i+1))
 		if err != nil {
@@ -115,17 +125,18 @@ func (b *bench) startNodes(ctx context.Context, client kubernetes.Interface) (st
 		}
 		nodes = append(nodes, n)
 	}
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: loadNamespace}}
-	if _, err := client.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{}); err != nil {
-		return stop, fmt.Errorf("create the namespace of the load: %w", err)
-	}
+	return stop, b.awaitNodes(ctx, client)
+}
+
+// awaitNodes waits until pods can be created and all nodes accept them.
+func (b *bench) awaitNodes(ctx context.Context, client kubernetes.Interface) error {
 	for {
 		err := schedulable(ctx, client, b.nodes)
 		if err == nil {
-			return stop, nil
+			return nil
 		}
 		if pause.For(ctx, loadPoll) != nil {
-			return stop, fmt.Errorf("wait for the nodes: %w", err)
+			return fmt.Errorf("wait for the nodes: %w", err)
 		}
 	}
 }
@@ -139,7 +150,8 @@ func schedulable(ctx context.Context, client kubernetes.Interface, want int) err
 	}
 	untainted := 0
 	for _, n := range nodes.Items {
-		if len(n.Spec.Taints) == 0 {
+		own := func(t corev1.Taint) bool { return t.Key == names.TaintSimulated }
+		if !slices.ContainsFunc(n.Spec.Taints, func(t corev1.Taint) bool { return !own(t) }) {
 			untainted++
 		}
 	}
@@ -150,53 +162,87 @@ func schedulable(ctx context.Context, client kubernetes.Interface, want int) err
 	return err
 }
 
-// schedule creates n pods and waits until all are scheduled and Ready.
+// schedule creates n pods and waits until all are scheduled and Ready. It returns the
+// times from the first request until the last pod was.
 func schedule(ctx context.Context, client kubernetes.Interface, n int) (bound, ready time.Duration, err error) {
-	pods := client.CoreV1().Pods(loadNamespace)
-	events, err := pods.Watch(ctx, metav1.ListOptions{})
-	if err != nil {
+	ctx, cancel := context.WithCancelCause(ctx)
+	// Servers close watches of clients that are too slow. An informer continues where its
+	// watch ended; a watch without a version would begin with all pods again.
+	factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithNamespace(loadNamespace))
+	defer func() {
+		cancel(nil)
+		factory.Shutdown()
+	}()
+	seen := newProgress(n, cancel)
+	if _, err := factory.Core().V1().Pods().Informer().AddEventHandler(seen); err != nil {
 		return 0, 0, fmt.Errorf("watch the pods: %w", err)
 	}
-	defer func() { events.Stop() }()
-	start := time.Now()
-	failed := make(chan error, creators)
-	var creating sync.WaitGroup
-	defer creating.Wait()
-	for first := range creators {
-		creating.Go(func() {
-			for i := first; i < n; i += creators {
-				if _, err := pods.Create(ctx, pod(i), metav1.CreateOptions{}); err != nil {
-					failed <- fmt.Errorf("create pod %d: %w", i, err)
-					return
-				}
+	factory.Start(ctx.Done())
+	factory.WaitForCacheSync(ctx.Done())
+	seen.start = time.Now()
+	creating, limited := errgroup.WithContext(ctx)
+	creating.SetLimit(creators)
+	for i := range n {
+		creating.Go(func() error {
+			if _, err := client.CoreV1().Pods(loadNamespace).Create(limited, pod(i), metav1.CreateOptions{}); err != nil {
+				return fmt.Errorf("create pod %d: %w", i, err)
 			}
+			return nil
 		})
 	}
-	withNode, running := map[string]bool{}, map[string]bool{}
-	for len(running) < n {
-		select {
-		case err := <-failed:
-			return 0, 0, err
-		case event, more := <-events.ResultChan():
-			p, ok := event.Object.(*corev1.Pod)
-			if !more || !ok {
-				// The server closes watches that are too slow. A new watch starts with the
-				// current objects.
-				events.Stop()
-				if events, err = pods.Watch(ctx, metav1.ListOptions{}); err != nil {
-					return 0, 0, fmt.Errorf("watch the pods again: %w", err)
-				}
-				continue
-			}
-			if p.Spec.NodeName != "" && !withNode[p.Name] {
-				withNode[p.Name], bound = true, time.Since(start)
-			}
-			if p.Status.Phase == corev1.PodRunning && !running[p.Name] {
-				running[p.Name], ready = true, time.Since(start)
-			}
-		}
+	if err := creating.Wait(); err != nil {
+		return 0, 0, errors.Join(err, context.Cause(ctx))
 	}
-	return bound, ready, nil
+	select {
+	case <-ctx.Done():
+		return 0, 0, context.Cause(ctx)
+	case <-seen.done:
+		return seen.bound, seen.ready, nil
+	}
+}
+
+// progress observes pods until all of them are Ready. Its methods are called one at a time.
+type progress struct {
+	want              int
+	start             time.Time
+	withNode, running map[string]bool
+	bound, ready      time.Duration // final when done is closed
+	done              chan struct{}
+	fail              context.CancelCauseFunc
+}
+
+func newProgress(want int, fail context.CancelCauseFunc) *progress {
+	return &progress{want: want, done: make(chan struct{}), fail: fail, withNode: map[string]bool{}, running: map[string]bool{}}
+}
+
+// OnAdd implements cache.ResourceEventHandler.
+func (p *progress) OnAdd(object any, _ bool) {
+	pod, ok := object.(*corev1.Pod)
+	if !ok {
+		return
+	}
+	if pod.Spec.NodeName != "" && !p.withNode[pod.Name] {
+		p.withNode[pod.Name], p.bound = true, time.Since(p.start)
+	}
+	if pod.Status.Phase != corev1.PodRunning || p.running[pod.Name] {
+		return
+	}
+	p.running[pod.Name], p.ready = true, time.Since(p.start)
+	if len(p.running) == p.want {
+		close(p.done)
+	}
+}
+
+// OnUpdate implements cache.ResourceEventHandler.
+func (p *progress) OnUpdate(_, object any) { p.OnAdd(object, false) }
+
+// OnDelete implements cache.ResourceEventHandler. Nothing creates a deleted pod again.
+func (p *progress) OnDelete(any) {
+	select {
+	case <-p.done:
+	default:
+		p.fail(errors.New("a pod was deleted, as on nodes that are not Ready"))
+	}
 }
 
 // pod returns a typical pod, with labels, two containers and some environment.
@@ -210,7 +256,10 @@ func pod(i int) *corev1.Pod {
 	}
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("pod-%d", i), Labels: map[string]string{"app": "load", "group": strconv.Itoa(i % 10)}},
-		Spec:       corev1.PodSpec{Containers: []corev1.Container{container("server"), container("sidecar")}},
+		Spec: corev1.PodSpec{
+			Containers:  []corev1.Container{container("server"), container("sidecar")},
+			Tolerations: []corev1.Toleration{{Key: names.TaintSimulated, Operator: corev1.TolerationOpExists}},
+		},
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/skiff-dev/skiff/test/bench/figure"
+	"github.com/skiff-dev/skiff/test/bench/plane"
 )
 
 // Goals of the project, for two native cores.
@@ -30,6 +31,8 @@ type bench struct {
 	rounds       int
 	settle, idle time.Duration
 	nodes, pods  int
+	atScale      bool          // the control plane simulates the nodes
+	limit        time.Duration // of the load test of one control plane
 	log          *os.File
 }
 
@@ -43,11 +46,17 @@ func main() {
 	flag.DurationVar(&b.idle, "idle", 2*time.Minute, "how long to measure an idle control plane")
 	flag.IntVar(&b.nodes, "nodes", 50, "number of simulated nodes for the load test (0: no load test)")
 	flag.IntVar(&b.pods, "pods", 1000, "number of pods for the load test")
+	flag.BoolVar(&b.atScale, "scale", false, "measure only the load, on nodes that the control plane simulates")
 	quick := flag.Bool("quick", false, "one round with short waits, to check that the benchmark works")
 	flag.Parse()
 	if *quick {
 		b.rounds, b.settle, b.idle = 1, 5*time.Second, 10*time.Second
 		b.nodes, b.pods = min(b.nodes, 10), min(b.pods, 100)
+	}
+	if b.limit = loadLimit; b.atScale {
+		b.limit = scaleLimit
+		figure.Main("scale", *out, b.scale)
+		return
 	}
 	figure.Main("controlplane", *out, b.run)
 }
@@ -60,22 +69,22 @@ func (b *bench) run(ctx context.Context) (figures []figure.Figure, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	planes := []*plane{{name: "skiff", commands: func(s site) []command { return skiffCommands(b.skiff, s) }}}
+	planes := []*plane.Plane{{Name: "skiff", Commands: func(s plane.Site) []plane.Command { return plane.SkiffCommands(b.skiff, s) }}}
 	if b.peers != "" {
-		planes = append(planes, &plane{name: "upstream", commands: func(s site) []command { return upstreamCommands(b.peers, s) }})
+		planes = append(planes, &plane.Plane{Name: "upstream", Commands: func(s plane.Site) []plane.Command { return plane.UpstreamCommands(b.peers, s) }})
 	}
 	starts := make([]startSamples, len(planes))
 	for round := range b.rounds {
 		for i, p := range planes {
-			if err := b.starts(ctx, p, filepath.Join(dir, fmt.Sprintf("%s-%d", p.name, round)), &starts[i]); err != nil {
-				return nil, fmt.Errorf("%s, round %d: %w", p.name, round+1, err)
+			if err := b.starts(ctx, p, filepath.Join(dir, fmt.Sprintf("%s-%d", p.Name, round)), &starts[i]); err != nil {
+				return nil, fmt.Errorf("%s, round %d: %w", p.Name, round+1, err)
 			}
 		}
 	}
 	idles := make([]idleSample, len(planes))
 	for i, p := range planes {
-		if idles[i], err = b.idles(ctx, p, filepath.Join(dir, p.name)); err != nil {
-			return nil, fmt.Errorf("%s, idle: %w", p.name, err)
+		if idles[i], err = b.idles(ctx, p, filepath.Join(dir, p.Name)); err != nil {
+			return nil, fmt.Errorf("%s, idle: %w", p.Name, err)
 		}
 	}
 	figures = summary(starts, idles)
@@ -84,8 +93,8 @@ func (b *bench) run(ctx context.Context) (figures []figure.Figure, err error) {
 	}
 	loads := make([]loadSample, len(planes))
 	for i, p := range planes {
-		if loads[i], err = b.loads(ctx, p, filepath.Join(dir, p.name)); err != nil {
-			return nil, fmt.Errorf("%s, under load: %w", p.name, err)
+		if loads[i], err = b.loads(ctx, p, filepath.Join(dir, p.Name)); err != nil {
+			return nil, fmt.Errorf("%s, under load: %w", p.Name, err)
 		}
 	}
 	return append(figures, b.loadFigures(loads)...), nil
@@ -97,19 +106,19 @@ type startSamples struct{ empty, existing []start }
 
 // starts measures a start with empty data, and another one with the data that the
 // first has left.
-func (b *bench) starts(ctx context.Context, p *plane, dir string, samples *startSamples) error {
-	s, err := newSite(dir)
+func (b *bench) starts(ctx context.Context, p *plane.Plane, dir string, samples *startSamples) error {
+	s, err := plane.NewSite(dir)
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
 	for _, list := range []*[]start{&samples.empty, &samples.existing} {
-		took, err := p.measureStart(ctx, s)
+		took, err := measureStart(ctx, p, s)
 		if err != nil {
 			return err
 		}
 		fmt.Fprintf(b.log, "%s: ready after %.2f s and %.2f s of CPU; %.2f s of CPU in the first %s\n",
-			p.name, took.ready.Seconds(), took.cpu.Seconds(), took.settled.Seconds(), settledAfter)
+			p.Name, took.ready.Seconds(), took.cpu.Seconds(), took.settled.Seconds(), settledAfter)
 		*list = append(*list, took)
 	}
 	return nil

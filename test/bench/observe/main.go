@@ -84,7 +84,11 @@ func (b *bench) run(ctx context.Context) (figures []figure.Figure, err error) {
 	if _, err := b.skiff.Run(ctx, "up", clusterName, "--records=true"); err != nil {
 		return nil, err
 	}
-	on, err := b.watch(ctx, b.daemon)
+	logs, err := process.Child(b.daemon, "logstore")
+	if err != nil {
+		return nil, err
+	}
+	on, err := b.watch(ctx, b.daemon, logs)
 	if err != nil {
 		return nil, err
 	}
@@ -92,8 +96,8 @@ func (b *bench) run(ctx context.Context) (figures []figure.Figure, err error) {
 	if err != nil {
 		return nil, err
 	}
-	memory := figure.New("memory that records add to the daemon (peer: all of Prometheus)", "MiB", on.mib-off.mib, goalMiB)
-	cpu := figure.New("CPU that records add to the daemon (peer: all of Prometheus)", "% of a core", on.percent-off.percent, goalPercent)
+	memory := figure.New("memory that records add to the daemon (peer: all of Prometheus)", "MiB", on[0].mib-off[0].mib, goalMiB)
+	cpu := figure.New("CPU that records add to the daemon (peer: all of Prometheus)", "% of a core", on[0].percent-off[0].percent, goalPercent)
 	kept := figure.New("series", "", series, 0)
 	if b.prometheus != "" {
 		peer, all, err := b.peer(ctx)
@@ -104,8 +108,10 @@ func (b *bench) run(ctx context.Context) (figures []figure.Figure, err error) {
 	}
 	return []figure.Figure{
 		memory, cpu, kept,
-		figure.New("memory of the daemon without records", "MiB", off.mib, 0),
-		figure.New("CPU of the daemon without records", "% of a core", off.percent, 0),
+		figure.New("CPU of records with the log store's process", "% of a core", on[0].percent-off[0].percent+on[1].percent, goalPercent),
+		figure.New("memory of the log store's process", "MiB", on[1].mib, 0),
+		figure.New("memory of the daemon without records", "MiB", off[0].mib, 0),
+		figure.New("CPU of the daemon without records", "% of a core", off[0].percent, 0),
 	}, nil
 }
 
@@ -130,24 +136,39 @@ func (b *bench) up(ctx context.Context) error {
 	return err
 }
 
-// watch returns what a process uses after a while.
-func (b *bench) watch(ctx context.Context, pid int) (cost, error) {
+// watch returns what processes use after a while.
+func (b *bench) watch(ctx context.Context, pids ...int) ([]cost, error) {
 	if err := pause.For(ctx, b.settle); err != nil {
-		return cost{}, err
+		return nil, err
 	}
-	before, err := process.CPU(pid)
-	if err != nil {
-		return cost{}, err
+	used := make([]cost, len(pids))
+	spent := func(sign float64) error {
+		for i, pid := range pids {
+			cpu, err := process.CPU(pid)
+			if err != nil {
+				return err
+			}
+			used[i].percent += sign * 100 * cpu.Seconds() / b.measure.Seconds()
+		}
+		return nil
+	}
+	if err := spent(-1); err != nil {
+		return nil, err
 	}
 	if err := pause.For(ctx, b.measure); err != nil {
-		return cost{}, err
+		return nil, err
 	}
-	after, err := process.CPU(pid)
-	if err != nil {
-		return cost{}, err
+	if err := spent(1); err != nil {
+		return nil, err
 	}
-	memory, err := process.Memory(pid)
-	return cost{mib: memory.Anonymous, percent: 100 * (after - before).Seconds() / b.measure.Seconds()}, err
+	for i, pid := range pids {
+		memory, err := process.Memory(pid)
+		if err != nil {
+			return nil, err
+		}
+		used[i].mib = memory.Anonymous
+	}
+	return used, nil
 }
 
 // series returns how many series are recorded.

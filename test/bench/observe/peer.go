@@ -70,11 +70,12 @@ func (b *bench) peer(ctx context.Context) (used cost, series float64, err error)
 		_ = command.Process.Kill()
 		_ = command.Wait() // it was killed
 	}()
-	if used, err = b.watch(ctx, command.Process.Pid); err != nil {
+	all, err := b.watch(ctx, command.Process.Pid)
+	if err != nil {
 		return cost{}, 0, err
 	}
 	series, err = count(ctx, address)
-	return used, series, err
+	return all[0], series, err
 }
 
 // configure writes the configuration and the credentials of the administrator.

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -105,4 +106,29 @@ func Sum(pids []int) (Totals, error) {
 		sum.Memory.Add(memory)
 	}
 	return sum, nil
+}
+
+// Child returns the process that another one started with an argument.
+func Child(parent int, argument string) (int, error) {
+	all, err := os.ReadDir("/proc")
+	if err != nil {
+		return 0, err
+	}
+	for _, entry := range all {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil {
+			continue // not a process
+		}
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			continue // it has ended
+		}
+		arguments, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		// Field 4 of /proc/PID/stat is the parent.
+		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		if err == nil && len(fields) > 1 && fields[1] == strconv.Itoa(parent) && slices.Contains(strings.Split(string(arguments), "\x00"), argument) {
+			return pid, nil
+		}
+	}
+	return 0, fmt.Errorf("process %d has no child with the argument %q", parent, argument)
 }

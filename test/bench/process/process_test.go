@@ -2,6 +2,7 @@ package process
 
 import (
 	"os"
+	"os/exec"
 	"testing"
 	"time"
 )
@@ -34,5 +35,22 @@ func TestMeasureThisProcess(t *testing.T) {
 	}
 	if memory, err := Memory(os.Getpid()); err != nil || memory.PSS <= 0 {
 		t.Errorf("%v, %v", memory, err)
+	}
+}
+
+func TestAChildIsFoundByItsArgument(t *testing.T) {
+	command := exec.Command("sleep", "61.5")
+	if err := command.Start(); err != nil {
+		t.Skip(err)
+	}
+	defer func() {
+		_ = command.Process.Kill()
+		_ = command.Wait() // it was killed
+	}()
+	if pid, err := Child(os.Getpid(), "61.5"); err != nil || pid != command.Process.Pid {
+		t.Errorf("%d, %v, want %d", pid, err, command.Process.Pid)
+	}
+	if pid, err := Child(os.Getpid(), "61"); err == nil {
+		t.Errorf("found %d", pid)
 	}
 }

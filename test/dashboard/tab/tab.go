@@ -42,6 +42,12 @@ type Tab struct {
 // Open opens a link to the dashboard, and returns when the first screen is shown.
 func Open(t testing.TB, link string) *Tab {
 	t.Helper()
+	return OpenFrom(t, link, link)
+}
+
+// OpenFrom is Open for a page that redirects to the link.
+func OpenFrom(t testing.TB, page, link string) *Tab {
+	t.Helper()
 	parsed, err := url.Parse(link)
 	if err != nil {
 		t.Fatal(err)
@@ -50,7 +56,7 @@ func Open(t testing.TB, link string) *Tab {
 	if err := chromedp.Listen(b.ctx, b.observe); err != nil {
 		t.Fatal(err)
 	}
-	browser.Do(b.ctx, t, chromedp.Navigate(link))
+	browser.Do(b.ctx, t, chromedp.Navigate(page))
 	b.Await("the first screen", `document.querySelector("h1") !== null`)
 	return b
 }
@@ -72,7 +78,7 @@ func (b *Tab) observe(event any) {
 	case *page.EventJavascriptDialogOpening:
 		problem = "a dialog: " + e.Message
 	case *network.EventRequestWillBeSent:
-		if u := e.Request.URL; !strings.HasPrefix(u, b.base+"/") && !strings.HasPrefix(u, "data:") {
+		if u := e.Request.URL; !strings.HasPrefix(u, b.base+"/") && !strings.HasPrefix(u, "data:") && !strings.HasPrefix(u, "file:") {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			b.outside = append(b.outside, u)
@@ -118,11 +124,12 @@ func Evaluate[T any](b *Tab, expression string) T {
 	return browser.Run(b.ctx, b.t, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 }
 
-// Await waits until an expression is true. The page's policy forbids chromedp.Poll.
+// Await waits until an expression, or the value of its promise, is true. The page's policy
+// forbids chromedp.Poll.
 func (b *Tab) Await(what, expression string) {
 	b.t.Helper()
 	for deadline := time.Now().Add(limit); ; time.Sleep(100 * time.Millisecond) {
-		if Evaluate[bool](b, "Boolean("+expression+")") {
+		if Evaluate[bool](b, "(async () => Boolean(await ("+expression+")))()") {
 			return
 		}
 		if time.Now().After(deadline) {
@@ -135,11 +142,7 @@ func (b *Tab) Await(what, expression string) {
 func (b *Tab) See(texts ...string) {
 	b.t.Helper()
 	for _, text := range texts {
-		quoted, err := json.Marshal(text)
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		b.Await(text, "document.body.innerText.includes("+string(quoted)+")")
+		b.Await(text, "document.body?.innerText.includes("+b.quote(text)+")")
 	}
 }
 
@@ -153,11 +156,7 @@ func (b *Tab) Visit(route string) {
 // Go opens a route, which may be one without a screen.
 func (b *Tab) Go(route string) {
 	b.t.Helper()
-	quoted, err := json.Marshal("#/" + strings.TrimPrefix(route, "#/"))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	Evaluate[string](b, "location.hash = "+string(quoted))
+	Evaluate[string](b, "location.hash = "+b.quote("#/"+strings.TrimPrefix(route, "#/")))
 }
 
 // Settle waits until a page has requested what it shows at first.
@@ -182,6 +181,21 @@ func (b *Tab) Picture(name string) {
 	}
 	if err := os.WriteFile(filepath.Join(dir, name+".png"), browser.Run(b.ctx, b.t, chromedp.CaptureScreenshot()), 0o644); err != nil {
 		b.t.Fatal(err)
+	}
+}
+
+// Looks keeps screenshots in all sizes and colours, as Picture does.
+func (b *Tab) Looks(name string) {
+	b.t.Helper()
+	if os.Getenv("SKIFF_PICTURES") == "" {
+		return
+	}
+	for _, theme := range []string{"dark", "light"} {
+		Evaluate[string](b, `document.documentElement.dataset.theme = `+b.quote(theme))
+		for _, width := range []int64{360, 1600} {
+			b.Size(width, 1000)
+			b.Picture(fmt.Sprintf("%s-%s-%d", name, theme, width))
+		}
 	}
 }
 
@@ -230,4 +244,89 @@ func (b *Tab) Exec(namespace, pod string, command ...string) string {
 		socket.onerror = () => failed(new Error("the WebSocket failed"))
 		socket.onclose = () => done(output)
 	})`))
+}
+
+// find is a function that returns the visible control with a name, which is its accessible
+// name, the beginning of its text, or that of its label. While a dialog is open, it only
+// finds controls of the dialog, as a user can only reach those.
+const find = `(name) => {
+	const within = [...document.querySelectorAll("dialog[open]")].pop() ?? document
+	const text = (e) => (e.getAttribute("aria-label") ?? e.innerText ?? "").replace(/\s+/g, " ").trim()
+	const labelled = (e) => [...(e.labels ?? [])].some((l) => l.innerText.trim().startsWith(name))
+	const all = [...within.querySelectorAll("a, button, input, select, textarea, [role=button], [role=option], [contenteditable]")]
+		.filter((e) => e.checkVisibility() && !e.disabled)
+	return all.find((e) => text(e) === name) ?? all.find(labelled) ?? all.find((e) => text(e).startsWith(name))
+}`
+
+// Press clicks the control with a name, with the mouse, once it can be clicked.
+func (b *Tab) Press(name string) {
+	b.t.Helper()
+	// It is found and measured at once: a control that is redrawn in between may be disabled then.
+	b.Await("the control "+name, `(() => {
+		const control = (`+find+`)(`+b.quote(name)+`)
+		if (!control) return false
+		control.scrollIntoView({block: "center", behavior: "instant"})
+		const box = control.getBoundingClientRect()
+		window.toPress = {x: box.x + box.width / 2, y: box.y + box.height / 2}
+		return true
+	})()`)
+	at := Evaluate[struct{ X, Y float64 }](b, "window.toPress")
+	browser.Do(b.ctx, b.t, chromedp.MouseClickXY(at.X, at.Y))
+}
+
+// Confirm clicks a button of the dialog that opens, and waits until the dialog has closed.
+func (b *Tab) Confirm(name string) {
+	b.t.Helper()
+	b.Await("a dialog", `document.querySelector("dialog[open]")`)
+	b.Press(name)
+	b.Await("the end of the dialog", `!document.querySelector("dialog[open]")`)
+}
+
+// Choose selects an option of the control with a name.
+func (b *Tab) Choose(name, option string) {
+	b.t.Helper()
+	b.Await("the option "+option+" of "+name, `[...((`+find+`)(`+b.quote(name)+`)?.options ?? [])].some((o) => o.text.startsWith(`+b.quote(option)+`))`)
+	Evaluate[bool](b, `(() => {
+		const control = (`+find+`)(`+b.quote(name)+`)
+		control.value = [...control.options].find((o) => o.text.startsWith(`+b.quote(option)+`)).value
+		return control.dispatchEvent(new Event("change", {bubbles: true}))
+	})()`)
+}
+
+// Fill replaces the text of the control with a name.
+func (b *Tab) Fill(name, text string) {
+	b.t.Helper()
+	b.Await("the field "+name, `(() => {
+		const control = (`+find+`)(`+b.quote(name)+`)
+		control?.focus()
+		control?.select()
+		return control && document.activeElement === control
+	})()`)
+	b.Type(text)
+}
+
+// Type presses the keys of a text.
+func (b *Tab) Type(text string) {
+	b.t.Helper()
+	browser.Do(b.ctx, b.t, chromedp.KeyEvent(text))
+}
+
+// Moved waits until the first screen of another server is shown, and expects requests to it
+// from then on.
+func (b *Tab) Moved() {
+	b.t.Helper()
+	b.Await("another server", "location.origin !== "+b.quote(b.base)+` && document.querySelector("h1") !== null`)
+	origin := Evaluate[string](b, "location.origin")
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.base, b.outside = origin, nil
+}
+
+func (b *Tab) quote(text string) string {
+	b.t.Helper()
+	quoted, err := json.Marshal(text)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return string(quoted)
 }

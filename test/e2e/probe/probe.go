@@ -34,6 +34,8 @@ type Ask struct {
 	// Clear selects plain HTTP, OldTLS at most TLS 1.2.
 	Clear  bool `json:"clear,omitempty"`
 	OldTLS bool `json:"oldTLS,omitempty"`
+	// HTTP2 offers the server HTTP/2.
+	HTTP2 bool `json:"http2,omitempty"`
 	// Certificate and Key in PEM; none if empty.
 	Certificate []byte            `json:"certificate,omitempty"`
 	Key         []byte            `json:"key,omitempty"`
@@ -93,6 +95,7 @@ func (a Ask) Do() Answer {
 	if a.Clear {
 		scheme = "http"
 	}
+	transport.ForceAttemptHTTP2 = a.HTTP2
 	if a.OldTLS {
 		transport.TLSClientConfig.MaxVersion = tls.VersionTLS12
 	}

@@ -1,10 +1,6 @@
 // Command pictures renders the main screens of the dashboard as SVG files for
-// the documentation, from a running cluster. With SKIFF_HOME set to a separate
-// directory:
-//
-//	skiff up dev --driver sandbox && skiff image load build/test/images/workload.tar -c dev
-//	kubectl apply -f test/ui/testdata/shop.yaml
-//	go run ./test/ui/pictures -cluster dev
+// the documentation, from a running cluster with the objects of test/ui/testdata/shop.yaml.
+// test/pictures.sh starts one.
 package main
 
 import (
@@ -25,6 +21,7 @@ import (
 
 	"github.com/skiff-dev/skiff/controlplane/controlapi"
 	"github.com/skiff-dev/skiff/kube"
+	"github.com/skiff-dev/skiff/kube/feed"
 	"github.com/skiff-dev/skiff/nodeagent/nodeapi"
 	"github.com/skiff-dev/skiff/tui/app"
 	"github.com/skiff-dev/skiff/tui/console"
@@ -178,6 +175,15 @@ func (h host) NodeStatus(ctx context.Context, cluster, node string) (nodeapi.Sta
 
 func (h host) Services(ctx context.Context, name string) (daemonapi.Services, error) {
 	return client.New(client.Config{Home: h.home, Name: name}).Services(ctx)
+}
+
+func (h host) Measure(ctx context.Context, name, expression string, span time.Duration, points int) ([]float64, error) {
+	return client.New(client.Config{Home: h.home, Name: name}).Measure(ctx, expression, span, points)
+}
+
+// StoredLogs is not called: no shot searches.
+func (h host) StoredLogs(context.Context, feed.StoredLogs) ([]feed.Line, error) {
+	return nil, errors.ErrUnsupported
 }
 
 // Browse is not called: no key of a shot opens a browser.

@@ -1,4 +1,4 @@
-package main
+package plane
 
 import (
 	"fmt"
@@ -18,17 +18,18 @@ import (
 	"github.com/skiff-dev/skiff/controlplane/server/servertest"
 )
 
-// site is the environment of a control plane: directories, certificates and
+// Site is the environment of a control plane: directories, certificates and
 // ports.
-type site struct {
+type Site struct {
 	dir                        string
 	apiPort, etcdPort          int
 	peerPort                   int
 	managerPort, schedulerPort int
 }
 
-func newSite(dir string) (site, error) {
-	s := site{dir: dir}
+// NewSite creates the directories and certificates below dir, and finds free ports.
+func NewSite(dir string) (Site, error) {
+	s := Site{dir: dir}
 	if _, err := servertest.Write(dir, netip.MustParseAddr("127.0.0.1")); err != nil {
 		return s, err
 	}
@@ -53,15 +54,16 @@ func newSite(dir string) (site, error) {
 	return s, nil
 }
 
-func (s site) url() string { return fmt.Sprintf("https://127.0.0.1:%d", s.apiPort) }
+func (s Site) url() string { return fmt.Sprintf("https://127.0.0.1:%d", s.apiPort) }
 
-func (s site) pki(name string) string { return filepath.Join(s.dir, "pki", filepath.FromSlash(name)) }
+func (s Site) pki(name string) string { return filepath.Join(s.dir, "pki", filepath.FromSlash(name)) }
 
-func (s site) kubeconfig(user string) string { return filepath.Join(s.dir, user+".kubeconfig") }
+// Kubeconfig is the file of a user's kubeconfig.
+func (s Site) Kubeconfig(user string) string { return filepath.Join(s.dir, user+".kubeconfig") }
 
-// client returns the client of the benchmark, which uses protobuf like kubelets.
-func (s site) client() (kubernetes.Interface, error) {
-	c, err := clientcmd.BuildConfigFromFlags("", s.kubeconfig("bench"))
+// Client returns the client of the benchmark, which uses protobuf like kubelets.
+func (s Site) Client() (kubernetes.Interface, error) {
+	c, err := clientcmd.BuildConfigFromFlags("", s.Kubeconfig("bench"))
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +72,7 @@ func (s site) client() (kubernetes.Interface, error) {
 	return kubernetes.NewForConfig(c)
 }
 
-func (s site) writeKubeconfig(user, group string) error {
+func (s Site) writeKubeconfig(user, group string) error {
 	authority := pki.Files{}
 	for _, name := range []string{"ca.crt", "ca.key"} {
 		content, err := os.ReadFile(s.pki(name))
@@ -92,11 +94,12 @@ func (s site) writeKubeconfig(user, group string) error {
 	c.AuthInfos["c"] = &api.AuthInfo{ClientCertificateData: certificate, ClientKeyData: key}
 	c.Contexts["c"] = &api.Context{Cluster: "c", AuthInfo: "c"}
 	c.CurrentContext = "c"
-	return clientcmd.WriteToFile(*c, s.kubeconfig(user))
+	return clientcmd.WriteToFile(*c, s.Kubeconfig(user))
 }
 
-func skiffCommands(program string, s site) []command {
-	return []command{{program, []string{
+// SkiffCommands is the control plane of Skiff.
+func SkiffCommands(program string, s Site) []Command {
+	return []Command{{program, []string{
 		"--node-config", filepath.Join(s.dir, "node.json"), "--pki-dir", s.pki(""),
 		"--state-dir", filepath.Join(s.dir, "state"), "--log-dir", filepath.Join(s.dir, "log"),
 		"--port", strconv.Itoa(s.apiPort), "--etcd-client-port", strconv.Itoa(s.etcdPort), "--etcd-peer-port", strconv.Itoa(s.peerPort),
@@ -107,13 +110,13 @@ func skiffCommands(program string, s site) []command {
 // server has created their roles. With kubeadm, the kubelet would restart them.
 const tolerate = "--authentication-tolerate-lookup-failure"
 
-// upstreamCommands are upstream's programs with the flags of kubeadm: paths,
+// UpstreamCommands are upstream's programs with the flags of kubeadm: paths,
 // certificates and addresses are set, everything else has its default.
-func upstreamCommands(dir string, s site) []command {
+func UpstreamCommands(dir string, s Site) []Command {
 	program := func(name string) string { return filepath.Join(dir, name) }
 	etcd, peer := fmt.Sprintf("https://127.0.0.1:%d", s.etcdPort), fmt.Sprintf("https://127.0.0.1:%d", s.peerPort)
-	manager, scheduler := s.kubeconfig("system:kube-controller-manager"), s.kubeconfig("system:kube-scheduler")
-	return []command{
+	manager, scheduler := s.Kubeconfig("system:kube-controller-manager"), s.Kubeconfig("system:kube-scheduler")
+	return []Command{
 		{program("server"), []string{ // etcd's main package is go.etcd.io/etcd/server/v3
 			"--name=control-plane-1", "--data-dir=" + filepath.Join(s.dir, "etcd"),
 			"--listen-client-urls=" + etcd, "--advertise-client-urls=" + etcd,
