@@ -109,12 +109,9 @@ func TestEndToEnd(t *testing.T) {
 	}
 	r.subtest(t, "Run", func(t *testing.T) { testRun(t, r) })
 	if !r.sandboxed { // the memory of sandboxes cannot be kept
-		tests := map[string]func(*testing.T, *rig){"Hibernate": testHibernate, "SnapshotMemory": testSnapshotMemory}
+		t.Run("Memory", func(t *testing.T) { r.whilePaused(t, name, func() { testMemory(t, r) }) })
 		if named("CloneMemory") { // it waits a quarter of an hour for a rotation
-			tests["CloneMemory"] = testCloneMemory
-		}
-		for test, run := range tests {
-			r.subtest(t, test, func(t *testing.T) { r.whilePaused(t, name, func() { run(t, r) }) })
+			r.subtest(t, "CloneMemory", func(t *testing.T) { r.whilePaused(t, name, func() { testCloneMemory(t, r) }) })
 		}
 	}
 	t.Run("Clusters", func(t *testing.T) {

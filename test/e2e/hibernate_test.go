@@ -12,19 +12,31 @@ import (
 	"github.com/skiff-dev/skiff/vm/home"
 )
 
-// testHibernate stops a cluster, whose memory is kept, and continues it. Then it damages the
-// memory of the worker, which boots instead. The shared cluster has a folder of the host, so
+// testMemory creates a cluster whose memory is kept. The shared one has a folder of the host, so
 // its memory cannot be kept.
-func testHibernate(t *testing.T, r *rig) {
-	const name = "hibernates"
+func testMemory(t *testing.T, r *rig) {
+	const name = "remembers"
 	t.Cleanup(func() { r.discard(t, name) })
 	r.skiff(t, "up", name, "--control-planes", "1", "--workers", "1")
 	r.load(t, name)
-	k := (&kube{rig: r, context: "skiff-" + name}).in(t)
+	k := &kube{rig: r, context: "skiff-" + name}
+	r.subtest(t, "Snapshot", func(t *testing.T) { testSnapshotMemory(t, r, name, k.in(t)) })
+	r.subtest(t, "Hibernate", func(t *testing.T) { testHibernate(t, r, name, k.in(t)) })
+}
+
+// counting starts the pod of counts.
+func counting(t *testing.T, k *kube) {
+	t.Helper()
 	k.kubectl(t, "run", "counting", "--image=skiff.test/workload:1", "--restart=Always", "--command", "--", "sh", "-c", "i=0; while :; do i=$((i+1)); echo $i; sleep 1; done")
-	k.kubectl(t, "create", "deployment", "standing", "--image=skiff.test/workload:1", "--replicas=2")
-	k.rollout(t, "deployment/standing")
 	k.wait(t, "condition=Ready", "pod/counting")
+}
+
+// testHibernate stops a cluster, whose memory is kept, and continues it. Then it damages the
+// memory of the worker, which boots instead.
+func testHibernate(t *testing.T, r *rig, name string, k *kube) {
+	k.kubectl(t, "create", "deployment", "standing", "--image=skiff.test/workload:1", "--replicas=2")
+	counting(t, k)
+	k.rollout(t, "deployment/standing")
 	r.memoryReturns(t, name, "worker-1")
 	pods, counted := k.pods(t, "app=standing"), counts(t, k)
 

@@ -73,10 +73,15 @@ func testAPIFromPod(t *testing.T, k *kube) {
 		return k.try(t, "exec", "inside", "--", "workload", "get",
 			"-ca", account+"ca.crt", "-token", account+"token", "https://kubernetes.default.svc"+path)
 	}
-	a := ask("/version")
-	contains(t, "version", a.stdout+a.stderr, `"gitVersion": "`+k.release(t)+`"`)
+	version := `"gitVersion": "` + k.release(t) + `"`
+	eventually(t, waitLimit, "version", func() error {
+		if a := ask("/version"); !strings.Contains(a.stdout, version) {
+			return fmt.Errorf("%s%s", a.stdout, a.stderr)
+		}
+		return nil
+	})
 	secrets := "/api/v1/namespaces/" + k.namespace + "/secrets"
-	a = ask(secrets)
+	a := ask(secrets)
 	contains(t, "secrets without a role", a.stderr, "403 Forbidden", "system:serviceaccount:"+k.namespace+":default")
 	k.kubectl(t, "create", "role", "reader", "--verb=list", "--resource=secrets")
 	k.kubectl(t, "create", "rolebinding", "reader", "--role=reader", "--serviceaccount="+k.namespace+":default")

@@ -165,14 +165,8 @@ const lateCount = 120
 
 // testSnapshotMemory returns to a snapshot of VMs, in which a program that counts in its memory
 // continues from there.
-func testSnapshotMemory(t *testing.T, r *rig) {
-	const name = "remembers"
-	t.Cleanup(func() { r.discard(t, name) })
-	r.skiff(t, "up", name, "--control-planes", "1", "--workers", "1")
-	r.load(t, name)
-	k := (&kube{rig: r, context: "skiff-" + name}).in(t)
-	k.kubectl(t, "run", "counting", "--image=skiff.test/workload:1", "--restart=Always", "--command", "--", "sh", "-c", "i=0; while :; do i=$((i+1)); echo $i; sleep 1; done")
-	k.wait(t, "condition=Ready", "pod/counting")
+func testSnapshotMemory(t *testing.T, r *rig, name string, k *kube) {
+	counting(t, k)
 	a := r.trySkiff(t, "snapshot", "create", "-c", name, "before")
 	t.Logf("snapshot create: exit code %d in %.1f s\n%s%s", a.code, a.took.Seconds(), a.stdout, a.stderr)
 	equal(t, "exit code of create", a.code, 0)
