@@ -168,7 +168,7 @@ func serveStatus(ts *testscript.TestScript, _ bool, args []string) {
 // nodeimage [RELEASE] writes something that looks like a node image for this host to
 // where skiff looks for one, or for one of another version of Kubernetes.
 func nodeImageFiles(ts *testscript.TestScript, _ bool, args []string) {
-	dir, version := ts.Getenv("SKIFF_IMAGE_DIR"), "v1.36.3"
+	dir, version := ts.Getenv("SKIFF_IMAGE_DIR"), "v1.37.2"
 	if len(args) > 0 {
 		version = args[0]
 		dir = filepath.Join(dir, manifest.Minor(version))

@@ -1,4 +1,4 @@
-//go:build kubernetes_from_1_37
+//go:build !kubernetes_before_1_37
 
 package cloud
 

@@ -1,4 +1,4 @@
-//go:build !kubernetes_from_1_37 && !kubernetes_before_1_36
+//go:build kubernetes_before_1_37 && !kubernetes_before_1_36
 
 package openapi
 

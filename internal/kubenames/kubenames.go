@@ -16,7 +16,7 @@ import (
 )
 
 // Default is the minor version of Kubernetes that go.mod pins.
-const Default = "1.36"
+const Default = "1.37"
 
 // content has a file VERSION.json for each supported minor version.
 //

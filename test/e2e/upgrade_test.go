@@ -37,7 +37,7 @@ func testUpgrade(t *testing.T, r *rig) {
 	equal(t, "plan with the same image", r.skiff(t, "upgrade", name, "--plan"), fmt.Sprintf("cluster %q is up to date: Kubernetes %s, node image %s\n", name, k.release(t), r.status(t, name).Nodes[0].Image))
 
 	for version, want := range map[string]string{
-		"1.35": "cannot go back from Kubernetes", "1.38": "unknown version of Kubernetes \"1.38\": choose one of", "1.36.3": "use a minor version", "": "use a minor version",
+		"1.36": "cannot go back from Kubernetes", "1.38": "unknown version of Kubernetes \"1.38\": choose one of", "1.37.2": "use a minor version", "": "use a minor version",
 	} {
 		for _, flag := range []string{"--plan", "--drain-timeout=1m"} {
 			a := r.trySkiff(t, "upgrade", name, "--kubernetes", version, flag)
@@ -218,6 +218,9 @@ func testUpgradeOfVersions(t *testing.T, r *rig, versions []string) {
 		versions = append(slices.Clone(versions), kubenames.Default)
 	}
 	slices.Sort(versions)
+	if between := missing(versions); between != "" {
+		t.Skipf("no minor version may be skipped: build the image of %s and run `scripts/test.sh versions %s %s`", between, versions[0], between)
+	}
 	const name, host = "upgraded", "host.skiff.internal"
 	port, authority := authtest.Serve(t, host, http.HandlerFunc(admit))
 	t.Cleanup(func() { r.discard(t, name) })

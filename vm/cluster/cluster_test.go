@@ -83,9 +83,9 @@ func TestEachFaultIsOneLine(t *testing.T) {
 		{func(s *Spec) { s.Network.Domain = "Not A Name" }, "use a DNS name"},
 		{func(s *Spec) { s.Network.Egress = "some" }, "choose one of all, public, none"},
 		{func(s *Spec) { s.Network.IPFamily = "ipv6" }, "choose one of ipv4, dual"},
-		{func(s *Spec) { s.KubernetesVersion = "1.36.3" }, "use a minor version such as 1.36"},
-		{func(s *Spec) { s.KubernetesVersion = "v1.36" }, "use a minor version such as 1.36"},
-		{func(s *Spec) { s.KubernetesVersion = "../1.36" }, "use a minor version such as 1.36"},
+		{func(s *Spec) { s.KubernetesVersion = "1.36.3" }, "use a minor version such as 1.37"},
+		{func(s *Spec) { s.KubernetesVersion = "v1.36" }, "use a minor version such as 1.37"},
+		{func(s *Spec) { s.KubernetesVersion = "../1.36" }, "use a minor version such as 1.37"},
 	} {
 		faults := Validate(with(test.change), roomy, 3)
 		if len(faults) != 1 || !strings.Contains(faults[0].Error(), test.want) || strings.Contains(faults[0].Error(), "\n") {

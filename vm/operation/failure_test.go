@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/skiff-dev/skiff/internal/kubenames"
 	"github.com/skiff-dev/skiff/vm/image"
 )
 
@@ -15,7 +16,7 @@ func TestAMissingImageComesWithTheCommandThatMakesIt(t *testing.T) {
 		version, want string
 	}{
 		{missing, "", `build it with "make image", or set SKIFF_IMAGE_DIR to its directory`},
-		{missing, "1.36", `build it with "make image", or set SKIFF_IMAGE_DIR to its directory`},
+		{missing, kubenames.Default, `build it with "make image", or set SKIFF_IMAGE_DIR to its directory`},
 		{missing, "1.35", `build it with "make image KUBERNETES=1.35", or install a release with "install.sh --kubernetes 1.35"`},
 		{other, "1.35", `build it again with "make image", or use the image of this program's release`},
 		{errors.New("incomplete"), "1.35", `build it with "make image KUBERNETES=1.35", or install a release with "install.sh --kubernetes 1.35"`},
