@@ -114,7 +114,7 @@ func TestConnectionsOfADepartingControlPlaneStayOpen(t *testing.T) {
 
 func await(t *testing.T, b *balancer.Balancer, want ...string) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !slices.Equal(b.Backends(), want); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !slices.Equal(b.Backends(), want); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("backends %v, want %v", b.Backends(), want)
 		}

@@ -8,7 +8,7 @@ import (
 
 func TestProcessorTimeGrowsWithWork(t *testing.T) {
 	before := cpuTime(os.Getpid())
-	for deadline := time.Now().Add(10 * time.Second); cpuTime(os.Getpid()) == before; {
+	for deadline := time.Now().Add(time.Minute); cpuTime(os.Getpid()) == before; {
 		if time.Now().After(deadline) {
 			t.Fatalf("it stays %s", before)
 		}

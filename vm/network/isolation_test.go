@@ -45,7 +45,7 @@ func TestMachinesReachEachOther(t *testing.T) {
 	n := runNetwork(t, newWorld(t), EgressAll)
 	one, two := newGuest(t, n, workerOne), newGuest(t, n, workerTwo)
 	// Nobody listens there: the answer is a reset from the other machine's stack.
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	if _, err := one.dialTCP(ctx, port80(two.address)); err == nil || ctx.Err() != nil {
 		t.Errorf("dial = %v, want a refusal", err)
@@ -55,7 +55,7 @@ func TestMachinesReachEachOther(t *testing.T) {
 func TestHostIsToldWhenAMachineRefuses(t *testing.T) {
 	n := runNetwork(t, newWorld(t), EgressAll)
 	newGuest(t, n, workerOne)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	if _, err := n.DialContext(ctx, "tcp", "192.168.104.21:80"); err == nil || errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("dial = %v, want a refusal", err)
@@ -96,7 +96,7 @@ func TestNoFrameReachesTheHostItself(t *testing.T) {
 			if _, err := machine.Write(framed(udpFrame(us, gw, source, last, "last"))); err != nil {
 				t.Fatal(err)
 			}
-			for deadline := time.Now().Add(5 * time.Second); len(w.seen()) == 0 && time.Now().Before(deadline); {
+			for deadline := time.Now().Add(time.Minute); len(w.seen()) == 0 && time.Now().Before(deadline); {
 				time.Sleep(time.Millisecond)
 			}
 			if got := w.seen(); !slices.Equal(got, []string{"udp4 " + last.String()}) {
@@ -206,12 +206,12 @@ func TestDialsToSilentAddressesStopNobody(t *testing.T) {
 	w := newWorld(t)
 	n := runNetwork(t, w, EgressAll)
 	g, other := newGuest(t, n, workerOne), newGuest(t, n, workerTwo)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for range maxDials / 2 {
 		go func() { _, _ = g.dialTCP(ctx, port80(w.silent)) }()
 	}
-	for deadline := time.Now().Add(5 * time.Second); len(w.seen()) < maxDials/2; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); len(w.seen()) < maxDials/2; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("only %d dials are under way", len(w.seen()))
 		}
@@ -266,7 +266,7 @@ func TestFloodOfDatagramsLeavesRoomForConnections(t *testing.T) {
 	for before := -1; len(w.seen()) != before; time.Sleep(200 * time.Millisecond) {
 		before = len(w.seen())
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	conn, err := g.dialTCP(ctx, port80(somewhere))
 	if err != nil || !echoes(conn, "hello") {

@@ -92,7 +92,7 @@ func TestEchoRequestsAreAnsweredInTheNetwork(t *testing.T) {
 	if _, err := conn.Write(request); err != nil {
 		t.Fatal(err)
 	}
-	_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
 	reply := make([]byte, 100)
 	n, err := conn.Read(reply)
 	if err != nil || reply[0] != 0 || reply[7] != 7 || string(reply[8:n]) != "hello" {

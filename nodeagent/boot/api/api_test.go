@@ -425,7 +425,7 @@ func TestProgramsAreKilledWhenTheConnectionCloses(t *testing.T) {
 			}
 		}
 		session.conn.Close()
-		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 			if _, err := os.Stat(file); err == nil {
 				break
 			}

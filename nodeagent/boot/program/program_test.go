@@ -50,7 +50,7 @@ func (w *watcher) until(t *testing.T, what string, ok func(nodeapi.Program) bool
 		w.mu.Unlock()
 		select {
 		case <-w.change:
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("never %s: %+v", what, w.states)
 		}
 	}

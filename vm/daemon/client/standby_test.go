@@ -34,7 +34,7 @@ func newSleepyRig(t *testing.T) *rig {
 // awaitSleep waits until the cluster is paused because nobody uses it.
 func (r *rig) awaitSleep(t *testing.T) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		status, err := r.client.Status(t.Context())
 		if err == nil && status.Phase == "paused" && status.WakesOnUse {
 			return
@@ -211,7 +211,7 @@ func TestTheTimeUntilThePauseChangesWhileAClusterRuns(t *testing.T) {
 	if err := r.client.PauseIdle(t.Context(), cluster.PauseOff); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) { // it wakes
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) { // it wakes
 		if phase, _ := r.machines(t); phase == "running" {
 			break
 		} else if time.Now().After(deadline) {

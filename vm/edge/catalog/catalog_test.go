@@ -72,7 +72,7 @@ func run(t *testing.T, client *fake.Clientset) *catalog.Catalog {
 // await returns the first snapshot that fits.
 func await(t *testing.T, c *catalog.Catalog, what string, fits func(*catalog.Snapshot) bool) *catalog.Snapshot {
 	t.Helper()
-	limit := time.After(20 * time.Second)
+	limit := time.After(time.Minute)
 	for {
 		s, changed := c.Watch()
 		if fits(s) {

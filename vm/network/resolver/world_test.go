@@ -181,7 +181,7 @@ func run(t testing.TB, r *Resolver) string {
 			if err != nil {
 				t.Errorf("Serve = %v", err)
 			}
-		case <-time.After(5 * time.Second):
+		case <-time.After(time.Minute):
 			t.Error("Serve does not return after its context ended")
 		}
 	})

@@ -158,7 +158,7 @@ func TestADamagedStoreOfAFullDiskStays(t *testing.T) {
 func TestAProcessThatEndsIsStartedAgain(t *testing.T) {
 	c, stop := start(t, "crash")
 	ready(t, c)
-	for end := time.Now().Add(20 * time.Second); !strings.Contains(c.Problem(), "is being restarted"); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !strings.Contains(c.Problem(), "is being restarted"); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("problem %q", c.Problem())
 		}
