@@ -78,6 +78,7 @@ func testPauseIdle(t *testing.T, r *rig, name string, k *kube) {
 	watch := r.background(t, "logs", "-c", name, "worker-1", "--source", "nodeagent", "-f")
 	time.Sleep(8 * time.Second)
 	equal(t, "phase while a log is followed", r.status(t, name).Phase, "running")
+	contains(t, "status while a log is followed", r.skiff(t, "status", name), "Pauses      after 5s without use; now in use by requests of skiff (1)")
 	if err := watch.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +105,7 @@ func (r *rig) awaitSleep(t *testing.T, name string) {
 	t.Helper()
 	eventually(t, waitLimit, "the cluster is paused", func() error {
 		if status := r.status(t, name); status.Phase != "paused" || !status.WakesOnUse {
-			return fmt.Errorf("it is %s", status.Phase)
+			return fmt.Errorf("it is %s, and pauses %v", status.Phase, status.Standby)
 		}
 		return nil
 	})

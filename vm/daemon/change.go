@@ -16,6 +16,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/operation"
 	"github.com/skiff-dev/skiff/vm/records"
 	"github.com/skiff-dev/skiff/vm/snapshot"
+	"github.com/skiff-dev/skiff/vm/standby"
 )
 
 // active returns the running change other than a down, nil if there is none. The
@@ -110,7 +111,7 @@ func (d *daemon) start(life context.Context, kind operation.Kind, desired *clust
 	d.working, d.desired = op, desired
 	used := func() {}
 	if kind != operation.KindSleep && kind != operation.KindWake {
-		used = d.standby.Hold()
+		used = d.standby.Hold(standby.Changes)
 	}
 	d.tasks.Go(func() {
 		defer used()

@@ -91,7 +91,7 @@ func (d *daemon) wake(life context.Context, f *fleet.Fleet) bool {
 // rouse wakes the cluster if it is asleep. It gives up when ctx ends; then what needs the
 // cluster fails.
 func (d *daemon) rouse(ctx context.Context) {
-	if end, err := d.standby.Use(ctx); err == nil {
+	if end, err := d.standby.Use(ctx, standby.Requests); err == nil {
 		end()
 	}
 }
@@ -100,7 +100,7 @@ func (d *daemon) rouse(ctx context.Context) {
 // the cluster.
 func (d *daemon) used(answer func(http.ResponseWriter, *http.Request, *fleet.Fleet)) func(http.ResponseWriter, *http.Request, *fleet.Fleet) {
 	return func(w http.ResponseWriter, r *http.Request, f *fleet.Fleet) {
-		end, err := d.standby.Use(r.Context())
+		end, err := d.standby.Use(r.Context(), standby.Requests)
 		if err != nil {
 			return // the client is gone
 		}

@@ -85,7 +85,7 @@ func listen(spec cluster.Spec) (net.Listener, error) {
 func newAPIServers(c core, listener net.Listener) (*apiServers, error) {
 	a := &apiServers{
 		connections: connrotation.NewConnectionTracker(),
-		balancer:    &balancer.Balancer{Listener: listener, Dial: c.dial, Use: c.standby.Use, Log: c.log},
+		balancer:    &balancer.Balancer{Listener: listener, Dial: c.dial, Use: c.standby.User(standby.API), Log: c.log},
 		port:        listener.Addr().(*net.TCPAddr).Port, dial: c.dial, tls: c.credentials.ClientConfig(credentials.ClusterCA, credentials.Admin), state: c.state, frozen: c.frozen, standby: c.standby, socket: c.dir.APISocket(), log: c.log,
 		changed: wakeup.New(), alsoChanged: wakeup.New(),
 	}

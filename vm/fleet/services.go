@@ -37,7 +37,7 @@ func newEdge(c core) (*edge.Edge, error) {
 	nodes := c.state.spec().Network.Nodes
 	return edge.New(edge.Config{
 		Spec: c.state.spec, Members: c.state.members, State: c.machineState, Leaving: c.leaves, Frozen: c.pausedOrAsleep, Client: client, Gateways: gateways,
-		Use: c.standby.Use, Dial: c.machines.reach, SetRoutes: c.machines.setRoutes,
+		Use: c.standby.User(standby.Ports), Dial: c.machines.reach, SetRoutes: c.machines.setRoutes,
 		Host:    []netip.Addr{network.Gateway(nodes), cluster.HostAddress(nodes).Addr()},
 		Resolve: c.api.kube.PodAddress, Warn: c.api.kube.WarnAbout,
 		File: c.dir.Services(), OwnAddresses: runtime.GOOS == "linux", Log: c.log,
@@ -76,7 +76,7 @@ func newTunnel(c core) *tunnel.Follower {
 	network := c.state.spec().Network
 	return tunnel.NewFollower(tunnel.Config{
 		Device: tunnel.Name(c.dir), Address: cluster.HostAddress(network.Nodes).Addr(),
-		Allows: tunnel.Reaches(network), Dial: c.standby.Dial(standby.DialFunc(c.machines.reach)), Local: c.usedLocally(), Log: c.log,
+		Allows: tunnel.Reaches(network), Dial: c.standby.Dial(standby.Network, c.machines.reach), Local: c.usedLocally(), Log: c.log,
 	})
 }
 
@@ -97,7 +97,7 @@ func (c *core) usedLocally() func(netip.AddrPort) (func(net.Conn) bool, bool) {
 			return nil, own
 		}
 		return func(conn net.Conn) bool {
-			return take(&standby.Conn{Conn: conn, Ended: c.standby.Hold()})
+			return take(&standby.Conn{Conn: conn, Ended: c.standby.Hold(standby.Network)})
 		}, own
 	}
 }

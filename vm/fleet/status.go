@@ -76,6 +76,12 @@ func (f *Fleet) Status(ctx context.Context) daemonapi.ClusterStatus {
 	}
 	status.Phase = phase(status)
 	status.WakesOnUse = status.Phase == "paused" && f.standby.Asleep()
+	if pause := state.Spec.Pause; pause.After() > 0 {
+		status.Standby = &daemonapi.Standby{After: pause.Idle, Uses: map[string]int{}}
+		for kind, n := range f.standby.Uses() {
+			status.Standby.Uses[string(kind)] = n
+		}
+	}
 	status.Web, status.WebTLS = f.webURLs()
 	status.Tunnel = f.tunnel.Device()
 	status.Upgrade = f.upgradeStatus()

@@ -12,6 +12,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/edge/web/route"
 	"github.com/skiff-dev/skiff/vm/kube"
 	"github.com/skiff-dev/skiff/vm/network"
+	"github.com/skiff-dev/skiff/vm/standby"
 )
 
 // newWeb makes the cluster's part of the web entry. opened listens in the machines'
@@ -23,7 +24,7 @@ func newWeb(c core, services *catalog.Catalog, cloud *provider, opened drivers.M
 	}
 	spec := c.state.spec()
 	config := web.Config{
-		Home: c.dir.Home(), Cluster: spec.Name, Dial: web.DialFunc(c.machines.reach), Frozen: c.frozen, Use: c.standby.Use,
+		Home: c.dir.Home(), Cluster: spec.Name, Dial: web.DialFunc(c.machines.reach), Frozen: c.frozen, Use: c.standby.User(standby.Names),
 		Objects: func() (web.Objects, <-chan struct{}) {
 			snapshot, changed := services.Watch()
 			return objects(snapshot), changed

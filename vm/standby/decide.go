@@ -9,7 +9,7 @@ type Facts struct {
 	// After is how long nobody must have used the cluster until it falls asleep; 0 if it
 	// never does.
 	After time.Duration
-	// Uses is how many uses have not ended.
+	// Uses is how many kinds of uses have not ended.
 	Uses int
 	// Last is when the last use ended.
 	Last time.Time

@@ -2,6 +2,7 @@ package standby
 
 import (
 	"context"
+	"maps"
 	"net"
 	"sync"
 	"time"
@@ -9,14 +10,27 @@ import (
 	"github.com/skiff-dev/skiff/internal/wakeup"
 )
 
+// Kind is what uses a cluster, in words for users.
+type Kind string
+
+// The kinds.
+const (
+	API      Kind = "connections to the API"
+	Ports    Kind = "connections to load balancers and ports"
+	Names    Kind = "requests to names of Services"
+	Network  Kind = "connections to addresses of the cluster"
+	Requests Kind = "requests of skiff"
+	Changes  Kind = "changes of the cluster"
+)
+
 // Gate counts the uses of a cluster, and holds those that begin while it is asleep. Its
 // methods may be called concurrently.
 type Gate struct {
 	changed wakeup.Signal
 
-	mu     sync.Mutex // guards what follows
-	uses   int
-	work   int // of the daemon itself
+	mu     sync.Mutex   // guards what follows
+	uses   map[Kind]int // those that have not ended; no kind has 0
+	work   int          // of the daemon itself
 	last   time.Time
 	asleep bool
 	turned chan struct{} // closed and replaced when asleep changes
@@ -24,7 +38,7 @@ type Gate struct {
 
 // New returns the gate of a cluster that is awake and was used just now.
 func New() *Gate {
-	return &Gate{changed: wakeup.New(), last: time.Now(), turned: make(chan struct{})}
+	return &Gate{changed: wakeup.New(), uses: map[Kind]int{}, last: time.Now(), turned: make(chan struct{})}
 }
 
 // Changed receives when a decision may be different from the last one.
@@ -37,7 +51,14 @@ func (g *Gate) Notice() { g.changed.Send() }
 func (g *Gate) Facts(after time.Duration) Facts {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return Facts{After: after, Uses: g.uses, Last: g.last, Asleep: g.asleep}
+	return Facts{After: after, Uses: len(g.uses), Last: g.last, Asleep: g.asleep}
+}
+
+// Uses returns how many uses of each kind have not ended.
+func (g *Gate) Uses() map[Kind]int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return maps.Clone(g.uses)
 }
 
 // Asleep reports whether the cluster is asleep, or falling asleep.
@@ -47,10 +68,15 @@ func (g *Gate) Asleep() bool {
 	return g.asleep
 }
 
+// User returns Use for one kind.
+func (g *Gate) User(as Kind) func(ctx context.Context) (end func(), err error) {
+	return func(ctx context.Context) (func(), error) { return g.Use(ctx, as) }
+}
+
 // Use begins a use. If the cluster is asleep, it returns once the cluster is awake. An
 // error is that of ctx. The caller calls end when the use has ended.
-func (g *Gate) Use(ctx context.Context) (end func(), err error) {
-	end = g.Hold()
+func (g *Gate) Use(ctx context.Context, as Kind) (end func(), err error) {
+	end = g.Hold(as)
 	if err := g.Await(ctx); err != nil {
 		end()
 		return nil, err
@@ -59,10 +85,10 @@ func (g *Gate) Use(ctx context.Context) (end func(), err error) {
 }
 
 // Hold begins a use and does not wait.
-func (g *Gate) Hold() (end func()) {
+func (g *Gate) Hold(as Kind) (end func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.uses++
+	g.uses[as]++
 	if g.asleep {
 		g.changed.Send()
 	}
@@ -70,7 +96,10 @@ func (g *Gate) Hold() (end func()) {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		g.last = time.Now()
-		if g.uses--; g.uses == 0 {
+		if g.uses[as]--; g.uses[as] == 0 {
+			delete(g.uses, as)
+		}
+		if len(g.uses) == 0 {
 			g.changed.Send()
 		}
 	})
@@ -137,7 +166,7 @@ func (g *Gate) WhileAwake(ctx context.Context) (awake context.Context, cancel co
 func (g *Gate) TryToSleep(after time.Duration) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.asleep || g.uses > 0 || g.work > 0 || time.Since(g.last) < after {
+	if g.asleep || len(g.uses) > 0 || g.work > 0 || time.Since(g.last) < after {
 		return false
 	}
 	g.turn(true)
@@ -166,9 +195,9 @@ func (g *Gate) turn(asleep bool) {
 type DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
 // Dial returns a DialFunc whose connections are uses until they are closed.
-func (g *Gate) Dial(dial DialFunc) DialFunc {
+func (g *Gate) Dial(as Kind, dial DialFunc) DialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		end, err := g.Use(ctx)
+		end, err := g.Use(ctx, as)
 		if err != nil {
 			return nil, err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"testing"
 	"testing/synctest"
@@ -80,7 +81,7 @@ func TestAClusterSleepsWhenItIsUnusedAndWakesOnUse(t *testing.T) {
 			}
 		}
 
-		end, err := g.Use(ctx) // for 90 s
+		end, err := g.Use(ctx, API) // for 90 s
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,7 +91,7 @@ func TestAClusterSleepsWhenItIsUnusedAndWakesOnUse(t *testing.T) {
 		want(Sleep, 151*time.Second)
 
 		time.Sleep(time.Hour - time.Since(began))
-		end, err = g.Use(ctx)
+		end, err = g.Use(ctx, API)
 		if err != nil || time.Since(began) != time.Hour+time.Second {
 			t.Errorf("a use of the sleeping cluster began after %s, %v", time.Since(began), err)
 		}
@@ -99,17 +100,37 @@ func TestAClusterSleepsWhenItIsUnusedAndWakesOnUse(t *testing.T) {
 		want(Sleep, time.Hour+62*time.Second)
 
 		// One that begins while the cluster is falling asleep waits as well.
-		end = g.Hold()
+		end = g.Hold(API)
 		want(Wake, time.Hour+63*time.Second)
 		end()
 		time.Sleep(60*time.Second + 500*time.Millisecond)
-		if end, err = g.Use(ctx); err != nil || time.Since(began) != time.Hour+125*time.Second {
+		if end, err = g.Use(ctx, API); err != nil || time.Since(began) != time.Hour+125*time.Second {
 			t.Errorf("a use during the pause began after %s, %v", time.Since(began), err)
 		}
 		want(Sleep, time.Hour+124*time.Second)
 		want(Wake, time.Hour+125*time.Second)
 		end()
 	})
+}
+
+func TestUsesAreCountedByKind(t *testing.T) {
+	g := New()
+	first, second, request := g.Hold(API), g.Hold(API), g.Hold(Requests)
+	if got, want := g.Uses(), (map[Kind]int{API: 2, Requests: 1}); !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	first()
+	request()
+	if got, want := g.Uses(), (map[Kind]int{API: 1}); !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	if g.TryToSleep(0) {
+		t.Error("the cluster fell asleep while it was in use")
+	}
+	second()
+	if len(g.Uses()) > 0 || !g.TryToSleep(0) {
+		t.Errorf("after the last use: %v", g.Uses())
+	}
 }
 
 func TestOwnWorkIsNoUseAndHoldsUpThePause(t *testing.T) {
@@ -164,7 +185,7 @@ func TestAUseGivesUpWithItsContext(t *testing.T) {
 		g.TryToSleep(0)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := g.Use(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := g.Use(ctx, API); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%v", err)
 		}
 		if facts := g.Facts(0); facts.Uses != 0 {
@@ -178,7 +199,7 @@ func TestAConnectionIsAUseUntilItIsClosed(t *testing.T) {
 	here, there := net.Pipe()
 	defer there.Close()
 	fails := errors.New("no route")
-	dial := g.Dial(func(_ context.Context, _, address string) (net.Conn, error) {
+	dial := g.Dial(Network, func(_ context.Context, _, address string) (net.Conn, error) {
 		if address == "nowhere" {
 			return nil, fails
 		}

@@ -2,6 +2,8 @@ package daemonapi
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,6 +27,8 @@ type ClusterStatus struct {
 	// SERVICE.NAMESPACE for the name of one; empty if they are not served.
 	Web    string `json:"web,omitempty"`
 	WebTLS string `json:"webTLS,omitempty"`
+	// Standby is nil unless the cluster is paused whenever nobody uses it.
+	Standby *Standby `json:"standby,omitempty"`
 	// Tunnel is the device through which this host reaches all addresses of the
 	// cluster; empty if it is not connected.
 	Tunnel string `json:"tunnel,omitempty"`
@@ -188,4 +192,25 @@ func (n NodeStatus) Condition() string {
 	default:
 		return "NotReady"
 	}
+}
+
+// Standby tells when a cluster is paused because nobody uses it.
+type Standby struct {
+	// After is how long nobody must have used it, as in pause.idle: "15m".
+	After string `json:"after"`
+	// Uses is what uses it now, in words, and how many of each.
+	Uses map[string]int `json:"uses"`
+}
+
+// String formats it in one line for users.
+func (s Standby) String() string {
+	text := fmt.Sprintf("after %s without use", s.After)
+	var uses []string
+	for _, kind := range slices.Sorted(maps.Keys(s.Uses)) {
+		uses = append(uses, fmt.Sprintf("%s (%d)", kind, s.Uses[kind]))
+	}
+	if len(uses) > 0 {
+		text += "; now in use by " + strings.Join(uses, ", ")
+	}
+	return text
 }

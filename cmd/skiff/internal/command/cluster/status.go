@@ -102,6 +102,9 @@ func heading(c daemonapi.ClusterStatus, now time.Time) string {
 	}
 	line("API", api)
 	line("Services", c.Web)
+	if c.Standby != nil && c.Phase != "paused" {
+		line("Pauses", c.Standby.String())
+	}
 	if c.Tunnel != "" {
 		line("Connected", "this host, through "+c.Tunnel)
 	}

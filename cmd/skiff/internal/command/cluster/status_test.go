@@ -56,6 +56,10 @@ func TestNodesWithAnOlderImageAreMarked(t *testing.T) {
 			t.Errorf("message %q, want %q", got, want)
 		}
 	}
+	used := daemonapi.ClusterStatus{Phase: "running", Standby: &daemonapi.Standby{After: "15m", Uses: map[string]int{"requests of skiff": 1, "connections to the API": 2}}}
+	if got, want := heading(used, time.Now()), "\nPauses      after 15m without use; now in use by connections to the API (2), requests of skiff (1)\n"; !strings.Contains(got, want) {
+		t.Errorf("no %q in %q", want, got)
+	}
 	status := daemonapi.ClusterStatus{Upgrade: &daemonapi.Upgrade{Change: "Kubernetes v1.35.8 → v1.36.3"}}
 	if got := heading(status, time.Now()); !strings.Contains(got, "\nUpgrade     Kubernetes v1.35.8 → v1.36.3\n") {
 		t.Errorf("no upgrade in\n%s", got)
