@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"syscall"
 	"testing"
 )
 
@@ -28,7 +29,11 @@ func FreePort(t testing.TB) uint16 {
 	return 0
 }
 
+// unused reports whether an address can be listened on, and leaves it so.
 func unused(address netip.AddrPort) bool {
+	// A process that is started meanwhile has the listeners, too, until it runs its program.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	tcp, err := net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(address))
 	if err != nil {
 		return false

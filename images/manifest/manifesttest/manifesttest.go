@@ -14,7 +14,7 @@ import (
 )
 
 // Write writes an image of an architecture to dir. Its files have a few bytes.
-func Write(dir, arch string) (manifest.Manifest, error) { return WriteFor(dir, arch, "v1.37.2") }
+func Write(dir, arch string) (manifest.Manifest, error) { return WriteFor(dir, arch, "v1.36.3") }
 
 // WriteFor is Write for a version of Kubernetes.
 func WriteFor(dir, arch, kubernetes string) (manifest.Manifest, error) {
