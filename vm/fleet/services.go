@@ -76,7 +76,7 @@ func newTunnel(c core) *tunnel.Follower {
 	network := c.state.spec().Network
 	return tunnel.NewFollower(tunnel.Config{
 		Device: tunnel.Name(c.dir), Address: cluster.HostAddress(network.Nodes).Addr(),
-		Allows: tunnel.Reaches(network), Dial: c.standby.Dial(standby.Network, c.machines.reach), Local: c.usedLocally(), Log: c.log,
+		Allows: tunnel.Reaches(network), Dial: c.standby.Dial(standby.Network, standby.DialFunc(c.machines.reach)), Local: c.usedLocally(), Log: c.log,
 	})
 }
 
