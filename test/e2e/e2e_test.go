@@ -109,13 +109,22 @@ func TestEndToEnd(t *testing.T) {
 	}
 	r.subtest(t, "Run", func(t *testing.T) { testRun(t, r) })
 	if !r.sandboxed { // the memory of sandboxes cannot be kept
-		t.Run("Memory", func(t *testing.T) { r.whilePaused(t, name, func() { testMemory(t, r) }) })
+		tests := map[string]func(*testing.T, *rig){"Memory": testMemory}
 		if named("CloneMemory") { // it waits a quarter of an hour for a rotation
-			r.subtest(t, "CloneMemory", func(t *testing.T) { r.whilePaused(t, name, func() { testCloneMemory(t, r) }) })
+			tests["CloneMemory"] = testCloneMemory
+		}
+		for test, run := range tests {
+			t.Run(test, func(t *testing.T) {
+				r.setAside(t, name)
+				run(t, r)
+			})
 		}
 	}
 	t.Run("Clusters", func(t *testing.T) {
 		// Each has a cluster of its own.
+		if !r.sandboxed {
+			r.setAside(t, name)
+		}
 		if r.sandboxed { // first, because they wait for minutes
 			r.parallel(t, "RotateAuthorities", func(t *testing.T) { testRotateAuthorities(t, r) })
 			r.parallel(t, "RotateAuthoritiesOfThree", func(t *testing.T) { testRotateAuthoritiesOfThree(t, r) })

@@ -77,13 +77,12 @@ func (r *rig) stopFrozen(t *testing.T, name string) {
 	r.running(t, name)
 }
 
-// whilePaused runs a test while a cluster is paused, so that its emulated machines leave the
-// CPUs to those of the test.
-func (r *rig) whilePaused(t *testing.T, name string, test func()) {
+// setAside pauses a cluster until a test and its subtests end, so that its emulated machines
+// leave the CPUs to those of the test.
+func (r *rig) setAside(t *testing.T, name string) {
 	t.Helper()
 	r.skiff(t, "pause", name)
 	t.Cleanup(func() { r.skiff(t, "resume", name) })
-	test()
 }
 
 // pause pauses a cluster, and checks that status and list show it.
