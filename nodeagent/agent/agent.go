@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/types"
+	informerscorev1 "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/transport"
 
@@ -35,6 +36,9 @@ const (
 	dnsAlarmsFile = "nodeagent-dns"
 )
 
+// registrationFile is the file in Config.RunDir for package registration.
+const registrationFile = "registration.json"
+
 // Config configures an agent.
 type Config struct {
 	Node nodeconfig.Node
@@ -42,7 +46,7 @@ type Config struct {
 	Components nodeconfig.Components
 	// PKIDir holds the cluster's CA and the components' certificates.
 	PKIDir string
-	// RunDir holds files that the agent writes at each start.
+	// RunDir holds files that the agent writes at each start. It is gone when the machine stops.
 	RunDir string
 	// StateDir is on the node's disk; local volumes are below it.
 	StateDir string
@@ -95,6 +99,9 @@ func Run(ctx context.Context, config Config) error {
 		return nil
 	})
 	group.Go(func() error {
+		if err := registrationOf(config, nil).Restore(ctx); err != nil {
+			slog.Warn("cannot restore the node's registration", "error", err)
+		}
 		return kubelet.Kubelet{
 			Node: config.Node, Fields: config.Components.Kubelet, Machine: machine, Paths: kubeletPaths(config),
 			Starting: config.Wake, Network: network.await, Ready: ready,
@@ -236,11 +243,7 @@ func pods(ctx context.Context, config Config, own *podNetwork) error {
 		return again(ctx, "pod network", network.Network{Node: config.Node, Nodes: nodes, CNIDir: config.CNIDir, Reconciled: own.reconciled}.Run)
 	})
 	group.Go(func() error { return policies(ctx) })
-	group.Go(func() error {
-		return registration.Registration{Node: config.Node, Nodes: nodes, Client: func() (kubernetes.Interface, error) {
-			return kubernetes.NewForConfig(kubeletPaths(config).Identity().Config())
-		}}.Run(ctx)
-	})
+	group.Go(func() error { return registrationOf(config, nodes).Run(ctx) })
 	if without.DNS {
 		return group.Wait()
 	}
@@ -255,6 +258,17 @@ func pods(ctx context.Context, config Config, own *podNetwork) error {
 		return again(ctx, "cluster DNS", server.Run)
 	})
 	return group.Wait()
+}
+
+// registrationOf returns what keeps the node registered, with the informer of all nodes, which
+// only Run needs.
+func registrationOf(config Config, nodes informerscorev1.NodeInformer) registration.Registration {
+	return registration.Registration{
+		Node: config.Node, Nodes: nodes, File: filepath.Join(config.RunDir, registrationFile),
+		Client: func() (kubernetes.Interface, error) {
+			return kubernetes.NewForConfig(kubeletPaths(config).Identity().Config())
+		},
+	}
 }
 
 // ended returns nil if ctx ended: a part that it interrupted has not failed.

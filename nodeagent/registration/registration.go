@@ -1,18 +1,23 @@
 // Package registration notices that the node's own Node object was deleted. The
 // kubelet registers only once in the life of its process, so without this a node
-// would be gone for good after "kubectl delete node".
+// would be gone for good after "kubectl delete node". Upstream's service proxy ends the
+// process as soon as it notices the same (since 1.37), so what the object needs is also in
+// a file, and the next process begins with it.
 package registration
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
+	"os"
 	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -21,6 +26,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/skiff-dev/skiff/internal/names"
+	"github.com/skiff-dev/skiff/nodeagent/client"
 	"github.com/skiff-dev/skiff/nodeagent/nodeconfig"
 )
 
@@ -29,14 +35,21 @@ import (
 // as the CSINode.
 var ErrDeleted = errors.New("the Node object was deleted")
 
-// retry is the pause between two attempts to create the object.
-const retry = time.Second
+const (
+	// retry is the pause between two attempts to create the object.
+	retry = time.Second
+	// restoreLimit bounds how long Restore waits for an API server that does not answer.
+	restoreLimit = 10 * time.Second
+)
 
 // Registration watches over one node's object.
 type Registration struct {
 	Node nodeconfig.Node
 	// Nodes has every node of the cluster. Its owner starts it.
 	Nodes coreinformers.NodeInformer
+	// File keeps what replaces the object if it is deleted. It lives as long as the node's
+	// pods do.
+	File string
 	// Client returns a client with the kubelet's own identity.
 	Client func() (kubernetes.Interface, error)
 }
@@ -48,21 +61,69 @@ func Labels(node nodeconfig.Node) map[string]string {
 	return labels
 }
 
+// Restore registers the node again if its object was deleted and the process ended before Run
+// had done so. It is called before the kubelet starts. If the API server does not answer, it
+// does nothing.
+func (r Registration) Restore(ctx context.Context) error {
+	content, err := os.ReadFile(r.File)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read how the node was registered: %w", err)
+	}
+	var node corev1.Node
+	if err := json.Unmarshal(content, &node); err != nil {
+		return fmt.Errorf("read how the node was registered: %w", err)
+	}
+	api, err := r.Client()
+	if err != nil {
+		return fmt.Errorf("look for the node's registration: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, restoreLimit)
+	defer cancel()
+	if _, err := api.CoreV1().Nodes().Get(ctx, r.Node.Name, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		return nil
+	}
+	return r.create(ctx, &node)
+}
+
+// keep writes what replaces a node if it is deleted to the file, unless it is last, which the
+// file has. It returns what the file has then.
+func (r Registration) keep(node, last *corev1.Node) *corev1.Node {
+	next := object(r.Node, node)
+	if len(next.Spec.PodCIDRs) == 0 || last != nil && equality.Semantic.DeepEqual(next, last) {
+		return last
+	}
+	content, err := json.Marshal(next)
+	if err == nil {
+		err = client.WriteFile(r.File, content, 0o600)
+	}
+	if err != nil {
+		slog.Warn("cannot keep how the node is registered", "error", err)
+		return last
+	}
+	return next
+}
+
 // Run returns ErrDeleted once the object was deleted and exists again, or nil when
 // ctx ends. The new object keeps the range of the node's pods: those that run
 // keep their addresses.
 func (r Registration) Run(ctx context.Context) error {
 	deleted, replaced := make(chan *corev1.Node, 1), make(chan struct{}, 1)
+	var kept *corev1.Node // used by the handler only
 	registration, err := r.Nodes.Informer().AddEventHandler(cache.FilteringResourceEventHandler{
 		FilterFunc: func(object any) bool {
 			node := nodeOf(object)
 			return node != nil && node.Name == r.Node.Name
 		},
 		Handler: cache.ResourceEventHandlerFuncs{
+			AddFunc: func(added any) { kept = r.keep(nodeOf(added), kept) },
 			UpdateFunc: func(old, new any) {
 				if nodeOf(old).UID != nodeOf(new).UID {
 					offer(replaced, struct{}{})
 				}
+				kept = r.keep(nodeOf(new), kept)
 			},
 			DeleteFunc: func(object any) { offer(deleted, nodeOf(object)) },
 		},

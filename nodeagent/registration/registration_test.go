@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -46,6 +48,13 @@ func node(name string) *corev1.Node {
 // run watches over worker-1 until it is deleted.
 func run(t *testing.T) (*fake.Clientset, <-chan error) {
 	t.Helper()
+	api, _, done := runWithFile(t)
+	return api, done
+}
+
+// runWithFile is run, and returns the file for Restore, too.
+func runWithFile(t *testing.T) (*fake.Clientset, string, <-chan error) {
+	t.Helper()
 	api := fake.NewClientset(node("worker-1"), node("worker-2"))
 	factory := network.Informers(api) // the agent's, which keep parts of objects only
 	nodes := factory.Core().V1().Nodes()
@@ -56,7 +65,8 @@ func run(t *testing.T) (*fake.Clientset, <-chan error) {
 	if !cache.WaitForCacheSync(ctx.Done(), nodes.Informer().HasSynced) {
 		t.Fatal("no sync")
 	}
-	r := registration.Registration{Node: document, Nodes: nodes, Client: func() (kubernetes.Interface, error) { return api, nil }}
+	file := filepath.Join(t.TempDir(), "run", "registration.json")
+	r := registration.Registration{Node: document, Nodes: nodes, File: file, Client: func() (kubernetes.Interface, error) { return api, nil }}
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()
 	// The fake API forgets what happens between the list and the watch.
@@ -66,10 +76,17 @@ func run(t *testing.T) (*fake.Clientset, <-chan error) {
 			t.Fatal(err)
 		}
 		time.Sleep(100 * time.Millisecond)
-		if _, err := nodes.Lister().Get(name); err == nil {
-			return api, done
+		_, unknown := nodes.Lister().Get(name)
+		if _, missing := os.Stat(file); unknown == nil && missing == nil {
+			return api, file, done
 		}
 	}
+}
+
+// restore does what a process does that begins after the one of run.
+func restore(t *testing.T, api kubernetes.Interface, file string) error {
+	t.Helper()
+	return registration.Registration{Node: document, File: file, Client: func() (kubernetes.Interface, error) { return api, nil }}.Restore(t.Context())
 }
 
 func remove(t *testing.T, api kubernetes.Interface, name string) {
@@ -107,6 +124,43 @@ func TestADeletedNodeIsRegisteredAgain(t *testing.T) {
 	}
 	if len(got.Labels) != 2 || got.Labels["example.com/disk"] != "fast" || got.Labels[names.LabelRole] != "worker" {
 		t.Errorf("labels %v", got.Labels)
+	}
+}
+
+func TestTheNextProcessRegistersADeletedNode(t *testing.T) {
+	api, file, _ := runWithFile(t)
+	next := fake.NewClientset(node("worker-2")) // as if the process had ended before it could do anything
+	if err := restore(t, next, file); err != nil {
+		t.Fatal(err)
+	}
+	got, err := next.CoreV1().Nodes().Get(t.Context(), "worker-1", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Spec.PodCIDR != "10.244.1.0/24" || len(got.Spec.PodCIDRs) != 1 || len(got.Spec.Taints) != 2 || got.Labels[names.LabelRole] != "worker" || got.UID != "" {
+		t.Errorf("%+v", got)
+	}
+	if pods := got.Status.Allocatable.Pods().Value(); pods != 110 {
+		t.Errorf("room for %d pods", pods)
+	}
+
+	api.ClearActions()
+	if err := restore(t, api, file); err != nil {
+		t.Error(err)
+	}
+	for _, action := range api.Actions() {
+		if action.GetVerb() == "create" {
+			t.Errorf("of a node that exists: %v", action)
+		}
+	}
+	if err := restore(t, fake.NewClientset(), file+".absent"); err != nil {
+		t.Errorf("at the first start: %v", err)
+	}
+	if err := os.WriteFile(file, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := restore(t, next, file); err == nil {
+		t.Error("a damaged file is no error")
 	}
 }
 
