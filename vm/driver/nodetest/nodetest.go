@@ -217,8 +217,23 @@ func (r *Rig) Status(t *testing.T, name string) nodeapi.Status {
 	}
 }
 
-// Exec runs a shell command in the guest and returns what it printed.
+// Exec runs a shell command in the guest and returns what it printed. It runs it again if a
+// restart of the guest cuts its answer short.
 func (r *Rig) Exec(t *testing.T, name, command string) string {
+	t.Helper()
+	for deadline := time.Now().Add(requestLimit); ; time.Sleep(retryDelay) {
+		out, err := r.exec(t, name, command)
+		if err == nil {
+			return out
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("run %q on %s: %v", command, name, err)
+		}
+	}
+}
+
+// exec runs a shell command once. The error is that of reading its output.
+func (r *Rig) exec(t *testing.T, name, command string) (string, error) {
 	t.Helper()
 	request := nodeapi.ExecRequest{Args: []string{"sh", "-c", command}}
 	body := r.request(t, name, http.MethodPost, nodeapi.PathExec, request, http.Header{"Connection": {"Upgrade"}, "Upgrade": {nodeapi.UpgradeExec}})
@@ -227,7 +242,7 @@ func (r *Rig) Exec(t *testing.T, name, command string) string {
 	for {
 		stream, payload, err := nodeapi.ReadFrame(body)
 		if err != nil {
-			t.Fatalf("run %q on %s: %v", command, name, err)
+			return "", err
 		}
 		switch stream {
 		case nodeapi.Stdout:
@@ -238,7 +253,7 @@ func (r *Rig) Exec(t *testing.T, name, command string) string {
 			if !bytes.Equal(payload, []byte{0, 0, 0, 0}) {
 				t.Fatalf("run %q on %s: exit %v, %s%s", command, name, payload, out.String(), problems.String())
 			}
-			return out.String()
+			return out.String(), nil
 		case nodeapi.Failure:
 			t.Fatalf("run %q on %s: %s", command, name, payload)
 		}
