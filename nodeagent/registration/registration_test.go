@@ -160,7 +160,7 @@ func TestTheNextProcessRegistersADeletedNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := restore(t, next, file); err == nil {
-		t.Error("a damaged file is no error")
+		t.Error("Restore accepted a damaged file")
 	}
 }
 

@@ -180,7 +180,7 @@ func (f *faults) inflict(ctx context.Context, fault daemonapi.Fault) error {
 	return f.each(ctx, fault, do)
 }
 
-// lift ends a fault, which is no longer among the active ones. It may be repeated.
+// lift ends a fault that was removed from the active ones. It may be repeated.
 func (f *faults) lift(ctx context.Context, fault daemonapi.Fault) error {
 	do := map[daemonapi.FaultKind]func(context.Context, cluster.Node) error{
 		daemonapi.FaultKill: f.startAgain, daemonapi.FaultPause: f.resume,

@@ -226,7 +226,7 @@ func (i *images) get(state cluster.State, which cluster.Image, n cluster.Node) (
 			return img, nil
 		}
 	}
-	return image.Image{}, fmt.Errorf("%w: %s is no longer kept in %s", image.ErrNotFound, which.DigestFor(n), i.dir)
+	return image.Image{}, fmt.Errorf("%w: %s was removed from %s", image.ErrNotFound, which.DigestFor(n), i.dir)
 }
 
 // settle makes the image of a finished upgrade the cluster's own and removes the others.

@@ -7,7 +7,7 @@ import (
 )
 
 // MarkOutdated marks the nodes whose machines run another node image than the one in imageDir
-// for the cluster's version of Kubernetes. It marks none if there is no such image.
+// for the cluster's version of Kubernetes. Without such an image, it marks none.
 func MarkOutdated(imageDir string, status *daemonapi.ClusterStatus) {
 	if imageDir == "" {
 		return

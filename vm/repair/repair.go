@@ -30,8 +30,8 @@ type Node struct {
 	Answers bool
 	// Known reports whether Ready is known.
 	Known bool
-	// Ready reports whether Kubernetes says that the node is Ready and, for a control plane,
-	// whether its API server is.
+	// Ready reports whether the Node object is Ready and, on a control plane, the API server
+	// is ready, too.
 	Ready bool
 	// Problem is why the node is not healthy, in a few words for users.
 	Problem string
@@ -181,7 +181,7 @@ func possible(n Node, all []Node) bool {
 	case planesHealthy:
 		return true
 	}
-	// Without a control plane that is ready there is no majority to lose.
+	// If no control plane is ready, the majority is lost already.
 	return !planesReady && !n.Ready && !n.Answers
 }
 

@@ -36,7 +36,7 @@ const maxManifest = 1 << 20
 
 // Errors of this package.
 var (
-	// ErrNone reports that there is no such snapshot.
+	// ErrNone reports that the snapshot does not exist.
 	ErrNone = errors.New("no such snapshot")
 	// ErrExists reports that there already is one of that name.
 	ErrExists = errors.New("the snapshot exists already")

@@ -26,7 +26,7 @@ type Link struct {
 	Delay time.Duration
 	// Loss is the probability that a frame is lost, in either direction.
 	Loss float64
-	// BitsPerSecond limits each direction; 0 is no limit.
+	// BitsPerSecond limits each direction; 0 means unlimited.
 	BitsPerSecond int64
 }
 

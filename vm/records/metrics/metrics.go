@@ -94,7 +94,7 @@ type Recorder struct {
 
 	mu       sync.Mutex // guards what follows
 	store    *store.Store
-	failed   error  // why there is no store, nil if there is one or none is wanted
+	failed   error  // why the store could not be opened; nil if it is open or not wanted
 	notice   string // what happened to an earlier store
 	remarks  remarks
 	results  map[string]targetResult // of the last requests, by key
@@ -234,7 +234,7 @@ func (r *Recorder) open(settings Settings, now time.Time) (*store.Store, error) 
 	return opened, nil
 }
 
-// fail notes why there is no store.
+// fail notes why the store could not be opened.
 func (r *Recorder) fail(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

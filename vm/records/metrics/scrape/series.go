@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// forget is how many requests a series that is no longer exported is remembered.
+	// forget is for how many requests a series is remembered after it was last exported.
 	forget = 4
 	// beginPeriod is the time in which a target may begin a limited number of series. The
 	// store has them in memory for about as long.
