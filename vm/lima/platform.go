@@ -221,7 +221,8 @@ func (qemuPlatform) createRoot(ctx context.Context, root, path string) error {
 		return err
 	}
 	return atomically(path, func(temporary string) error {
-		return qemuImage(ctx, "create", "-q", "-f", "qcow2", "-F", "raw", "-b", base, temporary)
+		// Relative to the overlay, so that a copy elsewhere has its own root.
+		return qemuImage(ctx, "create", "-q", "-f", "qcow2", "-F", "raw", "-b", filepath.Base(base), temporary)
 	})
 }
 
