@@ -11,8 +11,11 @@ import (
 	"github.com/skiff-dev/skiff/vm/machine"
 )
 
-// Origin is the snapshot from which a cluster was made.
+// Origin is the snapshot or the template from which a cluster was made.
 type Origin struct {
+	// Template is the key of the template that has the snapshot, empty for a snapshot of a
+	// cluster of the user.
+	Template string `json:"template,omitempty"`
 	// Cluster is the name of the cluster in the snapshot, Snapshot that of the snapshot, and
 	// Taken when it was made.
 	Cluster  string    `json:"cluster"`
@@ -26,8 +29,21 @@ type Origin struct {
 	Shared bool `json:"shared,omitempty"`
 }
 
-// String returns the origin as users write it: "dev/before".
-func (o Origin) String() string { return o.Cluster + "/" + o.Snapshot }
+// String returns a snapshot as users write it, "dev/before", or "template KEY".
+func (o Origin) String() string {
+	if o.Template != "" {
+		return "template " + o.Template
+	}
+	return o.Cluster + "/" + o.Snapshot
+}
+
+// Other names for users whose snapshot it is: "dev", or "its template".
+func (o Origin) Other() string {
+	if o.Template != "" {
+		return "its template"
+	}
+	return o.Cluster
+}
 
 // Same reports whether both are the same snapshot. One that was removed and made again is
 // another.

@@ -12,12 +12,14 @@ import (
 	"github.com/skiff-dev/skiff/vm/cluster"
 	"github.com/skiff-dev/skiff/vm/credentials"
 	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
+	"github.com/skiff-dev/skiff/vm/driver"
 	"github.com/skiff-dev/skiff/vm/drivers"
 	"github.com/skiff-dev/skiff/vm/fleet"
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/offline"
 	"github.com/skiff-dev/skiff/vm/operation"
 	"github.com/skiff-dev/skiff/vm/snapshot"
+	"github.com/skiff-dev/skiff/vm/template"
 )
 
 const (
@@ -63,12 +65,15 @@ func (d *daemon) checkClone(request cluster.CloneRequest) error {
 // exists of it until one step, in which its state file gets its name.
 func (d *daemon) clone(ctx context.Context, op *operation.Operation, request cluster.CloneRequest) (string, error) {
 	state, err := cluster.ReadState(d.dir.State())
-	if cluster.IsAbsent(err) {
+	switch {
+	case cluster.IsAbsent(err):
 		if state, err = d.makeClone(ctx, op, request); err != nil {
 			_, undone := snapshot.Recover(d.dir)
+			d.dropTemplate(request.Origin.Template, err)
 			return "", errors.Join(snapshotFailure(err), undone)
 		}
-	} else if err != nil {
+		d.useTemplate(request.Origin.Template)
+	case err != nil:
 		return "", err
 	}
 	f, err := d.prepare(ctx, op, state.Spec)
@@ -82,9 +87,35 @@ func (d *daemon) clone(ctx context.Context, op *operation.Operation, request clu
 	return "made from " + request.Origin.String(), nil
 }
 
+// useTemplate records that a cluster begins with a template, which is not among those that are
+// removed first then.
+func (d *daemon) useTemplate(key string) {
+	if key == "" {
+		return
+	}
+	if err := template.Touch(d.config.Home, key, time.Now()); err != nil {
+		d.log.Warn("cannot record that a template is used", "template", key, "error", err)
+	}
+}
+
+// dropTemplate removes a template that cannot be used because of err, so that another one can be
+// made.
+func (d *daemon) dropTemplate(key string, err error) {
+	var damaged *driver.DamagedError
+	if key == "" || !errors.As(err, &damaged) && !errors.Is(err, snapshot.ErrDamaged) {
+		return
+	}
+	if err := template.Remove(d.config.Home, key); err != nil {
+		d.log.Warn("cannot remove a damaged template", "template", key, "error", err)
+	}
+}
+
 // makeClone makes the files of the cluster and returns its state.
 func (d *daemon) makeClone(ctx context.Context, op *operation.Operation, request cluster.CloneRequest) (state cluster.State, err error) {
-	from := d.config.Home.Cluster(request.Origin.Cluster)
+	from, err := template.Source(d.config.Home, request.Origin)
+	if err != nil {
+		return state, operation.Invalid(err, "")
+	}
 	if _, err := snapshot.Read(from, request.Origin.Snapshot); err != nil { // the lock would create it
 		return state, err
 	}
@@ -112,7 +143,7 @@ func (d *daemon) makeClone(ctx context.Context, op *operation.Operation, request
 	if err != nil {
 		return state, err
 	}
-	origin := cluster.Origin{Cluster: request.Origin.Cluster, Snapshot: m.Name, Taken: m.Created, Shared: request.Memory}
+	origin := cluster.Origin{Template: request.Origin.Template, Cluster: request.Origin.Cluster, Snapshot: m.Name, Taken: m.Created, Shared: request.Memory}
 	state = then.Clone(request.Spec, origin, now)
 	machines, err := snapshot.StageClone(d.dir, from, m, state, files)
 	if err != nil {

@@ -37,6 +37,9 @@ type Entry struct {
 	// NoPause explains why machines cannot be paused on this host; nil if they can, as far
 	// as that is known without a look at the host.
 	NoPause error
+	// NoMemory explains why the memory of machines cannot be kept on this host; nil if it can,
+	// as far as that is known without a machine.
+	NoMemory error
 	// NoEmulation explains why machines of another architecture than this host's cannot run;
 	// nil if they can.
 	NoEmulation error
@@ -176,6 +179,16 @@ func CanPause(name string) error {
 		return nil //nolint:nilerr // an unknown driver is another error
 	}
 	return entry.NoPause
+}
+
+// CanKeepMemory returns an error if the memory of machines of a driver cannot be kept on this
+// host.
+func CanKeepMemory(name string) error {
+	entry, err := Find(name)
+	if err != nil {
+		return err
+	}
+	return entry.NoMemory
 }
 
 // CanEmulate returns an error if machines of a driver cannot have another architecture than

@@ -10,7 +10,7 @@ import (
 func limaEntry() Entry {
 	return Entry{
 		Name: lima.Name, Summary: "virtual machines",
-		Available: lima.Available, Probe: probeLima, Open: openLima, Cleanup: lima.EndStray, NoPause: lima.NoPause(), NoEmulation: lima.CanEmulate(),
+		Available: lima.Available, Probe: probeLima, Open: openLima, Cleanup: lima.EndStray, NoPause: lima.NoPause(), NoMemory: lima.NoMemory(), NoEmulation: lima.CanEmulate(),
 		Unpacker: lima.NewUnpacker,
 	}
 }

@@ -20,6 +20,7 @@ func sandboxEntry() Entry {
 		Probe: func(context.Context, image.Image, string) (Facts, error) {
 			return Facts{State: Ready, Detail: "Linux namespaces of this host", Pause: true}, sandbox.Available()
 		},
+		NoMemory:    errors.New("sandboxes are processes of this host, whose memory cannot be kept"),
 		NoEmulation: errors.New("sandboxes share this host's kernel; use the driver lima"),
 		Open:        openSandboxes, Cleanup: sandbox.EndStray,
 		Unpacker: func(string) driver.Unpacker { return sandbox.Unpacker{} },

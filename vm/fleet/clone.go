@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/skiff-dev/skiff/vm/offline"
 	"github.com/skiff-dev/skiff/vm/operation"
 	"github.com/skiff-dev/skiff/vm/snapshot"
+	"github.com/skiff-dev/skiff/vm/template"
 )
 
 // UnpackClone makes the machines of another cluster's snapshot below a directory. Their memory,
@@ -42,6 +44,18 @@ func (f *Fleet) Foreign() bool {
 	}
 	ring, err := f.credentials.Current().Keyring()
 	return err == nil && ring.Phase != pki.PhaseSettled && (ring.Foreign || ring.Phase == pki.PhaseRemoved)
+}
+
+// dropTemplate removes the template with which the cluster begins, because its memory cannot be
+// used any more. The next cluster of that shape boots, and another template can be made.
+func (e *executor) dropTemplate() {
+	origin := e.state.current().Origin
+	if origin == nil || origin.Template == "" || !origin.Adopting {
+		return
+	}
+	if err := template.Remove(e.dir.Home(), origin.Template); err != nil && !errors.Is(err, template.ErrNone) {
+		e.log.Warn("cannot remove a template that cannot be used", "template", origin.Template, "error", err)
+	}
 }
 
 // distinguish gives a node that continues what its memory must not share with another copy of
@@ -83,7 +97,7 @@ func (f *Fleet) Part(ctx context.Context, op *operation.Operation) (string, erro
 	if err := f.restartPrograms(ctx, op); err != nil {
 		return "", operation.AsFailure(err, f.dir.Log())
 	}
-	return "everything that was shared with " + f.Origin().Cluster + " has been replaced", f.state.change(func(state *cluster.State) { state.Part() })
+	return "everything that was shared with " + f.Origin().Other() + " has been replaced", f.state.change(func(state *cluster.State) { state.Part() })
 }
 
 // restartPrograms restarts the programs of all running nodes one after another. They have the
@@ -155,5 +169,5 @@ func (f *Fleet) cloneNote() []string {
 	if !f.Foreign() {
 		return nil
 	}
-	return []string{fmt.Sprintf("Secrets are still encrypted with the key of %s; they are being encrypted with a new one.", f.Origin().Cluster)}
+	return []string{fmt.Sprintf("Secrets are still encrypted with the key of %s; they are being encrypted with a new one.", f.Origin().Other())}
 }

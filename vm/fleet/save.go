@@ -132,6 +132,7 @@ func (e *executor) wakeSaved(ctx context.Context, n cluster.Node) (string, error
 		return "", err
 	}
 	e.log.Warn("the saved memory of a machine was not used", "machine", n.Name, "reason", unusable.Reason)
+	e.dropTemplate()
 	e.op.Begin(n.Name, daemonapi.PhaseResume, unused(unusable)+"; booting")
 	if err := e.start(ctx, n); err != nil {
 		return "", err

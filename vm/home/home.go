@@ -55,6 +55,31 @@ func (h Home) webLock() string { return filepath.Join(string(h), "web.lock") }
 // Records holds what was recorded of deleted clusters (package records).
 func (h Home) Records() string { return filepath.Join(string(h), "records") }
 
+// Templates holds one directory for each template (package template).
+func (h Home) Templates() string { return filepath.Join(string(h), "templates") }
+
+// Template returns the directory of a template, which need not exist. It is laid out like
+// the directory of all clusters.
+func (h Home) Template(key string) Home { return Home(filepath.Join(h.Templates(), key)) }
+
+// AcquireTemplates takes the lock that the process which makes a template holds. The error
+// wraps ErrLocked if another one does.
+func (h Home) AcquireTemplates() (*Lock, error) {
+	lock, err := acquire(h.Templates(), h.templatesLock())
+	if err != nil {
+		return nil, fmt.Errorf("lock the templates: %w", err)
+	}
+	return lock, nil
+}
+
+// TemplatesHeld reports whether a process makes a template. It creates nothing.
+func (h Home) TemplatesHeld() bool { return held(h.templatesLock()) }
+
+func (h Home) templatesLock() string { return filepath.Join(h.Templates(), "templates.lock") }
+
+// TemplatesLog is the log of the processes that make templates in the background.
+func (h Home) TemplatesLog() string { return filepath.Join(h.Templates(), "templates.log") }
+
 // Clusters holds one directory per cluster.
 func (h Home) Clusters() string { return filepath.Join(string(h), "clusters") }
 

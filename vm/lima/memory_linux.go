@@ -55,6 +55,14 @@ func memoryArguments(dir string, args []string) ([]string, error) {
 	return out, nil
 }
 
+// NoMemory returns why the memory of machines cannot be kept; nil if it can.
+func NoMemory() error {
+	if !canCreateMemory() {
+		return errors.New("this host does not let programs create files in memory (vm.memfd_noexec)")
+	}
+	return nil
+}
+
 // canCreateMemory reports whether programs may create files in memory as QEMU does. The
 // sysctl vm.memfd_noexec can forbid it.
 func canCreateMemory() bool {

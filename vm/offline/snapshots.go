@@ -42,7 +42,7 @@ func SharedNotes(state cluster.State) []string {
 	if !state.Shared() {
 		return nil
 	}
-	return []string{fmt.Sprintf("Credentials are still shared with %s, with whose memory machines continued; they are replaced while the cluster runs.", state.Origin.Cluster)}
+	return []string{fmt.Sprintf("Credentials are still shared with %s, with whose memory machines continued; they are replaced while the cluster runs.", state.Origin.Other())}
 }
 
 // CheckCloned returns a failure unless the cluster with the state is one whose making from the

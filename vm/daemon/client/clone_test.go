@@ -87,6 +87,26 @@ func (r *rig) makes(t *testing.T, request cluster.CloneRequest) string {
 	return message
 }
 
+// wantNoCommonKey fails the test if two clusters share a key or a certificate.
+func wantNoCommonKey(t *testing.T, a, b *rig) {
+	t.Helper()
+	blocks := func(r *rig) map[string]string {
+		all := map[string]string{}
+		for path, content := range r.pki(t) {
+			for block, rest := pem.Decode(content); block != nil; block, rest = pem.Decode(rest) {
+				all[string(block.Bytes)] = path
+			}
+		}
+		return all
+	}
+	of := blocks(a)
+	for block, path := range blocks(b) {
+		if other, ok := of[block]; ok {
+			t.Errorf("%s is %s of the other cluster", path, other)
+		}
+	}
+}
+
 // wantApart fails the test unless two clusters share no key and no certificate, once the clone
 // has replaced the encryption key.
 func wantApart(t *testing.T, a, b *rig) {
@@ -106,21 +126,7 @@ func wantApart(t *testing.T, a, b *rig) {
 			t.Fatal(err)
 		}
 	}
-	blocks := func(r *rig) map[string]string {
-		all := map[string]string{}
-		for path, content := range r.pki(t) {
-			for block, rest := pem.Decode(content); block != nil; block, rest = pem.Decode(rest) {
-				all[string(block.Bytes)] = path
-			}
-		}
-		return all
-	}
-	of := blocks(a)
-	for block, path := range blocks(b) {
-		if other, ok := of[block]; ok {
-			t.Errorf("%s is %s of the other cluster", path, other)
-		}
-	}
+	wantNoCommonKey(t, a, b)
 	old, ring := a.keyring(t), b.keyring(t)
 	if len(ring.Keys) != 1 || len(ring.Retired) > 0 || ring.Keys[0].Name == old.Keys[0].Name || string(ring.Keys[0].Secret) == string(old.Keys[0].Secret) {
 		t.Errorf("keys: %d, retired %d, the first %s", len(ring.Keys), len(ring.Retired), ring.Keys[0].Name)

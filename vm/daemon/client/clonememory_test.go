@@ -31,19 +31,25 @@ func (r *rig) cloneMemory(t *testing.T, name, snapshot string) (*rig, cluster.Cl
 	return c, request
 }
 
-// wantParted fails the test unless a clone with memory ends up with an identity of its own.
-func wantParted(t *testing.T, a, b *rig) {
+// parts waits until a clone has replaced all that it shares.
+func (r *rig) parts(t *testing.T) {
 	t.Helper()
-	for dir := b.home.Cluster(b.spec.Name); ; {
+	for dir := r.home.Cluster(r.spec.Name); ; {
 		state, err := cluster.ReadState(dir.State())
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !state.Shared() {
-			break
+			return
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+}
+
+// wantParted fails the test unless a clone with memory ends up with an identity of its own.
+func wantParted(t *testing.T, a, b *rig) {
+	t.Helper()
+	b.parts(t)
 	wantApart(t, a, b)
 	if _, err := os.Stat(filepath.Join(b.home.Cluster(b.spec.Name).PKI(), pki.RotationFile)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the rotation: %v", err)
