@@ -27,6 +27,7 @@ import (
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/secrets"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/services"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/snapshot"
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/template"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/trust"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/ui"
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/command/version"
@@ -73,7 +74,7 @@ neither kind needs Docker or network access.`,
 	)
 	add(root, "cluster",
 		cluster.Up(s), cluster.Upgrade(s), cluster.Pause(s), cluster.Resume(s), cluster.Stop(s), cluster.Down(s), cluster.Run(s),
-		cluster.Status(s), cluster.List(s), addon.New(s), autostart.New(s), services.New(s), port.New(s), network.New(s), kubeconfig.New(s), etcd.New(s), snapshot.New(s), secrets.New(s), pki.New(s), ui.New(s, New), dashboard.New(s))
+		cluster.Status(s), cluster.List(s), addon.New(s), autostart.New(s), services.New(s), port.New(s), network.New(s), kubeconfig.New(s), etcd.New(s), snapshot.New(s), template.New(s), secrets.New(s), pki.New(s), ui.New(s, New), dashboard.New(s))
 	add(root, "node", node.Shell(s), logs.New(s), metrics.New(s), image.New(s), registry.New(s), node.Nerdctl(s), node.New(s), chaos.New(s))
 	add(root, "skiff", registry.Prune(s), version.New(s), drivers.New(s), trust.New(s), completion.New(s))
 	restart := node.Restart(s) // still works by its former name

@@ -94,6 +94,7 @@ func Variables() []Variable {
 		{"SKIFF_HOME", "directory of all clusters; default ~/.skiff"},
 		{"SKIFF_FILE", "configuration file that `skiff up` and `skiff run` use without -f"},
 		{"SKIFF_IMAGE_DIR", "directory of the node image; default: image beside the program, or else ../lib/skiff/image"},
+		{"SKIFF_TEMPLATES", "disk space for templates, such as 8Gi; default 4Gi; `off` neither makes nor uses them"},
 		{"SKIFF_PLAIN_KUBELET", "if set, `skiff up` starts nodes without Skiff's changes to the kubelet: that a new pod waits for its volumes instead of checking for them every 300 ms, and a node that starts again for its pod network instead of reporting that it is not ready"},
 		{"KUBECONFIG", "kubeconfig files, as for kubectl; Skiff merges into the first"},
 		{"NO_COLOR", "disables colours if it is set"},

@@ -3,6 +3,8 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -22,6 +24,8 @@ type clone struct {
 	then cluster.State
 	// memory is set if its machines continue with the memory in the snapshot.
 	memory bool
+	// boots is set if the cluster is made without the snapshot if that cannot be used.
+	boots bool
 }
 
 // findClone returns the clone that the flag --from asks for, nil if it was not given.
@@ -63,7 +67,7 @@ func findClone(o upOptions) (*clone, error) {
 		}
 		origin.Shared = true
 	}
-	return &clone{origin, then, o.memory}, nil
+	return &clone{origin: origin, then: then, memory: o.memory}, nil
 }
 
 // resolve returns what the clone is: what the flags and the environment change of the cluster in
@@ -102,8 +106,19 @@ func (f *clone) resolve(cmd *cobra.Command, args []string) (cluster.Spec, error)
 
 // work returns what makes the clone, for apply. No nodes are drained.
 func (f *clone) work(c *client.Client) func(context.Context, cluster.Spec, daemonapi.Draining, func(daemonapi.Event)) error {
-	return func(ctx context.Context, spec cluster.Spec, _ daemonapi.Draining, event func(daemonapi.Event)) error {
-		return c.Clone(ctx, cluster.CloneRequest{Origin: f.origin, Spec: spec, Memory: f.memory}, event)
+	return func(ctx context.Context, spec cluster.Spec, draining daemonapi.Draining, event func(daemonapi.Event)) error {
+		err := c.Clone(ctx, cluster.CloneRequest{Origin: f.origin, Spec: spec, Memory: f.memory}, event)
+		if err == nil || ctx.Err() != nil || !f.boots {
+			return err
+		}
+		if _, absent := c.Spec(); !errors.Is(absent, client.ErrNoCluster) {
+			return err // its machines are there
+		}
+		event(daemonapi.Event{
+			Time: time.Now(), Phase: daemonapi.PhaseCopy, State: daemonapi.StateRunning,
+			Message: fmt.Sprintf("%s was not used: %s; booting", f.origin, cli.OneLine(err.Error())),
+		})
+		return c.ApplyDraining(ctx, spec, draining, event)
 	}
 }
 

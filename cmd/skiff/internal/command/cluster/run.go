@@ -39,6 +39,8 @@ type runOptions struct {
 	logs string
 	// keep is one of the constants below.
 	keep string
+	// cold is set if machines boot even if there is a template.
+	cold bool
 }
 
 // When run keeps the records of its cluster.
@@ -82,6 +84,7 @@ to standard error only.`,
 	cmd.Flags().DurationVar(&o.wait, "wait", 10*time.Minute, "how long to wait for all nodes to be Ready")
 	cmd.Flags().StringVar(&o.logs, "logs", "skiff-logs", "export logs to this `directory` after a failure; \"none\" exports nothing")
 	cmd.Flags().StringVar(&o.keep, "keep-records", keepAfterFailure, `when to keep the cluster's records: "failure", "always" or "never"`)
+	coldFlag(cmd, &o.cold)
 	_ = cmd.MarkFlagFilename("file", "yaml", "yml")
 	_ = cmd.RegisterFlagCompletionFunc("keep-records", cobra.FixedCompletions([]string{keepAfterFailure, keepAlways, keepNever}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -222,7 +225,7 @@ func secondSignal() (second <-chan struct{}, release func()) {
 // resolveOnce returns the cluster for one command. Without a given name it has a
 // random one, so that several can run at the same time.
 func resolveOnce(cmd *cobra.Command, stdin io.Reader, args []string, file string) (cluster.Spec, error) {
-	spec, err := resolve(cmd, stdin, args, file)
+	spec, err := Resolve(cmd, stdin, args, file)
 	if err == nil && len(args) == 0 && spec.Name == cluster.Default().Name && os.Getenv("SKIFF_CLUSTER") == "" {
 		spec.Name = "run-" + strings.ToLower(rand.Text()[:8])
 	}
@@ -232,7 +235,14 @@ func resolveOnce(cmd *cobra.Command, stdin io.Reader, args []string, file string
 // once creates the cluster and runs the command. hurry ends the command at once.
 func once(ctx context.Context, hurry <-chan struct{}, s, quiet cli.Streams, c *client.Client, h home.Home, r oneRun, command []string) error {
 	spec := r.spec
-	if err := apply(ctx, quiet, c, nil, spec, r.addons, daemonapi.Draining{}, r.options.wait, false); err != nil {
+	var clone *clone
+	if !r.options.cold {
+		var err error
+		if clone, spec, err = fromTemplate(quiet, h, spec); err != nil {
+			return err
+		}
+	}
+	if err := apply(ctx, quiet, c, clone, spec, r.addons, daemonapi.Draining{}, r.options.wait, false); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err() // run deletes the cluster, so the hints of apply do not hold
 		}

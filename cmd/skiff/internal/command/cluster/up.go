@@ -40,6 +40,8 @@ type upOptions struct {
 	from string
 	// memory is set if its machines continue with the memory in that snapshot.
 	memory bool
+	// cold is set if its machines boot even if there is a template.
+	cold bool
 	// owner is the process with which a temporary cluster ends; 0 for a cluster that stays.
 	owner    int
 	json     func() (bool, error)
@@ -103,6 +105,7 @@ and "skiff status" says so.`,
 	cmd.Flags().StringVar(&o.kubeconfig, "kubeconfig", "", "merge into this `file` instead of your kubeconfig; \"none\" merges nowhere")
 	cmd.Flags().BoolVar(&o.timing, "timing", false, "also print when each step of each node's start ended")
 	fromFlags(cmd, &o.from, &o.memory)
+	coldFlag(cmd, &o.cold)
 	// For programs that use Skiff as a library: see the module in the directory skiff.
 	cmd.Flags().IntVar(&o.owner, "owner", 0, "`process` with whose end the new cluster is deleted")
 	_ = cmd.Flags().MarkHidden("owner")
@@ -128,7 +131,7 @@ func runUp(cmd *cobra.Command, s cli.Streams, args []string, o upOptions) error 
 	if err != nil {
 		return err
 	}
-	resolved := func() (cluster.Spec, error) { return resolve(cmd, s.In, args, o.file) }
+	resolved := func() (cluster.Spec, error) { return Resolve(cmd, s.In, args, o.file) }
 	if clone != nil {
 		resolved = func() (cluster.Spec, error) { return clone.resolve(cmd, args) }
 	}
@@ -144,6 +147,12 @@ func runUp(cmd *cobra.Command, s cli.Streams, args []string, o upOptions) error 
 	if err != nil {
 		return err
 	}
+	fresh := clone == nil && isNew(c)
+	if fresh && !o.cold {
+		if clone, spec, err = fromTemplate(s, h, spec); err != nil {
+			return err
+		}
+	}
 	if o.dryRun {
 		return showPlan(cmd.Context(), s, c, clone, spec, addons, asJSON)
 	}
@@ -154,6 +163,9 @@ func runUp(cmd *cobra.Command, s cli.Streams, args []string, o upOptions) error 
 		return err
 	}
 	waited := err == nil
+	if waited && fresh && clone == nil && o.owner == 0 {
+		defer makeTemplate(cmd.Context(), s, h, spec)
+	}
 	merged := mergeKubeconfig(cmd.Context(), s, c, h.Cluster(spec.Name), o.kubeconfig)
 	if asJSON && o.timing && waited {
 		return timingLine(s, offline.AllTimings(h.Cluster(spec.Name)))
@@ -209,9 +221,9 @@ func warnOfDriver(s cli.Streams, c *client.Client, spec cluster.Spec) {
 	}
 }
 
-// resolve returns the cluster that flags, environment, configuration file and the
+// Resolve returns the cluster that flags, environment, configuration file and the
 // current cluster ask for, with what the host's environment adds.
-func resolve(cmd *cobra.Command, stdin io.Reader, args []string, path string) (cluster.Spec, error) {
+func Resolve(cmd *cobra.Command, stdin io.Reader, args []string, path string) (cluster.Spec, error) {
 	spec, err := configured(cmd, stdin, args, path)
 	if err != nil {
 		return spec, err

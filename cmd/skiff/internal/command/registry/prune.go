@@ -40,6 +40,10 @@ type pruned struct {
 	SnapshotsBytes int64 `json:"snapshotsBytes"`
 	// KeptSnapshotsBytes is the size of those that stay.
 	KeptSnapshotsBytes int64 `json:"keptSnapshotsBytes"`
+	// TemplatesBytes is the size of the templates that were, or would be, deleted.
+	TemplatesBytes int64 `json:"templatesBytes"`
+	// KeptTemplatesBytes is the size of those that stay.
+	KeptTemplatesBytes int64 `json:"keptTemplatesBytes"`
 }
 
 // Prune returns the command `prune`.
@@ -51,8 +55,8 @@ func Prune(s cli.Streams) *cobra.Command {
 		Long: `Delete what the registry keeps of other registries, the pushed images that have lost their
 tag to a newer one, and the layers that "skiff image build" keeps on the nodes of running
 clusters. With --all, delete all pushed images, too. Images on the nodes are not affected.
-Snapshots that were never completed are deleted, and so is the memory of a stopped cluster
-that its next start would not use.
+Snapshots that were never completed are deleted, and so are the memory of a stopped cluster
+that its next start would not use, and what "skiff template prune" deletes.
 
 With --records, also delete the records of deleted clusters that "skiff list --kept"
 lists. With --snapshots, also delete all snapshots of all clusters.`,
@@ -108,6 +112,9 @@ func prune(cmd *cobra.Command, s cli.Streams, o pruneOptions, asJSON bool) error
 		return err
 	}
 	if err := result.pruneClusters(h, o); err != nil {
+		return err
+	}
+	if err := result.pruneTemplates(h, o.DryRun); err != nil {
 		return err
 	}
 	// What was freed is shown even if a node does not answer.

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/target"
 	"github.com/skiff-dev/skiff/vm/home"
 	"github.com/skiff-dev/skiff/vm/offline"
+	"github.com/skiff-dev/skiff/vm/template"
 )
 
 // pruneClusters frees what nothing can use of the files of clusters, and their snapshots if the
@@ -33,7 +35,45 @@ func (p *pruned) pruneClusters(h home.Home, o pruneOptions) error {
 	return nil
 }
 
-// saySnapshots prints what pruneClusters did.
+// pruneTemplates deletes the templates that no cluster can begin with, and those for which there
+// is no room.
+func (p *pruned) pruneTemplates(h home.Home, dryRun bool) error {
+	space, err := target.TemplateSpace()
+	if err != nil {
+		return err
+	}
+	kept, err := target.KeptTemplates(space)
+	if err != nil {
+		return err
+	}
+	waste, err := template.FindWaste(h, kept, time.Now())
+	if err != nil {
+		return err
+	}
+	goes := map[string]bool{}
+	for _, one := range waste {
+		if !dryRun {
+			err := template.Remove(h, one.Key)
+			if errors.Is(err, home.ErrLocked) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+		}
+		goes[one.Key] = true
+		p.TemplatesBytes += one.Bytes
+	}
+	all, _, err := template.List(h)
+	for _, t := range all {
+		if !goes[t.Key] {
+			p.KeptTemplatesBytes += t.Bytes
+		}
+	}
+	return err
+}
+
+// saySnapshots prints what pruneClusters and pruneTemplates did.
 func (p *pruned) saySnapshots(s cli.Streams, o pruneOptions, verb string) {
 	if p.UnusableBytes > 0 {
 		fmt.Fprintf(s.Out, "%s %s of unfinished snapshots and of memory that cannot be used any more\n", verb, cli.Bytes(p.UnusableBytes))
@@ -43,5 +83,11 @@ func (p *pruned) saySnapshots(s cli.Streams, o pruneOptions, verb string) {
 		fmt.Fprintf(s.Out, "%s %s of snapshots\n", verb, cli.Bytes(p.SnapshotsBytes))
 	case p.KeptSnapshotsBytes > 0:
 		fmt.Fprintf(s.Out, "snapshots of clusters use %s; `skiff prune --snapshots` deletes them\n", cli.Bytes(p.KeptSnapshotsBytes))
+	}
+	if p.TemplatesBytes > 0 {
+		fmt.Fprintf(s.Out, "%s %s of templates\n", verb, cli.Bytes(p.TemplatesBytes))
+	}
+	if p.KeptTemplatesBytes > 0 {
+		fmt.Fprintf(s.Out, "templates use %s; `skiff template rm --all` deletes them\n", cli.Bytes(p.KeptTemplatesBytes))
 	}
 }

@@ -1,0 +1,105 @@
+package target
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
+	"github.com/skiff-dev/skiff/vm/cluster"
+	"github.com/skiff-dev/skiff/vm/daemon/client"
+	"github.com/skiff-dev/skiff/vm/drivers"
+	"github.com/skiff-dev/skiff/vm/home"
+	"github.com/skiff-dev/skiff/vm/image"
+	"github.com/skiff-dev/skiff/vm/template"
+)
+
+// TemplatesVariable is the environment variable that limits the disk space of templates, or turns them off.
+const TemplatesVariable = "SKIFF_TEMPLATES"
+
+// defaultTemplates is how much space templates take by default.
+const defaultTemplates = "4Gi"
+
+// TemplateSpace returns how much disk space templates may take, in bytes; 0 if they are turned
+// off.
+func TemplateSpace() (int64, error) {
+	text := os.Getenv(TemplatesVariable)
+	switch text {
+	case "":
+		text = defaultTemplates
+	case "off":
+		return 0, nil
+	}
+	quantity, err := resource.ParseQuantity(text)
+	if err != nil || quantity.Sign() <= 0 {
+		return 0, cli.Invalid("", "invalid %s %q: use a quantity such as 8Gi, or off", TemplatesVariable, text)
+	}
+	return quantity.Value(), nil
+}
+
+// Shape is the shape of a new cluster, by which it finds its template.
+type Shape struct {
+	Key string
+	// Spec is the configuration of the cluster, with the version of Kubernetes.
+	Spec  cluster.Spec
+	Image image.Image
+}
+
+// ShapeOf returns the shape of a new cluster, or in one clause why such clusters have no
+// template.
+func ShapeOf(spec cluster.Spec) (shape Shape, unsuitable string, err error) {
+	if err := drivers.CanKeepMemory(spec.Driver); err != nil {
+		return shape, err.Error(), nil
+	}
+	dir, err := ImageDir()
+	if err != nil {
+		return shape, "", err
+	}
+	found, err := image.Find(dir, spec.KubernetesVersion)
+	if err != nil {
+		return shape, "", err
+	}
+	spec.KubernetesVersion = found.Minor
+	if reason := template.Unsuitable(spec); reason != "" {
+		return shape, reason, nil
+	}
+	key, err := template.Key(spec, found.Digest)
+	return Shape{Key: key, Spec: spec, Image: found}, "", err
+}
+
+// TemplateClient returns a client for the cluster of which a template is made. It ends with this
+// process.
+func TemplateClient(h home.Home, key string) (*client.Client, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("locate the skiff executable: %w", err)
+	}
+	dir, err := ImageDir()
+	if err != nil {
+		return nil, err
+	}
+	within, name := h.Template(key), template.Dir(h, key).Name()
+	return client.New(client.Config{Home: within, Name: name, ImageDir: dir, Command: []string{
+		program, "daemon", "--home", string(within), "--name", name, "--image-dir", dir, "--owner", strconv.Itoa(os.Getpid()),
+	}}), nil
+}
+
+// KeptTemplates says which templates stay: those of the installed node images, within space
+// bytes.
+func KeptTemplates(space int64) (template.Kept, error) {
+	kept := template.Kept{Bytes: space}
+	dir, err := ImageDir()
+	if err != nil {
+		return kept, err
+	}
+	found, err := image.List(dir)
+	if err != nil {
+		return kept, err
+	}
+	for _, one := range found {
+		kept.Images = append(kept.Images, one.Digest)
+	}
+	return kept, nil
+}
