@@ -78,7 +78,7 @@ unit() {
 
 # What the driver decides runs on VMs, too: machines, their kernel, network, disks and folders.
 # All other tests run on sandboxes only, in seconds instead of minutes.
-vms='TestEndToEnd/^(HostFolder|Egress|Confinement|InsideNodes|Pause|UpOfRunningCluster|Failures|DownDuringUp|LogsExport|Memory|Down)$|TestEndToEnd/^Workloads$/^(Service|NetworkPolicy|Claim)$'
+vms='TestEndToEnd/^(HostFolder|Egress|Confinement|InsideNodes|Pause|UpOfRunningCluster|Failures|DownDuringUp|LogsExport|Memory|Template|Down)$|TestEndToEnd/^Workloads$/^(Service|NetworkPolicy|Claim)$'
 
 e2e() {
   clients

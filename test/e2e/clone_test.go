@@ -160,6 +160,19 @@ func (r *rig) assertApart(t *testing.T, name, clone string, k, c *kube, same ...
 	})
 	equal(t, "problems", fmt.Sprint(r.status(t, clone).Problems), "[]")
 	equal(t, "origin", r.status(t, clone).Origin, name+"/before")
+	r.assertNothingShared(t, name, clone, k, c, same...)
+	roots := c.get(t, "configmap/kube-root-ca.crt", `.data.ca\.crt`)
+	equal(t, "authority of aggregated APIs", strings.TrimSpace(c.kubectl(t, "get", "configmap", "extension-apiserver-authentication", "--namespace", "kube-system", "-o", "jsonpath={.data.client-ca-file}")), strings.TrimSpace(roots))
+	bundle, err := base64.StdEncoding.DecodeString(c.get(t, "validatingwebhookconfiguration/hook", ".webhooks[0].clientConfig.caBundle"))
+	if err != nil || !strings.Contains(string(bundle), strings.TrimSpace(roots)) {
+		t.Errorf("the bundle of a webhook: %v\n%s", err, bundle)
+	}
+}
+
+// assertNothingShared compares two clusters, each with the pod keeper and the secret of
+// beforeClone, and fails the test if one accepts what identifies the other.
+func (r *rig) assertNothingShared(t *testing.T, name, clone string, k, c *kube, same ...string) {
+	t.Helper()
 	for _, identify := range []func(*testing.T, string, *kube) map[string]string{r.authorities, r.onNodes, r.tokens, r.onHost} {
 		ours, theirs := identify(t, clone, c), identify(t, name, k)
 		if len(ours) == 0 || len(theirs) == 0 {
@@ -194,12 +207,6 @@ func (r *rig) assertApart(t *testing.T, name, clone string, k, c *kube, same ...
 				t.Errorf("%s of %s: exit code %d\n%s", what, from.context, a.code, a.stderr)
 			}
 		}
-	}
-	roots := c.get(t, "configmap/kube-root-ca.crt", `.data.ca\.crt`)
-	equal(t, "authority of aggregated APIs", strings.TrimSpace(c.kubectl(t, "get", "configmap", "extension-apiserver-authentication", "--namespace", "kube-system", "-o", "jsonpath={.data.client-ca-file}")), strings.TrimSpace(roots))
-	bundle, err := base64.StdEncoding.DecodeString(c.get(t, "validatingwebhookconfiguration/hook", ".webhooks[0].clientConfig.caBundle"))
-	if err != nil || !strings.Contains(string(bundle), strings.TrimSpace(roots)) {
-		t.Errorf("the bundle of a webhook: %v\n%s", err, bundle)
 	}
 }
 

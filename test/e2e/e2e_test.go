@@ -113,9 +113,12 @@ func TestEndToEnd(t *testing.T) {
 	}
 	r.subtest(t, "Run", func(t *testing.T) { testRun(t, r) })
 	if !r.sandboxed { // the memory of sandboxes cannot be kept
-		tests := map[string]func(*testing.T, *rig){"Memory": testMemory}
+		tests := map[string]func(*testing.T, *rig){"Memory": testMemory, "Template": testTemplate}
 		if named("CloneMemory") { // it waits a quarter of an hour for a rotation
 			tests["CloneMemory"] = testCloneMemory
+		}
+		if named("TemplateParts") { // and so does this
+			tests["TemplateParts"] = testTemplateParts
 		}
 		for test, run := range tests {
 			t.Run(test, func(t *testing.T) {

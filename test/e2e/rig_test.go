@@ -68,7 +68,7 @@ func newRig(t *testing.T) *rig {
 	r.env = append(os.Environ(),
 		"SKIFF_HOME="+r.home, "KUBECONFIG="+r.kubeconfig, "KUBECACHEDIR="+filepath.Join(home, "kubecache"),
 		"HELM_CACHE_HOME="+filepath.Join(home, "helm"), "HELM_CONFIG_HOME="+filepath.Join(home, "helm"),
-		"HELM_DATA_HOME="+filepath.Join(home, "helm"),
+		"HELM_DATA_HOME="+filepath.Join(home, "helm"), "SKIFF_TEMPLATES=off",
 		"PATH="+filepath.Join(root, "build/test/bin")+":"+os.Getenv("PATH"))
 	if driver := os.Getenv("SKIFF_E2E_DRIVER"); driver != "" {
 		r.env, r.chosen, r.sandboxed = append(r.env, "SKIFF_DRIVER="+driver), true, driver == "sandbox"
