@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -34,9 +35,16 @@ func New(program string, env ...string) (Skiff, error) {
 		return Skiff{}, err
 	}
 	s := Skiff{program: program, Dir: dir}
-	s.Env = append(os.Environ(), "SKIFF_HOME="+s.Home(), "KUBECONFIG="+s.Kubeconfig())
+	// Making a template in the background would disturb what is measured.
+	s.Env = append(os.Environ(), "SKIFF_HOME="+s.Home(), "KUBECONFIG="+s.Kubeconfig(), "SKIFF_TEMPLATES=off")
 	s.Env = append(s.Env, env...)
 	return s, nil
+}
+
+// With returns the same with further variables of the environment.
+func (s Skiff) With(env ...string) Skiff {
+	s.Env = append(slices.Clone(s.Env), env...)
+	return s
 }
 
 // Home is the SKIFF_HOME.

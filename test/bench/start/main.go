@@ -1,6 +1,7 @@
 // Command start measures how fast a cluster starts in every way that Skiff has: new, after a
-// stop, from memory that was kept, as a clone of a snapshot, and after a pause. Beside it, in
-// the same run, upstream's etcd, kube-apiserver, kube-controller-manager and kube-scheduler
+// stop, from memory that was kept, from a template, as a clone of a snapshot, and after a pause.
+// On VMs, the others are compared with the first. On sandboxes, beside them in the same run,
+// upstream's etcd, kube-apiserver, kube-controller-manager and kube-scheduler
 // of the same release start as separate programs, with empty and with existing data, until
 // the API is ready. That is less than what is measured of Skiff: there are no machines and
 // no kubelets, and certificates exist already.
@@ -48,7 +49,9 @@ const (
 	startAgain      start = "start after stop, three nodes Ready"
 	startAgainAPI   start = "start after stop, API ready"
 	startSaved      start = "start from saved memory, three nodes Ready"
+	startTemplate   start = "new cluster from a template, three nodes Ready"
 	startClone      start = "clone of a snapshot, three nodes Ready"
+	startCloneSaved start = "clone of a snapshot with memory, three nodes Ready"
 	startResumeAPI  start = "resume after pause, API answers"
 	startResume     start = "resume after pause, three nodes Ready"
 	upstreamNew     start = "upstream with empty data, API ready"
@@ -65,7 +68,9 @@ var order = []struct{ ours, peer start }{
 	{startAgain, upstreamAgain},
 	{startAgainAPI, upstreamAgain},
 	{startSaved, upstreamAgain},
+	{startTemplate, upstreamNew},
 	{startClone, upstreamAgain},
+	{startCloneSaved, upstreamAgain},
 	{startResumeAPI, upstreamAgain},
 	{startResume, upstreamAgain},
 }
@@ -148,8 +153,12 @@ func (b *bench) figures() []figure.Figure {
 			continue
 		}
 		f := figure.New(string(row.ours), "s", median(b.samples[row.ours]), goals[row.ours])
-		if peer := b.samples[row.peer]; len(peer) > 0 {
-			f = f.Against(median(peer))
+		peer := row.peer
+		if b.driver != sandbox && row.ours != startNew {
+			peer = startNew
+		}
+		if samples := b.samples[peer]; len(samples) > 0 {
+			f = f.Against(median(samples))
 		}
 		figures = append(figures, f)
 	}

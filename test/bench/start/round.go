@@ -29,7 +29,7 @@ func (b *bench) answerAttempt() time.Duration {
 
 // round measures each kind of start once, from a new cluster to its end.
 func (b *bench) round(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{b.create, b.restart, b.continueSaved, b.clone, b.resume} {
+	for _, step := range []func(context.Context) error{b.create, b.restart, b.continueSaved, b.clone, b.resume, b.template} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -66,9 +66,33 @@ func (b *bench) clone(ctx context.Context) error {
 	}
 	err := b.up(ctx, startClone, "", "up", copied, "--from", cluster+"/"+snapshotName)
 	_, downErr := b.skiff.Run(context.WithoutCancel(ctx), "down", copied)
+	if err == nil && b.driver != sandbox {
+		err = b.up(ctx, startCloneSaved, "", "up", copied, "--from", cluster+"/"+snapshotName, "--with-memory")
+		_, again := b.skiff.Run(context.WithoutCancel(ctx), "down", copied)
+		downErr = errors.Join(downErr, again)
+	}
 	// A cluster with snapshots is not deleted.
 	_, removeErr := b.skiff.Run(context.WithoutCancel(ctx), "snapshot", "rm", snapshotName, "--cluster", cluster)
 	return errors.Join(err, downErr, removeErr)
+}
+
+// template measures a start from a template, with drivers that keep memory. The cluster is
+// deleted first, so that its machines do not use the CPUs.
+func (b *bench) template(ctx context.Context) error {
+	if b.driver == sandbox {
+		return nil
+	}
+	if _, err := b.skiff.Run(ctx, "down", cluster); err != nil {
+		return err
+	}
+	plain := b.skiff
+	defer func() { b.skiff = plain }()
+	b.skiff = plain.With("SKIFF_TEMPLATES=16Gi")
+	shape := []string{"--driver", b.driver, "--control-planes", "1", "--workers", "2"}
+	if _, err := b.skiff.Run(ctx, append([]string{"template", "create"}, shape...)...); err != nil {
+		return err
+	}
+	return b.up(ctx, startTemplate, "", append([]string{"up", cluster}, shape...)...)
 }
 
 // up measures a command that returns when all nodes are Ready, and, if api is not empty, how
