@@ -64,7 +64,7 @@ func FindWaste(h home.Home, kept Kept, now time.Time) ([]Waste, error) {
 	sum := int64(0)
 	for i, t := range good {
 		if sum += t.Bytes; sum > kept.Bytes && i > 0 {
-			waste = append(waste, Waste{t.Key, t.Bytes, "there is no room for it beside those that were used later"})
+			waste = append(waste, Waste{t.Key, t.Bytes, "it does not fit beside those that were used later"})
 			sum -= t.Bytes
 		}
 	}

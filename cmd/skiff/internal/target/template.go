@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 
@@ -86,20 +87,25 @@ func TemplateClient(h home.Home, key string) (*client.Client, error) {
 	}}), nil
 }
 
-// KeptTemplates says which templates stay: those of the installed node images, within space
-// bytes.
-func KeptTemplates(space int64) (template.Kept, error) {
-	kept := template.Kept{Bytes: space}
+// TemplateWaste returns the templates that may be removed: those that no cluster can begin with,
+// because of the installed node images for example, and those that do not fit into the space for
+// templates.
+func TemplateWaste(h home.Home) ([]template.Waste, error) {
+	space, err := TemplateSpace()
+	if err != nil {
+		return nil, err
+	}
 	dir, err := ImageDir()
 	if err != nil {
-		return kept, err
+		return nil, err
 	}
 	found, err := image.List(dir)
 	if err != nil {
-		return kept, err
+		return nil, err
 	}
+	kept := template.Kept{Bytes: space}
 	for _, one := range found {
 		kept.Images = append(kept.Images, one.Digest)
 	}
-	return kept, nil
+	return template.FindWaste(h, kept, time.Now())
 }

@@ -35,18 +35,9 @@ func (p *pruned) pruneClusters(h home.Home, o pruneOptions) error {
 	return nil
 }
 
-// pruneTemplates deletes the templates that no cluster can begin with, and those for which there
-// is no room.
+// pruneTemplates deletes templates as "skiff template prune" does.
 func (p *pruned) pruneTemplates(h home.Home, dryRun bool) error {
-	space, err := target.TemplateSpace()
-	if err != nil {
-		return err
-	}
-	kept, err := target.KeptTemplates(space)
-	if err != nil {
-		return err
-	}
-	waste, err := template.FindWaste(h, kept, time.Now())
+	waste, err := target.TemplateWaste(h)
 	if err != nil {
 		return err
 	}

@@ -119,7 +119,7 @@ func create(ctx context.Context, s cli.Streams, spec cluster.Spec, asJSON bool) 
 		}
 		return errors.Join(err, removed)
 	}
-	if err := discard(h, space); err != nil {
+	if err := discard(h); err != nil {
 		return err
 	}
 	return show(s, made, "made", asJSON)
@@ -199,13 +199,9 @@ func end(ctx context.Context, c *client.Client, complete bool) error {
 	return c.Down(ctx, daemonapi.DownRequest{Snapshots: true}, func(daemonapi.Event) {})
 }
 
-// discard removes templates that no cluster can begin with, and those for which there is no room.
-func discard(h home.Home, space int64) error {
-	kept, err := target.KeptTemplates(space)
-	if err != nil {
-		return err
-	}
-	waste, err := template.FindWaste(h, kept, time.Now())
+// discard removes the templates that are not used any more, or do not fit beside the new one.
+func discard(h home.Home) error {
+	waste, err := target.TemplateWaste(h)
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package template
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -44,15 +43,7 @@ then those that were used least recently, until the others fit into the space fo
 		if err != nil {
 			return err
 		}
-		space, err := target.TemplateSpace()
-		if err != nil {
-			return err
-		}
-		kept, err := target.KeptTemplates(space)
-		if err != nil {
-			return err
-		}
-		waste, err := template.FindWaste(h, kept, time.Now())
+		waste, err := target.TemplateWaste(h)
 		if err != nil {
 			return err
 		}
