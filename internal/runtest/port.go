@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -19,6 +21,7 @@ const (
 // FreePort returns a port of 127.0.0.1 that is in use for neither TCP nor UDP.
 func FreePort(t testing.TB) uint16 {
 	t.Helper()
+	probe()
 	for range 100 {
 		port := uint16(firstPort + rand.IntN(lastPort-firstPort+1))
 		if unused(netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port)) {
@@ -28,6 +31,14 @@ func FreePort(t testing.TB) uint16 {
 	t.Fatal("no free port on 127.0.0.1")
 	return 0
 }
+
+// probe has package os find out now what this kernel can do with processes. It starts a child for
+// that before the first process, without ForkLock, which unused relies on.
+var probe = sync.OnceFunc(func() {
+	if process, err := os.FindProcess(os.Getpid()); err == nil {
+		_ = process.Release()
+	}
+})
 
 // unused reports whether an address can be listened on, and leaves it so.
 func unused(address netip.AddrPort) bool {
