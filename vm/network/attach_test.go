@@ -179,8 +179,8 @@ func TestADeviceReachesServicesOfThisProcess(t *testing.T) {
 	}
 }
 
-// pings reports whether an address answers an echo request.
-func pings(t *testing.T, d *device, to netip.Addr, payload string) bool {
+// pings reports whether an address answers an echo request in time.
+func pings(t *testing.T, d *device, to netip.Addr, payload string, within time.Duration) bool {
 	t.Helper()
 	conn, err := dialEcho(d.stack, to)
 	if err != nil {
@@ -193,7 +193,7 @@ func pings(t *testing.T, d *device, to netip.Addr, payload string) bool {
 	if _, err := conn.Write(request); err != nil {
 		t.Fatal(err)
 	}
-	_ = conn.SetReadDeadline(time.Now().Add(time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(within))
 	reply := header.ICMPv4(make([]byte, maxDatagram))
 	n, err := conn.Read(reply)
 	return err == nil && reply.Type() == header.ICMPv4EchoReply && reply.Sequence() == 7 && string(reply[header.ICMPv4MinimumSize:n]) == payload
@@ -216,13 +216,13 @@ func TestADevicePingsAddressesOfTheCluster(t *testing.T) {
 	runtest.Start(t, func(ctx context.Context) error { return Attach(ctx, attachmentOf(n, d)) })
 	for _, to := range []netip.Addr{workerOne, podOfOne} {
 		for _, payload := range []string{"", "hello", strings.Repeat("x", 9000)} { // fragments
-			if !pings(t, d, to, payload) {
+			if !pings(t, d, to, payload, time.Minute) {
 				t.Errorf("%s does not answer %d bytes", to, len(payload))
 			}
 		}
 	}
 	for name, to := range map[string]netip.Addr{"an address without a server": clusterIP, "the gateway": gateway, "an address outside": somewhere} {
-		if pings(t, d, to, "hello") {
+		if pings(t, d, to, "hello", time.Second) {
 			t.Errorf("%s answers", name)
 		}
 	}

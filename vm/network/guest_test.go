@@ -247,7 +247,7 @@ func (g *guest) dialUDP(t testing.TB, to netip.AddrPort) net.Conn {
 
 // echoes reports whether what is sent comes back.
 func echoes(conn net.Conn, text string) bool {
-	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
 	if _, err := conn.Write([]byte(text)); err != nil {
 		return false
 	}

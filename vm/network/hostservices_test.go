@@ -128,7 +128,7 @@ func TestMachinesResolveTheNamesOfTheHost(t *testing.T) {
 	g := newGuest(t, runNetwork(t, newWorld(t), EgressNone), workerOne)
 	for _, name := range []string{"host.skiff.internal.", "host.docker.internal."} {
 		conn := dns.Conn{Conn: g.dialUDP(t, netip.AddrPortFrom(gateway, dnsPort))}
-		client := dns.Client{Timeout: 5 * time.Second}
+		client := dns.Client{Timeout: time.Minute}
 		reply, _, err := client.ExchangeWithConn(new(dns.Msg).SetQuestion(name, dns.TypeA), &conn)
 		if err != nil || len(reply.Answer) != 1 || reply.Answer[0].(*dns.A).A.String() != hostServicesAddress.String() {
 			t.Errorf("%s: %v, %v", name, reply, err)
@@ -138,7 +138,7 @@ func TestMachinesResolveTheNamesOfTheHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := dns.Client{Net: "tcp", Timeout: 5 * time.Second}
+	client := dns.Client{Net: "tcp", Timeout: time.Minute}
 	reply, _, err := client.ExchangeWithConn(new(dns.Msg).SetQuestion("none.skiff.internal.", dns.TypeA), &dns.Conn{Conn: stream})
 	if err != nil || reply.Rcode != dns.RcodeNameError {
 		t.Errorf("over TCP: %v, %v", reply, err)

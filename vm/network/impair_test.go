@@ -95,7 +95,7 @@ func TestPartitionedMachineAnswersOnlyAtTheNodeAPI(t *testing.T) {
 func TestLatencyAndLossOfAMachine(t *testing.T) {
 	n := runNetwork(t, newWorld(t), EgressAll)
 	newGuest(t, n, workerOne).listen(t, 80)
-	if !reached(t, n, "192.168.104.21:80", 5*time.Second) {
+	if !reached(t, n, "192.168.104.21:80", time.Minute) {
 		t.Fatal("the machine does not answer at all")
 	}
 	const delay = 150 * time.Millisecond
@@ -103,7 +103,7 @@ func TestLatencyAndLossOfAMachine(t *testing.T) {
 		t.Fatal(err)
 	}
 	begun := time.Now()
-	if !reached(t, n, "192.168.104.21:80", 5*time.Second) {
+	if !reached(t, n, "192.168.104.21:80", time.Minute) {
 		t.Error("the machine does not answer")
 	}
 	// One round trip for the connection, and one for the echo.

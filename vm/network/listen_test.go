@@ -165,8 +165,8 @@ func TestConnectionsDoNotKeepAPort(t *testing.T) {
 func TestMachinesReachAServiceAtAnAddressOfItsOwn(t *testing.T) {
 	n := runNetwork(t, newWorld(t), EgressNone)
 	own := netip.AddrPortFrom(netip.MustParseAddr("192.168.104.200"), 80)
-	reach := func(g *guest) error {
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	reach := func(g *guest, within time.Duration) error {
+		ctx, cancel := context.WithTimeout(t.Context(), within)
 		defer cancel()
 		conn, err := g.dialTCP(ctx, own)
 		if err != nil {
@@ -178,7 +178,7 @@ func TestMachinesReachAServiceAtAnAddressOfItsOwn(t *testing.T) {
 		}
 		return nil
 	}
-	if err := reach(newGuest(t, n, workerTwo)); err == nil {
+	if err := reach(newGuest(t, n, workerTwo), 2*time.Second); err == nil {
 		t.Error("the address answers before anything listens")
 	}
 	one := newGuest(t, n, workerOne)
@@ -193,7 +193,7 @@ func TestMachinesReachAServiceAtAnAddressOfItsOwn(t *testing.T) {
 		} else {
 			t.Cleanup(func() { _ = listener.Close() })
 		}
-		if err := reach(one); err != nil {
+		if err := reach(one, time.Minute); err != nil {
 			t.Errorf("with a listener at port %d: %v", port, err)
 		}
 	}
