@@ -28,11 +28,11 @@ import (
 // Format is the version of the templates that this program makes.
 const Format = 1
 
-// The cluster in a template, and its snapshot.
-const (
-	clusterName  = "template"
-	snapshotName = "ready"
-)
+// clusterName is the name of the cluster in a template.
+const clusterName = "template"
+
+// SnapshotName is the name of the snapshot of that cluster.
+const SnapshotName = "ready"
 
 const descriptionFile = "template.json"
 
@@ -121,9 +121,6 @@ func Source(h home.Home, origin cluster.Origin) (home.Cluster, error) {
 // Dir returns the directory of the cluster in a template.
 func Dir(h home.Home, key string) home.Cluster { return h.Template(key).Cluster(clusterName) }
 
-// SnapshotName is the name of the snapshot of that cluster.
-func SnapshotName() string { return snapshotName }
-
 // validKey matches what Key returns.
 var validKey = regexp.MustCompile(`^[0-9a-f]{12}$`)
 
@@ -159,7 +156,7 @@ func Read(h home.Home, key string) (Template, error) {
 // cluster in it. The error wraps ErrDamaged or snapshot.ErrDamaged if the template cannot be used.
 func (t Template) Origin(h home.Home) (cluster.Origin, cluster.State, error) {
 	dir := Dir(h, t.Key)
-	m, err := snapshot.Read(dir, snapshotName)
+	m, err := snapshot.Read(dir, SnapshotName)
 	if errors.Is(err, snapshot.ErrNone) {
 		err = fmt.Errorf("template %s: %w: it has no machines", t.Key, ErrDamaged)
 	}
@@ -167,7 +164,7 @@ func (t Template) Origin(h home.Home) (cluster.Origin, cluster.State, error) {
 		return cluster.Origin{}, cluster.State{}, err
 	}
 	then, err := snapshot.State(dir, m)
-	return cluster.Origin{Template: t.Key, Cluster: clusterName, Snapshot: snapshotName, Taken: m.Created, Shared: true}, then, err
+	return cluster.Origin{Template: t.Key, Cluster: clusterName, Snapshot: SnapshotName, Taken: m.Created, Shared: true}, then, err
 }
 
 // Expired reports whether the memory in the template is too old to be used.
@@ -224,7 +221,7 @@ func description(h home.Home, key string) string {
 // caller holds the lock of the templates.
 func Complete(h home.Home, t Template, now time.Time) (Template, error) {
 	dir := Dir(h, t.Key)
-	if _, err := snapshot.Read(dir, snapshotName); err != nil {
+	if _, err := snapshot.Read(dir, SnapshotName); err != nil {
 		return t, err
 	}
 	if err := errors.Join(keepOnly(string(dir), dir.Snapshots(), dir.PKI()), keepOnly(string(h.Template(t.Key)), h.Template(t.Key).Clusters())); err != nil {

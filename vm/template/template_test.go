@@ -49,7 +49,7 @@ func begin(t *testing.T, h home.Home, spec cluster.Spec, image string) (key stri
 	if err := cluster.WriteState(dir.State(), cluster.State{Spec: template.Shape(spec)}); err != nil {
 		t.Fatal(err)
 	}
-	draft, err := snapshot.Begin(dir, template.SnapshotName())
+	draft, err := snapshot.Begin(dir, template.SnapshotName)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,7 +261,7 @@ func TestWasteIsWhatCannotBeUsedAndThenWhatWasUsedLeastRecently(t *testing.T) {
 	if got = reasons(template.Kept{Images: images, Bytes: 1 << 40}, now.Add(saved.MaxAge+time.Hour)); len(got) != 5 {
 		t.Errorf("too old: %v", got)
 	}
-	// What is being made is no waste.
+	// A template that is being made stays.
 	lock, err := h.AcquireTemplates()
 	if err != nil {
 		t.Fatal(err)

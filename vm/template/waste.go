@@ -20,7 +20,7 @@ type Waste struct {
 	Reason string
 }
 
-// Kept says which templates stay.
+// Kept describes the templates that stay.
 type Kept struct {
 	// Images are the digests of the node images that machines can start with; nil if that is
 	// not known.

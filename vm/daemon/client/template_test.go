@@ -27,7 +27,7 @@ func newTemplate(t *testing.T, h home.Home) (*rig, template.Template) {
 	dir := template.Dir(h, key)
 	r := startRig(t, newEnvironment(), h.Template(key), template.Shape(spec), images)
 	up(t, r.client, r.spec)
-	r.takes(t, template.SnapshotName())
+	r.takes(t, template.SnapshotName)
 	r.stoppedWith(t, daemonapi.StopRequest{Shutdown: true})
 	made, err := template.Complete(h, template.Template{Key: key, Shape: r.spec}, time.Now())
 	if err != nil {

@@ -52,16 +52,22 @@ func newClient(name string, flags ...string) (*client.Client, home.Home, error) 
 	if err != nil {
 		return nil, "", err
 	}
+	c, err := clientIn(h, name, flags...)
+	return c, h, err
+}
+
+// clientIn returns a client for a cluster in a directory of clusters.
+func clientIn(h home.Home, name string, flags ...string) (*client.Client, error) {
 	program, err := os.Executable()
 	if err != nil {
-		return nil, "", fmt.Errorf("locate the skiff executable: %w", err)
+		return nil, fmt.Errorf("locate the skiff executable: %w", err)
 	}
 	dir, err := ImageDir()
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	command := []string{program, "daemon", "--home", string(h), "--name", name, "--image-dir", dir}
-	return client.New(client.Config{Home: h, Name: name, ImageDir: dir, Command: append(command, flags...)}), h, nil
+	return client.New(client.Config{Home: h, Name: name, ImageDir: dir, Command: append(command, flags...)}), nil
 }
 
 // RegistryCommand returns the program and the arguments that run the user's registry

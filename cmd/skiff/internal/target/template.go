@@ -1,7 +1,6 @@
 package target
 
 import (
-	"fmt"
 	"os"
 	"strconv"
 	"time"
@@ -73,18 +72,7 @@ func ShapeOf(spec cluster.Spec) (shape Shape, unsuitable string, err error) {
 // TemplateClient returns a client for the cluster of which a template is made. It ends with this
 // process.
 func TemplateClient(h home.Home, key string) (*client.Client, error) {
-	program, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("locate the skiff executable: %w", err)
-	}
-	dir, err := ImageDir()
-	if err != nil {
-		return nil, err
-	}
-	within, name := h.Template(key), template.Dir(h, key).Name()
-	return client.New(client.Config{Home: within, Name: name, ImageDir: dir, Command: []string{
-		program, "daemon", "--home", string(within), "--name", name, "--image-dir", dir, "--owner", strconv.Itoa(os.Getpid()),
-	}}), nil
+	return clientIn(h.Template(key), template.Dir(h, key).Name(), "--owner", strconv.Itoa(os.Getpid()))
 }
 
 // TemplateWaste returns the templates that may be removed: those that no cluster can begin with,

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/skiff-dev/skiff/cmd/skiff/internal/cli"
+	"github.com/skiff-dev/skiff/vm/daemon/daemonapi"
 	"github.com/skiff-dev/skiff/vm/operation"
 )
 
@@ -39,4 +40,21 @@ func showTimings(s cli.Streams, timings operation.Timings) error {
 // timingLine is the last line of `up -o json --timing`.
 func timingLine(s cli.Streams, timings operation.Timings) error {
 	return json.NewEncoder(s.Out).Encode(map[string]operation.Timings{"timings": timings})
+}
+
+// timings formats durations as " (boot 3.1 s, join 2.0 s)", in the order of the
+// phases.
+func timings(seconds map[string]float64) string {
+	text := ""
+	for _, phase := range []daemonapi.Phase{
+		daemonapi.PhasePrepare, daemonapi.PhaseBoot, daemonapi.PhaseControlPlane, daemonapi.PhaseJoin, daemonapi.PhaseReady,
+	} {
+		if took, ok := seconds[string(phase)]; ok {
+			text += fmt.Sprintf(", %s %.1f s", phase, took)
+		}
+	}
+	if text == "" {
+		return ""
+	}
+	return " (" + text[2:] + ")"
 }

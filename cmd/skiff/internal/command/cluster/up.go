@@ -384,20 +384,3 @@ func registryLine(ctx context.Context, c *client.Client) string {
 	}
 	return "registry: push images to " + status.Address
 }
-
-// timings formats durations as " (boot 3.1 s, join 2.0 s)", in the order of the
-// phases.
-func timings(seconds map[string]float64) string {
-	text := ""
-	for _, phase := range []daemonapi.Phase{
-		daemonapi.PhasePrepare, daemonapi.PhaseBoot, daemonapi.PhaseControlPlane, daemonapi.PhaseJoin, daemonapi.PhaseReady,
-	} {
-		if took, ok := seconds[string(phase)]; ok {
-			text += fmt.Sprintf(", %s %.1f s", phase, took)
-		}
-	}
-	if text == "" {
-		return ""
-	}
-	return " (" + text[2:] + ")"
-}

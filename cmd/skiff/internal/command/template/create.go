@@ -144,11 +144,17 @@ func makeOne(ctx context.Context, s cli.Streams, h home.Home, shape target.Shape
 	if err != nil {
 		return made, err
 	}
-	defer func() { err = errors.Join(err, end(ctx, c, err == nil), web.Release()) }()
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, end(ctx, c))
+		}
+		err = errors.Join(err, web.Release())
+	}()
 	spec := template.Shape(shape.Spec)
 	err = s.Show(ctx, asJSON, func(ctx context.Context, event func(daemonapi.Event)) error {
+		// None of the operations is the last one for whoever reads the events.
 		step := func(e daemonapi.Event) {
-			if e.Done = false; e.Phase != daemonapi.PhaseCluster || e.State != daemonapi.StateDone {
+			if !e.Done {
 				event(e)
 			}
 		}
@@ -158,7 +164,7 @@ func makeOne(ctx context.Context, s cli.Streams, h home.Home, shape target.Shape
 		if err := pause.For(ctx, settle); err != nil {
 			return err
 		}
-		if err := c.Snapshot(ctx, template.SnapshotName(), step); err != nil {
+		if err := c.Snapshot(ctx, template.SnapshotName, step); err != nil {
 			return err
 		}
 		_, err := c.Stop(ctx, daemonapi.StopRequest{Shutdown: true}, step)
@@ -167,7 +173,7 @@ func makeOne(ctx context.Context, s cli.Streams, h home.Home, shape target.Shape
 	if err != nil {
 		return made, err
 	}
-	m, err := c.ReadSnapshot(template.SnapshotName())
+	m, err := c.ReadSnapshot(template.SnapshotName)
 	if err != nil {
 		return made, err
 	}
@@ -190,10 +196,7 @@ func because(m snapshot.Manifest) string {
 }
 
 // end deletes a cluster of which no template was made, whose daemon may still be at work.
-func end(ctx context.Context, c *client.Client, complete bool) error {
-	if complete {
-		return nil
-	}
+func end(ctx context.Context, c *client.Client) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endLimit)
 	defer cancel()
 	return c.Down(ctx, daemonapi.DownRequest{Snapshots: true}, func(daemonapi.Event) {})
